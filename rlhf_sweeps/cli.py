@@ -1,0 +1,137 @@
+"""The command line: Hydra composes, the checks run, one run is trained or a sweep's runs are.
+
+Loads neither torch nor optuna until it must, so that --help and --cfg answer at once.
+"""
+
+import dataclasses
+import difflib
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from rlhf_sweeps import preflight
+from rlhf_sweeps.config import Config, ConfigError, from_hydra
+
+INTERRUPTED = 130  # a shell's exit status for Ctrl-C
+
+
+def conf_dir() -> str:
+    """The config directory: inside an installed package, else beside it in a checkout."""
+    packaged = Path(__file__).parent / "conf"
+    return str(packaged if packaged.is_dir() else packaged.parents[1] / "conf")
+
+
+def main() -> None:
+    """Entry point of `python -m rlhf_sweeps`."""
+    # Hydra then hands on the exception instead of printing its own report of it.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    ConfigStore.instance().store(name="schema", node=Config)
+    try:
+        hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run)()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        _refuse(error)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+class Preflight(Callback):
+    """Checks what can be known beforehand. Ends the process itself, since Hydra hides a callback's exceptions."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the one run."""
+        self._check([(config, config.hydra.run.dir)])
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every run of the sweep."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        try:
+            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+            loader = GlobalHydra.instance().config_loader()
+            runs = []
+            for number, job in enumerate(batch):
+                composed = loader.load_sweep_config(config, list(job))
+                with open_dict(composed):
+                    composed.hydra.job.num = number
+                runs.append((composed, str(Path(config.hydra.sweep.dir) / str(composed.hydra.sweep.subdir))))
+        except (HydraException, OmegaConfBaseException) as error:
+            _refuse(error)
+        self._check(runs)
+
+    def _check(self, runs: list[tuple[DictConfig, str]]) -> None:
+        try:
+            for composed, folder in runs:
+                preflight.check(from_hydra(_task_config(composed)), Path(folder))
+        except (ConfigError, OmegaConfBaseException) as error:
+            _refuse(error)
+
+
+def _run(composed: DictConfig) -> float | None:
+    """One job: train, return the objective."""
+    config = from_hydra(composed)
+    from rlhf_sweeps.train import train
+
+    job = HydraConfig.get()
+    sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+    folder = Path(job.runtime.output_dir)
+    summary = train(config, folder, sweep=sweep, overrides=list(job.overrides.task))
+    if summary["status"] == "stopped" and summary["stop_reason"] == "user":
+        key = "hydra.run.dir" if sweep is None else "hydra.sweep.dir"
+        print(f"Continue with: {_continue_command(key, folder if sweep is None else folder.parent)}")
+        raise KeyboardInterrupt
+    objective: float | None = summary["objective"]
+    return objective
+
+
+def _continue_command(key: str, folder: Path) -> str:
+    words = [word for word in sys.argv[1:] if not word.startswith(f"{key}=")]
+    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={os.path.relpath(folder)}"])
+
+
+def _task_config(composed: DictConfig) -> DictConfig:
+    """The composed config without Hydra's own part."""
+    task = composed.copy()
+    with open_dict(task):
+        del task["hydra"]
+    return task
+
+
+def _refuse(error: Exception) -> None:
+    """Say in one line a problem what is wrong with the input, and end with status 2."""
+    for line in _explain(error).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _explain(error: Exception) -> str:
+    """An error of composition in one line: what was given, why it cannot be, what is allowed."""
+    if isinstance(error, ConfigError):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {lines[0]}"
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
+        allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
+        close = difflib.get_close_matches(str(cause.key), allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
+    if isinstance(cause, OmegaConfBaseException) and cause is not error:
+        return f"{lines[0]}: {str(cause).splitlines()[0]}"
+    return " ".join(lines)

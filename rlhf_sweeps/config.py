@@ -1,0 +1,209 @@
+"""The schema behind conf/: types, ranges, choices and the rules between keys.
+
+The values live in conf/*.yaml; a field here holds no default, so that neither repeats the other. `from_hydra` turns a
+composed DictConfig into a `Config` once, at the border: nothing further in sees OmegaConf.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+class ConfigError(ValueError):
+    """A value that the user gave cannot work; the message names the key, what was given and what is allowed."""
+
+
+def number(
+    above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf, at_most: float = math.inf
+) -> Any:
+    """A required number within the given bounds (NaN and infinity are never allowed)."""
+    bounds = {"> ": above, ">= ": at_least, "< ": below, "<= ": at_most}
+    allowed = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds.items() if math.isfinite(bound))
+
+    def is_allowed(value: float) -> bool:
+        return math.isfinite(value) and above < value < below and at_least <= value <= at_most
+
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"})
+
+
+def choice(*values: str) -> Any:
+    """A required word out of a closed list."""
+    return field(
+        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)}
+    )
+
+
+def text() -> Any:
+    """A required text that is not empty."""
+    return field(default=MISSING, metadata={"is_allowed": bool, "allowed": "a text that is not empty"})
+
+
+@dataclass
+class ModelConfig:
+    """The policy's starting point, which is also the reference policy."""
+
+    name: str = text()
+    path: str = text()
+    revision: str | None = MISSING
+    pypi_wheel: str | None = MISSING
+    dtype: str = choice(*DTYPES)
+    suggested_lr: float = number(above=0)
+
+
+@dataclass
+class RewardModelConfig:
+    """A sequence classifier with one output."""
+
+    name: str = text()
+    path: str = text()
+    revision: str | None = MISSING
+    dtype: str = choice(*DTYPES)
+
+
+@dataclass
+class DatasetConfig:
+    """Where prompts come from, and which of them are held out."""
+
+    name: str = text()
+    path: str = text()
+    split: str = text()
+    revision: str | None = MISSING
+    eval_path: str | None = MISSING
+    eval_split: str | None = MISSING
+    prompt_column: str = text()
+    max_prompt_length: int = number(at_least=1)
+    suggested_response_length: int = number(at_least=1)
+
+
+@dataclass
+class PPOConfig:
+    """The algorithm; conf/ppo/default.yaml says what each key means."""
+
+    lr: float = number(above=0)
+    lr_schedule: str = choice("linear", "constant")
+    kl_coef: float = number(at_least=0)
+    kl_estimator: str = choice("k1", "k2", "k3")
+    clip_range: float = number(above=0, below=1)
+    value_clip_range: float = number(above=0)
+    vf_coef: float = number(at_least=0)
+    gamma: float = number(at_least=0, at_most=1)
+    gae_lambda: float = number(at_least=0, at_most=1)
+    num_ppo_epochs: int = number(at_least=1)
+    num_minibatches: int = number(at_least=1)
+    batch_size: int = number(at_least=1)
+    microbatch_size: int = number(at_least=1)
+    rollout_batch_size: int = number(at_least=1)
+    total_episodes: int = number(at_least=1)
+    response_length: int = number(at_least=1)
+    temperature: float = number(above=0)
+    missing_eos_penalty: float | None = number(at_least=0)
+    max_grad_norm: float | None = number(above=0)
+    value_model: str = choice("policy", "reward_model")
+
+    @property
+    def num_updates(self) -> int:
+        """Rollouts in a run; the last one is whole, so the episodes are rounded up to a multiple of the batch."""
+        return math.ceil(self.total_episodes / self.batch_size)
+
+
+@dataclass
+class ObjectiveConfig:
+    """What a run is worth: see objective.py."""
+
+    kl_budget: float | None = number(above=0)
+
+
+@dataclass
+class EvalConfig:
+    """Evaluation on held-out prompts; every n updates and after the last."""
+
+    every: int = number(at_least=1)
+    num_prompts: int = number(at_least=1)
+
+
+@dataclass
+class CheckpointConfig:
+    """Checkpoints for resuming; every n updates, after the last and when a run is asked to stop."""
+
+    every: int = number(at_least=1)
+    keep: bool = MISSING
+
+
+@dataclass
+class TrackingConfig:
+    """W&B."""
+
+    mode: str = choice("auto", "online", "offline", "disabled")
+    project: str = text()
+    entity: str | None = MISSING
+    tags: list[str] = MISSING
+    log_model: bool = MISSING
+    init_timeout: float = number(above=0)
+    finish_timeout: float = number(above=0)
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    name: str = text()
+    seed: int = number(at_least=0, below=2**31)
+    device: str = text()
+    model: ModelConfig = field(default_factory=ModelConfig)
+    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+def from_hydra(composed: DictConfig) -> Config:
+    """The checked `Config` of a composed configuration.
+
+    Raises:
+        ConfigError: with one line for every key that is missing, out of range or at odds with another.
+    """
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    problems = [*_out_of_range(config, prefix=""), *_contradictions(config)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _out_of_range(node: Any, prefix: str) -> Iterator[str]:
+    for entry in dataclasses.fields(node):
+        value, key = getattr(node, entry.name), prefix + entry.name
+        if dataclasses.is_dataclass(value):
+            yield from _out_of_range(value, prefix=f"{key}.")
+        elif value is not None and "is_allowed" in entry.metadata:
+            is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
+            if not is_allowed(value):
+                yield f"{key}={value}: must be {entry.metadata['allowed']}"
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    ppo = config.ppo
+    if ppo.num_minibatches > 0 and ppo.batch_size % ppo.num_minibatches:
+        yield (
+            f"ppo.num_minibatches={ppo.num_minibatches}: must divide ppo.batch_size={ppo.batch_size} "
+            f"(allowed: {', '.join(str(n) for n in range(1, ppo.batch_size + 1) if ppo.batch_size % n == 0)})"
+        )
+    if config.device not in ("auto", "cpu", "cuda", "mps") and not config.device.startswith("cuda:"):
+        yield f"device={config.device}: must be auto, cpu, cuda, cuda:<number> or mps"
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """The config as plain nested values."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,102 @@
+"""Held-out prompts answered by policy and base policy: score, KL, length, win rate, surface markers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf_sweeps.data import Encoded
+from rlhf_sweeps.ppo.equations import kl_estimate, token_logprobs
+from rlhf_sweeps.ppo.rollout import Responses, Sampler, response_logits
+from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.reward_models import RewardModel
+
+# Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
+EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55\u2764]")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One response to each held-out prompt, with scores (prompts,)."""
+
+    batch: Responses
+    texts: list[str]
+    scores: Tensor
+
+
+class Evaluator:
+    """Compares a policy with the base policy on the same held-out prompts.
+
+    Every evaluation draws the same random numbers, so that two of them differ by the policy alone.
+    """
+
+    def __init__(
+        self,
+        prompts: Encoded,
+        sampler: Sampler,
+        tokenizer: PreTrainedTokenizerBase,
+        ref_policy: PreTrainedModel,
+        reward_model: RewardModel,
+        seed: int,
+    ) -> None:
+        self.prompts = prompts
+        self.sampler = sampler
+        self.tokenizer = tokenizer
+        self.ref_policy = ref_policy
+        self.reward_model = reward_model
+        self.seed = seed
+        self.base = self._answer(ref_policy)
+
+    def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Metrics named eval/..., and a row per held-out prompt: prompt, response, score, base_response, base_score."""
+        answers = self._answer(policy)
+        wins = (answers.scores > self.base.scores).float() + (answers.scores == self.base.scores).float() / 2
+        metrics = {
+            "eval/score": answers.scores.mean().item(),
+            "eval/base_score": self.base.scores.mean().item(),
+            "eval/win_rate": wins.mean().item(),
+            "eval/kl": self._kl(answers.batch),
+            "eval/length": answers.batch.response_mask.sum(-1).float().mean().item(),
+            "eval/eos_rate": answers.batch.ended.float().mean().item(),
+            **marker_rates(answers.texts),
+        }
+        columns = (
+            self.prompts.messages,
+            answers.texts,
+            answers.scores.tolist(),
+            self.base.texts,
+            self.base.scores.tolist(),
+        )
+        names = ("prompt", "response", "score", "base_response", "base_score")
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return metrics, [{**row, "prompt": "\n".join(m["content"] for m in row["prompt"])} for row in rows]
+
+    def _answer(self, policy: PreTrainedModel) -> Answers:
+        noise = generator(self.seed, "evaluation", 0, policy.device)
+        batch = self.sampler.sample(policy, self.prompts.ids, noise)
+        texts = self.tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
+        return Answers(batch, texts, self.reward_model.score(self.prompts.messages, batch))
+
+    @torch.no_grad()
+    def _kl(self, batch: Responses) -> float:
+        """Mean over sequences of the summed k1 estimate: unbiased, in nats."""
+        total = 0.0
+        for rows in torch.arange(len(batch.ended)).split(self.sampler.batch_size):
+            part = batch.rows(rows)
+            logits = response_logits(self.ref_policy, part, self.sampler.temperature)
+            ref_logprobs = token_logprobs(logits, part.response_ids)
+            total += kl_estimate(part.logprobs, ref_logprobs, part.response_mask, "k1").sum().item()
+        return total / len(batch.ended)
+
+
+def marker_rates(texts: Sequence[str]) -> dict[str, float]:
+    """Shares of texts with a '?', a '!' and an emoji: what a reward model is hacked with first."""
+    return {
+        "eval/question_rate": sum("?" in text for text in texts) / len(texts),
+        "eval/exclamation_rate": sum("!" in text for text in texts) / len(texts),
+        "eval/emoji_rate": sum(bool(EMOJI.search(text)) for text in texts) / len(texts),
+    }

@@ -1,0 +1,67 @@
+"""The exported model's card, made from the record."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlhf_sweeps.config import Config
+
+CURVES = (
+    "objective/scores",
+    "objective/rlhf_reward",
+    "objective/kl",
+    "objective/entropy",
+    "loss/policy_avg",
+    "loss/value_avg",
+)
+
+
+def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown with the metadata block that model hubs read."""
+    update = summary["best_update"] or summary["updates"]
+    evaluated = next(row for row in metrics if row["update"] == update)
+    evaluation = [(name, _short(value)) for name, value in evaluated.items() if name.startswith("eval/")]
+    curves = [(name, _short(metrics[0][name]), _short(metrics[-1][name])) for name in CURVES]
+    hyperparameters = [(f"ppo.{key}", value) for key, value in dataclasses.asdict(config.ppo).items()]
+    parts = [
+        ("base model", config.model.path),
+        ("reward model", config.reward_model.path),
+        ("data", f"{config.dataset.path}, split {config.dataset.split}, column {config.dataset.prompt_column}"),
+        ("seed", config.seed),
+        ("KL budget", config.objective.kl_budget),
+    ]
+    cost = (
+        f"{summary['episodes']} episodes, {summary['tokens']} tokens, {summary['seconds']:.0f} s on {summary['device']}"
+    )
+    versions = ", ".join(f"{package} {number}" for package, number in summary["versions"].items())
+    sections = [
+        _metadata(config),
+        f"# {config.name}",
+        f"`{config.model.path}` after {update} of {summary['updates']} PPO updates by rlhf_sweeps.",
+        _table(("part", "used"), parts),
+        "## Held-out evaluation",
+        "Against the base model, on the same prompts, as the reward model judges.",
+        _table(("metric", "value"), evaluation),
+        "## Training",
+        _table(("metric", "first update", "last update"), curves),
+        "## Hyperparameters",
+        _table(("key", "value"), hyperparameters),
+        f"{cost}; {versions}.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _metadata(config: Config) -> str:
+    lines = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [ppo, rlhf, rlhf_sweeps]"]
+    if not config.model.pypi_wheel and config.model.path.count("/") == 1 and ":" not in config.model.path:
+        lines.append(f"base_model: {config.model.path}")
+    return "\n".join(["---", *lines, "---"])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"

@@ -1,0 +1,1 @@
+"""Half one: train a policy with PPO. Knows nothing of files, W&B, Hydra or Optuna."""

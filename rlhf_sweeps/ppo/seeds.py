@@ -1,0 +1,15 @@
+"""Random generators that follow from the seed, their purpose and the update alone.
+
+Nothing is drawn from a global generator, so a continued run needs no saved state and a trial's numbers do not depend
+on what else runs in its process.
+"""
+
+import hashlib
+
+import torch
+
+
+def generator(seed: int, purpose: str, update: int, device: torch.device | None = None) -> torch.Generator:
+    """A fresh generator; the same arguments give the same stream."""
+    digest = hashlib.sha256(f"{seed} {purpose} {update}".encode()).digest()
+    return torch.Generator(device or torch.device("cpu")).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,0 +1,97 @@
+"""What can be found out about a run before any model is loaded: its files, columns and lengths. Loads no torch."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from rlhf_sweeps.config import Config, ConfigError, ModelConfig, RewardModelConfig, as_dict
+from rlhf_sweeps.data import load_prompts
+from rlhf_sweeps.runs import Run
+from rlhf_sweeps.sources import locate
+
+# What may change between two starts of one run: they do not touch its numbers.
+FREE_KEYS = ("name", "tracking.", "checkpoint.", "ppo.rollout_batch_size")
+
+
+def check(config: Config, folder: Path) -> None:
+    """Check all that a run reads.
+
+    Raises:
+        ConfigError: naming the key, what was given and what is allowed.
+    """
+    _check_folder(config, folder)
+    if locate(config.dataset.path, "dataset.path") is not None:
+        load_prompts(config.dataset)
+    _check_lengths(config, _read_model_config(config.model, "model"))
+    _check_reward_model(config.reward_model, _read_model_config(config.reward_model, "reward_model"))
+
+
+def _check_folder(config: Config, folder: Path) -> None:
+    """A folder that holds a run is continued, and so only with the settings that it was begun with."""
+    start = Run(folder).start()
+    if start is None:
+        return
+    old, new = _flatten(start["config"]), _flatten(as_dict(config))
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and not key.startswith(FREE_KEYS)]
+    if changed:
+        differences = ", ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
+        raise ConfigError(
+            f"hydra.run.dir={folder}: holds a run with other settings ({differences}); choose another folder"
+        )
+
+
+def _flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _read_model_config(model: ModelConfig | RewardModelConfig, group: str) -> dict[str, Any]:
+    """A model's config.json; empty for a GGUF file in a wheel, whose settings are inside the file."""
+    if isinstance(model, ModelConfig) and model.pypi_wheel:
+        return {}
+    given = f"{group}.path={model.path}"
+    folder = locate(model.path, f"{group}.path")
+    file = folder / "config.json" if folder else _download_config(model, given)
+    if not file.is_file():
+        raise ConfigError(f"{given}: must be a folder with a config.json, as save_pretrained writes it")
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{given}: its config.json cannot be read ({error})") from error
+    return content
+
+
+def _download_config(model: ModelConfig | RewardModelConfig, given: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    # Its warnings repeat what the error says.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        return Path(hf_hub_download(model.path, "config.json", revision=model.revision))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{given}: neither a folder here nor to be had from the hub ({reason})") from error
+
+
+def _check_lengths(config: Config, model: dict[str, Any]) -> None:
+    context = model.get("max_position_embeddings") or model.get("n_positions")
+    prompt, response = config.dataset.max_prompt_length, config.ppo.response_length
+    if context is not None and prompt + response > context:
+        raise ConfigError(
+            f"ppo.response_length={response}: with dataset.max_prompt_length={prompt} must fit the model's context of "
+            f"{context} tokens (model.path={config.model.path})"
+        )
+
+
+def _check_reward_model(reward_model: RewardModelConfig, model: dict[str, Any]) -> None:
+    given = f"reward_model.path={reward_model.path}"
+    architectures = model.get("architectures") or []
+    if architectures and not any("SequenceClassification" in name for name in architectures):
+        raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")
+    num_labels = len(model.get("id2label") or {}) or model.get("num_labels")
+    if num_labels not in (None, 1):
+        raise ConfigError(f"{given}: must have one output, has {num_labels}")

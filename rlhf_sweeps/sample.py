@@ -1,0 +1,96 @@
+"""Ask a trained policy and its base the same question: `python -m rlhf_sweeps.sample outputs/<run> ["question"]`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from rlhf_sweeps import models
+from rlhf_sweeps.config import ConfigError, ModelConfig
+from rlhf_sweeps.data import encode
+from rlhf_sweeps.ppo.rollout import Sampler
+from rlhf_sweeps.runs import Run
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
+    parser.add_argument("question", nargs="?", help="without one, a prompt opens")
+    parser.add_argument("--temperature", type=_positive, help="default: the run's")
+    parser.add_argument("--response-length", type=int, help="tokens at most; default: the run's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    try:
+        _serve(options)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    run = Run(options.run)
+    start = run.start()
+    if start is None:
+        raise ConfigError(f"run={options.run}: holds no run; allowed: a folder with a run.json")
+    if not run.model.is_dir():
+        raise ConfigError(f"run={options.run}: has no model/ yet; continue it with hydra.run.dir={options.run}")
+    transformers_logging.disable_progress_bar()
+    device = models.pick_device(options.device)
+    tokenizer = AutoTokenizer.from_pretrained(run.model)
+    ppo = start["config"]["ppo"]
+    policies = {
+        "base": models.load_policy(ModelConfig(**start["config"]["model"]), device),
+        "trained": AutoModelForCausalLM.from_pretrained(run.model).eval().to(device),
+    }
+    stop_ids = models.stop_ids(policies["base"], tokenizer)
+    sampler = Sampler(
+        stop_ids,
+        pad_id=stop_ids[0],
+        response_length=options.response_length or ppo["response_length"],
+        temperature=options.temperature or ppo["temperature"],
+        batch_size=1,
+    )
+    if options.question is not None:
+        _answer(options.question, policies, tokenizer, sampler, options.seed)
+        return
+    print("Ask something; an empty line or Ctrl-D ends.")
+    for seed in range(options.seed, sys.maxsize):
+        try:
+            question = input("> ")
+        except (EOFError, KeyboardInterrupt):
+            question = ""
+        if not question.strip():
+            return
+        _answer(question, policies, tokenizer, sampler, seed)
+
+
+def _answer(
+    question: str,
+    policies: dict[str, PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    sampler: Sampler,
+    seed: int,
+) -> None:
+    """Both answers, drawn with the same random numbers."""
+    prompt = encode([[{"role": "user", "content": question}]], tokenizer, max_length=sys.maxsize)
+    for name, policy in policies.items():
+        noise = torch.Generator(policy.device).manual_seed(seed)
+        batch = sampler.sample(policy, prompt.ids, noise)
+        (text,) = tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
+        print(f"{name:>7}: {text.strip()}")
+
+
+def _positive(given: str) -> float:
+    value = float(given)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{given}: must be > 0")
+    return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""One run from start to end: load, begin or continue, train, record, evaluate, export, summarise."""
+
+import logging
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from rlhf_sweeps import __version__, checkpoints, models, tracking
+from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.data import batch_indices, encode, load_prompts
+from rlhf_sweeps.evaluation import Evaluator
+from rlhf_sweeps.interruption import Interruption
+from rlhf_sweeps.model_card import model_card
+from rlhf_sweeps.objective import Evaluated
+from rlhf_sweeps.ppo.rollout import Sampler
+from rlhf_sweeps.ppo.trainer import DivergedError, PPOTrainer
+from rlhf_sweeps.progress import Progress
+from rlhf_sweeps.reward_models import load_reward_model
+from rlhf_sweeps.runs import Run
+
+PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+@dataclass
+class Session:
+    """What a run works with, and what it carries from update to update beside the trainer's own state.
+
+    Attributes:
+        best: the best evaluation within the KL budget so far.
+        last: the newest evaluation.
+        seconds: spent so far, also by earlier starts of the run.
+        tokens: sampled, scored and optimized so far.
+    """
+
+    config: Config
+    run: Run
+    trainer: PPOTrainer
+    evaluator: Evaluator
+    policy: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    best: Evaluated | None = None
+    last: Evaluated | None = None
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+def train(config: Config, folder: Path, sweep: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Train, or go on with, the run in `folder`, and return its summary.
+
+    Args:
+        sweep: the sweep's name, which groups its runs in W&B.
+        overrides: what the user changed; names the run in W&B.
+
+    Raises:
+        ConfigError: if a model or data set cannot be used; nothing has been written then.
+        DivergedError: if a loss is not finite; the summary says so, too.
+    """
+    run = Run(folder)
+    summary = run.summary()
+    if summary is not None and summary["status"] == "complete":
+        log.info("%s is complete already: objective %.4g", folder, summary["objective"])
+        return summary
+    session = _load(config, run)
+    start = run.begin(as_dict(config))
+    _continue(session)
+    tracker = tracking.start(
+        config.tracking,
+        run_dir=folder,
+        run_id=start["id"],
+        name=_run_name(config, overrides),
+        group=sweep,
+        job_type="train",
+        settings={**as_dict(config), "overrides": list(overrides), "versions": _versions()},
+    )
+    try:
+        with Interruption() as interruption:
+            stop_reason = _loop(session, tracker, interruption)
+        summary = _finish(session, stop_reason)
+    except BaseException as error:
+        if isinstance(error, Exception):
+            run.write_summary(_failure(error))
+        tracker.finish(exit_code=1, summary={})
+        raise
+    tracker.finish(exit_code=0, summary=summary, model_dir=run.model if run.model.exists() else None)
+    return summary
+
+
+def _load(config: Config, run: Run) -> Session:
+    """Read prompts and models, and say what will run."""
+    transformers_logging.disable_progress_bar()
+    device = models.pick_device(config.device)
+    prompts = load_prompts(config.dataset)
+    tokenizer = models.load_tokenizer(config.model)
+    training = encode(prompts.train, tokenizer, config.dataset.max_prompt_length)
+    held_out = encode(prompts.held_out, tokenizer, config.dataset.max_prompt_length).first(config.eval.num_prompts)
+    policy = models.load_policy(config.model, device)
+    reward_model = load_reward_model(config.reward_model, tokenizer, config.ppo.rollout_batch_size, device)
+    value_model = models.value_model(policy) if config.ppo.value_model == "policy" else reward_model.value_model()
+    ref_policy = models.freeze(policy)
+    stop_ids = models.stop_ids(policy, tokenizer)
+    pad_id = stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    ppo = config.ppo
+    sampler = Sampler(stop_ids, pad_id, ppo.response_length, ppo.temperature, ppo.rollout_batch_size)
+    trainer = PPOTrainer(
+        ppo,
+        policy,
+        ref_policy,
+        value_model,
+        sampler,
+        training.ids,
+        batch_indices=lambda update: batch_indices(len(training.ids), ppo.batch_size, update, config.seed),
+        score=lambda indices, batch: reward_model.score([training.messages[i] for i in indices], batch),
+        seed=config.seed,
+    )
+    log.info(
+        "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s (reads %s)",
+        config.model.path, _millions(policy), config.model.dtype, device, torch.get_num_threads(),
+        config.reward_model.path, "tokens" if reward_model.reads_tokens else "text",
+    )  # fmt: skip
+    log.info(
+        "prompts: %d to train on, %d held out; left out: %d too long, %d duplicates",
+        len(training.ids), len(held_out.ids), training.num_too_long, prompts.num_duplicates,
+    )  # fmt: skip
+    log.info(
+        "%d updates of %d responses: lr %g, KL coefficient %g, clip range %g, seed %d, into %s",
+        ppo.num_updates, ppo.batch_size, ppo.lr, ppo.kl_coef, ppo.clip_range, config.seed, run.folder,
+    )  # fmt: skip
+    evaluator = Evaluator(held_out, sampler, tokenizer, ref_policy, reward_model, config.seed)
+    return Session(config, run, trainer, evaluator, policy, tokenizer)
+
+
+def _continue(session: Session) -> None:
+    """Take up the last checkpoint, if there is one, and forget what was recorded after it."""
+    folder = checkpoints.latest(session.run.checkpoint)
+    if folder is not None:
+        checkpoints.load(folder, session.trainer.models, session.trainer.optimizer)
+        state = checkpoints.read_state(folder)
+        session.trainer.update = state["update"]
+        session.best, session.last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
+        session.seconds, session.tokens = state["seconds"], state["tokens"]
+        log.info("continuing after update %d", session.trainer.update)
+    session.run.rewind(session.trainer.update)
+
+
+def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruption) -> str | None:
+    """All updates that are left; returns why the run was asked to stop, or None at its end."""
+    trainer, run = session.trainer, session.run
+    num_updates = session.config.ppo.num_updates
+    with Progress(num_updates, trainer.update) as progress:
+        start = time.perf_counter()
+        for row in trainer.updates():
+            stop_reason = interruption.reason or run.stop_reason()
+            is_last = trainer.update == num_updates
+            is_best = False
+            if is_last or trainer.update % session.config.eval.every == 0:
+                is_best = _evaluate(session, row, tracker)
+            row |= {"perf/update_seconds": time.perf_counter() - start, "perf/peak_memory_mb": _peak_memory_mb()}
+            start = time.perf_counter()
+            session.seconds += row["perf/update_seconds"]
+            session.tokens += sum(int(row[f"tokens/{phase}"]) for phase in ("sample", "score", "optimize"))
+            run.append_metrics(row)
+            tracker.log(row)
+            progress.show(row)
+            if stop_reason or is_last or is_best or trainer.update % session.config.checkpoint.every == 0:
+                _save(session)
+            if stop_reason and not is_last:
+                return stop_reason
+    return None
+
+
+def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker) -> bool:
+    """Evaluate on held-out prompts into the row and the record; whether it is the best so far."""
+    start = time.perf_counter()
+    update = session.trainer.update
+    metrics, samples = session.evaluator.evaluate(session.policy)
+    row |= metrics
+    row["perf/evaluate_seconds"] = time.perf_counter() - start
+    samples = [{"update": update, **sample} for sample in samples]
+    session.run.append_samples(samples)
+    tracker.log_samples(samples)
+    session.last = Evaluated(update, metrics["eval/score"], metrics["eval/kl"])
+    is_best = session.last.beats(session.best, session.config.objective.kl_budget)
+    if is_best:
+        session.best = session.last
+    return is_best
+
+
+def _save(session: Session) -> None:
+    """Write a checkpoint, unless the newest is of this very update."""
+    root, update = session.run.checkpoint, session.trainer.update
+    newest = checkpoints.latest(root)
+    if newest is not None and checkpoints.read_state(newest)["update"] == update:
+        return
+    best_is_older = newest is not None and session.best is not None and session.best.update < update
+    checkpoints.save(
+        root,
+        update,
+        session.trainer.models,
+        session.trainer.optimizer,
+        state={
+            "best": asdict(session.best) if session.best else None,
+            "last": asdict(session.last) if session.last else None,
+            "seconds": session.seconds,
+            "tokens": session.tokens,
+        },
+        best=newest / "best.safetensors" if newest and best_is_older else None,
+    )
+
+
+def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
+    """Export the best policy, write the summary, say where everything lies."""
+    run, best, last = session.run, session.best, session.last
+    base_score = session.evaluator.base.scores.mean().item()
+    summary: dict[str, Any] = {
+        "status": "stopped" if stop_reason else "complete",
+        "stop_reason": stop_reason,
+        # A run that never kept within the budget is worth no more than the policy it began with.
+        "objective": best.score if best else base_score,
+        "best_update": best.update if best else None,
+        "base_score": base_score,
+        "best": asdict(best) if best else None,
+        "last": asdict(last) if last else None,
+        "updates": session.trainer.update,
+        "episodes": session.trainer.update * session.config.ppo.batch_size,
+        "tokens": session.tokens,
+        "seconds": session.seconds,
+        "peak_memory_mb": _peak_memory_mb(),
+        "device": str(session.policy.device),
+        "versions": _versions(),
+    }
+    if stop_reason == "interrupted":
+        run.write_summary(summary)
+        log.info("stopped after update %d; its checkpoint is saved in %s", session.trainer.update, run.folder)
+        return summary
+    if best is not None and best.update != session.trainer.update:
+        newest = checkpoints.latest(run.checkpoint)
+        assert newest is not None  # the best update always has a checkpoint
+        checkpoints.load_weights(newest / "best.safetensors", session.policy)
+    _export(session, summary)
+    run.write_summary(summary)
+    if not session.config.checkpoint.keep:
+        shutil.rmtree(run.checkpoint)
+    _report(session.config, run, summary)
+    return summary
+
+
+def _export(session: Session, summary: dict[str, Any]) -> None:
+    """Write model/ whole or not at all."""
+    target = session.run.model
+    unfinished = target.with_name("model.unfinished")
+    for folder in (target, unfinished):
+        shutil.rmtree(folder, ignore_errors=True)
+    session.policy.save_pretrained(unfinished)
+    session.tokenizer.save_pretrained(unfinished)
+    card = model_card(session.config, summary, session.run.metrics())
+    (unfinished / "README.md").write_text(card, encoding="utf-8")
+    unfinished.replace(target)
+
+
+def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
+    best = summary["best"]
+    if best is None:
+        log.warning(
+            "no evaluation kept within objective.kl_budget=%s (the last: KL %.3g): model/ holds the last policy, "
+            "the objective is the base policy's score", config.objective.kl_budget, summary["last"]["kl"],
+        )  # fmt: skip
+        best = summary["last"]
+    log.info(
+        "objective %.4g: held-out score at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
+        summary["objective"], best["update"], best["kl"], summary["base_score"], summary["status"], summary["seconds"],
+        run.folder,
+    )  # fmt: skip
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """The summary of a run that failed."""
+    if isinstance(error, DivergedError):
+        cause = "diverged"
+    elif isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        cause = "out_of_memory"
+    else:
+        cause = "error"
+    return {"status": "failed", "cause": cause, "message": f"{type(error).__name__}: {error}", "objective": None}
+
+
+def _run_name(config: Config, overrides: Sequence[str]) -> str:
+    """Short and telling: kl_coef=0.01,seed=0."""
+    changes = [override.rpartition(".")[2] if "=" not in override.rpartition(".")[2] else override.split(".", 1)[-1]
+               for override in overrides if not override.startswith(("tracking", "seed="))]  # fmt: skip
+    return ",".join([*(changes or [config.name]), f"seed={config.seed}"])
+
+
+def _versions() -> dict[str, str]:
+    own = {"python": platform.python_version(), "rlhf_sweeps": __version__}
+    return own | {package: version(package) for package in PACKAGES}
+
+
+def _millions(model: PreTrainedModel) -> float:
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def _peak_memory_mb() -> float:
+    """The process's highest memory use so far: the accelerator's where there is one, else resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
