@@ -89,7 +89,7 @@ def _run(composed: DictConfig) -> float | None:
     sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
     folder = Path(job.runtime.output_dir)
     summary = train(config, folder, sweep=sweep, overrides=list(job.overrides.task))
-    if summary["status"] == "stopped" and summary["stop_reason"] == "user":
+    if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         key = "hydra.run.dir" if sweep is None else "hydra.sweep.dir"
         print(f"Continue with: {_continue_command(key, folder if sweep is None else folder.parent)}")
         raise KeyboardInterrupt

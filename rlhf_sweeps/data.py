@@ -175,9 +175,9 @@ def encode(prompts: Iterable[Messages], tokenizer: "PreTrainedTokenizerBase", ma
 
 def _encode(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     if tokenizer.chat_template:
-        ids: list[int] = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        ids: Any = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     elif len(messages) == 1:
         ids = tokenizer(messages[0]["content"])["input_ids"]
     else:
         raise ConfigError("dataset.prompt_column: holds conversations, and the model's tokenizer has no chat template")
-    return ids
+    return list(ids)

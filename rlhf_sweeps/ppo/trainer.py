@@ -169,7 +169,7 @@ class PPOTrainer:
                 num_tokens = int(batch.response_mask[minibatch].sum())
                 for rows in minibatch.split(config.microbatch_size):
                     loss = self._loss(batch.rows(rows), targets, rows, sums, ratios) / num_tokens
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                 for name, norm in self._clip_gradients().items():
                     sums[name] += norm / num_steps
                 self.optimizer.step()

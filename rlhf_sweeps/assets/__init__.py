@@ -1,0 +1,17 @@
+"""The embedded policy, reward model and preference pairs, so that everything can be tried offline in a minute.
+
+All three are synthetic: `grammar` writes the text and `build` trains the two models on it. They check that the plumbing
+works and that PPO can learn; they say nothing about alignment.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+NAMES = ("human_like_mini", "tiny_policy", "tiny_reward_model")
+
+
+def folder(name: str) -> Path:
+    """The folder of the embedded asset called `name`."""
+    if name not in NAMES:
+        raise ValueError(f"no embedded asset is called {name!r}; there are: {', '.join(NAMES)}")
+    return FOLDER / name

@@ -1,0 +1,228 @@
+"""W&B as a view of the record: one run is one W&B run, and training neither waits for W&B nor fails by it.
+
+Nothing is read back from W&B, so nothing is lost without it. A continued run sends the updates since its checkpoint a
+second time; the record holds each once. wandb is imported only by a run that needs it: that costs a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import logging
+import os
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import wandb
+
+    from rlhf_sweeps.config import TrackingConfig
+
+_log = logging.getLogger("rlhf_sweeps")
+
+# What W&B's table of runs shows of a whole curve; of any other metric it shows the last value.
+_SUMMARIES = {
+    "eval/score": "max",
+    "eval/win_rate": "max",
+    "eval/kl": "last",
+    "objective/scores": "max,last",
+    "objective/kl": "max,last",
+}
+
+# For W&B's processes, where the user has not set them. Its own error reports can hold up the end of a process for 20 s;
+# by default the file that `wandb sync` reads is 15 s behind, which a killed run would lose.
+_ENVIRONMENT = {
+    "WANDB_SILENT": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "2",
+}
+
+# A table is the one thing that W&B sends while the caller waits: 20 s each when the server is gone. Once is enough.
+_PATIENCE = 10.0
+
+
+def start(
+    config: TrackingConfig,
+    *,
+    run_dir: Path,
+    run_id: str,
+    name: str,
+    group: str | None,
+    job_type: str,
+    settings: dict[str, Any],
+) -> Tracker:
+    """Open this run's W&B run, or attach to it again where W&B has one of the same id.
+
+    Args:
+        run_dir: where W&B's own files go, unless WANDB_DIR says otherwise.
+        settings: the whole config, nested, as plain values.
+    """
+    if config.mode == "disabled" or (config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
+        return Tracker(None)
+    fields = {"id": run_id, "name": name, "group": group, "job_type": job_type, "config": settings}
+    if not os.environ.get("WANDB_DIR"):
+        fields["dir"] = str(run_dir)
+    try:
+        with _environment_kept():
+            run = _open(config, fields)
+            run.define_metric("*", step_metric="update", step_sync=True)
+            for metric, summary in _SUMMARIES.items():
+                run.define_metric(metric, step_metric="update", step_sync=True, summary=summary)
+    except Exception as error:
+        _log.warning("W&B is off, training goes on without it: %s", _line(error))
+        return Tracker(None)
+    return Tracker(run, log_model=config.log_model)
+
+
+def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
+    """Online where that is wanted and works, else offline with one line that says why."""
+    import wandb
+
+    def init(mode: Any) -> wandb.Run:
+        return wandb.init(
+            mode=mode,
+            project=config.project,
+            entity=config.entity,
+            tags=config.tags or None,
+            resume="allow",
+            reinit="create_new",  # by default a second run of a process would be added to the first
+            settings=wandb.Settings(
+                console="off",
+                init_timeout=config.init_timeout,
+                finish_timeout=config.finish_timeout,
+                finish_timeout_raises=True,
+            ),
+            **fields,
+        )
+
+    # A mode of ours wins over WANDB_MODE; for `auto` W&B itself reads that, and what `wandb offline` has set.
+    wanted: Any = config.mode
+    mode = wandb.setup(None if wanted == "auto" else wandb.Settings(mode=wanted)).settings.mode
+    level, reason = logging.INFO, "as configured"
+    if mode not in ("offline", "dryrun", "disabled"):
+        try:
+            if wandb.login(prompt=False, verify=False):
+                return init(mode)
+            level, reason = logging.INFO if config.mode == "auto" else logging.WARNING, "no API key, see `wandb login`"
+        except Exception as error:
+            level, reason = logging.WARNING, _line(error)
+            with contextlib.suppress(SystemExit):  # it passes on the exit code of W&B's process
+                wandb.teardown()  # else that process still holds the id of the run that has failed
+        mode = "offline"
+    run = init(mode)
+    if run.offline:
+        _log.log(level, "W&B is offline (%s); to upload this run: %s", reason, _sync_command(run))
+    return run
+
+
+class Tracker:
+    """An open W&B run, or nothing: the first error turns it off with one warning and never reaches the caller."""
+
+    def __init__(self, run: wandb.Run | None, *, log_model: bool = False) -> None:
+        self._run = run
+        self._log_model = log_model
+        self._is_on = run is not None
+        self._takes_samples = True
+
+    def log(self, metrics: Mapping[str, float | int]) -> None:
+        """Send the metrics of one update; `update` among them is the x axis."""
+        if self._run is None or not self._is_on:
+            return
+        try:
+            self._run.log(dict(metrics))
+        except Exception as error:
+            self._turn_off(error)
+
+    def log_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Send the samples of one evaluation as a table; on an error, or a long wait, it is the last one."""
+        if self._run is None or not self._is_on or not self._takes_samples or not rows:
+            return
+        started = time.monotonic()
+        try:
+            import wandb
+
+            columns: list[str | int] = list(dict.fromkeys(column for row in rows for column in row))
+            data = [[row.get(str(column)) for column in columns] for row in rows]
+            table = wandb.Table(columns=columns, data=data, allow_mixed_types=True)
+            self._run.log({"update": rows[-1]["update"], "samples": table})
+        except Exception as error:
+            reason = _line(error)
+        else:
+            if time.monotonic() - started < _PATIENCE:
+                return
+            reason = "the server does not answer"
+        self._takes_samples = False
+        _log.warning("W&B gets no more samples of this run: %s", reason)
+
+    def finish(self, *, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None = None) -> None:
+        """Write the scalars of `summary` and close the W&B run, with the model as an artifact if the config says so.
+
+        W&B has `finish_timeout` seconds for what it has not uploaded yet, the model included.
+        """
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            if self._is_on:
+                run.summary.update({name: x for name, x in summary.items() if isinstance(x, str | int | float)})
+                if self._log_model and model_dir is not None:
+                    _log_artifact(run, model_dir)
+        except Exception as error:
+            self._turn_off(error)
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError:
+            _log.warning("W&B has not taken the whole run in time; to upload the rest: %s", _sync_command(run))
+        except Exception as error:
+            self._turn_off(error)
+        else:
+            if run.offline:
+                _log.info("W&B was offline; to upload this run: %s", _sync_command(run))
+
+    def _turn_off(self, error: Exception) -> None:
+        if self._is_on:
+            self._is_on = False
+            _log.warning("W&B is off for the rest of this run, training goes on: %s", _line(error))
+
+
+def _log_artifact(run: wandb.Run, model_dir: Path) -> None:
+    import wandb
+
+    artifact = wandb.Artifact(f"model-{run.id}", type="model")
+    artifact.add_dir(str(model_dir), policy="immutable")  # by default every file is copied first
+    run.log_artifact(artifact)
+
+
+def _sync_command(run: wandb.Run) -> str:
+    """What uploads the run: all its folders, for each start offline makes another one; done ones are skipped."""
+    folder = Path(run.sync_dir)
+    if not run.offline:
+        return shlex.join(["wandb", "sync", "--include-online", _shown(folder)])
+    files = folder.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
+    return shlex.join(["wandb", "sync", *(_shown(file.parent) for file in sorted(files))])
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Set W&B's variables; afterwards undo that and what W&B writes itself, a socket for child processes to share."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            del os.environ[name]
+        os.environ.update(before)

@@ -1,0 +1,61 @@
+"""Shared by all tests: nothing reaches the network or W&B; how to compose a config and to run the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import open_dict
+
+from rlhf_sweeps.cli import conf_dir
+from rlhf_sweeps.config import Config, from_hydra
+
+ROOT = Path(__file__).parents[1]
+# A run of the real default in seconds: 6 updates of 8 responses.
+SMALL = (
+    "ppo.batch_size=8",
+    "ppo.total_episodes=48",
+    "ppo.response_length=16",
+    "ppo.num_ppo_epochs=2",
+    "eval.every=2",
+    "eval.num_prompts=8",
+    "checkpoint.every=2",
+    "tracking=disabled",
+)
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Two threads gain nothing on models this small, and lose much on a busy machine.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+Compose = Callable[..., Config]
+CommandLine = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def compose_config() -> Compose:
+    """Overrides -> checked Config."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+    def composed(*overrides: str) -> Config:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            config = compose("config", overrides=list(overrides))
+            with open_dict(config):
+                config.pop("hydra", None)
+            return from_hydra(config)
+
+    return composed
+
+
+@pytest.fixture
+def command_line(tmp_path: Path) -> CommandLine:
+    """`python -m MODULE arguments` in an empty folder; never raises."""
+
+    def run(*arguments: str, module: str = "rlhf_sweeps", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+    return run

@@ -1,0 +1,78 @@
+"""The command line as a user meets it: answers at once, refuses bad input in one line, before anything starts."""
+
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SMALL, CommandLine
+
+from rlhf_sweeps.runs import Run
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve"]])
+def test_help_and_config_answer_at_once(flags: list[str], command_line: CommandLine) -> None:
+    command_line(*flags)  # Python compiles the modules
+    start = time.perf_counter()
+    result = command_line(*flags)
+    seconds = time.perf_counter() - start
+    assert result.returncode == 0, result.stderr
+    assert "kl_coef" in result.stdout
+    assert seconds < 1.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["ppo.kl_coeff=0.1"], "ppo.kl_coeff: there is no such key; did you mean kl_coef? (allowed here: lr, "),
+        (["foo=1"], "foo: there is no such key (allowed here: name, seed, "),
+        (["ppo.kl_coef=abc"], "ppo.kl_coef=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        (["ppo.batch_size=3.5"], "ppo.batch_size=3.5: Value '3.5' of type 'float' could not be converted to Integer"),
+        (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
+        (["ppo.lr=[1"], "ppo.lr=[1: "),
+        (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
+        (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
+        (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
+        (["model.path=nobody/nothing"], "model.path=nobody/nothing: neither a folder here nor to be had from the hub"),
+        (["dataset.path=none.jsonl"], "dataset.path=none.jsonl: no such file"),
+        (["dataset.prompt_column=question"], "dataset.prompt_column=question: "),
+        (["ppo.response_length=1000"], "ppo.response_length=1000: with dataset.max_prompt_length=64 must fit"),
+        (
+            ["reward_model.path=embedded:tiny_policy"],
+            "reward_model.path=embedded:tiny_policy: must be a sequence classifier",
+        ),
+        (["-m", "ppo.clip_range=0.1,1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
+        (["-m", "ppo.kl_coef=0.01,abc"], "ppo.kl_coef=abc: Value 'abc'"),
+        (["-m", "model=tiny,huge"], "model/huge: there is no such choice"),
+        (
+            ["-m", "dataset.path=embedded:human_like_mini/train.jsonl,none.jsonl"],
+            "dataset.path=none.jsonl: no such file",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_starts(
+    arguments: list[str], expected: str, command_line: CommandLine
+) -> None:
+    flags = [argument for argument in arguments if argument.startswith("-")]
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    result = command_line(*flags, "hydra.run.dir=run", "hydra.sweep.dir=sweep", *overrides)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert expected in line
+    assert not Path(str(result.args[0])).parent.joinpath("run").exists()
+    assert "Launching" not in result.stdout
+
+
+def test_a_sweep_runs_every_point_into_its_own_folder(command_line: CommandLine, tmp_path: Path) -> None:
+    arguments = ["-m", "hydra.sweep.dir=sweep", *SMALL, "ppo.total_episodes=8", "ppo.kl_coef=0.01,0.02"]
+    result = command_line(*arguments)
+    assert result.returncode == 0, result.stderr
+    starts = [Run(tmp_path / "sweep" / str(number)).start() for number in (0, 1)]
+    assert [start["config"]["ppo"]["kl_coef"] for start in starts if start] == [0.01, 0.02]
+    assert all(Run(tmp_path / "sweep" / str(number)).summary() for number in (0, 1))
+
+
+def test_the_wheel_maps_the_config_into_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"conf": "rlhf_sweeps/conf"}

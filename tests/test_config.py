@@ -1,0 +1,85 @@
+"""Every option composes; the ranges and rules hold."""
+
+from pathlib import Path
+
+import pytest
+from conftest import Compose
+
+from rlhf_sweeps.cli import conf_dir
+from rlhf_sweeps.config import ConfigError
+
+OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in Path(conf_dir()).glob("*/*.yaml"))
+NEEDS_PATH = {
+    "model=local": "model.path=x",
+    "reward_model=local": "reward_model.path=x",
+    "dataset=jsonl": "dataset.path=x",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes(option: str, compose_config: Compose) -> None:
+    compose_config(option, *([NEEDS_PATH[option]] if option in NEEDS_PATH else []))
+
+
+@pytest.mark.parametrize(("option", "override"), NEEDS_PATH.items())
+def test_a_required_value_is_asked_for_by_its_key(option: str, override: str, compose_config: Compose) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{key}: no value given"):
+        compose_config(option)
+
+
+def test_the_published_recipe(compose_config: Compose) -> None:
+    config = compose_config("experiment=smollm2_human_like")
+    ppo = config.ppo
+    assert (config.model.path, config.dataset.path, config.reward_model.path) == (
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "HumanLLMs/Human-Like-DPO-Dataset",
+        "ligaydima/ppo-reward-model",
+    )
+    assert (ppo.lr, ppo.num_ppo_epochs, ppo.num_minibatches, ppo.microbatch_size) == (2e-6, 4, 2, 16)
+    assert (ppo.batch_size, ppo.total_episodes, ppo.num_updates) == (16 * 2, 3000, 94)
+    assert (ppo.clip_range, ppo.kl_coef, ppo.missing_eos_penalty) == (0.2, 0.02, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("ppo.lr=0", "must be > 0"),
+        ("ppo.lr=nan", "must be > 0"),
+        ("ppo.lr=inf", "must be > 0"),
+        ("ppo.clip_range=0", "must be > 0 and < 1"),
+        ("ppo.clip_range=1", "must be > 0 and < 1"),
+        ("ppo.kl_coef=-0.01", "must be >= 0"),
+        ("ppo.gamma=1.01", "must be >= 0 and <= 1"),
+        ("ppo.gae_lambda=-0.1", "must be >= 0 and <= 1"),
+        ("ppo.num_minibatches=5", r"must divide ppo.batch_size=32 \(allowed: 1, 2, 4, 8, 16, 32\)"),
+        ("ppo.total_episodes=0", "must be >= 1"),
+        ("ppo.temperature=0", "must be > 0"),
+        ("ppo.missing_eos_penalty=-1", "must be >= 0"),
+        ("ppo.max_grad_norm=0", "must be > 0"),
+        ("ppo.kl_estimator=k4", "must be one of k1, k2, k3"),
+        ("tracking.mode=on", "must be one of auto, online, offline, disabled"),
+        ("model.dtype=float64", "must be one of float32, bfloat16, float16"),
+        ("device=tpu", "must be auto, cpu, cuda, cuda:<number> or mps"),
+        ("seed=-1", "must be >= 0"),
+        ("objective.kl_budget=0", "must be > 0"),
+        ("name=''", "must be a text that is not empty"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(override: str, allowed: str, compose_config: Compose) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"^{key}=.*{allowed}"):
+        compose_config(override)
+
+
+@pytest.mark.parametrize(
+    "override", ["ppo.missing_eos_penalty=null", "ppo.max_grad_norm=null", "objective.kl_budget=null"]
+)
+def test_what_may_be_switched_off(override: str, compose_config: Compose) -> None:
+    compose_config(override)
+
+
+def test_all_problems_are_reported_at_once(compose_config: Compose) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose_config("ppo.lr=-1", "ppo.gamma=2")
+    assert [line.partition("=")[0] for line in str(caught.value).splitlines()] == ["ppo.lr", "ppo.gamma"]

@@ -1,0 +1,198 @@
+"""The trainer against a plain PPO that handles one unpadded sequence at a time."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import pytest
+import torch
+import toy
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlhf_sweeps.models import ValueModel
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.trainer import DivergedError, PPOTrainer
+
+
+def logits(policy: PreTrainedModel, prompt: list[int], response: list[int]) -> Tensor:
+    output: Tensor = policy(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1] / 0.8
+    return output
+
+
+def logprobs(policy: PreTrainedModel, prompt: list[int], response: list[int]) -> Tensor:
+    return logits(policy, prompt, response).log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)]
+
+
+def plain_values(value_model: ValueModel, prompt: list[int], response: list[int]) -> Tensor:
+    hidden = value_model.trunk(torch.tensor([prompt + response])).last_hidden_state[0]
+    values: Tensor = (hidden @ value_model.head.weight.T)[len(prompt) - 1 : -1, 0]
+    return values
+
+
+def plain_advantages(rewards: list[float], values: list[float], gamma: float, gae_lambda: float) -> list[float]:
+    """GAE as the sum that defines it."""
+    deltas = [r + gamma * v_next - v for r, v, v_next in zip(rewards, values, [*values[1:], 0.0], strict=True)]
+    return [sum((gamma * gae_lambda) ** (k - t) * deltas[k] for k in range(t, len(deltas))) for t in range(len(deltas))]
+
+
+def captured(trainer: PPOTrainer) -> list[tuple[Sequence[int], Responses]]:
+    """Everything the trainer has scored, from here on."""
+    seen: list[tuple[Sequence[int], Responses]] = []
+    score = trainer.score
+
+    def scored(indices: Sequence[int], batch: Responses) -> Tensor:
+        seen.append((indices, batch))
+        return score(indices, batch)
+
+    trainer.score = scored
+    return seen
+
+
+def test_one_update_equals_plain_ppo() -> None:
+    trainer = toy.trainer(toy.settings(num_ppo_epochs=2, microbatch_size=4))
+    torch.nn.init.normal_(trainer.value_model.head.weight, std=0.3, generator=torch.Generator().manual_seed(0))
+    policy, ref_policy, value_model = map(copy.deepcopy, (trainer.policy, trainer.ref_policy, trainer.value_model))
+    seen = captured(trainer)
+    metrics = trainer.step()
+    ((indices, batch),) = seen
+
+    pairs = list(zip(batch.prompt_lists(), batch.response_lists(), strict=True))
+    old, old_values, advantages, returns, kls = [], [], [], [], []
+    with torch.no_grad():
+        for (prompt, response), index in zip(pairs, indices, strict=True):
+            old.append(logprobs(policy, prompt, response))
+            old_values.append(plain_values(value_model, prompt, response))
+            kls.append(old[-1] - logprobs(ref_policy, prompt, response))
+            rewards = (-0.1 * kls[-1]).tolist()
+            rewards[-1] += len(response) / 4 + index / 10 - (0.0 if response[-1] == toy.EOS else 2.0)
+            advantage = plain_advantages(rewards, old_values[-1].tolist(), gamma=0.9, gae_lambda=0.8)
+            advantages.append(torch.tensor(advantage))
+            returns.append(advantages[-1] + old_values[-1])
+    everything = torch.cat(advantages)
+    whitened = [(a - everything.mean()) / (everything.var() + 1e-8).sqrt() for a in advantages]
+
+    optimizer = torch.optim.AdamW([*policy.parameters(), *value_model.parameters()], lr=1e-3, weight_decay=0.0)
+    for _ in range(2):
+        policy_losses, value_losses = [], []
+        for i, (prompt, response) in enumerate(pairs):
+            ratio = (logprobs(policy, prompt, response) - old[i]).exp()
+            a, v, r = whitened[i], plain_values(value_model, prompt, response), returns[i]
+            policy_losses.append(-torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a))
+            near = torch.maximum(torch.minimum(v, old_values[i] + 0.2), old_values[i] - 0.2)
+            value_losses.append(0.5 * torch.maximum((v - r) ** 2, (near - r) ** 2))
+        loss = torch.cat(policy_losses).mean() + 0.5 * torch.cat(value_losses).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    for trained, plain in ((trainer.policy, policy), (trainer.value_model, value_model)):
+        for (name, expected), actual in zip(plain.named_parameters(), trained.parameters(), strict=True):
+            assert torch.allclose(actual, expected, atol=2e-5), name
+    assert metrics["objective/kl"] == pytest.approx(sum(kl.sum().item() for kl in kls) / 6, rel=1e-4)
+    assert metrics["objective/entropy"] == pytest.approx(-sum(o.sum().item() for o in old) / 6, rel=1e-4)
+    assert metrics["objective/non_score_reward"] == pytest.approx(-0.1 * metrics["objective/kl"], rel=1e-6)
+    assert metrics["objective/rlhf_reward"] == pytest.approx(
+        metrics["objective/scores"] + metrics["objective/non_score_reward"], rel=1e-6
+    )
+
+
+def test_first_metrics_by_definition() -> None:
+    """With one step an update, the policy that is optimized is the one that sampled."""
+    trainer = toy.trainer(toy.settings())
+    policy = copy.deepcopy(trainer.policy)
+    seen = captured(trainer)
+    metrics = trainer.step()
+    ((_, batch),) = seen
+    with torch.no_grad():
+        pairs = zip(batch.prompt_lists(), batch.response_lists(), strict=True)
+        entropies = torch.cat(
+            [torch.distributions.Categorical(logits=logits(policy, p, r)).entropy() for p, r in pairs]
+        )
+    num_tokens = sum(map(len, batch.response_lists()))
+    assert metrics["val/ratio"] == pytest.approx(1.0, abs=1e-5)
+    assert metrics["policy/approxkl_avg"] == pytest.approx(0.0, abs=1e-8)
+    assert metrics["policy/clipfrac_avg"] == 0.0
+    assert metrics["loss/policy_avg"] == pytest.approx(0.0, abs=1e-5)  # minus the mean of whitened advantages
+    assert metrics["policy/entropy_avg"] == pytest.approx(entropies.mean().item(), rel=1e-4)
+    assert metrics["val/num_eos_tokens"] == sum(response[-1] == toy.EOS for response in batch.response_lists())
+    assert metrics["objective/length"] == pytest.approx(num_tokens / 6)
+    assert (metrics["update"], metrics["episode"], metrics["epoch"], metrics["lr"]) == (1, 6, 1.0, 1e-3)
+
+
+def test_microbatches_do_not_change_the_numbers() -> None:
+    """A microbatch of short responses must not weigh as much as one of long ones."""
+    trainers = [toy.trainer(toy.settings(microbatch_size=size, num_minibatches=2)) for size in (3, 2, 1)]
+    rows = [trainer.step() for trainer in trainers]
+    for trainer, row in zip(trainers[1:], rows[1:], strict=True):
+        for name in ("loss/policy_avg", "loss/value_avg", "policy/approxkl_avg", "policy/grad_norm"):
+            assert row[name] == pytest.approx(rows[0][name], rel=1e-3, abs=1e-6)
+        for actual, expected in zip(trainer.policy.parameters(), trainers[0].policy.parameters(), strict=True):
+            assert torch.allclose(actual, expected, atol=1e-5)
+
+
+def test_one_optimizer_step_per_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = toy.trainer(toy.settings(num_ppo_epochs=3, num_minibatches=2, microbatch_size=1))
+    steps: list[int] = []
+    step = trainer.optimizer.step
+    monkeypatch.setattr(trainer.optimizer, "step", lambda: (steps.append(1), step()))
+    trainer.step()
+    assert len(steps) == 3 * 2
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    def change(limit: float | None) -> float:
+        trainer = toy.trainer(toy.settings(lr=1.0, max_grad_norm=limit))
+        trainer.optimizer = torch.optim.SGD([*trainer.policy.parameters()], lr=1.0)  # type: ignore[assignment]
+        before = [parameter.clone() for parameter in trainer.policy.parameters()]
+        norm = trainer.step()["policy/grad_norm"]
+        moved = [after - b for after, b in zip(trainer.policy.parameters(), before, strict=True)]
+        length = math.sqrt(sum(m.square().sum().item() for m in moved))
+        assert length == pytest.approx(norm if limit is None else min(limit, norm), rel=1e-3)
+        return norm
+
+    assert change(None) == pytest.approx(change(0.01), rel=1e-5)
+
+
+def test_a_pad_that_is_the_end_token_changes_nothing() -> None:
+    rows = [toy.trainer(toy.settings(num_ppo_epochs=2), pad_id=pad).step() for pad in (0, toy.EOS)]
+    for name in ("objective/kl", "objective/scores", "loss/policy_avg", "loss/value_avg", "val/num_eos_tokens"):
+        assert rows[0][name] == rows[1][name]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
+    def scores(seed: int) -> list[float]:
+        trainer = toy.trainer(toy.settings())
+        trainer.seed = seed
+        with torch.random.fork_rng():
+            torch.manual_seed(torch.initial_seed() % 2**31 + 1)  # the global generator has no say
+            return [trainer.step()["objective/scores"] for _ in range(3)]
+
+    assert scores(0) == scores(0) != scores(1)
+
+
+def test_the_learning_rate_falls_linearly_to_zero_after_the_last_update() -> None:
+    rates = [row["lr"] for row in toy.trainer(toy.settings(total_episodes=24)).updates()]
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+    constant = toy.trainer(toy.settings(total_episodes=12, lr_schedule="constant"))
+    assert [row["lr"] for row in constant.updates()] == [1e-3, 1e-3]
+
+
+def test_a_policy_learns_to_say_what_is_rewarded() -> None:
+    def share_of_sevens(indices: Sequence[int], batch: Responses) -> Tensor:
+        return ((batch.response_ids == 7) & batch.response_mask).sum(-1) / batch.response_mask.sum(-1) * 4
+
+    config = toy.settings(lr=0.02, num_ppo_epochs=4, batch_size=48, total_episodes=48 * 25, kl_coef=0.0)
+    scores = [row["objective/scores"] for row in toy.trainer(config, score=share_of_sevens).updates()]
+    assert scores[-1] > scores[0] + 2
+
+
+def test_a_loss_that_is_not_finite_stops_the_run() -> None:
+    def nan(indices: Sequence[int], batch: Responses) -> Tensor:
+        return torch.full((len(indices),), math.nan)
+
+    trainer = toy.trainer(toy.settings(), score=nan)
+    before = [parameter.clone() for parameter in trainer.policy.parameters()]
+    with pytest.raises(DivergedError, match="update 1"):
+        trainer.step()
+    assert all(map(torch.equal, before, trainer.policy.parameters()))
