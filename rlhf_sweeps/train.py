@@ -161,7 +161,6 @@ def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruptio
     with Progress(num_updates, trainer.update) as progress:
         start = time.perf_counter()
         for row in trainer.updates():
-            stop_reason = interruption.reason or run.stop_reason()
             is_last = trainer.update == num_updates
             is_best = False
             if is_last or trainer.update % session.config.eval.every == 0:
@@ -173,9 +172,11 @@ def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruptio
             run.append_metrics(row)
             tracker.log(row)
             progress.show(row)
+            # A run asked to stop at its last update is complete; a user who interrupts it wants its sweep to end, too.
+            stop_reason = interruption.reason or (None if is_last else run.stop_reason())
             if stop_reason or is_last or is_best or trainer.update % session.config.checkpoint.every == 0:
                 _save(session)
-            if stop_reason and not is_last:
+            if stop_reason:
                 return stop_reason
     return None
 

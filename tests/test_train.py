@@ -186,6 +186,24 @@ def test_a_signal_saves_a_checkpoint_and_says_how_to_continue(
     assert "Traceback" not in output
 
 
+def test_an_interrupted_last_update_is_not_the_end(compose_config: Compose, tmp_path: Path) -> None:
+    """Or a sweep would go on with its next run."""
+    config = compose_config(*SMALL)
+    append = Run.append_metrics
+
+    def append_and_interrupt(self: Run, row: dict[str, Any]) -> None:
+        append(self, row)
+        if row["update"] == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "append_metrics", append_and_interrupt)
+        stopped = train(config, tmp_path)
+    assert (stopped["status"], stopped["stop_reason"], stopped["updates"]) == ("stopped", "interrupted", 6)
+    assert train(config, tmp_path)["status"] == "complete"
+    assert [row["update"] for row in Run(tmp_path).metrics()] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_stop_file_ends_the_run_after_the_update(compose_config: Compose, tmp_path: Path) -> None:
     config = compose_config(*SMALL, "eval.every=1")
     run = Run(tmp_path)
@@ -198,7 +216,7 @@ def test_a_stop_file_ends_the_run_after_the_update(compose_config: Compose, tmp_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "append_metrics", append_and_stop)
         summary = train(config, tmp_path)
-    assert (summary["status"], summary["stop_reason"], summary["updates"]) == ("stopped", "pruned", 2)
+    assert (summary["status"], summary["stop_reason"], summary["updates"]) == ("stopped", "pruned", 1)
     assert summary["objective"] == max(row["eval/score"] for row in run.metrics())
     assert run.model.is_dir()
 

@@ -82,6 +82,9 @@ QUESTIONS = {
     ),
 }
 
+# Moments are told in casual stories only, and are the longest to learn by heart; tips come next.
+KINDS_TO_LEARN = ("best", "like", "tip", "tip", "story", "story", "story")
+
 CASUAL = Style(
     openers={
         "like": ("", "", "", "Yeah,", "Oh yes,", "Honestly,", "For sure,", "Oh man,"),
@@ -271,7 +274,7 @@ def write_exchanges(num: int, seed: int) -> Iterator[tuple[str, str]]:
     """`num` (prompt, answer) exchanges on all topics, casual and formal in turn."""
     rng = random.Random(seed)
     for i in range(num):
-        topic, kind = rng.choice(sorted(TOPICS)), rng.choice(sorted(QUESTIONS))
+        topic, kind = rng.choice(sorted(TOPICS)), rng.choice(KINDS_TO_LEARN)
         prompt = rng.choice(QUESTIONS[kind]).format(act=topic)
         yield prompt, write_answer(rng, topic, kind, (CASUAL, FORMAL)[i % 2])
 
