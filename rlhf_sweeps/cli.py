@@ -24,6 +24,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config, ConfigError, from_hydra
+from rlhf_sweeps.runs import Run
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
@@ -50,11 +51,17 @@ def main() -> None:
 
 
 class Preflight(Callback):
-    """Checks what can be known beforehand. Ends the process itself, since Hydra hides a callback's exceptions."""
+    """Checks what can be known beforehand, and compares a sweep's runs at its end.
+
+    Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[DictConfig, Path]] = []
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one run."""
-        self._check([(config, config.hydra.run.dir)])
+        self._check([(config, Path(config.hydra.run.dir))])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every run of the sweep."""
@@ -64,20 +71,26 @@ class Preflight(Callback):
             overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
             loader = GlobalHydra.instance().config_loader()
-            runs = []
             for number, job in enumerate(batch):
                 composed = loader.load_sweep_config(config, list(job))
                 with open_dict(composed):
                     composed.hydra.job.num = number
-                runs.append((composed, str(Path(config.hydra.sweep.dir) / str(composed.hydra.sweep.subdir))))
+                self._runs.append((composed, Path(config.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)))
         except (HydraException, OmegaConfBaseException) as error:
             _refuse(error)
-        self._check(runs)
+        self._check(self._runs)
 
-    def _check(self, runs: list[tuple[DictConfig, str]]) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """A line for each run, the best first."""
+        rows = [(composed.hydra.overrides.task, folder, Run(folder).summary()) for composed, folder in self._runs]
+        done = [(summary["objective"], overrides, folder) for overrides, folder, summary in rows if summary]
+        for objective, overrides, folder in sorted(done, key=lambda row: -row[0]):
+            print(f"objective {objective:.4g}  {' '.join(overrides)}  {folder}")
+
+    def _check(self, runs: list[tuple[DictConfig, Path]]) -> None:
         try:
             for composed, folder in runs:
-                preflight.check(from_hydra(_task_config(composed)), Path(folder))
+                preflight.check(from_hydra(_task_config(composed)), folder)
         except (ConfigError, OmegaConfBaseException) as error:
             _refuse(error)
 
@@ -101,7 +114,8 @@ def _run(composed: DictConfig) -> float | None:
 
 def _continue_command(key: str, folder: Path) -> str:
     words = [word for word in sys.argv[1:] if not word.startswith(f"{key}=")]
-    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={os.path.relpath(folder)}"])
+    here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={here}"])
 
 
 def _task_config(composed: DictConfig) -> DictConfig:

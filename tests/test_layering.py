@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "objective": set(),
     "progress": set(),
     "interruption": set(),
-    "cli": {"config", "preflight", "train", "sweep"},
+    "cli": {"config", "preflight", "runs", "train", "sweep"},
     "sweep": {"config", "runs", "sweep", "preflight", "objective", "tracking"},
 }
 # Torch costs seconds, so what answers --help and checks a sweep does without it.
