@@ -1,5 +1,7 @@
 """Sampling against unpadded, uncached forwards of one sequence at a time."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import toy
@@ -8,6 +10,7 @@ from transformers import PreTrainedModel
 
 from rlhf_sweeps import models
 from rlhf_sweeps.ppo.rollout import _draw, response_logits, response_values
+from rlhf_sweeps.ppo.seeds import generator
 
 
 def noise(seed: int = 0) -> torch.Generator:
@@ -21,8 +24,9 @@ def plain_logprobs(policy: PreTrainedModel, prompt: list[int], response: list[in
     return logits.log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)]
 
 
-def test_logprobs_are_those_of_each_sequence_alone() -> None:
-    policy = toy.policy()
+@pytest.mark.parametrize("make_policy", [toy.policy, toy.policy_with_absolute_positions])
+def test_logprobs_are_those_of_each_sequence_alone(make_policy: Callable[[], PreTrainedModel]) -> None:
+    policy = make_policy()
     batch = toy.sampler().sample(policy, toy.PROMPTS, noise())
     teacher_forced = response_logits(policy, batch, 0.8).log_softmax(-1)
     for i, (prompt, response) in enumerate(zip(batch.prompt_lists(), batch.response_lists(), strict=True)):
@@ -93,6 +97,20 @@ def test_drawn_tokens_follow_the_distribution() -> None:
     # 4 standard errors of a share of 0.6 over 200,000 draws.
     assert torch.allclose(counts, probabilities, atol=0.0045)
     assert counts[0] == counts[3] == 0
+
+
+def test_a_token_of_no_probability_is_never_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.zeros(*size))
+    assert _draw(torch.tensor([[0.0, 0.5, 0.5]]).log(), noise()).item() == 1
+
+
+def test_generators_differ_by_seed_purpose_and_update_alone() -> None:
+    streams = [
+        torch.rand(4, generator=generator(*key)).tolist()
+        for key in ((0, "rollout", 1), (0, "rollout", 2), (0, "minibatches", 1), (1, "rollout", 1), (0, "rollout", 1))
+    ]
+    assert streams[0] == streams[-1]
+    assert len({tuple(stream) for stream in streams}) == 4
 
 
 @pytest.mark.parametrize("batch_size", [1, 6])

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from rlhf_sweeps import models
 from rlhf_sweeps.config import PPOConfig
@@ -35,6 +35,16 @@ def policy(seed: int = 0) -> PreTrainedModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return LlamaForCausalLM(config).eval()
+
+
+def policy_with_absolute_positions() -> PreTrainedModel:
+    """GPT-2's position embeddings show what rotary ones hide: where padding shifts a prompt."""
+    config = GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=2, n_positions=64, eos_token_id=EOS, bos_token_id=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config).eval()
+        model.transformer.wpe.weight.data.normal_()
+    return model
 
 
 def sampler(response_length: int = 8, pad_id: int = 0, temperature: float = 0.8) -> Sampler:

@@ -106,7 +106,6 @@ def build_policy(out: Path, tokenizer: PreTrainedTokenizerFast, num_steps: int =
             learning_rate=4e-3,
             weight_decay=0.01,
             adam_beta2=0.95,
-            train_sampling_strategy="group_by_length",
         )
         model = LlamaForCausalLM(shape_model(tokenizer, hidden_size=128, num_layers=4))
         SFTTrainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer).train()
@@ -152,7 +151,7 @@ def write_comparisons(pairs: list[grammar.Pair]) -> Iterator[tuple[str, str, str
             pair["rejected"],
             " ".join(words[: rng.randrange(2, len(words) * 2 // 3)]),
             " ".join(words[:start] + words[start : start + 3] * 3),
-            *rng.sample([other["chosen"] for other in pairs if other["topic"] != pair["topic"]], 2),
+            rng.choice([other["chosen"] for other in pairs if other["topic"] != pair["topic"]]),
         ]
         if rng.random() < 0.5 and cool_down(chosen) != chosen:
             rejected.append(cool_down(chosen))
