@@ -24,6 +24,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config, ConfigError, from_hydra
+from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.runs import Run
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
@@ -46,6 +47,8 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         _refuse(error)
+    except DivergedError as error:
+        _refuse(error, status=1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
@@ -82,10 +85,13 @@ class Preflight(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """A line for each run, the best first."""
-        rows = [(composed.hydra.overrides.task, folder, Run(folder).summary()) for composed, folder in self._runs]
-        done = [(summary["objective"], overrides, folder) for overrides, folder, summary in rows if summary]
-        for objective, overrides, folder in sorted(done, key=lambda row: -row[0]):
-            print(f"objective {objective:.4g}  {' '.join(overrides)}  {folder}")
+        done = []
+        for composed, folder in self._runs:
+            summary = Run(folder).summary()
+            if summary is not None and summary["objective"] is not None:
+                done.append((summary["objective"], " ".join(composed.hydra.overrides.task), folder))
+        for objective, overrides, folder in sorted(done, reverse=True):
+            print(f"objective {objective:.4g}  {overrides}  {folder}")
 
     def _check(self, runs: list[tuple[DictConfig, Path]]) -> None:
         try:
@@ -126,16 +132,16 @@ def _task_config(composed: DictConfig) -> DictConfig:
     return task
 
 
-def _refuse(error: Exception) -> None:
-    """Say in one line a problem what is wrong with the input, and end with status 2."""
+def _refuse(error: Exception, status: int = 2) -> None:
+    """Say in one line a problem what is wrong, and end; status 2 says that the input was."""
     for line in _explain(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _explain(error: Exception) -> str:
     """An error of composition in one line: what was given, why it cannot be, what is allowed."""
-    if isinstance(error, ConfigError):
+    if isinstance(error, (ConfigError, DivergedError)):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__

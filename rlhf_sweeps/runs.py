@@ -67,8 +67,10 @@ class Run:
             if path.exists():
                 kept = [row for row in _read_lines(path) if row["update"] <= update]
                 _write_atomically(path, "".join(_line(row) for row in kept))
-        self._stop.unlink(missing_ok=True)
-        self._summary.unlink(missing_ok=True)
+        if self._summary.exists():
+            # The request to stop has been met; without a summary, it still stands.
+            self._stop.unlink(missing_ok=True)
+            self._summary.unlink()
 
     def summary(self) -> dict[str, Any] | None:
         """status, objective, best_update, versions, cost ...; None if the run did not finish."""

@@ -6,54 +6,26 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
-from rlhf_sweeps import __version__, checkpoints, models, tracking
+from rlhf_sweeps import __version__, checkpoints, tracking
 from rlhf_sweeps.config import Config, as_dict
-from rlhf_sweeps.data import batch_indices, encode, load_prompts
-from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated
-from rlhf_sweeps.ppo.rollout import Sampler
-from rlhf_sweeps.ppo.trainer import DivergedError, PPOTrainer
+from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.progress import Progress
-from rlhf_sweeps.reward_models import load_reward_model
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.session import Session, load_session
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
 log = logging.getLogger("rlhf_sweeps")
-
-
-@dataclass
-class Session:
-    """What a run works with, and what it carries from update to update beside the trainer's own state.
-
-    Attributes:
-        best: the best evaluation within the KL budget so far.
-        last: the newest evaluation.
-        seconds: spent so far, also by earlier starts of the run.
-        tokens: sampled, scored and optimized so far.
-    """
-
-    config: Config
-    run: Run
-    trainer: PPOTrainer
-    evaluator: Evaluator
-    policy: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    best: Evaluated | None = None
-    last: Evaluated | None = None
-    seconds: float = 0.0
-    tokens: int = 0
 
 
 def train(config: Config, folder: Path, sweep: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -72,9 +44,9 @@ def train(config: Config, folder: Path, sweep: str | None = None, overrides: Seq
     if summary is not None and summary["status"] == "complete":
         log.info("%s is complete already: objective %.4g", folder, summary["objective"])
         return summary
-    session = _load(config, run)
+    session = load_session(config, run)
     start = run.begin(as_dict(config))
-    _continue(session)
+    session.go_on()
     tracker = tracking.start(
         config.tracking,
         run_dir=folder,
@@ -95,63 +67,6 @@ def train(config: Config, folder: Path, sweep: str | None = None, overrides: Seq
         raise
     tracker.finish(exit_code=0, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
-
-
-def _load(config: Config, run: Run) -> Session:
-    """Read prompts and models, and say what will run."""
-    transformers_logging.disable_progress_bar()
-    device = models.pick_device(config.device)
-    prompts = load_prompts(config.dataset)
-    tokenizer = models.load_tokenizer(config.model)
-    training = encode(prompts.train, tokenizer, config.dataset.max_prompt_length)
-    held_out = encode(prompts.held_out, tokenizer, config.dataset.max_prompt_length).first(config.eval.num_prompts)
-    policy = models.load_policy(config.model, device)
-    reward_model = load_reward_model(config.reward_model, tokenizer, config.ppo.rollout_batch_size, device)
-    value_model = models.value_model(policy) if config.ppo.value_model == "policy" else reward_model.value_model()
-    ref_policy = models.freeze(policy)
-    stop_ids = models.stop_ids(policy, tokenizer)
-    pad_id = stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    ppo = config.ppo
-    sampler = Sampler(stop_ids, pad_id, ppo.response_length, ppo.temperature, ppo.rollout_batch_size)
-    trainer = PPOTrainer(
-        ppo,
-        policy,
-        ref_policy,
-        value_model,
-        sampler,
-        training.ids,
-        batch_indices=lambda update: batch_indices(len(training.ids), ppo.batch_size, update, config.seed),
-        score=lambda indices, batch: reward_model.score([training.messages[i] for i in indices], batch),
-        seed=config.seed,
-    )
-    log.info(
-        "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s (reads %s)",
-        config.model.path, _millions(policy), config.model.dtype, device, torch.get_num_threads(),
-        config.reward_model.path, "tokens" if reward_model.reads_tokens else "text",
-    )  # fmt: skip
-    log.info(
-        "prompts: %d to train on, %d held out; left out: %d too long, %d duplicates",
-        len(training.ids), len(held_out.ids), training.num_too_long, prompts.num_duplicates,
-    )  # fmt: skip
-    log.info(
-        "%d updates of %d responses: lr %g, KL coefficient %g, clip range %g, seed %d, into %s",
-        ppo.num_updates, ppo.batch_size, ppo.lr, ppo.kl_coef, ppo.clip_range, config.seed, run.folder,
-    )  # fmt: skip
-    evaluator = Evaluator(held_out, sampler, tokenizer, ref_policy, reward_model, config.seed)
-    return Session(config, run, trainer, evaluator, policy, tokenizer)
-
-
-def _continue(session: Session) -> None:
-    """Take up the last checkpoint, if there is one, and forget what was recorded after it."""
-    folder = checkpoints.latest(session.run.checkpoint)
-    if folder is not None:
-        checkpoints.load(folder, session.trainer.models, session.trainer.optimizer)
-        state = checkpoints.read_state(folder)
-        session.trainer.update = state["update"]
-        session.best, session.last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
-        session.seconds, session.tokens = state["seconds"], state["tokens"]
-        log.info("continuing after update %d", session.trainer.update)
-    session.run.rewind(session.trainer.update)
 
 
 def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruption) -> str | None:
@@ -175,7 +90,7 @@ def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruptio
             # A run asked to stop at its last update is complete; a user who interrupts it wants its sweep to end, too.
             stop_reason = interruption.reason or (None if is_last else run.stop_reason())
             if stop_reason or is_last or is_best or trainer.update % session.config.checkpoint.every == 0:
-                _save(session)
+                session.save()
             if stop_reason:
                 return stop_reason
     return None
@@ -198,37 +113,16 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     return is_best
 
 
-def _save(session: Session) -> None:
-    """Write a checkpoint, unless the newest is of this very update."""
-    root, update = session.run.checkpoint, session.trainer.update
-    newest = checkpoints.latest(root)
-    if newest is not None and checkpoints.read_state(newest)["update"] == update:
-        return
-    best_is_older = newest is not None and session.best is not None and session.best.update < update
-    checkpoints.save(
-        root,
-        update,
-        session.trainer.models,
-        session.trainer.optimizer,
-        state={
-            "best": asdict(session.best) if session.best else None,
-            "last": asdict(session.last) if session.last else None,
-            "seconds": session.seconds,
-            "tokens": session.tokens,
-        },
-        best=newest / "best.safetensors" if newest and best_is_older else None,
-    )
-
-
 def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, say where everything lies."""
     run, best, last = session.run, session.best, session.last
     base_score = session.evaluator.base.scores.mean().item()
+    # A run that never kept within the budget is worth no more than the policy it began with.
+    objective = best.score if best else base_score if last else None
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
         "stop_reason": stop_reason,
-        # A run that never kept within the budget is worth no more than the policy it began with.
-        "objective": best.score if best else base_score,
+        "objective": objective,
         "best_update": best.update if best else None,
         "base_score": base_score,
         "best": asdict(best) if best else None,
@@ -271,13 +165,16 @@ def _export(session: Session, summary: dict[str, Any]) -> None:
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
-    best = summary["best"]
+    best, last = summary["best"], summary["last"]
+    if last is None:
+        log.warning("stopped after update %d, before any evaluation; all in %s", summary["updates"], run.folder)
+        return
     if best is None:
         log.warning(
             "no evaluation kept within objective.kl_budget=%s (the last: KL %.3g): model/ holds the last policy, "
-            "the objective is the base policy's score", config.objective.kl_budget, summary["last"]["kl"],
+            "the objective is the base policy's score", config.objective.kl_budget, last["kl"],
         )  # fmt: skip
-        best = summary["last"]
+        best = last
     log.info(
         "objective %.4g: held-out score at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
         summary["objective"], best["update"], best["kl"], summary["base_score"], summary["status"], summary["seconds"],
@@ -298,18 +195,14 @@ def _failure(error: Exception) -> dict[str, Any]:
 
 def _run_name(config: Config, overrides: Sequence[str]) -> str:
     """Short and telling: kl_coef=0.01,seed=0."""
-    changes = [override.rpartition(".")[2] if "=" not in override.rpartition(".")[2] else override.split(".", 1)[-1]
-               for override in overrides if not override.startswith(("tracking", "seed="))]  # fmt: skip
-    return ",".join([*(changes or [config.name]), f"seed={config.seed}"])
+    changed = [override.partition("=") for override in overrides if not override.startswith(("tracking", "seed="))]
+    words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [config.name]
+    return ",".join([*words, f"seed={config.seed}"])
 
 
 def _versions() -> dict[str, str]:
     own = {"python": platform.python_version(), "rlhf_sweeps": __version__}
     return own | {package: version(package) for package in PACKAGES}
-
-
-def _millions(model: PreTrainedModel) -> float:
-    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
 
 
 def _peak_memory_mb() -> float:

@@ -24,11 +24,12 @@ MAY_IMPORT = {
     "objective": set(),
     "progress": set(),
     "interruption": set(),
-    "cli": {"config", "preflight", "runs", "train", "sweep"},
+    "cli": {"config", "preflight", "ppo", "runs", "train", "sweep"},
     "sweep": {"config", "runs", "sweep", "preflight", "objective", "tracking"},
 }
 # Torch costs seconds, so what answers --help and checks a sweep does without it.
 NO_TORCH = {
+    "ppo/__init__",
     "cli",
     "config",
     "runs",

@@ -36,6 +36,12 @@ def test_rewind_forgets_samples_summary_and_stop(tmp_path: Path) -> None:
     assert run.stop_reason() is None
 
 
+def test_a_request_to_stop_that_was_not_met_yet_stands(tmp_path: Path) -> None:
+    (tmp_path / "stop").write_text("pruned", encoding="utf-8")
+    Run(tmp_path).rewind(0)
+    assert Run(tmp_path).stop_reason() == "pruned"
+
+
 def test_an_empty_folder_is_a_run_that_has_not_begun(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert (run.start(), run.summary(), run.metrics(), run.samples(), run.stop_reason()) == (None, None, [], [], None)

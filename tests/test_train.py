@@ -221,8 +221,17 @@ def test_a_stop_file_ends_the_run_after_the_update(compose_config: Compose, tmp_
     assert run.model.is_dir()
 
 
+def test_a_run_stopped_before_its_first_evaluation_has_no_objective(compose_config: Compose, tmp_path: Path) -> None:
+    (tmp_path / "stop").write_text("budget", encoding="utf-8")
+    summary = train(compose_config(*SMALL), tmp_path)
+    assert (summary["status"], summary["stop_reason"], summary["updates"]) == ("stopped", "budget", 1)
+    assert summary["objective"] is None
+
+
 def test_beyond_the_kl_budget_the_objective_is_the_base_score(compose_config: Compose, tmp_path: Path) -> None:
-    config = compose_config(*SMALL, "ppo.total_episodes=16", "objective.kl_budget=1e-9", "checkpoint.keep=false")
+    config = compose_config(
+        *SMALL, "ppo.total_episodes=32", "ppo.lr=3e-3", "objective.kl_budget=1e-9", "checkpoint.keep=false"
+    )
     summary = train(config, tmp_path)
     row = Run(tmp_path).metrics()[-1]
     assert row["eval/kl"] > 1e-9

@@ -11,8 +11,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf_sweeps.models import ValueModel
+from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.rollout import Responses
-from rlhf_sweeps.ppo.trainer import DivergedError, PPOTrainer
+from rlhf_sweeps.ppo.trainer import PPOTrainer
 
 
 def logits(policy: PreTrainedModel, prompt: list[int], response: list[int]) -> Tensor:

@@ -15,15 +15,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rlhf_sweeps.config import PPOConfig
-from rlhf_sweeps.ppo import equations
+from rlhf_sweeps.ppo import DivergedError, equations
 from rlhf_sweeps.ppo.rollout import Responses, Sampler, response_logits, response_values
 from rlhf_sweeps.ppo.seeds import generator
 
 Score = Callable[[Sequence[int], Responses], Tensor]
-
-
-class DivergedError(RuntimeError):
-    """A loss is no longer a finite number."""
 
 
 @dataclass(frozen=True)
