@@ -11,7 +11,7 @@ from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sources import locate
 
 # What may change between two starts of one run: they do not touch its numbers.
-FREE_KEYS = ("name", "tracking.", "checkpoint.", "ppo.rollout_batch_size")
+FREE_KEYS = ("name", "tracking.", "checkpoint.")
 
 
 def check(config: Config, folder: Path) -> None:
