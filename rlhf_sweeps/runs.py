@@ -4,14 +4,20 @@ A run without summary.json did not finish. Lines of metrics.jsonl and samples.js
 continues from are cut, since the run writes them again.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
+
+
+class InUseError(RuntimeError):
+    """Two processes would write one record."""
 
 
 class Run:
@@ -32,6 +38,24 @@ class Run:
         self._samples = self.folder / "samples.jsonl"
         self._summary = self.folder / "summary.json"
         self._stop = self.folder / "stop"
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep the folder to this process; the operating system gives it free when the process dies.
+
+        Raises:
+            InUseError: if another process has it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InUseError("another process is training there") from error
+            yield
+        finally:
+            os.close(handle)
 
     def begin(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What was fixed at the run's first start: schema_version, id, config. Written then, read ever after."""

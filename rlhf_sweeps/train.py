@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from rlhf_sweeps import __version__, checkpoints, tracking
-from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.config import Config, ConfigError, as_dict
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.progress import Progress
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import InUseError, Run
 from rlhf_sweeps.session import Session, load_session
 
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
@@ -36,20 +36,28 @@ def train(config: Config, folder: Path, sweep: str | None = None, overrides: Seq
         overrides: what the user changed; names the run in W&B.
 
     Raises:
-        ConfigError: if a model or data set cannot be used; nothing has been written then.
+        ConfigError: if a model, data set or the folder cannot be used; nothing is written then.
         DivergedError: if a loss is not finite; the summary says so, too.
     """
     run = Run(folder)
+    try:
+        with run.claim():
+            return _train(config, run, sweep, overrides)
+    except InUseError as error:
+        raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
+
+
+def _train(config: Config, run: Run, sweep: str | None, overrides: Sequence[str]) -> dict[str, Any]:
     summary = run.summary()
     if summary is not None and summary["status"] == "complete":
-        log.info("%s is complete already: objective %.4g", folder, summary["objective"])
+        log.info("%s is complete already: objective %.4g", run.folder, summary["objective"])
         return summary
     session = load_session(config, run)
     start = run.begin(as_dict(config))
     session.go_on()
     tracker = tracking.start(
         config.tracking,
-        run_dir=folder,
+        run_dir=run.folder,
         run_id=start["id"],
         name=_run_name(config, overrides),
         group=sweep,

@@ -15,6 +15,7 @@ import torch
 from conftest import ROOT, SMALL, CommandLine, Compose
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rlhf_sweeps.config import ConfigError
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.train import train
 
@@ -202,6 +203,14 @@ def test_an_interrupted_last_update_is_not_the_end(compose_config: Compose, tmp_
     assert (stopped["status"], stopped["stop_reason"], stopped["updates"]) == ("stopped", "interrupted", 6)
     assert train(config, tmp_path)["status"] == "complete"
     assert [row["update"] for row in Run(tmp_path).metrics()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_two_processes_do_not_train_in_one_folder(compose_config: Compose, tmp_path: Path) -> None:
+    with Run(tmp_path).claim(), pytest.raises(ConfigError, match="another process is training there"):
+        train(compose_config(*SMALL), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with Run(tmp_path).claim():
+        pass
 
 
 def test_a_stop_file_ends_the_run_after_the_update(compose_config: Compose, tmp_path: Path) -> None:
