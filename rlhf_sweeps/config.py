@@ -176,10 +176,20 @@ def from_hydra(composed: DictConfig) -> Config:
         raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
-    problems = [*_out_of_range(config, prefix=""), *_contradictions(config)]
+    problems = [*_unknown(config, prefix=""), *_out_of_range(config, prefix=""), *_contradictions(config)]
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def _unknown(node: Any, prefix: str) -> Iterator[str]:
+    """Keys that were forced in with a plus sign, which Hydra lets pass."""
+    known = [entry.name for entry in dataclasses.fields(node)]
+    for name, value in vars(node).items():
+        if name not in known:
+            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(known)})"
+        elif dataclasses.is_dataclass(value):
+            yield from _unknown(value, prefix=f"{prefix}{name}.")
 
 
 def _out_of_range(node: Any, prefix: str) -> Iterator[str]:

@@ -272,6 +272,12 @@ def test_a_run_that_diverges_says_so(compose_config: Compose, tmp_path: Path) ->
     assert (summary["status"], summary["cause"], summary["objective"]) == ("failed", "diverged", None)
 
 
+@pytest.mark.gpu
+def test_a_run_on_a_gpu(compose_config: Compose, tmp_path: Path) -> None:
+    summary = train(compose_config(*SMALL, "device=cuda"), tmp_path)
+    assert (summary["status"], summary["device"]) == ("complete", "cuda:0")
+
+
 def test_samples_of_base_and_trained_side_by_side(finished: Run, command_line: CommandLine) -> None:
     result = command_line(str(finished.folder), "What do you do on weekends?", module="rlhf_sweeps.sample")
     assert result.returncode == 0, result.stderr
