@@ -48,6 +48,11 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         _refuse(error)
+    except ValueError as error:
+        # Hydra's answer to ppo=null is no exception of its own.
+        if not str(error).startswith("Config group override"):
+            raise
+        _refuse(error)
     except DivergedError as error:
         _refuse(error, status=1)
     except KeyboardInterrupt:

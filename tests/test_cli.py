@@ -32,6 +32,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
         (["ppo.kl_coeff=0.1"], "ppo.kl_coeff: there is no such key; did you mean kl_coef? (allowed here: lr, "),
         (["foo=1"], "foo: there is no such key (allowed here: name, seed, "),
         (["+ppo.foo=1"], "ppo.foo: there is no such key (allowed here: lr, "),
+        (["ppo=null"], "Config group override must be a string or a list. Got NoneType"),
         (["+foo=1"], "foo: there is no such key (allowed here: name, seed, "),
         (["ppo.kl_coef=abc"], "ppo.kl_coef=abc: Value 'abc' of type 'str' could not be converted to Float"),
         (["ppo.batch_size=3.5"], "ppo.batch_size=3.5: Value '3.5' of type 'float' could not be converted to Integer"),
