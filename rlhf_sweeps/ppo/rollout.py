@@ -34,7 +34,7 @@ class Responses:
     logprobs: Tensor
     ended: Tensor
 
-    def rows(self, index: Tensor | slice) -> "Responses":
+    def rows(self, index: Tensor) -> "Responses":
         """Some of the sequences, padded to no more than the longest among them."""
         prompt_mask, response_mask = self.prompt_mask[index], self.response_mask[index]
         start = self.prompt_mask.shape[1] - int(prompt_mask.sum(-1).max())
