@@ -41,7 +41,7 @@ def save(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, model in models.items():
-        save_file(dict(model.named_parameters()), folder / f"{name}.safetensors")
+        save_file(_trained(model), folder / f"{name}.safetensors")
     save_file(_flat_optimizer_state(optimizer), folder / "optimizer.safetensors")
     (folder / "state.json").write_text(json.dumps({"update": update, **state}, indent=2), encoding="utf-8")
     _link(best or folder / "policy.safetensors", folder / "best.safetensors")
@@ -75,10 +75,15 @@ def load(checkpoint: Path, models: Mapping[str, nn.Module], optimizer: torch.opt
 
 @torch.no_grad()
 def load_weights(file: Path, model: nn.Module) -> None:
-    """Copy a file's weights into a model's parameters; tied ones are stored once."""
+    """Copy a file's weights into a model's trained parameters."""
     tensors = load_file(file)
-    for name, parameter in model.named_parameters():
+    for name, parameter in _trained(model).items():
         parameter.copy_(tensors[name])
+
+
+def _trained(model: nn.Module) -> dict[str, Tensor]:
+    """What training changes; tied weights stand there once, frozen ones not at all."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def _flat_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

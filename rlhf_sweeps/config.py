@@ -86,30 +86,72 @@ class PPOConfig:
     """The algorithm; conf/ppo/default.yaml says what each key means."""
 
     lr: float = number(above=0)
-    lr_schedule: str = choice("linear", "constant")
+    value_lr: float | None = number(above=0)
+    lr_schedule: str = choice("linear", "cosine", "constant")
+    lr_warmup_updates: int = number(at_least=0)
+    adam_eps: float = number(above=0)
+    max_grad_norm: float | None = number(above=0)
     kl_coef: float = number(at_least=0)
     kl_estimator: str = choice("k1", "k2", "k3")
+    kl_in: str = choice("reward", "loss")
+    kl_target: float | None = number(above=0)
+    kl_horizon: int = number(at_least=1)
     clip_range: float = number(above=0, below=1)
-    value_clip_range: float = number(above=0)
+    dual_clip: float | None = number(above=1)
+    value_clip_range: float | None = number(above=0)
     vf_coef: float = number(at_least=0)
+    entropy_coef: float = number(at_least=0)
+    loss_aggregation: str = choice("token_mean", "sequence_mean", "microbatch_mean")
     gamma: float = number(at_least=0, at_most=1)
     gae_lambda: float = number(at_least=0, at_most=1)
+    score_at: str = choice("end", "after_end")
+    score_scaling: str = choice("none", "scale", "normalize")
+    score_clip: float | None = number(above=0)
+    missing_eos_penalty: float | None = number(at_least=0)
+    whiten_rewards: bool = MISSING
+    bootstrap_truncated: bool = MISSING
     num_ppo_epochs: int = number(at_least=1)
+    target_kl: float | None = number(above=0)
     num_minibatches: int = number(at_least=1)
+    accumulation_steps: int | None = number(at_least=1)
     batch_size: int = number(at_least=1)
+    rollouts_per_prompt: int = number(at_least=1)
     microbatch_size: int = number(at_least=1)
     rollout_batch_size: int = number(at_least=1)
     total_episodes: int = number(at_least=1)
     response_length: int = number(at_least=1)
     temperature: float = number(above=0)
-    missing_eos_penalty: float | None = number(at_least=0)
-    max_grad_norm: float | None = number(above=0)
-    value_model: str = choice("policy", "reward_model")
+    top_p: float = number(above=0, at_most=1)
+    stop_strings: list[str] = MISSING
+    value_model: str = choice("shared", "policy", "reward_model", "path")
+    value_path: str | None = MISSING
+    value_warmup_updates: int = number(at_least=0)
+    lora_rank: int | None = number(at_least=1)
+    lora_alpha: int = number(at_least=1)
+    precision: str = choice("auto", "float32", "bfloat16")
+    gradient_checkpointing: bool = MISSING
+    static_decoding: bool = MISSING
+    trl_metrics: bool = MISSING
 
     @property
     def num_updates(self) -> int:
         """Rollouts in a run; the last one is whole, so the episodes are rounded up to a multiple of the batch."""
         return math.ceil(self.total_episodes / self.batch_size)
+
+    @property
+    def highest_value_lr(self) -> float:
+        """The value model's rate; a head alone, which starts from nothing, learns ten times as fast as the policy."""
+        return self.value_lr or self.lr * (10 if self.value_model == "shared" else 1)
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts an update."""
+        return self.batch_size // self.rollouts_per_prompt
+
+    @property
+    def microbatches_per_epoch(self) -> int:
+        """TRL's microbatches, those that loss_aggregation=microbatch_mean and accumulation_steps count."""
+        return self.num_minibatches * math.ceil(self.batch_size // self.num_minibatches / self.microbatch_size)
 
 
 @dataclass
@@ -205,13 +247,40 @@ def _out_of_range(node: Any, prefix: str) -> Iterator[str]:
 
 def _contradictions(config: Config) -> Iterator[str]:
     ppo = config.ppo
-    if ppo.num_minibatches > 0 and ppo.batch_size % ppo.num_minibatches:
-        yield (
-            f"ppo.num_minibatches={ppo.num_minibatches}: must divide ppo.batch_size={ppo.batch_size} "
-            f"(allowed: {', '.join(str(n) for n in range(1, ppo.batch_size + 1) if ppo.batch_size % n == 0)})"
-        )
+    for key in ("num_minibatches", "rollouts_per_prompt"):
+        count = getattr(ppo, key)
+        if count > 0 and ppo.batch_size % count:
+            yield (
+                f"ppo.{key}={count}: must divide ppo.batch_size={ppo.batch_size} "
+                f"(allowed: {', '.join(str(n) for n in range(1, ppo.batch_size + 1) if ppo.batch_size % n == 0)})"
+            )
+    if ppo.batch_size > 0 and ppo.total_episodes > 0:
+        for key in ("lr_warmup_updates", "value_warmup_updates"):
+            if (updates := getattr(ppo, key)) >= ppo.num_updates:
+                yield f"ppo.{key}={updates}: must be less than the run's {ppo.num_updates} updates"
+    if ppo.value_warmup_updates > 0 and ppo.vf_coef == 0:
+        yield f"ppo.value_warmup_updates={ppo.value_warmup_updates}: with ppo.vf_coef=0 nothing would be trained"
+    if (ppo.value_model == "path") != (ppo.value_path is not None):
+        yield f"ppo.value_path={ppo.value_path}: must be given with ppo.value_model=path, and only then"
+    if ppo.kl_target is not None and ppo.kl_coef == 0:
+        yield f"ppo.kl_target={ppo.kl_target}: adapts ppo.kl_coef by factors, so that must be > 0, is 0"
+    if "" in ppo.stop_strings:
+        yield "ppo.stop_strings: an empty string would end every response at once"
+    if ppo.accumulation_steps is not None:
+        yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
     if config.device not in ("auto", "cpu", "cuda", "mps") and not config.device.startswith("cuda:"):
         yield f"device={config.device}: must be auto, cpu, cuda, cuda:<number> or mps"
+
+
+def _accumulation_contradictions(ppo: PPOConfig, accumulation_steps: int) -> Iterator[str]:
+    given = f"ppo.accumulation_steps={accumulation_steps}"
+    if ppo.loss_aggregation != "microbatch_mean":
+        yield f"{given}: needs ppo.loss_aggregation=microbatch_mean, is {ppo.loss_aggregation}"
+    if ppo.target_kl is not None:
+        yield f"{given}: its steps span minibatches, so ppo.target_kl must be null, is {ppo.target_kl}"
+    counts = (ppo.num_minibatches, ppo.microbatch_size, accumulation_steps)
+    if min(counts) > 0 and ppo.microbatches_per_epoch % accumulation_steps:
+        yield f"{given}: must divide the {ppo.microbatches_per_epoch} microbatches of an epoch"
 
 
 def as_dict(config: Config) -> dict[str, Any]:

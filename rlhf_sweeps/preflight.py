@@ -1,5 +1,6 @@
 """What can be found out about a run before any model is loaded: its files, columns and lengths. Loads no torch."""
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -23,8 +24,11 @@ def check(config: Config, folder: Path) -> None:
     _check_folder(config, folder)
     if locate(config.dataset.path, "dataset.path") is not None:
         load_prompts(config.dataset)
-    _check_lengths(config, _read_model_config(config.model, "model"))
-    _check_reward_model(config.reward_model, _read_model_config(config.reward_model, "reward_model"))
+    _check_lengths(config, _read_model_config(config.model, "model.path"))
+    _check_classifier(config.reward_model, "reward_model.path")
+    if config.ppo.value_path is not None:
+        value_model = dataclasses.replace(config.reward_model, path=config.ppo.value_path, revision=None)
+        _check_classifier(value_model, "ppo.value_path")
 
 
 def _check_folder(config: Config, folder: Path) -> None:
@@ -48,12 +52,12 @@ def _flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_model_config(model: ModelConfig | RewardModelConfig, group: str) -> dict[str, Any]:
+def _read_model_config(model: ModelConfig | RewardModelConfig, key: str) -> dict[str, Any]:
     """A model's config.json; empty for a GGUF file in a wheel, whose settings are inside the file."""
     if isinstance(model, ModelConfig) and model.pypi_wheel:
         return {}
-    given = f"{group}.path={model.path}"
-    folder = locate(model.path, f"{group}.path")
+    given = f"{key}={model.path}"
+    folder = locate(model.path, key)
     file = folder / "config.json" if folder else _download_config(model, given)
     if not file.is_file():
         raise ConfigError(f"{given}: must be a folder with a config.json, as save_pretrained writes it")
@@ -87,8 +91,8 @@ def _check_lengths(config: Config, model: dict[str, Any]) -> None:
         )
 
 
-def _check_reward_model(reward_model: RewardModelConfig, model: dict[str, Any]) -> None:
-    given = f"reward_model.path={reward_model.path}"
+def _check_classifier(classifier: RewardModelConfig, key: str) -> None:
+    given, model = f"{key}={classifier.path}", _read_model_config(classifier, key)
     architectures = model.get("architectures") or []
     if architectures and not any("SequenceClassification" in name for name in architectures):
         raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")

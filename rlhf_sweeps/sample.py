@@ -11,7 +11,8 @@ from transformers.utils import logging as transformers_logging
 from rlhf_sweeps import models
 from rlhf_sweeps.config import ConfigError, ModelConfig
 from rlhf_sweeps.data import encode
-from rlhf_sweeps.ppo.rollout import Sampler
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.runs import Run
 
 
@@ -53,7 +54,7 @@ def _serve(options: argparse.Namespace) -> None:
         pad_id=stop_ids[0],
         response_length=options.response_length or ppo["response_length"],
         temperature=options.temperature or ppo["temperature"],
-        batch_size=1,
+        batch=Halving("batch", 1),
     )
     if options.question is not None:
         _answer(options.question, policies, tokenizer, sampler, options.seed)

@@ -1,21 +1,27 @@
 """What a run works with: prompts, models, trainer and evaluator; loaded from a config, continued from a checkpoint."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps import checkpoints, models
-from rlhf_sweeps.config import Config
+from rlhf_sweeps.config import Config, ConfigError
 from rlhf_sweeps.data import batch_indices, encode, load_prompts
 from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.objective import Evaluated
-from rlhf_sweeps.ppo.rollout import Sampler
+from rlhf_sweeps.ppo.language_model import ValueModel
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.trainer import PPOTrainer
-from rlhf_sweeps.reward_models import load_reward_model
+from rlhf_sweeps.reward_models import RewardModel, load_reward_model
 from rlhf_sweeps.runs import Run
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -25,6 +31,7 @@ class Session:
     """The parts of a run, and what it carries from update to update beside the trainer's own state.
 
     Attributes:
+        adapter: what trains the policy in place of its weights, if anything does.
         best: the best evaluation within the KL budget so far.
         last: the newest evaluation.
         seconds: spent so far, also by earlier starts of the run.
@@ -37,6 +44,7 @@ class Session:
     evaluator: Evaluator
     policy: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    adapter: "PeftModel | None" = None
     best: Evaluated | None = None
     last: Evaluated | None = None
     seconds: float = 0.0
@@ -48,25 +56,31 @@ class Session:
         if folder is not None:
             checkpoints.load(folder, self.trainer.models, self.trainer.optimizer)
             state = checkpoints.read_state(folder)
-            self.trainer.update = state["update"]
+            self.trainer.update, self.trainer.state = state["update"], state["trainer"]
             self.best, self.last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
             self.seconds, self.tokens = state["seconds"], state["tokens"]
             log.info("continuing after update %d", self.trainer.update)
         self.run.rewind(self.trainer.update)
 
     def save(self) -> None:
-        """Write a checkpoint, unless the newest is of this very update."""
+        """Write a checkpoint, unless the newest is of this very update.
+
+        Raises:
+            DivergedError: if the policy is not fit to be kept; the newest checkpoint stays.
+        """
         root, update = self.run.checkpoint, self.trainer.update
         newest = checkpoints.latest(root)
         if newest is not None and checkpoints.read_state(newest)["update"] == update:
             return
         best_is_older = newest is not None and self.best is not None and self.best.update < update
+        self.trainer.check()
         checkpoints.save(
             root,
             update,
             self.trainer.models,
             self.trainer.optimizer,
             state={
+                "trainer": self.trainer.state,
                 "best": asdict(self.best) if self.best else None,
                 "last": asdict(self.last) if self.last else None,
                 "seconds": self.seconds,
@@ -89,21 +103,39 @@ def load_session(config: Config, run: Run) -> Session:
     training = encode(prompts.train, tokenizer, config.dataset.max_prompt_length)
     held_out = encode(prompts.held_out, tokenizer, config.dataset.max_prompt_length).first(config.eval.num_prompts)
     policy = models.load_policy(config.model, device)
-    reward_model = load_reward_model(config.reward_model, tokenizer, config.ppo.rollout_batch_size, device)
-    value_model = models.value_model(policy) if config.ppo.value_model == "policy" else reward_model.value_model()
-    ref_policy = models.freeze(policy)
-    stop_ids = models.stop_ids(policy, tokenizer)
-    pad_id = stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
+    reward_model = load_reward_model(config.reward_model, tokenizer, batch, device)
+    value_model = _load_value_model(config, policy, reward_model)
+    adapter = None
+    if config.ppo.lora_rank is None:
+        ref_policy = models.freeze(policy)
+    else:
+        ref_policy, adapter = policy, models.add_adapter(policy, config.ppo, config.seed)
+        if value_model.trunk is not None:
+            models.add_adapter(value_model.trunk, config.ppo, config.seed)
+    if config.ppo.gradient_checkpointing:
+        for trunk in filter(None, (policy, value_model.trunk)):
+            models.recompute_activations(trunk)
+    language_model = models.language_model(policy, config.ppo)
+    if value_model.trunk is None and not language_model.has_plain_head:
+        raise ConfigError(
+            f"ppo.value_model=shared: model.path={config.model.path} does more to its logits than its output layer, "
+            "which hides its features (allowed: policy, reward_model, path)"
+        )
     ppo = config.ppo
-    sampler = Sampler(stop_ids, pad_id, ppo.response_length, ppo.temperature, ppo.rollout_batch_size)
+    sampler = make_sampler(config, policy, tokenizer, batch)
     trainer = PPOTrainer(
         ppo,
-        policy,
-        ref_policy,
+        language_model,
+        lambda: models.reference(ref_policy, adapter),
         value_model,
         sampler,
         training.ids,
-        batch_indices=lambda update: batch_indices(len(training.ids), ppo.batch_size, update, config.seed),
+        batch_indices=lambda update: [
+            index
+            for index in batch_indices(len(training.ids), ppo.num_prompts, update, config.seed)
+            for _ in range(ppo.rollouts_per_prompt)
+        ],
         score=lambda indices, batch: reward_model.score([training.messages[i] for i in indices], batch),
         seed=config.seed,
     )
@@ -120,8 +152,39 @@ def load_session(config: Config, run: Run) -> Session:
         "%d updates of %d responses: lr %g, KL coefficient %g, clip range %g, seed %d, into %s",
         ppo.num_updates, ppo.batch_size, ppo.lr, ppo.kl_coef, ppo.clip_range, config.seed, run.folder,
     )  # fmt: skip
-    evaluator = Evaluator(held_out, sampler, tokenizer, ref_policy, reward_model, config.seed)
-    return Session(config, run, trainer, evaluator, policy, tokenizer)
+    evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, reward_model, config.seed)
+    return Session(config, run, trainer, evaluator, policy, tokenizer, adapter)
+
+
+def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: RewardModel) -> ValueModel:
+    ppo = config.ppo
+    if ppo.value_model == "reward_model":
+        return reward_model.value_model("ppo.value_model=reward_model: the reward model")
+    if ppo.value_path is not None:
+        source = replace(config.reward_model, path=ppo.value_path, revision=None)
+        classifier = load_reward_model(
+            source, reward_model.policy_tokenizer, reward_model.batch, policy.device, "ppo.value_path"
+        )
+        return classifier.value_model(f"ppo.value_path={ppo.value_path}")
+    return models.value_model(policy, is_shared=ppo.value_model == "shared")
+
+
+def make_sampler(
+    config: Config, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Halving
+) -> Sampler:
+    """How the config wants responses to be sampled."""
+    stop_ids = models.stop_ids(policy, tokenizer)
+    return Sampler(
+        stop_ids,
+        stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+        config.ppo.response_length,
+        config.ppo.temperature,
+        batch,
+        top_p=config.ppo.top_p,
+        stop_strings=tuple(config.ppo.stop_strings),
+        decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+        is_static=config.ppo.static_decoding,
+    )
 
 
 def _millions(model: PreTrainedModel) -> float:

@@ -19,6 +19,7 @@ from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
 from rlhf_sweeps.runs import InUseError, Run
 from rlhf_sweeps.session import Session, load_session
@@ -70,7 +71,7 @@ def _train(config: Config, run: Run, sweep: str | None, overrides: Sequence[str]
         summary = _finish(session, stop_reason)
     except BaseException as error:
         if isinstance(error, Exception):
-            run.write_summary(_failure(error))
+            run.write_summary(_failure(error, session.trainer.update))
         tracker.finish(exit_code=1, summary={})
         raise
     tracker.finish(exit_code=0, summary=summary, model_dir=run.model if run.model.exists() else None)
@@ -165,6 +166,8 @@ def _export(session: Session, summary: dict[str, Any]) -> None:
     unfinished = target.with_name("model.unfinished")
     for folder in (target, unfinished):
         shutil.rmtree(folder, ignore_errors=True)
+    if session.adapter is not None:
+        session.adapter.merge_and_unload()  # into session.policy
     session.policy.save_pretrained(unfinished)
     session.tokenizer.save_pretrained(unfinished)
     card = model_card(session.config, summary, session.run.metrics())
@@ -190,15 +193,12 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _failure(error: Exception) -> dict[str, Any]:
-    """The summary of a run that failed."""
+def _failure(error: Exception, update: int) -> dict[str, Any]:
+    """The summary of a run that failed in an update."""
+    message = {"message": f"{type(error).__name__}: {error}", "update": update, "objective": None}
     if isinstance(error, DivergedError):
-        cause = "diverged"
-    elif isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        cause = "out_of_memory"
-    else:
-        cause = "error"
-    return {"status": "failed", "cause": cause, "message": f"{type(error).__name__}: {error}", "objective": None}
+        return {"status": "diverged", **message}
+    return {"status": "failed", "cause": "out_of_memory" if is_out_of_memory(error) else "error", **message}
 
 
 def _run_name(config: Config, overrides: Sequence[str]) -> str:

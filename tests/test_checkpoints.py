@@ -38,7 +38,7 @@ def test_only_the_newest_stays_and_carries_the_best(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["0000010"]
     best = toy.policy(seed=5)
     checkpoints.load_weights(tmp_path / "0000010" / "best.safetensors", best)
-    assert all(map(torch.equal, best.parameters(), first.policy.parameters()))
+    assert all(map(torch.equal, best.parameters(), first.policy.model.parameters()))
 
 
 def test_what_was_being_written_when_the_process_died_does_not_count(tmp_path: Path) -> None:

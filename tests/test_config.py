@@ -58,6 +58,26 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("ppo.missing_eos_penalty=-1", "must be >= 0"),
         ("ppo.max_grad_norm=0", "must be > 0"),
         ("ppo.kl_estimator=k4", "must be one of k1, k2, k3"),
+        ("ppo.rollouts_per_prompt=5", r"must divide ppo.batch_size=32"),
+        ("ppo.lr_schedule=step", "must be one of linear, cosine, constant"),
+        ("ppo.lr_warmup_updates=30", "must be less than the run's 30 updates"),
+        ("ppo.value_warmup_updates=30", "must be less than the run's 30 updates"),
+        ("ppo.dual_clip=1", "must be > 1"),
+        ("ppo.entropy_coef=-1", "must be >= 0"),
+        ("ppo.top_p=0", "must be > 0 and <= 1"),
+        ("ppo.top_p=1.1", "must be > 0 and <= 1"),
+        ("ppo.target_kl=0", "must be > 0"),
+        ("ppo.kl_in=both", "must be one of reward, loss"),
+        ("ppo.score_at=start", "must be one of end, after_end"),
+        ("ppo.score_scaling=max", "must be one of none, scale, normalize"),
+        ("ppo.score_clip=0", "must be > 0"),
+        ("ppo.loss_aggregation=mean", "must be one of token_mean, sequence_mean, microbatch_mean"),
+        ("ppo.value_model=reward", "must be one of shared, policy, reward_model, path"),
+        ("ppo.lora_rank=0", "must be >= 1"),
+        ("ppo.precision=float16", "must be one of auto, float32, bfloat16"),
+        ("ppo.adam_eps=0", "must be > 0"),
+        ("ppo.value_lr=0", "must be > 0"),
+        ("ppo.kl_horizon=0", "must be >= 1"),
         ("tracking.mode=on", "must be one of auto, online, offline, disabled"),
         ("model.dtype=float64", "must be one of float32, bfloat16, float16"),
         ("device=tpu", "must be auto, cpu, cuda, cuda:<number> or mps"),
@@ -70,6 +90,43 @@ def test_a_bad_value_is_named_with_what_is_allowed(override: str, allowed: str, 
     key = override.partition("=")[0]
     with pytest.raises(ConfigError, match=f"^{key}=.*{allowed}"):
         compose_config(override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("ppo.stop_strings=[a,'']",), "ppo.stop_strings: an empty string would end every response at once"),
+        (("ppo.value_model=path",), "ppo.value_path=None: must be given with ppo.value_model=path, and only then"),
+        (("ppo.value_path=x",), "ppo.value_path=x: must be given with ppo.value_model=path, and only then"),
+        (("ppo.kl_target=6", "ppo.kl_coef=0"), "ppo.kl_target=6.0: .* must be > 0, is 0"),
+        (("ppo.value_warmup_updates=2", "ppo.vf_coef=0"), "ppo.value_warmup_updates=2: with ppo.vf_coef=0 nothing"),
+        (("ppo.accumulation_steps=2",), "ppo.accumulation_steps=2: needs ppo.loss_aggregation=microbatch_mean"),
+        (
+            ("ppo=trl", "ppo.accumulation_steps=3"),
+            "ppo.accumulation_steps=3: must divide the 1 microbatches of an epoch",
+        ),
+        (("ppo=trl", "ppo.target_kl=0.1"), "ppo.accumulation_steps=1: .* ppo.target_kl must be null, is 0.1"),
+    ],
+)
+def test_values_that_contradict_each_other(overrides: tuple[str, ...], message: str, compose_config: Compose) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        compose_config(*overrides)
+
+
+def test_the_presets_say_what_they_stand_for(compose_config: Compose) -> None:
+    trl, published, details = (compose_config(f"ppo={name}").ppo for name in ("trl", "smollm2_human_like", "n_details"))
+    # PPOConfig's defaults in TRL 1.12.
+    assert (trl.lr, trl.num_ppo_epochs, trl.num_minibatches, trl.response_length, trl.temperature) == (
+        3e-6,
+        4,
+        1,
+        53,
+        0.7,
+    )
+    assert (trl.kl_coef, trl.clip_range, trl.value_clip_range, trl.vf_coef) == (0.05, 0.2, 0.2, 0.1)
+    assert (trl.gamma, trl.gae_lambda, trl.batch_size, trl.missing_eos_penalty) == (1.0, 0.95, 8, None)
+    assert (published.accumulation_steps, published.score_at, published.max_grad_norm) == (2, "after_end", None)
+    assert (details.kl_coef, details.kl_target, details.kl_horizon, details.adam_eps) == (0.15, 6.0, 10_000, 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Evaluation against the base policy, and the choice of the best."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from conftest import Compose
@@ -9,7 +11,8 @@ from rlhf_sweeps import models
 from rlhf_sweeps.data import encode, load_prompts
 from rlhf_sweeps.evaluation import Evaluator, marker_rates
 from rlhf_sweeps.objective import Evaluated
-from rlhf_sweeps.ppo.rollout import Sampler
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_models import load_reward_model
 
 
@@ -19,13 +22,14 @@ def evaluator(compose_config: Compose) -> Evaluator:
     tokenizer = models.load_tokenizer(config.model)
     policy = models.load_policy(config.model, device)
     prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64).first(16)
-    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, 5)
-    reward_model = load_reward_model(config.reward_model, tokenizer, 64, device)
-    return Evaluator(prompts, sampler, tokenizer, models.freeze(policy), reward_model, seed=0)
+    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 5))
+    reward_model = load_reward_model(config.reward_model, tokenizer, Halving("", 64), device)
+    language_model, frozen = models.language_model(policy, config.ppo), models.freeze(policy)
+    return Evaluator(prompts, sampler, tokenizer, language_model, lambda: nullcontext(frozen), reward_model, seed=0)
 
 
 def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
-    metrics, rows = evaluator.evaluate(evaluator.ref_policy)
+    metrics, rows = evaluator.evaluate(evaluator.language_model.model)
     assert metrics["eval/win_rate"] == 0.5
     assert metrics["eval/score"] == metrics["eval/base_score"]
     assert metrics["eval/kl"] == pytest.approx(0.0, abs=1e-4)
@@ -33,7 +37,8 @@ def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
 
 
 def test_the_kl_is_the_mean_over_sequences_of_the_summed_log_ratio(evaluator: Evaluator) -> None:
-    policy: PreTrainedModel = models.freeze(evaluator.ref_policy)
+    base = evaluator.language_model.model
+    policy: PreTrainedModel = models.freeze(base)
     noise = torch.Generator().manual_seed(0)
     for parameter in policy.parameters():
         parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.1 * parameter.std())
@@ -41,7 +46,7 @@ def test_the_kl_is_the_mean_over_sequences_of_the_summed_log_ratio(evaluator: Ev
     total = 0.0
     for prompt, response in zip(batch.prompt_lists(), batch.response_lists(), strict=True):
         logprobs = []
-        for model in (policy, evaluator.ref_policy):
+        for model in (policy, base):
             with torch.no_grad():
                 logits = model(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
             logprobs.append(logits.log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)].sum().item())

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "data": {"config", "sources"},
     "preflight": {"config", "data", "runs", "sources"},
     "ppo": {"config", "ppo"},
-    "models": {"config", "sources"},
+    "models": {"config", "sources", "ppo"},
     "tracking": {"config"},
     "checkpoints": set(),
     "objective": set(),

@@ -23,9 +23,11 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 def test_the_value_model_predicts_nothing_at_first_and_shares_nothing(compose_config: Compose) -> None:
     policy = models.load_policy(compose_config().model, torch.device("cpu"))
-    value_model = models.value_model(policy)
-    ids = torch.tensor([[5, 6, 7]])
-    assert value_model(ids, torch.ones_like(ids), torch.arange(3).unsqueeze(0)).eq(0).all()
+    value_model = models.value_model(policy, is_shared=False)
+    assert value_model.trunk is not None
+    hidden = value_model.trunk(torch.tensor([[5, 6, 7]])).last_hidden_state
+    assert torch.equal(hidden, policy.base_model(torch.tensor([[5, 6, 7]])).last_hidden_state)
+    assert value_model(hidden).eq(0).all()
     own = {parameter.data_ptr() for parameter in value_model.parameters()}
     assert not own & {parameter.data_ptr() for parameter in policy.parameters()}
 

@@ -1,8 +1,12 @@
 """The README's file tree and tables are true."""
 
+import dataclasses
 import re
 
 from conftest import ROOT
+
+from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.ppo import metrics
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -14,8 +18,24 @@ def test_every_module_is_in_the_file_tree() -> None:
     assert missing == []
 
 
+def test_every_metric_stands_there_with_its_docstring() -> None:
+    formulas = {**metrics.ROLLOUT, **metrics.TOKEN, **metrics.STATE, **metrics.UPDATE}
+    rows = [f"| `{name}` | {formula.__doc__} |" for name, formula in formulas.items()]
+    assert [row for row in rows if row not in README] == []
+
+
+def test_every_option_stands_there() -> None:
+    """Those that conf/ppo/default.yaml switches off, or that take a word, at least."""
+    names = [entry.name for entry in dataclasses.fields(PPOConfig)]
+    basic = {"lr", "kl_coef", "gamma", "gae_lambda", "num_ppo_epochs", "num_minibatches", "adam_eps", "lora_alpha"}
+    missing = [name for name in names if f"`{name}" not in README and f" {name}" not in README]
+    assert set(missing) <= basic
+
+
 def test_every_file_that_is_linked_or_listed_exists() -> None:
     tree = README.split("## What lies where")[1].split("## Development")[0]
+    tree, tests = tree.split("    tests/")
     listed = [f"rlhf_sweeps/{name}" for name in re.findall(r"^      (\S+)", tree, flags=re.MULTILINE)]
+    listed += [f"tests/{name}" for name in re.findall(r"^      (\S+)", tests, flags=re.MULTILINE)]
     linked = re.findall(r"\]\(([^)#:]+)\)", README)
     assert [name for name in listed + linked if not (ROOT / name).exists()] == []

@@ -1,6 +1,7 @@
-"""Sampling against unpadded, uncached forwards of one sequence at a time."""
+"""Responses, what becomes of them, and the forwards over them, against one unpadded sequence at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import toy
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf_sweeps import models
-from rlhf_sweeps.ppo.rollout import _draw, response_logits, response_values
+from rlhf_sweeps.ppo import language_model
+from rlhf_sweeps.ppo.language_model import LanguageModel
+from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess
 from rlhf_sweeps.ppo.seeds import generator
 
 
@@ -25,83 +28,153 @@ def plain_logprobs(policy: PreTrainedModel, prompt: list[int], response: list[in
 
 
 @pytest.mark.parametrize("make_policy", [toy.policy, toy.policy_with_absolute_positions])
-def test_logprobs_are_those_of_each_sequence_alone(make_policy: Callable[[], PreTrainedModel]) -> None:
+@pytest.mark.parametrize("has_plain_head", [True, False])
+@pytest.mark.parametrize("chunk_bytes", [4 * 20 * 3, 2**26])
+def test_logprobs_are_those_of_each_sequence_alone(
+    make_policy: Callable[[], PreTrainedModel],
+    has_plain_head: bool,
+    chunk_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also a few tokens' logits at a time, and of models whose head cannot be told from their trunk."""
+    monkeypatch.setattr(language_model, "CHUNK_BYTES", chunk_bytes)
     policy = make_policy()
     batch = toy.sampler().sample(policy, toy.PROMPTS, noise())
-    teacher_forced = response_logits(policy, batch, 0.8).log_softmax(-1)
+    logprobs = LanguageModel(policy, 0.8, has_plain_head=has_plain_head).logprobs(batch)
     for i, (prompt, response) in enumerate(zip(batch.prompt_lists(), batch.response_lists(), strict=True)):
-        assert prompt == toy.PROMPTS[i]
         expected = plain_logprobs(policy, prompt, response, 0.8)
         assert torch.allclose(batch.logprobs[i, : len(response)], expected, atol=1e-5)
-        picked = teacher_forced[i, torch.arange(len(response)), torch.tensor(response)]
-        assert torch.allclose(picked, expected, atol=1e-5)
-        assert batch.logprobs[i, len(response) :].eq(0).all()
+        assert torch.allclose(logprobs[i, : len(response)], expected, atol=1e-5)
+        assert logprobs[i, len(response) :].eq(0).all()
 
 
-def test_responses_end_with_the_end_token_or_at_the_limit() -> None:
-    batch = toy.sampler(response_length=5).sample(toy.policy(), toy.PROMPTS * 8, noise())
-    assert batch.ended.any()
-    assert not batch.ended.all()
-    for response, ended in zip(batch.response_lists(), batch.ended, strict=True):
-        assert (response[-1] == toy.EOS) == bool(ended)
-        assert toy.EOS not in response[:-1]
-        assert ended or len(response) == 5
-
-
-def test_sampling_stops_when_all_have_ended() -> None:
+def test_a_head_that_does_more_is_found_out() -> None:
     policy = toy.policy()
-    policy.lm_head.weight.data.zero_()  # all tokens alike, so that ends come early
-    batch = toy.sampler(response_length=500).sample(policy, toy.PROMPTS, noise())
-    assert batch.response_mask.shape[1] == batch.response_mask.sum(-1).max() < 500
+    assert language_model.has_plain_head(policy)
+    forward = type(policy).forward
+    policy.forward = lambda **inputs: scaled(forward(policy, **inputs))
+    assert not language_model.has_plain_head(policy)
 
 
-def test_a_pad_that_is_the_end_token_changes_nothing() -> None:
+def scaled(output: object) -> object:
+    output.logits = output.logits / 2  # type: ignore[attr-defined]
+    return output
+
+
+def test_no_more_logits_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language_model, "CHUNK_BYTES", 4 * 20 * 3)
     policy = toy.policy()
-    samples = [toy.sampler(pad_id=pad).sample(policy, toy.PROMPTS, noise()) for pad in (0, toy.EOS)]
-    assert samples[0].response_lists() == samples[1].response_lists()
-    assert torch.equal(samples[0].logprobs, samples[1].logprobs)
+    batch = toy.sampler().sample(policy, toy.PROMPTS, noise())
+    seen: list[int] = []
+    policy.lm_head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[:-1].numel()))
+    LanguageModel(policy, 0.8, has_plain_head=True).logprobs(batch)
+    assert max(seen) == 3
+    assert sum(seen) == sum(batch.lengths)
 
 
 def test_rows_are_padded_to_the_longest_among_them() -> None:
     policy = toy.policy()
     batch = toy.sampler().sample(policy, toy.PROMPTS, noise())
-    lengths = batch.response_mask.sum(-1)
-    shortest = int(lengths.argmin())
-    assert lengths[shortest] < lengths.max()
-    row = batch.rows(torch.tensor([shortest]))
+    shortest = batch.lengths.index(min(batch.lengths))
+    assert batch.lengths[shortest] < max(batch.lengths)
+    row = batch.rows([shortest])
     assert row.prompt_mask.all()
     assert row.response_mask.all()
-    values = response_values(models.value_model(policy), batch)
-    assert values.shape == batch.response_mask.shape
-    whole = response_logits(policy, batch, 1.0)[shortest, : lengths[shortest]]
-    assert torch.allclose(response_logits(policy, row, 1.0)[0], whole, atol=1e-5)
+    assert row.response_ids.shape == row.logprobs.shape == (1, batch.lengths[shortest])
+    assert row.sequences == [batch.sequences[shortest]] == [row.prompt_lists()[0] + row.response_lists()[0]]
 
 
 @torch.no_grad()
-def test_values_are_read_before_each_token() -> None:
-    policy = toy.policy()
-    value_model = models.value_model(policy)
-    torch.nn.init.normal_(value_model.head.weight, generator=noise())
+@pytest.mark.parametrize("make_policy", [toy.policy, toy.policy_with_absolute_positions])
+@pytest.mark.parametrize("has_plain_head", [True, False])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_features_are_read_before_each_token_and_after_the_last(
+    make_policy: Callable[[], PreTrainedModel], has_plain_head: bool, is_packed: bool
+) -> None:
+    policy = make_policy()
     batch = toy.sampler().sample(policy, toy.PROMPTS, noise())
-    values = response_values(value_model, batch)
-    for i, (prompt, response) in enumerate(zip(batch.prompt_lists(), batch.response_lists(), strict=True)):
-        hidden = policy.model(torch.tensor([prompt + response])).last_hidden_state[0]
-        expected = (hidden @ value_model.head.weight.T)[len(prompt) - 1 : -1, 0]
-        assert torch.allclose(values[i, : len(response)], expected, atol=1e-5)
+    expected = []
+    for prompt, response in zip(batch.prompt_lists(), batch.response_lists(), strict=True):
+        ids = torch.tensor([prompt + response])
+        whole = policy.base_model(ids).last_hidden_state if has_plain_head else policy(ids).logits
+        expected.append(whole[0, len(prompt) - 1 :])
+    assert not is_packed or enable_packing(policy.base_model)
+    reader = LanguageModel(policy, 1.0, has_plain_head=has_plain_head)
+    for has_padding in (False, True):
+        features = reader.features(batch, has_padding)
+        for row, states in enumerate(expected):
+            index, (rows, positions) = features.places([0] * row + [len(states)] + [0] * (5 - row))
+            assert torch.allclose(features.values[index], states, atol=1e-5)
+            assert rows.tolist() == [row] * len(states)
+            assert positions.tolist() == list(range(len(states)))
 
 
-def test_drawn_tokens_follow_the_distribution() -> None:
-    probabilities = torch.tensor([0.0, 0.1, 0.6, 0.0, 0.3])
-    draws = _draw(probabilities.log().expand(200_000, 5), noise())
-    counts = torch.bincount(draws, minlength=5) / len(draws)
-    # 4 standard errors of a share of 0.6 over 200,000 draws.
-    assert torch.allclose(counts, probabilities, atol=0.0045)
-    assert counts[0] == counts[3] == 0
+@torch.no_grad()
+def test_a_token_of_padding_sees_the_others_but_not_itself() -> None:
+    """At the position after the last token, as TRL's forward has it."""
+    policy = toy.policy()
+    prompt, response = [5, 6], [7, 8]
+    mask = torch.tensor([[1, 1, 1, 1, 0]])
+    expected = policy.model(
+        torch.tensor([[*prompt, *response, 0]]), attention_mask=mask, position_ids=torch.tensor([[0, 1, 2, 3, 4]])
+    ).last_hidden_state[0, -1]
+    batch = toy.sampler(response_length=2).sample(policy, [prompt, [9]], noise())
+    batch = replace(
+        batch, response_ids=torch.tensor([response, [3, 0]]), response_mask=torch.tensor([[True, True], [True, False]])
+    )
+    for _ in range(2):
+        features = LanguageModel(policy, 1.0, has_plain_head=True).features(batch, has_padding=True)
+        assert torch.allclose(features.values[features.first[0] + 3], expected, atol=1e-5)
+        enable_packing(policy.base_model)
 
 
-def test_a_token_of_no_probability_is_never_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.zeros(*size))
-    assert _draw(torch.tensor([[0.0, 0.5, 0.5]]).log(), noise()).item() == 1
+def assessed(**changes: object) -> Rollout:
+    """Two responses of hand-made numbers: one that ended after 2 tokens, one cut after 3."""
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    batch = Responses(
+        torch.ones(2, 1, dtype=torch.long),
+        torch.ones(2, 1, dtype=torch.bool),
+        torch.full((2, 3), 5),
+        mask,
+        torch.tensor([[-1.0, -2.0, 0.0], [-1.0, -1.0, -1.0]]),
+        torch.tensor([True, False]),
+    )
+    ref_logprobs = torch.tensor([[-2.0, -2.0, 0.0], [-1.0, -2.0, -1.0]])
+    values = torch.tensor([[0.5, 0.25, 4.0, 0.0], [1.0, 2.0, 3.0, 8.0]])
+    scores = torch.tensor([10.0, 20.0])
+    settings = toy.settings(kl_coef=0.1, gamma=0.5, gae_lambda=0.0, missing_eos_penalty=2.0, **changes)
+    return assess(settings, batch, scores, scores, ref_logprobs, values, kl_coef=0.1)
+
+
+def test_rewards_by_hand() -> None:
+    rollout = assessed()
+    # KL of the first response: 1, 0; of the second: 0, 1, 0. The second was cut: 20 - 2.
+    assert torch.allclose(rollout.rewards, torch.tensor([[-0.1, 10.0, 0.0], [0.0, -0.1, 18.0]]))
+    # With lambda 0 the return is r + gamma V': -0.1 + 0.5 * 0.25, 10; 0 + 0.5 * 2, -0.1 + 0.5 * 3, 18.
+    assert torch.allclose(rollout.returns, torch.tensor([[0.025, 10.0, 0.0], [1.0, 1.4, 18.0]]))
+    assert rollout.values.tolist() == [[0.5, 0.25, 0.0], [1.0, 2.0, 3.0]]
+
+
+def test_the_score_after_the_end_is_no_actions_reward() -> None:
+    rollout = assessed(score_at="after_end")
+    assert torch.allclose(rollout.rewards, torch.tensor([[-0.1, 0.0, 10.0], [0.0, -0.1, 18.0]]))
+    # The end action's return is the value of the finished text: 0.5 * 4.
+    assert torch.allclose(rollout.returns, torch.tensor([[0.025, 2.0, 10.0], [1.0, 1.4, 18.0]]))
+    assert rollout.state_mask.tolist() == [[True, True, True], [True, True, True]]
+    assert rollout.advantages[0, 2] == 0
+
+
+def test_a_cut_response_goes_on_with_its_value() -> None:
+    rollout = assessed(bootstrap_truncated=True)
+    assert torch.allclose(rollout.returns, torch.tensor([[0.025, 10.0, 0.0], [1.0, 1.4, 18.0 + 0.5 * 8]]))
+
+
+def test_whitened_rewards_keep_their_mean() -> None:
+    plain, whitened = assessed(), assessed(whiten_rewards=True)
+    mask = plain.state_mask
+    assert whitened.rewards[mask].mean() == pytest.approx(plain.rewards[mask].mean().item(), rel=1e-5)
+    assert whitened.rewards[mask].std() == pytest.approx(1.0, rel=1e-5)
+    assert whitened.rewards[~mask].eq(0).all()
 
 
 def test_generators_differ_by_seed_purpose_and_update_alone() -> None:
@@ -111,12 +184,3 @@ def test_generators_differ_by_seed_purpose_and_update_alone() -> None:
     ]
     assert streams[0] == streams[-1]
     assert len({tuple(stream) for stream in streams}) == 4
-
-
-@pytest.mark.parametrize("batch_size", [1, 6])
-def test_how_many_are_sampled_at_once_keeps_their_shape(batch_size: int) -> None:
-    sampler = toy.sampler()
-    object.__setattr__(sampler, "batch_size", batch_size)
-    batch = sampler.sample(toy.policy(), toy.PROMPTS, noise())
-    assert batch.prompt_lists() == toy.PROMPTS
-    assert batch.response_ids.shape == batch.response_mask.shape == batch.logprobs.shape

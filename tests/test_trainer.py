@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ import toy
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf_sweeps.models import ValueModel
+from rlhf_sweeps.config import PPOConfig
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 
@@ -25,10 +27,24 @@ def logprobs(policy: PreTrainedModel, prompt: list[int], response: list[int]) ->
     return logits(policy, prompt, response).log_softmax(-1)[torch.arange(len(response)), torch.tensor(response)]
 
 
-def plain_values(value_model: ValueModel, prompt: list[int], response: list[int]) -> Tensor:
-    hidden = value_model.trunk(torch.tensor([prompt + response])).last_hidden_state[0]
+def plain_values(value_model: ValueModel, policy: PreTrainedModel, prompt: list[int], response: list[int]) -> Tensor:
+    trunk = value_model.trunk or policy.base_model
+    hidden = trunk(torch.tensor([prompt + response])).last_hidden_state[0]
     values: Tensor = (hidden @ value_model.head.weight.T)[len(prompt) - 1 : -1, 0]
     return values
+
+
+def plain_kl(new: Tensor, ref: Tensor, estimator: str) -> Tensor:
+    log_ratio = ref - new
+    return {"k1": -log_ratio, "k2": log_ratio**2 / 2, "k3": log_ratio.exp() - 1 - log_ratio}[estimator]
+
+
+def plain_policy_loss(log_ratio: Tensor, advantages: Tensor, config: PPOConfig) -> Tensor:
+    ratio, reach = log_ratio.exp(), config.clip_range
+    gains = torch.minimum(ratio * advantages, ratio.clamp(1 - reach, 1 + reach) * advantages)
+    if config.dual_clip is not None:
+        gains = torch.where(advantages < 0, torch.maximum(gains, config.dual_clip * advantages), gains)
+    return -gains
 
 
 def plain_advantages(rewards: list[float], values: list[float], gamma: float, gae_lambda: float) -> list[float]:
@@ -50,22 +66,42 @@ def captured(trainer: PPOTrainer) -> list[tuple[Sequence[int], Responses]]:
     return seen
 
 
-def test_one_update_equals_plain_ppo() -> None:
-    trainer = toy.trainer(toy.settings(num_ppo_epochs=2, microbatch_size=4))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"value_model": "policy"},
+        {"loss_aggregation": "sequence_mean"},
+        {"loss_aggregation": "sequence_mean", "value_model": "policy", "value_clip_range": None},
+        {"kl_in": "loss", "kl_estimator": "k1"},
+        {"kl_in": "loss", "kl_estimator": "k2"},
+        {"kl_in": "loss", "kl_estimator": "k3"},
+        {"entropy_coef": 0.3},
+        {"dual_clip": 1.05, "clip_range": 0.01, "lr": 0.01},
+        {"value_lr": 0.02, "adam_eps": 1e-3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_one_update_equals_plain_ppo(changes: dict[str, Any], is_packed: bool) -> None:
+    config = toy.settings(**({"num_ppo_epochs": 2, "microbatch_size": 4} | changes))
+    trainer = toy.trainer(config, is_packed=is_packed)
     torch.nn.init.normal_(trainer.value_model.head.weight, std=0.3, generator=torch.Generator().manual_seed(0))
-    policy, ref_policy, value_model = map(copy.deepcopy, (trainer.policy, trainer.ref_policy, trainer.value_model))
+    with trainer.ref_policy() as reference:
+        policy, ref_policy, critic = map(copy.deepcopy, (trainer.policy.model, reference, trainer.value_model))
     seen = captured(trainer)
     metrics = trainer.step()
     ((indices, batch),) = seen
 
     pairs = list(zip(batch.prompt_lists(), batch.response_lists(), strict=True))
-    old, old_values, advantages, returns, kls = [], [], [], [], []
+    old, ref, old_values, advantages, returns, kls = [], [], [], [], [], []
     with torch.no_grad():
         for (prompt, response), index in zip(pairs, indices, strict=True):
             old.append(logprobs(policy, prompt, response))
-            old_values.append(plain_values(value_model, prompt, response))
-            kls.append(old[-1] - logprobs(ref_policy, prompt, response))
-            rewards = (-0.1 * kls[-1]).tolist()
+            ref.append(logprobs(ref_policy, prompt, response))
+            old_values.append(plain_values(critic, policy, prompt, response))
+            kls.append(plain_kl(old[-1], ref[-1], config.kl_estimator))
+            rewards = (-0.1 * kls[-1] * (config.kl_in == "reward")).tolist()
             rewards[-1] += len(response) / 4 + index / 10 - (0.0 if response[-1] == toy.EOS else 2.0)
             advantage = plain_advantages(rewards, old_values[-1].tolist(), gamma=0.9, gae_lambda=0.8)
             advantages.append(torch.tensor(advantage))
@@ -73,21 +109,32 @@ def test_one_update_equals_plain_ppo() -> None:
     everything = torch.cat(advantages)
     whitened = [(a - everything.mean()) / (everything.var() + 1e-8).sqrt() for a in advantages]
 
-    optimizer = torch.optim.AdamW([*policy.parameters(), *value_model.parameters()], lr=1e-3, weight_decay=0.0)
+    groups = [{"params": policy.parameters()}, {"params": critic.parameters(), "lr": config.highest_value_lr}]
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, eps=config.adam_eps, weight_decay=0.0)
     for _ in range(2):
         policy_losses, value_losses = [], []
         for i, (prompt, response) in enumerate(pairs):
-            ratio = (logprobs(policy, prompt, response) - old[i]).exp()
-            a, v, r = whitened[i], plain_values(value_model, prompt, response), returns[i]
-            policy_losses.append(-torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a))
-            near = torch.maximum(torch.minimum(v, old_values[i] + 0.2), old_values[i] - 0.2)
+            new = logprobs(policy, prompt, response)
+            a, v, r = whitened[i], plain_values(critic, policy, prompt, response), returns[i]
+            policy_losses.append(plain_policy_loss(new - old[i], a, config))
+            if config.kl_in == "loss":
+                policy_losses[-1] = policy_losses[-1] + 0.1 * plain_kl(new, ref[i], config.kl_estimator)
+            if config.entropy_coef:
+                entropy = torch.distributions.Categorical(logits=logits(policy, prompt, response)).entropy()
+                policy_losses[-1] = policy_losses[-1] - config.entropy_coef * entropy
+            reach = config.value_clip_range or math.inf
+            near = torch.maximum(torch.minimum(v, old_values[i] + reach), old_values[i] - reach)
             value_losses.append(0.5 * torch.maximum((v - r) ** 2, (near - r) ** 2))
+        if config.loss_aggregation == "sequence_mean":
+            policy_losses, value_losses = (
+                [x.mean(0, keepdim=True) for x in xs] for xs in (policy_losses, value_losses)
+            )
         loss = torch.cat(policy_losses).mean() + 0.5 * torch.cat(value_losses).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    for trained, plain in ((trainer.policy, policy), (trainer.value_model, value_model)):
+    for trained, plain in ((trainer.policy.model, policy), (trainer.value_model, critic)):
         for (name, expected), actual in zip(plain.named_parameters(), trained.parameters(), strict=True):
             assert torch.allclose(actual, expected, atol=2e-5), name
     assert metrics["objective/kl"] == pytest.approx(sum(kl.sum().item() for kl in kls) / 6, rel=1e-4)
@@ -101,7 +148,7 @@ def test_one_update_equals_plain_ppo() -> None:
 def test_first_metrics_by_definition() -> None:
     """With one step an update, the policy that is optimized is the one that sampled."""
     trainer = toy.trainer(toy.settings())
-    policy = copy.deepcopy(trainer.policy)
+    policy = copy.deepcopy(trainer.policy.model)
     seen = captured(trainer)
     metrics = trainer.step()
     ((_, batch),) = seen
@@ -128,7 +175,9 @@ def test_microbatches_do_not_change_the_numbers() -> None:
     for trainer, row in zip(trainers[1:], rows[1:], strict=True):
         for name in ("loss/policy_avg", "loss/value_avg", "policy/approxkl_avg", "policy/grad_norm"):
             assert row[name] == pytest.approx(rows[0][name], rel=1e-3, abs=1e-6)
-        for actual, expected in zip(trainer.policy.parameters(), trainers[0].policy.parameters(), strict=True):
+        for actual, expected in zip(
+            trainer.policy.model.parameters(), trainers[0].policy.model.parameters(), strict=True
+        ):
             assert torch.allclose(actual, expected, atol=1e-5)
 
 
@@ -141,13 +190,14 @@ def test_one_optimizer_step_per_minibatch(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(steps) == 3 * 2
 
 
-def test_gradients_are_clipped_to_the_norm() -> None:
+def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     def change(limit: float | None) -> float:
         trainer = toy.trainer(toy.settings(lr=1.0, max_grad_norm=limit))
-        trainer.optimizer = torch.optim.SGD([*trainer.policy.parameters()], lr=1.0)  # type: ignore[assignment]
-        before = [parameter.clone() for parameter in trainer.policy.parameters()]
+        parameters = list(trainer.policy.model.parameters())
+        monkeypatch.setattr(trainer.optimizer, "step", torch.optim.SGD(parameters, lr=1.0).step)
+        before = [parameter.clone() for parameter in parameters]
         norm = trainer.step()["policy/grad_norm"]
-        moved = [after - b for after, b in zip(trainer.policy.parameters(), before, strict=True)]
+        moved = [after - b for after, b in zip(parameters, before, strict=True)]
         length = math.sqrt(sum(m.square().sum().item() for m in moved))
         assert length == pytest.approx(norm if limit is None else min(limit, norm), rel=1e-3)
         return norm
@@ -193,7 +243,7 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
         return torch.full((len(indices),), math.nan)
 
     trainer = toy.trainer(toy.settings(), score=nan)
-    before = [parameter.clone() for parameter in trainer.policy.parameters()]
+    before = [parameter.clone() for parameter in trainer.policy.model.parameters()]
     with pytest.raises(DivergedError, match="update 1"):
         trainer.step()
-    assert all(map(torch.equal, before, trainer.policy.parameters()))
+    assert all(map(torch.equal, before, trainer.policy.model.parameters()))

@@ -1,16 +1,22 @@
 """A language model small enough for hand-checked tests, and prompts for it."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from rlhf_sweeps import models
+from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import PPOConfig
 from rlhf_sweeps.data import batch_indices
-from rlhf_sweeps.ppo.rollout import Responses, Sampler
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 
 EOS = 3
@@ -48,17 +54,15 @@ def policy_with_absolute_positions() -> PreTrainedModel:
 
 
 def sampler(response_length: int = 8, pad_id: int = 0, temperature: float = 0.8) -> Sampler:
-    return Sampler((EOS,), pad_id, response_length, temperature, batch_size=4)
+    return Sampler((EOS,), pad_id, response_length, temperature, Halving("ppo.rollout_batch_size", 4))
 
 
 def settings(**changes: Any) -> PPOConfig:
+    """ppo=default as the file has it, with the numbers of a toy."""
+    defaults: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "ppo" / "default.yaml"))
     values: dict[str, Any] = {
         "lr": 1e-3,
-        "lr_schedule": "linear",
         "kl_coef": 0.1,
-        "kl_estimator": "k1",
-        "clip_range": 0.2,
-        "value_clip_range": 0.2,
         "vf_coef": 0.5,
         "gamma": 0.9,
         "gae_lambda": 0.8,
@@ -72,9 +76,8 @@ def settings(**changes: Any) -> PPOConfig:
         "temperature": 0.8,
         "missing_eos_penalty": 2.0,
         "max_grad_norm": None,
-        "value_model": "policy",
     }
-    return PPOConfig(**(values | changes))
+    return PPOConfig(**(defaults | values | changes))
 
 
 def score_by_length(indices: Sequence[int], batch: Responses) -> Tensor:
@@ -86,17 +89,29 @@ def trainer(
     config: PPOConfig,
     pad_id: int = 0,
     score: Callable[[Sequence[int], Responses], Tensor] = score_by_length,
+    is_packed: bool = True,
 ) -> PPOTrainer:
     """A trainer whose policy differs from its reference policy, so that the KL penalty is not 0 at first."""
-    trained = policy()
+    trained, reference = policy(), models.freeze(policy(seed=1))
+    if is_packed:
+        assert all(enable_packing(model.base_model) for model in (trained, reference))
+    value_model = models.value_model(trained, is_shared=config.value_model == "shared")
+    if config.gradient_checkpointing:
+        for trunk in filter(None, (trained, value_model.trunk)):
+            models.recompute_activations(trunk)
+    num_prompts = config.num_prompts
     return PPOTrainer(
         config,
-        trained,
-        models.freeze(policy(seed=1)),
-        models.value_model(trained),
+        models.language_model(trained, config),
+        lambda: models.reference(reference, None),
+        value_model,
         sampler(config.response_length, pad_id, config.temperature),
         PROMPTS,
-        lambda update: batch_indices(len(PROMPTS), config.batch_size, update, seed=0),
+        lambda update: [
+            i
+            for i in batch_indices(len(PROMPTS), num_prompts, update, seed=0)
+            for _ in range(config.rollouts_per_prompt)
+        ],
         score,
         seed=0,
     )

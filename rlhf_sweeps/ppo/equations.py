@@ -1,7 +1,8 @@
 """PPO's equations as pure tensor functions. No config, no model, no I/O.
 
-`mask` is True on real response tokens; what lies outside it never counts. Shapes are (batch, response) unless said
-otherwise. Sources: PPO, arXiv 1707.06347; GAE, arXiv 1506.02438; reward with KL penalty, arXiv 1909.08593.
+`mask` is True on real response tokens, `state_mask` on the states whose value counts; what lies outside never counts.
+Shapes are (batch, response) unless said otherwise. Sources: PPO, arXiv 1707.06347; GAE, arXiv 1506.02438; reward with
+KL penalty and its adaptive coefficient, arXiv 1909.08593; dual clip, arXiv 1912.09729.
 """
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Log-probability of each token. logits (batch, response, vocabulary), tokens (batch, response)."""
+    """Log-probability of each token. logits (..., vocabulary), tokens (...)."""
     return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
 
@@ -34,20 +35,32 @@ def kl_estimate(logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor, estimator:
     raise ValueError(f"estimator={estimator}: must be k1, k2 or k3")
 
 
-def token_rewards(kl: Tensor, scores: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
-    """-kl_coef * kl on every token, plus the score on the last real one (the end token, where there is one).
+def last_position(mask: Tensor) -> Tensor:
+    """(batch,): the position of the last true entry; every row must have one and hold no gaps."""
+    return mask.sum(-1) - 1
 
-    TRL puts the score on the position after the end token, whose value the policy's loss never sees; here the action
-    that ended the response gets it. scores: (batch,).
+
+def add_state_after_end(mask: Tensor) -> Tensor:
+    """The mask and one position more in every row, as far as there is one: the state that the last token leads to."""
+    longer = mask.clone()
+    longer[:, 1:] |= mask[:, :-1]
+    return longer
+
+
+def token_rewards(kl: Tensor, scores: Tensor, state_mask: Tensor, kl_coef: float) -> Tensor:
+    """-kl_coef * kl on every token, plus the score at the last state that counts. scores: (batch,).
+
+    Where the states are the tokens', that is the action that ended the response. With the state after it (TRL's way),
+    the score is no action's reward but that state's, and reaches the actions through the value model.
     """
-    last = mask.sum(-1, keepdim=True) - 1
+    last = last_position(state_mask).unsqueeze(-1)
     return (-kl_coef * kl).scatter_add(-1, last, scores.unsqueeze(-1).to(kl.dtype))
 
 
 def generalized_advantages(rewards: Tensor, values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
     """GAE with terminal responses: delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lambda A_{t+1}.
 
-    Rewards and values must be 0 outside the mask, which makes the advantages 0 there, too.
+    Rewards and values must be 0 outside the state mask, which makes the advantages 0 there, too.
     """
     advantages = torch.zeros_like(rewards)
     next_value = next_advantage = torch.zeros_like(rewards[:, 0])
@@ -64,23 +77,50 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum() / mask.sum()
 
 
-def whiten(x: Tensor, mask: Tensor) -> Tensor:
-    """Zero mean and unit variance over the mask (unbiased variance, as in TRL); 0 outside it."""
+def whiten(x: Tensor, mask: Tensor, keeps_mean: bool = False) -> Tensor:
+    """Unit variance over the mask (unbiased variance, as in TRL), and zero mean unless it is kept; 0 outside."""
     mean = masked_mean(x, mask)
     num = mask.sum()
     variance = masked_mean((x - mean).square(), mask) * num / (num - 1).clamp(min=1)
-    return (x - mean) * torch.rsqrt(variance + 1e-8) * mask
+    whitened = (x - mean) * torch.rsqrt(variance + 1e-8)
+    return (whitened + mean if keeps_mean else whitened) * mask
 
 
-def policy_loss(ratio: Tensor, advantages: Tensor, clip_range: float) -> tuple[Tensor, Tensor]:
-    """PPO's clipped surrogate per token, and where clipping made it larger."""
+def policy_loss(
+    ratio: Tensor, advantages: Tensor, clip_range: float, dual_clip: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """PPO's clipped surrogate per token, and where clipping made it larger.
+
+    dual_clip bounds the loss of a token with a negative advantage, however large its ratio, by -dual_clip * advantage.
+    """
     plain = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
-    return torch.maximum(plain, clipped), clipped > plain
+    loss = torch.maximum(plain, clipped)
+    if dual_clip is not None:
+        loss = torch.where(advantages < 0, torch.minimum(loss, -dual_clip * advantages), loss)
+    return loss, clipped > plain
 
 
-def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_range: float) -> tuple[Tensor, Tensor]:
-    """Half the clipped squared error per token, and where clipping made it larger."""
+def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_range: float | None) -> tuple[Tensor, Tensor]:
+    """Half the squared error per state, clipped unless clip_range is None, and where clipping made it larger."""
     plain = (values - returns).square()
+    if clip_range is None:
+        return plain / 2, torch.zeros_like(plain, dtype=torch.bool)
     clipped = (values.clamp(old_values - clip_range, old_values + clip_range) - returns).square()
     return torch.maximum(plain, clipped) / 2, clipped > plain
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
+    """1 - Var(returns - values) / Var(returns) over the mask; 0 where the returns do not vary."""
+
+    def variance(x: Tensor) -> Tensor:
+        return masked_mean((x - masked_mean(x, mask)).square(), mask)
+
+    total = variance(returns)
+    return torch.where(total > 0, 1 - variance(returns - values) / total.clamp(min=1e-30), torch.zeros_like(total))
+
+
+def adapted_kl_coef(kl_coef: float, kl: float, target: float, horizon: float, num_episodes: int) -> float:
+    """The next KL coefficient: grows while the KL is over its target, by at most a fifth per horizon of episodes."""
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    return kl_coef * (1 + error * num_episodes / horizon)

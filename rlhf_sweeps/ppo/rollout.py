@@ -1,17 +1,18 @@
-"""Sampling: prompts in, responses with log-probabilities out; and the teacher-forced forwards over them.
+"""What PPO learns from: sampled responses, and what becomes of them once they are scored.
 
 Prompts are padded on the left and responses on the right, so that position P is every response's first token. Masks are
 explicit: a pad id that equals the end token, as chat models ship it, breaks nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Self
 
-import torch
-from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from torch import Tensor
 
-from rlhf_sweeps.ppo.equations import token_logprobs
+from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.ppo import equations
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Responses:
         response_ids: (batch, response), padded on the right; the end token is part of the response.
         response_mask: (batch, response), True on real tokens.
         logprobs: (batch, response), of the sampled tokens at the sampling temperature; 0 outside the mask.
-        ended: (batch,), True where the response holds an end token, not the length limit's cut.
+        ended: (batch,), True where the response ended by itself, not by the length limit's cut.
     """
 
     prompt_ids: Tensor
@@ -34,19 +35,37 @@ class Responses:
     logprobs: Tensor
     ended: Tensor
 
-    def rows(self, index: Tensor) -> "Responses":
+    @cached_property
+    def prompt_lengths(self) -> list[int]:
+        """Real tokens of each prompt."""
+        lengths: list[int] = self.prompt_mask.sum(-1).tolist()
+        return lengths
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Real tokens of each response."""
+        lengths: list[int] = self.response_mask.sum(-1).tolist()
+        return lengths
+
+    @cached_property
+    def sequences(self) -> list[list[int]]:
+        """The real tokens of each prompt and its response."""
+        return [p + r for p, r in zip(self.prompt_lists(), self.response_lists(), strict=True)]
+
+    def rows(self, index: Sequence[int]) -> Self:
         """Some of the sequences, padded to no more than the longest among them."""
-        prompt_mask, response_mask = self.prompt_mask[index], self.response_mask[index]
-        start = self.prompt_mask.shape[1] - int(prompt_mask.sum(-1).max())
-        width = int(response_mask.sum(-1).max())
-        return Responses(
-            self.prompt_ids[index, start:],
-            prompt_mask[:, start:],
-            self.response_ids[index, :width],
-            response_mask[:, :width],
-            self.logprobs[index, :width],
-            self.ended[index],
-        )
+        start = self.prompt_ids.shape[1] - max(self.prompt_lengths[i] for i in index)
+        width = max(self.lengths[i] for i in index)
+        columns = {
+            name: _cut(column[index], name.startswith("prompt"), start, width)
+            for name, column in vars(self).items()
+            if isinstance(column, Tensor)
+        }
+        part = replace(self, **columns)
+        # Known already, and not to be read from the device again.
+        for name in ("prompt_lengths", "lengths", "sequences"):
+            vars(part)[name] = [getattr(self, name)[i] for i in index]
+        return part
 
     def prompt_lists(self) -> list[list[int]]:
         """The real prompt tokens."""
@@ -58,128 +77,88 @@ class Responses:
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """How responses are sampled.
+class Rollout(Responses):
+    """Responses with all that their optimization aims at.
 
     Attributes:
-        stop_ids: tokens that end a response.
-        pad_id: any id of the vocabulary; masked everywhere.
-        response_length: tokens at most.
-        batch_size: sequences at once.
+        raw_scores: (batch,), as the reward model gives them.
+        scores: (batch,), as they enter the rewards: scaled, clipped, missing-EOS penalty taken off.
+        ref_logprobs: (batch, response), the reference policy's; 0 outside the mask.
+        kl: (batch, response), per-token estimates.
+        kl_coef: their price.
+        state_mask: (batch, response), True where the value of the state before the token counts.
+        values: (batch, response), the value model's as the responses were sampled; 0 outside the state mask.
+        rewards: (batch, response).
+        advantages: (batch, response), whitened.
+        returns: (batch, response), what the values should have been.
     """
 
-    stop_ids: Sequence[int]
-    pad_id: int
-    response_length: int
-    temperature: float
-    batch_size: int
+    raw_scores: Tensor
+    scores: Tensor
+    ref_logprobs: Tensor
+    kl: Tensor
+    kl_coef: float
+    state_mask: Tensor
+    values: Tensor
+    rewards: Tensor
+    advantages: Tensor
+    returns: Tensor
 
-    def sample(
-        self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], generator: torch.Generator
-    ) -> Responses:
-        """One response to each prompt (token ids)."""
-        starts = range(0, len(prompts), self.batch_size)
-        return _concatenate(
-            [self._sample(policy, prompts[i : i + self.batch_size], generator) for i in starts], self.pad_id
-        )
-
-    @torch.no_grad()
-    def _sample(
-        self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], generator: torch.Generator
-    ) -> Responses:
-        device = policy.device
-        prompt_ids, prompt_mask = pad_left(prompts, self.pad_id, device)
-        stop_ids = torch.tensor(self.stop_ids, device=device)
-        running = torch.ones(len(prompts), dtype=torch.bool, device=device)
-        cache = DynamicCache(config=policy.config)
-        inputs, mask, positions = prompt_ids, prompt_mask, _positions(prompt_mask)
-        tokens, masks, logprobs = [], [], []
-        for _ in range(self.response_length):
-            logits = policy(
-                input_ids=inputs,
-                attention_mask=mask.long(),
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            logits = logits.float() / self.temperature
-            token = _draw(logits, generator)
-            logprobs.append(token_logprobs(logits, token).masked_fill(~running, 0.0))
-            tokens.append(token.masked_fill(~running, self.pad_id))
-            masks.append(running)
-            running = running & ~torch.isin(token, stop_ids)
-            if not running.any():
-                break
-            inputs, positions = tokens[-1].unsqueeze(-1), positions[:, -1:] + 1
-            mask = torch.cat([mask, masks[-1].unsqueeze(-1)], dim=-1)
-        response_ids, response_mask = torch.stack(tokens, -1), torch.stack(masks, -1)
-        return Responses(prompt_ids, prompt_mask, response_ids, response_mask, torch.stack(logprobs, -1), ~running)
+    @cached_property
+    def state_lengths(self) -> list[int]:
+        """States that count of each response."""
+        lengths: list[int] = self.state_mask.sum(-1).tolist()
+        return lengths
 
 
-def pad_left(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both (batch, longest)."""
-    width = max(map(len, sequences))
-    ids = torch.tensor([[pad_id] * (width - len(s)) + list(s) for s in sequences], device=device)
-    mask = torch.tensor([[False] * (width - len(s)) + [True] * len(s) for s in sequences], device=device)
-    return ids, mask
+def assess(
+    config: PPOConfig,
+    batch: Responses,
+    raw_scores: Tensor,
+    scores: Tensor,
+    ref_logprobs: Tensor,
+    values: Tensor,
+    kl_coef: float,
+) -> Rollout:
+    """From scores to advantages.
 
-
-def response_logits(policy: PreTrainedModel, batch: Responses, temperature: float) -> Tensor:
-    """Logits / temperature before each response token: (batch, response, vocabulary), float32."""
-    ids, mask, positions = _whole(batch)
-    width = batch.response_ids.shape[1]
-    # The head runs over the response's positions only: the last prompt token predicts the first of them.
-    output = policy(
-        input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False, logits_to_keep=width + 1
+    Args:
+        raw_scores: (batch,), the reward model's.
+        scores: (batch,), scaled and clipped.
+        ref_logprobs: (batch, response), 0 outside the mask.
+        values: (batch, response + 1): before each token and after the last one.
+        kl_coef: price of the KL, which the rewards pay unless the loss does.
+    """
+    mask = batch.response_mask
+    state_mask = equations.add_state_after_end(mask) if config.score_at == "after_end" else mask
+    scores = scores - (config.missing_eos_penalty or 0.0) * ~batch.ended
+    kl = equations.kl_estimate(batch.logprobs, ref_logprobs, mask, config.kl_estimator)
+    rewards = equations.token_rewards(kl, scores, state_mask, kl_coef if config.kl_in == "reward" else 0.0)
+    if config.whiten_rewards:
+        rewards = equations.whiten(rewards, state_mask, keeps_mean=True)
+    if config.bootstrap_truncated:
+        # A cut response goes on: the value of the state it was cut in stands for the rewards to come.
+        after = values.gather(-1, mask.sum(-1, keepdim=True)) * ~batch.ended.unsqueeze(-1)
+        last = equations.last_position(mask).unsqueeze(-1)
+        rewards = rewards.scatter_add(-1, last, config.gamma * after)
+    values = values[:, :-1] * state_mask
+    advantages = equations.generalized_advantages(rewards, values, config.gamma, config.gae_lambda)
+    return Rollout(
+        **{entry.name: getattr(batch, entry.name) for entry in fields(Responses)},
+        raw_scores=raw_scores,
+        scores=scores,
+        ref_logprobs=ref_logprobs,
+        kl=kl,
+        kl_coef=kl_coef,
+        state_mask=state_mask,
+        values=values,
+        rewards=rewards,
+        advantages=equations.whiten(advantages, mask),
+        returns=(advantages + values) * state_mask,
     )
-    logits: Tensor = output.logits[:, :-1].float() / temperature
-    return logits
 
 
-def response_values(value_model: nn.Module, batch: Responses) -> Tensor:
-    """The value model's prediction before each response token; (batch, response), float32, 0 outside the mask."""
-    ids, mask, positions = _whole(batch)
-    width = batch.response_ids.shape[1]
-    values: Tensor = value_model(ids, mask.long(), positions)[:, -width - 1 : -1].float()
-    return values.masked_fill(~batch.response_mask, 0.0)
-
-
-def _whole(batch: Responses) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids, mask and position ids of prompt and response."""
-    ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=-1)
-    mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=-1)
-    return ids, mask, _positions(mask)
-
-
-def _positions(mask: Tensor) -> Tensor:
-    return (mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def _draw(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """One token a row by the inverse of the cumulative distribution: many times faster than torch.multinomial."""
-    cumulative = logits.softmax(-1).cumsum(-1)
-    uniform = torch.rand(len(logits), 1, device=logits.device, generator=generator)
-    token = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
-    # uniform < 1, but the product may round up to the total.
-    return token.squeeze(-1).clamp(max=logits.shape[-1] - 1)
-
-
-def _concatenate(parts: Sequence[Responses], pad_id: int) -> Responses:
-    """All rows in one, padded to the widest."""
-    if len(parts) == 1:
-        return parts[0]
-    fill = {"prompt_ids": pad_id, "response_ids": pad_id}
-    columns = {}
-    for name in (entry.name for entry in fields(Responses)):
-        tensors = [getattr(part, name) for part in parts]
-        if name != "ended":
-            width = max(tensor.shape[1] for tensor in tensors)
-            sides = [
-                (width - tensor.shape[1], 0) if "prompt" in name else (0, width - tensor.shape[1]) for tensor in tensors
-            ]
-            tensors = [
-                nn.functional.pad(t, side, value=fill.get(name, 0)) for t, side in zip(tensors, sides, strict=True)
-            ]
-        columns[name] = torch.cat(tensors)
-    return Responses(**columns)
+def _cut(column: Tensor, is_prompt: bool, start: int, width: int) -> Tensor:
+    if column.dim() == 1:
+        return column
+    return column[:, start:] if is_prompt else column[:, :width]

@@ -1,14 +1,14 @@
 """PPO: rollout -> rewards -> advantages -> epochs of minibatches. A generator of metrics, one dict per update.
 
-Knows nothing of files, W&B, Hydra or Optuna. Beside TRL 1.12's algorithm, whose faults are mended: masks are explicit,
-the optimizer steps at the end of every minibatch, every mean is over real tokens, gradients are clipped, all randomness
-is seeded, and the score is the end token's reward.
+Knows nothing of files, W&B, Hydra or Optuna.
 """
 
+import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,36 +16,35 @@ from transformers import PreTrainedModel
 
 from rlhf_sweeps.config import PPOConfig
 from rlhf_sweeps.ppo import DivergedError, equations
-from rlhf_sweeps.ppo.rollout import Responses, Sampler, response_logits, response_values
+from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.optimization import Optimization
+from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess
+from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
 from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.trl_compat import trl_metrics
 
 Score = Callable[[Sequence[int], Responses], Tensor]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What a rollout's optimization aims at; tensors are (batch, response) and 0 outside the mask."""
-
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
+Reference = Callable[[], AbstractContextManager[PreTrainedModel]]
 
 
 class PPOTrainer:
     """Trains a policy and its value model.
 
     Args:
+        ref_policy: opens the reference policy; with adapters that is the policy itself, which then has them off.
         prompts: token ids of the training prompts.
-        batch_indices: update -> which prompts it trains on.
+        batch_indices: update -> which prompts it trains on, `rollouts_per_prompt` times each.
         score: (indices of the prompts, responses) -> one score each, (batch,).
     """
 
     def __init__(
         self,
         config: PPOConfig,
-        policy: PreTrainedModel,
-        ref_policy: PreTrainedModel,
-        value_model: nn.Module,
+        policy: LanguageModel,
+        ref_policy: Reference,
+        value_model: ValueModel,
         sampler: Sampler,
         prompts: Sequence[Sequence[int]],
         batch_indices: Callable[[int], list[int]],
@@ -62,13 +61,30 @@ class PPOTrainer:
         self.score = score
         self.seed = seed
         self.update = 0
-        parameters = [*policy.parameters(), *value_model.parameters()]
-        self.optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=0.0, fused=True)
+        self.kl_coef = config.kl_coef
+        self.score_statistics = RunningStatistics()
+        self.microbatch = Halving("ppo.microbatch_size", config.microbatch_size)
+        groups = [
+            {"params": [p for p in model.parameters() if p.requires_grad], "lr": lr, "highest_lr": lr}
+            for model, lr in ((policy.model, config.lr), (value_model, config.highest_value_lr))
+        ]
+        self.optimizer = torch.optim.AdamW(groups, eps=config.adam_eps, weight_decay=0.0, fused=True)
+        self.optimization = Optimization(config, policy, value_model, self.optimizer, self.microbatch)
 
     @property
     def models(self) -> dict[str, nn.Module]:
         """What is trained."""
-        return {"policy": self.policy, "value": self.value_model}
+        return {"policy": self.policy.model, "value": self.value_model}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a continued run needs beside weights and optimizer; plain values."""
+        return {"kl_coef": self.kl_coef, "score_statistics": asdict(self.score_statistics)}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self.kl_coef = state["kl_coef"]
+        self.score_statistics = RunningStatistics(**state["score_statistics"])
 
     def updates(self) -> Iterator[dict[str, float]]:
         """Train to the end from wherever the trainer stands; yields each update's metrics."""
@@ -79,143 +95,124 @@ class PPOTrainer:
         """One update.
 
         Raises:
-            DivergedError: if a loss is not finite.
+            DivergedError: if logits, scores, losses or gradients are not finite.
         """
         self.update += 1
+        try:
+            return self._step()
+        except DivergedError as error:
+            raise DivergedError(f"update {self.update}: {error}") from error
+
+    def check(self) -> None:
+        """Try the policy as it stands, before anything is kept of it.
+
+        Raises:
+            DivergedError: if its logits are not finite.
+        """
+        with torch.no_grad():
+            ids = torch.tensor([self.prompts[0]], device=self.policy.model.device)
+            logits = self.policy.model(input_ids=ids, use_cache=False).logits
+        if not logits.isfinite().all():
+            raise DivergedError(f"update {self.update}: the policy's logits are not finite any more")
+
+    def _step(self) -> dict[str, float]:
         lr = self._set_lr()
         clock = _Clock()
         indices = self.batch_indices(self.update)
-        noise = generator(self.seed, "rollout", self.update, self.policy.device)
-        batch = self.sampler.sample(self.policy, [self.prompts[i] for i in indices], noise)
+        noise = generator(self.seed, "rollout", self.update, self.policy.model.device)
+        prompts = [self.prompts[i] for i in indices]
+        batch = self.sampler.sample(self.policy.model, prompts, noise)
         clock.lap("sample")
-        scores = self.score(indices, batch)
-        ref_logprobs, values = self._reference(batch)
-        targets, metrics = self._targets(batch, scores, ref_logprobs, values)
+        rollout = self._assess(batch, self.score(indices, batch))
         clock.lap("score")
-        metrics |= self._optimize(batch, targets)
+        orders = self._orders(len(indices))
+        trains_policy = self.update > self.config.value_warmup_updates
+        tally = self.optimization.run(rollout, orders, self._ends_pass(), trains_policy)
+        metrics = tally.metrics() | (trl_metrics(self.config, tally, orders) if self.config.trl_metrics else {})
+        numbers = dict(zip(metrics, torch.stack([m.float() for m in metrics.values()]).tolist(), strict=True))
+        _check_finite(numbers)
         clock.lap("optimize")
+        self._adapt_kl_coef(numbers["objective/kl"])
+        return {**self._counts(rollout, numbers["policy/epochs"]), "lr": lr, **numbers, **clock.timings(len(indices))}
+
+    def _set_lr(self) -> float:
+        """The policy's rate of this update."""
+        config = self.config
+        factor = lr_factor(config.lr_schedule, self.update, config.num_updates, config.lr_warmup_updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["highest_lr"] * factor
+        return config.lr * factor
+
+    def _assess(self, batch: Responses, raw_scores: Tensor) -> Rollout:
+        """From scores to advantages."""
+        config = self.config
+        if not raw_scores.isfinite().all():
+            raise DivergedError("the reward model's scores are not finite")
+        if config.score_scaling != "none":
+            self.score_statistics.add(raw_scores)
+        scores = self.score_statistics.scale(raw_scores, config.score_scaling, config.score_clip)
+        ref_logprobs, values = self.sampler.batch.run(lambda size: self._read(batch, size))
+        return assess(config, batch, raw_scores, scores, ref_logprobs, values, self.kl_coef)
+
+    @torch.no_grad()
+    def _read(self, batch: Responses, size: int) -> tuple[Tensor, Tensor]:
+        """The reference policy's logprobs, (batch, response), and values, (batch, response + 1); 0 outside the mask."""
+        ref_logprobs = torch.zeros_like(batch.logprobs)
+        values = ref_logprobs.new_zeros(len(ref_logprobs), ref_logprobs.shape[1] + 1)
+        trunk = self.value_model.trunk
+        order = sorted(range(len(batch.sequences)), key=lambda row: len(batch.sequences[row]))
+        parts = [order[start : start + size] for start in range(0, len(order), size)]
+        for rows in parts:
+            part = batch.rows(rows)
+            features = self.policy.features(part) if trunk is None else self.policy.trunk_features(trunk, part)
+            index, (places, positions) = features.places([length + 1 for length in part.lengths])
+            of_batch = torch.tensor(rows, device=index.device)[places]
+            values[of_batch, positions] = self.value_model(features.values[index])
+        with self.ref_policy() as model:
+            reference = replace(self.policy, model=model)
+            for rows in parts:
+                logprobs = reference.logprobs(batch.rows(rows))
+                ref_logprobs[rows, : logprobs.shape[1]] = logprobs
+        return ref_logprobs, values
+
+    def _orders(self, num_rows: int) -> list[list[int]]:
+        """A permutation of the rows for every epoch."""
+        shuffle = generator(self.seed, "minibatches", self.update)
+        return [torch.randperm(num_rows, generator=shuffle).tolist() for _ in range(self.config.num_ppo_epochs)]
+
+    def _ends_pass(self) -> bool:
+        """Whether the update is the last of a pass over the prompts as TRL counts them: whole batches only."""
+        return self.update % max(1, len(self.prompts) // self.config.num_prompts) == 0
+
+    def _adapt_kl_coef(self, kl: float) -> None:
+        """The KL coefficient of the next update, from the sequence KL of this one."""
+        config = self.config
+        if config.kl_target is not None:
+            self.kl_coef = equations.adapted_kl_coef(
+                self.kl_coef, kl, config.kl_target, config.kl_horizon, config.batch_size
+            )
+
+    def _counts(self, rollout: Rollout, epochs: float) -> dict[str, float]:
         episode = self.update * self.config.batch_size
-        prompt_tokens, response_tokens = int(batch.prompt_mask.sum()), int(batch.response_mask.sum())
+        num_sampled = sum(rollout.lengths)
+        num_read = sum(rollout.prompt_lengths) + num_sampled
         return {
             "update": self.update,
             "episode": episode,
-            "epoch": episode / len(self.prompts),
-            "lr": lr,
-            **metrics,
-            "tokens/sample": response_tokens,
-            "tokens/score": prompt_tokens + response_tokens,
-            "tokens/optimize": (prompt_tokens + response_tokens) * self.config.num_ppo_epochs,
-            **clock.seconds,
-            "eps": self.config.batch_size / sum(clock.seconds.values()),
+            "epoch": self.update * self.config.num_prompts / len(self.prompts),
+            "tokens/sample": num_sampled,
+            "tokens/score": num_read,
+            "tokens/optimize": round(num_read * epochs),
+            "perf/microbatch_size": self.microbatch.size,
+            "perf/rollout_batch_size": self.sampler.batch.size,
         }
 
-    def _set_lr(self) -> float:
-        """The rate of this update: linear falls from lr to 0 over the run, one step an update."""
-        done = (self.update - 1) / self.config.num_updates
-        lr = self.config.lr * (1 - done if self.config.lr_schedule == "linear" else 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        return lr
 
-    @torch.no_grad()
-    def _reference(self, batch: Responses) -> tuple[Tensor, Tensor]:
-        """The reference policy's logprobs and the value model's values; (batch, response), 0 outside the mask."""
-        ref_logprobs, values = torch.zeros_like(batch.logprobs), torch.zeros_like(batch.logprobs)
-        for rows in torch.arange(len(batch.ended)).split(self.config.microbatch_size):
-            part = batch.rows(rows)
-            width = part.response_ids.shape[1]
-            logits = response_logits(self.ref_policy, part, self.config.temperature)
-            ref_logprobs[rows, :width] = equations.token_logprobs(logits, part.response_ids) * part.response_mask
-            values[rows, :width] = response_values(self.value_model, part)
-        return ref_logprobs, values
-
-    def _targets(
-        self, batch: Responses, raw_scores: Tensor, ref_logprobs: Tensor, values: Tensor
-    ) -> tuple[Targets, dict[str, float]]:
-        config, mask = self.config, batch.response_mask
-        scores = raw_scores - (config.missing_eos_penalty or 0.0) * ~batch.ended
-        kl = equations.kl_estimate(batch.logprobs, ref_logprobs, mask, config.kl_estimator)
-        rewards = equations.token_rewards(kl, scores, mask, config.kl_coef)
-        advantages = equations.generalized_advantages(rewards, values, config.gamma, config.gae_lambda)
-        returns = advantages + values
-        non_score_reward = -config.kl_coef * kl.sum(-1).mean()
-        metrics = {
-            "objective/kl": kl.sum(-1).mean(),
-            "objective/entropy": -batch.logprobs.sum(-1).mean(),
-            "objective/non_score_reward": non_score_reward,
-            "objective/scores": scores.mean(),
-            "objective/rlhf_reward": non_score_reward + scores.mean(),
-            "objective/length": mask.sum(-1).float().mean(),
-            "objective/eos_rate": batch.ended.float().mean(),
-            "val/num_eos_tokens": batch.ended.sum(),
-        }
-        targets = Targets(values, equations.whiten(advantages, mask), returns * mask)
-        return targets, {name: value.item() for name, value in metrics.items()}
-
-    def _optimize(self, batch: Responses, targets: Targets) -> dict[str, float]:
-        """All epochs over one rollout; the metrics' means are over every real token of every epoch."""
-        config = self.config
-        sums: dict[str, float] = defaultdict(float)
-        ratios: list[Tensor] = []
-        shuffle = generator(self.seed, "minibatches", self.update)
-        num_steps = config.num_ppo_epochs * config.num_minibatches
-        for _ in range(config.num_ppo_epochs):
-            order = torch.randperm(len(batch.ended), generator=shuffle)
-            for minibatch in order.split(config.batch_size // config.num_minibatches):
-                num_tokens = int(batch.response_mask[minibatch].sum())
-                for rows in minibatch.split(config.microbatch_size):
-                    loss = self._loss(batch.rows(rows), targets, rows, sums, ratios) / num_tokens
-                    loss.backward()
-                for name, norm in self._clip_gradients().items():
-                    sums[name] += norm / num_steps
-                self.optimizer.step()
-                # Kept allocated: freeing them makes the next backward fault every page in again.
-                self.optimizer.zero_grad(set_to_none=False)
-        total = int(batch.response_mask.sum()) * config.num_ppo_epochs
-        norms = {name: sums.pop(name) for name in ("policy/grad_norm", "value/grad_norm")}
-        ratio = torch.cat(ratios)
-        variance = ratio.var().item() if len(ratio) > 1 else 0.0
-        return {name: value / total for name, value in sums.items()} | norms | {"val/ratio_var": variance}
-
-    def _loss(
-        self, batch: Responses, targets: Targets, rows: Tensor, sums: dict[str, float], ratios: list[Tensor]
-    ) -> Tensor:
-        """The loss of a microbatch, summed over its tokens; adds to the sums that become metrics."""
-        config, mask = self.config, batch.response_mask
-        width = mask.shape[1]
-        logits = response_logits(self.policy, batch, config.temperature)
-        logprobs = equations.token_logprobs(logits, batch.response_ids)
-        log_ratio = (logprobs - batch.logprobs).masked_fill(~mask, 0.0)
-        ratio = log_ratio.exp()
-        values = response_values(self.value_model, batch)
-        policy_loss, policy_clipped = equations.policy_loss(ratio, targets.advantages[rows, :width], config.clip_range)
-        value_loss, value_clipped = equations.value_loss(
-            values, targets.values[rows, :width], targets.returns[rows, :width], config.value_clip_range
-        )
-        loss = ((policy_loss + config.vf_coef * value_loss) * mask).sum()
-        if not loss.isfinite():
-            raise DivergedError(f"the loss of update {self.update} is {loss.item()}")
-        with torch.no_grad():
-            ratios.append(ratio[mask])
-            for name, per_token in {
-                "policy/approxkl_avg": log_ratio.square() / 2,
-                "policy/clipfrac_avg": policy_clipped,
-                "policy/entropy_avg": equations.token_entropy(logits),
-                "loss/policy_avg": policy_loss,
-                "loss/value_avg": value_loss,
-                "val/clipfrac_avg": value_clipped,
-                "val/ratio": ratio,
-            }.items():
-                sums[name] += (per_token * mask).sum().item()
-        return loss
-
-    def _clip_gradients(self) -> dict[str, float]:
-        """Clip policy and value model each for itself, so that a poor value model does not shrink the policy's step."""
-        limit = self.config.max_grad_norm or float("inf")
-        return {
-            f"{name}/grad_norm": nn.utils.clip_grad_norm_(model.parameters(), limit).item()
-            for name, model in self.models.items()
-        }
+def _check_finite(numbers: dict[str, float]) -> None:
+    # The losses first: of all that they spoil, they say best what happened.
+    for name in sorted(numbers, key=lambda name: not name.startswith("loss/")):
+        if not math.isfinite(numbers[name]):
+            raise DivergedError(f"{name} is {numbers[name]}")
 
 
 class _Clock:
@@ -227,3 +224,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[f"perf/{phase}_seconds"] = now - self._last
         self._last = now
+
+    def timings(self, num_episodes: int) -> dict[str, float]:
+        return {**self.seconds, "eps": num_episodes / sum(self.seconds.values())}

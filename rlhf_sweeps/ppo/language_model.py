@@ -1,0 +1,176 @@
+"""Teacher-forced forwards over responses, in two halves: features of tokens, then logits, a few tokens at a time.
+
+The logits of a whole vocabulary are the largest tensors there are, so only those of response tokens are made, and never
+more at once than `CHUNK_BYTES`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from rlhf_sweeps.ppo.equations import token_logprobs
+from rlhf_sweeps.ppo.packing import pack, packs
+from rlhf_sweeps.ppo.rollout import Responses
+
+CHUNK_BYTES = 2**26
+
+
+class ValueModel(nn.Module):
+    """One linear output per position, on a trunk of its own (as in TRL) or, without one, on the policy's features."""
+
+    def __init__(self, head: nn.Linear, trunk: nn.Module | None = None) -> None:
+        super().__init__()
+        self.head = head
+        self.trunk = trunk
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Values (...) in float32 of features (..., hidden)."""
+        values: Tensor = self.head(features).squeeze(-1).float()
+        return values
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a trunk makes of a batch.
+
+    Attributes:
+        values: (tokens, hidden), every response's states one after another: before each of its tokens and after the
+            last one; then of a token of padding, if that was asked for.
+        first: where in them each response's first state lies.
+    """
+
+    values: Tensor
+    first: list[int]
+
+    def places(self, lengths: Sequence[int], offset: int = 0) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Indices into the values, (n,), and rows and positions, both (n,), of each response's first states.
+
+        Args:
+            lengths: how many states of each response.
+            offset: leaves out as many before.
+        """
+        rows = [row for row, length in enumerate(lengths) for _ in range(length)]
+        positions = [position for length in lengths for position in range(offset, offset + length)]
+        index = [self.first[row] + position for row, position in zip(rows, positions, strict=True)]
+        table = torch.tensor([index, rows, positions], device=self.values.device)
+        return table[0], (table[1], table[2])
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A policy as PPO reads it.
+
+    Attributes:
+        temperature: logits are divided by it.
+        autocast: the type to compute in, where that is not the weights' own.
+        recomputes: whether the backward pass recomputes each layer's activations.
+        has_plain_head: whether the logits are the output layer's, nothing more; else they are made all at once.
+    """
+
+    model: PreTrainedModel
+    temperature: float
+    autocast: torch.dtype | None = None
+    recomputes: bool = False
+    has_plain_head: bool = False
+
+    def features(self, batch: Responses, has_padding: bool = False) -> Features:
+        """What the head reads; has_padding adds a token of padding to every response."""
+        if self.has_plain_head:
+            return self.trunk_features(self.model.base_model, batch, has_padding)
+        with self._computing(self.model):
+            logits = self.model(**_padded(batch, has_padding)).logits
+        return _flat(logits, batch)
+
+    def trunk_features(self, trunk: nn.Module, batch: Responses, has_padding: bool = False) -> Features:
+        """The same of any trunk."""
+        if not packs(trunk):
+            with self._computing(trunk):
+                hidden = trunk(**_padded(batch, has_padding)).last_hidden_state
+            return _flat(hidden, batch)
+        padding = [0] if has_padding else []
+        packed = pack([[*s, *padding] for s in batch.sequences], batch.prompt_ids.device, has_padding)
+        with self._computing(trunk):
+            hidden = trunk(
+                input_ids=packed.ids, attention_mask=packed.layout, position_ids=packed.positions, use_cache=False
+            ).last_hidden_state
+        first = [start + n - 1 for start, n in zip(packed.starts, batch.prompt_lengths, strict=True)]
+        return Features(hidden[0], first)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits / temperature (..., vocabulary) in float32 of features (..., hidden)."""
+        if self.has_plain_head:
+            with self._computing(self.model):
+                features = self.model.get_output_embeddings()(features)
+        return features.float() / self.temperature
+
+    def chunks(self, num_tokens: int) -> Iterator[slice]:
+        """Slices of a list of tokens whose logits may be in memory at once."""
+        size = max(1, CHUNK_BYTES // 4 // self.model.config.get_text_config().vocab_size)
+        return (slice(start, start + size) for start in range(0, num_tokens, size))
+
+    @torch.no_grad()
+    def logprobs(self, batch: Responses) -> Tensor:
+        """Log-probabilities of the response tokens: (batch, response), float32, 0 outside the mask."""
+        features = self.features(batch)
+        index, (rows, positions) = features.places(batch.lengths)
+        logprobs = torch.zeros(batch.response_ids.shape, device=index.device)
+        for chunk in self.chunks(len(index)):
+            at = rows[chunk], positions[chunk]
+            logprobs[at] = token_logprobs(self.logits(features.values[index[chunk]]), batch.response_ids[at])
+        return logprobs
+
+    @contextmanager
+    def _computing(self, module: nn.Module) -> Iterator[None]:
+        layers = [m for m in module.modules() if isinstance(m, GradientCheckpointingLayer)] if self.recomputes else []
+        device = next(module.parameters()).device
+        # The layer alone must think that it is training; its parts must not, or they would drop out.
+        for layer in layers:
+            layer.training = torch.is_grad_enabled()
+        try:
+            with torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                yield
+        finally:
+            for layer in layers:
+                layer.training = False
+
+
+@torch.no_grad()
+def has_plain_head(model: PreTrainedModel) -> bool:
+    """Whether the model's logits are those of its output layer on its trunk's last hidden state, as a trial shows.
+
+    Some models scale or cap them (Gemma, Cohere, Granite).
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        return False
+    ids = torch.arange(4, device=model.device).unsqueeze(0)
+    logits = model(input_ids=ids, use_cache=False).logits
+    ours = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
+    return logits.shape == ours.shape and torch.allclose(logits, ours, rtol=1e-3, atol=1e-3)
+
+
+def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:
+    """Prompts and responses as a padded batch, with explicit mask and positions."""
+    ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=-1)
+    mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=-1).long()
+    if has_padding:
+        ids, mask = nn.functional.pad(ids, (0, 1)), nn.functional.pad(mask, (0, 1))
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": mask.cumsum(-1) - mask,
+        "use_cache": False,
+    }
+
+
+def _flat(values: Tensor, batch: Responses) -> Features:
+    """Of values (batch, prompt + response, hidden)."""
+    num_columns = values.shape[1]
+    before_first = batch.prompt_ids.shape[1] - 1
+    first = [row * num_columns + before_first for row in range(len(values))]
+    return Features(values.flatten(0, 1), first)

@@ -1,0 +1,268 @@
+"""Sampling: prompts in, responses with log-probabilities out.
+
+A step costs little beside the policy's layers and head: rows whose response has ended leave the batch, and a token is
+drawn from one softmax without a running sum over the vocabulary.
+"""
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
+
+from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.rollout import Responses
+
+# Rows leave the batch once this share of it has ended: leaving copies the cache of those who stay.
+ENDED_SHARE = 0.25
+# Static prompts are as wide as a multiple of this, so that there are few shapes to compile.
+STATIC_WIDTH = 64
+# Tokens that share a sum on the way to a draw; and how many of the most probable a nucleus is looked for in at first.
+BLOCK, CANDIDATES = 128, 256
+
+_static_caches: "WeakKeyDictionary[PreTrainedModel, dict[Any, StaticCache]]" = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How responses are sampled.
+
+    Log-probabilities are those of the whole distribution at the temperature, with top_p < 1, too: PPO's ratio compares
+    whole distributions.
+
+    Attributes:
+        stop_ids: tokens that end a response.
+        pad_id: any id of the vocabulary; masked everywhere.
+        response_length: tokens at most.
+        batch: sequences at once; the samples do not depend on it.
+        top_p: tokens are drawn from the smallest set of most probable ones whose mass reaches it; 1 is all of them.
+        stop_strings: texts that end a response; the token that completes one belongs to the response.
+        decode: token ids -> text; stop_strings need it.
+        is_static: static shapes and a static cache, for torch.compile and CUDA graphs. No row leaves its batch.
+
+    Raises:
+        ValueError: if top_p is not in (0, 1], or if stop_strings come without decode.
+    """
+
+    stop_ids: Sequence[int]
+    pad_id: int
+    response_length: int
+    temperature: float
+    batch: Halving
+    top_p: float = 1.0
+    stop_strings: Sequence[str] = ()
+    decode: Callable[[list[int]], str] | None = None
+    is_static: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p={self.top_p}: must be above 0 and at most 1")
+        if self.stop_strings and self.decode is None:
+            raise ValueError("stop_strings need decode")
+
+    @torch.no_grad()
+    def sample(
+        self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], generator: torch.Generator
+    ) -> Responses:
+        """One response to each prompt (token ids), in the order given.
+
+        Raises:
+            DivergedError: if the policy's logits are not finite.
+        """
+        device = policy.device
+        # One number for every token that may come: neither the batches nor the rows that left them change a draw.
+        uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
+        responses, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
+        response_ids, response_mask = _pad_right(responses, self.pad_id, device)
+        logprobs = logprobs[:, : response_ids.shape[1]].masked_fill(~response_mask, 0.0)
+        if not logprobs.isfinite().all():
+            raise DivergedError("the policy's logits are not finite")
+        ended = torch.tensor([self._has_ended(response) for response in responses], device=device)
+        return Responses(*pad_left(prompts, self.pad_id, device), response_ids, response_mask, logprobs, ended)
+
+    def _sample_all(
+        self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], uniform: Tensor, size: int
+    ) -> tuple[list[list[int]], Tensor]:
+        """Responses and log-probabilities (prompts, response), `size` at a time."""
+        logprobs = torch.zeros_like(uniform)
+        responses: list[list[int]] = [[] for _ in prompts]
+        # Like lengths together hold little padding; with the longest first, memory runs out at once or never.
+        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
+        width = -(-len(prompts[order[0]]) // STATIC_WIDTH) * STATIC_WIDTH if self.is_static else 0
+        for start in range(0, len(prompts), size):
+            rows = order[start : start + size]
+            if self.is_static:
+                rows += rows[:1] * (size - len(rows))  # fills the shape; draws the same once more
+            ids, mask = pad_left([prompts[row] for row in rows], self.pad_id, policy.device, width)
+            parts, logprobs[rows] = self._sample_batch(policy, ids, mask, uniform[rows])
+            for row, part in zip(rows, parts, strict=True):
+                responses[row] = part
+        return responses, logprobs
+
+    def _sample_batch(
+        self, policy: PreTrainedModel, ids: Tensor, prompt_mask: Tensor, uniform: Tensor
+    ) -> tuple[list[list[int]], Tensor]:
+        """Responses, and log-probabilities (batch, response) that mean nothing behind a response's last token.
+
+        ids and prompt_mask are (batch, prompt), uniform is (batch, response).
+        """
+        batch, width = ids.shape
+        length = width + self.response_length
+        cache = _static_cache(policy, batch, length) if self.is_static else DynamicCache(config=policy.config)
+        mask = torch.cat([prompt_mask, torch.ones_like(uniform, dtype=torch.bool)], dim=-1)
+        positions, logprobs, step = token_positions(prompt_mask), torch.zeros_like(uniform), _step
+        rows, index, ended = list(range(batch)), torch.arange(batch, device=ids.device), [False] * batch
+        responses: list[list[int]] = [[] for _ in rows]
+        for t in range(self.response_length):
+            seen = mask if self.is_static else mask[:, : width + t]
+            now = uniform[:, t : t + 1]
+            token, logprob = step(
+                policy, cache, ids, seen, positions, now, self.temperature, self.top_p, self.is_static
+            )
+            logprobs[index, t] = logprob.squeeze(-1)
+            for row, token_id in zip(rows, token.squeeze(-1).tolist(), strict=True):
+                if not ended[row]:
+                    responses[row].append(token_id)
+                    ended[row] = self._has_ended(responses[row])
+            if all(ended):
+                break
+            # A CUDA graph writes its next token where it wrote this one.
+            ids, positions = token.clone(), positions[:, -1:] + 1
+            running = [i for i, row in enumerate(rows) if not ended[row]]
+            if self.is_static:
+                step = compiled(policy.device.type)
+            elif len(running) <= len(rows) * (1 - ENDED_SHARE):
+                kept = torch.tensor(running, device=ids.device)
+                cache.batch_select_indices(kept)
+                ids, positions, mask, uniform = ids[kept], positions[kept], mask[kept], uniform[kept]
+                rows, index = [rows[i] for i in running], index[kept]
+        return responses, logprobs
+
+    def _has_ended(self, response: list[int]) -> bool:
+        if response[-1] in self.stop_ids:
+            return True
+        if not self.stop_strings or self.decode is None:
+            return False
+        # The whole response: a tokenizer may decode its tail to another text than the one it has in the whole.
+        text = self.decode(response)
+        return any(string in text for string in self.stop_strings)
+
+
+def pad_left(
+    sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device, width: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Token ids and mask, both (batch, longest), or wider if `width` is."""
+    width = max(width, *map(len, sequences))
+    ids = [[pad_id] * (width - len(s)) + list(s) for s in sequences]
+    mask = [[False] * (width - len(s)) + [True] * len(s) for s in sequences]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _pad_right(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    ids, mask = pad_left([s[::-1] for s in sequences], pad_id, device)
+    return ids.flip(-1), mask.flip(-1)
+
+
+def token_positions(mask: Tensor) -> Tensor:
+    """Position ids of a mask: padding on the left moves no token. Both (batch, sequence)."""
+    return (mask.long().cumsum(-1) - 1).clamp(min=0)
+
+
+def _step(
+    policy: PreTrainedModel,
+    cache: Cache,
+    ids: Tensor,
+    mask: Tensor,
+    positions: Tensor,
+    uniform: Tensor,
+    temperature: float,
+    top_p: float,
+    is_static: bool,
+) -> tuple[Tensor, Tensor]:
+    """The next token and its log-probability, both (batch, 1).
+
+    ids and positions are (batch, new tokens), mask is (batch, cache), uniform is (batch, 1).
+    """
+    output = policy(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    probabilities = (output.logits[:, -1].float() / temperature).softmax(-1)
+    token = draw(probabilities, uniform, top_p, is_static)
+    return token, probabilities.gather(-1, token).log()
+
+
+@functools.cache
+def compiled(device_type: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The one-step function, compiled where that is possible."""
+    if device_type == "cuda":
+        return torch.compile(_step, mode="reduce-overhead", dynamic=False)
+    # What inductor takes by default.
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    return torch.compile(_step, dynamic=False) if device_type == "cpu" and shutil.which(compiler) else _step
+
+
+def draw(probabilities: Tensor, uniform: Tensor, top_p: float = 1.0, is_static: bool = False) -> Tensor:
+    """One token a row, (batch, 1), by the inverse of the cumulative distribution; never one of probability zero.
+
+    probabilities are (batch, vocabulary), uniform is (batch, 1) in [0, 1).
+    """
+    if top_p < 1:
+        mass, tokens = _nucleus(probabilities, top_p, is_static)
+        index, _ = _invert(mass, uniform * mass.sum(-1, keepdim=True))
+        return tokens.gather(-1, index)
+    # A running sum over the vocabulary costs more than the softmax: find the block first, then the token in it.
+    gap = -probabilities.shape[-1] % BLOCK
+    blocks = (nn.functional.pad(probabilities, (0, gap)) if gap else probabilities).unflatten(-1, (-1, BLOCK))
+    sums = blocks.sum(-1)
+    block, rest = _invert(sums, uniform * sums.sum(-1, keepdim=True))
+    token, _ = _invert(blocks.take_along_dim(block.unsqueeze(-1), 1).squeeze(1), rest)
+    return block * BLOCK + token
+
+
+def _invert(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the running sum of the weights (batch, n) passes the target (batch, 1), and what of the target is left.
+
+    Never a weight of 0, whatever rounding does to the sums and the target. Of nan it makes 0.
+    """
+    sums = weights.cumsum(-1)
+    reached = sums.masked_fill(weights == 0, 0.0)
+    largest = reached.amax(-1, keepdim=True)
+    target = target.clamp(min=0.0).minimum(largest.nextafter(torch.zeros_like(largest)))
+    index = (reached > target).int().argmax(-1, keepdim=True)  # the first of them
+    return index, target - (sums - weights).gather(-1, index)
+
+
+def _nucleus(probabilities: Tensor, top_p: float, is_static: bool) -> tuple[Tensor, Tensor]:
+    """Probabilities, 0 outside the nucleus, and tokens, both (batch, candidates), the most probable first."""
+    vocabulary = probabilities.shape[-1]
+    # Sorting the vocabulary takes far longer than finding the few tokens that a nucleus holds as a rule.
+    count = vocabulary if is_static else min(CANDIDATES, vocabulary)
+    mass, tokens = probabilities.topk(count)
+    while count < vocabulary and not (mass.sum(-1) >= top_p).all():
+        count = min(8 * count, vocabulary)
+        mass, tokens = probabilities.topk(count)
+    before = nn.functional.pad(mass.cumsum(-1)[:, :-1], (1, 0))
+    return mass.masked_fill(before >= top_p, 0.0), tokens
+
+
+def _static_cache(policy: PreTrainedModel, batch: int, length: int) -> StaticCache:
+    """The policy's empty cache of this shape: the same every time, since a CUDA graph holds its address."""
+    caches = _static_caches.setdefault(policy, {})
+    key = (batch, length, policy.device, policy.dtype)
+    if key not in caches:
+        caches[key] = StaticCache(config=policy.config, max_cache_len=length)
+    caches[key].reset()
+    return caches[key]

@@ -1,0 +1,47 @@
+"""TRL 1.12's own definitions of the metrics that it averages in its own way, logged under trl_compat/.
+
+TRL averages over microbatches, not tokens; some of it over padding, too; and it divides by gradient_accumulation_steps
+slots a minibatch, whether they are filled or not (with 2 minibatches its ratio reads 0.5).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.ppo.metrics import STATE, TOKEN, Tally
+from rlhf_sweeps.ppo.steps import microbatches
+
+
+def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    """The metrics of one update by name.
+
+    Args:
+        orders: each epoch's permutation of the rows.
+    """
+    entries = [
+        (epoch, part)
+        for epoch, order in enumerate(orders)
+        for minibatch in microbatches(config, order)
+        for part in minibatch
+    ]
+    num_slots = config.num_ppo_epochs * config.num_minibatches * (config.accumulation_steps or 1)
+    width = tally.rollout.response_ids.shape[1]
+    stats: dict[str, Tensor] = {}
+    for name in (*TOKEN, *STATE):
+        sums = tally.sums[name]
+        counts = tally.state_lengths if name in STATE else tally.lengths
+        if name in ("policy/approxkl_avg", "policy/entropy_avg", "val/ratio"):
+            counts = torch.full_like(counts, width)
+        if name == "policy/entropy_avg":
+            sums = sums + tally.sums["padding_entropy"]
+        if name == "val/ratio":
+            sums = sums + (width - tally.lengths)  # padding counts as a ratio of 1
+        means = torch.stack([sums[epoch, part].sum() / counts[part].sum() for epoch, part in entries])
+        stats[name] = torch.cat([means, means.new_zeros(num_slots - len(means))])
+    result = {name: stat.mean() for name, stat in stats.items()}
+    if num_slots > 1:
+        result["val/ratio_var"] = stats["val/ratio"].var()
+    result["val/num_eos_tokens"] = tally.rollout.ended.sum()
+    return {f"trl_compat/{name}": value for name, value in result.items()}

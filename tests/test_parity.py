@@ -1,0 +1,265 @@
+"""ppo=trl against rollouts, losses, gradients and metrics recorded from a real TRL 1.12.0 (see parity/record.py)."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from conftest import Compose
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedModel
+
+from rlhf_sweeps import models
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.ppo import equations
+from rlhf_sweeps.ppo.language_model import ValueModel
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.metrics import Tally
+from rlhf_sweeps.ppo.optimization import Optimization
+from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.steps import microbatches
+from rlhf_sweeps.ppo.trainer import PPOTrainer
+from rlhf_sweeps.reward_models import RewardModel
+
+CASES = ("minibatches", "accumulation")
+# TRL's argument -> our key.
+KEYS = {
+    "num_mini_batches": "num_minibatches",
+    "gradient_accumulation_steps": "accumulation_steps",
+    "per_device_train_batch_size": "microbatch_size",
+    "learning_rate": "lr",
+    "cliprange": "clip_range",
+    "cliprange_value": "value_clip_range",
+    "lam": "gae_lambda",
+} | {
+    key: key
+    for key in (
+        *("num_ppo_epochs", "response_length", "temperature", "kl_coef", "kl_estimator", "vf_coef", "gamma"),
+        *("missing_eos_penalty", "whiten_rewards"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A sampler that replays the rollouts of TRL."""
+
+    batches: Iterator[Responses]
+    batch: Halving
+
+    def sample(self, *_: Any) -> Responses:
+        return next(self.batches)
+
+
+@dataclass
+class Replay:
+    """A case run through our trainer: what was recorded, and what ours made of it."""
+
+    recorded: dict[str, Any]
+    tensors: dict[str, Tensor]
+    rows: list[dict[str, float]]
+    tallies: list[Tally]
+    trainer: PPOTrainer
+
+
+def load_weights(model: PreTrainedModel, tensors: dict[str, Tensor], prefix: str) -> PreTrainedModel:
+    model.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    return model.eval()
+
+
+def config_of(recorded: dict[str, Any], compose_config: Compose) -> Config:
+    settings = recorded["settings"]
+    overrides = [f"ppo.{KEYS[key]}={'null' if v is None else v}" for key, v in settings.items() if key in KEYS]
+    batch_size = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"]
+    num_episodes = batch_size * len(recorded["updates"])
+    return compose_config("ppo=trl", *overrides, f"ppo.batch_size={batch_size}", f"ppo.total_episodes={num_episodes}")
+
+
+def replay(case: str, compose_config: Compose, is_packed: bool = True, **changes: Any) -> Replay:
+    """Run a case's updates; changes: to the PPO settings."""
+    folder = Path(__file__).parent / "parity"
+    recorded = json.loads((folder / f"{case}.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / f"{case}.safetensors")
+    ppo = replace(config_of(recorded, compose_config).ppo, **changes)
+    shape = LlamaConfig(**recorded["model"])
+    policy, ref_policy = (
+        load_weights(LlamaForCausalLM(shape), tensors, prefix) for prefix in ("policy.", "ref_policy.")
+    )
+    shape.num_labels = 1
+    value, reward = (
+        load_weights(LlamaForSequenceClassification(shape), tensors, prefix)
+        for prefix in ("value_model.", "reward_model.")
+    )
+    if is_packed:
+        assert all(enable_packing(model.base_model) for model in (policy, ref_policy, value, reward))
+    tokenizer: Any = SimpleNamespace(get_vocab=dict, chat_template=None, pad_token_id=recorded["model"]["pad_token_id"])
+    reward_model = RewardModel(reward, tokenizer, tokenizer, Halving("", 5))
+    updates = range(1, len(recorded["updates"]) + 1)
+    trainer = PPOTrainer(
+        ppo,
+        models.language_model(policy, ppo),
+        lambda: models.reference(models.freeze(ref_policy), None),
+        ValueModel(value.score, value.model),
+        Recorded((responses(tensors, update, recorded) for update in updates), Halving("", 5)),  # type: ignore[arg-type]
+        prompts=[[5]] * recorded["num_prompts"],
+        batch_indices=lambda _: list(range(ppo.batch_size)),
+        score=lambda _, batch: reward_model.score([], batch),
+        seed=0,
+    )
+    trainer._orders = lambda _: recorded["updates"][trainer.update - 1]["permutations"]  # type: ignore[method-assign]
+    tallies = []
+    run = Optimization.run
+
+    def run_and_keep(*arguments: Any) -> Tally:
+        tallies.append(run(*arguments))
+        return tallies[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Optimization, "run", run_and_keep)
+        rows = list(trainer.updates())
+    return Replay(recorded, tensors, rows, tallies, trainer)
+
+
+def responses(tensors: dict[str, Tensor], update: int, recorded: dict[str, Any]) -> Responses:
+    ids, mask = tensors[f"{update}.response_ids"], tensors[f"{update}.mask"]
+    return Responses(
+        tensors[f"{update}.prompt_ids"],
+        tensors[f"{update}.prompt_mask"],
+        ids,
+        mask,
+        tensors[f"{update}.logprobs"],
+        (ids == recorded["model"]["eos_token_id"]).any(-1),
+    )
+
+
+def differences(run: Replay) -> dict[str, float]:
+    """What differs most, per kind of number, relative to the largest of its kind in the update."""
+    found: dict[str, float] = {}
+
+    def compare(kind: str, ours: Sequence[float] | Tensor, theirs: Sequence[float] | Tensor) -> None:
+        a, b = torch.as_tensor(ours).double(), torch.as_tensor(theirs).double()
+        assert a.shape == b.shape, kind
+        found[kind] = max(found.get(kind, 0.0), ((a - b).abs().max() / b.abs().max()).item())
+
+    for update, (tally, row, recorded) in enumerate(
+        zip(run.tallies, run.rows, run.recorded["updates"], strict=True), start=1
+    ):
+        for name in ("raw_scores", "scores", "ref_logprobs", "values", "rewards", "advantages", "returns"):
+            compare(name, getattr(tally.rollout, name), run.tensors[f"{update}.{name}"])
+        entries = [
+            (epoch, part)
+            for epoch, order in enumerate(recorded["permutations"])
+            for minibatch in microbatches(run.trainer.config, order)
+            for part in minibatch
+        ]
+        for name, theirs, lengths in (
+            ("loss/policy_avg", "policy_loss", tally.lengths),
+            ("loss/value_avg", "value_loss", tally.state_lengths),
+        ):
+            ours = [(tally.sums[name][epoch, part].sum() / lengths[part].sum()).item() for epoch, part in entries]
+            compare(theirs, ours, [each[theirs] for each in recorded["microbatches"]])
+        for model in ("policy", "value"):
+            ours = [norms[model].item() for norms in tally.norms]
+            compare(f"{model}_grad_norm", ours, [each[f"{model}_grad_norm"] for each in recorded["steps"]])
+        for name, number in recorded["metrics"].items():
+            if name in row or f"trl_compat/{name}" in row:
+                compare(name, [row.get(f"trl_compat/{name}", row.get(name, 0.0))], [number])
+        compare("lr", [row["lr"]], [recorded["lr"]])
+    for name, parameter in run.trainer.policy.model.named_parameters():
+        compare("final policy", parameter.detach(), run.tensors[f"final.policy.{name}"])
+    return found
+
+
+# Everything else, the final weights among it, is held to 1e-4.
+CLOSE = ("raw_scores", "scores", "ref_logprobs", "rewards", "advantages", "returns", "lr")
+
+
+def beyond_tolerance(found: dict[str, float]) -> dict[str, float]:
+    return {kind: value for kind, value in found.items() if not value <= (1e-5 if kind in CLOSE else 1e-4)}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_every_number_is_that_of_trl(case: str, is_packed: bool, compose_config: Compose) -> None:
+    found = differences(replay(case, compose_config, is_packed))
+    assert len(found) >= 29
+    assert beyond_tolerance(found) == {}
+
+
+def negated(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *arguments, **options: -original(*arguments, **options)
+
+
+def without_bessels_correction(x: Tensor, mask: Tensor, keeps_mean: bool = False) -> Tensor:
+    mean = equations.masked_mean(x, mask)
+    whitened = (x - mean) * torch.rsqrt(equations.masked_mean((x - mean).square(), mask) + 1e-8)
+    return (whitened + mean if keeps_mean else whitened) * mask
+
+
+def unwhitened(x: Tensor, mask: Tensor, keeps_mean: bool = False) -> Tensor:
+    return x * mask
+
+
+def break_the_eos_mask(patch: pytest.MonkeyPatch) -> None:
+    add = equations.add_state_after_end
+    patch.setattr(equations, "add_state_after_end", lambda mask: add(add(mask)))
+
+
+BROKEN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "KL sign": lambda patch: patch.setattr(equations, "kl_estimate", negated(equations.kl_estimate)),
+    "EOS mask": break_the_eos_mask,
+    "Bessel's correction": lambda patch: patch.setattr(equations, "whiten", without_bessels_correction),
+    "whitening": lambda patch: patch.setattr(equations, "whiten", unwhitened),
+    "advantages": lambda patch: patch.setattr(
+        equations, "generalized_advantages", negated(equations.generalized_advantages)
+    ),
+}
+CHANGED: dict[str, tuple[str, dict[str, Any]]] = {
+    "score position": ("minibatches", {"score_at": "end"}),
+    "value clip": ("minibatches", {"value_clip_range": None}),
+    "value clip range": ("minibatches", {"value_clip_range": 0.25}),
+    "policy clip": ("minibatches", {"clip_range": 0.25}),
+    "missing-EOS penalty": ("minibatches", {"missing_eos_penalty": None}),
+    "temperature": ("minibatches", {"temperature": 0.75}),
+    "discount": ("minibatches", {"gamma": 1.0}),
+    "lambda": ("minibatches", {"gae_lambda": 0.95}),
+    "KL coefficient": ("minibatches", {"kl_coef": 0.051}),
+    "KL estimator": ("accumulation", {"kl_estimator": "k1"}),
+    "whitened rewards": ("accumulation", {"whiten_rewards": False}),
+    "weight of the value loss": ("minibatches", {"vf_coef": 0.2}),
+    "clipped gradients": ("minibatches", {"max_grad_norm": 1.0}),
+    "steps at the end of minibatches": ("accumulation", {"accumulation_steps": None}),
+    "means over tokens": ("accumulation", {"loss_aggregation": "token_mean", "accumulation_steps": None}),
+    "schedule": ("minibatches", {"lr_schedule": "constant"}),
+    "bootstrapping": ("minibatches", {"bootstrap_truncated": True}),
+}
+
+
+@pytest.mark.parametrize("term", BROKEN)
+def test_a_broken_equation_is_noticed(term: str, compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    BROKEN[term](monkeypatch)
+    assert is_noticed("accumulation", compose_config)
+
+
+@pytest.mark.parametrize("term", CHANGED)
+def test_a_changed_term_is_noticed(term: str, compose_config: Compose) -> None:
+    case, changes = CHANGED[term]
+    assert is_noticed(case, compose_config, **changes)
+
+
+def test_trls_last_batch_of_a_pass_is_noticed(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PPOTrainer, "_ends_pass", lambda _: False)
+    assert is_noticed("accumulation", compose_config)
+
+
+def is_noticed(case: str, compose_config: Compose, **changes: Any) -> bool:
+    try:
+        return bool(beyond_tolerance(differences(replay(case, compose_config, **changes))))
+    except (AssertionError, IndexError):  # another number of optimizer steps, or states that are not there
+        return True
