@@ -57,10 +57,15 @@ def load_policy(model: ModelConfig, device: torch.device) -> PreTrainedModel:
 
 def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
     """The policy as PPO reads it, at the precision that the config asks for."""
-    is_low = ppo.precision == "bfloat16" or (ppo.precision == "auto" and policy.device.type == "cuda")
     return LanguageModel(
-        policy, ppo.temperature, torch.bfloat16 if is_low else None, ppo.gradient_checkpointing, has_plain_head(policy)
+        policy, ppo.temperature, autocast(ppo, policy.device), ppo.gradient_checkpointing, has_plain_head(policy)
     )
+
+
+def autocast(ppo: PPOConfig, device: torch.device) -> torch.dtype | None:
+    """The type to compute in, where that is not the weights' own."""
+    is_low = ppo.precision == "bfloat16" or (ppo.precision == "auto" and device.type == "cuda")
+    return torch.bfloat16 if is_low else None
 
 
 def recompute_activations(trunk: nn.Module) -> None:

@@ -14,7 +14,7 @@ from rlhf_sweeps.data import batch_indices, encode, load_prompts
 from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo.language_model import ValueModel
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.reward_models import RewardModel, load_reward_model
@@ -98,6 +98,8 @@ def load_session(config: Config, run: Run) -> Session:
     """
     transformers_logging.disable_progress_bar()
     device = models.pick_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     prompts = load_prompts(config.dataset)
     tokenizer = models.load_tokenizer(config.model)
     training = encode(prompts.train, tokenizer, config.dataset.max_prompt_length)
@@ -183,6 +185,7 @@ def make_sampler(
         top_p=config.ppo.top_p,
         stop_strings=tuple(config.ppo.stop_strings),
         decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+        autocast=models.autocast(config.ppo, policy.device),
         is_static=config.ppo.static_decoding,
     )
 

@@ -18,7 +18,7 @@ def test_token_logprobs_are_log_softmax_at_the_token() -> None:
 
 def test_entropy_of_known_distributions() -> None:
     logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0]])
-    assert torch.allclose(equations.token_entropy(logits), torch.tensor([math.log(4), 0.0]), atol=1e-6)
+    assert torch.allclose(equations.token_entropy(logits.log_softmax(-1)), torch.tensor([math.log(4), 0.0]), atol=1e-6)
 
 
 @pytest.mark.parametrize(

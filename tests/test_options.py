@@ -240,7 +240,8 @@ def test_bfloat16_is_the_default_on_a_gpu_alone() -> None:
     [
         (("ppo.top_p=0.8",), {"top_p": 0.8}),
         (("ppo.stop_strings=['!','. ']",), {"stop_strings": ("!", ". ")}),
-        (("ppo.static_decoding=true",), {"is_static": True}),
+        (("ppo.static_decoding=true",), {"is_static": True, "autocast": None}),
+        (("ppo.precision=bfloat16",), {"autocast": torch.bfloat16}),
         (("ppo.temperature=0.5", "ppo.response_length=7"), {"temperature": 0.5, "response_length": 7}),
     ],
 )

@@ -48,6 +48,17 @@ def test_logprobs_are_those_of_each_sequence_alone(
         assert logprobs[i, len(response) :].eq(0).all()
 
 
+def test_a_head_with_a_bias_is_divided_as_a_whole() -> None:
+    policy = toy.policy()
+    policy.lm_head = torch.nn.Linear(16, 20)
+    batch = toy.sampler().sample(policy, toy.PROMPTS, noise())
+    assert language_model.has_plain_head(policy)
+    logprobs = LanguageModel(policy, 0.5, has_plain_head=True).logprobs(batch)
+    response = batch.response_lists()[0]
+    expected = plain_logprobs(policy, batch.prompt_lists()[0], response, 0.5)
+    assert torch.allclose(logprobs[0, : len(response)], expected, atol=1e-5)
+
+
 def test_a_head_that_does_more_is_found_out() -> None:
     policy = toy.policy()
     assert language_model.has_plain_head(policy)

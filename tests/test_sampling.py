@@ -271,3 +271,13 @@ def test_compiled_sampling_equals_dynamic(make_policy: Callable[[], PreTrainedMo
         dynamic = sampler(top_p=top_p)
         static = replace(dynamic, is_static=True).sample(policy, toy.PROMPTS, noise())
         assert_same(dynamic.sample(policy, toy.PROMPTS, noise()), static)
+
+
+def test_sampling_at_a_lower_precision_keeps_float32_logprobs() -> None:
+    policy = toy.policy()
+    plain, low = (sampler(autocast=dtype).sample(policy, toy.PROMPTS, noise()) for dtype in (None, torch.bfloat16))
+    assert low.logprobs.dtype == torch.float32
+    first = plain.response_ids[:, 0] == low.response_ids[:, 0]
+    assert first.any()
+    difference = (plain.logprobs - low.logprobs)[first, 0].abs().max()
+    assert 0 < difference < 0.2

@@ -181,13 +181,14 @@ def test_microbatches_do_not_change_the_numbers() -> None:
             assert torch.allclose(actual, expected, atol=1e-5)
 
 
-def test_one_optimizer_step_per_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = toy.trainer(toy.settings(num_ppo_epochs=3, num_minibatches=2, microbatch_size=1))
+@pytest.mark.parametrize("value_model", ["shared", "policy"])
+def test_one_optimizer_step_per_minibatch(value_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = toy.trainer(toy.settings(value_model=value_model, num_ppo_epochs=3, num_minibatches=2, microbatch_size=1))
     steps: list[int] = []
     step = trainer.optimizer.step
     monkeypatch.setattr(trainer.optimizer, "step", lambda: (steps.append(1), step()))
     trainer.step()
-    assert len(steps) == 3 * 2
+    assert len(steps) == 3 * 2 * (1 if value_model == "shared" else 2)  # a step each, policy and value model
 
 
 def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,11 @@ from torch import Tensor
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
     """Log-probability of each token. logits (..., vocabulary), tokens (...)."""
-    return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+    return logits.log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 
 
-def token_entropy(logits: Tensor) -> Tensor:
-    """Entropy of each next-token distribution in nats, over the whole vocabulary (last dimension of logits)."""
-    logprobs = logits.log_softmax(-1)
+def token_entropy(logprobs: Tensor) -> Tensor:
+    """Entropy in nats of distributions whose log-probabilities are (..., vocabulary)."""
     return -(logprobs.exp() * logprobs).sum(-1)
 
 

@@ -103,10 +103,14 @@ class LanguageModel:
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits / temperature (..., vocabulary) in float32 of features (..., hidden)."""
-        if self.has_plain_head:
-            with self._computing(self.model):
-                features = self.model.get_output_embeddings()(features)
-        return features.float() / self.temperature
+        if not self.has_plain_head:
+            return features.float() / self.temperature
+        head = self.model.get_output_embeddings()
+        # Where nothing is added to the product, the features may be divided, which are far fewer than the logits.
+        is_product = getattr(head, "bias", None) is None
+        with self._computing(self.model):
+            logits: Tensor = head(features / self.temperature if is_product else features)
+        return logits.float() if is_product else logits.float() / self.temperature
 
     def chunks(self, num_tokens: int) -> Iterator[slice]:
         """Slices of a list of tokens whose logits may be in memory at once."""

@@ -1,5 +1,6 @@
 """Batch sizes that shrink when memory does not suffice."""
 
+import ctypes
 import gc
 import logging
 from collections.abc import Callable
@@ -40,6 +41,20 @@ class Halving:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed, for the next tensor, instead of giving it back to the system.
+
+    Else every page of every large tensor is faulted in anew. Does nothing where there is no glibc.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(mmap_threshold, 2**30)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

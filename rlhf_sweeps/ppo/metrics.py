@@ -3,7 +3,7 @@
 Means over tokens are over every real token of all epochs; nothing is read from the device before the update's end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,10 +52,10 @@ class Tally:
         self.ratio_max = zeros.new_zeros(())
         self.norms: list[dict[str, Tensor]] = []
 
-    def begin(self, epoch: int, rows: Sequence[int]) -> None:
-        """Forget what an attempt that ran out of memory has added."""
-        for total in self.sums.values():
-            total[epoch, rows] = 0.0
+    def begin(self, epoch: int, rows: Sequence[int], names: Iterable[str] | None = None) -> None:
+        """Forget what an attempt that ran out of memory has added to these sums, or to all."""
+        for name in self.sums if names is None else names:
+            self.sums[name][epoch, rows] = 0.0
         self.visited[epoch, rows] = 1.0
 
     def add_tokens(self, epoch: int, rows: Tensor, tokens: Tokens) -> None:

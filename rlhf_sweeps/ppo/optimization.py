@@ -5,7 +5,7 @@ each piece's loss goes back to the features at once, so that its logits can be f
 Then the features' gradient goes through the trunk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,9 +16,12 @@ from rlhf_sweeps.config import PPOConfig
 from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.language_model import Features, LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving
-from rlhf_sweeps.ppo.metrics import States, Tally, Tokens
+from rlhf_sweeps.ppo.metrics import STATE, States, Tally, Tokens
 from rlhf_sweeps.ppo.rollout import Rollout
 from rlhf_sweeps.ppo.steps import Step, steps
+
+# A CPU gains nothing from more tokens at once; their activations take memory (100 MB a hundred, in a model of 135M).
+CPU_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -54,46 +57,59 @@ class Optimization:
         """
         tally = Tally(rollout, len(orders))
         for step in steps(self.config, rollout.response_mask, rollout.state_mask, orders, ends_pass):
-            self.microbatch.run(partial(self._gradients, rollout, step, tally, trains_policy))
+            self.microbatch.run(partial(self._train_policy, rollout, step, tally, trains_policy))
             if self._is_too_far(step, tally):
                 break
-            tally.norms.append(self._clip())
-            self.optimizer.step()
+            norms = self._step()
+            if self.value_model.trunk is not None:
+                # After the policy's gradients are gone, and so in no more memory than they took.
+                self.microbatch.run(partial(self._train_value_model, rollout, step, tally))
+                norms["value"] = self._step()["value"]
+            tally.norms.append(norms)
         return tally
 
-    def _gradients(self, rollout: Rollout, step: Step, tally: Tally, trains_policy: bool, size: int) -> None:
-        """The gradients of one optimizer step's loss, `size` sequences of similar length at a time."""
-        # Kept allocated: freeing them makes the next backward pass fault every page in again.
-        self.optimizer.zero_grad(set_to_none=False)
+    def _train_policy(self, rollout: Rollout, step: Step, tally: Tally, trains_policy: bool, size: int) -> None:
+        """The gradients of the policy, and of a value head on its trunk; `size` sequences at a time."""
+        self.optimizer.zero_grad()
         tally.begin(step.epoch, step.rows)
-        order = sorted(range(len(step.rows)), key=lambda i: len(rollout.sequences[step.rows[i]]))
-        for start in range(0, len(order), size):
-            self._backward(rollout, step, order[start : start + size], tally, trains_policy)
-
-    def _backward(self, rollout: Rollout, step: Step, index: Sequence[int], tally: Tally, trains_policy: bool) -> None:
-        """Add the gradients of some of the step's sequences; index: into the step's rows."""
-        rows = [step.rows[i] for i in index]
-        part = rollout.rows(rows)
-        width = part.response_ids.shape[1]
-        weights, state_weights = step.weights[index, :width], step.state_weights[index]
-        with torch.set_grad_enabled(trains_policy):
-            features = self.policy.features(part, has_padding=self.config.trl_metrics)
-        leaf = replace(features, values=features.values.detach().requires_grad_(trains_policy))
-        entry = _Entry(tally, step.epoch, torch.tensor(rows, device=weights.device))
-        with torch.set_grad_enabled(trains_policy):
-            self._backward_tokens(leaf, part, weights, entry)
-        if self.config.trl_metrics:
-            self._tally_padding(leaf, part, rollout.response_ids.shape[1], entry)
-        state_lengths = [rollout.state_lengths[row] for row in rows]
-        targets = rollout.values[rows], rollout.returns[rows]
-        trunk = self.value_model.trunk
-        if trunk is not None:
+        for index in self._parts(rollout, step, size):
+            rows = [step.rows[i] for i in index]
+            part = rollout.rows(rows)
+            weights = step.weights[index, : part.response_ids.shape[1]]
+            entry = _Entry(tally, step.epoch, torch.tensor(rows, device=weights.device))
+            with torch.set_grad_enabled(trains_policy):
+                features = self.policy.features(part, has_padding=self.config.trl_metrics)
+                leaf = replace(features, values=features.values.detach().requires_grad_(trains_policy))
+                self._backward_tokens(leaf, part, weights, entry)
+            if self.config.trl_metrics:
+                self._tally_padding(leaf, part, rollout.response_ids.shape[1], entry)
+            if self.value_model.trunk is None:
+                self._backward_states(leaf, rollout, rows, step.state_weights[index], entry)
             if trains_policy:
                 features.values.backward(leaf.values.grad)
-            features = leaf = self.policy.trunk_features(trunk, part)
-        self._backward_states(leaf, targets, state_lengths, state_weights, entry)
-        if trunk is None and trains_policy:
-            features.values.backward(leaf.values.grad)
+
+    def _train_value_model(self, rollout: Rollout, step: Step, tally: Tally, size: int) -> None:
+        """The gradients of a value model with a trunk of its own."""
+        assert self.value_model.trunk is not None
+        self.optimizer.zero_grad()
+        tally.begin(step.epoch, step.rows, names=STATE)
+        for index in self._parts(rollout, step, size):
+            rows = [step.rows[i] for i in index]
+            features = self.policy.trunk_features(self.value_model.trunk, rollout.rows(rows))
+            entry = _Entry(tally, step.epoch, torch.tensor(rows, device=features.values.device))
+            self._backward_states(features, rollout, rows, step.state_weights[index], entry)
+
+    def _parts(self, rollout: Rollout, step: Step, size: int) -> Iterator[list[int]]:
+        """The step's sequences by length, as indices into its rows, `size` at a time; fewer where a CPU has enough."""
+        lengths = [len(rollout.sequences[row]) for row in step.rows]
+        room = CPU_TOKENS if rollout.prompt_ids.device.type == "cpu" else sum(lengths)
+        part: list[int] = []
+        for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+            if part and (len(part) == size or sum(lengths[i] for i in part) + lengths[index] > room):
+                yield part
+                part = []
+            part.append(index)
+        yield part
 
     def _backward_tokens(self, leaf: Features, part: Rollout, weights: Tensor, entry: "_Entry") -> None:
         """The policy's loss, from the tokens' logits to the features."""
@@ -108,9 +124,10 @@ class Optimization:
     def _token_losses(self, logits: Tensor, part: Rollout, at: tuple[Tensor, Tensor]) -> tuple[Tensor, Tokens]:
         """Each token's loss (tokens,), and what is logged of it. at: rows and positions of the tokens."""
         config = self.config
-        logprobs = equations.token_logprobs(logits, part.response_ids[at])
+        distributions = logits.log_softmax(-1)
+        logprobs = distributions.gather(-1, part.response_ids[at].unsqueeze(-1)).squeeze(-1)
         with torch.set_grad_enabled(logits.requires_grad and config.entropy_coef > 0):
-            entropy = equations.token_entropy(logits)
+            entropy = equations.token_entropy(distributions)
         log_ratio = logprobs - part.logprobs[at]
         ratio = log_ratio.exp()
         clipped, is_clipped = equations.policy_loss(ratio, part.advantages[at], config.clip_range, config.dual_clip)
@@ -124,18 +141,14 @@ class Optimization:
         return loss, Tokens(*detached)
 
     def _backward_states(
-        self,
-        features: Features,
-        targets: tuple[Tensor, Tensor],
-        lengths: Sequence[int],
-        weights: Tensor,
-        entry: "_Entry",
+        self, features: Features, rollout: Rollout, rows: Sequence[int], weights: Tensor, entry: "_Entry"
     ) -> None:
-        """The value model's loss; targets: old values and returns, both (batch, response) like the weights."""
-        index, at = features.places(lengths)
-        old_values, returns = (target[at] for target in targets)
+        """The value model's loss; rows: of the rollout, which the features and weights (rows, response) are of."""
+        index, at = features.places([rollout.state_lengths[row] for row in rows])
         values = self.value_model(features.values[index])
-        loss, is_clipped = equations.value_loss(values, old_values, returns, self.config.value_clip_range)
+        loss, is_clipped = equations.value_loss(
+            values, rollout.values[rows][at], rollout.returns[rows][at], self.config.value_clip_range
+        )
         (self.config.vf_coef * loss * weights[at]).sum().backward()
         entry.tally.add_states(entry.epoch, entry.rows[at[0]], States(loss.detach(), is_clipped))
 
@@ -149,7 +162,9 @@ class Optimization:
         lengths = torch.tensor(part.lengths, device=entry.rows.device)
         first = torch.tensor(features.first, device=entry.rows.device)
         for offset, counts in ((0, (lengths < width).long()), (1, (width - 1 - lengths).clamp(min=0))):
-            entropy = equations.token_entropy(self.policy.logits(features.values[first + lengths + offset]))
+            entropy = equations.token_entropy(
+                self.policy.logits(features.values[first + lengths + offset]).log_softmax(-1)
+            )
             entry.tally.add("padding_entropy", entry.epoch, entry.rows, entropy * counts)
 
     def _is_too_far(self, step: Step, tally: Tally) -> bool:
@@ -159,8 +174,24 @@ class Optimization:
         total = tally.sums["policy/approxkl_avg"][step.epoch, step.rows].sum() / tally.lengths[step.rows].sum()
         return total.item() > self.config.target_kl
 
-    def _clip(self) -> dict[str, Tensor]:
-        """Clip policy and value model each for itself, so that a poor value model does not shrink the policy's step."""
-        limit = self.config.max_grad_norm or float("inf")
+    def _step(self) -> dict[str, Tensor]:
+        """One step of whatever has gradients; returns their norms.
+
+        Each model is clipped for itself, so that a poor value model does not shrink the policy's step.
+        """
         models = {"policy": self.policy.model, "value": self.value_model}
-        return {name: nn.utils.clip_grad_norm_(model.parameters(), limit) for name, model in models.items()}
+        norms = {name: _clip_to_norm(model, self.config.max_grad_norm) for name, model in models.items()}
+        self.optimizer.step()
+        return norms
+
+
+def _clip_to_norm(model: nn.Module, limit: float | None) -> Tensor:
+    """The norm of a model's gradients, which are then clipped to the limit."""
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    if not gradients:
+        return torch.zeros((), device=next(model.parameters()).device)
+    norm = nn.utils.get_total_norm(gradients)
+    # A GPU had better not be waited for; on a CPU a pass over all gradients is worth a look.
+    if limit is not None and (norm.is_cuda or norm > limit):
+        nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
+    return norm

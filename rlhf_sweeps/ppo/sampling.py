@@ -46,6 +46,7 @@ class Sampler:
         top_p: tokens are drawn from the smallest set of most probable ones whose mass reaches it; 1 is all of them.
         stop_strings: texts that end a response; the token that completes one belongs to the response.
         decode: token ids -> text; stop_strings need it.
+        autocast: the type to compute in, where that is not the weights' own.
         is_static: static shapes and a static cache, for torch.compile and CUDA graphs. No row leaves its batch.
 
     Raises:
@@ -60,6 +61,7 @@ class Sampler:
     top_p: float = 1.0
     stop_strings: Sequence[str] = ()
     decode: Callable[[list[int]], str] | None = None
+    autocast: torch.dtype | None = None
     is_static: bool = False
 
     def __post_init__(self) -> None:
@@ -80,7 +82,8 @@ class Sampler:
         device = policy.device
         # One number for every token that may come: neither the batches nor the rows that left them change a draw.
         uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
-        responses, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
+        with torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            responses, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
         response_ids, response_mask = _pad_right(responses, self.pad_id, device)
         logprobs = logprobs[:, : response_ids.shape[1]].masked_fill(~response_mask, 0.0)
         if not logprobs.isfinite().all():

@@ -3,7 +3,8 @@
     python tests/benchmarks/against_trl.py --trl-python trl112/bin/python --model tiny ppo=trl
 
 The two take turns, so that a machine that gets slower does so for both; one warm-up update each is not counted. What
-follows the options are Hydra overrides for ours. The package must be installed, or PYTHONPATH=. be set.
+follows the options are Hydra overrides for ours. With ppo=trl among them both do the same work; without it, ours takes
+its own passes over each rollout. The package must be installed, or PYTHONPATH=. be set.
 """
 
 import argparse
@@ -67,12 +68,14 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
     prompts = data.load_prompts(config.dataset).train
     ids = data.encode(prompts, models.load_tokenizer(config.model), config.dataset.max_prompt_length).ids
     batches = [data.batch_indices(len(ids), ppo.batch_size, update + 1, SEED) for update in range(num_updates)]
-    same = ("batch_size", "num_minibatches", "num_ppo_epochs", "response_length", "lr", "kl_coef", "temperature")
+    same = ("batch_size", "response_length", "lr", "kl_coef", "temperature")
     job: dict[str, Any] = {name: getattr(ppo, name) for name in (*same, "missing_eos_penalty")}
     job |= {
         "policy": str(policy),
         "reward_model": str(reward_model),
         "prompt_ids": [ids[index] for batch in batches for index in batch],
+        "num_minibatches": arguments.minibatches,
+        "num_ppo_epochs": arguments.epochs,
         "accumulation_steps": arguments.accumulation,
         "num_updates": num_updates,
         "threads": arguments.threads,
@@ -119,7 +122,11 @@ def reward_model_folder(arguments: argparse.Namespace, policy: Path, folder: Pat
 
 def our_overrides(arguments: argparse.Namespace, policy: Path, reward_model: Path) -> list[str]:
     dataset = ["dataset=jsonl", f"dataset.path={Path(arguments.prompts).resolve()}"] if arguments.prompts else []
-    as_trl = [f"ppo.accumulation_steps={arguments.accumulation}"] if "ppo=trl" in arguments.overrides else []
+    as_trl = [
+        f"ppo.accumulation_steps={arguments.accumulation}",
+        f"ppo.num_minibatches={arguments.minibatches}",
+        f"ppo.num_ppo_epochs={arguments.epochs}",
+    ]
     return [
         "model=local",
         f"model.path={policy}",
@@ -128,11 +135,9 @@ def our_overrides(arguments: argparse.Namespace, policy: Path, reward_model: Pat
         *dataset,
         f"ppo.batch_size={arguments.batch_size}",
         f"ppo.microbatch_size={arguments.batch_size // arguments.accumulation}",
-        f"ppo.num_minibatches={arguments.minibatches}",
-        f"ppo.num_ppo_epochs={arguments.epochs}",
         f"ppo.response_length={arguments.response_length}",
         f"ppo.total_episodes={arguments.batch_size * (arguments.rounds + 1)}",
-        *as_trl,
+        *(as_trl if "ppo=trl" in arguments.overrides else []),
         f"seed={SEED}",
         "device=cpu",
         "tracking=disabled",
