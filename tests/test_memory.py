@@ -1,5 +1,6 @@
 """Running out of memory costs time, not numbers."""
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 import toy
 from torch import nn
 
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo import optimization
+from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 
 
 class Scarce:
@@ -58,6 +60,31 @@ def test_not_even_one_fits() -> None:
     Scarce(trainer.policy.model.model, 0, torch.OutOfMemoryError)
     with pytest.raises(torch.OutOfMemoryError):
         trainer.step()
+
+
+def test_without_glibc_freed_memory_is_left_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OtherLibrary:
+        def __init__(self, name: None) -> None:
+            pass
+
+    monkeypatch.setattr(ctypes, "CDLL", OtherLibrary)
+    keep_freed_memory()
+
+
+def test_a_cpu_is_given_no_more_tokens_than_it_gains_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers stay the same then, too."""
+    plenty, few = toy.trainer(toy.settings()), toy.trainer(toy.settings())
+    rows = [plenty.step()]
+    monkeypatch.setattr(optimization, "CPU_TOKENS", 20)
+    seen: list[int] = []
+    few.policy.model.model.register_forward_pre_hook(
+        lambda _, arguments, inputs: seen.append(inputs["input_ids"].shape[1] if torch.is_grad_enabled() else 0),
+        with_kwargs=True,
+    )
+    rows.append(few.step())
+    assert 0 < max(seen) <= 20
+    assert rows[1]["loss/policy_avg"] == pytest.approx(rows[0]["loss/policy_avg"], rel=1e-4, abs=1e-6)
+    assert rows[1]["policy/grad_norm"] == pytest.approx(rows[0]["policy/grad_norm"], rel=1e-4)
 
 
 def test_other_errors_are_not_hidden() -> None:
