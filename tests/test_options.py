@@ -220,6 +220,11 @@ def test_bfloat16_autocast_keeps_weights_and_logprobs_in_float32() -> None:
     assert {parameter.dtype for parameter in trainer.policy.model.parameters()} == {torch.float32}
 
 
+def test_values_of_bfloat16_features_are_float32() -> None:
+    value_model = models.value_model(toy.policy(), is_shared=True)
+    assert value_model(torch.ones(3, 16, dtype=torch.bfloat16)).dtype == torch.float32
+
+
 def test_bfloat16_is_the_default_on_a_gpu_alone() -> None:
     class OnGpu:
         device = torch.device("cuda")

@@ -30,7 +30,7 @@ class ValueModel(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Values (...) in float32 of features (..., hidden)."""
-        values: Tensor = self.head(features).squeeze(-1).float()
+        values: Tensor = self.head(features.to(self.head.weight.dtype)).squeeze(-1).float()
         return values
 
 
