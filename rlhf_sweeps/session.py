@@ -108,16 +108,7 @@ def load_session(config: Config, run: Run) -> Session:
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
     reward_model = load_reward_model(config.reward_model, tokenizer, batch, device)
     value_model = _load_value_model(config, policy, reward_model)
-    adapter = None
-    if config.ppo.lora_rank is None:
-        ref_policy = models.freeze(policy)
-    else:
-        ref_policy, adapter = policy, models.add_adapter(policy, config.ppo, config.seed)
-        if value_model.trunk is not None:
-            models.add_adapter(value_model.trunk, config.ppo, config.seed)
-    if config.ppo.gradient_checkpointing:
-        for trunk in filter(None, (policy, value_model.trunk)):
-            models.recompute_activations(trunk)
+    ref_policy, adapter = _prepare_training(config, policy, value_model)
     language_model = models.language_model(policy, config.ppo)
     if value_model.trunk is None and not language_model.has_plain_head:
         raise ConfigError(
@@ -156,6 +147,22 @@ def load_session(config: Config, run: Run) -> Session:
     )  # fmt: skip
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, reward_model, config.seed)
     return Session(config, run, trainer, evaluator, policy, tokenizer, adapter)
+
+
+def _prepare_training(
+    config: Config, policy: PreTrainedModel, value_model: ValueModel
+) -> "tuple[PreTrainedModel, PeftModel | None]":
+    """The reference policy and, if adapters are to be trained, the policy's."""
+    trunks = [policy] if value_model.trunk is None else [policy, value_model.trunk]
+    ref_policy, adapters = policy, []
+    if config.ppo.lora_rank is None:
+        ref_policy = models.freeze(policy)
+    else:
+        adapters = [models.add_adapter(trunk, config.ppo, config.seed) for trunk in trunks]
+    if config.ppo.gradient_checkpointing:
+        for trunk in trunks:
+            models.recompute_activations(trunk)
+    return ref_policy, adapters[0] if adapters else None
 
 
 def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: RewardModel) -> ValueModel:
