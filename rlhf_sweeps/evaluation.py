@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -90,13 +91,9 @@ class Evaluator:
     @torch.no_grad()
     def _kl(self, batch: Responses) -> float:
         """Mean over sequences of the summed k1 estimate: unbiased, in nats."""
-        total = 0.0
         with self.ref_policy() as model:
-            reference = replace(self.language_model, model=model)
-            for rows in torch.arange(len(batch.lengths)).split(self.sampler.batch.size):
-                part = batch.rows(rows.tolist())
-                total += kl_estimate(part.logprobs, reference.logprobs(part), part.response_mask, "k1").sum().item()
-        return total / len(batch.lengths)
+            ref_logprobs = self.sampler.batch.run(partial(replace(self.language_model, model=model).logprobs, batch))
+        return kl_estimate(batch.logprobs, ref_logprobs, batch.response_mask, "k1").sum(-1).mean().item()
 
 
 def marker_rates(texts: Sequence[str]) -> dict[str, float]:

@@ -89,11 +89,8 @@ class RewardModel:
         device = self.model.device
         if packs(self.model.base_model):
             packed = pack(sequences, device)
-            row = self.model.base_model(
-                input_ids=packed.ids, attention_mask=packed.layout, position_ids=packed.positions, use_cache=False
-            ).last_hidden_state[0]
             last = [start + len(sequence) - 1 for start, sequence in zip(packed.starts, sequences, strict=True)]
-            packed_scores: Tensor = self.model.score(row[last])
+            packed_scores: Tensor = self.model.score(packed.read(self.model.base_model)[last])
             return packed_scores.squeeze(-1).float()
         lengths = torch.tensor([len(sequence) for sequence in sequences], device=device)
         pad_id = self.tokenizer.pad_token_id or 0

@@ -70,6 +70,14 @@ def test_epochs_end_at_the_target_kl(monkeypatch: pytest.MonkeyPatch) -> None:
     assert row["policy/approxkl_avg"] > 0.01 / 12
 
 
+def test_no_step_at_all_is_not_an_error() -> None:
+    trainer = toy.trainer(toy.settings(target_kl=1e-30))
+    before = weights(trainer.policy.model)
+    row = trainer.step()
+    assert (row["policy/epochs"], row["policy/grad_norm"]) == (1.0, 0.0)
+    assert same(before, trainer.policy.model)
+
+
 # --- scores
 
 
@@ -106,6 +114,13 @@ def test_several_rollouts_of_each_prompt() -> None:
     responses = batch.response_lists()
     assert responses[0] != responses[1]
     assert row["epoch"] == 2 / 6
+
+
+@pytest.mark.parametrize(("num_minibatches", "ratio"), [(1, 1.0), (2, 4 / 6)])
+def test_trls_metrics_however_the_batch_is_cut(num_minibatches: int, ratio: float) -> None:
+    """Of 2 x 3 slots for microbatches of 2 out of 6, two minibatches of 3 fill 2 x 2, by hand."""
+    settings = toy.settings(trl_metrics=True, microbatch_size=2, num_minibatches=num_minibatches, lr=1e-9)
+    assert toy.trainer(settings).step()["trl_compat/val/ratio"] == pytest.approx(ratio, rel=1e-4)
 
 
 # --- what is trained

@@ -47,15 +47,14 @@ class Features:
     values: Tensor
     first: list[int]
 
-    def places(self, lengths: Sequence[int], offset: int = 0) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def places(self, lengths: Sequence[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Indices into the values, (n,), and rows and positions, both (n,), of each response's first states.
 
         Args:
             lengths: how many states of each response.
-            offset: leaves out as many before.
         """
         rows = [row for row, length in enumerate(lengths) for _ in range(length)]
-        positions = [position for length in lengths for position in range(offset, offset + length)]
+        positions = [position for length in lengths for position in range(length)]
         index = [self.first[row] + position for row, position in zip(rows, positions, strict=True)]
         table = torch.tensor([index, rows, positions], device=self.values.device)
         return table[0], (table[1], table[2])
@@ -95,11 +94,9 @@ class LanguageModel:
         padding = [0] if has_padding else []
         packed = pack([[*s, *padding] for s in batch.sequences], batch.prompt_ids.device, has_padding)
         with self._computing(trunk):
-            hidden = trunk(
-                input_ids=packed.ids, attention_mask=packed.layout, position_ids=packed.positions, use_cache=False
-            ).last_hidden_state
+            hidden = packed.read(trunk)
         first = [start + n - 1 for start, n in zip(packed.starts, batch.prompt_lengths, strict=True)]
-        return Features(hidden[0], first)
+        return Features(hidden, first)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits / temperature (..., vocabulary) in float32 of features (..., hidden)."""
@@ -118,14 +115,22 @@ class LanguageModel:
         return (slice(start, start + size) for start in range(0, num_tokens, size))
 
     @torch.no_grad()
-    def logprobs(self, batch: Responses) -> Tensor:
-        """Log-probabilities of the response tokens: (batch, response), float32, 0 outside the mask."""
-        features = self.features(batch)
-        index, (rows, positions) = features.places(batch.lengths)
-        logprobs = torch.zeros(batch.response_ids.shape, device=index.device)
-        for chunk in self.chunks(len(index)):
-            at = rows[chunk], positions[chunk]
-            logprobs[at] = token_logprobs(self.logits(features.values[index[chunk]]), batch.response_ids[at])
+    def logprobs(self, batch: Responses, size: int | None = None) -> Tensor:
+        """Log-probabilities of the response tokens: (batch, response), float32, 0 outside the mask.
+
+        Args:
+            size: sequences at once; None: all.
+        """
+        logprobs = torch.zeros(batch.response_ids.shape, device=batch.response_ids.device)
+        for part in batch.parts(size or len(batch.lengths)):
+            responses = batch.rows(part)
+            features = self.features(responses)
+            index, (rows, positions) = features.places(responses.lengths)
+            of_batch = torch.tensor(part, device=index.device)
+            for chunk in self.chunks(len(index)):
+                at = rows[chunk], positions[chunk]
+                found = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
+                logprobs[of_batch[at[0]], at[1]] = found
         return logprobs
 
     @contextmanager

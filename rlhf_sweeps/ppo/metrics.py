@@ -79,6 +79,11 @@ class Tally:
         lengths = self.state_lengths if name in STATE else self.lengths
         return self.sums[name].sum() / (self.visited * lengths).sum()
 
+    def mean_norm(self, model: str) -> Tensor:
+        """Over the optimizer steps; 0 if the first minibatch was too far for one."""
+        norms = [norms[model] for norms in self.norms]
+        return torch.stack(norms).mean() if norms else torch.zeros_like(self.ratio_max)
+
     def metrics(self) -> dict[str, Tensor]:
         """All metrics of the rollout and its optimization."""
         return (
@@ -218,12 +223,12 @@ def epochs(tally: Tally) -> Tensor:
 
 def policy_grad_norm(tally: Tally) -> Tensor:
     """mean over the optimizer steps of the norm before clipping, of the policy's weights"""
-    return torch.stack([norms["policy"] for norms in tally.norms]).mean()
+    return tally.mean_norm("policy")
 
 
 def value_grad_norm(tally: Tally) -> Tensor:
     """the same, of the value model's own weights"""
-    return torch.stack([norms["value"] for norms in tally.norms]).mean()
+    return tally.mean_norm("value")
 
 
 ROLLOUT: dict[str, Callable[[Rollout], Tensor]] = {

@@ -34,6 +34,12 @@ class Packed:
     layout: Tensor
     starts: list[int]
 
+    def read(self, trunk: torch.nn.Module) -> Tensor:
+        """What a trunk that packs makes of them: (tokens, hidden)."""
+        output = trunk(input_ids=self.ids, attention_mask=self.layout, position_ids=self.positions, use_cache=False)
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
+
 
 def pack(sequences: Sequence[Sequence[int]], device: torch.device, has_hidden: bool = False) -> Packed:
     """Pack token ids; with has_hidden, each sequence's last token sees the others, and none sees it, nor it itself."""
@@ -100,11 +106,7 @@ def enable_packing(trunk: torch.nn.Module) -> bool:
     expected = torch.cat([row.last_hidden_state[0] for row in rows])
     trunk.set_attn_implementation(NAME)
     try:
-        packed = pack(sequences, trunk.device)
-        hidden = trunk(
-            input_ids=packed.ids, attention_mask=packed.layout, position_ids=packed.positions, use_cache=False
-        ).last_hidden_state[0]
-        if torch.allclose(hidden, expected, rtol=1e-3, atol=1e-3):
+        if torch.allclose(pack(sequences, trunk.device).read(trunk), expected, rtol=1e-3, atol=1e-3):
             return True
     except (RuntimeError, ValueError, TypeError, IndexError):  # a model that does something to its mask
         pass

@@ -67,6 +67,11 @@ class Responses:
             vars(part)[name] = [getattr(self, name)[i] for i in index]
         return part
 
+    def parts(self, size: int) -> list[list[int]]:
+        """All rows, those of like lengths together, `size` at a time."""
+        order = sorted(range(len(self.sequences)), key=lambda row: len(self.sequences[row]))
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
     def prompt_lists(self) -> list[list[int]]:
         """The real prompt tokens."""
         return [ids[mask].tolist() for ids, mask in zip(self.prompt_ids, self.prompt_mask, strict=True)]

@@ -157,23 +157,17 @@ class PPOTrainer:
     @torch.no_grad()
     def _read(self, batch: Responses, size: int) -> tuple[Tensor, Tensor]:
         """The reference policy's logprobs, (batch, response), and values, (batch, response + 1); 0 outside the mask."""
-        ref_logprobs = torch.zeros_like(batch.logprobs)
-        values = ref_logprobs.new_zeros(len(ref_logprobs), ref_logprobs.shape[1] + 1)
+        num_rows, width = batch.logprobs.shape
+        values = batch.logprobs.new_zeros(num_rows, width + 1)
         trunk = self.value_model.trunk
-        order = sorted(range(len(batch.sequences)), key=lambda row: len(batch.sequences[row]))
-        parts = [order[start : start + size] for start in range(0, len(order), size)]
-        for rows in parts:
+        for rows in batch.parts(size):
             part = batch.rows(rows)
             features = self.policy.features(part) if trunk is None else self.policy.trunk_features(trunk, part)
             index, (places, positions) = features.places([length + 1 for length in part.lengths])
             of_batch = torch.tensor(rows, device=index.device)[places]
             values[of_batch, positions] = self.value_model(features.values[index])
         with self.ref_policy() as model:
-            reference = replace(self.policy, model=model)
-            for rows in parts:
-                logprobs = reference.logprobs(batch.rows(rows))
-                ref_logprobs[rows, : logprobs.shape[1]] = logprobs
-        return ref_logprobs, values
+            return replace(self.policy, model=model).logprobs(batch, size), values
 
     def _orders(self, num_rows: int) -> list[list[int]]:
         """A permutation of the rows for every epoch."""

@@ -1,9 +1,10 @@
 """TRL 1.12's own definitions of the metrics that it averages in its own way, logged under trl_compat/.
 
-TRL averages over microbatches, not tokens; some of it over padding, too; and it divides by gradient_accumulation_steps
-slots a minibatch, whether they are filled or not (with 2 minibatches its ratio reads 0.5).
+TRL averages over microbatches, not tokens; some of it over padding, too; and it divides by as many slots a minibatch as
+a whole batch has microbatches, whether they are filled or not (with 2 minibatches its ratio reads 0.5).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,7 +27,7 @@ def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]
         for minibatch in microbatches(config, order)
         for part in minibatch
     ]
-    num_slots = config.num_ppo_epochs * config.num_minibatches * (config.accumulation_steps or 1)
+    num_slots = config.num_ppo_epochs * config.num_minibatches * math.ceil(config.batch_size / config.microbatch_size)
     width = tally.rollout.response_ids.shape[1]
     stats: dict[str, Tensor] = {}
     for name in (*TOKEN, *STATE):
