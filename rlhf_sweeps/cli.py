@@ -13,19 +13,17 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config, ConfigError, from_hydra
 from rlhf_sweeps.ppo import DivergedError
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
+from rlhf_sweeps.sweep.settings import SweeperConfig
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
@@ -36,6 +34,17 @@ def conf_dir() -> str:
     return str(packaged if packaged.is_dir() else packaged.parents[1] / "conf")
 
 
+def register() -> None:
+    """Make our schemas, resolver and sweeper known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    ConfigStore.instance().store(group="hydra/sweeper", name="rlhf_sweeps_schema", node=SweeperConfig)
+    # For ranges around a model's suggested learning rate: ${times:${model.suggested_lr},0.1}
+    OmegaConf.register_new_resolver("times", lambda a, b: float(f"{a * b:.6g}"), replace=True)
+    plugins = str(Path(__file__).parent / "plugin")
+    if plugins not in sys.path:
+        sys.path.append(plugins)
+
+
 def main() -> None:
     """Entry point of `python -m rlhf_sweeps`."""
     # Hydra then hands on the exception instead of printing its own report of it.
@@ -43,7 +52,7 @@ def main() -> None:
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    ConfigStore.instance().store(name="schema", node=Config)
+    register()
     try:
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
@@ -53,56 +62,24 @@ def main() -> None:
         if not str(error).startswith("Config group override"):
             raise
         _refuse(error)
-    except DivergedError as error:
+    except (DivergedError, SweepFailedError) as error:
         _refuse(error, status=1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, SweepInterruptedError):
+            print(f"Continue with: {_continue_command('hydra.sweep.dir', interrupt.folder.absolute())}")
         sys.exit(INTERRUPTED)
 
 
 class Preflight(Callback):
-    """Checks what can be known beforehand, and compares a sweep's runs at its end.
+    """Checks of a single run what can be known beforehand; a sweep checks its runs itself.
 
     Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
     """
 
-    def __init__(self) -> None:
-        self._runs: list[tuple[DictConfig, Path]] = []
-
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the one run."""
-        self._check([(config, Path(config.hydra.run.dir))])
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check every run of the sweep."""
-        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
+        """Check the run."""
         try:
-            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-            (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-            loader = GlobalHydra.instance().config_loader()
-            for number, job in enumerate(batch):
-                composed = loader.load_sweep_config(config, list(job))
-                with open_dict(composed):
-                    composed.hydra.job.num = number
-                self._runs.append((composed, Path(config.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)))
-        except (HydraException, OmegaConfBaseException) as error:
-            _refuse(error)
-        self._check(self._runs)
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """A line for each run, the best first."""
-        done = []
-        for composed, folder in self._runs:
-            summary = Run(folder).summary()
-            if summary is not None and summary["objective"] is not None:
-                done.append((summary["objective"], " ".join(composed.hydra.overrides.task), folder))
-        for objective, overrides, folder in sorted(done, reverse=True):
-            print(f"objective {objective:.4g}  {overrides}  {folder}")
-
-    def _check(self, runs: list[tuple[DictConfig, Path]]) -> None:
-        try:
-            for composed, folder in runs:
-                preflight.check(from_hydra(_task_config(composed)), folder)
+            preflight.check(from_hydra(_task_config(config)), Path(config.hydra.run.dir))
         except (ConfigError, OmegaConfBaseException) as error:
             _refuse(error)
 
@@ -113,12 +90,10 @@ def _run(composed: DictConfig) -> float | None:
     from rlhf_sweeps.train import train
 
     job = HydraConfig.get()
-    sweep = Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
     folder = Path(job.runtime.output_dir)
-    summary = train(config, folder, sweep=sweep, overrides=list(job.overrides.task))
+    summary = train(config, folder, overrides=list(job.overrides.task))
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
-        key, place = ("hydra.run.dir", folder) if sweep is None else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
-        print(f"Continue with: {_continue_command(key, place)}")
+        print(f"Continue with: {_continue_command('hydra.run.dir', folder)}")
         raise KeyboardInterrupt
     objective: float | None = summary["objective"]
     return objective
@@ -147,7 +122,7 @@ def _refuse(error: Exception, status: int = 2) -> None:
 
 def _explain(error: Exception) -> str:
     """An error of composition in one line: what was given, why it cannot be, what is allowed."""
-    if isinstance(error, (ConfigError, DivergedError)):
+    if isinstance(error, (ConfigError, DivergedError, SweepFailedError)):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__

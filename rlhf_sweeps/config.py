@@ -6,12 +6,15 @@ composed DictConfig into a `Config` once, at the border: nothing further in sees
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+DIRECTIONS = ("maximize", "minimize")
+CONSTRAINT = re.compile(r"\s*(?P<metric>[^\s<>=]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -158,7 +161,12 @@ class PPOConfig:
 class ObjectiveConfig:
     """What a run is worth: see objective.py."""
 
+    metrics: list[str] = MISSING
+    directions: list[str] = MISSING
+    reduction: str = choice("best", "last", "mean")
+    mean_over: int = number(at_least=1)
     kl_budget: float | None = number(above=0)
+    constraints: list[str] = MISSING
 
 
 @dataclass
@@ -191,6 +199,21 @@ class TrackingConfig:
 
 
 @dataclass
+class SweepConfig:
+    """How a sweep's trials are repeated, limited and retried; hydra.sweeper holds the rest."""
+
+    seeds: int = number(at_least=1)
+    test_seeds: int = number(at_least=0)
+    num_tested: int = number(at_least=1)
+    budget_hours: float | None = number(above=0)
+    trial_hours: float | None = number(above=0)
+    update_timeout: float = number(above=0)
+    retries: int = number(at_least=0)
+    kl_patience: int | None = number(at_least=1)
+    cost_per_hour: float | None = number(at_least=0)
+
+
+@dataclass
 class Config:
     """One run."""
 
@@ -204,6 +227,7 @@ class Config:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
@@ -218,7 +242,7 @@ def from_hydra(composed: DictConfig) -> Config:
         raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
-    problems = [*_unknown(config, prefix=""), *_out_of_range(config, prefix=""), *_contradictions(config)]
+    problems = [*_unknown(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]
     if problems:
         raise ConfigError("\n".join(problems))
     return config
@@ -234,11 +258,12 @@ def _unknown(node: Any, prefix: str) -> Iterator[str]:
             yield from _unknown(value, prefix=f"{prefix}{name}.")
 
 
-def _out_of_range(node: Any, prefix: str) -> Iterator[str]:
+def out_of_range(node: Any, prefix: str) -> Iterator[str]:
+    """One line for every value of a dataclass that is beyond its field's bounds; `prefix` stands before the keys."""
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), prefix + entry.name
         if dataclasses.is_dataclass(value):
-            yield from _out_of_range(value, prefix=f"{key}.")
+            yield from out_of_range(value, prefix=f"{key}.")
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):
@@ -268,8 +293,24 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    yield from _objective_contradictions(config.objective)
     if config.device not in ("auto", "cpu", "cuda", "mps") and not config.device.startswith("cuda:"):
         yield f"device={config.device}: must be auto, cpu, cuda, cuda:<number> or mps"
+
+
+def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
+    if not objective.metrics:
+        yield "objective.metrics=[]: must name at least one metric of metrics.jsonl"
+    if len(set(objective.metrics)) < len(objective.metrics):
+        yield f"objective.metrics={objective.metrics}: must be distinct"
+    if len(objective.directions) != len(objective.metrics) or set(objective.directions) - set(DIRECTIONS):
+        yield (
+            f"objective.directions={objective.directions}: must have one of {', '.join(DIRECTIONS)} for each of "
+            f"objective.metrics={objective.metrics}"
+        )
+    for constraint in objective.constraints:
+        if CONSTRAINT.fullmatch(constraint) is None:
+            yield f"objective.constraints={constraint}: must be 'METRIC<=NUMBER' or 'METRIC>=NUMBER'"
 
 
 def _accumulation_contradictions(ppo: PPOConfig, accumulation_steps: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sources import locate
 
 # What may change between two starts of one run: they do not touch its numbers.
-FREE_KEYS = ("name", "tracking.", "checkpoint.")
+FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 
 
 def check(config: Config, folder: Path) -> None:
@@ -21,7 +21,12 @@ def check(config: Config, folder: Path) -> None:
     Raises:
         ConfigError: naming the key, what was given and what is allowed.
     """
-    _check_folder(config, folder)
+    check_folder(config, folder)
+    check_inputs(config)
+
+
+def check_inputs(config: Config) -> None:
+    """Check the data set and the models that a run reads; raises as `check`."""
     if locate(config.dataset.path, "dataset.path") is not None:
         load_prompts(config.dataset)
     _check_lengths(config, _read_model_config(config.model, "model.path"))
@@ -31,24 +36,30 @@ def check(config: Config, folder: Path) -> None:
         _check_classifier(value_model, "ppo.value_path")
 
 
-def _check_folder(config: Config, folder: Path) -> None:
-    """A folder that holds a run is continued, and so only with the settings that it was begun with."""
+def check_folder(config: Config, folder: Path) -> None:
+    """A folder that holds a run is continued, and so only with the settings that it was begun with.
+
+    Raises:
+        ConfigError: with the settings that differ.
+    """
     start = Run(folder).start()
-    if start is None:
-        return
-    old, new = _flatten(start["config"]), _flatten(as_dict(config))
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key) and not key.startswith(FREE_KEYS)]
-    if changed:
-        differences = ", ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
-        raise ConfigError(
-            f"hydra.run.dir={folder}: holds a run with other settings ({differences}); choose another folder"
-        )
+    if start is not None and (changed := differences(start["config"], as_dict(config))):
+        raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")
 
 
-def _flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The keys that changed, as text, but for those that do not touch a run's numbers; empty if there are none."""
+    before, after = flatten(old), flatten(new)
+    keys = [key for key in sorted(before | after) if not key.startswith(FREE_KEYS)]
+    changed = [key for key in keys if before.get(key) != after.get(key)]
+    return ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
+
+
+def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key."""
     flat: dict[str, Any] = {}
     for key, value in node.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
 
 

@@ -1,17 +1,21 @@
-"""The record: the only module that knows what a run's folder contains. Loads no torch.
+"""The record: the only module that knows what a run's or a sweep's folder contains. Loads no torch.
 
 A run without summary.json did not finish. Lines of metrics.jsonl and samples.jsonl beyond the checkpoint that a run
 continues from are cut, since the run writes them again.
 """
 
 import contextlib
+import datetime
 import fcntl
 import json
 import os
+import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 SCHEMA_VERSION = 1
 
@@ -38,6 +42,7 @@ class Run:
         self._samples = self.folder / "samples.jsonl"
         self._summary = self.folder / "summary.json"
         self._stop = self.folder / "stop"
+        self._inode, self._position = -1, 0  # of metrics.jsonl, as far as new_metrics has read it
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
@@ -46,16 +51,8 @@ class Run:
         Raises:
             InUseError: if another process has it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.folder, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InUseError("another process is training there") from error
+        with _claim(self.folder, "another process is training there"):
             yield
-        finally:
-            os.close(handle)
 
     def begin(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What was fixed at the run's first start: schema_version, id, config. Written then, read ever after."""
@@ -111,6 +108,98 @@ class Run:
         except FileNotFoundError:
             return None
 
+    def ask_to_stop(self, reason: str) -> None:
+        """Have the run end after the update that it is at."""
+        _write_atomically(self._stop, reason)
+
+    def reopen(self) -> None:
+        """Forget how the run ended and that it was asked to, so that it can be continued."""
+        self._stop.unlink(missing_ok=True)
+        self._summary.unlink(missing_ok=True)
+
+    def new_metrics(self) -> list[dict[str, Any]]:
+        """The updates that this object has not given yet; all of them again once the run has been rewound."""
+        try:
+            with self._metrics.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._position = inode, 0
+                file.seek(self._position)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return _parse_lines(whole)
+
+
+class Sweep:
+    """One sweep's folder.
+
+    Attributes:
+        folder: where everything lies; may be copied or moved as a whole.
+        study: the file of the Optuna study.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.study = self.folder / "study.db"
+        self._start = self.folder / "sweep.json"
+        self._holder = self.folder / "sweeper.json"
+        self._results = self.folder / "optimization_results.yaml"
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial: its run, or its runs by seed."""
+        return self.folder / str(number)
+
+    def run(self, number: int, seed: int | None) -> Run:
+        """A trial's run; with a seed where it has one for each of several seeds."""
+        return Run(self.trial(number) if seed is None else self.trial(number) / f"seed_{seed}")
+
+    def test_run(self, number: int, seed: int) -> Run:
+        """The run of a trial's setting on a test seed."""
+        return Run(self.folder / "test" / f"{number}_seed_{seed}")
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep the sweep to this process; the operating system gives it free when the process dies.
+
+        Raises:
+            InUseError: if another sweeper has it; the message has its process and host.
+        """
+        holder = _read_json(self._holder) or {}
+        who = f"process {holder.get('process')} on {holder.get('host')} is sweeping there since {holder.get('since')}"
+        with _claim(self.folder, who):
+            since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+            _write_json(self._holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
+            yield
+
+    def start(self) -> dict[str, Any] | None:
+        """What the sweep was begun with, and what it carries from start to start; None in a new folder."""
+        return _read_json(self._start)
+
+    def write_start(self, start: Mapping[str, Any]) -> None:
+        """Write what `start` gives."""
+        _write_json(self._start, {"schema_version": SCHEMA_VERSION, **start})
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write optimization_results.yaml."""
+        _write_atomically(self._results, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
+
+
+@contextlib.contextmanager
+def _claim(folder: Path, refusal: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUseError(refusal) from error
+        yield
+    finally:
+        os.close(handle)
+
 
 def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
@@ -126,10 +215,12 @@ def _append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
+    return _parse_lines(path.read_bytes())
+
+
+def _parse_lines(content: bytes) -> list[dict[str, Any]]:
     # Split at the newline only: responses may hold other line separators, such as U+2028.
-    lines = path.read_bytes().split(b"\n")
-    rows: list[dict[str, Any]] = [json.loads(line) for line in lines[:-1]]
-    return rows
+    return [json.loads(line) for line in content.split(b"\n")[:-1]]
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

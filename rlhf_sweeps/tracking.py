@@ -53,12 +53,14 @@ def start(
     group: str | None,
     job_type: str,
     settings: dict[str, Any],
+    axis: str = "update",
 ) -> Tracker:
     """Open this run's W&B run, or attach to it again where W&B has one of the same id.
 
     Args:
         run_dir: where W&B's own files go, unless WANDB_DIR says otherwise.
         settings: the whole config, nested, as plain values.
+        axis: the metric that is the x axis of all others.
     """
     if config.mode == "disabled" or (config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
         return Tracker(None)
@@ -68,9 +70,9 @@ def start(
     try:
         with _environment_kept():
             run = _open(config, fields)
-            run.define_metric("*", step_metric="update", step_sync=True)
+            run.define_metric("*", step_metric=axis, step_sync=True)
             for metric, summary in _SUMMARIES.items():
-                run.define_metric(metric, step_metric="update", step_sync=True, summary=summary)
+                run.define_metric(metric, step_metric=axis, step_sync=True, summary=summary)
     except Exception as error:
         _log.warning("W&B is off, training goes on without it: %s", _line(error))
         return Tracker(None)
@@ -125,10 +127,10 @@ class Tracker:
         self._run = run
         self._log_model = log_model
         self._is_on = run is not None
-        self._takes_samples = True
+        self._takes_tables = True
 
     def log(self, metrics: Mapping[str, float | int]) -> None:
-        """Send the metrics of one update; `update` among them is the x axis."""
+        """Send the metrics of one update, the x axis among them."""
         if self._run is None or not self._is_on:
             return
         try:
@@ -137,25 +139,37 @@ class Tracker:
             self._turn_off(error)
 
     def log_samples(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Send the samples of one evaluation as a table; on an error, or a long wait, it is the last one."""
-        if self._run is None or not self._is_on or not self._takes_samples or not rows:
+        """Send the samples of one evaluation as a table."""
+        if rows:
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            data = [[row.get(column) for column in columns] for row in rows]
+            self.log_table("samples", columns, data, at={"update": rows[-1]["update"]})
+
+    def log_table(
+        self, name: str, columns: Sequence[str], data: Sequence[Sequence[Any]], at: Mapping[str, float | int]
+    ) -> None:
+        """Send a table; on an error, or a long wait, it is the last one.
+
+        Args:
+            data: (rows, columns)
+            at: the x axis and its value.
+        """
+        if self._run is None or not self._is_on or not self._takes_tables:
             return
         started = time.monotonic()
         try:
             import wandb
 
-            columns: list[str | int] = list(dict.fromkeys(column for row in rows for column in row))
-            data = [[row.get(str(column)) for column in columns] for row in rows]
-            table = wandb.Table(columns=columns, data=data, allow_mixed_types=True)
-            self._run.log({"update": rows[-1]["update"], "samples": table})
+            rows = [list(row) for row in data]
+            self._run.log({**at, name: wandb.Table(columns=list(columns), data=rows, allow_mixed_types=True)})
         except Exception as error:
             reason = _line(error)
         else:
             if time.monotonic() - started < _PATIENCE:
                 return
             reason = "the server does not answer"
-        self._takes_samples = False
-        _log.warning("W&B gets no more samples of this run: %s", reason)
+        self._takes_tables = False
+        _log.warning("W&B gets no more %s of this run: %s", name, reason)
 
     def finish(self, *, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None = None) -> None:
         """Write the scalars of `summary` and close the W&B run, with the model as an artifact if the config says so.

@@ -5,7 +5,8 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,24 +18,34 @@ from rlhf_sweeps import __version__, checkpoints, tracking
 from rlhf_sweeps.config import Config, ConfigError, as_dict
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
-from rlhf_sweeps.objective import Evaluated
+from rlhf_sweeps.objective import Evaluated, objectives
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
 from rlhf_sweeps.runs import InUseError, Run
 from rlhf_sweeps.session import Session, load_session
 
+# Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
+RESUMABLE = ("interrupted", "budget", "timeout")
+UNWANTED = ("pruned",)
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
 log = logging.getLogger("rlhf_sweeps")
 
 
-def train(config: Config, folder: Path, sweep: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def train(
+    config: Config,
+    folder: Path,
+    sweep: str | None = None,
+    overrides: Sequence[str] = (),
+    after_update: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Train, or go on with, the run in `folder`, and return its summary.
 
     Args:
         sweep: the sweep's name, which groups its runs in W&B.
         overrides: what the user changed; names the run in W&B.
+        after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
 
     Raises:
         ConfigError: if a model, data set or the folder cannot be used; nothing is written then.
@@ -43,15 +54,17 @@ def train(config: Config, folder: Path, sweep: str | None = None, overrides: Seq
     run = Run(folder)
     try:
         with run.claim():
-            return _train(config, run, sweep, overrides)
+            return _train(config, run, sweep, overrides, after_update)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
 
 
-def _train(config: Config, run: Run, sweep: str | None, overrides: Sequence[str]) -> dict[str, Any]:
+def _train(
+    config: Config, run: Run, sweep: str | None, overrides: Sequence[str], after_update: Callable[[], None]
+) -> dict[str, Any]:
     summary = run.summary()
     if summary is not None and summary["status"] == "complete":
-        log.info("%s is complete already: objective %.4g", run.folder, summary["objective"])
+        log.info("%s is complete already: objective %s", run.folder, summary["objective"])
         return summary
     session = load_session(config, run)
     start = run.begin(as_dict(config))
@@ -67,18 +80,20 @@ def _train(config: Config, run: Run, sweep: str | None, overrides: Sequence[str]
     )
     try:
         with Interruption() as interruption:
-            stop_reason = _loop(session, tracker, interruption)
+            stop_reason = _loop(session, tracker, interruption, after_update)
         summary = _finish(session, stop_reason)
     except BaseException as error:
         if isinstance(error, Exception):
-            run.write_summary(_failure(error, session.trainer.update))
+            run.write_summary(failure(error, session.trainer.update))
         tracker.finish(exit_code=1, summary={})
         raise
     tracker.finish(exit_code=0, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
 
 
-def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruption) -> str | None:
+def _loop(
+    session: Session, tracker: tracking.Tracker, interruption: Interruption, after_update: Callable[[], None]
+) -> str | None:
     """All updates that are left; returns why the run was asked to stop, or None at its end."""
     trainer, run = session.trainer, session.run
     num_updates = session.config.ppo.num_updates
@@ -96,8 +111,11 @@ def _loop(session: Session, tracker: tracking.Tracker, interruption: Interruptio
             run.append_metrics(row)
             tracker.log(row)
             progress.show(row)
+            after_update()
             # A run asked to stop at its last update is complete; a user who interrupts it wants its sweep to end, too.
             stop_reason = interruption.reason or (None if is_last else run.stop_reason())
+            if stop_reason in UNWANTED:
+                return stop_reason
             if stop_reason or is_last or is_best or trainer.update % session.config.checkpoint.every == 0:
                 session.save()
             if stop_reason:
@@ -126,12 +144,12 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, say where everything lies."""
     run, best, last = session.run, session.best, session.last
     base_score = session.evaluator.base.scores.mean().item()
-    # A run that never kept within the budget is worth no more than the policy it began with.
-    objective = best.score if best else base_score if last else None
+    values = objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
         "stop_reason": stop_reason,
-        "objective": objective,
+        "objective": values[0] if values else None,
+        "objectives": values,
         "best_update": best.update if best else None,
         "base_score": base_score,
         "best": asdict(best) if best else None,
@@ -144,9 +162,11 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         "device": str(session.policy.device),
         "versions": _versions(),
     }
-    if stop_reason == "interrupted":
+    if stop_reason in (*RESUMABLE, *UNWANTED):
         run.write_summary(summary)
-        log.info("stopped after update %d; its checkpoint is saved in %s", session.trainer.update, run.folder)
+        if stop_reason in UNWANTED:
+            shutil.rmtree(run.checkpoint, ignore_errors=True)
+        log.info("stopped after update %d (%s): %s", session.trainer.update, stop_reason, run.folder)
         return summary
     if best is not None and best.update != session.trainer.update:
         newest = checkpoints.latest(run.checkpoint)
@@ -182,20 +202,26 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
         return
     if best is None:
         log.warning(
-            "no evaluation kept within objective.kl_budget=%s (the last: KL %.3g): model/ holds the last policy, "
-            "the objective is the base policy's score", config.objective.kl_budget, last["kl"],
+            "no evaluation kept within objective.kl_budget=%s (the last: KL %.3g): model/ holds the last policy",
+            config.objective.kl_budget, last["kl"],
         )  # fmt: skip
         best = last
+    values = [f"{value:.4g}" for value in summary["objectives"] or []]
     log.info(
-        "objective %.4g: held-out score at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
-        summary["objective"], best["update"], best["kl"], summary["base_score"], summary["status"], summary["seconds"],
-        run.folder,
+        "objective %s; held-out score %.4g at update %d, KL %.3g; the base policy's is %.4g. %s in %.0f s; all in %s",
+        ", ".join(values) or "none", best["score"], best["update"], best["kl"], summary["base_score"],
+        summary["status"], summary["seconds"], run.folder,
     )  # fmt: skip
 
 
-def _failure(error: Exception, update: int) -> dict[str, Any]:
+def failure(error: BaseException, update: int) -> dict[str, Any]:
     """The summary of a run that failed in an update."""
-    message = {"message": f"{type(error).__name__}: {error}", "update": update, "objective": None}
+    message = {
+        "message": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+        "update": update,
+        "objective": None,
+    }
     if isinstance(error, DivergedError):
         return {"status": "diverged", **message}
     return {"status": "failed", "cause": "out_of_memory" if is_out_of_memory(error) else "error", **message}

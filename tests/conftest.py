@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from omegaconf import open_dict
 
-from rlhf_sweeps.cli import conf_dir
+from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config import Config, from_hydra
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +36,7 @@ CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def compose_config() -> Compose:
     """Overrides -> checked Config."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    register()
 
     def composed(*overrides: str) -> Config:
         with initialize_config_dir(conf_dir(), version_base="1.3"):

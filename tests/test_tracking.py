@@ -69,7 +69,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbStub]:
         yield stub
 
 
-def start(run_id: str = "abc", config: Any = CONFIG, **changes: Any) -> Tracker:
+def start(run_id: str = "abc", config: Any = CONFIG, axis: str = "update", **changes: Any) -> Tracker:
     return tracking.start(
         replace(config, **changes),
         run_dir=Path("outputs/sweep/0").absolute(),
@@ -78,6 +78,7 @@ def start(run_id: str = "abc", config: Any = CONFIG, **changes: Any) -> Tracker:
         group="sweep",
         job_type="train",
         settings={"seed": 1, "ppo": {"lr": 1e-5, "betas": [0.9, 0.95]}, "note": None},
+        axis=axis,
     )
 
 
@@ -154,6 +155,20 @@ def test_update_is_the_x_axis_of_every_metric(server: WandbStub) -> None:
     x_axes = {m.get("1") or m.get("2"): defined[m["5"] - 1]["1"] for m in defined if "5" in m}
     assert x_axes["*"] == "update"
     assert x_axes["eval/score"] == "update"
+
+
+def test_a_table_on_another_axis(server: WandbStub) -> None:
+    tracker = start(axis="trial")
+    tracker.log_table("trials", ["trial", "lr"], [(0, 0.5), (1, None), (2, "auto")], at={"trial": 3})
+    tracker.finish(exit_code=0, summary={})
+    run = server.runs["abc"]
+    (row,) = run.history
+    assert row["trial"] == 3
+    table = json.loads(run.files[row["trials"]["path"]])
+    assert table["columns"] == ["trial", "lr"]
+    assert table["data"] == [[0, 0.5], [1, None], [2, "auto"]]
+    defined = json.loads(run.upserts[-1]["config"])["_wandb"]["value"]["m"]
+    assert {m.get("1") or m.get("2"): defined[m["5"] - 1]["1"] for m in defined if "5" in m}["*"] == "trial"
 
 
 def test_the_same_id_attaches_to_the_same_run(server: WandbStub) -> None:

@@ -213,21 +213,23 @@ def test_two_processes_do_not_train_in_one_folder(compose_config: Compose, tmp_p
         pass
 
 
-def test_a_stop_file_ends_the_run_after_the_update(compose_config: Compose, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["enough", "pruned", "budget"])
+def test_a_stop_file_ends_the_run_after_the_update(reason: str, compose_config: Compose, tmp_path: Path) -> None:
+    """Its policy is exported, unless nobody wants it; and what may be continued keeps its checkpoint."""
     config = compose_config(*SMALL, "eval.every=1")
     run = Run(tmp_path)
     append = Run.append_metrics
 
     def append_and_stop(self: Run, row: dict[str, Any]) -> None:
         append(self, row)
-        (tmp_path / "stop").write_text("pruned", encoding="utf-8")
+        run.ask_to_stop(reason)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "append_metrics", append_and_stop)
         summary = train(config, tmp_path)
-    assert (summary["status"], summary["stop_reason"], summary["updates"]) == ("stopped", "pruned", 1)
+    assert (summary["status"], summary["stop_reason"], summary["updates"]) == ("stopped", reason, 1)
     assert summary["objective"] == max(row["eval/score"] for row in run.metrics())
-    assert run.model.is_dir()
+    assert (run.model.is_dir(), run.checkpoint.is_dir()) == (reason == "enough", reason != "pruned")
 
 
 def test_a_run_stopped_before_its_first_evaluation_has_no_objective(compose_config: Compose, tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""What a user sees of a sweep while it runs: a live table on a terminal, plain lines elsewhere."""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from rlhf_sweeps.sweep.results import best, counts_text, objective_names, objectives_text, ranking, settings_text
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+
+SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_TABLES = 0.5  # a tall one takes 20 ms
+LINES_ABOVE_ROWS = 3  # counts, best, column names
+STYLES = {RUNNING: "", COMPLETE: "green", PRUNED: "dim", FAILED: "red"}
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+class Display:
+    """Shows trials as they start, go on and end; failures at once, with cause and message.
+
+    A context manager; after it the table is gone from the terminal, and what `event` and the failures left there stays.
+
+    Args:
+        metrics: what each objective is.
+        directions: "maximize" or "minimize" for each objective.
+        total: trials that the sweep will have had at its end; None if nobody knows.
+        done_before: trials that an earlier start of the sweep ended; these are not announced again.
+        console: where a table goes; by default stderr, if both stderr and stdout are a terminal (with one of them in a
+            file or a pipe, that is where a user looks for lines).
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        directions: Sequence[str],
+        total: int | None,
+        done_before: int,
+        console: Console | None = None,
+    ) -> None:
+        self._metrics, self._directions, self._total = metrics, directions, total
+        self._done_before = done_before
+        if console is None and sys.stderr.isatty() and sys.stdout.isatty():
+            console = Console(stderr=True)
+        is_terminal = console is not None and console.is_terminal and not console.is_dumb_terminal
+        # Redrawn by `show` alone: a thread of its own would go on drawing while the sweep is stuck.
+        self._live = Live(console=console, auto_refresh=False, transient=True) if is_terminal else None
+        self._open = contextlib.ExitStack()
+        self._states: dict[int, str] | None = None  # as last shown
+        self._best: list[int] = []
+        self._next_time = 0.0 if self._live else time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._open.enter_context(_above(self._live))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def event(self, text: str) -> None:
+        """A line that stays: a retry, an interruption. Failures of trials are told by `show`."""
+        if self._live is None:
+            log.info("%s", text)
+        else:
+            self._live.console.print(Text(f"{time.strftime('%H:%M:%S')} {text}"))
+
+    def show(self, trials: Sequence[Trial], seconds_left: float | None) -> None:
+        """Show how things stand.
+
+        Args:
+            trials: all of the sweep, those of earlier starts included.
+            seconds_left: until its end; None if that is unknown yet.
+        """
+        self._tell_changes(trials)
+        now = time.monotonic()
+        if now < self._next_time:
+            return
+        progress = self._progress_text(trials, seconds_left)
+        if self._live is not None:
+            self._next_time = now + SECONDS_BETWEEN_TABLES
+            top = [Text(line, no_wrap=True, overflow="ellipsis") for line in (progress, self._best_text(trials))]
+            room = max(self._live.console.size.height - LINES_ABOVE_ROWS - 1, 0)  # the last line is the cursor's
+            self._live.update(Group(*top, self._table(trials, room)), refresh=True)
+        else:
+            self._next_time = now + SECONDS_BETWEEN_LINES
+            running = ", ".join(_running_text(trial) for trial in trials if trial.state == RUNNING)
+            self.event(f"{progress}; {running}" if running else progress)
+
+    def _tell_changes(self, trials: Sequence[Trial]) -> None:
+        if self._states is None:
+            ended = sorted((trial for trial in trials if trial.state != RUNNING), key=lambda trial: trial.number)
+            self._states = {trial.number: trial.state for trial in ended[: self._done_before]}
+        for trial in trials:
+            before = self._states.get(trial.number)
+            if before == trial.state:
+                continue
+            self._states[trial.number] = trial.state
+            if self._live is None and before is None:
+                going = f"goes on after update {trial.update}" if trial.state == RUNNING and trial.update else "started"
+                self.event(f"trial {trial.number} {going}: {settings_text(trial)}")
+            if trial.state == FAILED or (self._live is None and trial.state != RUNNING):
+                self.event(f"trial {trial.number} {self._outcome(trial)}")
+        numbers = [trial.number for trial in best(trials, self._directions)]
+        if numbers != self._best:
+            self._best = numbers
+            if self._live is None:
+                self.event(self._best_text(trials))
+
+    def _outcome(self, trial: Trial) -> str:
+        if trial.state == FAILED:
+            return f"failed ({trial.cause}): {trial.message}"
+        if trial.state == COMPLETE and trial.objectives is not None:
+            return f"complete: {objectives_text(trial.objectives, self._metrics)}, {trial.seconds:.0f} s"
+        return f"{trial.state} after update {trial.update}/{trial.num_updates}"
+
+    def _progress_text(self, trials: Sequence[Trial], seconds_left: float | None) -> str:
+        num_done = sum(trial.state != RUNNING for trial in trials)
+        of_total = "" if self._total is None else f"/{self._total}"
+        left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
+        counts = counts_text(trials)
+        return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")
+
+    def _best_text(self, trials: Sequence[Trial]) -> str:
+        winners = best(trials, self._directions)
+        if not winners:
+            return "best so far: none yet"
+        if len(winners) > 1 or len(self._directions) > 1:
+            return f"best so far (Pareto front): trials {', '.join(str(trial.number) for trial in winners)}"
+        (winner,) = winners
+        values = objectives_text(winner.objectives or [], self._metrics)
+        return f"best so far: {values}, trial {winner.number}: {settings_text(winner)}"
+
+    def _table(self, trials: Sequence[Trial], room: int) -> Table:
+        """At most `room` rows; where columns are too many for the terminal, the settings are cut first."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("trial", justify="right", no_wrap=True)
+        keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
+        for name in _short_names(keys):
+            table.add_column(Text(name, no_wrap=True, overflow="ellipsis"), overflow="ellipsis")
+        for name in ("update", "score", "KL", *objective_names(self._metrics)):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        winners = {trial.number for trial in best(trials, self._directions)}
+        for trial in _chosen(trials, self._directions, room):
+            style = f"{STYLES[trial.state]} {'bold' if trial.number in winners else ''}".strip()
+            table.add_row(*self._cells(trial, keys), style=style)
+        return table
+
+    def _cells(self, trial: Trial, keys: Sequence[str]) -> list[Text]:
+        settings = [trial.settings.get(key, "") for key in keys]
+        objectives = [f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics)
+        update = f"{trial.update}/{trial.num_updates}" if trial.num_updates else ""
+        state = f"{trial.state} ({trial.cause})" if trial.state == FAILED else trial.state
+        cells = [str(trial.number), *settings, update, _figure(trial.score), _figure(trial.kl), *objectives, state]
+        # As Text, so that [1,2] in a setting is not taken for markup.
+        return [Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells]
+
+
+def _chosen(trials: Sequence[Trial], directions: Sequence[str], room: int) -> list[Trial]:
+    """The rows that fit: running trials first; of those that have ended the best and the newest, in that order."""
+    running = [trial for trial in trials if trial.state == RUNNING][:room]
+    room -= len(running)
+    ranked = ranking(trials, directions) if len(directions) == 1 else best(trials, directions)
+    numbers = {trial.number for trial in ranked}
+    newest = sorted((trial for trial in trials if trial.state != RUNNING), key=lambda trial: -trial.number)
+    others = [trial for trial in newest if trial.number not in numbers]
+    # Half of the room is for the best, the other half for the newest that are not among them.
+    shown = {trial.number for trial in ranked[: (room + 1) // 2]}
+    shown |= {trial.number for trial in [t for t in newest if t.number not in shown][: room - len(shown)]}
+    return [*running, *(trial for trial in [*ranked, *others] if trial.number in shown)]
+
+
+def _short_names(keys: Sequence[str]) -> list[str]:
+    """The last part of each key; the whole key where two share it."""
+    last = [key.lstrip("+").rpartition(".")[2] for key in keys]
+    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _running_text(trial: Trial) -> str:
+    score = "" if trial.score is None else f" score {trial.score:.3g}"
+    return f"trial {trial.number} {trial.update}/{trial.num_updates}{score}"
+
+
+@contextlib.contextmanager
+def _above(live: Live) -> Iterator[None]:
+    """Draw the table; what is printed and logged meanwhile goes above it.
+
+    Live takes care of print; log handlers have kept the stream that they were made with.
+    """
+    streams = (sys.stdout, sys.stderr)
+    handlers = [
+        handler
+        for handler in [*logging.getLogger().handlers, *log.handlers]
+        if isinstance(handler, logging.StreamHandler) and handler.stream in streams
+    ]
+    kept = [handler.stream for handler in handlers]
+    with live:
+        for handler in handlers:
+            handler.setStream(sys.stderr)
+        try:
+            yield
+        finally:
+            for handler, stream in zip(handlers, kept, strict=True):
+                handler.setStream(stream)

@@ -1,0 +1,79 @@
+"""What a sweep is to do: which settings, on which seeds, up to which limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.sweep.search_space import SearchSpace
+from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
+
+# Test seeds begin so far after the first seed that no tuning seed can be among them.
+TEST_SEEDS_AFTER = 1_000_000
+FEWEST_COUNTED = 10  # finished trials, for the share that may fail
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of one sweep.
+
+    Attributes:
+        config: of the first setting; holds what all share: objective, sweep, seed.
+        directions: of the objectives.
+        points: of a grid; None in a search.
+    """
+
+    space: SearchSpace
+    settings: SweeperConfig
+    config: Config
+    directions: list[str]
+    points: list[dict[str, Any]] | None
+
+    @property
+    def num_trials(self) -> int | None:
+        """Trials in all; None: as many as the time allows."""
+        if self.points is not None:
+            return len(self.points)
+        if self.settings.n_trials is None and self.config.sweep.budget_hours is not None:
+            return None
+        return self.settings.n_trials or DEFAULT_TRIALS
+
+    @property
+    def pruner(self) -> str:
+        """The pruner's name."""
+        if self.settings.pruner == "auto":
+            return "asha" if self.points is None else "none"
+        return self.settings.pruner
+
+    @property
+    def seeds(self) -> list[int]:
+        """A setting's value is the mean over these."""
+        return [self.config.seed + index for index in range(self.config.sweep.seeds)]
+
+    @property
+    def test_seeds(self) -> list[int]:
+        """Seeds that no trial has seen."""
+        first = self.config.seed + TEST_SEEDS_AFTER
+        return [first + index for index in range(self.config.sweep.test_seeds)]
+
+    @property
+    def pruned_by(self) -> int:
+        """Which of the objectives trials are pruned by."""
+        metrics = self.config.objective.metrics
+        return 0 if self.settings.prune_on is None else metrics.index(self.settings.prune_on)
+
+    @property
+    def sign(self) -> int:
+        """Makes the objective that trials are pruned by better where it is higher."""
+        return 1 if self.directions[self.pruned_by] == "maximize" else -1
+
+    def overrides(self, params: Mapping[str, Any], seed: int | None) -> list[str]:
+        """Of one run; with a seed where that is not the setting's own."""
+        common = self.space.overrides(params)
+        if self.directions != self.config.objective.directions:
+            common.append(f"objective.directions=[{','.join(self.directions)}]")
+        return common if seed is None else [*common, f"seed={seed}"]
+
+    def may_fail(self, num_failed: int, num_finished: int) -> bool:
+        """Whether the sweep may go on after so many failures."""
+        return num_failed <= self.settings.max_failure_rate * max(num_finished, FEWEST_COUNTED)

@@ -1,0 +1,251 @@
+"""What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml.
+
+Test results are given as `tested`: trial number -> test seed -> one value for each objective. They come from seeds that
+had no part in choosing a setting.
+"""
+
+import math
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+
+Tested = Mapping[int, Mapping[int, Sequence[float]]]
+
+NUM_NEXT = 3  # of the ranking, after the best
+FEW = 20  # points that are still printed one by one
+
+
+def ranking(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
+    """Complete trials that keep the constraints, best first: by the objectives in turn, at last by the number.
+
+    Args:
+        directions: "maximize" or "minimize" for each objective.
+    """
+    candidates = [trial for trial in trials if trial.state == COMPLETE and _is_comparable(trial)]
+    return sorted(candidates, key=lambda trial: (_losses(trial, directions), trial.number))
+
+
+def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
+    """The best complete trial, if there is one; with several objectives the Pareto front, in the order of `ranking`.
+
+    Of trials that are equal in every objective, only the one with the lowest number is among them.
+    """
+    front: list[Trial] = []
+    # In this order a trial can be dominated, or equalled, only by one before it.
+    for trial in ranking(trials, directions):
+        if not any(_is_no_worse(_losses(other, directions), _losses(trial, directions)) for other in front):
+            front.append(trial)
+    return front
+
+
+def _is_comparable(trial: Trial) -> bool:
+    return (
+        trial.is_feasible and trial.objectives is not None and not any(math.isnan(value) for value in trial.objectives)
+    )
+
+
+def _losses(trial: Trial, directions: Sequence[str]) -> list[float]:
+    """The objectives, signed so that lower is better."""
+    values = trial.objectives or []
+    return [-value if direction == "maximize" else value for value, direction in zip(values, directions, strict=True)]
+
+
+def _is_no_worse(losses: Sequence[float], others: Sequence[float]) -> bool:
+    return all(loss <= other for loss, other in zip(losses, others, strict=True))
+
+
+def setting_values(trial: Trial) -> dict[str, Any]:
+    """Hydra key -> plain value, for every setting; read by Hydra, to which 1e-5 is a number (in YAML 1.1 it is not)."""
+    parser = OverridesParser.create()
+    return {key: parser.parse_override(f"key={text}").value() for key, text in trial.settings.items()}
+
+
+def settings_text(trial: Trial) -> str:
+    """The settings as a user would type them, without quotes for a shell."""
+    return " ".join(f"{key}={text}" for key, text in trial.settings.items()) or "the config as it is"
+
+
+def objectives_text(values: Sequence[float], metrics: Sequence[str]) -> str:
+    """`objective 1.23`; with several objectives `eval/score 1.23, eval/kl 4.5`."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in zip(objective_names(metrics), values, strict=True))
+
+
+def objective_names(metrics: Sequence[str]) -> list[str]:
+    """What the objectives are called: a single one is the objective, several go by their metrics."""
+    return ["objective"] if len(metrics) == 1 else list(metrics)
+
+
+def counts_text(trials: Sequence[Trial]) -> str:
+    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out."""
+    states = Counter(trial.state for trial in trials)
+    causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
+    parts = [f"{states[state]} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING) if states[state]]
+    reasons = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
+    return ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
+
+
+def last_block(
+    trials: Sequence[Trial],
+    *,
+    metrics: Sequence[str],
+    directions: Sequence[str],
+    fixed: Sequence[str],
+    folder: Path,
+    is_grid: bool,
+    tested: Tested | None = None,
+) -> str:
+    """The last lines that a user reads.
+
+    Args:
+        trials: all of the sweep.
+        metrics: what each objective is.
+        directions: "maximize" or "minimize" for each objective.
+        fixed: overrides that every trial has; for the command that runs the best setting again.
+        folder: of the sweep.
+        is_grid: whether every point was asked for; a few of them are then all printed.
+    """
+    tested = tested or {}
+    winners = best(trials, directions)
+    lines = _best_lines(winners, metrics, tested) or ["no trial is complete, so there is no best setting"]
+    lines += _other_lines(trials, winners, metrics, directions, is_grid)
+    lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
+    if winners:
+        num_settings = _num_settings(trials)
+        if num_settings > 1 and not any(trial.number in tested for trial in winners):
+            lines.append(
+                f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
+                "sweep.test_seeds=3 measures it on others"
+            )
+        lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed)}")
+    lines.append(f"all in {_shown(folder)}")
+    return "\n".join(lines)
+
+
+def rerun_command(trial: Trial, fixed: Sequence[str]) -> str:
+    """What runs a trial's setting on its own, quoted for a shell."""
+    settings = [f"{key}={text}" for key, text in trial.settings.items()]
+    return shlex.join(["python", "-m", "rlhf_sweeps", *fixed, *settings])
+
+
+def optimization_results(
+    trials: Sequence[Trial], directions: Sequence[str], tested: Tested | None = None
+) -> dict[str, Any]:
+    """The content of optimization_results.yaml, in plain values.
+
+    The keys of Hydra's Optuna plugin: name, best_params, best_value, or, with several objectives, name and solutions
+    (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: seeds, mean,
+    standard_error. best_params, best_value and best_trial are null where no trial is complete.
+    """
+    tested = tested or {}
+    winners = best(trials, directions)
+    if len(directions) > 1:
+        solutions = [
+            {
+                "params": setting_values(trial),
+                "values": list(trial.objectives or []),
+                "trial": trial.number,
+                **_test_entry(trial, tested),
+            }
+            for trial in winners
+        ]
+        return {"name": "optuna", "solutions": solutions}
+    if not winners:
+        return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
+    (winner,) = winners
+    found = {"best_params": setting_values(winner), "best_value": _only(winner.objectives or [])}
+    return {"name": "optuna", **found, "best_trial": winner.number, **_test_entry(winner, tested)}
+
+
+def _test_entry(trial: Trial, tested: Tested) -> dict[str, Any]:
+    by_seed = tested.get(trial.number)
+    if not by_seed:
+        return {}
+    measured = [_mean_and_error(values) for values in zip(*by_seed.values(), strict=True)]
+    means, errors = [mean for mean, _ in measured], [error for _, error in measured]
+    return {"test": {"seeds": sorted(by_seed), "mean": _only(means), "standard_error": _only(errors)}}
+
+
+def _only(values: Sequence[Any]) -> Any:
+    """As Hydra's plugin has it: a number for one objective, a list for several."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and standard error of the mean; one value has no error."""
+    mean = statistics.fmean(values)
+    return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested) -> list[str]:
+    lines = []
+    for trial in winners[:FEW]:
+        title = "best" if len(metrics) == 1 else "on the Pareto front"
+        lines.append(f"{title}: trial {trial.number}, {_measured_text(trial, metrics)}")
+        lines.append(f"    {settings_text(trial)}")
+        if by_seed := tested.get(trial.number):
+            lines.append(f"    {_test_text(by_seed, metrics)}")
+    if len(winners) > FEW:
+        lines.append(f"and {len(winners) - FEW} more on the Pareto front, in optimization_results.yaml")
+    return lines
+
+
+def _measured_text(trial: Trial, metrics: Sequence[str]) -> str:
+    text = objectives_text(trial.objectives or [], metrics)
+    if len(trial.by_seed) < 2:
+        return text
+    ranges = [f"{min(values):.4g} to {max(values):.4g}" for values in zip(*trial.by_seed.values(), strict=True)]
+    return f"{text} (mean of {len(trial.by_seed)} seeds: {', '.join(ranges)})"
+
+
+def _test_text(by_seed: Mapping[int, Sequence[float]], metrics: Sequence[str]) -> str:
+    parts = []
+    for name, values in zip(objective_names(metrics), zip(*by_seed.values(), strict=True), strict=True):
+        mean, error = _mean_and_error(values)
+        parts.append(f"{name} {mean:.4g}" + ("" if error is None else f" +- {error:.2g}"))
+    suffix = " (standard error)" if len(by_seed) > 1 else ""
+    return f"to report: {', '.join(parts)}{suffix}, on {_count(len(by_seed), 'test seed')}"
+
+
+def _other_lines(
+    trials: Sequence[Trial], winners: Sequence[Trial], metrics: Sequence[str], directions: Sequence[str], is_grid: bool
+) -> list[str]:
+    """Every point of a small grid; of anything else the next few, where a single objective ranks them."""
+    ranked = ranking(trials, directions)
+    if is_grid and 1 < len(trials) <= FEW:
+        numbers = {trial.number for trial in ranked}
+        return [_line(trial, metrics) for trial in [*ranked, *(t for t in trials if t.number not in numbers)]]
+    if len(metrics) > 1:
+        return []
+    return [_line(trial, metrics) for trial in ranked[len(winners) :][:NUM_NEXT]]
+
+
+def _line(trial: Trial, metrics: Sequence[str]) -> str:
+    if trial.state == COMPLETE and trial.objectives is not None:
+        outcome = objectives_text(trial.objectives, metrics)
+    elif trial.state == FAILED:
+        outcome = f"failed ({trial.cause})"
+    else:
+        outcome = f"{trial.state} at update {trial.update}"
+    return f"{outcome}  {settings_text(trial)}  {_shown(trial.folder)}"
+
+
+def _num_settings(trials: Sequence[Trial]) -> int:
+    """Settings that the best was chosen from; a pruned one was a candidate, and another seed is no other setting."""
+    tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED)]
+    return len({tuple((key, text) for key, text in settings.items() if key != "seed") for settings in tried})
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,322 @@
+"""Hydra overrides <-> Optuna distributions: what a sweep varies, on which conditions, and how a point is written.
+
+A point is a dict, parameter -> value, as Optuna has it. Neither files nor a study are touched here.
+"""
+
+import math
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.sweep.axes import Axis, Interval, as_text, interval_text, read, stretched
+
+# The keys that share one parameter, which is named for the first; a key that is not tied is a group of its own.
+Group = Mapping[str, Axis]
+Conditions = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What Optuna chooses; one swept key, or several that are tied.
+
+    Attributes:
+        name: the Hydra key as typed, such as ppo.lr, reward_model or +x; of tied keys the one that stands for all.
+        distribution: where its values come from.
+        texts: Hydra's text for each choice of a list; None for an interval.
+        when: parameter -> texts at which this one is active, its parents' own conditions included; empty: always.
+    """
+
+    name: str
+    distribution: BaseDistribution
+    texts: tuple[str, ...] | None = None
+    when: Conditions = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A swept Hydra key, and how it follows its parameter's value."""
+
+    name: str
+    parameter: Parameter
+    axis: Axis
+
+    def text(self, value: Any) -> str:
+        leader = self.parameter.distribution
+        if isinstance(leader, CategoricalDistribution):
+            assert self.axis.texts is not None
+            return self.axis.texts[leader.choices.index(value)]
+        assert isinstance(leader, Interval)
+        assert self.axis.interval is not None
+        number = value if self.name == self.parameter.name else stretched(value, leader, self.axis.interval)
+        # Samplers may hand out NumPy's numbers.
+        return repr(int(number) if isinstance(self.axis.interval, IntDistribution) else float(number))
+
+    def describe(self) -> str:
+        if self.parameter.texts is None:
+            assert self.axis.interval is not None
+            return interval_text(self.axis.interval)
+        return f"choice({','.join(self.axis.texts or ())})"
+
+
+class SearchSpace:
+    """Everything that a sweep varies.
+
+    Attributes:
+        fixed: overrides that every trial gets, as typed.
+        parameters: what varies, in the order typed.
+        is_grid: every axis is a list, so that the sweep is its points, each once; one interval makes it a search.
+    """
+
+    def __init__(self, fixed: list[str], keys: Sequence[_Key], is_grid: bool) -> None:
+        self.fixed = fixed
+        self.is_grid = is_grid
+        self._keys = keys
+        self._by_name = {key.parameter.name: key.parameter for key in keys}
+        self.parameters = list(self._by_name.values())
+        # A parameter has all conditions of its parents and one more.
+        self._parents_first = sorted(self.parameters, key=lambda parameter: len(parameter.when))
+        shuffled = {key.parameter.name for key in keys if key.axis.is_shuffled}
+        self._order = {name: _order(self._by_name[name], name in shuffled) for name in self._by_name}
+
+    @classmethod
+    def parse(
+        cls,
+        overrides: Sequence[str],
+        params: Mapping[str, Any],
+        conditions: Mapping[str, Any],
+        ties: Sequence[Sequence[str]],
+        config_loader: ConfigLoader | None = None,
+    ) -> "SearchSpace":
+        """The space of a command line.
+
+        Args:
+            overrides: in Hydra's syntax, without those of hydra itself.
+            params: key -> what would be typed behind the equals sign, or a plain value, or a mapping with type (float,
+                int, categorical), low, high, step, log, choices. An override of the same key wins.
+            conditions: key -> other swept key -> the value, or list of values, at which the first is searched; at
+                others it stays as configured. Several others must all have such values.
+            ties: lists of keys that move together: lists item by item, intervals by the position between the bounds.
+            config_loader: Hydra's, for glob().
+
+        Raises:
+            ConfigError: naming the key, what was given and what is allowed.
+        """
+        fixed, axes = read(overrides, params, config_loader)
+        is_grid = all(axis.texts is not None for axis in axes.values())
+        if not is_grid and "seed" in {key.lstrip("+") for key in axes}:
+            raise ConfigError("seed: a search does not choose seeds; sweep.seeds=3 averages over them")
+        groups = _read_ties(axes, ties)
+        when = _read_conditions(groups, conditions)
+        parents = {parent for conditions in when.values() for parent in conditions}
+        parameters = {
+            name: _parameter(name, group, when[name], is_grid or name in parents) for name, group in groups.items()
+        }
+        owners = {key: name for name, group in groups.items() for key in group}
+        return cls(fixed, [_Key(key, parameters[owners[key]], groups[owners[key]][key]) for key in axes], is_grid)
+
+    def grid(self) -> list[dict[str, Any]]:
+        """All points of a grid in Hydra's order, the last key fastest; without inactive parameters, each point once."""
+        assert self.is_grid, "a search has no list of points"
+        points: list[dict[str, Any]] = [{}]
+        for parameter in self._parents_first:
+            choices = self._order[parameter.name]
+            points = [
+                extended
+                for point in points
+                for extended in (
+                    [{**point, parameter.name: choice} for choice in choices]
+                    if self._is_active(parameter, point)
+                    else [point]
+                )
+            ]
+        return sorted(points, key=self._rank)
+
+    def suggest(self, suggest: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
+        """A point whose values come from `suggest(name, distribution)`; asked for active parameters, parents first."""
+        point: dict[str, Any] = {}
+        for parameter in self._parents_first:
+            if self._is_active(parameter, point):
+                point[parameter.name] = suggest(parameter.name, parameter.distribution)
+        return point
+
+    def settings(self, params: Mapping[str, Any]) -> dict[str, str]:
+        """Hydra key -> text for every swept key that is active at this point, in the order typed."""
+        return {
+            key.name: key.text(params[key.parameter.name])
+            for key in self._keys
+            if self._is_active(key.parameter, params)
+        }
+
+    def overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """The point as Hydra overrides, fixed ones first."""
+        return [*self.fixed, *(f"{key}={text}" for key, text in self.settings(params).items())]
+
+    def probes(self) -> list[dict[str, Any]]:
+        """Points that show whether all of the space can be run: one parameter changed at a time, parents if need be."""
+        points = [self._point({})]
+        for parameter in self.parameters:
+            needed = {name: _choice(self._by_name[name], texts[0]) for name, texts in parameter.when.items()}
+            points += [self._point({**needed, parameter.name: value}) for value in _ends(parameter.distribution)]
+        return list({tuple(point.items()): point for point in points}.values())
+
+    def describe(self) -> dict[str, str]:
+        """Parameter -> its space in words. Two spaces are the same if and only if these are equal."""
+        described = {}
+        for parameter in self.parameters:
+            keys = {key.name: key.describe() for key in self._keys if key.parameter is parameter}
+            text = keys.pop(parameter.name) + "".join(f" with {key}={keys[key]}" for key in sorted(keys))
+            needs = (f"{name}={','.join(texts)}" for name, texts in sorted(parameter.when.items()))
+            described[parameter.name] = text + (f" if {' and '.join(needs)}" if parameter.when else "")
+        return described
+
+    def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
+        return all(
+            name in point and point[name] in [_choice(self._by_name[name], text) for text in texts]
+            for name, texts in parameter.when.items()
+        )
+
+    def _point(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The wanted values, and the first of all other active parameters."""
+        return self.suggest(lambda name, distribution: wanted.get(name, _ends(distribution)[0]))
+
+    def _rank(self, point: Mapping[str, Any]) -> tuple[int, ...]:
+        """Where Hydra comes to a point first: with the first value of what is inactive."""
+        return tuple(order.index(point[name]) if name in point else 0 for name, order in self._order.items())
+
+
+def _parameter(name: str, group: Group, when: Conditions, must_be_list: bool) -> Parameter:
+    """A list becomes a categorical; so does a range, where its values are taken one by one."""
+    axis = group[name]
+    if axis.interval is not None and (axis.texts is None or not (must_be_list or len(group) > 1)):
+        return Parameter(name, axis.interval, None, when)
+    assert axis.values is not None
+    assert axis.texts is not None
+    are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in axis.values)
+    # Numbers tell a sampler, and a reader of the study, more than their texts; but 2 and 2.0 are equal.
+    choices = axis.values if are_numbers and len(set(axis.values)) == len(axis.values) else axis.texts
+    return Parameter(name, CategoricalDistribution(choices), axis.texts, when)
+
+
+def _order(parameter: Parameter, is_shuffled: bool) -> list[Any]:
+    """How a grid goes through the choices. The distribution keeps the order typed, or no study could be continued."""
+    if not isinstance(parameter.distribution, CategoricalDistribution):
+        return []
+    choices = list(parameter.distribution.choices)
+    return random.sample(choices, len(choices)) if is_shuffled else choices
+
+
+def _choice(parameter: Parameter, text: str) -> Any:
+    assert isinstance(parameter.distribution, CategoricalDistribution)
+    assert parameter.texts is not None
+    return parameter.distribution.choices[parameter.texts.index(text)]
+
+
+def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """All choices, or both bounds."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, Interval)
+    return distribution.low, distribution.high
+
+
+def _read_ties(axes: Mapping[str, Axis], ties: Sequence[Sequence[str]]) -> dict[str, Group]:
+    """Parameter -> the keys that it sets, itself first, in the order typed."""
+    leaders: dict[str, str] = {}
+    members: dict[str, list[str]] = {}
+    for tie in ties:
+        if isinstance(tie, str) or len(tie) < 2:
+            raise ConfigError(f"ties: {tie}: must be a list of two keys or more")
+        keys = [_find(axes, key, "ties") for key in tie]
+        for key in keys:
+            if key in leaders or keys.count(key) > 1:
+                raise ConfigError(f"ties: {key}: is in there twice; must be in one tie, once")
+        leader = _leader(axes, keys)
+        leaders |= dict.fromkeys(keys, leader)
+        members[leader] = [leader, *(key for key in keys if key != leader)]
+    names = dict.fromkeys(leaders.get(key, key) for key in axes)
+    return {
+        name: {key: axes[key] for key in members[name]} if name in members else {name: axes[name].unique()}
+        for name in names
+    }
+
+
+def _leader(axes: Mapping[str, Axis], keys: Sequence[str]) -> str:
+    """The first whose values differ, so that each of its values stands for one item of all lists."""
+    lists = [axes[key].texts for key in keys]
+    if not any(lists):
+        return keys[0]
+    lengths = {key: len(texts) for key, texts in zip(keys, lists, strict=True) if texts is not None}
+    if len(lengths) < len(keys):
+        intervals = ", ".join(key for key in keys if key not in lengths)
+        raise ConfigError(f"ties: {', '.join(keys)}: must be all lists or all intervals (intervals: {intervals})")
+    if len(set(lengths.values())) > 1:
+        given = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        raise ConfigError(f"ties: {', '.join(keys)}: must be lists of the same length ({given})")
+    for key in keys:
+        if axes[key].unique() == axes[key]:
+            return key
+    raise ConfigError(f"ties: {', '.join(keys)}: one of them must have no value twice")
+
+
+def _read_conditions(groups: Mapping[str, Group], conditions: Mapping[str, Any]) -> dict[str, Conditions]:
+    """Parameter -> its conditions, those of its parents included."""
+    owners = {key: name for name, group in groups.items() for key in group}
+    own: dict[str, list[tuple[str, tuple[str, ...]]]] = {name: [] for name in groups}
+    for given, rule in conditions.items():
+        child = owners[_find(owners, given, "conditions")]
+        if not isinstance(rule, Mapping):
+            raise ConfigError(f"conditions.{given}={rule}: must be a mapping, other key to value or list of values")
+        for other, allowed in rule.items():
+            where = f"conditions.{given}.{other}={allowed}"
+            key = _find(owners, other, f"conditions.{given}")
+            axis, leader = groups[owners[key]][key], groups[owners[key]][owners[key]]
+            if axis.texts is None or leader.texts is None:
+                raise ConfigError(f"{where}: {other} must be swept over a list, is an interval")
+            taken = _positions(axis, allowed, where)
+            own[child].append((owners[key], tuple(leader.texts[position] for position in sorted(taken))))
+    return {name: _closed(name, own, ()) for name in groups}
+
+
+def _positions(axis: Axis, allowed: Any, where: str) -> set[int]:
+    """Where a list has the allowed values, given plainly or as Hydra's texts."""
+    assert axis.texts is not None
+    assert axis.values is not None
+    taken: set[int] = set()
+    for value in allowed if isinstance(allowed, list | tuple) else [allowed]:
+        # True is equal to 1 in Python, not here.
+        equal = [(type(item) is bool, item) == (type(value) is bool, value) for item in axis.values]
+        if not any(equal):
+            equal = [text in (value, as_text(value)) for text in axis.texts]
+        if not any(equal):
+            raise ConfigError(f"{where}: never takes {value} (values: {', '.join(axis.texts)})")
+        taken |= {position for position, is_equal in enumerate(equal) if is_equal}
+    return taken
+
+
+def _closed(
+    name: str, own: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]], children: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    if name in children:
+        raise ConfigError(f"conditions: {' needs '.join((*children, name))}; must not lead back to the same key")
+    needs = list(own[name])
+    for parent, _ in own[name]:
+        needs += _closed(parent, own, (*children, name)).items()
+    closed: dict[str, tuple[str, ...]] = {}
+    for parent, texts in needs:
+        closed[parent] = tuple(text for text in closed.get(parent, texts) if text in texts)
+        if not closed[parent]:
+            raise ConfigError(f"conditions.{name}: can never hold, as no value of {parent} is left")
+    return closed
+
+
+def _find(keys: Collection[str], given: str, where: str) -> str:
+    """The swept key that is meant; a plus sign typed before it may be left out."""
+    for key in (given, f"+{given}", f"++{given}"):
+        if key in keys:
+            return key
+    raise ConfigError(f"{where}: {given} is not swept (swept: {', '.join(keys) or 'nothing'})")

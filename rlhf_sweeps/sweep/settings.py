@@ -1,0 +1,84 @@
+"""The schema behind hydra.sweeper: conf/hydra/sweeper/rlhf_sweeps.yaml says what each key means."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+
+from rlhf_sweeps.config import DIRECTIONS, Config, ConfigError, choice, number, out_of_range, text
+
+DEFAULT_TRIALS = 20
+
+
+@dataclass
+class SweeperConfig:
+    """The keys of Hydra's Optuna plugin, and more."""
+
+    _target_: str = MISSING
+    direction: Any = MISSING
+    storage: str | None = MISSING
+    study_name: str | None = MISSING
+    n_trials: int | None = number(at_least=1)
+    n_jobs: int | None = number(at_least=1)
+    max_failure_rate: float = number(at_least=0, at_most=1)
+    params: dict[str, Any] = MISSING
+    workers: int | None = number(at_least=0)
+    workers_per_device: int = number(at_least=1)
+    conditions: dict[str, Any] = MISSING
+    ties: list[Any] = MISSING
+    sampler: str = text()
+    sampler_args: dict[str, Any] = MISSING
+    pruner: str = text()
+    pruner_args: dict[str, Any] = MISSING
+    prune_on: str | None = MISSING
+    seed: int = number(at_least=0, below=2**31)
+    start_method: str = choice("forkserver", "spawn")
+    accept_changes: bool = MISSING
+    dry_run: bool = MISSING
+    trial: str = text()
+
+    @property
+    def wanted_workers(self) -> int | None:
+        """Trials at a time, by either name; None: as many as the machine has room for."""
+        return self.n_jobs if self.workers is None else self.workers
+
+
+def read_settings(master: DictConfig) -> SweeperConfig:
+    """The checked settings of a composed config.
+
+    Raises:
+        ConfigError: one line for each key that is wrong.
+    """
+    # Keys of Hydra and its grammar hold dots, which structured configs take; interpolations lead out of hydra.sweeper.
+    plain = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
+    assert isinstance(plain, dict)
+    settings = SweeperConfig(**{str(key): value for key, value in plain.items()})
+    if problems := [*out_of_range(settings, "hydra.sweeper."), *_contradictions(settings)]:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def directions(settings: SweeperConfig, config: Config) -> list[str]:
+    """Of the objectives: the sweeper's, where given, else the config's.
+
+    Raises:
+        ConfigError: if they are not as many as there are objectives.
+    """
+    given = settings.direction
+    if given is None:
+        return config.objective.directions
+    wanted = [given] if isinstance(given, str) else list(given)
+    if len(wanted) != len(config.objective.metrics) or set(wanted) - set(DIRECTIONS):
+        raise ConfigError(
+            f"hydra.sweeper.direction={given}: must be one of {', '.join(DIRECTIONS)}, or a list with one for each of "
+            f"objective.metrics={config.objective.metrics}"
+        )
+    return wanted
+
+
+def _contradictions(settings: SweeperConfig) -> Iterator[str]:
+    if None not in (settings.workers, settings.n_jobs) and settings.workers != settings.n_jobs:
+        yield f"hydra.sweeper.workers={settings.workers}: the same as hydra.sweeper.n_jobs={settings.n_jobs}; give one"
+    if not (settings.direction is None or isinstance(settings.direction, (str, list, ListConfig))):
+        yield f"hydra.sweeper.direction={settings.direction}: must be one of {', '.join(DIRECTIONS)}, or a list of them"

@@ -1,0 +1,206 @@
+"""A sweep from start to end: overrides -> plan, checks, study, engine, answer."""
+
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+from optuna.samplers import BaseSampler
+
+from rlhf_sweeps.config import ConfigError, as_dict
+from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
+from rlhf_sweeps.runs import InUseError, Sweep
+from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
+from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
+from rlhf_sweeps.sweep.display import Display
+from rlhf_sweeps.sweep.dry_run import dry_run
+from rlhf_sweeps.sweep.engine import BUDGET, INTERRUPTED, Engine
+from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
+from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.results import last_block, optimization_results
+from rlhf_sweeps.sweep.samplers import make_sampler
+from rlhf_sweeps.sweep.search_space import SearchSpace
+from rlhf_sweeps.sweep.settings import directions, read_settings
+from rlhf_sweeps.sweep.study import STATES, Study
+from rlhf_sweeps.sweep.trials import COMPLETE, PRUNED, RUNNING
+from rlhf_sweeps.sweep.wandb_run import SweepTracker
+
+# What the fork server imports once, so that a trial starts with it.
+PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "rlhf_sweeps.train")
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> None:
+    """Run, or go on with, the sweep in hydra.sweep.dir.
+
+    Args:
+        master: the config of the sweep, as Hydra composed it.
+        arguments: overrides, swept or not, that are not Hydra's own.
+
+    Raises:
+        ConfigError, HydraException, OmegaConfBaseException: if something cannot work; nothing is run then.
+        SweepFailedError: if too many trials failed, or all.
+        SweepInterruptedError: after Ctrl-C; what was begun is saved.
+    """
+    composer = Composer(loader, master)
+    plan = make_plan(master, loader, composer, arguments)
+    sweep = Sweep(Path(master.hydra.sweep.dir))
+    _check(plan, composer, sweep)
+    if plan.settings.dry_run:
+        with _open_executor(plan, lambda: None) as executor:
+            print(dry_run(plan, composer, executor))
+        return
+    try:
+        with sweep.claim():
+            _run(sweep, plan, composer, _begin(sweep, plan, master))
+    except InUseError as error:
+        raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
+
+
+def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, arguments: Sequence[str]) -> Plan:
+    """What the config and the overrides ask for; raises as `run_sweep`."""
+    settings = read_settings(master)
+    if dict(OmegaConf.to_container(master.hydra.sweep))["subdir"] != "${hydra.job.num}":  # type: ignore[arg-type]
+        raise ConfigError("hydra.sweep.subdir: trials are named by their numbers; only hydra.sweep.dir can be chosen")
+    space = SearchSpace.parse(arguments, settings.params, settings.conditions, settings.ties, loader)
+    points = space.grid() if space.is_grid else None
+    if points is not None and settings.n_trials is not None and settings.n_trials < len(points):
+        points = None
+    config = composer.config(space.overrides(space.probes()[0]))
+    if settings.prune_on not in (None, *config.objective.metrics):
+        raise ConfigError(
+            f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
+        )
+    return Plan(space, settings, config, directions(settings, config), points)
+
+
+def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
+    """Check all points of a grid; of a search, every choice and bound, one at a time."""
+    is_new = sweep.start() is None
+    checked = set()
+    for number, params in enumerate(plan.points or plan.space.probes()):
+        config = composer.config(plan.overrides(params, None))
+        if plan.points is not None and is_new and len(plan.seeds) == 1:
+            check_folder(config, sweep.trial(number))
+        inputs = repr(
+            (config.model, config.reward_model, config.dataset, config.ppo.value_path, config.ppo.response_length)
+        )
+        if inputs not in checked:
+            checked.add(inputs)
+            check_inputs(config)
+
+
+def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> dict[str, Any]:
+    """Note what the sweep is; refuse a folder that holds another one."""
+    start, space = sweep.start(), plan.space.describe()
+    new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
+    study_name = plan.settings.study_name or sweep.folder.absolute().name
+    if start is None:
+        start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
+    elif changed := _changes(start, new):
+        if not plan.settings.accept_changes:
+            raise ConfigError(
+                f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or accept "
+                "the changes for the trials to come with hydra.sweeper.accept_changes=true"
+            )
+        log.info("accepted changes: %s", changed)
+    start = {**start, **new}
+    OmegaConf.save(master, sweep.folder / "multirun.yaml")
+    return start
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
+    # What is swept has no one value, and what a swept group brings along differs from setting to setting.
+    swept = tuple(f"{key.lstrip('+')}." for key in {**old["space"], **new["space"]})
+    shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
+    texts = [differences(old["space"], new["space"]), differences(*shared)]
+    texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
+    return "; ".join(filter(None, texts))
+
+
+def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
+    settings = plan.settings
+
+    def sampler(number: int) -> BaseSampler:
+        return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
+
+    sampler(0)  # a wrong name or argument is told before anything starts
+    url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
+    study = Study(url, start["study_name"], plan.config.objective.metrics, plan.directions, sampler)
+    if study.move_to(plan.space.parameters):
+        start["study_name"] = study.name
+    sweep.write_start(start)
+    return study
+
+
+def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any]) -> None:
+    """Run the trials, then give the answer."""
+    study = _open_study(sweep, plan, start)
+    num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
+    metrics = plan.config.objective.metrics
+    pruner = make_pruner(plan.pruner, plan.settings.pruner_args)
+    tracker = SweepTracker(
+        plan.config.tracking,
+        folder=sweep.folder.absolute(),
+        run_id=start["id"],
+        settings=start,
+        metrics=metrics,
+        directions=plan.directions,
+    )
+    engine: Engine | None = None
+    try:
+        with Display(metrics, plan.directions, plan.num_trials, num_ended) as display:
+            engine = Engine(sweep, plan, study, Judge(pruner), composer, display, tracker)
+            with _open_executor(plan, engine.look) as executor:
+                engine.run(executor)
+    finally:
+        if engine is not None and hasattr(engine, "clock"):
+            sweep.write_start({**start, "seconds": engine.clock.seconds})
+            sweep.write_results(optimization_results(engine.schedule.trials, plan.directions, engine.schedule.tested))
+            tracker.finish(engine.schedule.trials, study.importances(), exit_code=0 if engine.stopping is None else 1)
+    _answer(sweep, plan, engine)
+
+
+def _open_executor(plan: Plan, look: Callable[[], None]) -> Executor:
+    """Workers as the settings and the machine have it; `look` is called while a trial runs in this process."""
+    settings = plan.settings
+    if settings.wanted_workers == 0:
+        return InProcess(settings.trial, look)
+    devices = detect_devices(plan.config.device)
+    wanted = settings.wanted_workers
+    if wanted is None and plan.num_trials is not None:
+        wanted = min(plan.num_trials, divide_workers(None, len(devices), settings.workers_per_device)[0])
+    workers, threads = divide_workers(wanted, len(devices), settings.workers_per_device)
+    kind = "a grid" if plan.points is not None else f"a search by {settings.sampler}"
+    where = f", devices {', '.join(devices)}" if devices else ""
+    log.info("%s, %d at a time, %d thread(s) each%s", kind, workers, threads, where)
+    start_method: Any = settings.start_method
+    return LocalProcesses(settings.trial, workers, start_method, devices, threads, PRELOAD)
+
+
+def _answer(sweep: Sweep, plan: Plan, engine: Engine) -> None:
+    """Print the last block; an end before the end is an exception."""
+    print(
+        last_block(
+            engine.schedule.trials,
+            metrics=plan.config.objective.metrics,
+            directions=plan.directions,
+            fixed=plan.space.fixed,
+            folder=sweep.folder,
+            is_grid=plan.points is not None,
+            tested=engine.schedule.tested,
+        )
+    )
+    if engine.stopping == INTERRUPTED:
+        raise SweepInterruptedError(sweep.folder)
+    if engine.stopping not in (None, BUDGET):
+        raise SweepFailedError(engine.stopping)
+    if not any(trial.state in (COMPLETE, PRUNED, RUNNING) for trial in engine.schedule.trials):
+        raise SweepFailedError("every trial failed")

@@ -1,0 +1,55 @@
+"""The inside of a trial's process: out of the terminal's reach, output into the run's log, gone with the sweeper."""
+
+import faulthandler
+import io
+import multiprocessing
+import os
+import pkgutil
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+LOG = "rlhf_sweeps.log"  # in the run's folder: all that the process wrote to stdout and stderr
+
+
+def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """The whole life of a trial's process; multiprocessing turns what it raises into a traceback and a status.
+
+    Its working directory is the sweeper's and its stdin empty, by multiprocessing as well.
+    """
+    # Away from the terminal: Ctrl-C is the sweeper's to answer. Ignoring comes first, since it drops a pending one.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_die_with_sweeper, daemon=True).start()
+    _redirect(folder / LOG)
+    os.environ.update(environment)
+    pkgutil.resolve_name(trial)(folder, _watch_nothing)
+
+
+def _die_with_sweeper() -> None:
+    """Only the sweeper holds the other end of this pipe: it is closed when the sweeper is gone, however it went."""
+    sweeper = multiprocessing.parent_process()
+    assert sweeper is not None
+    sweeper.join()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _redirect(log: Path) -> None:
+    """Standard streams by descriptor, so that what C code and a crashing interpreter write is in the log, too."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    for stream in streams:
+        stream.flush()
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    for stream in streams:
+        stream.reconfigure(line_buffering=True)
+    faulthandler.enable(2)
+
+
+def _watch_nothing() -> None:
+    """The sweeper follows a process by its record."""

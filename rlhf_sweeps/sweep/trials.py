@@ -1,0 +1,48 @@
+"""A trial: one setting, the runs it takes (one for each seed), and what has become of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+RUNNING, COMPLETE, PRUNED, FAILED = "running", "complete", "pruned", "failed"
+# Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
+BAD_SETTING = ("out_of_memory", "diverged")
+CAUSES = (*BAD_SETTING, "config", "error", "lost_process", "timeout")
+
+
+@dataclass
+class Trial:
+    """One suggestion and its runs.
+
+    Attributes:
+        number: Optuna's, and the folder's name.
+        params: parameter -> value, as Optuna has them.
+        settings: Hydra key -> text, for every swept key; what the user reads.
+        folder: of the trial; its runs are in there if there are several.
+        state: RUNNING, COMPLETE, PRUNED or FAILED.
+        cause: of a failure, one of CAUSES.
+        message: the failure in one line.
+        objectives: one value for each objective, once complete; the mean over seeds.
+        is_feasible: whether it keeps objective.constraints.
+        by_seed: the same for every seed that has finished.
+        update, num_updates: how far the current run is.
+        score, kl: of its newest evaluation, if there is one.
+        seconds: of training so far.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    settings: Mapping[str, str]
+    folder: Path
+    state: str = RUNNING
+    cause: str | None = None
+    message: str | None = None
+    objectives: list[float] | None = None
+    is_feasible: bool = True
+    by_seed: dict[int, list[float]] = field(default_factory=dict)
+    update: int = 0
+    num_updates: int = 0
+    score: float | None = None
+    kl: float | None = None
+    seconds: float = 0.0

@@ -1,0 +1,108 @@
+"""A sweep's own W&B run, in the group of its trials: how the best objective grew, all trials, what mattered."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlhf_sweeps import tracking
+from rlhf_sweeps.config import TrackingConfig
+from rlhf_sweeps.sweep.results import best, objective_names, setting_values
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+
+
+class SweepTracker:
+    """The W&B run of job type `sweep`; like every tracker of ours it never makes the sweep fail, nor wait long.
+
+    Args:
+        config: of the sweep's trials; says whether W&B is online, offline or disabled.
+        folder: of the sweep; its name is the group.
+        run_id: the same at every start of the sweep, which attaches to its W&B run again.
+        settings: what the sweep was started with, nested, as plain values.
+        metrics: what each objective is.
+        directions: "maximize" or "minimize" for each objective.
+    """
+
+    def __init__(
+        self,
+        config: TrackingConfig,
+        *,
+        folder: Path,
+        run_id: str,
+        settings: dict[str, Any],
+        metrics: Sequence[str],
+        directions: Sequence[str],
+    ) -> None:
+        self._metrics, self._directions = metrics, directions
+        self._tracker = tracking.start(
+            config,
+            run_dir=folder,
+            run_id=run_id,
+            name=folder.name,
+            group=folder.name,
+            job_type="sweep",
+            settings=settings,
+            axis="trial",
+        )
+
+    def log(self, trials: Sequence[Trial]) -> None:
+        """Send how things stand; to be called whenever a trial has ended.
+
+        The x axis, trial, counts those that have ended; sweep/seconds adds up what all trials have trained.
+
+        Args:
+            trials: all of the sweep, those of earlier starts included.
+        """
+        self._tracker.log(self._figures(trials))
+
+    def finish(self, trials: Sequence[Trial], importance: Mapping[str, float], *, exit_code: int = 0) -> None:
+        """Send all trials and the importances as tables, and close the W&B run.
+
+        Args:
+            importance: parameter -> its share in how much the objective varies; empty if that is unknown.
+            exit_code: 0 if the sweep went to its end.
+        """
+        at = {"trial": self._figures(trials)["trial"]}
+        self._tracker.log_table("sweep/trials", *_trials_table(trials, self._metrics), at=at)
+        shares = sorted(importance.items(), key=lambda entry: -entry[1])
+        if shares:
+            self._tracker.log_table("sweep/importance", ["parameter", "importance"], shares, at=at)
+        self._tracker.finish(exit_code=exit_code, summary={f"importance/{name}": share for name, share in shares})
+
+    def _figures(self, trials: Sequence[Trial]) -> dict[str, float]:
+        states = Counter(trial.state for trial in trials)
+        figures: dict[str, float] = {
+            "trial": len(trials) - states[RUNNING],
+            **{f"sweep/{state}": states[state] for state in (COMPLETE, PRUNED, FAILED)},
+            "sweep/seconds": sum(trial.seconds for trial in trials),
+        }
+        return figures | self._best(trials)
+
+    def _best(self, trials: Sequence[Trial]) -> dict[str, float]:
+        """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front."""
+        winners = best(trials, self._directions)
+        columns = zip(*(trial.objectives or [] for trial in winners), strict=True)
+        names = ["sweep/best"] if len(self._metrics) == 1 else [f"sweep/best/{metric}" for metric in self._metrics]
+        return {
+            name: max(values) if direction == "maximize" else min(values)
+            for name, direction, values in zip(names, self._directions, columns, strict=False)  # no winner, no columns
+        }
+
+
+def _trials_table(trials: Sequence[Trial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows: one row for each trial, with every key that any trial set."""
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
+    columns = ["trial", *keys, "state", "cause", *objective_names(metrics), "seeds", "seconds"]
+    rows = []
+    for trial in trials:
+        values = setting_values(trial)
+        settings = [_cell(values.get(key)) for key in keys]
+        objectives: Sequence[float | None] = trial.objectives or [None] * len(metrics)
+        seeds = ", ".join(str(seed) for seed in trial.by_seed)
+        rows.append([trial.number, *settings, trial.state, trial.cause, *objectives, seeds, trial.seconds])
+    return columns, rows
+
+
+def _cell(value: Any) -> str | int | float | None:
+    """What W&B can sort and plot; lists and the like as text."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -1,0 +1,57 @@
+"""One trial of a sweep in a process of its own: it knows a folder, and neither study nor sweeper.
+
+The sweeper has composed the config into the folder; what becomes of it is read from the record there.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from rlhf_sweeps import preflight
+from rlhf_sweeps.config import Config, ConfigError, from_hydra
+from rlhf_sweeps.runs import InUseError, Run
+
+PATIENCE = 30.0  # seconds for which the process of a sweeper that was killed may still be there
+
+
+def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
+    """Train the run in `folder`, and leave a summary there whatever happens, short of the process being lost."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    from rlhf_sweeps.train import failure, train
+
+    hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
+    record = Run(folder)
+    try:
+        _wait_for(record)
+        config = _read_config(folder)
+        preflight.check(config, folder)
+        train(config, folder, Path(hydra.sweep.dir).name, list(hydra.overrides.task), after_update)
+    except ConfigError as error:
+        record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
+        raise
+    except (Exception, SystemExit) as error:
+        if record.summary() is None:
+            record.write_summary(failure(error, update=0))
+        raise
+
+
+def _read_config(folder: Path) -> Config:
+    composed = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / ".hydra" / "config.yaml"))
+    assert isinstance(composed, DictConfig)
+    return from_hydra(composed)
+
+
+def _wait_for(record: Run) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with record.claim():
+                return
+        except InUseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

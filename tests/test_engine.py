@@ -1,0 +1,318 @@
+"""The engine's logic, with a trainer that takes no time: what is asked, started, stopped, retried, told, continued."""
+
+import json
+import math
+import signal
+from pathlib import Path
+
+import optuna
+import pytest
+import yaml
+from fake_trainer import value
+from optuna.trial import TrialState
+from sweeping import contents, misbehave, starts, sweep, trials
+
+from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
+
+SEARCH = ("ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))")
+COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
+
+
+def states(folder: Path) -> list[TrialState]:
+    return [trial.state for trial in trials(folder)]
+
+
+def causes(folder: Path) -> list[str | None]:
+    return [trial.user_attrs.get("cause") for trial in trials(folder)]
+
+
+def test_a_grid_runs_every_point_once_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path, "ppo.lr=1e-4,5e-4", "ppo.kl_coef=0.01,0.02,0.1")
+    points = [(lr, kl) for lr in (1e-4, 5e-4) for kl in (0.01, 0.02, 0.1)]
+    found = trials(tmp_path)
+    assert [(t.params["ppo.lr"], t.params["ppo.kl_coef"]) for t in found] == points
+    assert [t.value for t in found] == pytest.approx([value(lr, kl, 0) for lr, kl in points])
+    assert [starts(tmp_path / str(number)) for number in range(6)] == [1] * 6
+    overrides = yaml.safe_load((tmp_path / "3" / ".hydra" / "overrides.yaml").read_text())
+    assert overrides == ["tracking=disabled", "ppo.lr=0.0005", "ppo.kl_coef=0.01"]
+    best = max(points, key=lambda point: value(*point, 0))
+    results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert (results["name"], results["best_params"]) == ("optuna", {"ppo.lr": best[0], "ppo.kl_coef": best[1]})
+    assert results["best_value"] == pytest.approx(value(*best, 0))
+    assert f"best: trial {points.index(best)}, objective {value(*best, 0):.4g}" in capsys.readouterr().out
+
+
+def test_a_search_finds_the_best_setting_and_prunes_bad_ones(tmp_path: Path) -> None:
+    sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=40")
+    found = trials(tmp_path)
+    assert len(found) == 40
+    best = max(t.value for t in found if t.state == COMPLETE)
+    assert best > 2 - 0.04
+    pruned = [t for t in found if t.state == PRUNED]
+    assert len(pruned) >= 10
+    assert all(max(t.intermediate_values) < 30 for t in pruned)
+    assert all((Run(tmp_path / str(t.number)).summary() or {})["stop_reason"] == "pruned" for t in pruned)
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle of a trial, several times; and an exception within the engine, as if it were killed."""
+    arguments = (*SEARCH, "hydra.sweeper.n_trials=15")
+    sweep(tmp_path / "whole", *arguments)
+    append, moments = Run.append_metrics, {23: "interrupt", 61: "die", 62: "die", 117: "interrupt", 190: "die"}
+    count = 0
+
+    def append_and_disturb(self: Run, row: dict[str, float]) -> None:
+        nonlocal count
+        append(self, row)
+        count += 1
+        if moments.get(count) == "interrupt":
+            signal.raise_signal(signal.SIGINT)
+        if moments.get(count) == "die":
+            raise KeyboardInterrupt  # goes through trainer and engine
+
+    monkeypatch.setattr(Run, "append_metrics", append_and_disturb)
+    broken = tmp_path / "broken" / "whole"  # the study has the folder's name
+    for _ in moments:
+        with pytest.raises(KeyboardInterrupt):
+            sweep(broken, *arguments)
+    sweep(broken, *arguments)
+    assert contents(broken) == contents(tmp_path / "whole")
+    finished = [trial.number for trial in trials(broken)]
+    assert finished == list(range(15))
+    assert sum(starts(broken / str(number)) for number in finished) == 15 + len(moments)
+
+
+def test_the_same_command_again_runs_nothing_and_a_larger_n_trials_extends(tmp_path: Path) -> None:
+    sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=4")
+    before = contents(tmp_path)
+    sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=4")
+    assert contents(tmp_path) == before
+    sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=7")
+    assert contents(tmp_path)[:4] == before
+    assert [starts(tmp_path / str(number)) for number in range(7)] == [1] * 7
+
+
+def test_another_space_or_config_is_refused_with_the_difference_or_accepted(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02")
+    before = contents(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"ppo\.kl_coef was choice\(0\.01,0\.02\), is choice\(0\.01,0\.05\)\).*accept_changes"
+    ):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.05")
+    with pytest.raises(ConfigError, match=r"ppo\.clip_range was 0\.2, is 0\.1"):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02", "ppo.clip_range=0.1")
+    with pytest.raises(ConfigError, match=r"\(ppo\.lr was None, is choice\(0\.1,0\.2\)\)"):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02", "ppo.lr=0.1,0.2")
+    assert contents(tmp_path) == before
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.05", "hydra.sweeper.accept_changes=true")
+    found = trials(tmp_path, f"{tmp_path.name}.2")
+    assert [(t.number, t.params.get("ppo.kl_coef"), t.state) for t in found] == [
+        (0, 0.01, COMPLETE),
+        (1, None, FAIL),
+        (2, 0.05, COMPLETE),
+    ]
+    assert [starts(tmp_path / str(number)) for number in range(3)] == [1] * 3
+
+
+def test_failures_cost_themselves_alone_and_have_causes(tmp_path: Path) -> None:
+    misbehave(
+        tmp_path,
+        trial_0={"3": "raise"},
+        trial_1={"2": "diverged"},
+        trial_2={"9": "out_of_memory"},
+        trial_3={"1": "exit"},
+    )
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02,0.03,0.04,0.05", "hydra.sweeper.max_failure_rate=1", "sweep.retries=0")
+    assert causes(tmp_path) == ["error", "diverged", "out_of_memory", "lost_process", None]
+    assert states(tmp_path) == [FAIL] * 4 + [COMPLETE]
+    assert trials(tmp_path)[0].user_attrs["message"] == "ValueError: no"
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02,0.03,0.04,0.05", "hydra.sweeper.max_failure_rate=1", "sweep.retries=0")
+    assert [starts(tmp_path / str(number)) for number in range(5)] == [1] * 5
+
+
+def test_the_sweep_ends_at_the_maximum_failure_rate(tmp_path: Path) -> None:
+    misbehave(tmp_path, **{f"trial_{number}": {"1": "raise"} for number in range(20)})
+    with pytest.raises(SweepFailedError, match=r"max_failure_rate=0\.5: 6 of 6 trials failed"):
+        sweep(tmp_path, "ppo.kl_coef=range(0.01,0.21,0.01)")
+    misbehave(tmp_path / "strict", trial_0={"1": "raise"})
+    with pytest.raises(SweepFailedError, match="max_failure_rate=0: 1 of 1"):
+        sweep(tmp_path / "strict", "ppo.kl_coef=0.01,0.02,0.03", "hydra.sweeper.max_failure_rate=0")
+
+
+def test_a_setting_that_contradicts_itself_fails_as_config_without_a_process(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.num_minibatches=1,4,8", "ppo.batch_size=tag(int,interval(8,12))", "hydra.sweeper.n_trials=12",
+          "hydra.sweeper.sampler=random", "hydra.sweeper.max_failure_rate=1")  # fmt: skip
+    for trial in trials(tmp_path):
+        fits = trial.params["ppo.batch_size"] % trial.params["ppo.num_minibatches"] == 0
+        assert trial.state != FAIL if fits else trial.user_attrs["cause"] == "config"
+        assert (tmp_path / str(trial.number) / "starts").exists() == fits
+
+
+def test_seeds_are_averaged_and_pruned_between_and_test_seeds_are_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("ppo.lr=1e-4,5e-4,7e-4", "sweep.seeds=3", "sweep.test_seeds=2", "sweep.num_tested=2", "seed=10")
+    sweep(tmp_path, *arguments)
+    means = [sum(value(lr, 0.02, seed) for seed in (10, 11, 12)) / 3 for lr in (1e-4, 5e-4, 7e-4)]
+    assert [t.value for t in trials(tmp_path)] == pytest.approx(means)
+    assert all(starts(tmp_path / "0" / f"seed_{seed}") == 1 for seed in (10, 11, 12))
+    tested = sorted(path.name for path in (tmp_path / "test").iterdir())
+    assert tested == [f"{number}_seed_{seed}" for number in (1, 2) for seed in (1000010, 1000011)]
+    best = (1e-4, 5e-4, 7e-4)[means.index(max(means))]
+    held_out = [value(best, 0.02, seed) for seed in (1000010, 1000011)]
+    results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert results["test"]["mean"] == pytest.approx(sum(held_out) / 2)
+    error = abs(held_out[0] - held_out[1]) / 2
+    assert f"to report: objective {sum(held_out) / 2:.4g} +- {error:.2g}" in capsys.readouterr().out
+    sweep(tmp_path, *arguments)
+    assert all(starts(tmp_path / "test" / name) == 1 for name in tested)
+
+
+def test_a_setting_can_be_pruned_between_seeds(tmp_path: Path) -> None:
+    sweep(
+        tmp_path, "ppo.lr=1e-5,5e-4", "sweep.seeds=6", "hydra.sweeper.pruner=wilcoxon",
+    )  # fmt: skip
+    assert states(tmp_path) == [COMPLETE, COMPLETE]
+    worse = tmp_path / "worse"
+    sweep(worse, "ppo.lr=5e-4,1e-5", "sweep.seeds=6", "hydra.sweeper.pruner=wilcoxon")
+    assert states(worse) == [COMPLETE, PRUNED]
+    assert sorted(path.name for path in (worse / "1").glob("seed_*")) == [f"seed_{seed}" for seed in range(4)]
+
+
+def test_several_objectives_with_constraints_are_pruned_by_a_declared_one(tmp_path: Path) -> None:
+    sweep(
+        tmp_path,
+        *SEARCH,
+        "objective.metrics=[eval/score,eval/kl]",
+        "objective.directions=[maximize,minimize]",
+        "objective.constraints=['eval/kl<=8','eval/length>=10']",
+        "hydra.sweeper.prune_on=eval/score",
+        "hydra.sweeper.n_trials=25",
+    )
+    found = trials(tmp_path)
+    assert {t.state for t in found} == {COMPLETE, PRUNED}
+    for trial in (t for t in found if t.state == COMPLETE):
+        assert trial.values[1] == pytest.approx(10 * trial.params["ppo.lr"] / 5e-4)
+        assert trial.constraints == pytest.approx({"eval/kl<=8": trial.values[1] - 8, "eval/length>=10": -10})
+    results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert len(results["solutions"]) >= 1
+
+
+def test_direction_of_hydras_plugin_is_kept(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.1", "hydra.sweeper.direction=minimize", "objective.metrics=[eval/kl]")
+    assert (
+        optuna.load_study(study_name=tmp_path.name, storage=f"sqlite:///{tmp_path}/study.db").direction.name
+        == "MINIMIZE"
+    )
+    assert Run(tmp_path / "0").start() is not None
+    config = yaml.safe_load((tmp_path / "0" / ".hydra" / "config.yaml").read_text())
+    assert config["objective"]["directions"] == ["minimize"]
+
+
+def test_a_trial_over_its_kl_budget_for_good_is_stopped_and_worth_what_it_was_within(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.lr=5e-4,1e-3")  # the fake KL is 10 and 20 throughout
+    within, beyond = trials(tmp_path)
+    assert (within.state, beyond.state) == (COMPLETE, COMPLETE)
+    assert beyond.value == 0.0  # the base policy's score
+    assert (Run(tmp_path / "1").summary() or {})["stop_reason"] == "kl_budget"
+    assert len(Run(tmp_path / "1").metrics()) == 10  # two evaluations
+
+
+def test_what_diverges_is_learned_from_and_what_is_lost_is_not(tmp_path: Path) -> None:
+    """TPE keeps away from where trials diverge, as it does from low values; four fifths of the space are bad."""
+    shares = {}
+    for how in ("diverged", "exit"):
+        misbehave(tmp_path / how, above={"lr": 6e-4, "how": how})
+        sweep(
+            tmp_path / how,
+            "ppo.lr=interval(0.0001,0.003)",
+            "hydra.sweeper.n_trials=30",
+            "hydra.sweeper.pruner=none",
+            "hydra.sweeper.max_failure_rate=1",
+            "sweep.retries=0",
+            "objective.kl_budget=null",
+        )
+        late = trials(tmp_path / how)[15:]
+        shares[how] = sum(trial.params["ppo.lr"] > 6e-4 for trial in late) / len(late)
+    assert shares["diverged"] + 0.2 < shares["exit"]
+
+
+def test_the_budget_ends_the_sweep_and_more_of_it_continues(tmp_path: Path) -> None:
+    misbehave(tmp_path, seconds_each=0.05)
+    arguments = (*SEARCH, "hydra.sweeper.pruner=none", "hydra.sweeper.n_trials=3")
+    sweep(tmp_path, *arguments, f"sweep.budget_hours={1 / 3600}")
+    assert states(tmp_path)[-1] == RUNNING
+    assert len(states(tmp_path)) < 3
+    sweep(tmp_path, *arguments, "sweep.budget_hours=1")
+    assert states(tmp_path) == [COMPLETE] * 3
+
+
+def test_a_trial_has_a_time_limit(tmp_path: Path) -> None:
+    with pytest.raises(SweepFailedError, match="every trial failed"):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02", f"sweep.trial_hours={0.095 / 3600}")
+    assert causes(tmp_path) == ["timeout", "timeout"]
+    assert len(Run(tmp_path / "0").metrics()) == 10  # each says that it took 0.01 s
+
+
+def test_fewer_trials_than_points_search_the_lists(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02,0.03,0.04", "ppo.lr=1e-4,2e-4,3e-4", "hydra.sweeper.n_trials=5")
+    assert len(trials(tmp_path)) == 5
+
+
+def test_a_second_sweeper_is_refused_with_the_firsts_process_and_host(tmp_path: Path) -> None:
+    with Sweep(tmp_path).claim(), pytest.raises(ConfigError, match=r"process \d+ on \S+ is sweeping there since"):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02")
+
+
+def test_a_journal_file_or_another_study_name_on_request(tmp_path: Path) -> None:
+    url = f"journal:{tmp_path / 'study.jnl'}"
+    for n_trials in (2, 3):
+        sweep(tmp_path / "s", *SEARCH, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine",
+              f"hydra.sweeper.n_trials={n_trials}")  # fmt: skip
+        with (tmp_path / "study.jnl").open("a") as journal:
+            journal.write('{"torn')
+    assert not (tmp_path / "s" / "study.db").exists()
+    assert [starts(tmp_path / "s" / str(number)) for number in range(3)] == [1] * 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: must be >= 1"),
+        ("hydra.sweeper.sampler=magic", "hydra.sweeper.sampler=magic: "),
+        ("hydra.sweeper.pruner=magic", "hydra.sweeper.pruner=magic: "),
+        ("hydra.sweeper.direction=up", "hydra.sweeper.direction=up: "),
+        ("hydra.sweeper.prune_on=eval/kl", "hydra.sweeper.prune_on=eval/kl: must be one of objective.metrics"),
+        ("hydra.sweeper.n_jobs=3", "hydra.sweeper.workers=0: the same as"),
+        ("hydra.sweep.subdir=x", "hydra.sweep.subdir: "),
+        ("hydra.sweeper.storage=nonsense://x", "hydra.sweeper.storage=nonsense://x: "),
+        ("ppo.clip_range=interval(0.1,1.5)", "ppo.clip_range=1.5: must be > 0 and < 1"),
+        ("objective.constraints=['eval/kl=3']", "objective.constraints=eval/kl=3: must be"),
+        ("objective.metrics=[]", "objective.metrics"),
+    ],
+)
+def test_bad_settings_are_told_before_anything_starts(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        sweep(tmp_path / "s", "ppo.lr=1e-4,1e-3", override)
+    assert message in str(error.value)
+    assert not list(tmp_path.glob("s/[0-9]*"))
+
+
+def test_interruption_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Run.append_metrics
+
+    def append_and_interrupt(self: Run, row: dict[str, float]) -> None:
+        append(self, row)
+        if row["update"] == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Run, "append_metrics", append_and_interrupt)
+    with pytest.raises(SweepInterruptedError) as interrupt:
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02")
+    assert interrupt.value.folder == tmp_path
+    assert states(tmp_path) == [RUNNING]
+    seconds = json.loads((tmp_path / "sweep.json").read_text())["seconds"]
+    assert 0 < seconds < 60
+    assert math.isfinite(seconds)

@@ -1,0 +1,170 @@
+"""A sweep's own W&B run, as the real client sends it to a local stand-in for the server."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wandb_stub import StubRun, WandbStub
+
+from rlhf_sweeps import tracking
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.wandb_run import SweepTracker
+
+pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # wandb's own, from Table
+
+
+@dataclass
+class Tracking:
+    mode: str = "online"
+    project: str = "ppo"
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    log_model: bool = False
+    init_timeout: float = 20.0
+    finish_timeout: float = 20.0
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbStub]:
+    """A server, on a machine where nobody has used W&B."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("WANDB_DISABLE_GIT", "true")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    with WandbStub() as stub:
+        monkeypatch.setenv("WANDB_BASE_URL", stub.url)
+        yield stub
+    if (wandb := sys.modules.get("wandb")) is not None:
+        wandb.teardown()
+
+
+def start(folder: Path, mode: str = "online", **changes: Any) -> SweepTracker:
+    config: Any = Tracking(mode)
+    objectives = {"metrics": ["eval/score"], "directions": ["maximize"], **changes}
+    return SweepTracker(config, folder=folder / "sweep", run_id="abc", settings={"sampler": "tpe"}, **objectives)
+
+
+def make(number: int, state: str = RUNNING, settings: dict[str, str] | None = None, **changes: Any) -> Trial:
+    settings = settings or {"ppo.lr": f"{number}e-5"}
+    return Trial(number, params={}, settings=settings, folder=Path(str(number)), state=state, seconds=10.0, **changes)
+
+
+TRIALS = [
+    make(0, COMPLETE, objectives=[1.0], by_seed={0: [0.5], 1: [1.5]}),
+    make(1, FAILED, cause="diverged"),
+    make(2, COMPLETE, objectives=[3.0], settings={"ppo.lr": "2e-5", "x": "[1,2]"}),
+    make(3, PRUNED),
+    make(4),
+]
+
+
+def table(run: StubRun, name: str) -> dict[str, Any]:
+    (row,) = [row for row in run.history if name in row]
+    content: dict[str, Any] = json.loads(run.files[row[name]["path"]])
+    return content
+
+
+def test_a_sweep_from_start_to_end(server: WandbStub, tmp_path: Path) -> None:
+    tracker = start(tmp_path)
+    tracker.log(TRIALS[:1])
+    tracker.log(TRIALS)
+    tracker.finish(TRIALS, {"ppo.kl_coef": 0.25, "ppo.lr": 0.75})
+
+    run = server.runs["abc"]
+    first = run.upserts[0]
+    assert (first["groupName"], first["jobType"], first["displayName"]) == ("sweep", "sweep", "sweep")
+    assert run.config == {"sampler": "tpe"}
+    expected = [
+        {"trial": 1, "sweep/best": 1.0, "sweep/complete": 1, "sweep/pruned": 0, "sweep/failed": 0, "sweep/seconds": 10},
+        {"trial": 4, "sweep/best": 3.0, "sweep/complete": 2, "sweep/pruned": 1, "sweep/failed": 1, "sweep/seconds": 50},
+    ]
+    assert [{key: row[key] for key in expected[0]} for row in run.history[:2]] == expected
+    trials = table(run, "sweep/trials")
+    assert trials["columns"] == ["trial", "ppo.lr", "x", "state", "cause", "objective", "seeds", "seconds"]
+    assert trials["data"] == [
+        [0, 0, None, "complete", None, 1, "0, 1", 10],
+        [1, 1e-5, None, "failed", "diverged", None, "", 10],
+        [2, 2e-5, "[1, 2]", "complete", None, 3, "", 10],
+        [3, 3e-5, None, "pruned", None, None, "", 10],
+        [4, 4e-5, None, "running", None, None, "", 10],
+    ]
+    assert table(run, "sweep/importance")["data"] == [["ppo.lr", 0.75], ["ppo.kl_coef", 0.25]]
+    assert (run.summary["importance/ppo.lr"], run.summary["importance/ppo.kl_coef"]) == (0.75, 0.25)
+    assert run.summary["sweep/best"] == 3.0
+    assert run.exit_code == 0
+    defined = json.loads(run.upserts[-1]["config"])["_wandb"]["value"]["m"]
+    # W&B's numbering: 1 name, 2 pattern, 5 the x axis as a position in this list (from 1)
+    x_axes = {m.get("1") or m.get("2"): defined[m["5"] - 1]["1"] for m in defined if "5" in m}
+    assert x_axes["*"] == "trial"
+
+
+def test_a_continued_sweep_attaches_to_its_run(server: WandbStub, tmp_path: Path) -> None:
+    for num_trials in (1, 4):
+        tracker = start(tmp_path)
+        tracker.log(TRIALS[:num_trials])
+        tracker.finish(TRIALS[:num_trials], {}, exit_code=1)
+    assert list(server.runs) == ["abc"]
+    run = server.runs["abc"]
+    assert [row["trial"] for row in run.history if "sweep/best" in row] == [1, 4]
+    assert not any("sweep/importance" in row for row in run.history)
+    assert run.exit_code == 1
+
+
+class Recorder:
+    """In the place of a tracker: keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, Any]] = []
+        self.columns: list[str] = []
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        self.metrics.append(metrics)
+
+    def log_table(self, name: str, columns: list[str], data: list[list[Any]], at: dict[str, Any]) -> None:
+        self.columns = columns
+
+    def finish(self, **_: Any) -> None:
+        pass
+
+
+def test_several_objectives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: recorder)
+    tracker = start(tmp_path, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"])
+    trials = [make(number, COMPLETE, objectives=values) for number, values in enumerate([[1.0, 2.0], [3.0, 4.0]])]
+    tracker.log([make(9)])
+    tracker.log(trials)
+    tracker.finish(trials, {})
+    assert [key for key in recorder.metrics[0] if "best" in key] == []
+    assert (recorder.metrics[1]["sweep/best/eval/score"], recorder.metrics[1]["sweep/best/eval/kl"]) == (3.0, 2.0)
+    assert recorder.columns == ["trial", "ppo.lr", "state", "cause", "eval/score", "eval/kl", "seeds", "seconds"]
+
+
+def test_a_wandb_that_raises_does_not_reach_the_sweep(
+    server: WandbStub, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    tracker = start(tmp_path)
+    monkeypatch.setattr(wandb.Run, "log", lambda *_: 1 / 0)
+    tracker.log(TRIALS)
+    tracker.finish(TRIALS, {"ppo.lr": 1.0})
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "ZeroDivisionError" in warning
+
+
+def test_disabled_sends_nothing(server: WandbStub, tmp_path: Path) -> None:
+    tracker = start(tmp_path, mode="disabled")
+    tracker.log(TRIALS)
+    tracker.finish(TRIALS, {"ppo.lr": 1.0})
+    assert server.requests == []
+    assert list(tmp_path.iterdir()) == []
