@@ -1,7 +1,7 @@
 """Held-out prompts answered by policy and base policy: score, KL, length, win rate, surface markers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,6 +32,14 @@ class Answers:
     scores: Tensor
 
 
+@dataclass(frozen=True)
+class Base:
+    """The base policy's response to each held-out prompt, and its scores (prompts,), on the CPU."""
+
+    texts: list[str]
+    scores: Tensor
+
+
 class Evaluator:
     """Compares a policy with the base policy on the same held-out prompts.
 
@@ -55,13 +63,29 @@ class Evaluator:
         self.ref_policy = ref_policy
         self.reward_model = reward_model
         self.seed = seed
-        with ref_policy() as base:
-            self.base = self._answer(base)
+        self._base: Base | None = None
+
+    @property
+    def base(self) -> "Base":
+        """The base policy's answers, computed when they are first asked for."""
+        if self._base is None:
+            with self.ref_policy() as policy:
+                answers = self._answer(policy)
+            self._base = Base(answers.texts, answers.scores.cpu())
+        return self._base
+
+    def remember(self, samples: Sequence[Mapping[str, Any]]) -> None:
+        """Take the base policy's answers from an evaluation that an earlier start of the run has recorded."""
+        rows = [row for row in samples if row["update"] == samples[-1]["update"]]
+        if len(rows) == len(self.prompts.ids):
+            scores = torch.tensor([row["base_score"] for row in rows])
+            self._base = Base([row["base_response"] for row in rows], scores)
 
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics named eval/..., and a row per held-out prompt: prompt, response, score, base_response, base_score."""
         answers = self._answer(policy)
-        wins = (answers.scores > self.base.scores).float() + (answers.scores == self.base.scores).float() / 2
+        scores, base_scores = answers.scores.cpu(), self.base.scores
+        wins = (scores > base_scores).float() + (scores == base_scores).float() / 2
         metrics = {
             "eval/score": answers.scores.mean().item(),
             "eval/base_score": self.base.scores.mean().item(),

@@ -61,6 +61,7 @@ class Session:
             self.seconds, self.tokens = state["seconds"], state["tokens"]
             log.info("continuing after update %d", self.trainer.update)
         self.run.rewind(self.trainer.update)
+        self.evaluator.remember(self.run.samples())
 
     def save(self) -> None:
         """Write a checkpoint, unless the newest is of this very update.

@@ -26,7 +26,7 @@ from rlhf_sweeps.runs import InUseError, Run
 from rlhf_sweeps.session import Session, load_session
 
 # Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
-RESUMABLE = ("interrupted", "budget", "timeout")
+RESUMABLE = ("interrupted", "budget", "timeout", "waiting")
 UNWANTED = ("pruned",)
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 

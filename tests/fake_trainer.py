@@ -1,7 +1,8 @@
 """A trainer for the sweep engine's tests: a noisy quadratic in log lr and log kl_coef that is learned update by update.
 
 Its record is a real one, so that the engine follows, prunes, kills and continues it as any other. What goes wrong is in
-misbehaviour.json in the sweep's folder: {"<trial number>": {"<update>": "raise" | "exit" | "kill" | ...}}.
+misbehaviour.json in the sweep's folder: {"<trial number>": {"<update>": "raise" | "exit" | "kill" | ...}}. Unlike the
+record, the file `history` is never cut: "start", "update 1", "checkpoint 5", "end", a line each.
 """
 
 import json
@@ -34,6 +35,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     record = Run(folder)
     with (folder / "starts").open("a") as starts:
         starts.write(f"{os.getpid()}\n")
+    history = folder / "history"
+    _note(history, "start")
     record.begin({"ppo": {"lr": config.ppo.lr, "kl_coef": config.ppo.kl_coef}})
     checkpoint = folder / "fake_checkpoint"
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
@@ -47,14 +50,28 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
             kl = 10.0 * config.ppo.lr / 5e-4
             row |= {"eval/score": goal * update / total, "eval/base_score": 0.0, "eval/kl": kl, "eval/length": 20.0}
         record.append_metrics(row)
+        _note(history, f"update {update}")
         after_update()
-        if update < total and (reason := record.stop_reason()):
-            checkpoint.write_text(str(update))
+        reason = record.stop_reason() if update < total else None
+        if reason or update % EVALUATED_EVERY == 0:
+            _save(checkpoint, update)
+            _note(history, f"checkpoint {update}")
+        if reason:
             _end(record, "stopped", reason)
             return
-        if update % EVALUATED_EVERY == 0:
-            checkpoint.write_text(str(update))
     _end(record, "complete", None)
+    _note(history, "end")
+
+
+def _save(checkpoint: Path, update: int) -> None:
+    unfinished = checkpoint.with_name("fake_checkpoint.unfinished")
+    unfinished.write_text(str(update))
+    unfinished.replace(checkpoint)
+
+
+def _note(history: Path, line: str) -> None:
+    with history.open("a") as file:
+        file.write(f"{line}\n")
 
 
 def _end(record: Run, status: str, reason: str | None) -> None:
@@ -88,9 +105,13 @@ def _misbehave(folder: Path, update: int, record: Run, lr: float) -> None:
         raise ValueError("no")
     if how == "exit":
         sys.exit(3)
+    if how == "os_exit":
+        os._exit(0)
     if how == "hang":
         time.sleep(1000)
     if how == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "realtime_signal":
+        os.kill(os.getpid(), signal.SIGRTMIN + 6)  # the enumeration signal.Signals has no name for it

@@ -319,11 +319,12 @@ def test_the_sweepers_side_loads_no_torch() -> None:
 
 def test_in_process_runs_here_and_calls_watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     calls: list[str] = []
-    with InProcess("fake_trials.call_watch", lambda: calls.append("watched")) as executor:
+    with InProcess("fake_trials.call_watch") as executor:
+        executor.watch = lambda: calls.append("watched")
         assert executor.submit(tmp_path).result(0) == 0
     assert calls == ["watched"]
     assert pid_in(tmp_path) == os.getpid()
-    executor = InProcess("fake_trials.end", lambda: None)
+    executor = InProcess("fake_trials.end")
     for how, status in {"raise": 1, "exit 0": 0, "exit 7": 7, "exit with a text": 1}.items():
         (tmp_path / "how").write_text(how, encoding="utf-8")
         assert executor.submit(tmp_path).result(0) == status
@@ -333,4 +334,4 @@ def test_in_process_runs_here_and_calls_watch(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "how").write_text("interrupt", encoding="utf-8")
     with pytest.raises(KeyboardInterrupt):
         executor.submit(tmp_path)
-    assert InProcess("fake_trials.no_such_function", lambda: None).submit(tmp_path).result(0) == 1
+    assert InProcess("fake_trials.no_such_function").submit(tmp_path).result(0) == 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.trials import COMPLETE, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, Trial
 
 
 class Clock:
@@ -43,10 +43,10 @@ class Clock:
         Args:
             num_left: trials that have not begun; None: as many as the time allows.
         """
-        ended = [trial.seconds for trial in trials if trial.state != RUNNING]
+        ended = [trial.seconds for trial in trials if trial.has_ended]
         if num_left is None or not ended:
             return self.of_budget
         each = fmean(ended)
-        running = sum(each - min(trial.seconds, each) for trial in trials if trial.state == RUNNING)
+        running = sum(each - min(trial.seconds, each) for trial in trials if not trial.has_ended)
         left = (num_left * each + running) / self._num_workers + self.of_tests(trials)
         return left if self.of_budget is None else min(left, self.of_budget)

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf_sweeps.sweep.results import best, counts_text, objective_names, objectives_text, ranking, settings_text
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_TABLES = 0.5  # a tall one takes 20 ms
 LINES_ABOVE_ROWS = 3  # counts, best, column names
-STYLES = {RUNNING: "", COMPLETE: "green", PRUNED: "dim", FAILED: "red"}
+STYLES = {RUNNING: "", WAITING: "cyan", COMPLETE: "green", PRUNED: "dim", FAILED: "red"}
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -100,14 +100,14 @@ class Display:
 
     def _tell_changes(self, trials: Sequence[Trial]) -> None:
         if self._states is None:
-            ended = sorted((trial for trial in trials if trial.state != RUNNING), key=lambda trial: trial.number)
+            ended = sorted((trial for trial in trials if trial.has_ended), key=lambda trial: trial.number)
             self._states = {trial.number: trial.state for trial in ended[: self._done_before]}
         for trial in trials:
             before = self._states.get(trial.number)
             if before == trial.state:
                 continue
             self._states[trial.number] = trial.state
-            if self._live is None and before is None:
+            if self._live is None and (before is None or trial.state == RUNNING):
                 going = f"goes on after update {trial.update}" if trial.state == RUNNING and trial.update else "started"
                 self.event(f"trial {trial.number} {going}: {settings_text(trial)}")
             if trial.state == FAILED or (self._live is None and trial.state != RUNNING):
@@ -126,7 +126,7 @@ class Display:
         return f"{trial.state} after update {trial.update}/{trial.num_updates}"
 
     def _progress_text(self, trials: Sequence[Trial], seconds_left: float | None) -> str:
-        num_done = sum(trial.state != RUNNING for trial in trials)
+        num_done = sum(trial.has_ended for trial in trials)
         of_total = "" if self._total is None else f"/{self._total}"
         left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
         counts = counts_text(trials)
@@ -174,7 +174,9 @@ def _chosen(trials: Sequence[Trial], directions: Sequence[str], room: int) -> li
     room -= len(running)
     ranked = ranking(trials, directions) if len(directions) == 1 else best(trials, directions)
     numbers = {trial.number for trial in ranked}
-    newest = sorted((trial for trial in trials if trial.state != RUNNING), key=lambda trial: -trial.number)
+    newest = sorted(
+        (trial for trial in trials if trial.state != RUNNING), key=lambda trial: (trial.has_ended, -trial.number)
+    )
     others = [trial for trial in newest if trial.number not in numbers]
     # Half of the room is for the best, the other half for the newest that are not among them.
     shown = {trial.number for trial in ranked[: (room + 1) // 2]}

@@ -22,17 +22,19 @@ from rlhf_sweeps.runs import Sweep
 from rlhf_sweeps.sweep.clock import Clock
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.display import Display
-from rlhf_sweeps.sweep.executors import Executor
+from rlhf_sweeps.sweep.executors import Executor, InProcess
 from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import Active, Schedule
 from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.1
 # Why the sweeper asks a run to stop. The first two are decided by its updates, and end it; the last two end the sweep.
 PRUNE, OVER_BUDGET, TIMEOUT, BUDGET, INTERRUPTED = "pruned", "kl_budget", "timeout", "budget", "interrupted"
+# After these no update of the run is looked at any more: whatever it does until it hears of it decides nothing.
+FINAL = (PRUNE, OVER_BUDGET, WAITING)
 # A run with such a summary has nothing left to do.
 ENDED = ("complete", "diverged", "failed")
 
@@ -70,6 +72,8 @@ class Engine:
             KeyboardInterrupt: at a second Ctrl-C; the executor's processes are then still there.
         """
         self._executor = executor
+        if isinstance(executor, InProcess):
+            executor.watch = self.look
         self.clock = Clock(self._plan, self._before, executor.num_workers)
         self.schedule.adopt()
         with Interruption() as self._interruption:
@@ -147,7 +151,7 @@ class Engine:
         active.seen = time.monotonic()
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
             self._follow(active)
-            active.verdict = active.verdict or reason  # an earlier start has decided it
+            active.verdict = reason  # an earlier start has decided it
         if active.verdict or (run.summary() or {}).get("status") in ENDED:
             self._end(active)
             return
@@ -159,7 +163,7 @@ class Engine:
         """Take in the run's new updates, up to the one that decides about it."""
         trial = active.trial
         for row in active.run.new_metrics():
-            if active.verdict in (PRUNE, OVER_BUDGET) or (active.rows and row["update"] <= active.rows[-1]["update"]):
+            if active.verdict in FINAL or (active.rows and row["update"] <= active.rows[-1]["update"]):
                 continue
             active.seen = time.monotonic()
             active.rows.append(row)
@@ -175,20 +179,29 @@ class Engine:
         """After an evaluation: does the run go on?"""
         trial, config = active.trial, self._plan.config
         if active.index == 0 and (values := objectives(active.rows, config.objective)) is not None:
-            is_pruned = self._report(trial, trial.update, values)
-            if is_pruned and trial.update < trial.num_updates:
-                self._give_up(active, PRUNE)
-                return
+            self._report(trial, trial.update, values)
+            # A run that is gone on with shows its old updates again; what they led to is known, but for the last.
+            is_new = active.decided < trial.update == max(self._judge.reports[trial.number])
+            if is_new and trial.update < trial.num_updates:
+                if self._judge.should_prune(trial.number, trial.num_updates):
+                    self._give_up(active, PRUNE)
+                    return
+                if self._should_wait(trial):
+                    self._give_up(active, WAITING)
+                    return
         if is_over_budget_for_good(active.rows, config.objective, config.sweep.kl_patience):
             self._give_up(active, OVER_BUDGET)
 
-    def _report(self, trial: Trial, step: int, values: Sequence[float]) -> bool:
-        """Report a trial's worth at a step; whether it is to be pruned. What was reported before a kill stands."""
+    def _should_wait(self, trial: Trial) -> bool:
+        is_wanted = self._judge.should_wait(trial.number, trial.num_updates)
+        return is_wanted and self.stopping is None and self.schedule.has_others(self._may_ask())
+
+    def _report(self, trial: Trial, step: int, values: Sequence[float]) -> None:
+        """Report a trial's worth at a step. What was reported before a kill stands."""
         reports, value = self._judge.reports[trial.number], values[self._plan.pruned_by]
         if step not in reports:
             self._study.report(trial.number, step, value)
             reports[step] = self._plan.sign * value
-        return step == max(reports) and self._judge.should_prune(trial.number, trial.num_updates)
 
     def _give_up(self, active: Active, verdict: str) -> None:
         if active.verdict is None:
@@ -198,6 +211,9 @@ class Engine:
     def _end(self, active: Active) -> None:
         """A run's process is gone, or there was nothing left to do: what has become of it?"""
         self._follow(active)
+        if active.verdict == WAITING:
+            self.schedule.wait(active)
+            return
         summary = active.run.summary()
         if active.verdict in (PRUNE, OVER_BUDGET) and summary is None:
             summary = {"status": "stopped", "stop_reason": active.verdict, "objective": None}
@@ -234,8 +250,9 @@ class Engine:
         self.schedule.note_seeds(trial)
         mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
         if len(self._plan.seeds) > 1:
-            is_pruned = self._report(trial, (active.index + 1) * trial.num_updates, mean)
-            if is_pruned and active.index + 1 < len(self._plan.seeds):
+            self._report(trial, (active.index + 1) * trial.num_updates, mean)
+            is_last = active.index + 1 == len(self._plan.seeds)
+            if not is_last and self._judge.should_prune(trial.number, trial.num_updates):
                 self._tell(active, PRUNED)
                 return
         if not self.schedule.go_on(active):

@@ -56,19 +56,21 @@ class InProcess(Executor):
 
     Args:
         trial: dotted path, "package.module.function".
-        watch: handed to the trial, which calls it after every update; the sweeper looks at the record then.
+
+    Attributes:
+        watch: handed to the trial, which calls it after every update, so that the sweeper can look at the record.
     """
 
-    def __init__(self, trial: str, watch: Callable[[], None]) -> None:
+    def __init__(self, trial: str) -> None:
         self.num_workers = 1
         self._trial = trial
-        self._watch = watch
+        self.watch: Callable[[], None] = lambda: None
 
     def submit(self, folder: Path) -> Future[int]:
         """Run the trial; KeyboardInterrupt passes through."""
         future: Future[int] = Future()
         try:
-            pkgutil.resolve_name(self._trial)(folder, self._watch)
+            pkgutil.resolve_name(self._trial)(folder, self.watch)
             status = 0
         except SystemExit as error:
             status = _exit_status(error)

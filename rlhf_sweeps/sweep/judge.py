@@ -1,11 +1,12 @@
-"""Which running trials are not worth going on with; decided by the reports of all trials so far."""
+"""Which running trials end or wait, decided by the reports of all trials so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rlhf_sweeps.config import ObjectiveConfig
 from rlhf_sweeps.objective import Row, is_over_budget, measured
-from rlhf_sweeps.sweep.pruners import Curve, Pruner
+from rlhf_sweeps.sweep.curves import Curve, Pruner
+from rlhf_sweeps.sweep.halving import Asha
 
 
 @dataclass
@@ -23,8 +24,25 @@ class Judge:
 
     def should_prune(self, number: int, num_steps: int) -> bool:
         """Whether the pruner gives up a trial after its newest report; a run has `num_steps` updates."""
-        peers = [self._curve(peer) for peer in self.reports if peer != number]
-        return self.pruner.should_prune(self._curve(number), peers, num_steps)
+        return self.pruner.should_prune(self._curve(number), self._peers(number), num_steps)
+
+    def newest(self, number: int) -> float | None:
+        """A trial's last report; None if it has none yet."""
+        reports = self.reports[number]
+        return reports[max(reports)] if reports else None
+
+    def should_wait(self, number: int, num_steps: int) -> bool:
+        """Whether a trial should give its worker to another for now."""
+        rule = self.pruner
+        return isinstance(rule, Asha) and rule.should_wait(self._curve(number), self._peers(number), num_steps)
+
+    def may_resume(self, number: int) -> bool:
+        """Whether a trial that waits has become one of the best."""
+        rule = self.pruner
+        return isinstance(rule, Asha) and rule.may_resume(self._curve(number), self._peers(number))
+
+    def _peers(self, number: int) -> list[Curve]:
+        return [self._curve(peer) for peer in self.reports if peer != number]
 
     def _curve(self, number: int) -> Curve:
         return Curve(number, self.reports[number], self.by_seed.get(number, {}))

@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 
 Tested = Mapping[int, Mapping[int, Sequence[float]]]
 
@@ -86,7 +86,7 @@ def counts_text(trials: Sequence[Trial]) -> str:
     """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out."""
     states = Counter(trial.state for trial in trials)
     causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
-    parts = [f"{states[state]} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING) if states[state]]
+    parts = [f"{states[state]} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING, WAITING) if states[state]]
     reasons = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
     return ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
 

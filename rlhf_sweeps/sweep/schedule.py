@@ -1,4 +1,4 @@
-"""Which run is next: those of earlier starts, a setting's further seeds, new settings, at last the test seeds."""
+"""Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from optuna.trial import FrozenTrial
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.promise import most_promising
 from rlhf_sweeps.sweep.results import best, ranking
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, WAITING, Trial
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Active:
         rows: its updates so far, up to the verdict.
         verdict: why the sweeper has given the run up, if it has.
         losses: how often its process was lost.
+        decided: the update up to which an earlier start has decided that it goes on.
         seen: when it last gave a sign, in seconds of the monotonic clock.
         future: of its process, once there is one.
     """
@@ -36,6 +38,7 @@ class Active:
     rows: list[dict[str, Any]] = field(default_factory=list)
     verdict: str | None = None
     losses: int = 0
+    decided: int = 0
     seen: float = 0.0
     future: "Future[int] | None" = None
 
@@ -52,7 +55,8 @@ class Schedule:
         self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
         self.trials: list[Trial] = []
         self.tested: dict[int, dict[int, Sequence[float]]] = {}
-        self._waiting: deque[Active] = deque()
+        self._first: deque[Active] = deque()
+        self._waiting: list[Active] = []
         self._asked: list[Mapping[str, Any]] = []
         self._has_planned_tests = False
 
@@ -61,14 +65,27 @@ class Schedule:
         for frozen in self._study.trials():
             values = frozen.intermediate_values
             self._judge.reports[frozen.number] = {step: self._plan.sign * values[step] for step in sorted(values)}
-            if STATES[frozen.state] == RUNNING:
-                self._wait_for(self._add(frozen.number, self._study.resume(frozen, self._plan.space.suggest)), 0)
-            else:
+            if STATES[frozen.state] != RUNNING:
                 self._add_ended(frozen)
+                continue
+            params = self._study.resume(frozen, self._plan.space.suggest)
+            active = self._tuning_run(self._add(frozen.number, params), 0)
+            if active.run.stop_reason() == WAITING:
+                active.decided = active.trial.update = max(values, default=0)
+                self.wait(active)
+            else:
+                self._first.append(active)
 
     def first(self, active: Active) -> None:
         """Have a run go on before anything else."""
-        self._waiting.appendleft(active)
+        self._first.appendleft(active)
+
+    def wait(self, active: Active) -> None:
+        """Have a run wait until it is one of the best, or nothing else is left."""
+        active.trial.state = WAITING
+        active.verdict, active.future = None, None
+        active.run = Run(active.run.folder)  # which reads the record anew
+        self._waiting.append(active)
 
     def go_on(self, active: Active) -> bool:
         """Queue the next seed of a run's setting; whether there is one."""
@@ -85,11 +102,22 @@ class Schedule:
             may_ask: whether time and failures allow another setting.
             is_idle: whether nothing runs that could change which settings are the best.
         """
-        if not self._waiting and may_ask and self.num_left != 0:
-            self._ask()
-        if not self._waiting and is_idle and not self._has_planned_tests:
+        promising = [active for active in self._waiting if self._judge.may_resume(active.trial.number)]
+        if self._first:
+            return self._first.popleft()
+        if promising:
+            return self._resume(promising)
+        if may_ask and self.num_left != 0:
+            return self._ask()
+        if self._waiting:
+            return self._resume(self._waiting)
+        if is_idle and not self._has_planned_tests:
             self._plan_tests()
-        return self._waiting.popleft() if self._waiting else None
+        return self._first.popleft() if self._first else None
+
+    def has_others(self, may_ask: bool) -> bool:
+        """Whether a worker that a run gives up would get another."""
+        return bool(self._first or self._waiting) or (may_ask and self.num_left != 0)
 
     @property
     def num_left(self) -> int | None:
@@ -101,7 +129,7 @@ class Schedule:
     @property
     def failures(self) -> tuple[int, int]:
         """Trials that have failed, and trials that have ended."""
-        ended = [trial.state for trial in self.trials if trial.state != RUNNING]
+        ended = [trial.state for trial in self.trials if trial.has_ended]
         return ended.count(FAILED), len(ended)
 
     def note_seeds(self, trial: Trial) -> None:
@@ -109,12 +137,38 @@ class Schedule:
         index, sign = self._plan.pruned_by, self._plan.sign
         self._judge.by_seed[trial.number] = {seed: sign * values[index] for seed, values in trial.by_seed.items()}
 
-    def _ask(self) -> None:
-        points = self._plan.points
-        point = None if points is None else next(point for point in points if point not in self._asked)
-        number, params = self._study.ask(self._plan.space.suggest, point)
+    def _resume(self, waiting: Sequence[Active]) -> Active:
+        """The one that has got furthest, and of these the best."""
+        reports = self._judge.reports
+
+        def rank(active: Active) -> tuple[int, float]:
+            step = max(reports[active.trial.number])
+            return step, reports[active.trial.number][step]
+
+        best_one = max(waiting, key=rank)
+        self._waiting.remove(best_one)
+        best_one.trial.state = RUNNING
+        return best_one
+
+    def _ask(self) -> Active:
+        """Begin a new trial."""
+        number, params = self._study.ask(self._plan.space.suggest, self._next_point())
         self._judge.reports[number] = {}
-        self._wait_for(self._add(number, params), 0)
+        return self._tuning_run(self._add(number, params), 0)
+
+    def _next_point(self) -> Mapping[str, Any] | None:
+        """Of a grid: in the order given, but where it is pruned, what promises most."""
+        if self._plan.points is None:
+            return None
+        left = [point for point in self._plan.points if point not in self._asked]
+        if self._plan.pruner == "none":
+            return left[0]
+        tried = [
+            (trial.params, self._judge.newest(trial.number))
+            for trial in self.trials
+            if trial.params in self._plan.points
+        ]
+        return left[most_promising(self._plan.space.parameters, left, tried)]
 
     def _plan_tests(self) -> None:
         """Queue the best settings' runs on the test seeds."""
@@ -122,10 +176,7 @@ class Schedule:
         candidates = best if len(self._plan.directions) > 1 else ranking
         for trial in candidates(self.trials, self._plan.directions)[: self._plan.config.sweep.num_tested]:
             for seed in self._plan.test_seeds:
-                self._waiting.append(Active(trial, self._sweep.test_run(trial.number, seed), seed, None))
-
-    def _wait_for(self, trial: Trial, index: int) -> None:
-        self._waiting.append(self._tuning_run(trial, index))
+                self._first.append(Active(trial, self._sweep.test_run(trial.number, seed), seed, None))
 
     def _tuning_run(self, trial: Trial, index: int) -> Active:
         seeds = self._plan.seeds

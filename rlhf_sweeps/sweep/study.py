@@ -3,10 +3,11 @@
 Optuna knows four ends of a trial; why one failed stands in its user attribute `cause`.
 """
 
+import contextlib
 import itertools
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,12 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self._make_sampler = make_sampler
-        storage = open_storage(url)
+        self._storage = open_storage(url)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             try:
                 study = optuna.create_study(
-                    storage=storage, study_name=name, directions=_directions(directions), load_if_exists=True
+                    storage=self._storage, study_name=name, directions=_directions(directions), load_if_exists=True
                 )
                 if study.metric_names is None:
                     study.set_metric_names(list(metrics))
@@ -69,11 +70,12 @@ class Study:
             raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
         self.name = name
         self._study = _Learning(name, study._storage)
+        self._num_trials = len(self.trials())
         self._running: dict[int, optuna.Trial] = {}
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, oldest first."""
-        return self._study.get_trials(deepcopy=False)
+        """All trials as they are, oldest first."""
+        return self._study._storage.get_all_trials(self._study._study_id, deepcopy=False)
 
     def ask(self, suggest: Suggest, fixed: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Begin a trial: its number and its parameters.
@@ -82,12 +84,15 @@ class Study:
             suggest: walks the search space, asking for one parameter after another.
             fixed: the parameters, where they are given (a point of a grid).
         """
-        self._study.sampler = self._make_sampler(len(self.trials()))
-        if fixed is not None:
-            self._study.enqueue_trial(dict(fixed))
-        trial = self._study.ask()
+        self._study.sampler = self._make_sampler(self._num_trials)
+        with self._one_commit():
+            if fixed is not None:
+                self._study.enqueue_trial(dict(fixed))
+            trial = self._study.ask()
+            params = suggest(trial._suggest)
+        self._num_trials = trial.number + 1
         self._running[trial.number] = trial
-        return trial.number, suggest(trial._suggest)
+        return trial.number, params
 
     def resume(self, trial: FrozenTrial, suggest: Suggest) -> dict[str, Any]:
         """The parameters of a trial that has begun; those that a kill has kept from being suggested are now."""
@@ -103,8 +108,9 @@ class Study:
 
     def note(self, number: int, **attributes: Any) -> None:
         """Set user attributes of a running trial."""
-        for key, value in attributes.items():
-            self._running[number].set_user_attr(key, value)
+        with self._one_commit():
+            for key, value in attributes.items():
+                self._running[number].set_user_attr(key, value)
 
     def tell(
         self,
@@ -115,11 +121,12 @@ class Study:
     ) -> None:
         """End a trial: COMPLETE with its values, PRUNED or FAILED; violations of constraints are above 0."""
         trial = self._running.pop(number)
-        for name, violation in (violations or {}).items():
-            trial.set_constraint(name, violation)
         self._study.sampler = self._make_sampler(number)
         ended = next(key for key, name in STATES.items() if name == state)
-        self._study.tell(number, None if values is None else list(values), state=ended)
+        with self._one_commit():
+            for name, violation in (violations or {}).items():
+                trial.set_constraint(name, violation)
+            self._study.tell(number, None if values is None else list(values), state=ended)
 
     def move_to(self, parameters: Sequence[Parameter]) -> bool:
         """Make room for another search space, if need be; whether that took another study, whose name is then `name`.
@@ -151,11 +158,30 @@ class Study:
         except (ValueError, RuntimeError):
             return {}
 
+    @contextlib.contextmanager
+    def _one_commit(self) -> Iterator[None]:
+        """Commit at the end what Optuna commits write by write: SQLite waits for the disk four times at each."""
+        if not isinstance(self._storage, RDBStorage):
+            yield
+            return
+        sessions, engine = self._storage.scoped_session, self._storage.engine
+        sessions.remove()
+        with engine.begin() as connection:
+            # Sessions of a connection that is within a transaction leave its end to who began it.
+            sessions.configure(bind=connection)
+            try:
+                yield
+            finally:
+                sessions.remove()
+                sessions.configure(bind=engine)
+
 
 class _Learning(optuna.Study):
-    """What samplers see: a setting that ran out of memory or diverged is the worst there is, not one never tried.
+    """What samplers see: all that is known of every trial.
 
-    Such a trial has failed; but samplers skip failed trials, and rank those last that were pruned before any report.
+    A setting that ran out of memory or diverged is the worst there is, not one never tried: it has failed, but samplers
+    skip failed trials, and rank those last that were pruned before any report. A trial that runs or waits is worth what
+    it has reported, as if it had been pruned there; samplers would take it for a bad one until it ends.
     """
 
     def _get_trials(self, deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
@@ -165,11 +191,20 @@ class _Learning(optuna.Study):
 
     def _as_seen(self, trial: FrozenTrial) -> FrozenTrial:
         is_bad = trial.state == TrialState.FAIL and trial.user_attrs.get("cause") in BAD_SETTING
-        # TPE compares the reports of pruned trials, which it cannot where there are several objectives.
-        has_many = trial.state == TrialState.PRUNED and len(self.directions) > 1 and trial.intermediate_values
-        if not (is_bad or has_many):
+        has_reported = trial.state in (TrialState.RUNNING, TrialState.PRUNED) and trial.intermediate_values
+        # TPE compares reports, which it cannot where there are several objectives.
+        has_many = len(self.directions) > 1
+        if not is_bad and (not has_reported or (trial.state == TrialState.PRUNED and not has_many)):
             return trial
-        seen = create_trial(state=TrialState.PRUNED, params=trial.params, distributions=trial.distributions)
+        if trial.state == TrialState.RUNNING and has_many:
+            return trial
+        reports = {} if is_bad or has_many else trial.intermediate_values
+        seen = create_trial(
+            state=TrialState.PRUNED,
+            params=trial.params,
+            distributions=trial.distributions,
+            intermediate_values=reports,
+        )
         seen.number, seen._trial_id = trial.number, trial._trial_id
         seen.system_attrs = trial.system_attrs
         return seen

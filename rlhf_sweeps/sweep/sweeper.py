@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatt
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import BUDGET, INTERRUPTED, Engine
-from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
+from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
@@ -28,21 +27,19 @@ from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import directions, read_settings
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import COMPLETE, PRUNED, RUNNING
+from rlhf_sweeps.sweep.trials import FAILED, RUNNING
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-
-# What the fork server imports once, so that a trial starts with it.
-PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "rlhf_sweeps.train")
 
 log = logging.getLogger("rlhf_sweeps")
 
 
-def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> None:
+def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str], executor: Executor) -> None:
     """Run, or go on with, the sweep in hydra.sweep.dir.
 
     Args:
         master: the config of the sweep, as Hydra composed it.
         arguments: overrides, swept or not, that are not Hydra's own.
+        executor: where the trials run.
 
     Raises:
         ConfigError, HydraException, OmegaConfBaseException: if something cannot work; nothing is run then.
@@ -54,12 +51,11 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
     sweep = Sweep(Path(master.hydra.sweep.dir))
     _check(plan, composer, sweep)
     if plan.settings.dry_run:
-        with _open_executor(plan, lambda: None) as executor:
-            print(dry_run(plan, composer, executor))
+        print(dry_run(plan, composer, executor))
         return
     try:
         with sweep.claim():
-            _run(sweep, plan, composer, _begin(sweep, plan, master))
+            _run(sweep, plan, composer, _begin(sweep, plan, master), executor)
     except InUseError as error:
         raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
@@ -140,7 +136,7 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
     return study
 
 
-def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any]) -> None:
+def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], executor: Executor) -> None:
     """Run the trials, then give the answer."""
     study = _open_study(sweep, plan, start)
     num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
@@ -158,31 +154,13 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any]) ->
     try:
         with Display(metrics, plan.directions, plan.num_trials, num_ended) as display:
             engine = Engine(sweep, plan, study, Judge(pruner), composer, display, tracker)
-            with _open_executor(plan, engine.look) as executor:
-                engine.run(executor)
+            engine.run(executor)
     finally:
         if engine is not None and hasattr(engine, "clock"):
             sweep.write_start({**start, "seconds": engine.clock.seconds})
             sweep.write_results(optimization_results(engine.schedule.trials, plan.directions, engine.schedule.tested))
             tracker.finish(engine.schedule.trials, study.importances(), exit_code=0 if engine.stopping is None else 1)
     _answer(sweep, plan, engine)
-
-
-def _open_executor(plan: Plan, look: Callable[[], None]) -> Executor:
-    """Workers as the settings and the machine have it; `look` is called while a trial runs in this process."""
-    settings = plan.settings
-    if settings.wanted_workers == 0:
-        return InProcess(settings.trial, look)
-    devices = detect_devices(plan.config.device)
-    wanted = settings.wanted_workers
-    if wanted is None and plan.num_trials is not None:
-        wanted = min(plan.num_trials, divide_workers(None, len(devices), settings.workers_per_device)[0])
-    workers, threads = divide_workers(wanted, len(devices), settings.workers_per_device)
-    kind = "a grid" if plan.points is not None else f"a search by {settings.sampler}"
-    where = f", devices {', '.join(devices)}" if devices else ""
-    log.info("%s, %d at a time, %d thread(s) each%s", kind, workers, threads, where)
-    start_method: Any = settings.start_method
-    return LocalProcesses(settings.trial, workers, start_method, devices, threads, PRELOAD)
 
 
 def _answer(sweep: Sweep, plan: Plan, engine: Engine) -> None:
@@ -202,5 +180,5 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine) -> None:
         raise SweepInterruptedError(sweep.folder)
     if engine.stopping not in (None, BUDGET):
         raise SweepFailedError(engine.stopping)
-    if not any(trial.state in (COMPLETE, PRUNED, RUNNING) for trial in engine.schedule.trials):
+    if not any(trial.state != FAILED for trial in engine.schedule.trials):
         raise SweepFailedError("every trial failed")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-RUNNING, COMPLETE, PRUNED, FAILED = "running", "complete", "pruned", "failed"
+# A waiting trial has given its worker to others for now.
+RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
 CAUSES = (*BAD_SETTING, "config", "error", "lost_process", "timeout")
@@ -20,7 +21,7 @@ class Trial:
         params: parameter -> value, as Optuna has them.
         settings: Hydra key -> text, for every swept key; what the user reads.
         folder: of the trial; its runs are in there if there are several.
-        state: RUNNING, COMPLETE, PRUNED or FAILED.
+        state: RUNNING, WAITING, COMPLETE, PRUNED or FAILED.
         cause: of a failure, one of CAUSES.
         message: the failure in one line.
         objectives: one value for each objective, once complete; the mean over seeds.
@@ -46,3 +47,8 @@ class Trial:
     score: float | None = None
     kl: float | None = None
     seconds: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its state is the last one."""
+        return self.state not in (RUNNING, WAITING)

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf_sweeps import tracking
 from rlhf_sweeps.config import TrackingConfig
 from rlhf_sweeps.sweep.results import best, objective_names, setting_values
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
 
 
 class SweepTracker:
@@ -72,7 +72,7 @@ class SweepTracker:
     def _figures(self, trials: Sequence[Trial]) -> dict[str, float]:
         states = Counter(trial.state for trial in trials)
         figures: dict[str, float] = {
-            "trial": len(trials) - states[RUNNING],
+            "trial": sum(trial.has_ended for trial in trials),
             **{f"sweep/{state}": states[state] for state in (COMPLETE, PRUNED, FAILED)},
             "sweep/seconds": sum(trial.seconds for trial in trials),
         }

@@ -22,6 +22,9 @@ class Sweeper(HydraSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that the overrides describe; raises as `run_sweep`."""
-        from rlhf_sweeps.sweep.sweeper import run_sweep
+        from rlhf_sweeps.sweep.workers import open_executor
 
-        run_sweep(self._master, self._loader, arguments)
+        with open_executor(self._master) as executor:
+            from rlhf_sweeps.sweep.sweeper import run_sweep
+
+            run_sweep(self._master, self._loader, arguments, executor)
