@@ -141,6 +141,11 @@ class Engine:
     def _start(self, active: Active) -> None:
         """Compose the run and give it to a worker, unless it has ended already."""
         trial, run = active.trial, active.run
+        if active.index is not None and (twin := self.schedule.twin(trial)) is not None:
+            trial.objectives, trial.cause, trial.by_seed = twin.objectives, twin.cause, twin.by_seed
+            trial.violations = twin.violations
+            self._tell(active, twin.state, f"the setting of trial {twin.number}, not run again")
+            return
         seed = None if active.index is not None and len(self._plan.seeds) == 1 else active.seed
         try:
             config = self._composer.write(self._plan.overrides(trial.params, seed), trial.number, run.folder)
@@ -295,7 +300,7 @@ class Engine:
             "message": message,
         }
         self._study.note(trial.number, **{key: value for key, value in notes.items() if value})
-        broken = violations(active.rows, self._plan.config.objective) if state == COMPLETE else {}
-        trial.is_feasible = all(violation <= 0 for violation in broken.values())
-        self._study.tell(trial.number, state, trial.objectives, broken)
+        if state == COMPLETE and active.rows:
+            trial.violations = violations(active.rows, self._plan.config.objective)
+        self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._tracker.log(self.schedule.trials)

@@ -119,6 +119,10 @@ class Schedule:
         """Whether a worker that a run gives up would get another."""
         return bool(self._first or self._waiting) or (may_ask and self.num_left != 0)
 
+    def twin(self, trial: Trial) -> Trial | None:
+        """A trial of the same setting that has ended; samplers may suggest one twice, which says nothing new."""
+        return next((t for t in self.trials if t is not trial and t.params == trial.params and t.has_ended), None)
+
     @property
     def num_left(self) -> int | None:
         """Trials that are still to be asked for; None: as many as the time allows."""
@@ -197,7 +201,7 @@ class Schedule:
         trial.seconds = notes.get("seconds", 0.0)
         trial.update = max(frozen.intermediate_values, default=0)
         trial.by_seed = {int(seed): values for seed, values in notes.get("by_seed", {}).items()}
-        trial.is_feasible = all(violation <= 0 for violation in frozen.constraints.values())
+        trial.violations = dict(frozen.constraints)
         if trial.state == COMPLETE:
             trial.objectives = list(frozen.values)
             trial.by_seed = trial.by_seed or {self._plan.seeds[0]: trial.objectives}

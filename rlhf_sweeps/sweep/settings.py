@@ -9,6 +9,9 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from rlhf_sweeps.config import DIRECTIONS, Config, ConfigError, choice, number, out_of_range, text
 
 DEFAULT_TRIALS = 20
+# Null in the files, since Hydra's struct mode lets nobody add keys to a mapping on the command line.
+MAPPINGS_AND_LISTS = {"params": dict, "conditions": dict, "ties": list, "sampler_args": dict, "pruner_args": dict}
+KINDS = {dict: "mapping, {key: value}", list: "list, [[key, other key]]"}
 
 
 @dataclass
@@ -25,12 +28,12 @@ class SweeperConfig:
     params: dict[str, Any] = MISSING
     workers: int | None = number(at_least=0)
     workers_per_device: int = number(at_least=1)
-    conditions: dict[str, Any] = MISSING
-    ties: list[Any] = MISSING
+    conditions: Any = MISSING
+    ties: Any = MISSING
     sampler: str = text()
-    sampler_args: dict[str, Any] = MISSING
+    sampler_args: Any = MISSING
     pruner: str = text()
-    pruner_args: dict[str, Any] = MISSING
+    pruner_args: Any = MISSING
     prune_on: str | None = MISSING
     seed: int = number(at_least=0, below=2**31)
     start_method: str = choice("forkserver", "spawn")
@@ -54,6 +57,11 @@ def read_settings(master: DictConfig) -> SweeperConfig:
     plain = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     assert isinstance(plain, dict)
     settings = SweeperConfig(**{str(key): value for key, value in plain.items()})
+    for name, kind in MAPPINGS_AND_LISTS.items():
+        given = getattr(settings, name)
+        if given is not None and not isinstance(given, kind):
+            raise ConfigError(f"hydra.sweeper.{name}={given}: must be null or a {KINDS[kind]}")
+        setattr(settings, name, kind() if given is None else given)
     if problems := [*out_of_range(settings, "hydra.sweeper."), *_contradictions(settings)]:
         raise ConfigError("\n".join(problems))
     return settings

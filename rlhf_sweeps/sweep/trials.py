@@ -25,7 +25,7 @@ class Trial:
         cause: of a failure, one of CAUSES.
         message: the failure in one line.
         objectives: one value for each objective, once complete; the mean over seeds.
-        is_feasible: whether it keeps objective.constraints.
+        violations: constraint -> by how much a complete trial breaks it; 0 and below: kept.
         by_seed: the same for every seed that has finished.
         update, num_updates: how far the current run is.
         score, kl: of its newest evaluation, if there is one.
@@ -40,13 +40,18 @@ class Trial:
     cause: str | None = None
     message: str | None = None
     objectives: list[float] | None = None
-    is_feasible: bool = True
+    violations: dict[str, float] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
     update: int = 0
     num_updates: int = 0
     score: float | None = None
     kl: float | None = None
     seconds: float = 0.0
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it keeps all of objective.constraints."""
+        return all(violation <= 0 for violation in self.violations.values())
 
     @property
     def has_ended(self) -> bool:
