@@ -5,6 +5,7 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 
 import dataclasses
 import difflib
+import errno
 import os
 import shlex
 import sys
@@ -62,6 +63,12 @@ def main() -> None:
         if not str(error).startswith("Config group override"):
             raise
         _refuse(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+            raise
+        _refuse(
+            ConfigError(f"{error.filename or 'a file'}: {error.strerror}; the same command goes on when it is mended")
+        )
     except (DivergedError, SweepFailedError) as error:
         _refuse(error, status=1)
     except KeyboardInterrupt as interrupt:

@@ -152,6 +152,10 @@ class Sweep:
         """The folder of a trial: its run, or its runs by seed."""
         return self.folder / str(number)
 
+    def trials(self) -> list[int]:
+        """The numbers of the trials that have a folder."""
+        return sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit() and path.is_dir())
+
     def run(self, number: int, seed: int | None) -> Run:
         """A trial's run; with a seed where it has one for each of several seeds."""
         return Run(self.trial(number) if seed is None else self.trial(number) / f"seed_{seed}")

@@ -276,7 +276,6 @@ def test_a_second_sweeper_is_refused_and_the_first_not_disturbed(folder: Path, t
     check_all(folder, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="engine._follow overlooks them")
 def test_updates_that_are_done_again_are_a_sign_of_life(folder: Path) -> None:
     """Four of 0.6 s each, after the loss of a process, where two seconds without an update are too long."""
     misbehave(folder, seconds_each=0.6, trial_0={"5": "kill_once"})
@@ -285,7 +284,6 @@ def test_updates_that_are_done_again_are_a_sign_of_life(folder: Path) -> None:
     assert starts(folder / "0") == 2
 
 
-@pytest.mark.xfail(strict=True, reason="engine._end takes it for lost")
 def test_a_trial_that_is_lost_after_its_time_is_over_has_timed_out(folder: Path) -> None:
     """Each update says that it took 0.01 s; the eleventh is over the limit, and the twelfth never ends."""
     misbehave(folder, seconds_each=0.02, trial_0={"12": "hang"})
@@ -296,14 +294,12 @@ def test_a_trial_that_is_lost_after_its_time_is_over_has_timed_out(folder: Path)
     assert "starting it again" not in text(folder)
 
 
-@pytest.mark.xfail(strict=True, reason="engine._lose asks the enumeration for a name")
 def test_a_signal_without_a_name_costs_the_sweep_no_more_than_others(folder: Path) -> None:
     misbehave(folder, trial_0={"2": "realtime_signal_once"})
     assert end(start_sweep(folder, grid(1))) == 0
     check_all(folder, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks whether folder and study belong together")
 def test_runs_that_the_study_does_not_know_are_not_taken_for_its_trials(folder: Path) -> None:
     """A deleted study.db, or another storage: new trials would get the old runs' results."""
     sweep(folder, *SEARCH, "hydra.sweeper.n_trials=2")

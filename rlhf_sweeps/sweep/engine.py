@@ -31,6 +31,7 @@ from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_SAVES = 10.0
 # Why the sweeper asks a run to stop. The first two are decided by its updates, and end it; the last two end the sweep.
 PRUNE, OVER_BUDGET, TIMEOUT, BUDGET, INTERRUPTED = "pruned", "kl_budget", "timeout", "budget", "interrupted"
 # After these no update of the run is looked at any more: whatever it does until it hears of it decides nothing.
@@ -44,7 +45,7 @@ class Engine:
 
     Attributes:
         schedule: all trials, and which run is next.
-        clock: from the moment that the first run can start.
+        clock: of all starts of the sweep.
         stopping: why nothing more is begun, once that is so: INTERRUPTED, BUDGET or a sentence.
     """
 
@@ -55,26 +56,26 @@ class Engine:
         study: Study,
         judge: Judge,
         composer: Composer,
+        executor: Executor,
         display: Display,
         tracker: SweepTracker,
     ) -> None:
-        self._plan, self._study, self._judge = plan, study, judge
-        self._composer, self._display, self._tracker = composer, display, tracker
+        self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
+        self._composer, self._executor, self._display, self._tracker = composer, executor, display, tracker
         self.schedule = Schedule(sweep, plan, study, judge)
         self.stopping: str | None = None
         self._active: list[Active] = []
-        self._before = float((sweep.start() or {}).get("seconds", 0.0))
+        self._saved = 0.0
+        self.clock = Clock(plan, float((sweep.start() or {}).get("seconds", 0.0)), executor.num_workers)
+        if isinstance(executor, InProcess):
+            executor.watch = self.look
 
-    def run(self, executor: Executor) -> None:
+    def run(self) -> None:
         """Run what is left of the plan.
 
         Raises:
             KeyboardInterrupt: at a second Ctrl-C; the executor's processes are then still there.
         """
-        self._executor = executor
-        if isinstance(executor, InProcess):
-            executor.watch = self.look
-        self.clock = Clock(self._plan, self._before, executor.num_workers)
         self.schedule.adopt()
         with Interruption() as self._interruption:
             while True:
@@ -101,11 +102,19 @@ class Engine:
                 self._executor.kill(active.run.folder)
             if active.index is not None and active.trial.seconds > (limits.trial_hours or math.inf) * 3600:
                 self._give_up(active, TIMEOUT)
+        if now - self._saved > SECONDS_BETWEEN_SAVES:
+            self.save()
         self._display.show(self.schedule.trials, self.clock.left(self.schedule.trials, self.schedule.num_left))
+
+    def save(self) -> None:
+        """Note for how long the sweep has run, which its next start needs."""
+        self._saved = time.monotonic()
+        self._sweep.write_start({**(self._sweep.start() or {}), "seconds": self.clock.seconds})
 
     def _fill(self) -> None:
         """Give every free worker a run."""
         while self.stopping is None and len(self._active) < self._executor.num_workers:
+            self._stop_where_due()
             active = self.schedule.next(self._may_ask(), is_idle=not self._active)
             if active is None or self.stopping is not None:
                 return
@@ -168,9 +177,9 @@ class Engine:
         """Take in the run's new updates, up to the one that decides about it."""
         trial = active.trial
         for row in active.run.new_metrics():
+            active.seen = time.monotonic()
             if active.verdict in FINAL or (active.rows and row["update"] <= active.rows[-1]["update"]):
                 continue
-            active.seen = time.monotonic()
             active.rows.append(row)
             if active.index is None:
                 continue
@@ -220,7 +229,7 @@ class Engine:
             self.schedule.wait(active)
             return
         summary = active.run.summary()
-        if active.verdict in (PRUNE, OVER_BUDGET) and summary is None:
+        if active.verdict is not None and summary is None:
             summary = {"status": "stopped", "stop_reason": active.verdict, "objective": None}
             active.run.write_summary(summary)
         if summary is None:
@@ -269,7 +278,7 @@ class Engine:
         if self.stopping is not None:
             return
         status, retries = active.future.result() if active.future else 0, self._plan.config.sweep.retries
-        how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}, no summary"
+        how = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}, no summary"
         how += f"; see {active.run.folder / 'rlhf_sweeps.log'}"
         if active.losses == retries:
             self._fail(active, "lost_process", how)
@@ -304,3 +313,8 @@ class Engine:
             trial.violations = violations(active.rows, self._plan.config.objective)
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._tracker.log(self.schedule.trials)
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have none in the enumeration."""
+    return next((one.name for one in signal.Signals if one == number), f"signal {number}")

@@ -130,10 +130,20 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
     sampler(0)  # a wrong name or argument is told before anything starts
     url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
     study = Study(url, start["study_name"], plan.config.objective.metrics, plan.directions, sampler)
+    _refuse_strays(sweep, len(study.trials()))
     if study.move_to(plan.space.parameters):
         start["study_name"] = study.name
     sweep.write_start(start)
     return study
+
+
+def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
+    """A trial is in the study before it has a folder: what the study does not know are another study's results."""
+    if strays := [number for number in sweep.trials() if number >= num_trials]:
+        raise ConfigError(
+            f"hydra.sweep.dir={sweep.folder}: holds runs that its study does not know ({', '.join(map(str, strays))}); "
+            "bring back its study.db or hydra.sweeper.storage, or choose another folder"
+        )
 
 
 def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], executor: Executor) -> None:
@@ -153,11 +163,11 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
     engine: Engine | None = None
     try:
         with Display(metrics, plan.directions, plan.num_trials, num_ended) as display:
-            engine = Engine(sweep, plan, study, Judge(pruner), composer, display, tracker)
-            engine.run(executor)
+            engine = Engine(sweep, plan, study, Judge(pruner), composer, executor, display, tracker)
+            engine.run()
     finally:
-        if engine is not None and hasattr(engine, "clock"):
-            sweep.write_start({**start, "seconds": engine.clock.seconds})
+        if engine is not None:
+            engine.save()
             sweep.write_results(optimization_results(engine.schedule.trials, plan.directions, engine.schedule.tested))
             tracker.finish(engine.schedule.trials, study.importances(), exit_code=0 if engine.stopping is None else 1)
     _answer(sweep, plan, engine)
