@@ -74,12 +74,21 @@ class Evaluator:
             self._base = Base(answers.texts, answers.scores.cpu())
         return self._base
 
-    def remember(self, samples: Sequence[Mapping[str, Any]]) -> None:
-        """Take the base policy's answers from an evaluation that an earlier start of the run has recorded."""
-        rows = [row for row in samples if row["update"] == samples[-1]["update"]]
-        if len(rows) == len(self.prompts.ids):
-            scores = torch.tensor([row["base_score"] for row in rows])
-            self._base = Base([row["base_response"] for row in rows], scores)
+    def remember(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Take the base policy's answers from where they are recorded, if they are all there; whether that is so.
+
+        Args:
+            rows: base_response and base_score of each held-out prompt, as `evaluate` gives them.
+        """
+        if len(rows) != len(self.prompts.ids):
+            return False
+        self._base = Base([row["base_response"] for row in rows], torch.tensor([row["base_score"] for row in rows]))
+        return True
+
+    def base_rows(self) -> list[dict[str, Any]]:
+        """What `remember` takes."""
+        rows = zip(self.base.texts, self.base.scores.tolist(), strict=True)
+        return [{"base_response": text, "base_score": score} for text, score in rows]
 
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics named eval/..., and a row per held-out prompt: prompt, response, score, base_response, base_score."""

@@ -178,6 +178,14 @@ class Sweep:
             _write_json(self._holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
             yield
 
+    def base_answers(self, key: str) -> list[dict[str, Any]]:
+        """The base policy's response and score on every held-out prompt, if a trial has shared them; else empty."""
+        return _read_lines(self.folder / f"base_{key}.jsonl")
+
+    def share_base_answers(self, key: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Let other trials have the base policy's answers; `key` stands for all that they depend on."""
+        _write_atomically(self.folder / f"base_{key}.jsonl", "".join(_line(row) for row in rows))
+
     def start(self) -> dict[str, Any] | None:
         """What the sweep was begun with, and what it carries from start to start; None in a new folder."""
         return _read_json(self._start)

@@ -1,5 +1,6 @@
 """What a run works with: prompts, models, trainer and evaluator; loaded from a config, continued from a checkpoint."""
 
+import hashlib
 import logging
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.reward_models import RewardModel, load_reward_model
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, Sweep
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -61,7 +62,18 @@ class Session:
             self.seconds, self.tokens = state["seconds"], state["tokens"]
             log.info("continuing after update %d", self.trainer.update)
         self.run.rewind(self.trainer.update)
-        self.evaluator.remember(self.run.samples())
+        samples = self.run.samples()
+        self.evaluator.remember([row for row in samples if row["update"] == samples[-1]["update"]])
+
+    def share_base_answers(self, sweep: Sweep) -> None:
+        """Take the base policy's answers from another trial of the sweep, or compute them for all."""
+        config = self.config
+        used = (config.model, config.reward_model, config.dataset, config.eval.num_prompts, config.seed, config.device,
+                config.ppo.response_length, config.ppo.temperature, config.ppo.top_p, config.ppo.stop_strings,
+                config.ppo.precision, torch.get_num_threads())  # fmt: skip
+        key = hashlib.sha256(repr(used).encode()).hexdigest()[:12]
+        if not self.evaluator.remember(sweep.base_answers(key)):
+            sweep.share_base_answers(key, self.evaluator.base_rows())
 
     def save(self) -> None:
         """Write a checkpoint, unless the newest is of this very update.

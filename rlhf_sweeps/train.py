@@ -22,7 +22,7 @@ from rlhf_sweeps.objective import Evaluated, objectives
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
-from rlhf_sweeps.runs import InUseError, Run
+from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.session import Session, load_session
 
 # Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
@@ -36,14 +36,14 @@ log = logging.getLogger("rlhf_sweeps")
 def train(
     config: Config,
     folder: Path,
-    sweep: str | None = None,
+    sweep: Sweep | None = None,
     overrides: Sequence[str] = (),
     after_update: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train, or go on with, the run in `folder`, and return its summary.
 
     Args:
-        sweep: the sweep's name, which groups its runs in W&B.
+        sweep: that the run is a trial of; groups its runs in W&B, and holds what they share.
         overrides: what the user changed; names the run in W&B.
         after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
 
@@ -60,7 +60,7 @@ def train(
 
 
 def _train(
-    config: Config, run: Run, sweep: str | None, overrides: Sequence[str], after_update: Callable[[], None]
+    config: Config, run: Run, sweep: Sweep | None, overrides: Sequence[str], after_update: Callable[[], None]
 ) -> dict[str, Any]:
     summary = run.summary()
     if summary is not None and summary["status"] == "complete":
@@ -69,12 +69,14 @@ def _train(
     session = load_session(config, run)
     start = run.begin(as_dict(config))
     session.go_on()
+    if sweep is not None:
+        session.share_base_answers(sweep)
     tracker = tracking.start(
         config.tracking,
         run_dir=run.folder,
         run_id=start["id"],
         name=_run_name(config, overrides),
-        group=sweep,
+        group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
         settings={**as_dict(config), "overrides": list(overrides), "versions": _versions()},
     )

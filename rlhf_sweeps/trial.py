@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config, ConfigError, from_hydra
-from rlhf_sweeps.runs import InUseError, Run
+from rlhf_sweeps.runs import InUseError, Run, Sweep
 
+DECISION_SECONDS = 0.1  # in which the sweeper, which looks more often, decides about an evaluation
 PATIENCE = 30.0  # seconds for which the process of a sweeper that was killed may still be there
 
 
@@ -24,12 +25,19 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     from rlhf_sweeps.train import failure, train
 
     hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
-    record = Run(folder)
+    record, reader = Run(folder), Run(folder)
+
+    def listen() -> None:
+        """After an evaluation, give the sweeper a moment to say that the run ends here."""
+        after_update()
+        if "eval/score" in reader.new_metrics()[-1]:
+            time.sleep(DECISION_SECONDS)
+
     try:
         _wait_for(record)
         config = _read_config(folder)
         preflight.check(config, folder)
-        train(config, folder, Path(hydra.sweep.dir).name, list(hydra.overrides.task), after_update)
+        train(config, folder, Sweep(hydra.sweep.dir), list(hydra.overrides.task), after_update=listen)
     except ConfigError as error:
         record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
         raise

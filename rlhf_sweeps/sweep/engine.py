@@ -30,7 +30,7 @@ from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
-SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_BETWEEN_SAVES = 10.0
 # Why the sweeper asks a run to stop. The first two are decided by its updates, and end it; the last two end the sweep.
 PRUNE, OVER_BUDGET, TIMEOUT, BUDGET, INTERRUPTED = "pruned", "kl_budget", "timeout", "budget", "interrupted"

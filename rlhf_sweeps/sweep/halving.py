@@ -37,7 +37,7 @@ class Asha:
     slope_factor: float = setting(2.0, at_least=0)
     slope_window: float = setting(0.25, above=0, at_most=1)
     first_wait: float = setting(1 / 6, above=0, at_most=1)
-    wait_factor: float = setting(3.0, at_least=1)
+    wait_factor: float = setting(2.0, at_least=1)
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
         """At rungs."""
