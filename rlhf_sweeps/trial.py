@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,7 +25,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     from rlhf_sweeps.train import failure, train
 
-    hydra = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra
+    # Overrides may hold interpolations, which are none of Hydra's own part.
+    hydra: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra, resolve=False)
     record, reader = Run(folder), Run(folder)
 
     def listen() -> None:
@@ -37,7 +39,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         _wait_for(record)
         config = _read_config(folder)
         preflight.check(config, folder)
-        train(config, folder, Sweep(hydra.sweep.dir), list(hydra.overrides.task), after_update=listen)
+        train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
     except ConfigError as error:
         record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
         raise

@@ -88,6 +88,16 @@ def test_a_sweep_runs_every_point_into_its_own_folder(command_line: CommandLine,
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_sweep_without_a_folder_gets_one_with_the_time(command_line: CommandLine, tmp_path: Path) -> None:
+    overrides = ["ppo.batch_size=8,4", "ppo.num_minibatches=1", "ppo.lr=${model.suggested_lr}", *SMALL[1:]]
+    result = command_line("-m", *overrides, "ppo.total_episodes=8", "hydra.sweeper.workers=1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    (folder,) = (tmp_path / "outputs").iterdir()
+    summaries = [Run(folder / number).summary() or {} for number in ("0", "1")]
+    assert [(summary["status"], summary["episodes"]) for summary in summaries] == [("complete", 8), ("complete", 8)]
+    assert f"all in outputs/{folder.name}" in result.stdout
+
+
 def test_the_wheel_maps_the_config_into_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"conf": "rlhf_sweeps/conf"}

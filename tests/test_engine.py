@@ -300,6 +300,7 @@ def test_a_journal_file_or_another_study_name_on_request(tmp_path: Path) -> None
         ("hydra.sweeper.prune_on=eval/kl", "hydra.sweeper.prune_on=eval/kl: must be one of objective.metrics"),
         ("hydra.sweeper.n_jobs=3", "hydra.sweeper.workers=0: the same as"),
         ("hydra.sweep.subdir=x", "hydra.sweep.subdir: "),
+        ("hydra.sweeper.ties=3", "hydra.sweeper.ties=3: must be null or a list"),
         ("hydra.sweeper.storage=nonsense://x", "hydra.sweeper.storage=nonsense://x: "),
         ("ppo.clip_range=interval(0.1,1.5)", "ppo.clip_range=1.5: must be > 0 and < 1"),
         ("objective.constraints=['eval/kl=3']", "objective.constraints=eval/kl=3: must be"),
@@ -311,6 +312,13 @@ def test_bad_settings_are_told_before_anything_starts(tmp_path: Path, override: 
         sweep(tmp_path / "s", "ppo.lr=1e-4,1e-3", override)
     assert message in str(error.value)
     assert not list(tmp_path.glob("s/[0-9]*"))
+
+
+def test_seeds_are_chosen_in_one_way(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sweep\.seeds=2: chooses seeds, and so does seed"):
+        sweep(tmp_path, "seed=0,1", "sweep.seeds=2")
+    with pytest.raises(ConfigError, match="seed: a search does not choose seeds"):
+        sweep(tmp_path, "seed=0,1", *SEARCH)
 
 
 def test_interruption_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

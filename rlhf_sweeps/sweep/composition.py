@@ -28,7 +28,7 @@ class Composer:
 
     Hydra reads and merges all files again for every run, which takes 0.1 s. Values of single keys come last in any
     case, so the files are merged once for each choice of groups, and the values put into a copy. Hydra's own part, the
-    larger one, differs in five entries; it is kept as plain values, which nothing has to be copied for.
+    larger one, differs in six entries; it is kept as plain values, which nothing has to be copied for.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
@@ -56,6 +56,8 @@ class Composer:
             "overrides": {**hydra["overrides"], "task": list(overrides)},
             "job": {**hydra["job"], **job},
             "runtime": {**hydra["runtime"], "output_dir": str(folder.absolute())},
+            # As written it may hold the time of day, which is another one when the trial reads it.
+            "sweep": {**hydra["sweep"], "dir": str(self._master.hydra.sweep.dir)},
         }
         target = folder / ".hydra"
         target.mkdir(parents=True, exist_ok=True)

@@ -151,9 +151,7 @@ class Engine:
         """Compose the run and give it to a worker, unless it has ended already."""
         trial, run = active.trial, active.run
         if active.index is not None and (twin := self.schedule.twin(trial)) is not None:
-            trial.objectives, trial.cause, trial.by_seed = twin.objectives, twin.cause, twin.by_seed
-            trial.violations = twin.violations
-            self._tell(active, twin.state, f"the setting of trial {twin.number}, not run again")
+            self._copy(active, twin)
             return
         seed = None if active.index is not None and len(self._plan.seeds) == 1 else active.seed
         try:
@@ -172,6 +170,15 @@ class Engine:
         run.reopen()
         self._active.append(active)
         active.future = self._executor.submit(run.folder)
+
+    def _copy(self, active: Active, twin: Trial) -> None:
+        """End a trial as one of the same setting has ended."""
+        trial, sign = active.trial, self._plan.sign
+        for step, value in self._judge.reports[twin.number].items():
+            self._study.report(trial.number, step, sign * value)
+        trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
+        trial.cause = twin.cause
+        self._tell(active, twin.state, f"the setting of trial {twin.number}, not run again")
 
     def _follow(self, active: Active) -> None:
         """Take in the run's new updates, up to the one that decides about it."""

@@ -14,7 +14,7 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
 from rlhf_sweeps.sweep.results import best, ranking
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 
 
 @dataclass
@@ -120,8 +120,9 @@ class Schedule:
         return bool(self._first or self._waiting) or (may_ask and self.num_left != 0)
 
     def twin(self, trial: Trial) -> Trial | None:
-        """A trial of the same setting that has ended; samplers may suggest one twice, which says nothing new."""
-        return next((t for t in self.trials if t is not trial and t.params == trial.params and t.has_ended), None)
+        """A trial of the same setting whose end says all about it; samplers may suggest a setting twice."""
+        ends = [t for t in self.trials if t is not trial and t.params == trial.params]
+        return next((t for t in ends if t.state in (COMPLETE, PRUNED) or t.cause in BAD_SETTING), None)
 
     @property
     def num_left(self) -> int | None:

@@ -3,24 +3,21 @@
 Optuna knows four ends of a trial; why one failed stands in its user attribute `cause`.
 """
 
-import contextlib
 import itertools
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.config import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter
+from rlhf_sweeps.sweep.storage import in_one_line, one_commit, open_storage
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING
 
 STATES = {
@@ -32,8 +29,6 @@ STATES = {
 }
 # Walks a search space: for each parameter it asks for a value in its distribution; returns them all.
 Suggest = Callable[[Callable[[str, BaseDistribution], Any]], dict[str, Any]]
-# Seconds that a write waits for a reader of the file, such as a dashboard.
-LOCK_TIMEOUT = 60
 
 
 class Study:
@@ -65,7 +60,7 @@ class Study:
                 if study.metric_names is None:
                     study.set_metric_names(list(metrics))
             except Exception as error:
-                raise ConfigError(f"hydra.sweeper.storage={url}: {_line(error)}") from error
+                raise ConfigError(f"hydra.sweeper.storage={url}: {in_one_line(error)}") from error
         if [direction.name.lower() for direction in study.directions] != list(directions):
             raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
         self.name = name
@@ -85,7 +80,7 @@ class Study:
             fixed: the parameters, where they are given (a point of a grid).
         """
         self._study.sampler = self._make_sampler(self._num_trials)
-        with self._one_commit():
+        with one_commit(self._storage):
             if fixed is not None:
                 self._study.enqueue_trial(dict(fixed))
             trial = self._study.ask()
@@ -108,7 +103,7 @@ class Study:
 
     def note(self, number: int, **attributes: Any) -> None:
         """Set user attributes of a running trial."""
-        with self._one_commit():
+        with one_commit(self._storage):
             for key, value in attributes.items():
                 self._running[number].set_user_attr(key, value)
 
@@ -123,7 +118,7 @@ class Study:
         trial = self._running.pop(number)
         self._study.sampler = self._make_sampler(number)
         ended = next(key for key, name in STATES.items() if name == state)
-        with self._one_commit():
+        with one_commit(self._storage):
             for name, violation in (violations or {}).items():
                 trial.set_constraint(name, violation)
             self._study.tell(number, None if values is None else list(values), state=ended)
@@ -157,23 +152,6 @@ class Study:
                 return dict(optuna.importance.get_param_importances(self._study, target=target))
         except (ValueError, RuntimeError):
             return {}
-
-    @contextlib.contextmanager
-    def _one_commit(self) -> Iterator[None]:
-        """Commit at the end what Optuna commits write by write: SQLite waits for the disk four times at each."""
-        if not isinstance(self._storage, RDBStorage):
-            yield
-            return
-        sessions, engine = self._storage.scoped_session, self._storage.engine
-        sessions.remove()
-        with engine.begin() as connection:
-            # Sessions of a connection that is within a transaction leave its end to who began it.
-            sessions.configure(bind=connection)
-            try:
-                yield
-            finally:
-                sessions.remove()
-                sessions.configure(bind=engine)
 
 
 class _Learning(optuna.Study):
@@ -230,34 +208,3 @@ def _moved(trial: FrozenTrial, lists: Mapping[str, CategoricalDistribution]) -> 
         system_attrs=trial.system_attrs,
         intermediate_values=trial.intermediate_values if is_inside else {},
     )
-
-
-def open_storage(url: str) -> BaseStorage:
-    """Optuna's storage at an SQLAlchemy URL, or in a journal file (journal:PATH).
-
-    Raises:
-        ConfigError: if it cannot be opened.
-    """
-    if url.startswith("journal:"):
-        path = Path(url.removeprefix("journal:")).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_torn_line(path)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
-    try:
-        return RDBStorage(url, engine_kwargs=arguments)
-    except Exception as error:
-        raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({_line(error)})") from error
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut a last line that a power cut left unfinished: the next one would be added to it, and the file be lost."""
-    if path.exists():
-        content = path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

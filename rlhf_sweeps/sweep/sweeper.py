@@ -65,6 +65,8 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     settings = read_settings(master)
     if dict(OmegaConf.to_container(master.hydra.sweep))["subdir"] != "${hydra.job.num}":  # type: ignore[arg-type]
         raise ConfigError("hydra.sweep.subdir: trials are named by their numbers; only hydra.sweep.dir can be chosen")
+    if not str(master.hydra.launcher.get("_target_")).startswith("hydra._internal."):
+        raise ConfigError("hydra/launcher: the sweeper starts trials itself; see hydra.sweeper.workers")
     space = SearchSpace.parse(arguments, settings.params, settings.conditions, settings.ties, loader)
     points = space.grid() if space.is_grid else None
     if points is not None and settings.n_trials is not None and settings.n_trials < len(points):
@@ -74,6 +76,9 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
         )
+    for key in ("seeds", "test_seeds"):
+        if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
+            raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
     return Plan(space, settings, config, directions(settings, config), points)
 
 
@@ -186,6 +191,8 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine) -> None:
             tested=engine.schedule.tested,
         )
     )
+    if engine.stopping == BUDGET:
+        print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
     if engine.stopping == INTERRUPTED:
         raise SweepInterruptedError(sweep.folder)
     if engine.stopping not in (None, BUDGET):

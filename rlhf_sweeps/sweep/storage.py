@@ -1,0 +1,63 @@
+"""Where Optuna keeps a study: opened safely, written in few commits."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from rlhf_sweeps.config import ConfigError
+
+# Seconds that a write waits for a reader of the file, such as a dashboard.
+LOCK_TIMEOUT = 60
+
+
+@contextlib.contextmanager
+def one_commit(storage: BaseStorage) -> Iterator[None]:
+    """Commit at the end what Optuna commits write by write: SQLite waits for the disk four times at each."""
+    if not isinstance(storage, RDBStorage):
+        yield
+        return
+    sessions, engine = storage.scoped_session, storage.engine
+    sessions.remove()
+    with engine.begin() as connection:
+        # Sessions of a connection that is within a transaction leave its end to who began it.
+        sessions.configure(bind=connection)
+        try:
+            yield
+        finally:
+            sessions.remove()
+            sessions.configure(bind=engine)
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Optuna's storage at an SQLAlchemy URL, or in a journal file (journal:PATH).
+
+    Raises:
+        ConfigError: if it cannot be opened.
+    """
+    if url.startswith("journal:"):
+        path = Path(url.removeprefix("journal:")).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(path)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
+    try:
+        return RDBStorage(url, engine_kwargs=arguments)
+    except Exception as error:
+        raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({in_one_line(error)})") from error
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut a last line that a power cut left unfinished: the next one would be added to it, and the file be lost."""
+    if path.exists():
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+
+
+def in_one_line(error: Exception) -> str:
+    """An exception as a user reads it."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

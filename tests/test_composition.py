@@ -1,0 +1,45 @@
+"""A run's config in its folder: what Hydra itself would compose and write."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from rlhf_sweeps.cli import conf_dir, register
+from rlhf_sweeps.sweep.composition import Composer
+
+CASES = [
+    ["ppo.lr=0.0003", "seed=4"],
+    ["ppo=trl", "ppo.kl_coef=1e-05"],
+    ["model=smollm2_135m", "ppo.value_lr=null", "objective.constraints=['eval/kl<=3']"],
+    ["ppo.stop_strings=['a b','\\n\\n']", "name='é x'", "tracking.tags=[a,b]"],
+    ["ppo.lr=${model.suggested_lr}", "experiment=smollm2_human_like"],
+]
+
+
+@pytest.mark.parametrize("overrides", CASES)
+def test_a_run_is_composed_and_written_as_hydra_does(overrides: list[str], tmp_path: Path) -> None:
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["hydra.sweep.dir=s"], RunMode.MULTIRUN)
+        expected = loader.load_sweep_config(master, overrides)
+        composer = Composer(loader, master)
+        composer.write(["ppo.lr=7", "seed=1"], 0, tmp_path / "other")  # leaves no trace in the next one
+        composer.write(overrides, 3, tmp_path / "run")
+    written = tmp_path / "run" / ".hydra"
+    config = OmegaConf.load(written / "config.yaml")
+    hydra = OmegaConf.load(written / "hydra.yaml")
+    assert OmegaConf.to_container(config) == {
+        key: value
+        for key, value in OmegaConf.to_container(expected).items()
+        if key != "hydra"  # type: ignore[union-attr]
+    }
+    assert yaml.safe_load((written / "overrides.yaml").read_text(encoding="utf-8")) == overrides
+    assert OmegaConf.to_container(hydra.hydra.overrides.task) == overrides
+    assert (hydra.hydra.job.num, hydra.hydra.sweep.dir) == (3, "s")
+    assert hydra.hydra.runtime.output_dir == str((tmp_path / "run").absolute())

@@ -1,0 +1,67 @@
+"""What a run is worth, from its recorded updates alone; every expectation by hand."""
+
+import pytest
+from conftest import Compose
+
+from rlhf_sweeps.config import ObjectiveConfig
+from rlhf_sweeps.objective import objectives, violations
+
+
+def row(update: int, score: float | None = None, kl: float = 1.0, train: float = 0.0) -> dict[str, float]:
+    evaluated = (
+        {} if score is None else {"eval/score": score, "eval/kl": kl, "eval/base_score": -0.5, "eval/length": 20.0}
+    )
+    return {"update": update, "objective/kl": kl, "objective/scores": train, **evaluated}
+
+
+ROWS = [
+    row(1, train=1.0),
+    row(2, 0.5, 2.0, 2.0),
+    row(3, train=4.0, kl=9.0),
+    row(4, 0.9, 12.0, 3.0),
+    row(5, 0.7, 4.0, 8.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), [0.9]),
+        (("objective.kl_budget=10",), [0.7]),
+        (("objective.kl_budget=1",), [-0.5]),  # the base policy's score
+        (("objective.reduction=last",), [0.7]),
+        (("objective.reduction=mean", "objective.mean_over=2"), [0.8]),
+        (("objective.metrics=[objective/scores]",), [8.0]),
+        (("objective.metrics=[objective/scores]", "objective.directions=[minimize]"), [1.0]),
+        (("objective.metrics=[objective/scores]", "objective.reduction=mean"), [5.0]),
+        (("objective.metrics=[objective/scores]", "objective.kl_budget=0.5"), None),
+        (("objective.metrics=[eval/score,eval/kl]", "objective.directions=[maximize,minimize]"), [0.9, 12.0]),
+        (
+            ("objective.metrics=[eval/kl,eval/score]", "objective.directions=[minimize,maximize]"),
+            [2.0, 0.5],
+        ),
+        (("objective.metrics=[eval/nothing]",), None),
+    ],
+)
+def test_the_updates_that_count(
+    overrides: tuple[str, ...], expected: list[float] | None, compose_config: Compose
+) -> None:
+    found = objectives(ROWS, compose_config(*overrides).objective)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_run_without_an_evaluation_is_worth_nothing_yet(compose_config: Compose) -> None:
+    assert objectives([row(1)], compose_config().objective) is None
+    assert objectives([], compose_config().objective) is None
+
+
+def test_constraints_are_held_against_the_updates_that_count(compose_config: Compose) -> None:
+    def config(*constraints: str) -> ObjectiveConfig:
+        return compose_config(f"objective.constraints={list(constraints)}").objective
+
+    assert violations(ROWS, config("eval/kl<=10", "eval/length>=25")) == {"eval/kl<=10": 2.0, "eval/length>=25": 5.0}
+    assert violations(ROWS, config("eval/length<=1e3", "eval/length >= -5")) == {
+        "eval/length<=1e3": -980.0,
+        "eval/length >= -5": -25.0,
+    }
+    assert violations([row(1)], config("eval/kl<=10")) == {}
