@@ -1,16 +1,20 @@
 """Time until a setting within 2 % of the full grid's best is found: the sweep engine against a plain loop of runs.
 
 The grid is 4 learning rates x 4 KL coefficients of the embedded model. The loop runs `python -m rlhf_sweeps` for one
-point after another, in the order of the grid, each with all cores; the engine runs the same grid with `pruner=asha` and
-two workers. A setting is found when a run's record first shows an objective of at least the best one of the loop's 16
-runs less 2 %; importing, loading and all else counts. With --orders, the loop's points are also shuffled, on paper.
+point after another, in the order of the grid; the engine runs the same grid with `pruner=asha` and two workers. A
+setting is found when a run's record first shows an objective of at least the full grid's best less 2 %; importing,
+loading and all else counts. Runs have one thread on both sides, so that their numbers are equal bit for bit.
+
+Without --reference, the loop runs all 16 points, and says what the best is. With it, the best is read from such runs
+made before (SEED/LR_KL/metrics.jsonl), and loop and engine are stopped when they have found it.
 """
 
 import argparse
 import itertools
 import json
+import math
 import os
-import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,95 +26,90 @@ from rlhf_sweeps.runs import Run
 LRS = (5e-5, 1.5e-4, 5e-4, 1.5e-3)
 KL_COEFS = (0.01, 0.03, 0.1, 0.3)
 KL_BUDGET = 15.0
-MODULE = (sys.executable, "-m", "rlhf_sweeps")
 Found = list[tuple[float, str, float]]  # seconds, run, objective so far
 
 
-def follow(process: subprocess.Popen[bytes], runs: dict[str, Run], begun: float) -> Found:
-    """What the runs' objectives came to, and when, until the process ends."""
+def follow(process: subprocess.Popen[bytes], runs: dict[str, Run], begun: float, target: float) -> Found:
+    """What the runs' objectives came to, and when, until the process ends or the target is reached."""
     found: Found = []
     best: dict[str, float] = {}
     while True:
         is_over = process.poll() is not None
         for name, run in runs.items():
             for row in run.new_metrics():
-                if "eval/score" in row and row["eval/kl"] <= KL_BUDGET and row["eval/score"] > best.get(name, -1e9):
+                if (
+                    "eval/score" in row
+                    and row["eval/kl"] <= KL_BUDGET
+                    and row["eval/score"] > best.get(name, -math.inf)
+                ):
                     best[name] = row["eval/score"]
                     found.append((time.monotonic() - begun, name, best[name]))
         if is_over:
             return found
+        if first(found, target) < math.inf:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            return found
         time.sleep(0.02)
 
 
-def loop(folder: Path, seed: int) -> tuple[Found, list[float]]:
-    """One run after another; also how long each took."""
-    begun, found, seconds = time.monotonic(), [], []
+def loop(folder: Path, seed: int, target: float) -> Found:
+    """One run after another, until one reaches the target."""
+    begun, found = time.monotonic(), []
     for lr, kl_coef in itertools.product(LRS, KL_COEFS):
-        name, start = f"{lr:g}_{kl_coef:g}", time.monotonic()
-        arguments = [f"ppo.lr={lr}", f"ppo.kl_coef={kl_coef}", f"seed={seed}", f"hydra.run.dir={folder / name}"]
-        process = run([*arguments, "tracking=disabled"])
-        found += follow(process, {name: Run(folder / name)}, begun)
-        seconds.append(time.monotonic() - start)
-    return found, seconds
+        name = f"{lr:g}_{kl_coef:g}"
+        process = start([f"ppo.lr={lr}", f"ppo.kl_coef={kl_coef}", f"seed={seed}", f"hydra.run.dir={folder / name}"])
+        found += follow(process, {name: Run(folder / name)}, begun, target)
+        if first(found, target) < math.inf:
+            break
+    return found
 
 
-def engine(folder: Path, seed: int, extra: list[str]) -> tuple[Found, float]:
-    """The sweep; also how long it took to its end."""
+def engine(folder: Path, seed: int, target: float, extra: list[str]) -> Found:
+    """The sweep, until a trial reaches the target."""
     begun = time.monotonic()
     lists = [f"ppo.lr={','.join(map(str, LRS))}", f"ppo.kl_coef={','.join(map(str, KL_COEFS))}"]
-    common = [f"seed={seed}", "tracking=disabled", f"hydra.sweep.dir={folder}"]
-    process = run(["-m", *lists, *common, "hydra.sweeper.pruner=asha", "hydra.sweeper.workers=2", *extra])
+    common = [f"seed={seed}", f"hydra.sweep.dir={folder}", "hydra.sweeper.pruner=asha", "hydra.sweeper.workers=2"]
     runs = {str(number): Run(folder / str(number)) for number in range(len(LRS) * len(KL_COEFS))}
-    return follow(process, runs, begun), time.monotonic() - begun
+    return follow(start(["-m", *lists, *common, *extra]), runs, begun, target)
 
 
-def run(arguments: list[str]) -> "subprocess.Popen[bytes]":
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    return subprocess.Popen([*MODULE, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+def start(arguments: list[str]) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "rlhf_sweeps", *arguments, "tracking=disabled"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
 
 
 def first(found: Found, target: float) -> float:
     """When an objective first reached the target; infinity if none did."""
-    return min((seconds for seconds, _, value in found if value >= target), default=float("inf"))
+    return min((seconds for seconds, _, value in found if value >= target), default=math.inf)
 
 
-def shuffled(found: Found, seconds: list[float], target: float, orders: int) -> float:
-    """The mean time of the loop, had its runs been in another order."""
-    names = [f"{lr:g}_{kl_coef:g}" for lr, kl_coef in itertools.product(LRS, KL_COEFS)]
-    starts = dict(zip(names, itertools.accumulate([0.0, *seconds[:-1]]), strict=True))
-    own = {name: first([one for one in found if one[1] == name], target) - starts[name] for name in names}
-    each, generator, times = dict(zip(names, seconds, strict=True)), random.Random(0), []
-    for _ in range(orders):
-        generator.shuffle(names)
-        before = itertools.accumulate([0.0, *(each[name] for name in names[:-1])])
-        times.append(next(b + own[name] for b, name in zip(before, names, strict=True) if own[name] < float("inf")))
-    return statistics.fmean(times)
+def best_of(folder: Path) -> float:
+    """The best objective of a full grid's runs."""
+    rows = [json.loads(line) for path in folder.glob("*/metrics.jsonl") for line in path.read_text().splitlines()]
+    return max(row["eval/score"] for row in rows if "eval/score" in row and row["eval/kl"] <= KL_BUDGET)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="for the runs; what is there already is not run again")
+    parser.add_argument("folder", type=Path, help="for the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--orders", type=int, default=1000)
+    parser.add_argument("--reference", type=Path)
     parser.add_argument("--engine", nargs="*", default=[], help="further overrides of the engine's")
-    parser.add_argument("--name", default="engine", help="of the engine's folders")
     options = parser.parse_args()
-    rows = []
+    options.folder.mkdir(parents=True, exist_ok=True)
+    times = []
     for seed in options.seeds:
-        record = options.folder / f"loop_{seed}.json"
-        if not record.exists():
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps(loop(options.folder / f"loop_{seed}", seed)))
-        found, seconds = json.loads(record.read_text())
-        target = 0.98 * max(value for _, _, value in found)
-        ours, whole = engine(options.folder / f"{options.name}_{seed}", seed, options.engine)
-        rows.append((first(found, target), shuffled(found, seconds, target, options.orders), first(ours, target)))
-        in_order, in_any_order, engines = rows[-1]
-        print(f"seed {seed}: target {target:.3f}; loop {in_order:.1f} s, in any order {in_any_order:.1f}, "
-              f"whole {sum(seconds):.1f}; engine {engines:.1f} s, whole {whole:.1f}", flush=True)  # fmt: skip
-    means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
-    print(f"mean: loop {means[0]:.1f} s, in any order {means[1]:.1f}, engine {means[2]:.1f}: "
-          f"{means[0] / means[2]:.2f} times as fast, {means[1] / means[2]:.2f} against any order")  # fmt: skip
+        target = math.inf if options.reference is None else 0.98 * best_of(options.reference / str(seed))
+        loops = loop(options.folder / f"loop_{seed}", seed, target)
+        if options.reference is None:
+            target = 0.98 * max(value for _, _, value in loops)
+        ours = engine(options.folder / f"engine_{seed}", seed, target, options.engine)
+        times.append((first(loops, target), first(ours, target)))
+        print(f"seed {seed}: target {target:.3f}; loop {times[-1][0]:.1f} s, engine {times[-1][1]:.1f} s", flush=True)
+    loops_mean, engine_mean = (statistics.fmean(column) for column in zip(*times, strict=True))
+    print(f"mean: loop {loops_mean:.1f} s, engine {engine_mean:.1f} s: {loops_mean / engine_mean:.2f} times as fast")
 
 
 if __name__ == "__main__":
