@@ -204,6 +204,7 @@ def test_a_sweep_goes_on_after_all_its_processes_were_killed(folder: Path) -> No
     check_all(folder, 3)
 
 
+@pytest.mark.slow
 def test_a_killed_fork_server_is_replaced(folder: Path) -> None:
     misbehave(folder, seconds_each=0.03)
     process = start_sweep(folder, grid(3))
@@ -215,7 +216,7 @@ def test_a_killed_fork_server_is_replaced(folder: Path) -> None:
     check_all(folder, 3)
 
 
-@pytest.mark.parametrize("to_group", [True, False])
+@pytest.mark.parametrize("to_group", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ctrl_c_saves_what_runs_and_prints_the_command_that_finishes(folder: Path, to_group: bool) -> None:
     misbehave(folder, seconds_each=0.03)
     process = start_sweep(folder, grid(3))
@@ -276,6 +277,7 @@ def test_a_second_sweeper_is_refused_and_the_first_not_disturbed(folder: Path, t
     check_all(folder, 2)
 
 
+@pytest.mark.slow
 def test_updates_that_are_done_again_are_a_sign_of_life(folder: Path) -> None:
     """Four of 0.6 s each, after the loss of a process, where two seconds without an update are too long."""
     misbehave(folder, seconds_each=0.6, trial_0={"5": "kill_once"})
@@ -284,6 +286,7 @@ def test_updates_that_are_done_again_are_a_sign_of_life(folder: Path) -> None:
     assert starts(folder / "0") == 2
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_lost_after_its_time_is_over_has_timed_out(folder: Path) -> None:
     """Each update says that it took 0.01 s; the eleventh is over the limit, and the twelfth never ends."""
     misbehave(folder, seconds_each=0.02, trial_0={"12": "hang"})

@@ -167,7 +167,7 @@ def test_a_run_killed_at_random_moments_ends_the_same(finished: Run, tmp_path: P
     assert without_timings(run) == without_timings(finished)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_saves_a_checkpoint_and_says_how_to_continue(
     number: signal.Signals, finished: Run, tmp_path: Path
 ) -> None:
