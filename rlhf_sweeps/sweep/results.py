@@ -15,6 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.tracking import shown
 
 Tested = Mapping[int, Mapping[int, Sequence[float]]]
 
@@ -124,7 +125,7 @@ def last_block(
                 "sweep.test_seeds=3 measures it on others"
             )
         lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed)}")
-    lines.append(f"all in {_shown(folder)}")
+    lines.append(f"all in {shown(folder)}")
     return "\n".join(lines)
 
 
@@ -233,7 +234,7 @@ def _line(trial: Trial, metrics: Sequence[str]) -> str:
         outcome = f"failed ({trial.cause})"
     else:
         outcome = f"{trial.state} at update {trial.update}"
-    return f"{outcome}  {settings_text(trial)}  {_shown(trial.folder)}"
+    return f"{outcome}  {settings_text(trial)}  {shown(trial.folder)}"
 
 
 def _num_settings(trials: Sequence[Trial]) -> int:
@@ -244,8 +245,3 @@ def _num_settings(trials: Sequence[Trial]) -> int:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

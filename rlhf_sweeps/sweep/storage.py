@@ -8,6 +8,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.tracking import in_one_line
 
 # Seconds that a write waits for a reader of the file, such as a dashboard.
 LOCK_TIMEOUT = 60
@@ -56,8 +57,3 @@ def _drop_torn_line(path: Path) -> None:
         if content and not content.endswith(b"\n"):
             with path.open("r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
-
-
-def in_one_line(error: Exception) -> str:
-    """An exception as a user reads it."""
-    return " ".join(f"{type(error).__name__}: {error}".split())

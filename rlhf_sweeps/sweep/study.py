@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.config import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter
-from rlhf_sweeps.sweep.storage import in_one_line, one_commit, open_storage
+from rlhf_sweeps.sweep.storage import one_commit, open_storage
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING
+from rlhf_sweeps.tracking import in_one_line
 
 STATES = {
     TrialState.RUNNING: RUNNING,
