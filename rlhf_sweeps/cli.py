@@ -9,6 +9,7 @@ import errno
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.config import Config, ConfigError, from_hydra
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
+from rlhf_sweeps.validation import from_hydra
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
@@ -41,6 +45,9 @@ def register() -> None:
     ConfigStore.instance().store(group="hydra/sweeper", name="rlhf_sweeps_schema", node=SweeperConfig)
     # For ranges around a model's suggested learning rate: ${times:${model.suggested_lr},0.1}
     OmegaConf.register_new_resolver("times", lambda a, b: float(f"{a * b:.6g}"), replace=True)
+    # Names after paths: ${basename:my/folder} is folder, ${extension:my.function} is function.
+    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
+    OmegaConf.register_new_resolver("extension", lambda path: path.rpartition(".")[2], replace=True)
     plugins = str(Path(__file__).parent / "plugin")
     if plugins not in sys.path:
         sys.path.append(plugins)
@@ -48,29 +55,34 @@ def register() -> None:
 
 def main() -> None:
     """Entry point of `python -m rlhf_sweeps`."""
+    register()
+    run("config", _run)
+
+
+def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    register()
     try:
-        hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")(_run)()
+        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(job)()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        _refuse(error)
+        refuse(error)
     except ValueError as error:
         # Hydra's answer to ppo=null is no exception of its own.
         if not str(error).startswith("Config group override"):
             raise
-        _refuse(error)
+        refuse(error)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES):
             raise
-        _refuse(
+        refuse(
             ConfigError(f"{error.filename or 'a file'}: {error.strerror}; the same command goes on when it is mended")
         )
-    except (DivergedError, SweepFailedError) as error:
-        _refuse(error, status=1)
+    except (DivergedError, RewardModelError, SweepFailedError) as error:
+        refuse(error, status=1)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {_continue_command('hydra.sweep.dir', interrupt.folder.absolute())}")
@@ -86,9 +98,9 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the run."""
         try:
-            preflight.check(from_hydra(_task_config(config)), Path(config.hydra.run.dir))
+            preflight.check(from_hydra(task_config(config)), Path(config.hydra.run.dir))
         except (ConfigError, OmegaConfBaseException) as error:
-            _refuse(error)
+            refuse(error)
 
 
 def _run(composed: DictConfig) -> float | None:
@@ -112,7 +124,7 @@ def _continue_command(key: str, folder: Path) -> str:
     return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={here}"])
 
 
-def _task_config(composed: DictConfig) -> DictConfig:
+def task_config(composed: DictConfig) -> DictConfig:
     """The composed config without Hydra's own part."""
     task = composed.copy()
     with open_dict(task):
@@ -120,7 +132,7 @@ def _task_config(composed: DictConfig) -> DictConfig:
     return task
 
 
-def _refuse(error: Exception, status: int = 2) -> None:
+def refuse(error: Exception, status: int = 2) -> None:
     """Say in one line a problem what is wrong, and end; status 2 says that the input was."""
     for line in _explain(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
@@ -129,7 +141,7 @@ def _refuse(error: Exception, status: int = 2) -> None:
 
 def _explain(error: Exception) -> str:
     """An error of composition in one line: what was given, why it cannot be, what is allowed."""
-    if isinstance(error, (ConfigError, DivergedError, SweepFailedError)):
+    if isinstance(error, (ConfigError, DivergedError, RewardModelError, SweepFailedError)):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__

@@ -1,50 +1,25 @@
-"""The schema behind conf/: types, ranges, choices and the rules between keys.
+"""The schema behind conf/: types, ranges and choices of every key but those of reward models.
 
-The values live in conf/*.yaml; a field here holds no default, so that neither repeats the other. `from_hydra` turns a
-composed DictConfig into a `Config` once, at the border: nothing further in sees OmegaConf.
+The values live in conf/*.yaml; a field here holds no default, so that neither repeats the other. How a composed config
+becomes a checked `Config`: validation.py.
 """
 
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING
+
+from rlhf_sweeps.fields import choice, number, text
+from rlhf_sweeps.reward_model_config import (
+    DTYPES,
+    ClassifierConfig,
+)
 
 DIRECTIONS = ("maximize", "minimize")
 CONSTRAINT = re.compile(r"\s*(?P<metric>[^\s<>=]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
-DTYPES = ("float32", "bfloat16", "float16")
-
-
-class ConfigError(ValueError):
-    """A value that the user gave cannot work; the message names the key, what was given and what is allowed."""
-
-
-def number(
-    above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf, at_most: float = math.inf
-) -> Any:
-    """A required number within the given bounds (NaN and infinity are never allowed)."""
-    bounds = {"> ": above, ">= ": at_least, "< ": below, "<= ": at_most}
-    allowed = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds.items() if math.isfinite(bound))
-
-    def is_allowed(value: float) -> bool:
-        return math.isfinite(value) and above < value < below and at_least <= value <= at_most
-
-    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"})
-
-
-def choice(*values: str) -> Any:
-    """A required word out of a closed list."""
-    return field(
-        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)}
-    )
-
-
-def text() -> Any:
-    """A required text that is not empty."""
-    return field(default=MISSING, metadata={"is_allowed": bool, "allowed": "a text that is not empty"})
 
 
 @dataclass
@@ -60,28 +35,26 @@ class ModelConfig:
 
 
 @dataclass
-class RewardModelConfig:
-    """A sequence classifier with one output."""
-
-    name: str = text()
-    path: str = text()
-    revision: str | None = MISSING
-    dtype: str = choice(*DTYPES)
-
-
-@dataclass
 class DatasetConfig:
-    """Where prompts come from, and which of them are held out."""
+    """Where prompts and preference pairs come from, and which of them are held out."""
 
     name: str = text()
-    path: str = text()
+    path: str | None = MISSING
+    subset: str | None = MISSING
     split: str = text()
     revision: str | None = MISSING
     eval_path: str | None = MISSING
     eval_split: str | None = MISSING
-    prompt_column: str = text()
+    prompt_column: str | None = MISSING
+    chosen_column: str = text()
+    rejected_column: str = text()
+    bad_rows: str = choice("refuse", "skip")
+    min_prompt_length: int = number(at_least=1)
     max_prompt_length: int = number(at_least=1)
     suggested_response_length: int = number(at_least=1)
+    # Of a mixture: choices, as [human_like_mini, {dataset: local, path: x.csv}]; their configs once they are read.
+    sources: list[Any] = MISSING
+    weight: float = number(above=0)
 
 
 @dataclass
@@ -175,6 +148,9 @@ class EvalConfig:
 
     every: int = number(at_least=1)
     num_prompts: int = number(at_least=1)
+    # Choices of the group reward_model, for example [vader, tiny]; their configs once they are read.
+    judges: list[Any] = MISSING
+    judge_each_other: bool = MISSING
 
 
 @dataclass
@@ -221,7 +197,8 @@ class Config:
     seed: int = number(at_least=0, below=2**31)
     device: str = text()
     model: ModelConfig = field(default_factory=ModelConfig)
-    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    # A RewardModelConfig once it is read; which one, its kind decides.
+    reward_model: Any = MISSING
     ppo: PPOConfig = field(default_factory=PPOConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -231,97 +208,20 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
 
-def from_hydra(composed: DictConfig) -> Config:
-    """The checked `Config` of a composed configuration.
-
-    Raises:
-        ConfigError: with one line for every key that is missing, out of range or at odds with another.
-    """
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
-        raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, Config)
-    problems = [*_unknown(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return config
-
-
-def _unknown(node: Any, prefix: str) -> Iterator[str]:
-    """Keys that were forced in with a plus sign, which Hydra lets pass."""
-    known = [entry.name for entry in dataclasses.fields(node)]
-    for name, value in vars(node).items():
-        if name not in known:
-            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(known)})"
-        elif dataclasses.is_dataclass(value):
-            yield from _unknown(value, prefix=f"{prefix}{name}.")
-
-
-def out_of_range(node: Any, prefix: str) -> Iterator[str]:
-    """One line for every value of a dataclass that is beyond its field's bounds; `prefix` stands before the keys."""
-    for entry in dataclasses.fields(node):
-        value, key = getattr(node, entry.name), prefix + entry.name
-        if dataclasses.is_dataclass(value):
-            yield from out_of_range(value, prefix=f"{key}.")
-        elif value is not None and "is_allowed" in entry.metadata:
-            is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
-            if not is_allowed(value):
-                yield f"{key}={value}: must be {entry.metadata['allowed']}"
-
-
-def _contradictions(config: Config) -> Iterator[str]:
-    ppo = config.ppo
-    for key in ("num_minibatches", "rollouts_per_prompt"):
-        count = getattr(ppo, key)
-        if count > 0 and ppo.batch_size % count:
-            yield (
-                f"ppo.{key}={count}: must divide ppo.batch_size={ppo.batch_size} "
-                f"(allowed: {', '.join(str(n) for n in range(1, ppo.batch_size + 1) if ppo.batch_size % n == 0)})"
-            )
-    if ppo.batch_size > 0 and ppo.total_episodes > 0:
-        for key in ("lr_warmup_updates", "value_warmup_updates"):
-            if (updates := getattr(ppo, key)) >= ppo.num_updates:
-                yield f"ppo.{key}={updates}: must be less than the run's {ppo.num_updates} updates"
-    if ppo.value_warmup_updates > 0 and ppo.vf_coef == 0:
-        yield f"ppo.value_warmup_updates={ppo.value_warmup_updates}: with ppo.vf_coef=0 nothing would be trained"
-    if (ppo.value_model == "path") != (ppo.value_path is not None):
-        yield f"ppo.value_path={ppo.value_path}: must be given with ppo.value_model=path, and only then"
-    if ppo.kl_target is not None and ppo.kl_coef == 0:
-        yield f"ppo.kl_target={ppo.kl_target}: adapts ppo.kl_coef by factors, so that must be > 0, is 0"
-    if "" in ppo.stop_strings:
-        yield "ppo.stop_strings: an empty string would end every response at once"
-    if ppo.accumulation_steps is not None:
-        yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
-    yield from _objective_contradictions(config.objective)
-    if config.device not in ("auto", "cpu", "cuda", "mps") and not config.device.startswith("cuda:"):
-        yield f"device={config.device}: must be auto, cpu, cuda, cuda:<number> or mps"
-
-
-def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
-    if not objective.metrics:
-        yield "objective.metrics=[]: must name at least one metric of metrics.jsonl"
-    if len(set(objective.metrics)) < len(objective.metrics):
-        yield f"objective.metrics={objective.metrics}: must be distinct"
-    if len(objective.directions) != len(objective.metrics) or set(objective.directions) - set(DIRECTIONS):
-        yield (
-            f"objective.directions={objective.directions}: must have one of {', '.join(DIRECTIONS)} for each of "
-            f"objective.metrics={objective.metrics}"
-        )
-    for constraint in objective.constraints:
-        if CONSTRAINT.fullmatch(constraint) is None:
-            yield f"objective.constraints={constraint}: must be 'METRIC<=NUMBER' or 'METRIC>=NUMBER'"
-
-
-def _accumulation_contradictions(ppo: PPOConfig, accumulation_steps: int) -> Iterator[str]:
-    given = f"ppo.accumulation_steps={accumulation_steps}"
-    if ppo.loss_aggregation != "microbatch_mean":
-        yield f"{given}: needs ppo.loss_aggregation=microbatch_mean, is {ppo.loss_aggregation}"
-    if ppo.target_kl is not None:
-        yield f"{given}: its steps span minibatches, so ppo.target_kl must be null, is {ppo.target_kl}"
-    counts = (ppo.num_minibatches, ppo.microbatch_size, accumulation_steps)
-    if min(counts) > 0 and ppo.microbatches_per_epoch % accumulation_steps:
-        yield f"{given}: must divide the {ppo.microbatches_per_epoch} microbatches of an epoch"
+def value_model_config(config: Config) -> ClassifierConfig:
+    """The classifier that ppo.value_path names."""
+    assert config.ppo.value_path is not None
+    return ClassifierConfig(
+        kind="classifier",
+        name="value_model",
+        normalize=None,
+        path=config.ppo.value_path,
+        revision=None,
+        dtype=config.model.dtype,
+        label=None,
+        template=None,
+        max_length=None,
+    )
 
 
 def as_dict(config: Config) -> dict[str, Any]:

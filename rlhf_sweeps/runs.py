@@ -24,6 +24,22 @@ class InUseError(RuntimeError):
     """Two processes would write one record."""
 
 
+class BaseRecord:
+    """What is found out about the base policy once, for all trials of a sweep and all starts of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "base"
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """What `write` was given under this name; empty if nothing was."""
+        return _read_lines(self._folder / f"{name}.jsonl")
+
+    def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep some rows; the name stands for all that they depend on."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _write_atomically(self._folder / f"{name}.jsonl", "".join(_line(row) for row in rows))
+
+
 class Run:
     """One run's folder.
 
@@ -31,12 +47,14 @@ class Run:
         folder: where everything lies; may be copied or moved as a whole.
         checkpoint: what the run continues from.
         model: the export that from_pretrained loads.
+        base: what is known about the base policy, where no sweep knows it.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.checkpoint = self.folder / "checkpoint"
         self.model = self.folder / "model"
+        self.base = BaseRecord(self.folder)
         self._start = self.folder / "run.json"
         self._metrics = self.folder / "metrics.jsonl"
         self._samples = self.folder / "samples.jsonl"
@@ -71,7 +89,7 @@ class Run:
         return _read_lines(self._metrics)
 
     def samples(self) -> list[dict[str, Any]]:
-        """Evaluation samples: update, prompt, response, score, base_response, base_score."""
+        """Evaluation samples: update, prompt, response, score, base_response, base_score; of every judge, too."""
         return _read_lines(self._samples)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
@@ -139,14 +157,17 @@ class Sweep:
     Attributes:
         folder: where everything lies; may be copied or moved as a whole.
         study: the file of the Optuna study.
+        base: what is known about the base policy.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.study = self.folder / "study.db"
+        self.base = BaseRecord(self.folder)
         self._start = self.folder / "sweep.json"
         self._holder = self.folder / "sweeper.json"
         self._results = self.folder / "optimization_results.yaml"
+        self._comparison = self.folder / "comparison.json"
 
     def trial(self, number: int) -> Path:
         """The folder of a trial: its run, or its runs by seed."""
@@ -178,14 +199,6 @@ class Sweep:
             _write_json(self._holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
             yield
 
-    def base_answers(self, key: str) -> list[dict[str, Any]]:
-        """The base policy's response and score on every held-out prompt, if a trial has shared them; else empty."""
-        return _read_lines(self.folder / f"base_{key}.jsonl")
-
-    def share_base_answers(self, key: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Let other trials have the base policy's answers; `key` stands for all that they depend on."""
-        _write_atomically(self.folder / f"base_{key}.jsonl", "".join(_line(row) for row in rows))
-
     def start(self) -> dict[str, Any] | None:
         """What the sweep was begun with, and what it carries from start to start; None in a new folder."""
         return _read_json(self._start)
@@ -197,6 +210,14 @@ class Sweep:
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write optimization_results.yaml."""
         _write_atomically(self._results, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
+
+    def comparison(self) -> dict[str, Any] | None:
+        """The matrix train reward model x judge; None where reward models were not compared."""
+        return _read_json(self._comparison)
+
+    def write_comparison(self, comparison: Mapping[str, Any]) -> None:
+        """Write comparison.json."""
+        _write_json(self._comparison, {"schema_version": SCHEMA_VERSION, **comparison})
 
 
 @contextlib.contextmanager

@@ -9,8 +9,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps import models
-from rlhf_sweeps.config import ConfigError, ModelConfig
+from rlhf_sweeps.config import ModelConfig
 from rlhf_sweeps.data import encode
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.runs import Run

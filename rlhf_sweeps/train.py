@@ -15,13 +15,15 @@ from typing import Any
 import torch
 
 from rlhf_sweeps import __version__, checkpoints, tracking
-from rlhf_sweeps.config import Config, ConfigError, as_dict
+from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated, objectives
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
+from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.session import Session, load_session
 
@@ -69,8 +71,6 @@ def _train(
     session = load_session(config, run)
     start = run.begin(as_dict(config))
     session.go_on()
-    if sweep is not None:
-        session.share_base_answers(sweep)
     tracker = tracking.start(
         config.tracking,
         run_dir=run.folder,
@@ -82,6 +82,7 @@ def _train(
     )
     try:
         with Interruption() as interruption:
+            session.ask_base_policy(sweep)
             stop_reason = _loop(session, tracker, interruption, after_update)
         summary = _finish(session, stop_reason)
     except BaseException as error:
@@ -145,7 +146,6 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
 def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, say where everything lies."""
     run, best, last = session.run, session.best, session.last
-    base_score = session.evaluator.base.scores.mean().item()
     values = objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
@@ -153,13 +153,18 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         "objective": values[0] if values else None,
         "objectives": values,
         "best_update": best.update if best else None,
-        "base_score": base_score,
+        "base_score": session.evaluator.base_score,
         "best": asdict(best) if best else None,
         "last": asdict(last) if last else None,
         "updates": session.trainer.update,
         "episodes": session.trainer.update * session.config.ppo.batch_size,
         "tokens": session.tokens,
         "seconds": session.seconds,
+        "scale": asdict(session.scale),
+        "scoring": {
+            scorer.name: {**asdict(scorer.cost), "seconds_per_1000": scorer.cost.seconds_per_1000}
+            for scorer in session.loader.scorers
+        },
         "peak_memory_mb": _peak_memory_mb(),
         "device": str(session.policy.device),
         "versions": _versions(),
@@ -226,7 +231,11 @@ def failure(error: BaseException, update: int) -> dict[str, Any]:
     }
     if isinstance(error, DivergedError):
         return {"status": "diverged", **message}
-    return {"status": "failed", "cause": "out_of_memory" if is_out_of_memory(error) else "error", **message}
+    if is_out_of_memory(error.__cause__ or error):
+        cause = "out_of_memory"
+    else:
+        cause = "reward_model" if isinstance(error, RewardModelError) else "error"
+    return {"status": "failed", "cause": cause, **message}
 
 
 def _run_name(config: Config, overrides: Sequence[str]) -> str:

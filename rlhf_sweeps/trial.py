@@ -13,8 +13,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.config import Config, ConfigError, from_hydra
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import InUseError, Run, Sweep
+from rlhf_sweeps.validation import from_hydra
 
 DECISION_SECONDS = 0.1  # in which the sweeper, which looks more often, decides about an evaluation
 PATIENCE = 30.0  # seconds for which the process of a sweeper that was killed may still be there

@@ -11,7 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
 from rlhf_sweeps.cli import conf_dir, register
-from rlhf_sweeps.config import Config, from_hydra
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.validation import from_hydra
 
 ROOT = Path(__file__).parents[1]
 # A run of the real default in seconds: 6 updates of 8 responses.

@@ -6,19 +6,25 @@ import pytest
 from conftest import Compose
 
 from rlhf_sweeps.cli import conf_dir
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in Path(conf_dir()).glob("*/*.yaml"))
 NEEDS_PATH = {
     "model=local": "model.path=x",
     "reward_model=local": "reward_model.path=x",
     "dataset=jsonl": "dataset.path=x",
+    "dataset=local": "dataset.path=x",
+    "reward_model=callable": "reward_model.function=a.b",
+    "reward_model=regex": "reward_model.patterns=[{pattern: a, weight: 1}]",
+    "reward_model=ensemble": "reward_model.members=[tiny,length]",
 }
+NEEDS_SOURCES = {"dataset=mixture": "dataset.sources=[human_like_mini]"}
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option: str, compose_config: Compose) -> None:
-    compose_config(option, *([NEEDS_PATH[option]] if option in NEEDS_PATH else []))
+    needed = NEEDS_PATH | NEEDS_SOURCES
+    compose_config(option, *([needed[option]] if option in needed else []))
 
 
 @pytest.mark.parametrize(("option", "override"), NEEDS_PATH.items())

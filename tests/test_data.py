@@ -1,15 +1,18 @@
 """Reading, splitting and ordering prompts."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from conftest import Compose
 
-from rlhf_sweeps.config import ConfigError, DatasetConfig
-from rlhf_sweeps.data import batch_indices, encode, load_prompts
+from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.data import Counts, Encoded, batch_indices, describe, encode, load_prompts
+from rlhf_sweeps.fields import ConfigError
 
 
 @pytest.fixture
@@ -51,6 +54,35 @@ def test_a_prompt_of_the_evaluation_file_is_not_trained_on(dataset: DatasetConfi
     prompts = load_prompts(replace(dataset, path=path, eval_path=eval_path))
     assert prompts.train == [user("a")]
     assert sorted(map(json.dumps, prompts.held_out)) == [json.dumps(user("b")), json.dumps(user("c"))]
+
+
+def test_the_held_out_tenth_is_the_one_of_the_smallest_hashes(dataset: DatasetConfig, tmp_path: Path) -> None:
+    texts = [f"question {i}" for i in range(59)]
+    path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in texts])
+    # Written out, since figures that were measured on one split must hold for the next version's.
+    written = {
+        hashlib.sha256(f'[{{"role": "user", "content": "{text}"}}]'.encode()).hexdigest(): text for text in texts
+    }
+    smallest = [written[digest] for digest in sorted(written)[:5]]
+    prompts = load_prompts(replace(dataset, path=path))
+    assert prompts.held_out == [user(text) for text in smallest]
+    assert prompts.train == [user(text) for text in texts if text not in smallest]
+
+
+def test_white_space_makes_no_other_prompt(dataset: DatasetConfig, tmp_path: Path) -> None:
+    # The hashes of "a" and " a " begin with 62 and 3d, that of "c" with 5c, between them; the smaller counts.
+    for first, second in (("a", " a "), (" a ", "a")):
+        path = write(tmp_path / "p.jsonl", [{"prompt": first}, {"prompt": "c"}, {"prompt": second}])
+        prompts = load_prompts(replace(dataset, path=path))
+        assert (prompts.held_out, prompts.train) == ([user(first)], [user("c")])
+    texts = ["a b\n\nc", " a  b c", "a b c\t", "ab c", "d"]
+    path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in texts])
+    prompts = load_prompts(replace(dataset, path=path))
+    assert {messages[0]["content"] for messages in prompts.train + prompts.held_out} == {"a b\n\nc", "ab c", "d"}
+    eval_path = write(tmp_path / "test.jsonl", [{"prompt": " a b c"}])
+    prompts = load_prompts(replace(dataset, path=path, eval_path=eval_path))
+    assert (prompts.train, prompts.held_out) == ([user("ab c"), user("d")], [user(" a b c")])
+    assert prompts.counts == Counts(num_rows=6, num_duplicates=2, num_shared=1)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +150,65 @@ def test_prompts_that_are_too_long_are_left_out_and_counted() -> None:
     assert (encoded.ids, encoded.messages, encoded.num_too_long) == ([[3, 3]], [user("one two")], 1)
     with pytest.raises(ConfigError, match=r"max_prompt_length=1: every prompt is longer; the shortest has 2 tokens"):
         encode([user("one two")], tokenizer, max_length=1)
+
+
+def test_prompts_that_are_too_short_are_left_out_and_counted() -> None:
+    tokenizer: Any = WordTokenizer()
+    prompts = [user("one"), user("one two"), user("one two three four"), user("x")]
+    encoded = encode(prompts, tokenizer, max_length=3, min_length=2)
+    assert (encoded.messages, encoded.num_too_long, encoded.num_too_short) == ([user("one two")], 1, 2)
+    assert encoded.first(0).num_too_short == 2
+    three = encode([user("a"), user("b c"), user("d")], tokenizer, max_length=9)
+    assert (three.first(2).ids, three.first(9).ids) == ([[1], [1, 1]], [[1], [1, 1], [1]])
+    assert three.rows([1, 0]) == Encoded([user("b c"), user("a")], [[1, 1], [1]], 0, 0)
+    with pytest.raises(ConfigError, match=r"min_prompt_length=5: every prompt is shorter; the longest has 4 tokens"):
+        encode(prompts, tokenizer, max_length=9, min_length=5)
+    with pytest.raises(
+        ConfigError, match=r"max_prompt_length=3: no prompt has 3 to 3 tokens \(3 are shorter, 1 longer\)"
+    ):
+        encode(prompts, tokenizer, max_length=3, min_length=3)
+
+
+def test_repeats_are_tokenized_once() -> None:
+    calls = []
+
+    class CountingTokenizer(WordTokenizer):
+        def __call__(self, text: str) -> dict[str, list[int]]:
+            calls.append(text)
+            return super().__call__(text)
+
+    tokenizer: Any = CountingTokenizer()
+    one, other = user("one two"), user("three")
+    assert encode([one, other, one], tokenizer, max_length=9).ids == [[3, 3], [5], [3, 3]]
+    assert calls == ["one two", "three"]
+
+
+def test_a_template_that_refuses_a_conversation_is_named() -> None:
+    class StrictTokenizer:
+        chat_template = "{{ raise_exception('no system turns') }}"
+
+        def apply_chat_template(self, messages: Any, **options: Any) -> list[int]:
+            raise jinja2.TemplateError("no system turns")
+
+    tokenizer: Any = StrictTokenizer()
+    with pytest.raises(ConfigError, match=r"chat template refuses turns of system, user \(no system turns\)"):
+        encode([[{"role": "system", "content": "a"}, *user("b")]], tokenizer, max_length=9)
+
+
+def test_the_line_for_the_log_mentions_what_there_is(dataset: DatasetConfig, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in ("a", "b", "b", "c", "c", "")])
+    eval_path = write(tmp_path / "q.jsonl", [{"prompt": text} for text in ("c", "d")])
+    prompts = load_prompts(replace(dataset, path=path, eval_path=eval_path, bad_rows="skip"))
+    assert describe(prompts) == (
+        "prompts: 2 to train on, 2 held out, of 8 rows; "
+        "left out: 2 duplicates, 1 bad row skipped, 1 for training whose prompt is held out"
+    )
+    training, held_out = Encoded([user("a")], [[1]], 1), Encoded([user("c")], [[1]], 0, 1)
+    assert describe(prompts, training, held_out).startswith(
+        "prompts: 1 to train on, 1 held out, of 8 rows; left out: 1 too long, 1 too short, 2 duplicates, "
+    )
+    plain = load_prompts(replace(dataset, path=eval_path))
+    assert describe(plain) == "prompts: 1 to train on, 1 held out, of 2 rows"
 
 
 def test_a_conversation_needs_a_chat_template() -> None:

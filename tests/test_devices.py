@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
 
 LISTING = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-6fa0)

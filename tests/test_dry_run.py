@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sweeping import sweep
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 
 

@@ -12,7 +12,7 @@ from fake_trainer import value
 from optuna.trial import TrialState
 from sweeping import contents, misbehave, starts, sweep, trials
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 

@@ -1,6 +1,10 @@
 """Evaluation against the base policy, and the choice of the best."""
 
+import json
+import statistics
+from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,24 +12,42 @@ from conftest import Compose
 from transformers import PreTrainedModel
 
 from rlhf_sweeps import models
+from rlhf_sweeps.base_policy import BasePolicy
 from rlhf_sweeps.data import encode, load_prompts
-from rlhf_sweeps.evaluation import Evaluator, marker_rates
+from rlhf_sweeps.evaluation import Comparison, Evaluator, marker_rates
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.reward_models import load_reward_model
+from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.load import Loader
+from rlhf_sweeps.reward_models.scale import Scale
+from rlhf_sweeps.runs import BaseRecord
 
 
 @pytest.fixture
-def evaluator(compose_config: Compose) -> Evaluator:
-    config, device = compose_config(), torch.device("cpu")
+def evaluator(compose_config: Compose, tmp_path: Path) -> Evaluator:
+    """On the scale of mean 2 and deviation 4, with a judge that counts words."""
+    config, device = compose_config("eval.judges=[length]"), torch.device("cpu")
     tokenizer = models.load_tokenizer(config.model)
     policy = models.load_policy(config.model, device)
     prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64).first(16)
     sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 5))
-    reward_model = load_reward_model(config.reward_model, tokenizer, Halving("", 64), device)
+    loader = Loader(tokenizer, Halving("", 64), device, config.dataset)
+    scorer = loader.scorer(config.reward_model, "reward_model")
+    judges = {"length": loader.scorer(config.eval.judges[0], "eval.judges[0]")}
     language_model, frozen = models.language_model(policy, config.ppo), models.freeze(policy)
-    return Evaluator(prompts, sampler, tokenizer, language_model, lambda: nullcontext(frozen), reward_model, seed=0)
+    base_policy = BasePolicy(
+        BaseRecord(tmp_path),
+        None,
+        lambda ids, purpose, seed: sampler.sample(frozen, ids, generator(seed, purpose, 0)),
+        tokenizer,
+        prompts,
+    )
+    found = Evaluator(prompts, sampler, tokenizer, language_model, lambda: nullcontext(frozen), scorer, judges, seed=0)
+    found.take_base(base_policy, Scale(2.0, 4.0, 9))
+    return found
 
 
 def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
@@ -34,6 +56,63 @@ def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
     assert metrics["eval/score"] == metrics["eval/base_score"]
     assert metrics["eval/kl"] == pytest.approx(0.0, abs=1e-4)
     assert all(row["response"] == row["base_response"] for row in rows)
+    assert metrics["judge/length/win_rate"] == 0.5
+
+
+def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator) -> None:
+    metrics, rows = evaluator.evaluate(evaluator.language_model.model)
+    raw = evaluator.scorer.score(
+        Exchanges(evaluator.prompts.messages, [row["response"] for row in rows], sequences_of(evaluator))
+    )
+    assert [row["score"] for row in rows] == pytest.approx(((raw - 2) / 4).tolist())
+    assert metrics["eval/base_score"] == evaluator.base_score == pytest.approx((raw.mean().item() - 2) / 4)
+    words = [len(row["response"].split()) for row in rows]
+    assert [row["judge/length/score"] for row in rows] == pytest.approx([0.1 * count for count in words])
+    assert metrics["judge/length/score"] == pytest.approx(0.1 * sum(words) / len(words))
+
+
+def sequences_of(evaluator: Evaluator) -> list[list[int]]:
+    noise = generator(0, "evaluation", 0)
+    return evaluator.sampler.sample(evaluator.language_model.model, evaluator.prompts.ids, noise).sequences
+
+
+def test_a_win_is_a_higher_score_and_a_tie_half_of_one() -> None:
+    metrics = Comparison(torch.tensor([1.0, 2.0, 3.0, 0.0]), torch.tensor([0.0, 2.0, 4.0, -1.0])).metrics()
+    assert metrics == {"score": 1.5, "base_score": 1.25, "win_rate": 2.5 / 4}
+
+
+def test_the_base_policy_is_asked_once(evaluator: Evaluator, tmp_path: Path) -> None:
+    def fail(*_: object) -> Responses:
+        raise AssertionError("asked again")
+
+    again = BasePolicy(BaseRecord(tmp_path), None, fail, evaluator.tokenizer, evaluator.prompts)
+    answers = again.answers(evaluator.prompts, "evaluation", 0)
+    assert answers.exchanges.sequences == sequences_of(evaluator)
+    evaluator.scorer.reward_model = None  # type: ignore[assignment]
+    assert again.scores(answers, evaluator.scorer).mean().item() == pytest.approx(
+        4 * evaluator.base_score + 2, abs=1e-5
+    )
+    with pytest.raises(AssertionError, match="asked again"):
+        again.answers(evaluator.prompts, "evaluation", 1)
+
+
+def test_the_scale_is_that_of_the_base_policys_answers_whatever_the_seed(evaluator: Evaluator, tmp_path: Path) -> None:
+    seeds = []
+
+    def sample(ids: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
+        seeds.append((purpose, seed, len(ids)))
+        return evaluator.sampler.sample(evaluator.language_model.model, ids, generator(seed, purpose, 0))
+
+    base_policy = BasePolicy(BaseRecord(tmp_path / "new"), None, sample, evaluator.tokenizer, evaluator.prompts)
+    scale = base_policy.scale(evaluator.judges["length"])
+    (file,) = (tmp_path / "new" / "base").glob("responses_*")
+    lengths = [
+        0.1 * len(evaluator.tokenizer.decode(json.loads(line)["tokens"], skip_special_tokens=True).split())
+        for line in file.read_text().splitlines()
+    ]
+    assert scale == Scale(pytest.approx(statistics.mean(lengths)), pytest.approx(statistics.stdev(lengths)), 16)
+    assert base_policy.scale(evaluator.judges["length"]) == scale
+    assert seeds == [("scale", 0, 16)]
 
 
 def test_the_kl_is_the_mean_over_sequences_of_the_summed_log_ratio(evaluator: Evaluator) -> None:

@@ -7,36 +7,83 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "rlhf_sweeps"
-ALL = {path.stem for path in PACKAGE.glob("*.py")} | {"ppo", "sweep", "assets"}
+ALL = {path.stem for path in PACKAGE.glob("*.py")} | {"assets", "data", "ppo", "reward_models", "sweep"}
 
 # Module or folder -> which of ours it may import.
 MAY_IMPORT = {
-    "config": set(),
+    "fields": set(),
+    "choices": {"fields"},
+    "reward_model_config": {"fields"},
+    "config": {"fields", "reward_model_config"},
+    "validation": {"choices", "config", "fields", "reward_model_config"},
     "runs": set(),
     "assets": {"assets"},
-    "sources": {"assets", "config"},
-    "data": {"config", "sources"},
-    "preflight": {"config", "data", "runs", "sources"},
+    "sources": {"assets", "fields"},
+    "data": {"config", "data", "fields", "sources"},
+    "preflight": {"config", "data", "fields", "reward_model_config", "reward_models", "runs", "sources"},
     "ppo": {"config", "ppo"},
-    "models": {"config", "sources", "ppo"},
+    "models": {"config", "fields", "reward_model_config", "sources", "ppo"},
+    "reward_models": {
+        "choices",
+        "cli",
+        "config",
+        "data",
+        "fields",
+        "intervals",
+        "models",
+        "ppo",
+        "reward_model_config",
+        "reward_models",
+        "sources",
+        "validation",
+    },
+    "base_policy": {"data", "ppo", "reward_models", "runs"},
+    "comparison": {"intervals", "runs"},
+    "comparison_table": set(),
+    "intervals": set(),
     "tracking": {"config"},
     "checkpoints": set(),
     "objective": {"config"},
     "progress": set(),
     "interruption": set(),
-    "cli": {"config", "preflight", "ppo", "runs", "train", "sweep"},
-    "trial": {"config", "preflight", "runs", "train"},
+    "cli": {"validation", "config", "fields", "preflight", "ppo", "reward_models", "runs", "train", "sweep"},
+    "trial": {"validation", "config", "fields", "preflight", "runs", "train"},
     "plugin": {"sweep"},
-    "sweep": {"config", "interruption", "runs", "sweep", "preflight", "objective", "tracking"},
+    "sweep": {
+        "choices",
+        "comparison",
+        "comparison_table",
+        "config",
+        "fields",
+        "interruption",
+        "objective",
+        "preflight",
+        "reward_model_config",
+        "runs",
+        "sweep",
+        "tracking",
+        "validation",
+    },
 }
 # Torch costs seconds, so what answers --help and checks a sweep does without it.
 NO_TORCH = {
     "ppo/__init__",
+    "choices",
     "cli",
+    "comparison",
+    "comparison_table",
     "config",
+    "fields",
+    "intervals",
+    "reward_model_config",
+    "validation",
+    "reward_models/__init__",
+    "reward_models/checks",
+    "reward_models/command",
+    "reward_models/time_limit",
+    "reward_models/training_config",
     "runs",
     "preflight",
-    "data",
     "sources",
     "assets/__init__",
     "tracking",
@@ -45,6 +92,7 @@ NO_TORCH = {
     "interruption",
     "trial",
 }
+NO_TORCH |= {f"data/{path.stem}" for path in (PACKAGE / "data").glob("*.py")}
 NO_TORCH |= {f"sweep/{path.stem}" for path in (PACKAGE / "sweep").glob("*.py")}
 SLOW = {"torch", "transformers", "trl", "datasets", "optuna", "wandb"}
 

@@ -11,7 +11,7 @@ import torch
 from conftest import Compose
 
 from rlhf_sweeps import assets, models, sources
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 
 def test_a_device_that_is_not_there_is_named() -> None:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_sweeps import models
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.memory import Halving

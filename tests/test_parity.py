@@ -25,7 +25,8 @@ from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.steps import microbatches
 from rlhf_sweeps.ppo.trainer import PPOTrainer
-from rlhf_sweeps.reward_models import RewardModel
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
 
 CASES = ("minibatches", "accumulation")
 # TRL's argument -> our key.
@@ -98,8 +99,9 @@ def replay(case: str, compose_config: Compose, is_packed: bool = True, **changes
     )
     if is_packed:
         assert all(enable_packing(model.base_model) for model in (policy, ref_policy, value, reward))
-    tokenizer: Any = SimpleNamespace(get_vocab=dict, chat_template=None, pad_token_id=recorded["model"]["pad_token_id"])
-    reward_model = RewardModel(reward, tokenizer, tokenizer, Halving("", 5))
+    pad_id = recorded["model"]["pad_token_id"]
+    tokenizer: Any = SimpleNamespace(get_vocab=dict, chat_template=None, pad_token_id=pad_id, model_max_length=1000)
+    reward_model = ClassifierRewardModel(reward, tokenizer, tokenizer, Halving("", 5))
     updates = range(1, len(recorded["updates"]) + 1)
     trainer = PPOTrainer(
         ppo,
@@ -109,7 +111,7 @@ def replay(case: str, compose_config: Compose, is_packed: bool = True, **changes
         Recorded((responses(tensors, update, recorded) for update in updates), Halving("", 5)),  # type: ignore[arg-type]
         prompts=[[5]] * recorded["num_prompts"],
         batch_indices=lambda _: list(range(ppo.batch_size)),
-        score=lambda _, batch: reward_model.score([], batch),
+        score=lambda _, batch: reward_model.score(Exchanges([], [], batch.sequences)),
         seed=0,
     )
     trainer._orders = lambda _: recorded["updates"][trainer.update - 1]["permutations"]  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.pruners import PRUNERS, Curve, Pruner, make_pruner
 
 NUM_STEPS = 8

@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import CmaEsSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.samplers import SAMPLERS, make_sampler
 
 SPACE: dict[str, BaseDistribution] = {

@@ -13,7 +13,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter, SearchSpace
 
 HYDRA = OverridesParser.create()

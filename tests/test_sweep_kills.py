@@ -34,7 +34,7 @@ from sweeping import (
     updates,
 )
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL

@@ -15,7 +15,7 @@ import torch
 from conftest import ROOT, SMALL, CommandLine, Compose
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.train import train
 

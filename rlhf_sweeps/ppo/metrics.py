@@ -129,7 +129,7 @@ def scores(rollout: Rollout) -> Tensor:
 
 
 def raw_scores(rollout: Rollout) -> Tensor:
-    """mean score as the reward model gives it"""
+    """mean score as the reward model gives it, or normalized where the run asks for that"""
     return rollout.raw_scores.mean()
 
 

@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 Interval = FloatDistribution | IntDistribution
 # Keys of a parameter that is given as a mapping: those it must have, and those it may have.

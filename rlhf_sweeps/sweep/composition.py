@@ -1,6 +1,6 @@
 """Overrides -> the config of one run, written into its folder as Hydra would."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf._utils import OmegaConfDumper
 
-from rlhf_sweeps.config import Config, from_hydra
+from rlhf_sweeps.choices import expand
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.validation import from_hydra
 
 
 class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
@@ -29,6 +31,9 @@ class Composer:
     Hydra reads and merges all files again for every run, which takes 0.1 s. Values of single keys come last in any
     case, so the files are merged once for each choice of groups, and the values put into a copy. Hydra's own part, the
     larger one, differs in six entries; it is kept as plain values, which nothing has to be copied for.
+
+    Attributes:
+        finish: what is done to every run's config in the end.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
@@ -36,6 +41,7 @@ class Composer:
         self._master = master
         self._parser = OverridesParser.create(config_loader=loader)
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
+        self.finish: Callable[[DictConfig], DictConfig] = lambda task: task
 
     def config(self, overrides: Sequence[str]) -> Config:
         """The checked config of a run.
@@ -76,7 +82,7 @@ class Composer:
         task, hydra = self._composed[groups]
         task = task.copy()
         ConfigLoaderImpl._apply_overrides_to_config(values, task)
-        return task, hydra
+        return self.finish(expand(task)), hydra
 
     def _load(self, groups: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._master, list(groups))

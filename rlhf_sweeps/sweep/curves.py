@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rlhf_sweeps.config import number
+from rlhf_sweeps.fields import number
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 # Models small enough to train on a CPU gain little from many cores, and each run needs its own memory.
 WORKERS_ON_CPU = 2

@@ -7,7 +7,8 @@ from concurrent.futures import wait
 from datetime import timedelta
 from pathlib import Path
 
-from rlhf_sweeps.config import Config, ConfigError
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.executors import Executor

@@ -15,7 +15,7 @@ from statistics import fmean
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.objective import objectives, violations
 from rlhf_sweeps.runs import Sweep

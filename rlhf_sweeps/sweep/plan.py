@@ -21,6 +21,7 @@ class Plan:
         config: of the first setting; holds what all share: objective, sweep, seed.
         directions: of the objectives.
         points: of a grid; None in a search.
+        is_comparison: of reward models, which are then judges of each other.
     """
 
     space: SearchSpace
@@ -28,6 +29,7 @@ class Plan:
     config: Config
     directions: list[str]
     points: list[dict[str, Any]] | None
+    is_comparison: bool = False
 
     @property
     def num_trials(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from rlhf_sweeps.config import ConfigError, out_of_range
+from rlhf_sweeps.fields import ConfigError, out_of_range
 from rlhf_sweeps.sweep.curves import Curve, Pruner, setting, values_at
 from rlhf_sweeps.sweep.halving import Asha, Hyperband
 from rlhf_sweeps.sweep.optuna_rule import OptunaRule

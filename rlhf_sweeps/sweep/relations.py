@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.axes import Axis, as_text
 
 # The keys that share one parameter, which is named for the first; a key that is not tied is a group of its own.

@@ -101,6 +101,7 @@ def last_block(
     folder: Path,
     is_grid: bool,
     tested: Tested | None = None,
+    is_comparison: bool = False,
 ) -> str:
     """The last lines that a user reads.
 
@@ -111,13 +112,17 @@ def last_block(
         fixed: overrides that every trial has; for the command that runs the best setting again.
         folder: of the sweep.
         is_grid: whether every point was asked for; a few of them are then all printed.
+        is_comparison: of reward models, under which one objective cannot be compared with another.
     """
     tested = tested or {}
     winners = best(trials, directions)
-    lines = _best_lines(winners, metrics, tested) or ["no trial is complete, so there is no best setting"]
+    if is_comparison:
+        lines = ["objectives, each under the trial's own reward model:"]
+    else:
+        lines = _best_lines(winners, metrics, tested) or ["no trial is complete, so there is no best setting"]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
-    if winners:
+    if winners and not is_comparison:
         num_settings = _num_settings(trials)
         if num_settings > 1 and not any(trial.number in tested for trial in winners):
             lines.append(

@@ -23,7 +23,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 T = TypeVar("T")
 KEY = "hydra.sweeper.sampler"

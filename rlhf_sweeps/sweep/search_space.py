@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.axes import Axis, Interval, interval_text, read, stretched
 from rlhf_sweeps.sweep.relations import Conditions, Group, read_conditions, read_ties
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-from rlhf_sweeps.config import DIRECTIONS, Config, ConfigError, choice, number, out_of_range, text
+from rlhf_sweeps.config import DIRECTIONS, Config
+from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
 
 DEFAULT_TRIALS = 20
 # Null in the files, since Hydra's struct mode lets nobody add keys to a mapping on the command line.

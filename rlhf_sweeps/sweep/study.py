@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING

@@ -10,11 +10,16 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
-from rlhf_sweeps.config import ConfigError, as_dict
+from rlhf_sweeps.comparison import compare
+from rlhf_sweeps.comparison import rows as comparison_rows
+from rlhf_sweeps.comparison_table import table
+from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import BUDGET, INTERRUPTED, Engine
@@ -27,7 +32,7 @@ from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import directions, read_settings
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import FAILED, RUNNING
+from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 log = logging.getLogger("rlhf_sweeps")
@@ -72,6 +77,9 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     if points is not None and settings.n_trials is not None and settings.n_trials < len(points):
         points = None
     config = composer.config(space.overrides(space.probes()[0]))
+    found = contenders(space, composer)
+    if found:
+        composer.finish = lambda task: introduce(task, found)
     if settings.prune_on not in (None, *config.objective.metrics):
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
@@ -79,7 +87,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     for key in ("seeds", "test_seeds"):
         if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
             raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
-    return Plan(space, settings, config, directions(settings, config), points)
+    return Plan(space, settings, config, directions(settings, config), points, is_comparison=bool(found))
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
@@ -174,12 +182,29 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
         if engine is not None:
             engine.save()
             sweep.write_results(optimization_results(engine.schedule.trials, plan.directions, engine.schedule.tested))
-            tracker.finish(engine.schedule.trials, study.importances(), exit_code=0 if engine.stopping is None else 1)
-    _answer(sweep, plan, engine)
+            comparison = _compare(sweep, plan, engine.schedule.trials)
+            tracker.finish(
+                engine.schedule.trials,
+                study.importances(),
+                comparison_rows(comparison) if comparison else [],
+                exit_code=0 if engine.stopping is None else 1,
+            )
+    _answer(sweep, plan, engine, comparison)
 
 
-def _answer(sweep: Sweep, plan: Plan, engine: Engine) -> None:
+def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """The matrix of reward models and judges, into the record; None where the sweep compares none."""
+    if not plan.is_comparison:
+        return None
+    comparison = compare(best_settings(trials, sweep, plan.seeds, plan.directions[0]))
+    sweep.write_comparison({**comparison, "rows": comparison_rows(comparison)})
+    return comparison
+
+
+def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None) -> None:
     """Print the last block; an end before the end is an exception."""
+    if comparison is not None:
+        print(table(comparison), end="\n\n")
     print(
         last_block(
             engine.schedule.trials,
@@ -189,6 +214,7 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine) -> None:
             folder=sweep.folder,
             is_grid=plan.points is not None,
             tested=engine.schedule.tested,
+            is_comparison=comparison is not None,
         )
     )
     if engine.stopping == BUDGET:

@@ -9,7 +9,7 @@ from typing import Any
 RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
-CAUSES = (*BAD_SETTING, "config", "error", "lost_process", "timeout")
+CAUSES = (*BAD_SETTING, "config", "error", "lost_process", "reward_model", "timeout")
 
 
 @dataclass

@@ -55,11 +55,19 @@ class SweepTracker:
         """
         self._tracker.log(self._figures(trials))
 
-    def finish(self, trials: Sequence[Trial], importance: Mapping[str, float], *, exit_code: int = 0) -> None:
-        """Send all trials and the importances as tables, and close the W&B run.
+    def finish(
+        self,
+        trials: Sequence[Trial],
+        importance: Mapping[str, float],
+        comparison: Sequence[Mapping[str, Any]] = (),
+        *,
+        exit_code: int = 0,
+    ) -> None:
+        """Send all trials, the importances and the comparison as tables, and close the W&B run.
 
         Args:
             importance: parameter -> its share in how much the objective varies; empty if that is unknown.
+            comparison: a row for each train reward model and judge; none where none were compared.
             exit_code: 0 if the sweep went to its end.
         """
         at = {"trial": self._figures(trials)["trial"]}
@@ -67,6 +75,9 @@ class SweepTracker:
         shares = sorted(importance.items(), key=lambda entry: -entry[1])
         if shares:
             self._tracker.log_table("sweep/importance", ["parameter", "importance"], shares, at=at)
+        if comparison:
+            columns = list(comparison[0])
+            self._tracker.log_table("sweep/comparison", columns, [list(row.values()) for row in comparison], at=at)
         self._tracker.finish(exit_code=exit_code, summary={f"importance/{name}": share for name, share in shares})
 
     def _figures(self, trials: Sequence[Trial]) -> dict[str, float]:

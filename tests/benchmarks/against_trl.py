@@ -23,7 +23,7 @@ from typing import Any
 
 from our_worker import compose_config
 
-from rlhf_sweeps.config import ConfigError
+from rlhf_sweeps.fields import ConfigError
 
 HERE = Path(__file__).parent
 PHASES = ("sample", "score", "optimize", "update")

@@ -10,8 +10,9 @@ from omegaconf import open_dict
 from turns import Turns, read_job
 
 from rlhf_sweeps.cli import conf_dir
-from rlhf_sweeps.config import Config, from_hydra
+from rlhf_sweeps.config import Config
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.validation import from_hydra
 
 
 def compose_config(overrides: Sequence[str]) -> Config:

@@ -1,0 +1,100 @@
+"""Choices of a config group that are given by name within another config: judges, members of an ensemble, data sources.
+
+An entry is the name of a choice (`vader`), or a choice with some keys changed (`{reward_model: local, path: folder}`).
+Hydra itself composes one choice a group; it is asked here for the others. A config that a trial reads holds no names.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from hydra import compose
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from rlhf_sweeps.fields import ConfigError
+
+
+def expand(composed: DictConfig) -> DictConfig:
+    """The config with the choice's values in place of every name; itself where there is none.
+
+    Raises:
+        ConfigError: if there is no such choice, or it has no such key.
+    """
+    if not _holds_names(composed):
+        return composed
+    found = composed.copy()
+    with open_dict(found):
+        _expand_reward_model(found.reward_model, "reward_model")
+        if "eval" in found:
+            _expand_list(found.eval, "judges", "reward_model", "eval.judges")
+        _expand_list(found.dataset, "sources", "dataset", "dataset.sources")
+    return found
+
+
+def _holds_names(composed: DictConfig) -> bool:
+    """Whether there is anything to look for; a copy of the config costs milliseconds."""
+    reward_model = composed.reward_model
+    judges = composed.eval.get("judges") if "eval" in composed else None
+    entries = (judges, composed.dataset.get("sources"), reward_model.get("members"))
+    return any(entries) or reward_model.get("pairs") is not None
+
+
+def _expand_reward_model(node: DictConfig, key: str) -> None:
+    """The members of an ensemble, and the data set of an encoder's pairs."""
+    if "members" in node:
+        _expand_list(node, "members", "reward_model", f"{key}.members")
+    if node.get("pairs") is not None:
+        node["pairs"] = _choice("dataset", node["pairs"], f"{key}.pairs")
+
+
+def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
+    if OmegaConf.is_missing(parent, name) or not parent[name]:
+        return
+    parent[name] = [_choice(group, entry, f"{key}[{number}]") for number, entry in enumerate(parent[name])]
+    if group == "reward_model":
+        for number, node in enumerate(parent[name]):
+            _expand_reward_model(node, f"{key}[{number}]")
+
+
+def _choice(group: str, entry: Any, key: str) -> Any:
+    """The values of a choice; an entry that holds them all already is given back as it is."""
+    if isinstance(entry, Mapping | DictConfig):
+        changes = dict(entry)
+        if group not in changes:
+            return entry
+        name = changes.pop(group)
+    else:
+        name, changes = entry, {}
+    node = _load(group, name, key)
+    if unknown := sorted(set(changes) - set(node)):
+        raise ConfigError(
+            f"{key}.{unknown[0]}: {group}={name} has no such key (allowed here: {', '.join(map(str, node))})"
+        )
+    return OmegaConf.merge(node, changes)
+
+
+def _load(group: str, name: Any, key: str) -> DictConfig:
+    hydra = GlobalHydra.instance().hydra
+    if hydra is None:
+        raise ConfigError(f"{key}={name}: names can be looked up by the command line only")
+    try:
+        return _compose(hydra, group, str(name)).copy()
+    except MissingConfigException as error:
+        raise ConfigError(f"{key}={name}: {group} has no such choice (allowed: {_options(group)})") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{key}={name}: {' '.join(str(error).split())}") from error
+
+
+@functools.lru_cache
+def _compose(hydra: Hydra, group: str, name: str) -> DictConfig:
+    """By Hydra, which reads the files again each time."""
+    node: DictConfig = compose(f"{group}/{name}")[group]
+    return node
+
+
+def _options(group: str) -> str:
+    return ", ".join(GlobalHydra.instance().config_loader().get_group_options(group))

@@ -1,0 +1,27 @@
+"""Prompts and preference pairs: read from files or the hub, checked, split into training and held-out, mixed, encoded.
+
+Loads no torch, and `datasets` and pyarrow only for what is not plain text: a sweep checks its files before it starts
+anything.
+"""
+
+from rlhf_sweeps.data.counts import Counts, SourceCounts, describe
+from rlhf_sweeps.data.encoding import Encoded, encode
+from rlhf_sweeps.data.messages import Messages, as_text
+from rlhf_sweeps.data.pairs import Pair, Pairs, load_pairs
+from rlhf_sweeps.data.prompts import Prompts, batch_indices, load_prompts
+
+__all__ = [
+    "Counts",
+    "Encoded",
+    "Messages",
+    "Pair",
+    "Pairs",
+    "Prompts",
+    "SourceCounts",
+    "as_text",
+    "batch_indices",
+    "describe",
+    "encode",
+    "load_pairs",
+    "load_prompts",
+]

@@ -1,0 +1,102 @@
+"""How many rows a data set had, what became of them, and one line that says so."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rlhf_sweeps.data.encoding import Encoded
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the rows of a data set, those of its evaluation file included.
+
+    Attributes:
+        num_rows: all there were, bad ones included.
+        num_bad_rows: those that could not be used and were skipped.
+        num_duplicates: those that were there already; of a mixture, also in a source before.
+        num_shared: those left out of training because their prompt is held out, which the evaluation file or another
+            source of a mixture asked for.
+        num_contradictions: preference pairs whose answers are there in the other order, too; they are kept.
+    """
+
+    num_rows: int = 0
+    num_bad_rows: int = 0
+    num_duplicates: int = 0
+    num_shared: int = 0
+    num_contradictions: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+
+@dataclass(frozen=True)
+class SourceCounts:
+    """What a source gave to a mixture.
+
+    Attributes:
+        num_train: its entries in the training part, repeated ones each time.
+        num_distinct: the same, repeated ones once.
+        num_held_out: its entries in the held-out part.
+    """
+
+    name: str
+    num_train: int
+    num_distinct: int
+    num_held_out: int
+
+
+class _Counted(Protocol):
+    """Prompts or Pairs."""
+
+    @property
+    def num_train(self) -> int: ...
+    @property
+    def num_held_out(self) -> int: ...
+    @property
+    def noun(self) -> str: ...
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def sources(self) -> tuple[SourceCounts, ...]: ...
+
+
+def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded | None = None) -> str:
+    """One line for the log: how many there are of what, and how many were left out why; naught is not mentioned.
+
+    Args:
+        data: prompts or pairs.
+        training: what is left of the training prompts once those of the wrong length are left out.
+        held_out: the same of the held-out prompts.
+    """
+    num_train = data.num_train if training is None else len(training.ids)
+    num_held_out = data.num_held_out if held_out is None else len(held_out.ids)
+    encoded = [part for part in (training, held_out) if part is not None]
+    counts = data.counts
+    left_out = _mentioned(
+        (sum(part.num_too_long for part in encoded), "too long", "too long"),
+        (sum(part.num_too_short for part in encoded), "too short", "too short"),
+        (counts.num_duplicates, "duplicate", "duplicates"),
+        (counts.num_bad_rows, "bad row skipped", "bad rows skipped"),
+        (counts.num_shared, "for training whose prompt is held out", "for training whose prompts are held out"),
+    )
+    line = f"{data.noun}: {num_train} to train on, {num_held_out} held out, of {_rows(counts.num_rows)}"
+    if left_out:
+        line += f"; left out: {left_out}"
+    if counts.num_contradictions:
+        line += f"; kept: {_mentioned((counts.num_contradictions, 'contradiction', 'contradictions'))}"
+    if data.sources:
+        line += f"; sources: {', '.join(map(_describe_source, data.sources))}"
+    return line
+
+
+def _describe_source(source: SourceCounts) -> str:
+    repeats = f" ({source.num_distinct} distinct)" if source.num_distinct < source.num_train else ""
+    return f"{source.name} {source.num_train}{repeats} + {source.num_held_out}"
+
+
+def _mentioned(*parts: tuple[int, str, str]) -> str:
+    return ", ".join(f"{num} {one if num == 1 else several}" for num, one, several in parts if num)
+
+
+def _rows(num: int) -> str:
+    return f"{num} row" if num == 1 else f"{num} rows"

@@ -1,0 +1,101 @@
+"""Chat messages: what a cell of a data set must hold to be a prompt or an answer, and when two prompts are the same."""
+
+import hashlib
+import json
+from typing import Any
+
+Messages = list[dict[str, str]]
+# Prompts that differ in white space only have the same.
+Identity = tuple[tuple[str, str], ...]
+
+ROLES = ("system", "user", "assistant")
+
+
+class RowError(ValueError):
+    """A row cannot be used; the message says why, and whoever knows where adds it."""
+
+
+def as_text(messages: Messages) -> str:
+    """Messages as plain text: a single one is its content, several are lines `role: content`."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
+
+
+def identity(messages: Messages) -> Identity:
+    """What two prompts share that differ in white space only."""
+    return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
+
+
+def digest(messages: Messages) -> str:
+    """The SHA-256 of messages as they are written: an order that has nothing to do with that of the rows."""
+    return hashlib.sha256(json.dumps(messages).encode()).hexdigest()
+
+
+def read_prompt(cell: Any) -> Messages:
+    """A prompt as messages that end on a user turn; a text is a user's.
+
+    Raises:
+        RowError: if the cell holds something else.
+    """
+    prompt = _messages([{"role": "user", "content": cell}] if isinstance(cell, str) else cell, "a prompt")
+    if not prompt or prompt[-1]["role"] != "user" or not prompt[-1]["content"].strip():
+        raise RowError("a prompt must end on a user's text that is not empty")
+    return prompt
+
+
+def read_answer(cell: Any, prompt: Messages, name: str) -> str:
+    """An answer: a text, one assistant message, or the whole conversation that begins with the prompt.
+
+    Raises:
+        RowError: if the cell, which errors call `name`, holds something else.
+    """
+    if isinstance(cell, str):
+        _check_text(cell)
+        answer = cell
+    else:
+        conversation = _messages(cell, name)
+        if not conversation or conversation[-1]["role"] != "assistant":
+            raise RowError(f"{name} must end on an assistant's message")
+        if len(conversation) > 1 and identity(conversation[:-1]) != identity(prompt):
+            raise RowError(f"{name} must be one assistant message, or begin with the prompt and end on one")
+        answer = conversation[-1]["content"]
+    if not answer.strip():
+        raise RowError(f"{name} must not be empty")
+    return answer
+
+
+def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
+    """The prompt that two conversations begin with; each goes on with one assistant message.
+
+    Raises:
+        RowError: if they share none, or something else follows it.
+    """
+    if isinstance(chosen, str) or isinstance(rejected, str):
+        raise RowError("both answers must be lists of messages for a prompt to be found in them, one is a text")
+    ours, theirs = _messages(chosen, "the chosen answer"), _messages(rejected, "the rejected answer")
+    ends = {message["role"] for conversation in (ours, theirs) for message in conversation[-1:]}
+    if identity(ours[:-1]) != identity(theirs[:-1]) or ends != {"assistant"}:
+        raise RowError("the two conversations must be the same but for one last assistant message each")
+    return read_prompt(ours[:-1])
+
+
+def _messages(cell: Any, name: str) -> Messages:
+    if hasattr(cell, "tolist"):  # arrays of numpy and pyarrow
+        cell = cell.tolist()
+    if not isinstance(cell, list | tuple) or not all(isinstance(message, dict) for message in cell):
+        found = "null" if cell is None else f"a {type(cell).__name__}"
+        raise RowError(f"{name} must be a text or a list of messages, is {found}")
+    for message in cell:
+        if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
+            raise RowError(f"a message must have a role ({', '.join(ROLES)}) and a text as content")
+        _check_text(message["content"])
+    return [{"role": message["role"], "content": message["content"]} for message in cell]
+
+
+def _check_text(text: str) -> None:
+    """Refuse what could not be written into a record."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowError("a text holds half a character (a lone surrogate), which UTF-8 does not allow") from error

@@ -1,0 +1,92 @@
+"""Several data sets as one, by weights."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TypeVar
+
+from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.data.counts import Counts, SourceCounts
+from rlhf_sweeps.data.split import Example, Split, check_not_empty, num_contradictions, split_source
+from rlhf_sweeps.fields import ConfigError
+
+Item = TypeVar("Item")
+
+# A mixture is a list in memory, which a source of ten prompts and a weight of a million would fill.
+MOST_EXAMPLES = 5_000_000
+
+
+def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
+    """The examples of a data set or of a mixture of some; arguments and errors are those of `split_source`.
+
+    A mixture trains on every source whole at least once and repeats those that their weight asks more of, so that their
+    shares are those of the weights. What is held out has each example once, in an order whose every beginning keeps
+    the shares until a source is used up. No prompt that one source holds out is trained on from another, and nothing is
+    taken from two sources.
+    """
+    if not dataset.sources:
+        split = split_source(dataset, key, with_answers)
+        distinct = [*split.train, *split.held_out]
+        counts = dataclasses.replace(split.counts, num_contradictions=num_contradictions(distinct))
+        return dataclasses.replace(split, counts=counts)
+    keys = [f"{key}.sources[{number}]" for number in range(len(dataset.sources))]
+    splits = [split_source(source, its, with_answers) for source, its in zip(dataset.sources, keys, strict=True)]
+    splits = _apart(splits)
+    for source, its, split in zip(dataset.sources, keys, splits, strict=True):
+        check_not_empty(split.train, len(split.held_out), f"{its}.path={source.path}", with_answers)
+    weights = [source.weight for source in dataset.sources]
+    train = _repeated([split.train for split in splits], weights, keys)
+    held_out = [split.held_out for split in splits]
+    sources = tuple(
+        SourceCounts(source.name, len(repeated), len(split.train), len(split.held_out))
+        for source, repeated, split in zip(dataset.sources, train, splits, strict=True)
+    )
+    distinct = [example for split in splits for example in (*split.train, *split.held_out)]
+    counts = sum((split.counts for split in splits), Counts(num_contradictions=num_contradictions(distinct)))
+    return Split(interleave(train, weights), interleave(held_out, weights), counts, sources)
+
+
+def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> list[Item]:
+    """All items, in an order whose every beginning has shares by the weights, while there are items of every part.
+
+    Every part's first item comes before any part's second; ties go to the part that is named first.
+    """
+    places = [
+        (number / weights[part], part, number) for part, items in enumerate(parts) for number in range(len(items))
+    ]
+    return [parts[part][number] for _, part, number in sorted(places)]
+
+
+def _apart(splits: Sequence[Split]) -> list[Split]:
+    """The splits without training examples whose prompt another holds out, and without what an earlier source has."""
+    all_held_out = {example.identity for split in splits for example in split.held_out}
+    seen: set[tuple[object, ...]] = set()
+    apart = []
+    for split in splits:
+        allowed = [example for example in split.train if example.identity not in all_held_out]
+        train, held_out = _unseen(allowed, seen), _unseen(split.held_out, seen)
+        num_dropped = len(allowed) + len(split.held_out) - len(train) - len(held_out)
+        found = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
+        apart.append(Split(train, held_out, split.counts + found))
+    return apart
+
+
+def _unseen(examples: Sequence[Example], seen: set[tuple[object, ...]]) -> list[Example]:
+    """Those that are not in `seen`, which they are added to."""
+    fresh = [example for example in examples if (example.identity, example.answers) not in seen]
+    seen.update((example.identity, example.answers) for example in fresh)
+    return fresh
+
+
+def _repeated(parts: Sequence[list[Example]], weights: Sequence[float], keys: Sequence[str]) -> list[list[Example]]:
+    """Each part whole passes and then its first few, so that the lengths are in the proportion of the weights."""
+    scales = [len(part) / weight for part, weight in zip(parts, weights, strict=True)]
+    scale = max(scales)  # of the part that is used once
+    lengths = [max(len(part), round(scale * weight)) for part, weight in zip(parts, weights, strict=True)]
+    if sum(lengths) > MOST_EXAMPLES:
+        scarce = scales.index(min(scales))
+        times = lengths[scarce] / len(parts[scarce])
+        raise ConfigError(
+            f"{keys[scarce]}.weight={weights[scarce]:g}: would use each of its {len(parts[scarce])} examples "
+            f"{times:.0f} times (allowed: a mixture of at most {MOST_EXAMPLES} examples)"
+        )
+    return [(part * (length // len(part) + 1))[:length] for part, length in zip(parts, lengths, strict=True)]

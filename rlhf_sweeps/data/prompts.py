@@ -1,0 +1,69 @@
+"""Prompts to train on and prompts held out, and the order in which updates take them."""
+
+import random
+from dataclasses import dataclass
+
+from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.data.counts import Counts, SourceCounts
+from rlhf_sweeps.data.messages import Messages
+from rlhf_sweeps.data.mixtures import load_split
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Chat messages that each end on a user turn; none is in both lists, and none twice but in a mixture's training."""
+
+    train: list[Messages]
+    held_out: list[Messages]
+    counts: Counts
+    sources: tuple[SourceCounts, ...] = ()
+    noun = "prompts"
+
+    @property
+    def num_train(self) -> int:
+        """Prompts to train on."""
+        return len(self.train)
+
+    @property
+    def num_held_out(self) -> int:
+        """Prompts that are held out."""
+        return len(self.held_out)
+
+    @property
+    def num_duplicates(self) -> int:
+        """Rows that were there already."""
+        return self.counts.num_duplicates
+
+
+def load_prompts(dataset: DatasetConfig, key: str = "dataset") -> Prompts:
+    """The prompts of a data set or a mixture; without an own evaluation file or split, a tenth is held out by hash.
+
+    Lengths are no matter here: `encode` leaves prompts out by those of `dataset` itself, and the min_prompt_length and
+    max_prompt_length of a mixture's sources are not looked at.
+
+    Args:
+        dataset: where the prompts are.
+        key: the config key that holds the data set, for errors.
+
+    Raises:
+        ConfigError: naming the key, and the file and line where there is one.
+    """
+    split = load_split(dataset, key, with_answers=False)
+    train, held_out = ([example.prompt for example in part] for part in (split.train, split.held_out))
+    return Prompts(train, held_out, split.counts, split.sources)
+
+
+def batch_indices(num_prompts: int, batch_size: int, update: int, seed: int) -> list[int]:
+    """Which prompts an update trains on: a fresh permutation for every pass over the data, no gap between passes.
+
+    A pure function of its arguments, so that a continued run needs no saved position.
+    """
+    first = (update - 1) * batch_size
+    order: dict[int, list[int]] = {}
+    indices = []
+    for position in range(first, first + batch_size):
+        number, place = divmod(position, num_prompts)
+        if number not in order:
+            order[number] = random.Random(f"prompts {seed} {number}").sample(range(num_prompts), num_prompts)
+        indices.append(order[number][place])
+    return indices

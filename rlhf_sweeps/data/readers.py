@@ -1,0 +1,45 @@
+"""Which reader opens a place."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rlhf_sweeps.data import tables, text_files
+from rlhf_sweeps.data.places import Place
+from rlhf_sweeps.data.rows import BadRows, Columns, Rows, in_one_line
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sources import locate
+
+_FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {
+    ".jsonl": text_files.read_json_lines,
+    ".json": text_files.read_json,
+    ".csv": text_files.read_csv,
+    ".parquet": tables.read_parquet,
+}
+
+
+def read_rows(place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
+    """The rows of a place that have these columns, in order.
+
+    Raises:
+        ConfigError: if it cannot be read as a whole, or a row cannot and bad rows are refused.
+    """
+    located = locate(place.path, f"{place.key}.{place.path_key}")
+    if located is None:
+        yield from tables.read_dataset(tables.load_by_name(place), place.given, columns)
+    elif located.is_dir():
+        saved = tables.is_saved(located)
+        dataset = tables.load_saved(place, located) if saved else tables.load_by_name(place, located)
+        yield from tables.read_dataset(dataset, place.given, columns)
+    else:
+        yield from _read_file(located, place, columns, bad_rows)
+
+
+def _read_file(file: Path, place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
+    read = _FILES.get(file.suffix.lower())
+    if read is None:
+        raise ConfigError(f"{place.given}: must be a file that ends on {', '.join(_FILES)}, a folder or a hub id")
+    place.check_needs_no_splits()
+    try:
+        yield from read(file, place.given, columns, bad_rows)
+    except OSError as error:
+        raise ConfigError(f"{place.given}: cannot be read ({in_one_line(error)})") from error

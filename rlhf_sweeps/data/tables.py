@@ -1,0 +1,123 @@
+"""Rows of what is no text: parquet files, folders saved by `datasets`, and whatever load_dataset reads."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlhf_sweeps.data.places import Place
+from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, in_one_line
+from rlhf_sweeps.fields import ConfigError
+
+BATCH_SIZE = 1000
+
+
+def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
+    """The wanted columns of a parquet file.
+
+    Raises:
+        ConfigError: if it is none, is cut off, or lacks a column.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        table = ParquetFile(file)
+        check_columns(columns, table.schema_arrow.names, given)
+        batches = table.iter_batches(BATCH_SIZE, columns=list(columns.values()))
+        for number, row in enumerate((row for batch in batches for row in _values(batch)), start=1):
+            where = f"{given}, row {number}"
+            if row is None:
+                bad_rows.add(f"{where}: not UTF-8")
+            else:
+                yield where, row
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ConfigError(f"{given}: cannot be read as parquet ({in_one_line(error)})") from error
+
+
+def _values(batch: Any) -> Iterator[Mapping[str, Any] | None]:
+    """The rows of a batch as plain values; None for one that is not UTF-8, which parquet does not look at."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for number in range(batch.num_rows):
+            try:
+                yield batch.slice(number, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `datasets` wrote a folder by save_to_disk."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+def load_saved(place: Place, folder: Path) -> Any:
+    """The Dataset in a folder that save_to_disk wrote; of several splits, the named one.
+
+    Raises:
+        ConfigError: if it cannot be read or has no such split.
+    """
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except Exception as error:  # whatever a folder that was cut off makes pyarrow and json raise
+        raise ConfigError(f"{place.given}: cannot be read as a saved folder ({in_one_line(error)})") from error
+    if isinstance(found, datasets.DatasetDict):
+        if place.split not in found:
+            raise place.no_such_split(", ".join(found))
+        return found[place.split]
+    place.check_needs_no_splits()
+    return found
+
+
+def load_by_name(place: Place, folder: Path | None = None) -> Any:
+    """The Dataset that load_dataset makes of a folder or, without one, of a hub id; no code that is found there is run.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    path = place.path if folder is None else str(folder)
+    try:
+        return datasets.load_dataset(path, place.subset, split=place.split, revision=place.revision)
+    except Exception as error:  # datasets raises many kinds: no network, no such id, no such split
+        raise _refusal(place, folder, error) from error
+
+
+def _refusal(place: Place, folder: Path | None, error: Exception) -> ConfigError:
+    # Of a broken file, only the cause says what is broken.
+    reason = in_one_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+    if unknown := re.match(r"Unknown split .*\[(.*?)\]", reason):
+        return place.no_such_split(unknown[1].replace("'", ""))
+    if unknown := re.match(r"BuilderConfig .* not found\. Available: \[(.*?)\]", reason):
+        allowed = unknown[1].replace("'", "")
+        return ConfigError(f"{place.key}.subset={place.subset}: {place.given} has no such subset (allowed: {allowed})")
+    what = "neither a file here nor to be had from the hub" if folder is None else "holds no data that can be read"
+    return ConfigError(f"{place.given}: {what} ({reason})")
+
+
+def read_dataset(dataset: Any, given: str, columns: Columns) -> Rows:
+    """The wanted columns of a `datasets.Dataset`.
+
+    Raises:
+        ConfigError: if it lacks one, or its files are broken.
+    """
+    from pyarrow import ArrowException
+
+    check_columns(columns, dataset.column_names, given)
+    # A folder remembers the format that it was saved with: numpy arrays, torch tensors.
+    plain = dataset.select_columns(list(columns.values())).with_format(None)
+    try:
+        rows = (
+            dict(zip(batch, cells, strict=True))
+            for batch in plain.iter(BATCH_SIZE)
+            for cells in zip(*batch.values(), strict=True)
+        )
+        for number, row in enumerate(rows, start=1):
+            yield f"{given}, row {number}", row
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{given}: cannot be read ({in_one_line(error)})") from error

@@ -1,0 +1,138 @@
+"""Rows of text files: JSON lines, a JSON array, CSV. UTF-8, with or without a byte order mark."""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, missing_column
+from rlhf_sweeps.fields import ConfigError
+
+# A conversation in a cell of a CSV, as JSON or as Python prints it.
+_MESSAGES = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]\s*:""")
+LONGEST_CELL = 2**30  # characters; the csv module's own limit is 2**17
+
+
+def read_json_lines(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
+    """One JSON object a line; empty lines are passed over, and every fault is one of its line."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            where = f"{given}, line {number}"
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line.decode())
+            except UnicodeDecodeError as error:
+                bad_rows.add(f"{where}: not UTF-8 ({error.reason} at byte {error.start})")
+            except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is a plain ValueError
+                bad_rows.add(f"{where}: not a JSON object ({error})")
+            else:
+                yield from _checked(row, where, columns, bad_rows)
+
+
+def read_json(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
+    """A JSON array of objects, or one object a line.
+
+    Raises:
+        ConfigError: if an array cannot be parsed.
+    """
+    content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    if not content.lstrip().startswith(b"["):
+        yield from read_json_lines(file, given, columns, bad_rows)
+        return
+    try:
+        rows = json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{given}, line {line}: not UTF-8 ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{given}, line {error.lineno}: not a JSON array ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{given}: not a JSON array ({error})") from error
+    for number, row in enumerate(rows, start=1):
+        yield from _checked(row, f"{given}, row {number}", columns, bad_rows)
+
+
+def _checked(row: Any, where: str, columns: Columns, bad_rows: BadRows) -> Rows:
+    if not isinstance(row, dict):
+        bad_rows.add(f"{where}: must be a JSON object, is a {type(row).__name__}")
+    elif fault := missing_column(columns, row, where):
+        bad_rows.add(fault)
+    else:
+        yield where, row
+
+
+def read_csv(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
+    """Comma-separated rows under a header; a cell may hold a conversation as JSON.
+
+    Raises:
+        ConfigError: if the header does not name the columns, or a quote is never closed: nobody knows how many rows are
+            inside.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    # What is not UTF-8 becomes surrogates, so that it is a fault of its row and not of the file.
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        records = _records(text, given, bad_rows)
+        where, header = next(records, (given, None))
+        if header is None:
+            return
+        _check_header(header, where, columns)
+        for where, cells in records:
+            if len(cells) != len(header):
+                bad_rows.add(f"{where}: has {len(cells)} fields, the header has {len(header)}")
+                continue
+            row: dict[str, Any] = dict(zip(header, cells, strict=True))
+            try:
+                row |= {column: _conversation(row[column]) for column in columns.values()}
+            except ValueError as error:
+                bad_rows.add(f"{where}: messages in a CSV must be JSON ({error})")
+                continue
+            yield where, row
+
+
+def _check_header(header: list[str], where: str, columns: Columns) -> None:
+    names = [name for name in header if name.strip()]  # pandas writes its index under an empty name
+    if not names:
+        raise ConfigError(f"{where}: must be a header that names the columns, is empty")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{where}: must name each column once, has {', '.join(twice)} twice")
+    check_columns(columns, names, where)
+
+
+def _records(text: Iterator[str], given: str, bad_rows: BadRows) -> Iterator[tuple[str, list[str]]]:
+    """The records that can be read, each with the line that it begins on."""
+    reader = csv.reader(text, strict=True)
+    is_header = True
+    while True:
+        where = f"{given}, line {reader.line_num + 1}"
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fault = f"{where}: not a CSV row ({error})"
+            if is_header or "end of data" in str(error):
+                raise ConfigError(fault) from error
+            bad_rows.add(fault)
+            continue
+        if not cells:
+            continue
+        try:
+            "".join(cells).encode()
+        except UnicodeEncodeError as error:
+            if is_header:
+                raise ConfigError(f"{where}: not UTF-8") from error
+            bad_rows.add(f"{where}: not UTF-8")
+            continue
+        is_header = False
+        yield where, cells
+
+
+def _conversation(cell: str) -> Any:
+    """A cell's text, or the messages that are written in it."""
+    return json.loads(cell) if _MESSAGES.match(cell) else cell

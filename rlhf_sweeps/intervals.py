@@ -1,0 +1,104 @@
+"""Means and win rates with 95 % intervals, of outcomes that share seeds and prompts.
+
+Outcomes are given as (seeds, prompts): every seed has answered the same prompts. Both are taken as drawn at random, so
+the intervals are about other seeds on other prompts. One seed tells nothing of how seeds differ: its intervals are
+about other prompts only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+
+Outcomes = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its interval; without bounds where there is a single prompt, which says nothing about others."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """Whether the intervals have a value in common; one without bounds could hold any."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return True
+        return self.low <= other.high and other.low <= self.high
+
+
+def mean_estimate(values: Outcomes) -> Estimate:
+    """The mean with Student's interval.
+
+    Args:
+        values: of any scale, (seeds, prompts).
+    """
+    mean = float(values.mean())
+    if values.shape[1] == 1:
+        return Estimate(mean, None, None)
+    variance, freedom = _variance_of_mean(values)
+    margin = _quantile(freedom) * float(np.sqrt(variance))
+    return Estimate(mean, mean - margin, mean + margin)
+
+
+def win_rate_estimate(wins: Outcomes) -> Estimate:
+    """The mean with Wilson's interval at the effective sample size, after Korn and Graubard (1998); within 0 and 1.
+
+    The effective size is that of independent wins and losses whose mean varies as much: ties make it larger, seeds and
+    prompts that differ make it smaller. Outcomes that are all alike tell nothing of how seeds differ and count once for
+    each prompt. For one seed without ties it is Wilson's interval itself.
+
+    Args:
+        wins: 1 won, 0 lost, 1/2 tied, or means of such, (seeds, prompts).
+    """
+    num_seeds, num_prompts = wins.shape
+    rate = float(wins.mean())
+    binary = rate * (1 - rate)
+    if binary == 0:
+        return _wilson(rate, num_prompts, _quantile(np.inf))
+    # As if two prompts more had not been tied: a few wins among many ties would pass for certain otherwise.
+    independent = binary - float((wins * (1 - wins)).mean()) * num_prompts / (num_prompts + 2)
+    if num_seeds == 1 or num_prompts == 1 or np.ptp(wins) == 0:
+        return _wilson(rate, binary / independent * num_prompts, _quantile(np.inf))
+    variance, freedom = _variance_of_mean(wins)
+    variance = max(variance, independent / wins.size)
+    return _wilson(rate, binary / variance, _quantile(freedom))
+
+
+def _variance_of_mean(values: Outcomes) -> tuple[float, float]:
+    """The variance of the mean, and its degrees of freedom after Satterthwaite.
+
+    With several seeds it is (seeds + prompts - error) / size in mean squares of the crossed layout, but never less than
+    any of the three alone would give. The degrees of freedom count all three even then: that two seeds are alike may be
+    luck.
+    """
+    num_seeds, num_prompts = values.shape
+    if num_seeds == 1:
+        return float(values.var(ddof=1)) / num_prompts, num_prompts - 1
+    mean, by_seed, by_prompt = values.mean(), values.mean(1, keepdims=True), values.mean(0, keepdims=True)
+    error_freedom = (num_seeds - 1) * (num_prompts - 1)
+    seeds = num_prompts * float(((by_seed - mean) ** 2).sum()) / (num_seeds - 1)
+    prompts = num_seeds * float(((by_prompt - mean) ** 2).sum()) / (num_prompts - 1)
+    error = float(((values - by_seed - by_prompt + mean) ** 2).sum()) / error_freedom
+    total = max(seeds, prompts, error, seeds + prompts - error)
+    uncertainty = seeds**2 / (num_seeds - 1) + prompts**2 / (num_prompts - 1) + error**2 / error_freedom
+    fewest = min(num_seeds, num_prompts) - 1
+    freedom = max(total**2 / uncertainty, fewest) if uncertainty > 0 else fewest
+    return total / values.size, freedom
+
+
+def _wilson(rate: float, size: float, quantile: float) -> Estimate:
+    excess = quantile**2 / size
+    centre = (rate + excess / 2) / (1 + excess)
+    margin = float(np.sqrt(excess * (rate * (1 - rate) + excess / 4))) / (1 + excess)
+    return Estimate(rate, max(centre - margin, 0.0), min(centre + margin, 1.0))
+
+
+def _quantile(freedom: float) -> float:
+    """Of Student's distribution, for an interval with both tails; the normal one's for infinite degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -1,0 +1,54 @@
+"""What every reward model is: something that gives each response to a prompt one score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from rlhf_sweeps.data import Messages
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """Prompts and the responses to them.
+
+    Attributes:
+        prompts: chat messages that end on a user turn, (batch,).
+        responses: texts, (batch,).
+        sequences: the policy's tokens of prompt and response, (batch,), where they are at hand.
+    """
+
+    prompts: Sequence[Messages]
+    responses: Sequence[str]
+    sequences: Sequence[Sequence[int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.responses)
+
+    def rows(self, index: Sequence[int]) -> "Exchanges":
+        """Some of them."""
+        return Exchanges(
+            [self.prompts[i] for i in index],
+            [self.responses[i] for i in index],
+            None if self.sequences is None else [self.sequences[i] for i in index],
+        )
+
+
+class RewardModel(Protocol):
+    """Scores responses; frozen."""
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each, (batch,), float32 on the CPU.
+
+        Raises:
+            RewardModelError: if it cannot, or a score is not finite.
+        """
+        ...
+
+
+def shown(exchanges: Exchanges, row: int, length: int = 200) -> str:
+    """A prompt and its response for an error message, each cut to `length` characters."""
+    texts = (exchanges.prompts[row][-1]["content"], exchanges.responses[row])
+    prompt, response = (text if len(text) <= length else f"{text[:length]}..." for text in texts)
+    return f"prompt {prompt!r}, response {response!r}"

@@ -1,0 +1,124 @@
+"""Any Python function of prompts and responses as a reward model; its failures are told with the text it was given."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Set as AbstractSet
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_sweeps.data import as_text
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.reward_model_config import CallableConfig
+from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.reward_models.base import Exchanges, shown
+from rlhf_sweeps.reward_models.checks import find_callable, told
+from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
+
+LARGEST = torch.finfo(torch.float32).max
+
+
+def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
+    """The function that a config names; a class is made once with `arguments`, a function gets them at every call.
+
+    Args:
+        key: where the config stands, for error messages.
+
+    Raises:
+        ConfigError: if it cannot be imported, made or called.
+    """
+    found = find_callable(config, key)
+    given = f"{key}.function={config.function}"
+    if not isinstance(found, type):
+        return CallableRewardModel(partial(found, **config.arguments), config.timeout, given)
+    try:
+        return CallableRewardModel(found(**config.arguments), config.timeout, given)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{key}.arguments={config.arguments}: {config.function} cannot be made with these ({told(error)})"
+        ) from error
+
+
+class CallableRewardModel:
+    """Scores by a function, which is called once for all responses.
+
+    Args:
+        function: (prompts, responses), two lists of texts -> one number each: a list, array, tensor, generator.
+        timeout: seconds that a call may take; no limit outside the main thread.
+        given: the setting that names it, for error messages.
+    """
+
+    def __init__(self, function: Callable[[list[str], list[str]], Any], timeout: float, given: str) -> None:
+        self._function = function
+        self._timeout = timeout
+        self._given = given
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each, (batch,), float32 on the CPU.
+
+        Raises:
+            RewardModelError: if the function raises, exits, takes too long, or returns no finite number for each.
+        """
+        try:
+            with TimeLimit(self._timeout):
+                returned = self._call(exchanges)
+        except TimeLimitError as error:
+            raise self._failure(f"{error} for", exchanges) from error
+        except (Exception, SystemExit) as error:
+            row = self._raises_alone(exchanges)
+            raise self._failure(f"raised {told(error)} for", exchanges, row) from error
+        if not isinstance(returned, list):
+            raise self._failure(f"returned a {type(returned).__name__} and not one number each for", exchanges)
+        if len(returned) != len(exchanges):
+            raise self._failure(f"returned {len(returned)} and not {len(exchanges)} numbers for", exchanges)
+        scores = [self._number(value, exchanges, row) for row, value in enumerate(returned)]
+        return torch.tensor(scores, dtype=torch.float32)
+
+    def _call(self, exchanges: Exchanges) -> Any:
+        """What the function returns, as a list if it can be one."""
+        returned = self._function([as_text(prompt) for prompt in exchanges.prompts], list(exchanges.responses))
+        if hasattr(returned, "tolist"):  # arrays and tensors, from a GPU in one transfer
+            return returned.tolist()
+        if not isinstance(returned, Iterable) or isinstance(returned, str | bytes | Mapping | AbstractSet):
+            return returned
+        # A generator runs here. It may be endless, and one number too many is enough to refuse it.
+        return list(returned if isinstance(returned, Sized) else itertools.islice(returned, len(exchanges) + 1))
+
+    def _raises_alone(self, exchanges: Exchanges) -> int | None:
+        """The first exchange that the function raises for when given it alone; None if none is found in the time."""
+        if len(exchanges) == 1:
+            return 0
+        try:
+            with TimeLimit(self._timeout):
+                for row in range(len(exchanges)):
+                    try:
+                        self._call(exchanges.rows([row]))
+                    except (Exception, SystemExit):
+                        return row
+        except TimeLimitError:
+            pass
+        return None
+
+    def _number(self, value: Any, exchanges: Exchanges, row: int) -> float:
+        if getattr(value, "ndim", None) == 0:  # scalars of numpy and torch
+            value = value.item()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._failure(
+                f"returned {_cut(value)}, a {type(value).__name__} and not a number, for", exchanges, row
+            )
+        if not abs(value) <= LARGEST:
+            raise self._failure(f"returned {_cut(value)}, which is not finite in float32, for", exchanges, row)
+        return float(value)
+
+    def _failure(self, what: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
+        """What happened, for one exchange, or for all of them together."""
+        if row is not None or len(exchanges) == 1:
+            return RewardModelError(f"{self._given}: {what} {shown(exchanges, row or 0)}")
+        return RewardModelError(f"{self._given}: {what} {len(exchanges)} responses; the first: {shown(exchanges, 0)}")
+
+
+def _cut(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -1,0 +1,210 @@
+"""A sequence classifier as reward model.
+
+One with the policy's vocabulary and template reads the policy's tokens as they are; any other gets the text, templated
+anew by its own tokenizer.
+"""
+
+import copy
+import logging
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from rlhf_sweeps.data import Messages, as_text
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.models import load
+from rlhf_sweeps.ppo.language_model import ValueModel
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.packing import enable_packing, pack, packs
+from rlhf_sweeps.reward_model_config import ClassifierConfig
+from rlhf_sweeps.reward_models.base import Exchanges
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+class Tokens(NamedTuple):
+    """What the classifier reads of one exchange; types tell a pair's first text from its second, where that counts."""
+
+    ids: list[int]
+    types: list[int]
+
+
+class ClassifierRewardModel:
+    """A frozen sequence classifier.
+
+    Args:
+        policy_tokenizer: None: the policy's tokens are never at hand.
+        batch: sequences scored at once.
+        output: which of its outputs is the score.
+        template: prompt and response as the text that it reads; None: by its tokenizer's chat template, else as a pair.
+        max_length: tokens; None: what the model can read.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        policy_tokenizer: PreTrainedTokenizerBase | None,
+        batch: Halving,
+        output: int = 0,
+        template: str | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.batch = batch
+        self.output = output
+        self.template = template
+        self.max_length = max_length or longest_input(model, tokenizer)
+        self.reads_tokens = (
+            policy_tokenizer is not None
+            and template is None
+            and tokenizer.get_vocab() == policy_tokenizer.get_vocab()
+            and tokenizer.chat_template == policy_tokenizer.chat_template
+        )
+        self._has_cut = False
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each, (batch,), float32 on the CPU."""
+        if self.reads_tokens and exchanges.sequences is not None:
+            tokens = [Tokens(list(sequence), []) for sequence in exchanges.sequences]
+        else:
+            pairs = zip(exchanges.prompts, exchanges.responses, strict=True)
+            tokens = [self.encode(prompt, response) for prompt, response in pairs]
+        tokens = [self._cut(one) for one in tokens]
+        return self.batch.run(lambda size: self._score_all(tokens, size)).cpu()
+
+    def encode(self, prompt: Messages, response: str) -> Tokens:
+        """An exchange by the classifier's own tokenizer."""
+        question = as_text(prompt)
+        if self.template is not None:
+            return Tokens(self.tokenizer(self.template.format(prompt=question, response=response))["input_ids"], [])
+        if self.tokenizer.chat_template:
+            messages = [*prompt, {"role": "assistant", "content": response}]
+            return Tokens(list(map(int, self.tokenizer.apply_chat_template(messages, return_dict=False))), [])
+        # Special tokens frame the pair, so a longer one is cut here and not at its beginning.
+        is_long = {"truncation": "longest_first", "max_length": self.max_length} if self.max_length else {}
+        pair = self.tokenizer(question, response, **is_long)
+        return Tokens(pair["input_ids"], pair.get("token_type_ids", []))
+
+    def value_model(self, key: str) -> ValueModel:
+        """A value model that starts as this reward model; key: what asked for it.
+
+        Raises:
+            ConfigError: if its tokens are not the policy's, or it has no linear head with one output on a trunk.
+        """
+        if not self.reads_tokens or not hasattr(self.model, "score") or self.model.config.num_labels != 1:
+            raise ConfigError(
+                f"{key}: must be a decoder with one output and the policy's tokenizer "
+                "(or take ppo.value_model=shared or policy)"
+            )
+        trunk, head = copy.deepcopy(self.model.base_model), copy.deepcopy(self.model.score)
+        return ValueModel(head, trunk).requires_grad_(True).eval()
+
+    def _cut(self, tokens: Tokens) -> Tokens:
+        """The end of what is longer than the model can read: there is the response."""
+        if self.max_length is None or len(tokens.ids) <= self.max_length:
+            return tokens
+        if not self._has_cut:
+            self._has_cut = True
+            log.warning(
+                "the reward model reads %d tokens at most: of what is longer (one has %d) it gets the end",
+                self.max_length, len(tokens.ids),
+            )  # fmt: skip
+        return Tokens(tokens.ids[-self.max_length :], tokens.types[-self.max_length :])
+
+    def _score_all(self, tokens: Sequence[Tokens], size: int) -> Tensor:
+        # Sorted by length, so that little is padding.
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
+        scores = torch.empty(len(tokens), device=self.model.device)
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            scores[part] = self._score([tokens[i] for i in part])
+        return scores
+
+    @torch.no_grad()
+    def _score(self, tokens: Sequence[Tokens]) -> Tensor:
+        """Read at each one's last token, whatever id the model takes for padding."""
+        device, sequences = self.model.device, [one.ids for one in tokens]
+        if packs(self.model.base_model):
+            packed = pack(sequences, device)
+            last = [start + len(sequence) - 1 for start, sequence in zip(packed.starts, sequences, strict=True)]
+            outputs: Tensor = self.model.score(packed.read(self.model.base_model)[last])
+            return outputs[:, self.output].float()
+        lengths = torch.tensor([len(sequence) for sequence in sequences], device=device)
+        width = int(lengths.max())
+        ids = _pad(sequences, width, self.tokenizer.pad_token_id or 0, device)
+        mask = (torch.arange(width, device=device) < lengths.unsqueeze(-1)).long()
+        types = {"token_type_ids": _pad([one.types for one in tokens], width, 0, device)} if tokens[0].types else {}
+        if hasattr(self.model, "score"):
+            hidden = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+            outputs = self.model.score(hidden[torch.arange(len(ids), device=device), lengths - 1])
+        else:
+            outputs = self.model(input_ids=ids, attention_mask=mask, **types).logits
+        return outputs[:, self.output].float()
+
+
+def load_classifier(
+    config: ClassifierConfig,
+    policy_tokenizer: PreTrainedTokenizerBase | None,
+    batch: Halving,
+    device: torch.device,
+    key: str = "reward_model.path",
+) -> ClassifierRewardModel:
+    """The classifier that a config names; safetensors only, and no code but transformers'.
+
+    Args:
+        batch: sequences scored at once.
+        key: the setting that its path comes from.
+
+    Raises:
+        ConfigError: if it cannot be loaded, has no weights for its head, or it is not clear which output is the score.
+    """
+    outputs = {} if config.label is not None else {"num_labels": 1}
+    model, info = load(
+        AutoModelForSequenceClassification,
+        config,
+        key,
+        dtype=getattr(torch, config.dtype),
+        output_loading_info=True,
+        use_safetensors=True,
+        **outputs,
+    )
+    if info["missing_keys"]:
+        # transformers fills them with random numbers and only warns: a language model would give random scores.
+        missing = ", ".join(sorted(info["missing_keys"]))
+        raise ConfigError(f"{key}={config.path}: not a trained reward model, its weights lack {missing}")
+    tokenizer = load(AutoTokenizer, config, key)
+    model.to(device)
+    if hasattr(model, "score"):
+        enable_packing(model.base_model)
+    output = 0 if config.label is None else _output(model, config.label, key)
+    return ClassifierRewardModel(model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length)
+
+
+def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Tokens that a model can read, as far as it or its tokenizer says; a tokenizer that does not know says 1e30."""
+    known = [getattr(model.config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length]
+    return min((length for length in known if length is not None and 0 < length < sys.maxsize), default=None)
+
+
+def _output(model: PreTrainedModel, label: str, key: str) -> int:
+    """The number of a label's output."""
+    labels = model.config.id2label or {}
+    for number, name in labels.items():
+        if label in (name, str(number)):
+            return int(number)
+    raise ConfigError(f"{key.removesuffix('path')}label={label}: must be one of {', '.join(map(str, labels.values()))}")
+
+
+def _pad(rows: Sequence[Sequence[int]], width: int, pad: int, device: torch.device) -> Tensor:
+    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)

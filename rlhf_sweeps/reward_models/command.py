@@ -1,0 +1,97 @@
+"""The command line of training a reward model; loads no torch until the checks have run."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from rlhf_sweeps import cli
+from rlhf_sweeps.data import load_pairs
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
+from rlhf_sweeps.sources import locate
+
+MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
+
+
+def main() -> None:
+    """Entry point of `python -m rlhf_sweeps.reward_models`."""
+    given = sys.argv[1:2]
+    if given == ["train"]:
+        del sys.argv[1]
+    elif not given or given[0] not in ("--help", "-h"):
+        cli.refuse(ConfigError(f"{' '.join(given) or 'no command'}: must be train (see --help)"))
+    cli.register()
+    register()
+    cli.run("reward_model_training", _train)
+
+
+class Preflight(Callback):
+    """Checks what can be known before a folder is made.
+
+    Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the training."""
+        try:
+            check(from_hydra(cli.task_config(config)), Path(config.hydra.run.dir))
+        except (ConfigError, OmegaConfBaseException) as error:
+            cli.refuse(error)
+
+
+def check(config: RewardTrainingConfig, folder: Path) -> None:
+    """Check where the reward model goes, what it starts from, and the pairs.
+
+    Raises:
+        ConfigError: naming the key, what was given and what is allowed.
+    """
+    if (folder / "config.json").exists():
+        raise ConfigError(f"hydra.run.dir={folder}: holds a model already; choose another folder")
+    if not config.base.pypi_wheel:
+        base = locate(config.base.path, config.base_key)
+        if base is not None and not (base / "config.json").is_file():
+            raise ConfigError(
+                f"{config.base_key}={config.base.path}: must be a folder with a config.json, "
+                "as save_pretrained writes it"
+            )
+    num_held_out = len(load_pairs(config.dataset).held_out)
+    if num_held_out < MIN_HELD_OUT:
+        raise ConfigError(
+            f"dataset={config.dataset.name}: must have at least {MIN_HELD_OUT} held-out pairs to report on, has "
+            f"{num_held_out} (dataset.eval_path=... names another file)"
+        )
+
+
+def _train(composed: DictConfig) -> float:
+    """Train, and return the held-out accuracy."""
+    # TRL would send word of every training to its makers.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    config = from_hydra(composed)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    check(config, folder)
+    show_one_gpu(config)
+    from rlhf_sweeps.reward_models.training import train
+
+    report = train(config, folder)
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown}"]
+    print(f"Use it with: {shlex.join(words)}")
+    return report.accuracy.value
+
+
+def show_one_gpu(config: RewardTrainingConfig) -> None:
+    """Hide all GPUs but the one that is meant: TRL takes the first, and refuses to work where it sees several."""
+    kind, _, number = config.device.partition(":")
+    if kind not in ("auto", "cuda"):
+        return
+    visible, place = os.environ.get("CUDA_VISIBLE_DEVICES"), int(number or 0)
+    shown = str(place) if visible is None else ",".join(visible.split(",")[place : place + 1])
+    os.environ["CUDA_VISIBLE_DEVICES"] = shown
+    config.device = kind

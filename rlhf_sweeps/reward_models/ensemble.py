@@ -1,0 +1,49 @@
+"""Several reward models as one, after Coste et al., "Reward model ensembles help mitigate overoptimization" (2024).
+
+Where the members disagree, a policy has left what they were trained on; the worst case and the uncertainty-weighted
+mean take that into account. In the paper the members have one scale by their making; here it is measured.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.scale import UNIT, Scale
+from rlhf_sweeps.reward_models.scorer import Scorer
+
+
+class EnsembleRewardModel:
+    """Reward models taken together.
+
+    Attributes:
+        members: the reward models.
+        scales: of each member; set before it scores.
+    """
+
+    def __init__(self, members: Sequence[Scorer], aggregation: str, uncertainty_weight: float) -> None:
+        self.members = members
+        self.scales: Sequence[Scale] = [UNIT] * len(members)
+        self.aggregation = aggregation
+        self.uncertainty_weight = uncertainty_weight
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each, (batch,), float32 on the CPU."""
+        scores = [scale.apply(one.score(exchanges)) for one, scale in zip(self.members, self.scales, strict=True)]
+        return aggregate(torch.stack(scores), self.aggregation, self.uncertainty_weight)
+
+
+def aggregate(scores: Tensor, aggregation: str, uncertainty_weight: float) -> Tensor:
+    """One score a response, (batch,), of the members', (members, batch).
+
+    Args:
+        aggregation: mean; min, which is worst-case optimization; uncertainty_weighted, the mean less the weight times
+            the variance (within the ensemble, so divided by the number of members).
+    """
+    if aggregation == "min":
+        return scores.min(dim=0).values
+    mean = scores.mean(dim=0)
+    if aggregation == "uncertainty_weighted":
+        mean = mean - uncertainty_weight * scores.var(dim=0, correction=0)
+    return mean

@@ -1,0 +1,72 @@
+"""The reward model that a config names, of whatever kind."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.reward_model_config import (
+    CallableConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    EnsembleConfig,
+    RewardModelConfig,
+)
+from rlhf_sweeps.reward_models.base import RewardModel
+from rlhf_sweeps.reward_models.callables import load_callable
+from rlhf_sweeps.reward_models.classifier import load_classifier
+from rlhf_sweeps.reward_models.encoder import load_encoder
+from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
+from rlhf_sweeps.reward_models.rules import load_rule
+from rlhf_sweeps.reward_models.scorer import Scorer
+
+
+@dataclass
+class Loader:
+    """Loads reward models for one run, each once.
+
+    Attributes:
+        scorers: what it has loaded; members of an ensemble come before it.
+        policy_tokenizer: whose tokens a classifier may read.
+        batch: sequences scored at once.
+        dataset: the run's, for heads that are fitted to its pairs.
+    """
+
+    policy_tokenizer: PreTrainedTokenizerBase
+    batch: Halving
+    device: torch.device
+    dataset: DatasetConfig
+
+    def __post_init__(self) -> None:
+        self.scorers: list[Scorer] = []
+
+    def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
+        """The reward model of a config, with its memory; the same one for the same config.
+
+        Args:
+            key: where the config stands, for error messages.
+
+        Raises:
+            ConfigError: if it cannot be loaded.
+        """
+        config = replace(config, normalize=None)
+        for scorer in self.scorers:
+            if scorer.config == config:
+                return scorer
+        scorer = Scorer(config, self._load(config, key))
+        self.scorers.append(scorer)
+        return scorer
+
+    def _load(self, config: RewardModelConfig, key: str) -> RewardModel:
+        if isinstance(config, ClassifierConfig):
+            return load_classifier(config, self.policy_tokenizer, self.batch, self.device, f"{key}.path")
+        if isinstance(config, CallableConfig):
+            return load_callable(config, key)
+        if isinstance(config, EncoderConfig):
+            return load_encoder(config, self.dataset, self.batch.size, self.device, key)
+        if isinstance(config, EnsembleConfig):
+            members = [self.scorer(member, f"{key}.members[{number}]") for number, member in enumerate(config.members)]
+            return EnsembleRewardModel(members, config.aggregation, config.uncertainty_weight)
+        return load_rule(config, key)

@@ -1,0 +1,162 @@
+"""The linear head on embeddings: what it reads, its fit to preference pairs, its file.
+
+Bradley-Terry with a linear score is logistic regression on the difference of the two responses' features. With an L2
+penalty the loss is strictly convex: one answer, whatever the start. There is no bias, since it would cancel.
+"""
+
+import hashlib
+import json
+import logging
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from scipy.optimize import minimize
+from torch import Tensor
+
+from rlhf_sweeps.data import Pair
+from rlhf_sweeps.sources import cache_dir
+
+Array = NDArray[np.float64]
+VERSION = 1  # of pooling, features and fit; a head in the cache is taken only where it is the same
+STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+NUM_FOLDS = 5
+log = logging.getLogger("rlhf_sweeps")
+
+
+def features(prompts: Tensor, responses: Tensor) -> Tensor:
+    """What the head weighs, (batch, 2 size), from unit vectors (batch, size).
+
+    The response's vector, and how it agrees with the prompt's, place by place: without that, an answer to another
+    question would be as good. The root of the size brings both parts to one scale.
+    """
+    return torch.cat([responses, prompts * responses * responses.shape[-1] ** 0.5], dim=-1)
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """The pairs that a head is fitted to and judged by."""
+
+    train: Sequence[Pair]
+    held_out: Sequence[Pair]
+
+    @classmethod
+    def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], num_pairs: int) -> "PairSample":
+        """At most `num_pairs` of each, the same whenever they are drawn."""
+        return cls(_draw(train, num_pairs), _draw(held_out, num_pairs))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted head.
+
+    Attributes:
+        weights: (features,), float64.
+        strength: of the L2 penalty, as cross-validation chose it.
+        num_pairs: that it was fitted to.
+        accuracy: share of the held-out pairs that it ranks right, ties half; NaN without such pairs.
+    """
+
+    weights: Tensor
+    strength: float
+    num_pairs: int
+    accuracy: float
+    num_held_out: int
+
+    def write(self, file: Path) -> None:
+        """Keep it; another process sees a whole file or none."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        about = {
+            "strength": self.strength,
+            "num_pairs": self.num_pairs,
+            "accuracy": self.accuracy,
+            "num_held_out": self.num_held_out,
+        }
+        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+            unfinished = Path(scratch) / file.name
+            save_file({"weights": self.weights}, unfinished, metadata={"head": json.dumps(about)})
+            unfinished.replace(file)
+
+    @classmethod
+    def read(cls, file: Path, num_features: int) -> "Head | None":
+        """What `write` kept; None if there is no such file, or it cannot be used."""
+        if not file.exists():
+            return None
+        try:
+            with safe_open(file, "pt") as content:
+                weights, about = content.get_tensor("weights"), json.loads(content.metadata()["head"])
+            if weights.shape != (num_features,) or not weights.isfinite().all():
+                raise ValueError(f"its weights are {list(weights.shape)}")
+            return cls(weights, **about)
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+            log.warning("%s: cannot be used and is made anew (%s)", file, error)
+            return None
+
+
+def head_file(encoder: str, sample: PairSample) -> Path:
+    """Where the head of an encoder (its digest) on these pairs is kept."""
+    pairs = [[[pair.prompt, pair.chosen, pair.rejected] for pair in part] for part in (sample.train, sample.held_out)]
+    content = json.dumps([VERSION, STRENGTHS, NUM_FOLDS, encoder, pairs])
+    return cache_dir() / "heads" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.safetensors"
+
+
+def fit_head(train: Tensor, held_out: Tensor, groups: Sequence[str]) -> Head:
+    """The head for differences of features (pairs, features), chosen less rejected.
+
+    Args:
+        groups: the prompt of each training pair; cross-validation keeps equal ones together.
+    """
+    rows = train.double().numpy()
+    strength = choose_strength(rows, groups)
+    weights = torch.from_numpy(fit_weights(rows, strength))
+    margins = held_out.double() @ weights
+    right = (margins > 0).double() + 0.5 * (margins == 0).double()
+    return Head(weights, strength, len(rows), right.mean().item(), len(right))
+
+
+def choose_strength(differences: Array, groups: Sequence[str]) -> float:
+    """The penalty under which pairs of unseen prompts are likeliest; the strongest where one prompt is all there is."""
+    names = sorted(set(groups))
+    if len(names) < 2:
+        return max(STRENGTHS)
+    places = {name: place for place, name in enumerate(random.Random("folds").sample(names, len(names)))}
+    folds = np.array([places[group] % NUM_FOLDS for group in groups])
+
+    def loss(strength: float) -> float:
+        """Summed over the pairs that each fit has not seen."""
+        return sum(
+            float(
+                np.logaddexp(0, -differences[folds == fold] @ fit_weights(differences[folds != fold], strength)).sum()
+            )
+            for fold in set(folds.tolist())
+        )
+
+    return min(STRENGTHS, key=loss)
+
+
+def fit_weights(differences: Array, strength: float) -> Array:
+    """Minimise mean(log(1 + exp(-differences @ weights))) + strength / 2 |weights|^2; (features,)."""
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        margins = differences @ weights
+        slope = -np.exp(-np.logaddexp(0, margins))  # of the logistic loss: minus the chance of the wrong order
+        value = np.logaddexp(0, -margins).mean() + strength / 2 * weights @ weights
+        return float(value), differences.T @ slope / len(differences) + strength * weights
+
+    options: dict[str, Any] = {"maxiter": 5000, "maxcor": 20, "gtol": 1e-9, "ftol": 0.0}
+    found: Array = minimize(loss, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options=options).x
+    return found
+
+
+def _draw(pairs: Sequence[Pair], num: int) -> Sequence[Pair]:
+    if len(pairs) <= num:
+        return pairs
+    return [pairs[i] for i in sorted(random.Random("pairs").sample(range(len(pairs)), num))]

@@ -1,0 +1,88 @@
+"""Preference pairs as the tokens that a reward model reads, and batches of them."""
+
+import bisect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_sweeps.data import Messages, Pair
+from rlhf_sweeps.reward_models.classifier import Tokens
+
+Encode = Callable[[Messages, str], Tokens]
+Row = dict[str, list[int]]
+NEW_PAD = "<|padding_of_pairs|>"
+
+
+def encode_pairs(pairs: Sequence[Pair], encode: Encode, max_length: int) -> tuple[list[Row], int]:
+    """chosen_ids and rejected_ids of each pair, as RewardTrainer takes them, with their types; and how many were cut.
+
+    Args:
+        encode: the reward model's own.
+        max_length: of prompt and answer, in tokens.
+    """
+    rows, num_cut = [], 0
+    for pair in pairs:
+        row: Row = {}
+        for name, answer in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+            tokens, is_cut = encode_within(pair.prompt, answer, encode, max_length)
+            row |= {f"{name}_ids": tokens.ids, f"{name}_types": tokens.types}
+            num_cut += is_cut
+        rows.append(row)
+    return rows, num_cut
+
+
+def encode_within(prompt: Messages, answer: str, encode: Encode, max_length: int) -> tuple[Tokens, bool]:
+    """An exchange in at most so many tokens, and whether it had to be cut.
+
+    The end of the answer is left out, so that prompt and template stay whole. Where the prompt leaves less than half of
+    the tokens for the answer, the beginning of the prompt goes, too: two answers cut to nothing would teach nothing.
+    """
+    tokens = encode(prompt, answer)
+    if len(tokens.ids) <= max_length:
+        return tokens, False
+    longest = max(max_length, len(encode(prompt, "").ids) + max_length // 2)
+    if len(tokens.ids) > longest:
+        # Cut by characters, since a cut between tokens may fall inside one character.
+        too_many = bisect.bisect_right(
+            range(len(answer) + 1), longest, key=lambda length: len(encode(prompt, answer[:length]).ids)
+        )
+        tokens = encode(prompt, answer[: too_many - 1])
+    return Tokens(tokens.ids[-max_length:], tokens.types[-max_length:]), True
+
+
+def set_pad_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> bool:
+    """Give a tokenizer a token for padding that nothing else stands for; whether it had to be added.
+
+    transformers reads a decoder's score at the last token that is not padding. Were that the end token, as it is in
+    many tokenizers, the score would be read before the answer's end. A special token that no pair has is better than a
+    new one, since a reward model with the policy's vocabulary can read the policy's tokens as they are.
+    """
+    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
+    if pad is not None and pad != end:
+        return False
+    used = {end}.union(*(row[side] for row in rows for side in ("chosen_ids", "rejected_ids")))
+    for number, token in sorted(tokenizer.added_tokens_decoder.items()):
+        if token.special and number not in used:
+            tokenizer.pad_token = token.content
+            return False
+    tokenizer.add_special_tokens({"pad_token": NEW_PAD})
+    return True
+
+
+def collate(rows: Sequence[Mapping[str, Any]], pad_id: int) -> dict[str, Tensor]:
+    """A batch as RewardTrainer's loss takes it: all chosen answers, then all rejected ones, (2 * pairs, longest)."""
+    sides = [[row[side] for row in rows] for side in ("chosen_ids", "rejected_ids")]
+    ids = [*sides[0], *sides[1]]
+    batch = {"input_ids": _pad(ids, pad_id), "attention_mask": _pad([[1] * len(one) for one in ids], 0)}
+    if rows[0]["chosen_types"]:
+        types = [row[side] for side in ("chosen_types", "rejected_types") for row in rows]
+        batch["token_type_ids"] = _pad(types, 0)
+    return batch
+
+
+def _pad(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])

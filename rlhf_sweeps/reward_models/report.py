@@ -1,0 +1,187 @@
+"""How far a reward model can be trusted: accuracy and calibration on held-out pairs, and simple rules beside it.
+
+A margin is the score of a pair's chosen answer less that of its rejected one: above 0 the pair is ranked right, and 0,
+a tie, counts half.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from scipy.stats import binomtest
+
+from rlhf_sweeps.data import Pair
+from rlhf_sweeps.intervals import win_rate_estimate
+from rlhf_sweeps.reward_models.surface_rules import Rule
+
+NUM_BINS = 10
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of pairs, with Wilson's 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    num_pairs: int
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The pairs whose better answer is named with a confidence between low and high: how often that is right."""
+
+    low: float
+    high: float
+    num_pairs: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether sigmoid(margin) is the probability that the chosen answer is the better one.
+
+    Attributes:
+        expected_error: mean distance between confidence and accuracy, over bins of confidence.
+        brier: mean of (1 - probability) squared; 0.25 by chance.
+        log_loss: mean of -log(probability), in nats; 0.693 by chance.
+        bins: of confidence, between 0.5 and 1; empty ones are left out.
+    """
+
+    expected_error: float
+    brier: float
+    log_loss: float
+    bins: list[Bin]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A rule on the same pairs.
+
+    Attributes:
+        p_value: two-sided, of McNemar's exact test of the reward model against the rule: the probability that, were
+            both equally good, the pairs on which one of them does better were as unequally divided.
+    """
+
+    rule: str
+    accuracy: Share
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All figures.
+
+    Attributes:
+        longer: accuracy where the chosen answer has more characters; by length alone it would be 1 here ...
+        shorter: ... and 0 here. None where there is no such pair.
+        comparisons: the rules, best first.
+        warning: the rule that the reward model does not beat by more than noise; None if it beats all.
+    """
+
+    accuracy: Share
+    longer: Share | None
+    shorter: Share | None
+    calibration: Calibration
+    comparisons: list[Comparison]
+    warning: str | None
+
+
+def make_report(margins: Sequence[float], pairs: Sequence[Pair], rules: Sequence[Rule]) -> Report:
+    """The report on a reward model.
+
+    Args:
+        margins: the reward model's, (pairs,).
+        pairs: held out, at least one.
+        rules: as they were fitted to the training pairs.
+    """
+    right = outcomes(margins)
+    comparisons = sorted((_compare(right, rule, pairs) for rule in rules), key=lambda one: -one.accuracy.value)
+    accuracy = share(right)
+    excess = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
+    return Report(
+        accuracy,
+        _share_where([more > 0 for more in excess], right),
+        _share_where([more < 0 for more in excess], right),
+        calibrate(margins),
+        comparisons,
+        _warn(accuracy, comparisons),
+    )
+
+
+def outcomes(margins: Sequence[float]) -> list[float]:
+    """1 for a pair that is ranked right, 0 for a wrong one, a half for a tie, (pairs,)."""
+    return [(margin > 0) + 0.5 * (margin == 0) for margin in margins]
+
+
+def share(right: Sequence[float]) -> Share:
+    """The mean of outcomes with its interval."""
+    estimate = win_rate_estimate(np.array([right]))
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return Share(estimate.mean, estimate.low, estimate.high, len(right))
+
+
+def calibrate(margins: Sequence[float]) -> Calibration:
+    """The calibration of the probabilities that margins stand for.
+
+    Which of two answers is called the chosen one is no event to be predicted, so the bins are of the confidence in
+    whichever answer is ranked first.
+    """
+    confidences = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
+    right = outcomes(margins)
+    members: list[list[int]] = [[] for _ in range(NUM_BINS)]
+    for i, confidence in enumerate(confidences):
+        members[min(NUM_BINS - 1, int((confidence - 0.5) * 2 * NUM_BINS))].append(i)
+    width = 0.5 / NUM_BINS
+    bins = [
+        Bin(
+            0.5 + width * place,
+            0.5 + width * (place + 1),
+            len(rows),
+            fmean(confidences[i] for i in rows),
+            fmean(right[i] for i in rows),
+        )
+        for place, rows in enumerate(members)
+        if rows
+    ]
+    probabilities = [one if margin >= 0 else 1 - one for one, margin in zip(confidences, margins, strict=True)]
+    return Calibration(
+        sum(one.num_pairs * abs(one.accuracy - one.confidence) for one in bins) / len(margins),
+        fmean((1 - probability) ** 2 for probability in probabilities),
+        fmean(math.log1p(math.exp(-abs(margin))) + max(0.0, -margin) for margin in margins),
+        bins,
+    )
+
+
+def sign_test(right: Sequence[float], others: Sequence[float]) -> float:
+    """McNemar's exact test, two-sided: of the pairs whose outcomes differ, on how many each of the two does better."""
+    better = sum(one > other for one, other in zip(right, others, strict=True))
+    worse = sum(one < other for one, other in zip(right, others, strict=True))
+    return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+
+
+def _compare(right: Sequence[float], rule: Rule, pairs: Sequence[Pair]) -> Comparison:
+    others = outcomes(rule.margins(pairs))
+    return Comparison(rule.name, share(others), sign_test(right, others))
+
+
+def _share_where(is_counted: Sequence[bool], right: Sequence[float]) -> Share | None:
+    counted = [outcome for outcome, counts in zip(right, is_counted, strict=True) if counts]
+    return share(counted) if counted else None
+
+
+def _warn(accuracy: Share, comparisons: Sequence[Comparison]) -> str | None:
+    """About the best of the rules that are not beaten."""
+    for one in comparisons:
+        if accuracy.value <= one.accuracy.value or one.p_value >= SIGNIFICANT:
+            return (
+                f"the reward model ranks {accuracy.value:.1%} of {accuracy.num_pairs} held-out pairs right, the rule "
+                f"'{one.rule}' {one.accuracy.value:.1%}: not better by more than noise (McNemar's exact test, "
+                f"p = {one.p_value:.2g})"
+            )
+    return None

@@ -1,0 +1,44 @@
+"""Scores on a common scale: mean 0 and deviation 1 on the base policy's responses.
+
+A KL coefficient is the price of a nat in units of the score, so only on a common scale does it mean the same under two
+reward models.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rlhf_sweeps.reward_models import RewardModelError
+
+NUM_PROMPTS = 256  # that the base policy answers to measure a scale
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and deviation of a reward model's scores on so many responses."""
+
+    mean: float
+    deviation: float
+    num_responses: int
+
+    def apply(self, scores: Tensor) -> Tensor:
+        """The scores in deviations from the mean, (batch,)."""
+        return (scores - self.mean) / self.deviation
+
+
+UNIT = Scale(0.0, 1.0, 0)
+
+
+def measure(name: str, scores: Tensor) -> Scale:
+    """The scale of some scores, (batch,).
+
+    Raises:
+        RewardModelError: if they are all the same.
+    """
+    deviation = scores.double().std().item() if len(scores) > 1 else 0.0
+    if not deviation > 0:
+        raise RewardModelError(
+            f"reward model {name}: gives all {len(scores)} responses of the base policy the score "
+            f"{scores[0].item():g}, so that there is no scale (reward_model.normalize=false takes it as it is)"
+        )
+    return Scale(scores.double().mean().item(), deviation, len(scores))

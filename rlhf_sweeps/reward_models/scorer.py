@@ -1,0 +1,107 @@
+"""A reward model as a run uses it: every text is scored once, scores are checked, and what they cost is counted."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf_sweeps.reward_model_config import RewardModelConfig
+from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
+
+MOST_REMEMBERED = 100_000  # scores; the oldest go first
+
+
+@dataclass
+class Cost:
+    """What scoring has taken so far.
+
+    Attributes:
+        responses: that a score was asked for.
+        cached: those among them whose score was known.
+        seconds: spent on the others.
+    """
+
+    responses: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+
+    @property
+    def seconds_per_1000(self) -> float:
+        """Of a thousand responses that had to be scored."""
+        return 1000 * self.seconds / max(1, self.responses - self.cached)
+
+
+class Scorer:
+    """Scores responses with a reward model, as it gives them, and remembers the scores.
+
+    What it remembers belongs to a checkpoint: a score depends in its last bits on what was scored beside it.
+    """
+
+    def __init__(self, config: RewardModelConfig, reward_model: RewardModel) -> None:
+        self.config = config
+        self.name = config.name
+        self.reward_model = reward_model
+        self.cost = Cost()
+        self._scores: dict[str, float] = {}
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each, (batch,), float32 on the CPU.
+
+        Raises:
+            RewardModelError: if the reward model fails, or a score is not finite.
+        """
+        keys = _keys(exchanges)
+        known = {key: self._scores[key] for key in keys if key in self._scores}
+        new = {key: row for row, key in enumerate(keys) if key not in known}
+        self.cost.responses += len(keys)
+        self.cost.cached += len(keys) - len(new)
+        if new:
+            start = time.perf_counter()
+            part = exchanges.rows(list(new.values()))
+            found = self.reward_model.score(part)
+            self.cost.seconds += time.perf_counter() - start
+            self._check(found, part)
+            scores = dict(zip(new, found.tolist(), strict=True))
+            self._remember(scores)
+            known |= scores
+        return torch.tensor([known[key] for key in keys])
+
+    def remember(self, exchanges: Exchanges, scores: Sequence[float]) -> None:
+        """Take scores that are known from elsewhere."""
+        self._remember(dict(zip(_keys(exchanges), scores, strict=True)))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a continued run needs; plain values."""
+        return {"scores": self._scores, "cost": asdict(self.cost)}
+
+    @state.setter
+    def state(self, state: Mapping[str, Any]) -> None:
+        self._scores = dict(state["scores"])
+        self.cost = Cost(**state["cost"])
+
+    def _remember(self, scores: Mapping[str, float]) -> None:
+        self._scores |= scores
+        for key in list(self._scores)[: max(0, len(self._scores) - MOST_REMEMBERED)]:
+            del self._scores[key]
+
+    def _check(self, scores: Tensor, exchanges: Exchanges) -> None:
+        for row in (~scores.isfinite()).nonzero().flatten().tolist()[:1]:
+            raise RewardModelError(
+                f"reward model {self.name}: its score is {scores[row].item()} for {shown(exchanges, row)}"
+            )
+
+
+def _keys(exchanges: Exchanges) -> list[str]:
+    """What stands for each exchange: the policy's tokens where they are known, for two may read as one text."""
+    if exchanges.sequences is not None:
+        contents = [json.dumps(list(sequence)) for sequence in exchanges.sequences]
+    else:
+        contents = [json.dumps(pair) for pair in zip(exchanges.prompts, exchanges.responses, strict=True)]
+    return [hashlib.blake2b(content.encode(), digest_size=12).hexdigest() for content in contents]

@@ -1,0 +1,118 @@
+"""Training a reward model from start to end: read pairs and base, fit, save, report."""
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from rlhf_sweeps import models
+from rlhf_sweeps.data import Pairs, describe, load_pairs
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.reward_model_config import ClassifierConfig
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier, longest_input
+from rlhf_sweeps.reward_models.fitting import fit
+from rlhf_sweeps.reward_models.pair_tokens import encode_pairs, set_pad_token
+from rlhf_sweeps.reward_models.report import Report, make_report
+from rlhf_sweeps.reward_models.report_text import reward_model_card, show
+from rlhf_sweeps.reward_models.surface_rules import fit_rules
+from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+def train(config: RewardTrainingConfig, folder: Path) -> Report:
+    """Train, save what `reward_model=local` loads into the folder, and report on it there.
+
+    Raises:
+        ConfigError: if base, data or device cannot be used; before any training, but for lack of memory.
+        DivergedError: if the loss is no longer a number.
+    """
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # it reports the new head, which is wanted, as a fault
+    device = models.pick_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    pairs = load_pairs(config.dataset)
+    model, tokenizer = _load_base(config)
+    known = longest_input(model, tokenizer)
+    max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
+    reader = ClassifierRewardModel(model, tokenizer, None, Halving("", 1), max_length=max_length)
+    rows, num_cut = encode_pairs(pairs.train, reader.encode, max_length)
+    if set_pad_token(tokenizer, rows):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    log.info("%s", describe(pairs))
+    log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
+    start = time.perf_counter()
+    trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
+    figures = {
+        "training pairs": len(pairs.train),
+        "answers cut": num_cut,
+        "tokens at most": max_length,
+        "steps": num_steps,
+        "seconds": round(time.perf_counter() - start, 1),
+        "device": str(device),
+    }
+    trained.config.use_cache = True  # the trainer may have turned it off
+    trained.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
+    _record(config, report, figures, folder)
+    return report
+
+
+def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:
+    """The report on the reward model in a folder, loaded as a run loads it.
+
+    Args:
+        batch_size: sequences scored at once.
+    """
+    config = ClassifierConfig(
+        kind="classifier", name=folder.name, normalize=None, path=str(folder), revision=None, dtype="float32",
+        label=None, template=None, max_length=None,
+    )  # fmt: skip
+    batch = Halving("reward_model.microbatch_size", batch_size)
+    reward_model = load_classifier(config, None, batch, device)
+    prompts = [pair.prompt for pair in pairs.held_out]
+    chosen = reward_model.score(Exchanges(prompts, [pair.chosen for pair in pairs.held_out]))
+    rejected = reward_model.score(Exchanges(prompts, [pair.rejected for pair in pairs.held_out]))
+    return make_report((chosen - rejected).tolist(), pairs.held_out, fit_rules(pairs.train))
+
+
+def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model that training starts from, with one output, and its tokenizer."""
+    base, key = config.base, config.base_key
+    tokenizer: PreTrainedTokenizerBase = models.load(AutoTokenizer, base, key)
+    torch.manual_seed(config.seed)  # of the new head
+    try:
+        model, info = models.load(
+            AutoModelForSequenceClassification,
+            base,
+            key,
+            dtype=getattr(torch, base.dtype),
+            num_labels=1,
+            output_loading_info=True,
+            use_safetensors=True,
+        )
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{key}={base.path}: must be a language model or a classifier with one output ({reason})"
+        ) from error
+    if info["missing_keys"]:
+        log.info("new weights: %s", ", ".join(sorted(info["missing_keys"])))
+    return model, tokenizer
+
+
+def _record(config: RewardTrainingConfig, report: Report, figures: dict[str, object], folder: Path) -> None:
+    """Print the report and write report.json and README.md."""
+    content = {**asdict(report), "training": figures, "config": asdict(config)}
+    (folder / "report.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(reward_model_card(config, report, figures), encoding="utf-8")
+    print(show(report))

@@ -1,0 +1,97 @@
+"""The reward models that a sweep compares: which they are, and what every run must know of the others.
+
+Where a sweep varies its reward model by lists, each run is scored on a common scale, and each reward model judges what
+all others have made of the policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from statistics import fmean
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.distributions import CategoricalDistribution
+
+from rlhf_sweeps.comparison import Compared
+from rlhf_sweeps.reward_model_config import RewardModelConfig
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.search_space import SearchSpace
+from rlhf_sweeps.sweep.trials import COMPLETE, Trial
+
+Contenders = dict[str, dict[str, Any]]
+
+
+def contenders(space: SearchSpace, composer: Composer) -> Contenders:
+    """Name -> plain config of each reward model of a sweep; none where there are fewer than two.
+
+    Reward models of one name are told apart by the values that differ: length[weight=0.1].
+
+    Raises:
+        HydraException, OmegaConfBaseException, ConfigError: as `Composer.config`.
+    """
+    swept = [parameter for parameter in space.parameters if parameter.name.startswith(("reward_model", "experiment"))]
+    if not swept or not all(isinstance(parameter.distribution, CategoricalDistribution) for parameter in swept):
+        return {}
+    points = space.grid() if space.is_grid else space.probes()
+    found: list[RewardModelConfig] = []
+    # Other keys than these do not change the reward model: every combination of them is looked at once.
+    for point in {repr([point.get(p.name) for p in swept]): point for point in points}.values():
+        config = replace(composer.config(space.overrides(point)).reward_model, normalize=None)
+        if config not in found:
+            found.append(config)
+    return {_label(config, found): asdict(config) for config in found} if len(found) > 1 else {}
+
+
+def introduce(task: DictConfig, others: Contenders) -> DictConfig:
+    """A run's config with the other reward models as judges, and on a common scale, unless it says otherwise."""
+    own = OmegaConf.to_container(task.reward_model, resolve=True)
+    assert isinstance(own, dict)
+    label = next((label for label, config in others.items() if config == {**own, "normalize": None}), None)
+    if label is None:
+        return task
+    task = task.copy()
+    with open_dict(task):
+        task.reward_model = {**own, "name": label, "normalize": own["normalize"] is not False}
+        if task.eval.judge_each_other:
+            given = [OmegaConf.to_container(judge, resolve=True) for judge in task.eval.judges]
+            new = [{**config, "name": label} for label, config in others.items()]
+            task.eval.judges = [*given, *(judge for judge in new if judge not in given)]
+    return task
+
+
+def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], direction: str) -> list[Compared]:
+    """What each reward model has made of the policy with the setting that suits it best, in the order of the trials.
+
+    A setting is worth its first objective; settings that differ in nothing but the seed are one.
+
+    Args:
+        seeds: of every trial; a trial of several has a run for each.
+        direction: of the first objective.
+    """
+    settings: dict[str, dict[tuple[tuple[str, str], ...], list[Trial]]] = {}
+    for trial in trials:
+        runs = _runs(trial, sweep, seeds)
+        start = runs[0].start()
+        if trial.state == COMPLETE and trial.is_feasible and trial.objectives and start is not None:
+            name = start["config"]["reward_model"]["name"]
+            setting = tuple((key, text) for key, text in trial.settings.items() if key != "seed")
+            settings.setdefault(name, {}).setdefault(setting, []).append(trial)
+    sign = 1 if direction == "maximize" else -1
+    found = []
+    for name, candidates in settings.items():
+        best = max(candidates.values(), key=lambda ones: sign * fmean((one.objectives or [0.0])[0] for one in ones))
+        runs = [run for trial in best for run in _runs(trial, sweep, seeds)]
+        found.append(Compared(name, best[0].number, best[0].settings, runs))
+    return found
+
+
+def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
+    return [sweep.run(trial.number, seed) for seed in seeds] if len(seeds) > 1 else [sweep.run(trial.number, None)]
+
+
+def _label(config: RewardModelConfig, all_of_them: Sequence[RewardModelConfig]) -> str:
+    namesakes = [asdict(other) for other in all_of_them if other.name == config.name]
+    own = asdict(config)
+    differing = [key for key in own if any(key in other and other[key] != own[key] for other in namesakes)]
+    return f"{config.name}[{','.join(f'{key}={own[key]}' for key in differing)}]" if differing else config.name

@@ -1,0 +1,210 @@
+"""Classifiers: scores as the library gives them, whatever pads; by text, template or label for other models."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Compose
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from rlhf_sweeps import assets, models
+from rlhf_sweeps.base_policy import exchanges_of
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.data import encode, load_prompts
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.preflight import check_inputs
+from rlhf_sweeps.reward_model_config import ClassifierConfig
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
+
+CPU = torch.device("cpu")
+TALK = [{"role": "user", "content": "how are you"}]
+
+
+@pytest.fixture
+def config(compose_config: Compose) -> Config:
+    return compose_config()
+
+
+@pytest.fixture
+def tokenizer(config: Config) -> PreTrainedTokenizerBase:
+    return models.load_tokenizer(config.model)
+
+
+@pytest.fixture
+def classifier(config: Config, tokenizer: PreTrainedTokenizerBase) -> ClassifierRewardModel:
+    return load_classifier(config.reward_model, tokenizer, Halving("", 4), CPU)
+
+
+@pytest.fixture
+def exchanges(config: Config, tokenizer: PreTrainedTokenizerBase) -> Exchanges:
+    """The embedded policy's answers to ten held-out prompts."""
+    policy = models.load_policy(config.model, CPU)
+    prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64).first(10)
+    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 64))
+    batch = sampler.sample(policy, prompts.ids, generator(0, "test", 0))
+    return exchanges_of(prompts.messages, batch.sequences, batch.response_lists(), tokenizer)
+
+
+def expected_scores(sequences: list[list[int]]) -> torch.Tensor:
+    """By the plain transformers call, one sequence at a time."""
+    model = AutoModelForSequenceClassification.from_pretrained(assets.folder("tiny_reward_model"))
+    with torch.no_grad():
+        return torch.stack([model(torch.tensor([sequence])).logits[0, 0] for sequence in sequences])
+
+
+def test_it_reads_the_policys_tokens_where_it_can(classifier: ClassifierRewardModel, exchanges: Exchanges) -> None:
+    assert classifier.reads_tokens
+    assert exchanges.sequences is not None
+    expected = expected_scores([list(sequence) for sequence in exchanges.sequences])
+    assert torch.allclose(classifier.score(exchanges), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("has_tokens", [True, False])
+def test_else_the_text_by_its_own_template(
+    has_tokens: bool, classifier: ClassifierRewardModel, exchanges: Exchanges
+) -> None:
+    if has_tokens:
+        classifier.reads_tokens = False
+    else:
+        exchanges = replace(exchanges, sequences=None)
+    pairs = zip(exchanges.prompts, exchanges.responses, strict=True)
+    chats = [[*prompt, {"role": "assistant", "content": text}] for prompt, text in pairs]
+    sequences = [classifier.tokenizer.apply_chat_template(chat, return_dict=False) for chat in chats]
+    assert torch.allclose(classifier.score(exchanges), expected_scores(sequences), atol=1e-4)
+
+
+def test_a_pad_that_is_the_end_token_does_not_hide_it(classifier: ClassifierRewardModel, exchanges: Exchanges) -> None:
+    before = classifier.score(exchanges)
+    classifier.tokenizer.pad_token = classifier.tokenizer.eos_token
+    classifier.model.config.pad_token_id = classifier.tokenizer.eos_token_id
+    assert torch.equal(classifier.score(exchanges), before)
+
+
+def test_another_template_means_another_text(config: Config, tokenizer: PreTrainedTokenizerBase) -> None:
+    other = AutoTokenizer.from_pretrained(assets.folder("tiny_reward_model"))
+    other.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+    model = AutoModelForSequenceClassification.from_pretrained(assets.folder("tiny_reward_model"))
+    assert not ClassifierRewardModel(model, other, tokenizer, Halving("", 4)).reads_tokens
+    templated = replace(config.reward_model, template="Q: {prompt} A: {response}")
+    own = load_classifier(templated, tokenizer, Halving("", 4), CPU)
+    assert not own.reads_tokens
+    assert own.encode(TALK, "fine").ids == own.tokenizer("Q: how are you A: fine")["input_ids"]
+
+
+def test_of_what_is_too_long_the_end_is_read(
+    config: Config, tokenizer: PreTrainedTokenizerBase, exchanges: Exchanges, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING")
+    short = load_classifier(replace(config.reward_model, max_length=20), tokenizer, Halving("", 4), CPU)
+    assert exchanges.sequences is not None
+    expected = expected_scores([list(sequence)[-20:] for sequence in exchanges.sequences])
+    assert torch.allclose(short.score(exchanges), expected, atol=1e-4)
+    assert "reads 20 tokens at most" in caplog.text
+
+
+@pytest.fixture
+def bert(tmp_path: Path) -> Path:
+    """A classifier with another tokenizer, segments and two outputs, as sentiment models have them."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "how", "are", "you", "fine", "thanks", "bad"]
+    words_to_ids = {word: number for number, word in enumerate(words)}
+    inner = Tokenizer(WordLevel(words_to_ids, unk_token="[UNK]"))
+    inner.pre_tokenizer = Whitespace()
+    inner.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokens = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    PreTrainedTokenizerFast(tokenizer_object=inner, model_input_names=names, **tokens).save_pretrained(tmp_path)
+    shape = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=12,
+        id2label={0: "NEGATIVE", 1: "POSITIVE"},
+        initializer_range=0.5,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertForSequenceClassification(shape).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def bert_config(config: Config, path: Path, label: str | None = "POSITIVE") -> ClassifierConfig:
+    return replace(config.reward_model, path=str(path), label=label)
+
+
+def test_a_pair_classifier_of_another_tokenizer(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:
+    responses = ["fine thanks", "bad", "you are fine thanks you are fine thanks fine fine"]
+    found = load_classifier(bert_config(config, bert), tokenizer, Halving("", 2), CPU).score(
+        Exchanges([TALK] * 3, responses, [[1, 2]] * 3)
+    )
+    own, model = AutoTokenizer.from_pretrained(bert), BertForSequenceClassification.from_pretrained(bert).eval()
+    for score, response in zip(found, responses, strict=True):
+        inputs = own("how are you", response, return_tensors="pt", truncation="longest_first", max_length=12)
+        assert inputs["token_type_ids"].sum() > 0
+        with torch.no_grad():
+            assert score.item() == pytest.approx(model(**inputs).logits[0, 1].item(), abs=1e-5)
+
+
+def test_which_output_is_the_score_must_be_said(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:
+    with pytest.raises(ConfigError, match=r"reward_model.label=GOOD: must be one of NEGATIVE, POSITIVE"):
+        load_classifier(bert_config(config, bert, "GOOD"), tokenizer, Halving("", 4), CPU)
+    with pytest.raises(ConfigError, match=r"must have one output, has 2 \(NEGATIVE, POSITIVE\); reward_model.label"):
+        check_inputs(replace(config, reward_model=bert_config(config, bert, None)))
+
+
+def test_weights_that_could_run_code_are_not_loaded(
+    config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path
+) -> None:
+    model = BertForSequenceClassification.from_pretrained(bert)
+    (bert / "model.safetensors").unlink()
+    torch.save(model.state_dict(), bert / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"reward_model.path=.* cannot load it .*safetensors"):
+        load_classifier(bert_config(config, bert), tokenizer, Halving("", 4), CPU)
+
+
+def test_the_value_model_can_start_as_the_reward_model(classifier: ClassifierRewardModel, exchanges: Exchanges) -> None:
+    value_model = classifier.value_model("key")
+    assert exchanges.sequences is not None
+    ids = torch.tensor([exchanges.sequences[0]])
+    assert value_model.trunk is not None
+    values = value_model(value_model.trunk(ids).last_hidden_state)
+    assert torch.allclose(values[0, -1], classifier.score(exchanges)[0], atol=1e-4)
+    assert all(parameter.requires_grad for parameter in value_model.parameters())
+    classifier.reads_tokens = False
+    with pytest.raises(ConfigError, match=r"^key: must be a decoder with one output and the policy's tokenizer"):
+        classifier.value_model("key")
+
+
+def test_a_language_model_is_no_reward_model(config: Config, tokenizer: PreTrainedTokenizerBase) -> None:
+    language_model = replace(config.reward_model, path="embedded:tiny_policy")
+    with pytest.raises(
+        ConfigError, match=r"embedded:tiny_policy: not a trained reward model, its weights lack score.weight"
+    ):
+        load_classifier(language_model, tokenizer, Halving("", 4), CPU)
+
+
+def test_a_folder_without_weights_is_named(config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    LlamaConfig(architectures=[LlamaForSequenceClassification.__name__]).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=f"reward_model.path={tmp_path}: .* cannot load it"):
+        load_classifier(replace(config.reward_model, path=str(tmp_path)), tokenizer, Halving("", 4), CPU)

@@ -1,0 +1,246 @@
+"""Every kind of file gives the same rows, and says where it is broken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pandas
+import pyarrow
+import pyarrow.parquet
+import pytest
+from data_files import assistant, dataset, pair, user, write_lines
+
+from rlhf_sweeps.data import Pair, load_pairs, load_prompts
+from rlhf_sweeps.fields import ConfigError
+
+TALK = [user("hi"), assistant("hello"), user("who?")]
+ROWS = [
+    {**pair(TALK, [assistant("me, 你")], [assistant("no\none")]), "n": 1},
+    *({**pair([user(f'"{n}", x')], [assistant("a")], [assistant("b")]), "n": n} for n in range(9)),
+]
+PAIRS = [Pair(row["prompt"], row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in ROWS]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+def write_json(path: Path) -> None:
+    path.write_text(json.dumps(ROWS, indent=2, ensure_ascii=False), encoding="utf-8-sig")
+
+
+def write_lines_of_windows(path: Path) -> None:
+    lines = "\r\n\r\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + lines.encode() + b"\r\n")
+
+
+def write_csv(path: Path) -> None:
+    cells = {name: [json.dumps(row[name]) for row in ROWS] for name in ("prompt", "chosen", "rejected")}
+    table = pandas.DataFrame(cells)
+    if path.name == "index.csv":
+        table.to_csv(path)
+    else:
+        table.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+
+
+def write_parquet(path: Path) -> None:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path, row_group_size=4)
+
+
+def write_folder(path: Path) -> None:
+    path.mkdir()
+    write_lines(path / "train.jsonl", ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("x.jsonl", lambda path: write_lines(path, ROWS)),
+        ("x.JSONL", write_lines_of_windows),
+        ("x.json", write_json),
+        ("lines.json", lambda path: write_lines(path, ROWS)),
+        ("x.csv", write_csv),
+        ("index.csv", write_csv),
+        ("x.parquet", write_parquet),
+        ("saved", lambda path: datasets.Dataset.from_list(ROWS).save_to_disk(path)),
+        ("pandas", lambda path: datasets.Dataset.from_list(ROWS).with_format("pandas").save_to_disk(path)),
+        ("splits", lambda path: datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS)).save_to_disk(path)),
+        ("folder", write_folder),
+    ],
+)
+def test_all_formats_hold_the_same_pairs(name: str, write: Callable[[Path], Any], tmp_path: Path) -> None:
+    write(tmp_path / name)
+    pairs = load_pairs(dataset(tmp_path / name))
+    assert len(pairs.held_out) == 1
+    assert pairs.train == [known for known in PAIRS if known not in pairs.held_out]
+    assert pairs.held_out[0] in PAIRS
+
+
+def test_splits_of_a_saved_folder_and_of_a_plain_one(tmp_path: Path) -> None:
+    parts = {"train": [{"prompt": "a"}, {"prompt": "b"}], "test": [{"prompt": "b"}, {"prompt": "c"}]}
+    saved = datasets.DatasetDict({name: datasets.Dataset.from_list(rows) for name, rows in parts.items()})
+    saved.save_to_disk(tmp_path / "saved")
+    (tmp_path / "plain").mkdir()
+    for name, rows in parts.items():
+        write_lines(tmp_path / "plain" / f"{name}.jsonl", rows)
+    for path in (tmp_path / "saved", tmp_path / "plain"):
+        prompts = load_prompts(dataset(path, eval_split="test"))
+        assert prompts.train == [[user("a")]]
+        assert sorted(message["content"] for (message,) in prompts.held_out) == ["b", "c"]
+        with pytest.raises(ConfigError, match=r"^dataset.eval_split=dev: .* no such split \(allowed: train, test\)$"):
+            load_prompts(dataset(path, eval_split="dev"))
+
+
+def test_the_held_out_part_can_be_a_split_of_another_folder(tmp_path: Path) -> None:
+    other = datasets.DatasetDict(dev=datasets.Dataset.from_list([{"prompt": "c"}]))
+    other.save_to_disk(tmp_path / "other")
+    path = write_lines(tmp_path / "x.jsonl", [{"prompt": "a"}])
+    prompts = load_prompts(dataset(path, eval_path=str(tmp_path / "other"), eval_split="dev"))
+    assert (prompts.train, prompts.held_out) == ([[user("a")]], [[user("c")]])
+    with pytest.raises(ConfigError, match=r"^dataset.eval_split=train: dataset.eval_path=.*other has no such split"):
+        load_prompts(dataset(path, eval_path=str(tmp_path / "other")))
+
+
+def test_load_dataset_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl", ROWS)
+    with pytest.raises(ConfigError, match=r"^dataset.subset=x: .* has no such subset \(allowed: default\)$"):
+        load_prompts(dataset(tmp_path, subset="x"))
+    (tmp_path / "train.jsonl").write_text('{"prompt": \n{"a', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"holds no data that can be read \(JSON parse error"):
+        load_prompts(dataset(tmp_path))
+
+
+def test_what_has_no_splits_is_not_held_out_as_a_whole(tmp_path: Path) -> None:
+    write_lines(tmp_path / "x.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
+    datasets.Dataset.from_list([{"prompt": "a"}]).save_to_disk(tmp_path / "saved")
+    for name in ("x.jsonl", "saved"):
+        with pytest.raises(ConfigError, match=r"^dataset.eval_split=test: dataset.path=.* has no splits; "):
+            load_prompts(dataset(tmp_path / name, eval_split="test"))
+
+
+def truncated_parquet(path: Path) -> None:
+    write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def parquet_with_a_damaged_page(path: Path) -> None:
+    write_parquet(path)
+    content = bytearray(path.read_bytes())
+    content[4:60] = bytes(56)
+    path.write_bytes(content)
+
+
+def truncated_folder(path: Path) -> None:
+    datasets.Dataset.from_list(ROWS).save_to_disk(path)
+    (file,) = path.glob("*.arrow")
+    file.write_bytes(file.read_bytes()[:500])
+
+
+def damaged_folder(path: Path) -> None:
+    datasets.Dataset.from_list([{"prompt": "a"}, {"prompt": "hello"}]).save_to_disk(path)
+    (file,) = path.glob("*.arrow")
+    file.write_bytes(file.read_bytes().replace(b"hello", b"h\xffllo"))
+
+
+@pytest.mark.parametrize("bad_rows", ["refuse", "skip"])
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("x.csv", b"", r"dataset.path=.*x.csv: holds no prompts"),
+        ("x.csv", b"prompt,chosen\n", "holds no prompts"),
+        (
+            "x.csv",
+            b"a question,an answer\n",
+            "^dataset.prompt_column=prompt: .*x.csv, line 1 has no such .*; it has: a q",
+        ),
+        ("x.csv", b" ,\nx,y\n", "line 1: must be a header that names the columns"),
+        ("x.csv", b"prompt,chosen,prompt\n", "line 1: must name each column once, has prompt twice"),
+        ("x.csv", b"prompt,\xff\na,b\n", "line 1: not UTF-8"),
+        ("x.csv", b'prompt,n\na,1\n"b,2\nc,3\n', r"line 3: not a CSV row \(unexpected end of data\)"),
+        ("x.json", b'[{"prompt": "a"},\n{"prompt": \n', "line 3: not a JSON array"),
+        ("x.json", b'[{"prompt": "a"},\n{"prompt": "\xff"}]', "line 2: not UTF-8"),
+        ("x.json", b"[]", "holds no prompts"),
+        ("x.parquet", b"prompt\na\n", "x.parquet: cannot be read as parquet"),
+        ("x.parquet", truncated_parquet, "x.parquet: cannot be read as parquet"),
+        ("x.parquet", parquet_with_a_damaged_page, "x.parquet: cannot be read as parquet"),
+        (
+            "x.parquet",
+            lambda path: pyarrow.parquet.write_table(pyarrow.table({"q": ["a"]}), path),
+            "^dataset.prompt_column=prompt: dataset.path=.*x.parquet has no such column; it has: q$",
+        ),
+        ("folder", truncated_folder, "folder: cannot be read"),
+        ("folder", damaged_folder, "folder: cannot be read"),
+        ("folder", Path.mkdir, "folder: holds no data that can be read"),
+        ("x.tsv", b"prompt\na\n", r"x.tsv: must be a file that ends on .jsonl, .json, .csv, .parquet, a folder"),
+    ],
+)
+def test_faults_of_a_file_are_refused_in_any_case(
+    name: str, write: bytes | Callable[[Path], Any], message: str, bad_rows: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if isinstance(write, bytes):
+        path.write_bytes(write)
+    else:
+        write(path)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_prompts(dataset(path, bad_rows=bad_rows))
+    assert "\n" not in str(caught.value)
+
+
+GOOD_LINES = b'{"prompt": "a"}\n{"prompt": "b"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "message"),
+    [
+        ("x.jsonl", GOOD_LINES, b'{"prompt": "\xff"}', r"line 3: not UTF-8 \(invalid start byte at byte 12\)"),
+        ("x.jsonl", GOOD_LINES, b'{"prompt": "\xed\xa0\x80"}', "line 3: not UTF-8"),
+        ("x.jsonl", GOOD_LINES, b'{"prompt": "\\ud83d"}', "line 3: a text holds half a character"),
+        ("x.jsonl", GOOD_LINES, b'{"prompt": ' + b"7" * 5000 + b"}", "line 3: not a JSON object"),
+        ("x.jsonl", GOOD_LINES, b"[" * 100_000, "line 3: not a JSON object"),
+        ("x.jsonl", GOOD_LINES, b'{"prompt": null}', "line 3: a prompt must be a text or a list of messages, is null"),
+        ("x.jsonl", GOOD_LINES, b'{"question": "c"}', "^dataset.prompt_column=prompt: .* line 3 has no such column"),
+        ("x.json", b'[{"prompt": "a"}, {"prompt": "b"}, ', b"3]", "row 3: must be a JSON object, is a int"),
+        ("x.csv", b'prompt,n\n"a\nb",1\nb,2\n', b"c", "line 5: has 1 fields, the header has 2"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b"c,3,", "line 4: has 3 fields, the header has 2"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b",3", "line 4: a prompt must end on a user's text that is not empty"),
+        ("x.csv", b"prompt,n\na,1\n\nb,2\n", b"\xff,3", "line 5: not UTF-8"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b'"c"d,3', "line 4: not a CSV row"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: messages in a CSV must be JSON"),
+    ],
+)
+def test_faults_of_a_row_are_refused_or_skipped(
+    name: str, good: bytes, bad: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(good + bad)
+    with pytest.raises(ConfigError, match=message):
+        load_prompts(dataset(path))
+    prompts = load_prompts(dataset(path, bad_rows="skip"))
+    assert len(prompts.train) == len(prompts.held_out) == 1
+    assert (prompts.counts.num_rows, prompts.counts.num_bad_rows) == (3, 1)
+
+
+def test_a_cell_of_parquet_that_is_not_utf8_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    texts = pyarrow.array([b"a", b"\xff", b"c"]).view(pyarrow.string())
+    pyarrow.parquet.write_table(pyarrow.table({"prompt": texts}), tmp_path / "x.parquet")
+    with pytest.raises(ConfigError, match=r"x.parquet, row 2: not UTF-8"):
+        load_prompts(dataset(tmp_path / "x.parquet"))
+    prompts = load_prompts(dataset(tmp_path / "x.parquet", bad_rows="skip"))
+    assert sorted(messages[0]["content"] for messages in prompts.train + prompts.held_out) == ["a", "c"]
+    assert prompts.counts.num_bad_rows == 1
+
+
+def test_a_file_of_bad_rows_alone_is_refused_with_the_first(tmp_path: Path) -> None:
+    write_lines(tmp_path / "x.jsonl", [{"prompt": ""}, [1]])
+    with pytest.raises(ConfigError, match=r"x.jsonl, line 1: a prompt must end on .*all 2 are bad"):
+        load_prompts(dataset(tmp_path / "x.jsonl", bad_rows="skip"))
+
+
+def test_an_unknown_id_is_refused_without_network() -> None:
+    with pytest.raises(ConfigError, match=r"^dataset.path=no/such: neither a file here nor to be had from the hub"):
+        load_prompts(dataset("no/such"))

