@@ -18,22 +18,11 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import Reference
-from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
 
-OWN = ""  # what the reward model that trains is called beside the judges
-
 # Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55\u2764]")
-
-
-@dataclass(frozen=True)
-class Base:
-    """The base policy's response to each held-out prompt, and every scorer's scores of it, (prompts,)."""
-
-    texts: Sequence[str]
-    scores: Mapping[str, Tensor]
 
 
 class Evaluator:
@@ -66,17 +55,17 @@ class Evaluator:
         self.judges = judges
         self.scale = UNIT
         self.seed = seed
-        self._base_texts: Sequence[str] = ()
-        self._base_scores: dict[str, Tensor] = {}
+        self._base_responses: Sequence[str] = ()
+        self._base_scores = torch.empty(0)
+        self._judges_base_scores: dict[str, Tensor] = {}
 
     def take_base(self, base_policy: BasePolicy, scale: Scale) -> None:
         """Learn how the base policy answers; before the first evaluation."""
         self.scale = scale
         answers = base_policy.answers(self.prompts, "evaluation", self.seed)
-        self._base_texts = answers.exchanges.responses
-        self._base_scores = {
-            name: base_policy.scores(answers, scorer) for name, scorer in _all(self.scorer, self.judges).items()
-        }
+        self._base_responses = answers.exchanges.responses
+        self._base_scores = scale.apply(base_policy.scores(answers, self.scorer))
+        self._judges_base_scores = {name: base_policy.scores(answers, judge) for name, judge in self.judges.items()}
 
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics named eval/... and judge/..., and a row per held-out prompt.
@@ -87,8 +76,10 @@ class Evaluator:
         noise = generator(self.seed, "evaluation", 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
         exchanges = exchanges_of(self.prompts.messages, batch.sequences, batch.response_lists(), self.tokenizer)
-        own = self._compare(OWN, self.scorer, exchanges)
-        judged = {name: self._compare(name, judge, exchanges) for name, judge in self.judges.items()}
+        own = Judged(self.scale.apply(self.scorer.score(exchanges)), self._base_scores)
+        judged = {
+            name: Judged(judge.score(exchanges), self._judges_base_scores[name]) for name, judge in self.judges.items()
+        }
         metrics = {
             **{f"eval/{metric}": value for metric, value in own.metrics().items()},
             "eval/kl": self._kl(batch),
@@ -101,7 +92,7 @@ class Evaluator:
             "prompt": [as_text(messages) for messages in self.prompts.messages],
             "response": exchanges.responses,
             "score": own.scores.tolist(),
-            "base_response": self._base_texts,
+            "base_response": self._base_responses,
             "base_score": own.base_scores.tolist(),
         }
         for name, one in judged.items():
@@ -114,13 +105,7 @@ class Evaluator:
     @property
     def base_score(self) -> float:
         """The base policy's mean score."""
-        return self.scale.apply(self._base_scores[OWN]).mean().item()
-
-    def _compare(self, name: str, scorer: Scorer, exchanges: Exchanges) -> "Comparison":
-        scores, base_scores = scorer.score(exchanges), self._base_scores[name]
-        if name == OWN:
-            scores, base_scores = self.scale.apply(scores), self.scale.apply(base_scores)
-        return Comparison(scores, base_scores)
+        return self._base_scores.mean().item()
 
     @torch.no_grad()
     def _kl(self, batch: Responses) -> float:
@@ -131,7 +116,7 @@ class Evaluator:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Judged:
     """What one scorer makes of the policy's and the base policy's responses to the same prompts, (prompts,)."""
 
     scores: Tensor
@@ -145,10 +130,6 @@ class Comparison:
             "base_score": self.base_scores.mean().item(),
             "win_rate": wins.mean().item(),
         }
-
-
-def _all(scorer: Scorer, judges: Mapping[str, Scorer]) -> dict[str, Scorer]:
-    return {OWN: scorer, **judges}
 
 
 def marker_rates(texts: Sequence[str]) -> dict[str, float]:

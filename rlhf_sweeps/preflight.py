@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,34 @@ def check(config: Config, folder: Path) -> None:
     check_inputs(config)
 
 
-def check_inputs(config: Config) -> None:
-    """Check the data set and the models that a run reads; raises as `check`."""
-    if _is_here(config.dataset, "dataset"):
-        load_prompts(config.dataset)
-    _check_lengths(config, _read_model_config(config.model, "model.path"))
-    _check_reward_model(config.reward_model, config.dataset, "reward_model")
+def check_inputs(config: Config, checked: set[str] | None = None) -> None:
+    """Check the data set and the models that a run reads; raises as `check`.
+
+    Args:
+        checked: what has been checked for other runs already, which is added to.
+    """
+    checked = set() if checked is None else checked
+    for check_one, *arguments in _checks(config):
+        if (what := repr((check_one.__name__, arguments))) not in checked:
+            check_one(*arguments)
+            checked.add(what)
+
+
+def _checks(config: Config) -> Iterator[tuple[Any, ...]]:
+    """Functions and their arguments."""
+    lengths = config.dataset.max_prompt_length, config.ppo.response_length
+    yield _check_prompts, config.dataset
+    yield _check_model, config.model, *lengths
+    yield _check_reward_model, config.reward_model, config.dataset, "reward_model"
     for number, judge in enumerate(config.eval.judges):
-        _check_reward_model(judge, config.dataset, f"eval.judges[{number}]")
+        yield _check_reward_model, judge, config.dataset, f"eval.judges[{number}]"
     if config.ppo.value_path is not None:
-        _check_classifier(value_model_config(config), "ppo.value_path")
+        yield _check_classifier, value_model_config(config), "ppo.value_path"
+
+
+def _check_prompts(dataset: DatasetConfig) -> None:
+    if _is_here(dataset, "dataset"):
+        load_prompts(dataset)
 
 
 def check_folder(config: Config, folder: Path) -> None:
@@ -116,13 +135,14 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
         raise ConfigError(f"{given}: neither a folder here nor to be had from the hub ({reason})") from error
 
 
-def _check_lengths(config: Config, model: dict[str, Any]) -> None:
-    context = model.get("max_position_embeddings") or model.get("n_positions")
-    prompt, response = config.dataset.max_prompt_length, config.ppo.response_length
+def _check_model(model: ModelConfig, prompt: int, response: int) -> None:
+    """Check that a prompt and a response of so many tokens fit the policy's context."""
+    settings = _read_model_config(model, "model.path")
+    context = settings.get("max_position_embeddings") or settings.get("n_positions")
     if context is not None and prompt + response > context:
         raise ConfigError(
             f"ppo.response_length={response}: with dataset.max_prompt_length={prompt} must fit the model's context of "
-            f"{context} tokens (model.path={config.model.path})"
+            f"{context} tokens (model.path={model.path})"
         )
 
 

@@ -226,3 +226,9 @@ def test_a_table_only_where_both_outputs_are_a_terminal(
     with Display(["s"], ["maximize"], None, 0) as shown:
         shown.event("told")
     assert lines_of(caplog) == ([] if stdout and stderr else ["told"])
+
+
+def test_while_reward_models_are_compared_none_is_the_best(caplog: pytest.LogCaptureFixture) -> None:
+    with Display(["eval/score"], ["maximize"], 2, 0, Console(file=io.StringIO()), is_comparison=True) as shown:
+        shown.show([complete(0, 1.0), complete(1, 2.0)], None)
+    assert not [line for line in lines_of(caplog) if "best" in line]

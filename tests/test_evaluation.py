@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from rlhf_sweeps import models
 from rlhf_sweeps.base_policy import BasePolicy
 from rlhf_sweeps.data import encode, load_prompts
-from rlhf_sweeps.evaluation import Comparison, Evaluator, marker_rates
+from rlhf_sweeps.evaluation import Evaluator, Judged, marker_rates
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.rollout import Responses
@@ -77,7 +77,7 @@ def sequences_of(evaluator: Evaluator) -> list[list[int]]:
 
 
 def test_a_win_is_a_higher_score_and_a_tie_half_of_one() -> None:
-    metrics = Comparison(torch.tensor([1.0, 2.0, 3.0, 0.0]), torch.tensor([0.0, 2.0, 4.0, -1.0])).metrics()
+    metrics = Judged(torch.tensor([1.0, 2.0, 3.0, 0.0]), torch.tensor([0.0, 2.0, 4.0, -1.0])).metrics()
     assert metrics == {"score": 1.5, "base_score": 1.25, "win_rate": 2.5 / 4}
 
 

@@ -247,12 +247,16 @@ method, trial, folder, then = sys.argv[1:]
 future = LocalProcesses(f"fake_trials.{trial}", 1, method, [], 1, []).submit(pathlib.Path(folder))
 while not pathlib.Path(folder, "pid").exists():
     time.sleep(0.005)
-print("started", flush=True)
-while then == "wait":
+words = ["started"]
+while words or then == "wait":
     try:
-        time.sleep(60)
+        if words:
+            print(*words, flush=True)
+            words = []
+        if then == "wait":
+            time.sleep(60)
     except KeyboardInterrupt:
-        print("interrupted", future.done(), flush=True)
+        words = ["interrupted", future.done()]
 """
 
 

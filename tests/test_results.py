@@ -182,3 +182,19 @@ def test_results_of_several_objectives() -> None:
 def test_results_without_a_complete_trial() -> None:
     nothing = {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
     assert written(optimization_results([make(0)], ["maximize"])) == nothing
+
+
+def test_a_comparison_of_reward_models_has_no_best_objective() -> None:
+    trials = [make(0, [1.0], settings={"reward_model": "a"}), make(1, [2.0], settings={"reward_model": "b"})]
+    block = last_block(
+        trials,
+        metrics=["eval/score"],
+        directions=["maximize"],
+        fixed=[],
+        folder=Path("s"),
+        is_grid=True,
+        is_comparison=True,
+    )
+    assert block.splitlines()[0] == "objectives, each under the trial's own reward model:"
+    assert "best" not in block
+    assert "again" not in block

@@ -37,6 +37,7 @@ class Display:
         done_before: trials that an earlier start of the sweep ended; these are not announced again.
         console: where a table goes; by default stderr, if both stderr and stdout are a terminal (with one of them in a
             file or a pipe, that is where a user looks for lines).
+        is_comparison: of reward models; none is the best before all are judged.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Display:
         total: int | None,
         done_before: int,
         console: Console | None = None,
+        is_comparison: bool = False,
     ) -> None:
         self._metrics, self._directions, self._total = metrics, directions, total
-        self._done_before = done_before
+        self._done_before, self._is_comparison = done_before, is_comparison
         if console is None and sys.stderr.isatty() and sys.stdout.isatty():
             console = Console(stderr=True)
         is_terminal = console is not None and console.is_terminal and not console.is_dumb_terminal
@@ -115,7 +117,7 @@ class Display:
         numbers = [trial.number for trial in best(trials, self._directions)]
         if numbers != self._best:
             self._best = numbers
-            if self._live is None:
+            if self._live is None and not self._is_comparison:
                 self.event(self._best_text(trials))
 
     def _outcome(self, trial: Trial) -> str:
@@ -133,6 +135,8 @@ class Display:
         return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")
 
     def _best_text(self, trials: Sequence[Trial]) -> str:
+        if self._is_comparison:
+            return "best: to be seen when all are compared"
         winners = best(trials, self._directions)
         if not winners:
             return "best so far: none yet"

@@ -93,17 +93,12 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
     """Check all points of a grid; of a search, every choice and bound, one at a time."""
     is_new = sweep.start() is None
-    checked = set()
+    checked: set[str] = set()
     for number, params in enumerate(plan.points or plan.space.probes()):
         config = composer.config(plan.overrides(params, None))
         if plan.points is not None and is_new and len(plan.seeds) == 1:
             check_folder(config, sweep.trial(number))
-        inputs = repr(
-            (config.model, config.reward_model, config.dataset, config.ppo.value_path, config.ppo.response_length)
-        )
-        if inputs not in checked:
-            checked.add(inputs)
-            check_inputs(config)
+        check_inputs(config, checked)
 
 
 def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> dict[str, Any]:
@@ -175,7 +170,7 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
     )
     engine: Engine | None = None
     try:
-        with Display(metrics, plan.directions, plan.num_trials, num_ended) as display:
+        with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
             engine = Engine(sweep, plan, study, Judge(pruner), composer, executor, display, tracker)
             engine.run()
     finally:
