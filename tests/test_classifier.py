@@ -19,6 +19,8 @@ from transformers import (
     LlamaForSequenceClassification,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
 )
 
 from rlhf_sweeps import assets, models
@@ -164,6 +166,23 @@ def test_a_pair_classifier_of_another_tokenizer(config: Config, tokenizer: PreTr
         assert inputs["token_type_ids"].sum() > 0
         with torch.no_grad():
             assert score.item() == pytest.approx(model(**inputs).logits[0, 1].item(), abs=1e-5)
+
+
+def test_what_a_roberta_can_read_is_less_than_its_positions(config: Config, bert: Path) -> None:
+    shape = RobertaConfig(
+        vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=14, pad_token_id=0, num_labels=1,
+    )  # fmt: skip
+    RobertaForSequenceClassification(shape).save_pretrained(bert)
+    roberta = load_classifier(bert_config(config, bert, None), None, Halving("", 2), CPU)
+    assert roberta.max_length == 13
+    assert roberta.score(Exchanges([TALK], ["fine " * 30])).isfinite().all()
+
+
+def test_two_lines_where_the_tokenizer_separates_nothing(config: Config, classifier: ClassifierRewardModel) -> None:
+    classifier.tokenizer.chat_template = None
+    assert classifier.tokenizer.sep_token is None
+    assert classifier.encode(TALK, "fine").ids == classifier.tokenizer("how are you\nfine")["input_ids"]
 
 
 def test_which_output_is_the_score_must_be_said(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:

@@ -88,7 +88,7 @@ def test_white_space_makes_no_other_prompt(dataset: DatasetConfig, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"prompt": "a"}\n{"prompt": \n', "line 2: not a JSON object"),
+        (b'{"prompt": "a"}\n{"prompt": \n', r"line 2: not a JSON object \(Expecting value at character 11\)"),
         (b'{"prompt": "a"}\n\n["b"]\n', "line 3: must be a JSON object, is a list"),
         (b'{"prompt": "\xff"}\n', "line 1: not UTF-8"),
         (

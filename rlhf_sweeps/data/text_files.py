@@ -26,9 +26,11 @@ def read_json_lines(file: Path, given: str, columns: Columns, bad_rows: BadRows)
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode())
+                row = json.loads(line.decode().strip())
             except UnicodeDecodeError as error:
                 bad_rows.add(f"{where}: not UTF-8 ({error.reason} at byte {error.start})")
+            except json.JSONDecodeError as error:
+                bad_rows.add(f"{where}: not a JSON object ({error.msg} at character {error.colno})")
             except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is a plain ValueError
                 bad_rows.add(f"{where}: not a JSON object ({error})")
             else:

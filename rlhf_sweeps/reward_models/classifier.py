@@ -45,7 +45,8 @@ class ClassifierRewardModel:
         policy_tokenizer: None: the policy's tokens are never at hand.
         batch: sequences scored at once.
         output: which of its outputs is the score.
-        template: prompt and response as the text that it reads; None: by its tokenizer's chat template, else as a pair.
+        template: prompt and response as the text that it reads; None: by its tokenizer's chat template, else as a pair
+            where the tokenizer separates two texts, else as two lines.
         max_length: tokens; None: what the model can read.
     """
 
@@ -91,6 +92,8 @@ class ClassifierRewardModel:
         if self.tokenizer.chat_template:
             messages = [*prompt, {"role": "assistant", "content": response}]
             return Tokens(list(map(int, self.tokenizer.apply_chat_template(messages, return_dict=False))), [])
+        if self.tokenizer.sep_token is None:
+            return Tokens(self.tokenizer(f"{question}\n{response}")["input_ids"], [])
         # Special tokens frame the pair, so a longer one is cut here and not at its beginning.
         is_long = {"truncation": "longest_first", "max_length": self.max_length} if self.max_length else {}
         pair = self.tokenizer(question, response, **is_long)
@@ -193,7 +196,12 @@ def load_classifier(
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Tokens that a model can read, as far as it or its tokenizer says; a tokenizer that does not know says 1e30."""
-    known = [getattr(model.config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length]
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    if positions is not None and padding is not None:
+        positions -= padding + 1  # RoBERTa and its kin count positions from there
+    known = [positions, tokenizer.model_max_length]
     return min((length for length in known if length is not None and 0 < length < sys.maxsize), default=None)
 
 

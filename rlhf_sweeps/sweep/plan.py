@@ -44,7 +44,8 @@ class Plan:
     def pruner(self) -> str:
         """The pruner's name."""
         if self.settings.pruner == "auto":
-            return "asha" if self.points is None else "none"
+            # One reward model's scores say nothing about another's.
+            return "asha" if self.points is None and not self.is_comparison else "none"
         return self.settings.pruner
 
     @property
