@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,7 +58,7 @@ class BasePolicy:
 
     def scores(self, answers: Answers, scorer: Scorer) -> Tensor:
         """A reward model's scores of them, as it gives them, (prompts,)."""
-        name = f"scores_{scorer.name}_{_digest(answers.key, scorer.config)}"
+        name = _record_name("scores", scorer, answers)
         scores = [row["score"] for row in self.record.read(name)]
         if scores:
             scorer.remember(answers.exchanges, scores)
@@ -73,9 +74,8 @@ class BasePolicy:
             RewardModelError: if it gives all of them the same score.
         """
         order = random.Random("scale").sample(range(len(self.training.ids)), len(self.training.ids))[:NUM_PROMPTS]
-        prompts = Encoded([self.training.messages[i] for i in order], [self.training.ids[i] for i in order], 0)
-        answers = self.answers(prompts, "scale", 0)
-        name = f"scale_{scorer.name}_{_digest(answers.key, scorer.config)}"
+        answers = self.answers(self.training.rows(order), "scale", 0)
+        name = _record_name("scale", scorer, answers)
         if not (rows := self.record.read(name)):
             rows = [asdict(measure(scorer.name, self.scores(answers, scorer)))]
             self.record.write(name, rows)
@@ -90,6 +90,12 @@ def exchanges_of(
 ) -> Exchanges:
     """What reward models are given: prompts, responses as text, and the policy's tokens of both."""
     return Exchanges(prompts, tokenizer.batch_decode(responses, skip_special_tokens=True), sequences)
+
+
+def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:
+    """Of a file: with the reward model's name as far as that fits, which a comparison may have made long."""
+    shown = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
+    return f"{what}_{shown}_{_digest(answers.key, scorer.config)}"
 
 
 def _digest(*parts: Any) -> str:

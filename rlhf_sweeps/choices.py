@@ -17,6 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps.fields import ConfigError
 
+# By group: a key that nobody changes, which tells the values of a choice from some that are to be changed.
+_EXPANDED = {"reward_model": "kind", "dataset": "sources"}
+
 
 def expand(composed: DictConfig) -> DictConfig:
     """The config with the choice's values in place of every name; itself where there is none.
@@ -65,6 +68,8 @@ def _choice(group: str, entry: Any, key: str) -> Any:
     if isinstance(entry, Mapping | DictConfig):
         changes = dict(entry)
         if group not in changes:
+            if _EXPANDED[group] not in changes:
+                raise ConfigError(f"{key}.{group}: no value given; it is required (allowed: {_options(group)})")
             return entry
         name = changes.pop(group)
     else:

@@ -29,6 +29,7 @@ from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.wording import shown
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
@@ -120,8 +121,7 @@ def _run(composed: DictConfig) -> float | None:
 
 def _continue_command(key: str, folder: Path) -> str:
     words = [word for word in sys.argv[1:] if not word.startswith(f"{key}=")]
-    here = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={here}"])
+    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={shown(folder)}"])
 
 
 def task_config(composed: DictConfig) -> DictConfig:

@@ -13,10 +13,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from rlhf_sweeps.fields import choice, number, text
-from rlhf_sweeps.reward_model_config import (
-    DTYPES,
-    ClassifierConfig,
-)
+from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
 DIRECTIONS = ("maximize", "minimize")
 CONSTRAINT = re.compile(r"\s*(?P<metric>[^\s<>=]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
@@ -211,17 +208,7 @@ class Config:
 def value_model_config(config: Config) -> ClassifierConfig:
     """The classifier that ppo.value_path names."""
     assert config.ppo.value_path is not None
-    return ClassifierConfig(
-        kind="classifier",
-        name="value_model",
-        normalize=None,
-        path=config.ppo.value_path,
-        revision=None,
-        dtype=config.model.dtype,
-        label=None,
-        template=None,
-        max_length=None,
-    )
+    return plain_classifier(config.ppo.value_path, "value_model", config.model.dtype)
 
 
 def as_dict(config: Config) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Held-out prompts answered by policy and base policy: score, KL, length, win rate, surface markers."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,11 +17,10 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import Reference
+from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
-
-# Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
-EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55\u2764]")
+from rlhf_sweeps.reward_models.surface_rules import EMOJI
 
 
 class Evaluator:
@@ -31,7 +29,7 @@ class Evaluator:
     Every evaluation draws the same random numbers, so that two of them differ by the policy alone.
 
     Args:
-        scorer: the reward model that the policy is trained under; its scores are brought to `scale`.
+        scorer: the reward model that the policy is trained under; its scores are brought to a scale.
         judges: other reward models, by name; their scores are taken as they are.
     """
 
@@ -67,6 +65,10 @@ class Evaluator:
         self._base_scores = scale.apply(base_policy.scores(answers, self.scorer))
         self._judges_base_scores = {name: base_policy.scores(answers, judge) for name, judge in self.judges.items()}
 
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each under the policy's own reward model, on its scale, (batch,)."""
+        return self.scale.apply(self.scorer.score(exchanges))
+
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """Metrics named eval/... and judge/..., and a row per held-out prompt.
 
@@ -76,7 +78,7 @@ class Evaluator:
         noise = generator(self.seed, "evaluation", 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
         exchanges = exchanges_of(self.prompts.messages, batch.sequences, batch.response_lists(), self.tokenizer)
-        own = Judged(self.scale.apply(self.scorer.score(exchanges)), self._base_scores)
+        own = Judged(self.score(exchanges), self._base_scores)
         judged = {
             name: Judged(judge.score(exchanges), self._judges_base_scores[name]) for name, judge in self.judges.items()
         }

@@ -39,14 +39,14 @@ def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Map
         _metadata(config),
         f"# {config.name}",
         f"`{config.model.path}` after {update} of {summary['updates']} PPO updates by rlhf_sweeps.",
-        _table(("part", "used"), parts),
+        markdown_table(("part", "used"), parts),
         "## Held-out evaluation",
         "Against the base model, on the same prompts, as the reward model judges.",
-        _table(("metric", "value"), evaluation),
+        markdown_table(("metric", "value"), evaluation),
         "## Training",
-        _table(("metric", "first update", "last update"), curves),
+        markdown_table(("metric", "first update", "last update"), curves),
         "## Hyperparameters",
-        _table(("key", "value"), hyperparameters),
+        markdown_table(("key", "value"), hyperparameters),
         f"{cost}; {versions}.",
     ]
     return "\n\n".join(sections) + "\n"
@@ -67,9 +67,10 @@ def _metadata(config: Config) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table whose cells hold no vertical bar."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(str(cell).strip() for cell in line) + " |" for line in lines)
 
 
 def _short(value: float) -> str:

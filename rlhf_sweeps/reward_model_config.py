@@ -109,6 +109,11 @@ KINDS: dict[str, type[RewardModelConfig]] = {
 }
 
 
+def plain_classifier(path: str, name: str, dtype: str) -> ClassifierConfig:
+    """A classifier with one output, read by its own template."""
+    return ClassifierConfig("classifier", name, None, path, None, dtype, label=None, template=None, max_length=None)
+
+
 def contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
     """One line for every rule between keys, or within one, that a reward model breaks; `key` is where it is given."""
     if "/" in config.name:

@@ -27,7 +27,7 @@ from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
 from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.load import Loader
-from rlhf_sweeps.reward_models.scale import UNIT, Scale
+from rlhf_sweeps.reward_models.scale import UNIT
 from rlhf_sweeps.runs import Run, Sweep
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class Session:
         adapter: what trains the policy in place of its weights, if anything does.
         best: the best evaluation within the KL budget so far.
         last: the newest evaluation.
-        scale: that scores are brought to.
         seconds: spent so far, also by earlier starts of the run.
         tokens: sampled, scored and optimized so far.
     """
@@ -62,7 +61,6 @@ class Session:
     last: Evaluated | None = None
     seconds: float = 0.0
     tokens: int = 0
-    scale: Scale = UNIT
 
     def go_on(self) -> None:
         """Take up the last checkpoint, if there is one, and forget what was recorded after it."""
@@ -92,15 +90,14 @@ class Session:
         for scorer in self.loader.scorers:
             if isinstance(scorer.reward_model, EnsembleRewardModel):
                 scorer.reward_model.scales = [base_policy.scale(member) for member in scorer.reward_model.members]
-        if config.reward_model.normalize:
-            self.scale = base_policy.scale(self.evaluator.scorer)
-        self.evaluator.take_base(base_policy, self.scale)
+        scale = base_policy.scale(self.evaluator.scorer) if config.reward_model.normalize else UNIT
+        self.evaluator.take_base(base_policy, scale)
 
     def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
         """One score each of the responses to these training prompts, (batch,)."""
         prompts = [self.training.messages[i] for i in indices]
         exchanges = exchanges_of(prompts, batch.sequences, batch.response_lists(), self.tokenizer)
-        return self.scale.apply(self.evaluator.scorer.score(exchanges)).to(batch.logprobs.device)
+        return self.evaluator.score(exchanges).to(batch.logprobs.device)
 
     def _sample_base(self, prompts: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
         with self.trainer.ref_policy() as policy:
@@ -145,12 +142,8 @@ def load_session(config: Config, run: Run) -> Session:
     device = models.pick_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
-    prompts = load_prompts(config.dataset)
     tokenizer = models.load_tokenizer(config.model)
-    lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
-    training = encode(prompts.train, tokenizer, *lengths)
-    all_held_out = encode(prompts.held_out, tokenizer, *lengths)
-    held_out = all_held_out.first(config.eval.num_prompts)
+    training, held_out = _load_prompts(config, tokenizer)
     policy = models.load_policy(config.model, device)
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
     loader = Loader(tokenizer, batch, device, config.dataset)
@@ -183,19 +176,32 @@ def load_session(config: Config, run: Run) -> Session:
         score=lambda indices, batch: session.score(indices, batch),
         seed=config.seed,
     )
+    _announce(config, run, policy)
+    evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
+    session = Session(config, run, trainer, evaluator, loader, training, policy, tokenizer, adapter)
+    return session
+
+
+def _load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase) -> tuple[Encoded, Encoded]:
+    """All that are trained on, and those held out that are evaluated on."""
+    prompts = load_prompts(config.dataset)
+    lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
+    training, held_out = (encode(part, tokenizer, *lengths) for part in (prompts.train, prompts.held_out))
+    log.info("%s", describe(prompts, training, held_out))
+    return training, held_out.first(config.eval.num_prompts)
+
+
+def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:
+    ppo, judges = config.ppo, ", ".join(judge.name for judge in config.eval.judges)
     log.info(
         "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s%s",
-        config.model.path, _millions(policy), config.model.dtype, device, torch.get_num_threads(),
-        scorer.name, f", judges {', '.join(judges)}" if judges else "",
+        config.model.path, _millions(policy), config.model.dtype, policy.device, torch.get_num_threads(),
+        config.reward_model.name, f", judges {judges}" if judges else "",
     )  # fmt: skip
-    log.info("%s", describe(prompts, training, all_held_out))
     log.info(
         "%d updates of %d responses: lr %g, KL coefficient %g, clip range %g, seed %d, into %s",
         ppo.num_updates, ppo.batch_size, ppo.lr, ppo.kl_coef, ppo.clip_range, config.seed, run.folder,
     )  # fmt: skip
-    evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
-    session = Session(config, run, trainer, evaluator, loader, training, policy, tokenizer, adapter)
-    return session
 
 
 def _prepare_training(

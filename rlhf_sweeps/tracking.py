@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_sweeps.wording import shown, told
+
 if TYPE_CHECKING:
     import wandb
 
@@ -74,7 +76,7 @@ def start(
             for metric, summary in _SUMMARIES.items():
                 run.define_metric(metric, step_metric=axis, step_sync=True, summary=summary)
     except Exception as error:
-        _log.warning("W&B is off, training goes on without it: %s", in_one_line(error))
+        _log.warning("W&B is off, training goes on without it: %s", told(error))
         return Tracker(None)
     return Tracker(run, log_model=config.log_model)
 
@@ -110,7 +112,7 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
                 return init(mode)
             level, reason = logging.INFO if config.mode == "auto" else logging.WARNING, "no API key, see `wandb login`"
         except Exception as error:
-            level, reason = logging.WARNING, in_one_line(error)
+            level, reason = logging.WARNING, told(error)
             with contextlib.suppress(SystemExit):  # it passes on the exit code of W&B's process
                 wandb.teardown()  # else that process still holds the id of the run that has failed
         mode = "offline"
@@ -163,7 +165,7 @@ class Tracker:
             rows = [list(row) for row in data]
             self._run.log({**at, name: wandb.Table(columns=list(columns), data=rows, allow_mixed_types=True)})
         except Exception as error:
-            reason = in_one_line(error)
+            reason = told(error)
         else:
             if time.monotonic() - started < _PATIENCE:
                 return
@@ -199,7 +201,7 @@ class Tracker:
     def _turn_off(self, error: Exception) -> None:
         if self._is_on:
             self._is_on = False
-            _log.warning("W&B is off for the rest of this run, training goes on: %s", in_one_line(error))
+            _log.warning("W&B is off for the rest of this run, training goes on: %s", told(error))
 
 
 def _log_artifact(run: wandb.Run, model_dir: Path) -> None:
@@ -217,17 +219,6 @@ def _sync_command(run: wandb.Run) -> str:
         return shlex.join(["wandb", "sync", "--include-online", shown(folder)])
     files = folder.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
     return shlex.join(["wandb", "sync", *(shown(file.parent) for file in sorted(files))])
-
-
-def shown(path: Path) -> str:
-    """A path as a user types it: from here, if it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def in_one_line(error: Exception) -> str:
-    """An exception as a user reads it."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 @contextlib.contextmanager

@@ -160,7 +160,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         "episodes": session.trainer.update * session.config.ppo.batch_size,
         "tokens": session.tokens,
         "seconds": session.seconds,
-        "scale": asdict(session.scale),
+        "scale": asdict(session.evaluator.scale),
         "scoring": {
             scorer.name: {**asdict(scorer.cost), "seconds_per_1000": scorer.cost.seconds_per_1000}
             for scorer in session.loader.scorers

@@ -1,6 +1,7 @@
 """A composed DictConfig becomes a checked `Config`, once, at the border: nothing further in sees OmegaConf."""
 
 import dataclasses
+import string
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
@@ -10,7 +11,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ObjectiveConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError, out_of_range
-from rlhf_sweeps.reward_model_config import KINDS, EncoderConfig, EnsembleConfig, RewardModelConfig
+from rlhf_sweeps.reward_model_config import KINDS, ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.reward_model_config import contradictions as reward_model_contradictions
 
 Node = TypeVar("Node")
@@ -45,6 +46,8 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
     if kind not in KINDS:
         raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}")
     config = _read(KINDS[kind], values, key)
+    if isinstance(config, ClassifierConfig) and config.template is not None:
+        _check_template(config.template, f"{key}.template")
     if isinstance(config, EnsembleConfig):
         config.members = [
             _read_reward_model(member, f"{key}.members[{number}]") for number, member in enumerate(config.members)
@@ -52,6 +55,18 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
     if isinstance(config, EncoderConfig) and config.pairs is not None:
         config.pairs = read_sources(_read(DatasetConfig, config.pairs, f"{key}.pairs"), f"{key}.pairs")
     return config
+
+
+def _check_template(template: str, key: str) -> None:
+    """Refuse what cannot be filled in with a prompt and a response, or does not show the response."""
+    try:
+        named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        template.format(prompt="", response="")
+        is_right = "response" in named and named <= {"prompt", "response"}
+    except (ValueError, LookupError, AttributeError):
+        is_right = False
+    if not is_right:
+        raise ConfigError(f"{key}={template}: must hold {{response}}, may hold {{prompt}}; any other brace is doubled")
 
 
 def read_sources(dataset: DatasetConfig, key: str) -> DatasetConfig:

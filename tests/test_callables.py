@@ -58,6 +58,13 @@ class Exits:
 
 class Silent:
     pass
+
+async def later(prompts, responses):
+    return [0.0] * len(responses)
+
+class Later:
+    async def __call__(self, prompts, responses):
+        return [0.0] * len(responses)
 """
 
 
@@ -162,6 +169,8 @@ def test_the_function_cannot_change_what_others_score() -> None:
         ("my_rewards.qqq", {}, "my_rewards has no qqq"),
         ("my_rewards.number", {}, "must be a function or a class, is a int"),
         ("my_rewards.Silent", {}, "must be a function or a class with __call__, is a class without"),
+        ("my_rewards.later", {}, "must be a plain function or class, is async"),
+        ("my_rewards.Later", {}, "must be a plain function or class, is async"),
         ("my_rewards.one_text", {}, "cannot be called with (prompts, responses): too many positional arguments"),
         (
             "my_rewards.weighed",

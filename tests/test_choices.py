@@ -61,8 +61,30 @@ def test_sources_and_pairs_are_data_sets(compose_config: Compose) -> None:
         ),
         (["eval.judges=[{reward_model: length, unit: pages}]"], r"eval.judges\[0\].unit=pages: must be one of words"),
         (["eval.judges=[local]"], r"eval.judges\[0\].path: no value given"),
-        (["eval.judges=[{name: x}]"], r"eval.judges\[0\].kind=None: must be one of classifier, callable"),
+        (
+            ["eval.judges=[{name: x}]"],
+            r"^eval.judges\[0\].reward_model: no value given; .* \(allowed: .*, local, .*\)$",
+        ),
+        (
+            ["dataset=mixture", "dataset.sources=[{path: x.csv}]"],
+            r"^dataset.sources\[0\].dataset: no value given; it is required \(allowed: .*, local, mixture\)$",
+        ),
         (["eval.judges=[vader,vader]"], r"eval.judges: must have distinct names, has vader twice"),
+        (
+            ["reward_model.template='{promt} {response}'"],
+            r"^reward_model.template=.promt. .*: must hold {response}, may",
+        ),
+        (["reward_model.template='{response'"], r"^reward_model.template={response: must hold {response}"),
+        (["reward_model.template='{prompt}'"], r"^reward_model.template={prompt}: must hold {response}"),
+        (
+            ["reward_model.template='{response} {prompt.upper}'"],
+            r"^reward_model.template=.*: must hold {response}, may",
+        ),
+        (["reward_model.template='{response.x} {0}'"], r"^reward_model.template=.*: must hold {response}"),
+        (
+            ["eval.judges=[{reward_model: tiny, template: '{response:d}'}]"],
+            r"^eval.judges\[0\].template={response:d}: ",
+        ),
         (["reward_model.name=a/b"], r"reward_model.name=a/b: must have no slash"),
         (["reward_model=ensemble"], r"reward_model.members: no value given"),
         (["reward_model=ensemble", "reward_model.members=[tiny]"], r"reward_model.members: must hold at least two"),

@@ -179,6 +179,13 @@ def test_what_a_roberta_can_read_is_less_than_its_positions(config: Config, bert
     assert roberta.score(Exchanges([TALK], ["fine " * 30])).isfinite().all()
 
 
+def test_no_more_tokens_than_the_model_can_read(config: Config, bert: Path) -> None:
+    too_long = replace(bert_config(config, bert), max_length=13)
+    with pytest.raises(ConfigError, match=r"^judge.max_length=13: must be at most 12, the tokens that .* reads$"):
+        load_classifier(too_long, None, Halving("", 2), CPU, key="judge.path")
+    assert load_classifier(replace(too_long, max_length=12), None, Halving("", 2), CPU).max_length == 12
+
+
 def test_two_lines_where_the_tokenizer_separates_nothing(config: Config, classifier: ClassifierRewardModel) -> None:
     classifier.tokenizer.chat_template = None
     assert classifier.tokenizer.sep_token is None

@@ -64,6 +64,9 @@ def test_what_is_asked_for_stands() -> None:
 def test_folders_and_values_tell_reward_models_apart() -> None:
     folders = configs("reward_model=local", "reward_model.path=a/first,b/second")
     assert [config.reward_model.name for config in folders] == ["first", "second"]
+    namesakes = configs("reward_model=local", "reward_model.path=a/model,b/model")
+    assert [config.reward_model.name for config in namesakes] == ["model[path=a:model]", "model[path=b:model]"]
+    assert {judge.name for judge in namesakes[0].eval.judges} == {config.reward_model.name for config in namesakes}
     weights = configs("reward_model=length,vader", "reward_model.name=same")
     assert [config.reward_model.name for config in weights] == ["same[kind=length]", "same[kind=vader]"]
 

@@ -34,7 +34,7 @@ def test_texts_and_messages_are_both_prompts(dataset: DatasetConfig, tmp_path: P
     path = write(tmp_path / "p.jsonl", [{"prompt": "hi"}, {"prompt": chat}, {"prompt": "hi"}])
     prompts = load_prompts(replace(dataset, path=path))
     assert sorted(map(json.dumps, prompts.train + prompts.held_out)) == sorted(map(json.dumps, [user("hi"), chat]))
-    assert (len(prompts.held_out), prompts.num_duplicates) == (1, 1)
+    assert (len(prompts.held_out), prompts.counts.num_duplicates) == (1, 1)
 
 
 def test_the_split_is_a_tenth_and_does_not_depend_on_the_order_of_rows(dataset: DatasetConfig, tmp_path: Path) -> None:

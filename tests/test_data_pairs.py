@@ -78,8 +78,17 @@ def test_conversations_that_share_no_prompt(chosen: Any, rejected: Any, message:
         (pair("a", "yes", 3), "the rejected answer must be a text or a list of messages, is a int"),
         (pair("a", [], "no"), "the chosen answer must end on an assistant's message"),
         (pair("a", [user("yes")], "no"), "the chosen answer must end on an assistant's message"),
-        (pair("a", [{"role": "assistant", "content": None}], "no"), "a message must have a role"),
-        (pair("a", [user("b"), assistant("yes")], "no"), "the chosen answer must be one assistant message, or begin"),
+        (pair("a", [{"role": "assistant", "content": None}], "no"), "a message must have a role .*, has a NoneType$"),
+        (pair([{"role": "human", "content": "a"}]), "a message must have a role .*, has the role human$"),
+        (
+            pair([{"role": "x y\n" * 30, "content": "a"}]),
+            r"a message must have a role .*, has the role x y x y .*\.\.\.$",
+        ),
+        (pair([{"from": "human", "value": "a"}]), "a message must have a role .*, has no role but from, value$"),
+        (
+            pair("a", [user("b"), assistant("yes")], "no"),
+            r"the chosen answer must be one assistant message, or begin .* \(prompt_column=null takes what both",
+        ),
         (pair("a", "yes", "\ud800"), "a text holds half a character"),
     ],
 )

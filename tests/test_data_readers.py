@@ -114,6 +114,18 @@ def test_load_dataset_says_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
         load_prompts(dataset(tmp_path))
 
 
+def test_a_folder_may_describe_itself_beside_its_rows(tmp_path: Path) -> None:
+    write_folder(tmp_path / "x")
+    write_csv(tmp_path / "x" / "train.csv")
+    (tmp_path / "x" / "README.md").write_text("---\nconfigs:\n- config_name: a\n  data_files: train.csv\n---\n")
+    assert load_pairs(dataset(tmp_path / "x")).counts.num_rows == len(ROWS)
+    write_parquet(tmp_path / "y.parquet")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y.parquet").rename(tmp_path / "y" / "y.parquet")
+    (tmp_path / "y" / "dataset_infos.json").write_text("{}")
+    assert load_pairs(dataset(tmp_path / "y")).counts.num_rows == len(ROWS)
+
+
 def test_what_has_no_splits_is_not_held_out_as_a_whole(tmp_path: Path) -> None:
     write_lines(tmp_path / "x.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
     datasets.Dataset.from_list([{"prompt": "a"}]).save_to_disk(tmp_path / "saved")
@@ -132,6 +144,17 @@ def parquet_with_a_damaged_page(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:60] = bytes(56)
     path.write_bytes(content)
+
+
+def two_columns_of_a_name() -> pyarrow.Table:
+    columns = [pyarrow.array(["a", "b"]), pyarrow.array(["c", "d"])]
+    return pyarrow.Table.from_arrays(columns, names=["prompt", "prompt"])
+
+
+def folder_of_two_kinds(path: Path) -> None:
+    path.mkdir()
+    write_csv(path / "a.csv")
+    write_lines(path / "b.jsonl", ROWS)
 
 
 def truncated_folder(path: Path) -> None:
@@ -160,6 +183,8 @@ def damaged_folder(path: Path) -> None:
         ("x.csv", b" ,\nx,y\n", "line 1: must be a header that names the columns"),
         ("x.csv", b"prompt,chosen,prompt\n", "line 1: must name each column once, has prompt twice"),
         ("x.csv", b"prompt,\xff\na,b\n", "line 1: not UTF-8"),
+        ("x.csv", b"prompt;chosen\na;b\n", "line 1: must be separated by commas, is separated by semicolons"),
+        ("x.csv", b"prompt\tchosen\na\tb\n", "line 1: must be separated by commas, is separated by tabs"),
         ("x.csv", b'prompt,n\na,1\n"b,2\nc,3\n', r"line 3: not a CSV row \(unexpected end of data\)"),
         ("x.json", b'[{"prompt": "a"},\n{"prompt": \n', "line 3: not a JSON array"),
         ("x.json", b'[{"prompt": "a"},\n{"prompt": "\xff"}]', "line 2: not UTF-8"),
@@ -172,6 +197,12 @@ def damaged_folder(path: Path) -> None:
             lambda path: pyarrow.parquet.write_table(pyarrow.table({"q": ["a"]}), path),
             "^dataset.prompt_column=prompt: dataset.path=.*x.parquet has no such column; it has: q$",
         ),
+        (
+            "x.parquet",
+            lambda path: pyarrow.parquet.write_table(two_columns_of_a_name(), path),
+            "^dataset.prompt_column=prompt: dataset.path=.*x.parquet must name each column once, has this one twice$",
+        ),
+        ("folder", folder_of_two_kinds, r"folder: must hold files of one kind, has CSV, JSON \(dataset=mixture takes"),
         ("folder", truncated_folder, "folder: cannot be read"),
         ("folder", damaged_folder, "folder: cannot be read"),
         ("folder", Path.mkdir, "folder: holds no data that can be read"),
@@ -223,6 +254,11 @@ def test_faults_of_a_row_are_refused_or_skipped(
     prompts = load_prompts(dataset(path, bad_rows="skip"))
     assert len(prompts.train) == len(prompts.held_out) == 1
     assert (prompts.counts.num_rows, prompts.counts.num_bad_rows) == (3, 1)
+
+
+def test_a_single_column_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a;b\nx\ny\n", encoding="utf-8")
+    assert load_prompts(dataset(tmp_path / "x.csv", prompt_column="a;b")).counts.num_rows == 2
 
 
 def test_a_cell_of_parquet_that_is_not_utf8_is_a_fault_of_its_row(tmp_path: Path) -> None:

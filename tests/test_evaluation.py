@@ -115,6 +115,18 @@ def test_the_scale_is_that_of_the_base_policys_answers_whatever_the_seed(evaluat
     assert seeds == [("scale", 0, 16)]
 
 
+def test_a_reward_model_may_have_a_name_that_no_file_can_have(evaluator: Evaluator, tmp_path: Path) -> None:
+    def sample(ids: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
+        return evaluator.sampler.sample(evaluator.language_model.model, ids, generator(seed, purpose, 0))
+
+    record = BaseRecord(tmp_path / "long")
+    base_policy = BasePolicy(record, None, sample, evaluator.tokenizer, evaluator.prompts)
+    judge = evaluator.judges["length"]
+    judge.name = "regex[patterns=[{'pattern': '/\0" + 300 * "x" + "'}]]"
+    assert base_policy.scale(judge) == base_policy.scale(judge)
+    assert len(list((tmp_path / "long" / "base").iterdir())) == 3  # responses, scores, scale
+
+
 def test_the_kl_is_the_mean_over_sequences_of_the_summed_log_ratio(evaluator: Evaluator) -> None:
     base = evaluator.language_model.model
     policy: PreTrainedModel = models.freeze(base)

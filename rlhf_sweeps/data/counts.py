@@ -1,5 +1,6 @@
 """How many rows a data set had, what became of them, and one line that says so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,9 +50,9 @@ class _Counted(Protocol):
     """Prompts or Pairs."""
 
     @property
-    def num_train(self) -> int: ...
+    def train(self) -> Sequence[object]: ...
     @property
-    def num_held_out(self) -> int: ...
+    def held_out(self) -> Sequence[object]: ...
     @property
     def noun(self) -> str: ...
     @property
@@ -68,8 +69,8 @@ def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded 
         training: what is left of the training prompts once those of the wrong length are left out.
         held_out: the same of the held-out prompts.
     """
-    num_train = data.num_train if training is None else len(training.ids)
-    num_held_out = data.num_held_out if held_out is None else len(held_out.ids)
+    num_train = len(data.train if training is None else training.ids)
+    num_held_out = len(data.held_out if held_out is None else held_out.ids)
     encoded = [part for part in (training, held_out) if part is not None]
     counts = data.counts
     left_out = _mentioned(

@@ -4,11 +4,14 @@ import hashlib
 import json
 from typing import Any
 
+from rlhf_sweeps.wording import cut
+
 Messages = list[dict[str, str]]
 # Prompts that differ in white space only have the same.
 Identity = tuple[tuple[str, str], ...]
 
 ROLES = ("system", "user", "assistant")
+LONGEST = 40  # characters of what is shown of a message
 
 
 class RowError(ValueError):
@@ -58,7 +61,10 @@ def read_answer(cell: Any, prompt: Messages, name: str) -> str:
         if not conversation or conversation[-1]["role"] != "assistant":
             raise RowError(f"{name} must end on an assistant's message")
         if len(conversation) > 1 and identity(conversation[:-1]) != identity(prompt):
-            raise RowError(f"{name} must be one assistant message, or begin with the prompt and end on one")
+            raise RowError(
+                f"{name} must be one assistant message, or begin with the prompt and end on one "
+                "(prompt_column=null takes what both answers begin with as the prompt)"
+            )
         answer = conversation[-1]["content"]
     if not answer.strip():
         raise RowError(f"{name} must not be empty")
@@ -88,9 +94,18 @@ def _messages(cell: Any, name: str) -> Messages:
         raise RowError(f"{name} must be a text or a list of messages, is {found}")
     for message in cell:
         if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
-            raise RowError(f"a message must have a role ({', '.join(ROLES)}) and a text as content")
+            raise RowError(f"a message must have a role ({', '.join(ROLES)}) and a text as content, {_found(message)}")
         _check_text(message["content"])
     return [{"role": message["role"], "content": message["content"]} for message in cell]
+
+
+def _found(message: dict[str, Any]) -> str:
+    """What a message has that cannot be used."""
+    if missing := [name for name in ("role", "content") if name not in message]:
+        return f"has no {missing[0]} but {cut(', '.join(map(str, message)), LONGEST) or 'nothing'}"
+    if message["role"] not in ROLES:
+        return f"has the role {cut(str(message['role']), LONGEST)}"
+    return f"has a {type(message['content']).__name__}"
 
 
 def _check_text(text: str) -> None:

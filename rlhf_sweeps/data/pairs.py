@@ -28,16 +28,6 @@ class Pairs:
     sources: tuple[SourceCounts, ...] = ()
     noun = "pairs"
 
-    @property
-    def num_train(self) -> int:
-        """Pairs to train on."""
-        return len(self.train)
-
-    @property
-    def num_held_out(self) -> int:
-        """Pairs that are held out."""
-        return len(self.held_out)
-
 
 def load_pairs(dataset: DatasetConfig, key: str = "dataset") -> Pairs:
     """The preference pairs of a data set or a mixture; those of one prompt are on the side where it is in `Prompts`.

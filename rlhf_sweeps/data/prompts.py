@@ -19,21 +19,6 @@ class Prompts:
     sources: tuple[SourceCounts, ...] = ()
     noun = "prompts"
 
-    @property
-    def num_train(self) -> int:
-        """Prompts to train on."""
-        return len(self.train)
-
-    @property
-    def num_held_out(self) -> int:
-        """Prompts that are held out."""
-        return len(self.held_out)
-
-    @property
-    def num_duplicates(self) -> int:
-        """Rows that were there already."""
-        return self.counts.num_duplicates
-
 
 def load_prompts(dataset: DatasetConfig, key: str = "dataset") -> Prompts:
     """The prompts of a data set or a mixture; without an own evaluation file or split, a tenth is held out by hash.

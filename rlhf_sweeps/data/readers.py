@@ -5,9 +5,10 @@ from pathlib import Path
 
 from rlhf_sweeps.data import tables, text_files
 from rlhf_sweeps.data.places import Place
-from rlhf_sweeps.data.rows import BadRows, Columns, Rows, in_one_line
+from rlhf_sweeps.data.rows import BadRows, Columns, Rows
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sources import locate
+from rlhf_sweeps.wording import message_of
 
 _FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {
     ".jsonl": text_files.read_json_lines,
@@ -42,4 +43,4 @@ def _read_file(file: Path, place: Place, columns: Columns, bad_rows: BadRows) ->
     try:
         yield from read(file, place.given, columns, bad_rows)
     except OSError as error:
-        raise ConfigError(f"{place.given}: cannot be read ({in_one_line(error)})") from error
+        raise ConfigError(f"{place.given}: cannot be read ({message_of(error)})") from error

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.wording import cut
 
 Row = Mapping[str, Any]
 # Each with where it is, for example "dataset.path=pairs.csv, line 7".
@@ -45,21 +46,20 @@ def missing_column(columns: Columns, found: Iterable[str], where: str) -> str | 
     for key, column in columns.items():
         if column not in names:
             # A CSV without a header has its first row there, which may be long.
-            shown = ", ".join(name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..." for name in names)
-            return f"{key}={column}: {where} has no such column; it has: {' '.join(shown.split())}"
+            shown = ", ".join(cut(name, LONGEST_NAME) for name in names)
+            return f"{key}={column}: {where} has no such column; it has: {shown}"
     return None
 
 
 def check_columns(columns: Columns, found: Iterable[str], where: str) -> None:
-    """Refuse a table that lacks a column, which no row of it can make up for.
+    """Refuse a table that lacks a column or has it twice, which no row of it can make up for.
 
     Raises:
         ConfigError: naming the key, and the columns that there are.
     """
-    if fault := missing_column(columns, found, where):
+    names = list(found)
+    if fault := missing_column(columns, names, where):
         raise ConfigError(fault)
-
-
-def in_one_line(error: Exception) -> str:
-    """What an error says, without line breaks and not too long."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    for key, column in columns.items():
+        if names.count(column) > 1:
+            raise ConfigError(f"{key}={column}: {where} must name each column once, has this one twice")

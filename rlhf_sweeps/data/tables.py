@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.data.places import Place
-from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, in_one_line
+from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.wording import message_of
 
 BATCH_SIZE = 1000
+_KINDS = {".json": "JSON", ".jsonl": "JSON", ".csv": "CSV", ".parquet": "parquet"}
 
 
 def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
@@ -32,7 +34,7 @@ def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) ->
             else:
                 yield where, row
     except (pyarrow.ArrowException, OSError) as error:
-        raise ConfigError(f"{given}: cannot be read as parquet ({in_one_line(error)})") from error
+        raise ConfigError(f"{given}: cannot be read as parquet ({message_of(error)})") from error
 
 
 def _values(batch: Any) -> Iterator[Mapping[str, Any] | None]:
@@ -63,7 +65,7 @@ def load_saved(place: Place, folder: Path) -> Any:
     try:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever a folder that was cut off makes pyarrow and json raise
-        raise ConfigError(f"{place.given}: cannot be read as a saved folder ({in_one_line(error)})") from error
+        raise ConfigError(f"{place.given}: cannot be read as a saved folder ({message_of(error)})") from error
     if isinstance(found, datasets.DatasetDict):
         if place.split not in found:
             raise place.no_such_split(", ".join(found))
@@ -82,15 +84,30 @@ def load_by_name(place: Place, folder: Path | None = None) -> Any:
 
     datasets.disable_progress_bars()
     path = place.path if folder is None else str(folder)
+    if folder is not None:
+        _check_one_kind(place, folder)
     try:
         return datasets.load_dataset(path, place.subset, split=place.split, revision=place.revision)
     except Exception as error:  # datasets raises many kinds: no network, no such id, no such split
         raise _refusal(place, folder, error) from error
 
 
+def _check_one_kind(place: Place, folder: Path) -> None:
+    """Refuse files of several kinds, of which load_dataset reads the most frequent and says nothing of the others."""
+    from datasets.data_files import FILES_TO_IGNORE
+
+    if (folder / "README.md").is_file():  # which may say what is to be read
+        return
+    files = [file for file in folder.rglob("*") if not file.name.startswith(".") and file.name not in FILES_TO_IGNORE]
+    if len(kinds := sorted({_KINDS[file.suffix] for file in files if file.suffix in _KINDS})) > 1:
+        raise ConfigError(
+            f"{place.given}: must hold files of one kind, has {', '.join(kinds)} (dataset=mixture takes several)"
+        )
+
+
 def _refusal(place: Place, folder: Path | None, error: Exception) -> ConfigError:
     # Of a broken file, only the cause says what is broken.
-    reason = in_one_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+    reason = message_of(error.__cause__ if isinstance(error.__cause__, Exception) else error)
     if unknown := re.match(r"Unknown split .*\[(.*?)\]", reason):
         return place.no_such_split(unknown[1].replace("'", ""))
     if unknown := re.match(r"BuilderConfig .* not found\. Available: \[(.*?)\]", reason):
@@ -120,4 +137,4 @@ def read_dataset(dataset: Any, given: str, columns: Columns) -> Rows:
         for number, row in enumerate(rows, start=1):
             yield f"{given}, row {number}", row
     except (ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{given}: cannot be read ({in_one_line(error)})") from error
+        raise ConfigError(f"{given}: cannot be read ({message_of(error)})") from error

@@ -13,6 +13,7 @@ from rlhf_sweeps.fields import ConfigError
 
 # A conversation in a cell of a CSV, as JSON or as Python prints it.
 _MESSAGES = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]\s*:""")
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that other programs put in place of commas
 LONGEST_CELL = 2**30  # characters; the csv module's own limit is 2**17
 
 
@@ -98,6 +99,10 @@ def read_csv(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Row
 
 
 def _check_header(header: list[str], where: str, columns: Columns) -> None:
+    if len(header) == 1 and header[0] not in columns.values():
+        for separator, name in _SEPARATORS.items():
+            if separator in header[0]:
+                raise ConfigError(f"{where}: must be separated by commas, is separated by {name}")
     names = [name for name in header if name.strip()]  # pandas writes its index under an empty name
     if not names:
         raise ConfigError(f"{where}: must be a header that names the columns, is empty")

@@ -84,7 +84,7 @@ class Sampler:
         uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
         with torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None):
             responses, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
-        response_ids, response_mask = _pad_right(responses, self.pad_id, device)
+        response_ids, response_mask = pad_right(responses, self.pad_id, device)
         logprobs = logprobs[:, : response_ids.shape[1]].masked_fill(~response_mask, 0.0)
         if not logprobs.isfinite().all():
             raise DivergedError("the policy's logits are not finite")
@@ -169,7 +169,8 @@ def pad_left(
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def _pad_right(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_right(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and mask, both (batch, longest)."""
     ids, mask = pad_left([s[::-1] for s in sequences], pad_id, device)
     return ids.flip(-1), mask.flip(-1)
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from rlhf_sweeps.data import Messages
 
+LONGEST_TEXT = 200  # characters of a prompt or a response in an error message
+
 
 @dataclass(frozen=True)
 class Exchanges:
@@ -47,8 +49,8 @@ class RewardModel(Protocol):
         ...
 
 
-def shown(exchanges: Exchanges, row: int, length: int = 200) -> str:
-    """A prompt and its response for an error message, each cut to `length` characters."""
+def shown(exchanges: Exchanges, row: int) -> str:
+    """A prompt and its response for an error message, cut, but otherwise letter by letter."""
     texts = (exchanges.prompts[row][-1]["content"], exchanges.responses[row])
-    prompt, response = (text if len(text) <= length else f"{text[:length]}..." for text in texts)
+    prompt, response = (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..." for text in texts)
     return f"prompt {prompt!r}, response {response!r}"

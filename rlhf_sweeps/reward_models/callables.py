@@ -14,8 +14,9 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_model_config import CallableConfig
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, shown
-from rlhf_sweeps.reward_models.checks import find_callable, told
+from rlhf_sweeps.reward_models.checks import find_callable
 from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
+from rlhf_sweeps.wording import cut, told
 
 LARGEST = torch.finfo(torch.float32).max
 
@@ -104,12 +105,11 @@ class CallableRewardModel:
     def _number(self, value: Any, exchanges: Exchanges, row: int) -> float:
         if getattr(value, "ndim", None) == 0:  # scalars of numpy and torch
             value = value.item()
+        returned = f"returned {cut(repr(value), 100)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._failure(
-                f"returned {_cut(value)}, a {type(value).__name__} and not a number, for", exchanges, row
-            )
+            raise self._failure(f"{returned}, a {type(value).__name__} and not a number, for", exchanges, row)
         if not abs(value) <= LARGEST:
-            raise self._failure(f"returned {_cut(value)}, which is not finite in float32, for", exchanges, row)
+            raise self._failure(f"{returned}, which is not finite in float32, for", exchanges, row)
         return float(value)
 
     def _failure(self, what: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
@@ -117,8 +117,3 @@ class CallableRewardModel:
         if row is not None or len(exchanges) == 1:
             return RewardModelError(f"{self._given}: {what} {shown(exchanges, row or 0)}")
         return RewardModelError(f"{self._given}: {what} {len(exchanges)} responses; the first: {shown(exchanges, 0)}")
-
-
-def _cut(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -1,4 +1,4 @@
-"""What can be found out about a text scorer before it is loaded. Loads no torch, unless a callable's module does."""
+"""What can be known of callables and rules before they are loaded. Loads no torch, unless a callable's module does."""
 
 import difflib
 import importlib
@@ -12,8 +12,7 @@ from typing import Any
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_model_config import CallableConfig, RewardModelConfig, VaderConfig
-
-LONGEST = 300  # characters of a foreign error message
+from rlhf_sweeps.wording import told
 
 
 def check_rule(config: RewardModelConfig, key: str) -> None:
@@ -55,14 +54,9 @@ def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
         _check_signature(found, ([], []), config.arguments, given)
     else:
         raise ConfigError(f"{given}: must be a function or a class, is a {type(found).__name__}")
+    if inspect.iscoroutinefunction(found.__call__ if isinstance(found, type) else found):
+        raise ConfigError(f"{given}: must be a plain function or class, is async")
     return found
-
-
-def told(error: BaseException) -> str:
-    """A foreign error's type and message in one line."""
-    message = " ".join(str(error).split())
-    message = message if len(message) <= LONGEST else f"{message[:LONGEST]}..."
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _import(name: str, given: str) -> ModuleType:

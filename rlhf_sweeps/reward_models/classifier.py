@@ -25,6 +25,7 @@ from rlhf_sweeps.models import load
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.packing import enable_packing, pack, packs
+from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges
 
@@ -143,16 +144,13 @@ class ClassifierRewardModel:
             last = [start + len(sequence) - 1 for start, sequence in zip(packed.starts, sequences, strict=True)]
             outputs: Tensor = self.model.score(packed.read(self.model.base_model)[last])
             return outputs[:, self.output].float()
-        lengths = torch.tensor([len(sequence) for sequence in sequences], device=device)
-        width = int(lengths.max())
-        ids = _pad(sequences, width, self.tokenizer.pad_token_id or 0, device)
-        mask = (torch.arange(width, device=device) < lengths.unsqueeze(-1)).long()
-        types = {"token_type_ids": _pad([one.types for one in tokens], width, 0, device)} if tokens[0].types else {}
+        ids, mask = pad_right(sequences, self.tokenizer.pad_token_id or 0, device)
+        types = {"token_type_ids": pad_right([one.types for one in tokens], 0, device)[0]} if tokens[0].types else {}
         if hasattr(self.model, "score"):
-            hidden = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-            outputs = self.model.score(hidden[torch.arange(len(ids), device=device), lengths - 1])
+            hidden = self.model.base_model(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
+            outputs = self.model.score(hidden[torch.arange(len(ids), device=device), mask.sum(-1) - 1])
         else:
-            outputs = self.model(input_ids=ids, attention_mask=mask, **types).logits
+            outputs = self.model(input_ids=ids, attention_mask=mask.long(), **types).logits
         return outputs[:, self.output].float()
 
 
@@ -187,6 +185,12 @@ def load_classifier(
         missing = ", ".join(sorted(info["missing_keys"]))
         raise ConfigError(f"{key}={config.path}: not a trained reward model, its weights lack {missing}")
     tokenizer = load(AutoTokenizer, config, key)
+    longest = longest_input(model, tokenizer)
+    if config.max_length is not None and longest is not None and config.max_length > longest:
+        raise ConfigError(
+            f"{key.removesuffix('path')}max_length={config.max_length}: must be at most {longest}, "
+            f"the tokens that {config.path} reads"
+        )
     model.to(device)
     if hasattr(model, "score"):
         enable_packing(model.base_model)
@@ -212,7 +216,3 @@ def _output(model: PreTrainedModel, label: str, key: str) -> int:
         if label in (name, str(number)):
             return int(number)
     raise ConfigError(f"{key.removesuffix('path')}label={label}: must be one of {', '.join(map(str, labels.values()))}")
-
-
-def _pad(rows: Sequence[Sequence[int]], width: int, pad: int, device: torch.device) -> Tensor:
-    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)

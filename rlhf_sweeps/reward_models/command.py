@@ -14,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rlhf_sweeps import cli
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
-from rlhf_sweeps.sources import locate
+from rlhf_sweeps.wording import shown
 
 MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
 
@@ -54,13 +55,7 @@ def check(config: RewardTrainingConfig, folder: Path) -> None:
     """
     if (folder / "config.json").exists():
         raise ConfigError(f"hydra.run.dir={folder}: holds a model already; choose another folder")
-    if not config.base.pypi_wheel:
-        base = locate(config.base.path, config.base_key)
-        if base is not None and not (base / "config.json").is_file():
-            raise ConfigError(
-                f"{config.base_key}={config.base.path}: must be a folder with a config.json, "
-                "as save_pretrained writes it"
-            )
+    read_model_config(config.base, config.base_key)
     num_held_out = len(load_pairs(config.dataset).held_out)
     if num_held_out < MIN_HELD_OUT:
         raise ConfigError(
@@ -80,8 +75,7 @@ def _train(composed: DictConfig) -> float:
     from rlhf_sweeps.reward_models.training import train
 
     report = train(config, folder)
-    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown}"]
+    words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown(folder)}"]
     print(f"Use it with: {shlex.join(words)}")
     return report.accuracy.value
 

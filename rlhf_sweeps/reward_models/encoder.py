@@ -20,6 +20,7 @@ from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import EncoderConfig
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
@@ -88,13 +89,9 @@ class Encoder:
     @torch.no_grad()
     def _read(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Unit vectors, (sequences, size); the mask leaves padding out of attention and mean."""
-        device = self.model.device
-        lengths = torch.tensor([len(sequence) for sequence in sequences], device=device)
-        width, pad_id = int(lengths.max()), self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[*s, *[pad_id] * (width - len(s))] for s in sequences], device=device)
-        mask = torch.arange(width, device=device) < lengths.unsqueeze(-1)
+        ids, mask = pad_right(sequences, self.tokenizer.pad_token_id or 0, self.model.device)
         hidden = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
-        return normalize((hidden * mask.unsqueeze(-1)).sum(1) / lengths.unsqueeze(-1), dim=-1)
+        return normalize((hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(-1, keepdim=True), dim=-1)
 
 
 class EncoderRewardModel:

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps.data import Messages, Pair
+from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_models.classifier import Tokens
 
 Encode = Callable[[Messages, str], Tokens]
@@ -74,15 +75,13 @@ def set_pad_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> bo
 
 def collate(rows: Sequence[Mapping[str, Any]], pad_id: int) -> dict[str, Tensor]:
     """A batch as RewardTrainer's loss takes it: all chosen answers, then all rejected ones, (2 * pairs, longest)."""
-    sides = [[row[side] for row in rows] for side in ("chosen_ids", "rejected_ids")]
-    ids = [*sides[0], *sides[1]]
-    batch = {"input_ids": _pad(ids, pad_id), "attention_mask": _pad([[1] * len(one) for one in ids], 0)}
+    ids, mask = _pad(rows, "ids", pad_id)
+    batch = {"input_ids": ids, "attention_mask": mask.long()}
     if rows[0]["chosen_types"]:
-        types = [row[side] for side in ("chosen_types", "rejected_types") for row in rows]
-        batch["token_type_ids"] = _pad(types, 0)
+        batch["token_type_ids"], _ = _pad(rows, "types", 0)
     return batch
 
 
-def _pad(rows: Sequence[Sequence[int]], pad: int) -> Tensor:
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
+def _pad(rows: Sequence[Mapping[str, Any]], what: str, pad_id: int) -> tuple[Tensor, Tensor]:
+    columns = [row[f"{side}_{what}"] for side in ("chosen", "rejected") for row in rows]
+    return pad_right(columns, pad_id, torch.device("cpu"))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from rlhf_sweeps.model_card import markdown_table
 from rlhf_sweeps.reward_models.report import Report, Share
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
 from rlhf_sweeps.sources import locate
@@ -46,17 +47,17 @@ def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Map
         f"# {config.name}",
         "A reward model, trained on preference pairs by rlhf_sweeps. Its scores compare responses to one prompt: "
         "sigmoid of a difference stands for the probability that the first of two is preferred.",
-        _table(("part", "used"), parts),
+        markdown_table(("part", "used"), parts),
         "## Held-out pairs",
         *([f"**Warning: {report.warning}.**"] if report.warning else []),
-        _table(("ranked right", "share", "95 % interval", "pairs"), _accuracies(report)),
+        markdown_table(("ranked right", "share", "95 % interval", "pairs"), _accuracies(report)),
         "The rules see an answer's surface alone; which way each ranks was fixed on the training pairs. Ties count "
         "half.",
         f"Calibration: expected error {calibration.expected_error:.3f} (over bins of the confidence), Brier score "
         f"{calibration.brier:.3f}, log loss {calibration.log_loss:.3f}.",
-        _table(("confidence", "mean", "right", "pairs"), _reliability(report)),
+        markdown_table(("confidence", "mean", "right", "pairs"), _reliability(report)),
         "## Settings",
-        _table(("key", "value"), [(name, str(value)) for name, value in settings.items()]),
+        markdown_table(("key", "value"), [(name, str(value)) for name, value in settings.items()]),
         "## Use",
         "    python -m rlhf_sweeps reward_model=local reward_model.path=FOLDER",
         "## Licence",
@@ -94,11 +95,6 @@ def _metadata(config: RewardTrainingConfig) -> str:
     if not config.base.pypi_wheel and locate(config.base.path, config.base_key) is None:
         lines.append(f"base_model: {config.base.path}")
     return "\n".join(["---", *lines, "---"])
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.strip() for cell in line) + " |" for line in lines)
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:

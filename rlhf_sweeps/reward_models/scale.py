@@ -39,6 +39,7 @@ def measure(name: str, scores: Tensor) -> Scale:
     if not deviation > 0:
         raise RewardModelError(
             f"reward model {name}: gives all {len(scores)} responses of the base policy the score "
-            f"{scores[0].item():g}, so that there is no scale (reward_model.normalize=false takes it as it is)"
+            f"{scores[0].item():g}, so that there is no scale (reward_model.normalize=false takes it as it is; "
+            "an ensemble cannot)"
         )
     return Scale(scores.double().mean().item(), deviation, len(scores))

@@ -7,7 +7,8 @@ from statistics import fmean
 
 from rlhf_sweeps.data import Pair
 
-EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
+# Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
+EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55]")
 WORD = re.compile(r"[\w'’]+")
 AI_MENTION = re.compile(r"\bAIs?\b|\bartificial intelligence\b|\blanguage models?\b", re.IGNORECASE)
 

@@ -14,7 +14,7 @@ from rlhf_sweeps import models
 from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
-from rlhf_sweeps.reward_model_config import ClassifierConfig
+from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier, longest_input
 from rlhf_sweeps.reward_models.fitting import fit
@@ -73,10 +73,7 @@ def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) 
     Args:
         batch_size: sequences scored at once.
     """
-    config = ClassifierConfig(
-        kind="classifier", name=folder.name, normalize=None, path=str(folder), revision=None, dtype="float32",
-        label=None, template=None, max_length=None,
-    )  # fmt: skip
+    config = plain_classifier(str(folder), folder.name, "float32")
     batch = Halving("reward_model.microbatch_size", batch_size)
     reward_model = load_classifier(config, None, batch, device)
     prompts = [pair.prompt for pair in pairs.held_out]

@@ -47,12 +47,12 @@ def introduce(task: DictConfig, others: Contenders) -> DictConfig:
     """A run's config with the other reward models as judges, and on a common scale, unless it says otherwise."""
     own = OmegaConf.to_container(task.reward_model, resolve=True)
     assert isinstance(own, dict)
-    label = next((label for label, config in others.items() if config == {**own, "normalize": None}), None)
-    if label is None:
+    own_label = next((label for label, config in others.items() if config == {**own, "normalize": None}), None)
+    if own_label is None:
         return task
     task = task.copy()
     with open_dict(task):
-        task.reward_model = {**own, "name": label, "normalize": own["normalize"] is not False}
+        task.reward_model = {**own, "name": own_label, "normalize": own["normalize"] is not False}
         if task.eval.judge_each_other:
             given = [OmegaConf.to_container(judge, resolve=True) for judge in task.eval.judges]
             new = [{**config, "name": label} for label, config in others.items()]
@@ -91,7 +91,10 @@ def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
 
 
 def _label(config: RewardModelConfig, all_of_them: Sequence[RewardModelConfig]) -> str:
+    """What the comparison calls it; a path's slashes become colons, since metrics are named after it."""
     namesakes = [asdict(other) for other in all_of_them if other.name == config.name]
     own = asdict(config)
     differing = [key for key in own if any(key in other and other[key] != own[key] for other in namesakes)]
-    return f"{config.name}[{','.join(f'{key}={own[key]}' for key in differing)}]" if differing else config.name
+    if not differing:
+        return config.name
+    return f"{config.name}[{','.join(f'{key}={own[key]}' for key in differing)}]".replace("/", ":")

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
-from rlhf_sweeps.tracking import shown
+from rlhf_sweeps.wording import shown
 
 Tested = Mapping[int, Mapping[int, Sequence[float]]]
 

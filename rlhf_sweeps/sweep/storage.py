@@ -8,7 +8,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.tracking import in_one_line
+from rlhf_sweeps.wording import told
 
 # Seconds that a write waits for a reader of the file, such as a dashboard.
 LOCK_TIMEOUT = 60
@@ -47,7 +47,7 @@ def open_storage(url: str) -> BaseStorage:
     try:
         return RDBStorage(url, engine_kwargs=arguments)
     except Exception as error:
-        raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({in_one_line(error)})") from error
+        raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({told(error)})") from error
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -19,7 +19,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING
-from rlhf_sweeps.tracking import in_one_line
+from rlhf_sweeps.wording import told
 
 STATES = {
     TrialState.RUNNING: RUNNING,
@@ -61,7 +61,7 @@ class Study:
                 if study.metric_names is None:
                     study.set_metric_names(list(metrics))
             except Exception as error:
-                raise ConfigError(f"hydra.sweeper.storage={url}: {in_one_line(error)}") from error
+                raise ConfigError(f"hydra.sweeper.storage={url}: {told(error)}") from error
         if [direction.name.lower() for direction in study.directions] != list(directions):
             raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
         self.name = name
