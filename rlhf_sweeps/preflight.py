@@ -120,9 +120,11 @@ def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[s
     if not file.is_file():
         raise ConfigError(f"{given}: must be a folder with a config.json, as save_pretrained writes it")
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{given}: its config.json cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{given}: its config.json must hold an object, holds a {type(content).__name__}")
     return content
 
 
@@ -155,9 +157,11 @@ def _check_classifier(config: ClassifierConfig, key: str) -> None:
     architectures = model.get("architectures") or []
     if architectures and not any("SequenceClassification" in name for name in architectures):
         raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")
-    labels = list((model.get("id2label") or {}).values()) or model.get("num_labels")
-    num_labels = len(labels) if isinstance(labels, list) else labels
+    labels: dict[str, str] = model.get("id2label") or {}
+    num_labels = len(labels) or model.get("num_labels")
+    names, label = ", ".join(map(str, labels.values())), f"{key.removesuffix('path')}label"
     if config.label is None and num_labels not in (None, 1):
-        named = f" ({', '.join(map(str, labels))})" if isinstance(labels, list) else ""
-        label = f"{key.removesuffix('path')}label"
+        named = f" ({names})" if names else ""
         raise ConfigError(f"{given}: must have one output, has {num_labels}{named}; {label} chooses one of them")
+    if config.label is not None and labels and config.label not in (*labels, *labels.values()):
+        raise ConfigError(f"{label}={config.label}: must be one of {names}")

@@ -100,6 +100,9 @@ def _misbehave(folder: Path, update: int, record: Run, lr: float) -> None:
         status = {"status": "failed", "cause": how} if how == "out_of_memory" else {"status": how}
         record.write_summary({**status, "message": f"{how} in update {update}", "objective": None})
         raise RuntimeError(how)
+    if how == "reward_model":
+        record.write_summary({"status": "failed", "cause": how, "message": "no score", "objective": None})
+        raise RuntimeError(how)
     if how == "raise":
         record.write_summary({"status": "failed", "cause": "error", "message": "ValueError: no", "objective": None})
         raise ValueError("no")

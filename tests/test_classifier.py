@@ -197,6 +197,12 @@ def test_which_output_is_the_score_must_be_said(config: Config, tokenizer: PreTr
         load_classifier(bert_config(config, bert, "GOOD"), tokenizer, Halving("", 4), CPU)
     with pytest.raises(ConfigError, match=r"must have one output, has 2 \(NEGATIVE, POSITIVE\); reward_model.label"):
         check_inputs(replace(config, reward_model=bert_config(config, bert, None)))
+    with pytest.raises(ConfigError, match=r"reward_model.label=GOOD: must be one of NEGATIVE, POSITIVE"):
+        check_inputs(replace(config, reward_model=bert_config(config, bert, "GOOD")))
+    check_inputs(replace(config, reward_model=bert_config(config, bert, "1")))
+    (bert / "config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"its config.json must hold an object, holds a list"):
+        check_inputs(replace(config, reward_model=bert_config(config, bert)))
 
 
 def test_weights_that_could_run_code_are_not_loaded(

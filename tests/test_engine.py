@@ -242,6 +242,17 @@ def test_what_diverges_is_learned_from_and_what_is_lost_is_not(tmp_path: Path) -
     assert shares["diverged"] + 0.2 < shares["exit"]
 
 
+def test_a_trial_whose_reward_model_failed_goes_on_once_that_is_mended(tmp_path: Path) -> None:
+    arguments = ("ppo.lr=1e-4,5e-4,1e-3", "objective.kl_budget=null")
+    sweep(tmp_path / "undisturbed", *arguments)
+    misbehave(tmp_path / "mended", trial_1={"12": "reward_model_once"})
+    for expected in (RUNNING, COMPLETE):
+        sweep(tmp_path / "mended", *arguments)
+        assert states(tmp_path / "mended") == [COMPLETE, expected, COMPLETE]
+    assert contents(tmp_path / "mended") == contents(tmp_path / "undisturbed")
+    assert [starts(tmp_path / "mended" / str(number)) for number in range(3)] == [1, 2, 1]
+
+
 def test_the_budget_ends_the_sweep_and_more_of_it_continues(tmp_path: Path) -> None:
     misbehave(tmp_path, seconds_each=0.05)
     arguments = (*SEARCH, "hydra.sweeper.pruner=none", "hydra.sweeper.n_trials=3")

@@ -28,7 +28,7 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import Active, Schedule
 from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.trial_process import LOG
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, WAITING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -165,7 +165,8 @@ class Engine:
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
             self._follow(active)
             active.verdict = reason  # an earlier start has decided it
-        if active.verdict or (run.summary() or {}).get("status") in ENDED:
+        summary = run.summary() or {}
+        if active.verdict or (summary.get("status") in ENDED and summary.get("cause") not in MENDABLE):
             self._end(active)
             return
         run.reopen()
@@ -301,6 +302,14 @@ class Engine:
             self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}): {message}")
             return
         active.trial.cause = cause
+        if cause in MENDABLE:
+            # A study closes a trial for good, so there it stays open.
+            active.trial.state, active.trial.message = (
+                FAILED,
+                f"{message}; once mended, the same command goes on with it",
+            )
+            self._tracker.log(self.schedule.trials)
+            return
         self._tell(active, FAILED, message)
 
     def _tell(self, active: Active, state: str, message: str | None = None) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
-CAUSES = (*BAD_SETTING, "config", "error", "lost_process", "reward_model", "timeout")
+# What lies outside of the run and can be mended: the next start of the sweep goes on with it.
+MENDABLE = ("reward_model",)
+CAUSES = (*BAD_SETTING, *MENDABLE, "config", "error", "lost_process", "timeout")
 
 
 @dataclass
