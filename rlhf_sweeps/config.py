@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import choice, number, text
+from rlhf_sweeps.fields import choice, device, number, text
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
 DIRECTIONS = ("maximize", "minimize")
@@ -192,7 +192,7 @@ class Config:
 
     name: str = text()
     seed: int = number(at_least=0, below=2**31)
-    device: str = text()
+    device: str = device()
     model: ModelConfig = field(default_factory=ModelConfig)
     # A RewardModelConfig once it is read; which one, its kind decides.
     reward_model: Any = MISSING

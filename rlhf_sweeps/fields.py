@@ -5,6 +5,7 @@ A field holds no default: the values live in conf/*.yaml, and neither repeats th
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import field
 from typing import Any
@@ -39,6 +40,15 @@ def choice(*values: str) -> Any:
 def text() -> Any:
     """A required text that is not empty."""
     return field(default=MISSING, metadata={"is_allowed": bool, "allowed": "a text that is not empty"})
+
+
+def device() -> Any:
+    """A required torch device, or auto."""
+    is_allowed = re.compile(r"auto|cpu|mps|cuda(:\d+)?").fullmatch
+    return field(
+        default=MISSING,
+        metadata={"is_allowed": is_allowed, "allowed": "auto, cpu, cuda, cuda:<number> or mps"},
+    )
 
 
 def out_of_range(node: Any, prefix: str) -> Iterator[str]:

@@ -86,6 +86,7 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("ppo.kl_horizon=0", "must be >= 1"),
         ("tracking.mode=on", "must be one of auto, online, offline, disabled"),
         ("model.dtype=float64", "must be one of float32, bfloat16, float16"),
+        ("device=cuda:x", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("device=tpu", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("seed=-1", "must be >= 0"),
         ("objective.kl_budget=0", "must be > 0"),

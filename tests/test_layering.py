@@ -25,7 +25,6 @@ MAY_IMPORT = {
     "ppo": {"config", "ppo"},
     "models": {"config", "fields", "reward_model_config", "sources", "ppo"},
     "reward_models": {
-        "choices",
         "cli",
         "config",
         "data",

@@ -1,18 +1,16 @@
 """The schema behind conf/reward_model_training.yaml: training one reward model on preference pairs."""
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from rlhf_sweeps.choices import expand
 from rlhf_sweeps.config import DatasetConfig, ModelConfig
-from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
+from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, text
 from rlhf_sweeps.sources import EMBEDDED
-from rlhf_sweeps.validation import dataset_contradictions, missing_keys, read_sources, unknown_keys
+from rlhf_sweeps.validation import as_object, dataset_contradictions, unknown_keys
 
 CAUTIOUS_LR = 1e-5  # for a base that no `model` describes
 LORA_FACTOR = 10  # adapters want about ten times the learning rate of all weights
@@ -45,7 +43,7 @@ class RewardTrainingConfig:
 
     name: str = text()
     seed: int = number(at_least=0, below=2**31)
-    device: str = text()
+    device: str = device()
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     reward_model: TrainingConfig = field(default_factory=TrainingConfig)
@@ -83,12 +81,7 @@ def from_hydra(composed: DictConfig) -> RewardTrainingConfig:
     Raises:
         ConfigError: with one line for every key that is missing, out of range or at odds with another.
     """
-    composed = expand(composed)
-    if missing := sorted(missing_keys(OmegaConf.to_container(composed, resolve=False))):
-        raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, RewardTrainingConfig)
-    config.dataset = read_sources(config.dataset, "dataset")
+    config = as_object(composed, RewardTrainingConfig)
     if problems := [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]:
         raise ConfigError("\n".join(problems))
     return config
@@ -101,8 +94,6 @@ def _contradictions(config: RewardTrainingConfig) -> Iterator[str]:
             f"reward_model.microbatch_size={settings.microbatch_size}: must divide "
             f"reward_model.batch_size={settings.batch_size}"
         )
-    if config.device not in ("auto", "cpu", "cuda", "mps") and not re.fullmatch(r"cuda:\d+", config.device):
-        yield f"device={config.device}: must be auto, cpu, cuda, cuda:<number> or mps"
     yield from dataset_contradictions(config.dataset, "dataset")
 
 
