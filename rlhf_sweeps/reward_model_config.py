@@ -1,7 +1,5 @@
 """The kinds of reward model, and the keys of each: conf/reward_model/*.yaml holds their values."""
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,24 +110,3 @@ KINDS: dict[str, type[RewardModelConfig]] = {
 def plain_classifier(path: str, name: str, dtype: str) -> ClassifierConfig:
     """A classifier with one output, read by its own template."""
     return ClassifierConfig("classifier", name, None, path, None, dtype, label=None, template=None, max_length=None)
-
-
-def contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
-    """One line for every rule between keys, or within one, that a reward model breaks; `key` is where it is given."""
-    if "/" in config.name:
-        yield f"{key}.name={config.name}: must have no slash, since metrics are named after it"
-    if isinstance(config, RegexConfig):
-        if not config.patterns:
-            yield f"{key}.patterns=[]: must hold at least one {{pattern: ..., weight: ...}}"
-        for number_of, entry in enumerate(config.patterns):
-            try:
-                re.compile(entry.pattern)
-            except re.error as error:
-                yield f"{key}.patterns[{number_of}].pattern={entry.pattern}: not a regular expression ({error})"
-    if isinstance(config, CallableConfig) and "." not in config.function:
-        yield f"{key}.function={config.function}: must be a dotted path, module.function"
-    if isinstance(config, EnsembleConfig):
-        if len(config.members) < 2:
-            yield f"{key}.members: must hold at least two reward models, holds {len(config.members)}"
-        for number_of, member in enumerate(config.members):
-            yield from contradictions(member, f"{key}.members[{number_of}]")

@@ -1,6 +1,7 @@
 """A composed DictConfig becomes a checked `Config`, once, at the border: nothing further in sees OmegaConf."""
 
 import dataclasses
+import re
 import string
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
@@ -11,8 +12,15 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ObjectiveConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError, out_of_range
-from rlhf_sweeps.reward_model_config import KINDS, ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
-from rlhf_sweeps.reward_model_config import contradictions as reward_model_contradictions
+from rlhf_sweeps.reward_model_config import (
+    KINDS,
+    CallableConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    EnsembleConfig,
+    RegexConfig,
+    RewardModelConfig,
+)
 
 Node = TypeVar("Node")
 
@@ -56,8 +64,6 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
     if kind not in KINDS:
         raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}")
     config = _read(KINDS[kind], values, key)
-    if isinstance(config, ClassifierConfig) and config.template is not None:
-        _check_template(config.template, f"{key}.template")
     if isinstance(config, EnsembleConfig):
         config.members = [
             _read_reward_model(member, f"{key}.members[{number}]") for number, member in enumerate(config.members)
@@ -65,18 +71,6 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
     if isinstance(config, EncoderConfig) and config.pairs is not None:
         config.pairs = _read_sources(_read(DatasetConfig, config.pairs, f"{key}.pairs"), f"{key}.pairs")
     return config
-
-
-def _check_template(template: str, key: str) -> None:
-    """Refuse what cannot be filled in with a prompt and a response, or does not show the response."""
-    try:
-        named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-        template.format(prompt="", response="")
-        is_right = "response" in named and named <= {"prompt", "response"}
-    except (ValueError, LookupError, AttributeError):
-        is_right = False
-    if not is_right:
-        raise ConfigError(f"{key}={template}: must hold {{response}}, may hold {{prompt}}; any other brace is doubled")
 
 
 def _read_sources(dataset: DatasetConfig, key: str) -> DatasetConfig:
@@ -152,9 +146,9 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
     yield from _objective_contradictions(config.objective)
     yield from dataset_contradictions(config.dataset, "dataset")
-    yield from reward_model_contradictions(config.reward_model, "reward_model")
+    yield from _reward_model_contradictions(config.reward_model, "reward_model")
     for number_of, judge in enumerate(config.eval.judges):
-        yield from reward_model_contradictions(judge, f"eval.judges[{number_of}]")
+        yield from _reward_model_contradictions(judge, f"eval.judges[{number_of}]")
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
@@ -174,6 +168,41 @@ def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
             yield f"{key}.sources[{number_of}].sources: a mixture cannot hold mixtures"
         else:
             yield from dataset_contradictions(source, f"{key}.sources[{number_of}]")
+
+
+def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
+    if "/" in config.name:
+        yield f"{key}.name={config.name}: must have no slash, since metrics are named after it"
+    if isinstance(config, ClassifierConfig) and config.template is not None and not _is_template(config.template):
+        allowed = "must hold {response}, may hold {prompt}; any other brace is doubled"
+        yield f"{key}.template={config.template}: {allowed}"
+    if isinstance(config, RegexConfig):
+        if not config.patterns:
+            yield f"{key}.patterns=[]: must hold at least one {{pattern: ..., weight: ...}}"
+        for number_of, entry in enumerate(config.patterns):
+            try:
+                re.compile(entry.pattern)
+            except re.error as error:
+                yield f"{key}.patterns[{number_of}].pattern={entry.pattern}: not a regular expression ({error})"
+    if isinstance(config, CallableConfig) and "." not in config.function:
+        yield f"{key}.function={config.function}: must be a dotted path, module.function"
+    if isinstance(config, EncoderConfig) and config.pairs is not None:
+        yield from dataset_contradictions(config.pairs, f"{key}.pairs")
+    if isinstance(config, EnsembleConfig):
+        if len(config.members) < 2:
+            yield f"{key}.members: must hold at least two reward models, holds {len(config.members)}"
+        for number_of, member in enumerate(config.members):
+            yield from _reward_model_contradictions(member, f"{key}.members[{number_of}]")
+
+
+def _is_template(template: str) -> bool:
+    """Whether it can be filled in with a prompt and a response, and shows the response."""
+    try:
+        named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        template.format(prompt="", response="")
+    except (ValueError, LookupError, AttributeError):
+        return False
+    return "response" in named and named <= {"prompt", "response"}
 
 
 def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:

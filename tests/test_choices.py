@@ -91,6 +91,7 @@ def test_sources_and_pairs_are_data_sets(compose_config: Compose) -> None:
         (["reward_model=regex", "reward_model.patterns=[{pattern: '(', weight: 1}]"], r"not a regular expression"),
         (["reward_model=callable", "reward_model.function=f"], r"reward_model.function=f: must be a dotted path"),
         (["dataset=mixture"], r"dataset.path=None: either a path or dataset.sources must be given"),
+        (["reward_model=minilm", "reward_model.pairs=mixture"], r"reward_model.pairs.path=None: either a path or"),
         (["dataset.min_prompt_length=65"], r"must be at most dataset.max_prompt_length=64"),
     ],
 )

@@ -96,8 +96,8 @@ class ClassifierRewardModel:
         if self.tokenizer.sep_token is None:
             return Tokens(self.tokenizer(f"{question}\n{response}")["input_ids"], [])
         # Special tokens frame the pair, so a longer one is cut here and not at its beginning.
-        is_long = {"truncation": "longest_first", "max_length": self.max_length} if self.max_length else {}
-        pair = self.tokenizer(question, response, **is_long)
+        limit = {"truncation": "longest_first", "max_length": self.max_length} if self.max_length else {}
+        pair = self.tokenizer(question, response, **limit)
         return Tokens(pair["input_ids"], pair.get("token_type_ids", []))
 
     def value_model(self, key: str) -> ValueModel:

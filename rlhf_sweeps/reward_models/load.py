@@ -1,6 +1,6 @@
 """The reward model that a config names, of whatever kind."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -28,19 +28,17 @@ class Loader:
     """Loads reward models for one run, each once.
 
     Attributes:
-        scorers: what it has loaded; members of an ensemble come before it.
         policy_tokenizer: whose tokens a classifier may read.
         batch: sequences scored at once.
         dataset: the run's, for heads that are fitted to its pairs.
+        scorers: what it has loaded; members of an ensemble come before it.
     """
 
     policy_tokenizer: PreTrainedTokenizerBase
     batch: Halving
     device: torch.device
     dataset: DatasetConfig
-
-    def __post_init__(self) -> None:
-        self.scorers: list[Scorer] = []
+    scorers: list[Scorer] = field(default_factory=list, init=False)
 
     def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
         """The reward model of a config, with its memory; the same one for the same config.

@@ -10,8 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
-from rlhf_sweeps.comparison import compare
-from rlhf_sweeps.comparison import rows as comparison_rows
+from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
@@ -181,7 +180,7 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
             tracker.finish(
                 engine.schedule.trials,
                 study.importances(),
-                comparison_rows(comparison) if comparison else [],
+                comparison["rows"] if comparison else [],
                 exit_code=0 if engine.stopping is None else 1,
             )
     _answer(sweep, plan, engine, comparison)
@@ -192,7 +191,8 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     if not plan.is_comparison:
         return None
     comparison = compare(best_settings(trials, sweep, plan.seeds, plan.directions[0]))
-    sweep.write_comparison({**comparison, "rows": comparison_rows(comparison)})
+    comparison["rows"] = rows(comparison)
+    sweep.write_comparison(comparison)
     return comparison
 
 
