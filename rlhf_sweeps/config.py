@@ -184,6 +184,7 @@ class SweepConfig:
     retries: int = number(at_least=0)
     kl_patience: int | None = number(at_least=1)
     cost_per_hour: float | None = number(at_least=0)
+    report: bool = MISSING
 
 
 @dataclass

@@ -30,7 +30,9 @@ from rlhf_sweeps.sweep import workers
 workers.PRELOAD = ("fake_trainer",)
 main()
 """
-FAKE = ("hydra.sweeper.trial=fake_trainer.run", "tracking=disabled")
+# The analysis takes seconds, too, and has tests of its own.
+WITHOUT_REPORT = "sweep.report=false"
+FAKE = ("hydra.sweeper.trial=fake_trainer.run", "tracking=disabled", WITHOUT_REPORT)
 
 
 def sweep(folder: Path, *overrides: str, workers: int = 0) -> None:
@@ -50,7 +52,7 @@ def start_sweep(folder: Path, *overrides: str, workers: int = 2, trainer: bool =
     Args:
         trainer: run the real trainer.
     """
-    fake = () if trainer else FAKE
+    fake = (WITHOUT_REPORT,) if trainer else FAKE
     return start([*fake, f"hydra.sweep.dir={folder}", f"hydra.sweeper.workers={workers}", *overrides], folder, trainer)
 
 

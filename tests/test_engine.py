@@ -36,7 +36,7 @@ def test_a_grid_runs_every_point_once_in_order(tmp_path: Path, capsys: pytest.Ca
     assert [t.value for t in found] == pytest.approx([value(lr, kl, 0) for lr, kl in points])
     assert [starts(tmp_path / str(number)) for number in range(6)] == [1] * 6
     overrides = yaml.safe_load((tmp_path / "3" / ".hydra" / "overrides.yaml").read_text())
-    assert overrides == ["tracking=disabled", "ppo.lr=0.0005", "ppo.kl_coef=0.01"]
+    assert overrides == ["tracking=disabled", "sweep.report=false", "ppo.lr=0.0005", "ppo.kl_coef=0.01"]
     best = max(points, key=lambda point: value(*point, 0))
     results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert (results["name"], results["best_params"]) == ("optuna", {"ppo.lr": best[0], "ppo.kl_coef": best[1]})

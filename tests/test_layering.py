@@ -1,13 +1,15 @@
 """DESIGN's import table, read from the source: two halves that never meet, one record, equations on their own."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "rlhf_sweeps"
-ALL = {path.stem for path in PACKAGE.glob("*.py")} | {"assets", "data", "ppo", "reward_models", "sweep"}
+ALL = {path.stem for path in PACKAGE.glob("*.py")} | {"assets", "data", "ppo", "reward_models", "runs", "sweep"}
 
 # Module or folder -> which of ours it may import.
 MAY_IMPORT = {
@@ -17,7 +19,7 @@ MAY_IMPORT = {
     "reward_model_config": {"fields"},
     "config": {"fields", "reward_model_config"},
     "validation": {"choices", "config", "fields", "reward_model_config"},
-    "runs": set(),
+    "runs": {"runs"},
     "assets": {"assets"},
     "sources": {"assets", "fields"},
     "data": {"config", "data", "fields", "sources", "wording"},
@@ -88,7 +90,6 @@ NO_TORCH = {
     "reward_models/command",
     "reward_models/time_limit",
     "reward_models/training_config",
-    "runs",
     "preflight",
     "sources",
     "assets/__init__",
@@ -99,6 +100,7 @@ NO_TORCH = {
     "trial",
 }
 NO_TORCH |= {f"data/{path.stem}" for path in (PACKAGE / "data").glob("*.py")}
+NO_TORCH |= {f"runs/{path.stem}" for path in (PACKAGE / "runs").glob("*.py")}
 NO_TORCH |= {f"sweep/{path.stem}" for path in (PACKAGE / "sweep").glob("*.py")}
 SLOW = {"torch", "transformers", "trl", "datasets", "optuna", "wandb"}
 
@@ -141,6 +143,21 @@ def test_light_modules_load_nothing_slow(name: str) -> None:
     assert not loaded & (SLOW - {"optuna"} if name.startswith("sweep/") else SLOW)
 
 
-def test_analysis_reads_the_record_alone() -> None:
-    for file in (ROOT / "analysis").rglob("*.py"):
-        assert ours(file) <= {"runs"}, file.name
+ANALYSIS = sorted((ROOT / "analysis").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", ANALYSIS, ids=lambda file: file.stem)
+def test_analysis_reads_the_record_alone(file: Path) -> None:
+    assert ours(file) <= {"runs"}
+    assert not {name.split(".")[0] for name in imports(file)} & {"torch", "transformers", "trl", "datasets"}
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
+def test_neither_half_imports_the_analysis(file: Path) -> None:
+    assert "analysis" not in {name.split(".")[0] for name in imports(file)}
+
+
+def test_the_analysis_starts_without_what_it_may_not_need() -> None:
+    code = "import sys, analysis.command; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(loaded.stdout.split()) & {"torch", "optuna", "matplotlib", "plotly", "pandas", "wandb", "scipy"}

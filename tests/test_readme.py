@@ -18,6 +18,13 @@ def test_every_module_is_in_the_file_tree() -> None:
     assert missing == []
 
 
+def test_every_part_of_the_analysis_is_in_the_file_tree() -> None:
+    parts = {f"{path.name}/" for path in (ROOT / "analysis").iterdir() if (path / "__init__.py").exists()}
+    parts |= {path.name for path in (ROOT / "analysis").glob("*.py") if not path.name.startswith("__")}
+    tree = README.split("    analysis/")[1].split("    tests/")[0]
+    assert sorted(part for part in parts if f" {part}" not in tree) == []
+
+
 def test_every_metric_stands_there_with_its_docstring() -> None:
     formulas = {**metrics.ROLLOUT, **metrics.TOKEN, **metrics.STATE, **metrics.UPDATE}
     rows = [f"| `{name}` | {formula.__doc__} |" for name, formula in formulas.items()]
@@ -34,8 +41,11 @@ def test_every_option_stands_there() -> None:
 
 def test_every_file_that_is_linked_or_listed_exists() -> None:
     tree = README.split("## What lies where")[1].split("## Development")[0]
-    tree, tests = tree.split("    tests/")
-    listed = [f"rlhf_sweeps/{name}" for name in re.findall(r"^      (\S+)", tree, flags=re.MULTILINE)]
-    listed += [f"tests/{name}" for name in re.findall(r"^      (\S+)", tests, flags=re.MULTILINE)]
+    parts = re.split(r"^    (rlhf_sweeps|analysis|tests)/", tree, flags=re.MULTILINE)[1:]
+    listed = [
+        f"{folder}/{name}"
+        for folder, text in zip(parts[::2], parts[1::2], strict=True)
+        for name in re.findall(r"^      (\S+)", text, flags=re.MULTILINE)
+    ]
     linked = re.findall(r"\]\(([^)#:]+)\)", README)
     assert [name for name in listed + linked if not (ROOT / name).exists()] == []

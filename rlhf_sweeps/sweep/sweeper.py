@@ -26,6 +26,7 @@ from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
@@ -216,6 +217,8 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
     if engine.stopping == INTERRUPTED:
         raise SweepInterruptedError(sweep.folder)
+    if plan.config.sweep.report:
+        print(report_line(sweep.folder))
     if engine.stopping not in (None, BUDGET):
         raise SweepFailedError(engine.stopping)
     if not any(trial.state != FAILED for trial in engine.schedule.trials):

@@ -69,7 +69,8 @@ def engine(folder: Path, seed: int, target: float, extra: list[str]) -> Found:
     """The sweep, until a trial reaches the target."""
     begun = time.monotonic()
     lists = [f"ppo.lr={','.join(map(str, LRS))}", f"ppo.kl_coef={','.join(map(str, KL_COEFS))}"]
-    common = [f"seed={seed}", f"hydra.sweep.dir={folder}", "hydra.sweeper.pruner=asha", "hydra.sweeper.workers=2"]
+    common = [f"seed={seed}", f"hydra.sweep.dir={folder}", "hydra.sweeper.pruner=asha"]
+    common += ["hydra.sweeper.workers=2", "sweep.report=false"]
     runs = {str(number): Run(folder / str(number)) for number in range(len(LRS) * len(KL_COEFS))}
     return follow(start(["-m", *lists, *common, *extra]), runs, begun, target)
 

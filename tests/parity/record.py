@@ -7,7 +7,8 @@ TRL 1.12 was the last with PPO, and our environment holds a newer one, so record
     trl112/bin/python tests/parity/record.py
 
 Each case is a real `PPOTrainer.train()` on random Llama models of some thousand weights. It leaves <case>.safetensors
-(rollouts, and weights before and after) and <case>.json (settings, metrics, losses, gradient norms) beside this file.
+(rollouts, and weights before and after) and <case>.json (settings, metrics, losses, gradient norms) in a folder that is
+named for the processor's instructions, on which the last digits depend.
 Masks are True where a position counts; logprobs are 0 outside `mask` (TRL has 1.0 there).
 """
 
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / torch.backends.cpu.get_cpu_capability().lower()
 PACKAGES = ("trl", "torch", "transformers", "accelerate", "datasets", "numpy")
 PAD, EOS, FIRST_WORD, VOCABULARY = 0, 3, 4, 24
 MODEL = {
@@ -224,6 +225,7 @@ def record(name: str) -> None:
         recorder.train()
     tensors |= recorder.tensors
     tensors |= weights("final.policy", parts["policy"]) | weights("final.value_model", parts["value_model"])
+    HERE.mkdir(exist_ok=True)
     path = HERE / f"{name}.safetensors"
     save_file(tensors, path)
     path.chmod(0o644)

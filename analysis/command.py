@@ -1,0 +1,233 @@
+"""The command line of the analysis: what is read, what is written, errors in one line.
+
+Figures, tables and optuna are loaded by the command that needs them.
+"""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from analysis.errors import AnalysisError
+from analysis.records import Source
+from analysis.terminal import WIDTH
+
+FORMATS = ("png", "svg", "pdf")
+_FEW = 10  # problems that are still printed
+
+_PLACES = """
+PLACE: a folder of a run or a sweep (outputs/<sweep>) or with several of them (outputs), a table with a row for each
+update (.csv, .tsv, .parquet), W&B's own files (.wandb, or a folder with them), or wandb:entity/project.
+What is written goes to PLACE/analysis (of a table or a W&B project to outputs/<its name>_analysis) unless --out says
+otherwise.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status, 2 where the input was wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except AnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis",
+        description="What a record says: training curves again, what won and by how much, health, a report.",
+        epilog=_PLACES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    curves = _add(commands, "curves", "the published panels, or any metrics: figures, CSV, phases in words", _curves)
+    curves.add_argument(
+        "--metrics",
+        metavar="NAME,NAME",
+        help="metrics, or patterns such as judge/*/win_rate, or all (default: the five)",
+    )
+    curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
+    curves.add_argument("--smooth", type=int, metavar="UPDATES", help="smooth over so many updates; 1: not at all")
+    _add_formats(curves)
+    compare = _add(commands, "compare", "groups of runs: intervals, who beats whom, reward against KL", _compare)
+    compare.add_argument(
+        "--by", metavar="KEY", help="a config key or group (default: what was swept, where that is one)"
+    )
+    compare.add_argument("--metric", metavar="NAME", help="what to compare by (default: the objective)")
+    _add_formats(compare)
+    _add(commands, "sweep", "what mattered, how flat the best setting is, what to try next, what it cost", _sweep)
+    _add(commands, "health", "reward hacking, KL blow-up, entropy collapse and the like, with what helps", _health)
+    report = _add(commands, "report", "all of it in one HTML file that opens offline", _report, out=False)
+    report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: PLACE/report.html)")
+    watch = commands.add_parser("watch", help="a live table of a sweep that runs", description="A live table.")
+    watch.add_argument("folder", type=Path, metavar="FOLDER")
+    watch.add_argument("--once", action="store_true", help="print it once")
+    watch.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between looks (default: 2)")
+    watch.set_defaults(run=_watch)
+    workspace = commands.add_parser(
+        "workspace", help="write the dashboard into a W&B project", description="Write the W&B dashboard."
+    )
+    workspace.add_argument("project", metavar="ENTITY/PROJECT")
+    workspace.add_argument("--sweep", metavar="NAME", help="show this sweep's runs only (its folder's name)")
+    workspace.add_argument("--name", metavar="TITLE", help="of the dashboard")
+    workspace.add_argument("--dry-run", action="store_true", help="print what would be written, as JSON")
+    workspace.set_defaults(run=_workspace)
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+    out: bool = True,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=_PLACES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("places", nargs="+", metavar="PLACE")
+    if out:
+        parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: PLACE/analysis)")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_formats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=("png", "svg"),
+        metavar="NAME,NAME",
+        help=f"of the figures: {', '.join(FORMATS)} (default: png,svg)",
+    )
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if wrong := [name for name in names if name not in FORMATS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(wrong)}: must be of {', '.join(FORMATS)}")
+    return names
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be seconds above 0")
+    return seconds
+
+
+def _read(options: argparse.Namespace) -> Source:
+    from analysis.reading.sources import read_all
+
+    source = read_all(options.places)
+    problems = [*source.problems, *(f"{run.name}: {text}" for run in source.runs for text in run.problems)]
+    for text in problems[:_FEW]:
+        print(f"note: {text}", file=sys.stderr)
+    if len(problems) > _FEW:
+        print(f"note: {len(problems) - _FEW} more problems; the report has them all", file=sys.stderr)
+    return source
+
+
+def _folder(source: Source, out: Path | None) -> Path:
+    """Where to write: what the user said, else within the record's own folder."""
+    if out is not None:
+        return out
+    if source.folder is not None and source.kind in ("run", "sweep", "folder"):
+        return source.folder / "analysis"
+    return Path("outputs") / f"{source.name}_analysis"
+
+
+def _say(text: str, paths: Sequence[Path]) -> int:
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        print("\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=indent, drop_whitespace=True)) or "")
+    if paths:
+        print(f"written: {', '.join(map(_shown, paths))}")
+    return 0
+
+
+def _shown(path: Path) -> str:
+    """A path as a user types it: from here, if it lies below."""
+    here = Path.cwd()
+    return str(path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path)
+
+
+def _curves(options: argparse.Namespace) -> int:
+    from analysis.curves.curves import write_curves
+
+    source = _read(options)
+    metrics = options.metrics.split(",") if options.metrics else None
+    by = source.key(options.by) if options.by else None
+    return _say(
+        *write_curves(
+            source,
+            _folder(source, options.out),
+            metrics=metrics,
+            by=by,
+            smooth=options.smooth,
+            formats=options.format,
+        )
+    )
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from analysis.comparison.figures import write_comparison
+
+    source = _read(options)
+    folder = _folder(source, options.out)
+    return _say(*write_comparison(source, folder, by=options.by, metric=options.metric, formats=options.format))
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from analysis.sweep.text import write_sweep_views
+
+    source = _read(options)
+    return _say(*write_sweep_views(source, _folder(source, options.out)))
+
+
+def _health(options: argparse.Namespace) -> int:
+    from analysis.health.findings import write_health
+
+    source = _read(options)
+    return _say(*write_health(source, _folder(source, options.out)))
+
+
+def _report(options: argparse.Namespace) -> int:
+    from analysis.report.report import write_report
+
+    source = _read(options)
+    is_ours = source.folder is not None and source.kind in ("run", "sweep", "folder")
+    default = source.folder if is_ours else _folder(source, None)
+    assert default is not None
+    return _say("", [write_report(source, options.out or default / "report.html")])
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from analysis.watch.watch import watch
+
+    return watch(options.folder, once=options.once, interval=options.interval)
+
+
+def _workspace(options: argparse.Namespace) -> int:
+    from analysis.dashboard.workspace import write_workspace
+
+    print(write_workspace(options.project, sweep=options.sweep, name=options.name, dry_run=options.dry_run))
+    return 0

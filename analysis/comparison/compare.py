@@ -1,0 +1,144 @@
+"""Groups of runs compared by a config key: values with intervals, who beats whom, and what is within noise."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.comparison.groups import Group, Grouping, grouping
+from analysis.comparison.judge_matrix import Matrix, matrix
+from analysis.comparison.pairs import Pair, Ranking, rank
+from analysis.comparison.run_values import Measure, measure
+from analysis.comparison.statistics import Estimate, Strata, within_unit
+from analysis.records import Source
+
+NO_VALUE = "without a value"
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedGroup:
+    """A group and what is known of it.
+
+    Attributes:
+        label: the values that its runs share.
+        place: 1 for the best; 0 for a group without any value.
+        estimate: the interquartile mean and its intervals; None without any value.
+        values: run's name -> value.
+        num_settings: how many different settings of the other keys its values are of.
+        excluded: why -> how many runs do not count.
+    """
+
+    label: str
+    place: int
+    estimate: Estimate | None
+    values: Mapping[str, float]
+    num_settings: int
+    excluded: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupComparison:
+    """Groups of runs compared.
+
+    Attributes:
+        by: the config keys, joined with commas.
+        measure: what runs are compared by.
+        groups: best first; those without any value last.
+        ranking: of the groups that have one; None if no group has.
+        matrix: win rates under every judge; None where there are no judges.
+        grouping: the runs behind the groups.
+        notes: sentences on what a reader should know.
+    """
+
+    by: str
+    measure: Measure
+    groups: Sequence[ComparedGroup]
+    ranking: Ranking | None
+    matrix: Matrix | None
+    grouping: Grouping
+    notes: Sequence[str]
+
+    @property
+    def winner(self) -> str | None:
+        """The group that is better than every other by more than noise; None if there is none."""
+        return self.ranking.winner if self.ranking else None
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """Every two groups, the better one first."""
+        return self.ranking.pairs if self.ranking else ()
+
+
+def compare(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
+    """Compare the runs of a source by config keys.
+
+    A run counts if it is complete or was stopped early; pruned, failed, diverged and unfinished ones are counted apart.
+
+    Args:
+        source: what was read.
+        by: a config key, or several joined with commas; what was swept if that is one key.
+        metric: what to compare by; by default the objective, or, where there are several reward models, the mean win
+            rate under the judges that are not a run's own.
+
+    Raises:
+        AnalysisError: if no run has such a key or metric.
+    """
+    grouped = grouping(source, by)
+    runs = [run for group in grouped.groups for run in group.runs]
+    measured = measure(source, runs, metric)
+    strata = {group.label: _strata(grouped, group, measured.values) for group in grouped.groups}
+    with_values = {label: found for label, found in strata.items() if found}
+    ranking = rank(with_values, measured.is_lower_better) if with_values else None
+    places = {label: place for place, label in enumerate(ranking.labels if ranking else (), start=1)}
+    groups = [
+        _compared(group, places.get(group.label, 0), ranking, measured, len(strata[group.label]))
+        for group in grouped.groups
+    ]
+    groups.sort(key=lambda group: group.place or len(groups) + 1)
+    notes = [*measured.warnings, *grouped.notes, *_notes(grouped, groups, strata)]
+    judged = matrix(source, grouped)
+    if judged is not None:
+        judged = judged.ordered([group.label for group in groups])
+    return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped, notes)
+
+
+def _strata(grouped: Grouping, group: Group, values: Mapping[str, float]) -> Strata:
+    """Other settings -> the values of a group's runs."""
+    found: dict[Hashable, list[float]] = {}
+    for run in group.runs:
+        if run.name in values:
+            found.setdefault(grouped.setting(run), []).append(values[run.name])
+    return {setting: np.array(found[setting]) for setting in found}
+
+
+def _compared(group: Group, place: int, ranking: Ranking | None, measured: Measure, num_settings: int) -> ComparedGroup:
+    values = {run.name: measured.values[run.name] for run in group.runs if run.name in measured.values}
+    excluded = Counter(group.excluded)
+    if len(values) < len(group.runs):
+        excluded[NO_VALUE] += len(group.runs) - len(values)
+    found = ranking.estimates.get(group.label) if ranking else None
+    if found is not None and measured.is_rate:
+        found = within_unit(found)
+    return ComparedGroup(group.label, place, found, values, num_settings, dict(excluded))
+
+
+def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[str, Strata]) -> list[str]:
+    notes = []
+    counts = Counter[str]()
+    for group in groups:
+        counts.update(group.excluded)
+    if counts:
+        parts = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
+        notes.append(f"not counted: {parts}; a group that lost bad runs that way looks better than it is")
+    kept = [found for found in strata.values() if found]
+    settings = [set(found) for found in kept]
+    others = ", ".join(key for key in grouped.others if key not in grouped.keys)
+    if others and any(one != settings[0] for one in settings):
+        notes.append(
+            f"the groups' runs also differ in {others}, and not alike in every group: a difference may come from there"
+        )
+    is_seeded = any(len(values) > 1 for found in kept for values in found.values())
+    if not is_seeded and any(len(found) > 1 for found in kept):
+        notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
+    return notes

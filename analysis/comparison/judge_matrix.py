@@ -1,0 +1,125 @@
+"""Groups of runs under every judge: the win rate against the base policy, with intervals.
+
+Where reward models are compared, this is the matrix that the sweep has written, whose intervals are about other seeds
+and other prompts. Elsewhere it is made from the runs' metrics, with intervals about other seeds.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.comparison.groups import Grouping
+from analysis.comparison.run_values import WIN_RATE, best_update, value_at
+from analysis.comparison.statistics import estimate, within_unit
+from analysis.records import RunRecord, Source
+
+REWARD_MODEL = "reward_model"
+OWN = "own reward model"  # where it is none of the judges
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One group under one judge: the mean win rate, its 95 % interval (nan for one seed), and whether it is its own."""
+
+    win_rate: float
+    low: float
+    high: float
+    num_runs: int
+    is_own: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Win rates against the base policy.
+
+    Attributes:
+        labels: of the groups, the rows; see `ordered`.
+        judges: the columns.
+        cells: (label, judge) -> cell; some may be missing.
+        text: what intervals are about.
+    """
+
+    labels: Sequence[str]
+    judges: Sequence[str]
+    cells: Mapping[tuple[str, str], Cell]
+    text: str
+
+    def ordered(self, labels: Sequence[str]) -> "Matrix":
+        """The same with its rows in another order; labels that are not given come last."""
+        rest = [label for label in self.labels if label not in labels]
+        return replace(self, labels=[*(label for label in labels if label in self.labels), *rest])
+
+
+def matrix(source: Source, grouping: Grouping) -> Matrix | None:
+    """The sweep's own matrix where the groups are its reward models, else one from the metrics; None without judges."""
+    if list(grouping.keys) == [REWARD_MODEL] and not grouping.is_test:
+        written = _written(source.comparison)
+        if written is not None:
+            return written
+    return _from_metrics(grouping)
+
+
+def _written(comparison: Mapping[str, Any] | None) -> Matrix | None:
+    """Of comparison.json; None where there is none, or it is not what it should be."""
+    try:
+        entries = list((comparison or {})["reward_models"])
+        labels = [str(entry["reward_model"]) for entry in entries]
+        judges = [str(judge) for judge in (comparison or {})["judges"]]
+        cells = {}
+        for label, entry in zip(labels, entries, strict=True):
+            for judge, cell in entry["judges"].items():
+                rate = cell["win_rate"]
+                low, high = (math.nan if rate[key] is None else float(rate[key]) for key in ("low", "high"))
+                num_seeds = int(cell["num_seeds"])
+                cells[label, str(judge)] = Cell(float(rate["mean"]), low, high, num_seeds, judge == label)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if not cells or len(set(labels)) < len(labels):
+        return None
+    return Matrix(labels, judges, cells, "intervals are about other seeds and prompts")
+
+
+def _from_metrics(grouping: Grouping) -> Matrix | None:
+    runs = [run for group in grouping.groups for run in group.runs]
+    judges = sorted({key.split("/")[1] for run in runs for key in run.metrics if _is_judge(key)})
+    if not judges:
+        return None
+    if any(str(run.value(REWARD_MODEL)) not in judges for run in runs):
+        judges.append(OWN)
+    cells: dict[tuple[str, str], Cell] = {}
+    rates = {(run.name, judge): rate for run in runs for judge, rate in _rates(run, judges).items()}
+    for group in grouping.groups:
+        models = {str(run.value(REWARD_MODEL)) for run in group.runs}
+        for judge in judges:
+            strata: dict[Hashable, list[float]] = {}
+            for run in group.runs:
+                if (run.name, judge) in rates:
+                    strata.setdefault(grouping.setting(run), []).append(rates[run.name, judge])
+            if strata:
+                cells[group.label, judge] = _cell(list(strata.values()), judge == OWN or models == {judge})
+    labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
+    return Matrix(labels, judges, cells, "intervals are about other seeds")
+
+
+def _is_judge(key: str) -> bool:
+    return key.startswith("judge/") and key.endswith("/win_rate") and key.count("/") == 2
+
+
+def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
+    """Judge -> a run's win rate at its best evaluation; its own reward model may be none of the judges."""
+    update, own = best_update(run), str(run.value(REWARD_MODEL))
+    found = {judge: value_at(run, f"judge/{judge}/win_rate", update) for judge in judges}
+    own_rate = value_at(run, WIN_RATE, update)
+    if own in found and found[own] is None:
+        found[own] = own_rate
+    if OWN in judges and own not in judges:
+        found[OWN] = own_rate
+    return {judge: rate for judge, rate in found.items() if rate is not None}
+
+
+def _cell(strata: Sequence[Sequence[float]], is_own: bool) -> Cell:
+    found = within_unit(estimate([np.array(values) for values in strata]))
+    return Cell(found.value, found.low, found.high, found.num_runs, is_own)

@@ -1,0 +1,142 @@
+"""Groups ranked at the same KL: what each run had gained where it first got that far from the base policy."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.comparison.groups import Grouping, grouping
+from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
+from analysis.comparison.pairs import Ranking, rank
+from analysis.comparison.run_values import common_judges, scale
+from analysis.comparison.statistics import Strata, within_unit
+from analysis.records import Floats, Source
+
+_SHARES = (0.25, 0.5, 1.0)  # of the KL that nearly all groups reach
+_MOST_LEFT_OUT = 0.1  # of the groups, for a higher one
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The ranking at one KL; its p values are adjusted for its pairs, not for the other levels.
+
+    Attributes:
+        kl: in nats.
+        ranking: of the groups that have a run which got there.
+        num_reached: label -> runs that got there; 0 for some.
+        num_runs: label -> runs that have a way at all.
+    """
+
+    kl: float
+    ranking: Ranking
+    num_reached: Mapping[str, int]
+    num_runs: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedKl:
+    """Rankings at a few KLs.
+
+    Attributes:
+        text: what was gained.
+        is_rate: whether gains are win rates, 1/2 for the base policy, rather than differences of scores.
+        levels: ascending.
+    """
+
+    text: str
+    is_rate: bool
+    levels: Sequence[Level]
+
+
+def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
+    """The rankings of a source's groups at the same KL; None where no run has a way.
+
+    Args:
+        by: as in `compare`.
+        levels: KLs in nats; by default a quarter, a half and all of what half of the runs in nearly all groups reach.
+
+    Raises:
+        AnalysisError: if no run has such a key.
+    """
+    return matched_kl_of(grouping(source, by), levels)
+
+
+def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
+    """The same of groups made before."""
+    runs = [run for group in grouped.groups for run in group.runs]
+    is_rate = len({scale(run) for run in runs}) > 1
+    judges = common_judges(runs) if is_rate else []
+    if is_rate and not judges:
+        return None
+    paths: dict[str, dict[Hashable, list[Path]]] = {}
+    for group in grouped.groups:
+        for run in group.runs:
+            way = path(run, OTHERS if is_rate else OWN, judges)
+            if len(way.kls):
+                paths.setdefault(group.label, {}).setdefault(grouped.setting(run), []).append(way)
+    if not paths:
+        return None
+    is_training = any(way.is_training for parts in paths.values() for ways in parts.values() for way in ways)
+    text = "mean win rate under the other judges" if is_rate else "gain in score under the own reward model"
+    if is_training:
+        text += " (of training batches, where there are no evaluations)"
+    kls = sorted(levels) if levels is not None else _levels(paths)
+    return MatchedKl(text, is_rate, [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None])
+
+
+def gain_at(way: Path, kl: float) -> float | None:
+    """What a run had gained where it first reached a KL; None if it never did.
+
+    Between evaluations both go along a straight line, from (0, 0) to the first of them.
+    """
+    kls, gains = np.concatenate([[0.0], way.kls]), np.concatenate([[0.0], way.gains])
+    reached = np.flatnonzero(kls >= kl)
+    if not len(reached):
+        return None
+    after = int(reached[0])
+    if after == 0 or kls[after] == kls[after - 1]:
+        return float(gains[after])
+    share = (kl - kls[after - 1]) / (kls[after] - kls[after - 1])
+    return float(gains[after - 1] + share * (gains[after] - gains[after - 1]))
+
+
+def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[Path]]]) -> list[float]:
+    """KLs of two digits, up to what half of the runs in nearly all groups reach."""
+    reach = [
+        float(np.quantile([way.kls.max() for ways in parts.values() for way in ways], 0.5, method="lower"))
+        for parts in paths.values()
+    ]
+    top = sorted(reach)[int(_MOST_LEFT_OUT * len(reach))]
+    return sorted({_rounded_down(share * top) for share in _SHARES}) if top > 0 else []
+
+
+def _rounded_down(value: float) -> float:
+    """To two digits."""
+    unit = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(f"{np.floor(value / unit * (1 + 1e-12)) * unit:.2g}")
+
+
+def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is_rate: bool) -> Level | None:
+    groups: dict[str, Strata] = {}
+    base = 0.5 if is_rate else 0.0
+    for label, parts in paths.items():
+        found: dict[Hashable, Floats] = {}
+        for setting, ways in parts.items():
+            gains = [gain for way in ways if (gain := gain_at(way, kl)) is not None]
+            if gains:
+                found[setting] = np.array(gains) + base
+        if found:
+            groups[label] = found
+    if not groups:
+        return None
+    reached = {label: sum(map(len, groups.get(label, {}).values())) for label in paths}
+    return Level(
+        kl,
+        _bounded(rank(groups)) if is_rate else rank(groups),
+        reached,
+        {label: sum(map(len, parts.values())) for label, parts in paths.items()},
+    )
+
+
+def _bounded(ranking: Ranking) -> Ranking:
+    return replace(ranking, estimates={label: within_unit(one) for label, one in ranking.estimates.items()})

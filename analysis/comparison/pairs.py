@@ -1,0 +1,213 @@
+"""Groups of runs ranked, and every two of them compared: which differ by more than noise?
+
+The noise of a pair is taken from the two groups or from all groups together, whichever says more, so that the few runs
+of one pair that happen to agree do not pass for certainty. Degrees of freedom are Satterthwaite's over all groups; p
+values are adjusted for all pairs, after Holm. For groups drawn from one distribution some pair is called better in at
+most 5 % of all comparisons: tests/test_compare.py measures that, and how often what differs is found.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from analysis.comparison.statistics import Estimate, Probability, Strata, estimate, holm, probability, student_quantile
+from analysis.records import Floats
+
+BETTER, NOISE, UNKNOWN = "better", "within noise", "cannot tell"
+WORSE = "worse in the settings that both have"  # although the better one over all of its settings
+LEVEL = 0.05
+MOST_GROUPS = 30  # the best ones, of which every two are compared
+# How two groups were compared: setting by setting, with one run of each; run by run within settings that both have;
+# or all runs as they are, since their settings are different ones.
+BY_SETTING, BY_STRATUM, BY_RUN = "paired by setting", "within settings", "different settings"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The better one of two groups against the other.
+
+    Attributes:
+        first, second: labels; the first has the better interquartile mean over all of its runs.
+        difference: of the interquartile means, first less second.
+        low, high: 95 % interval of this difference alone; nan where the noise is unknown.
+        probability: that a run of the first beats one of the second.
+        p_value: adjusted for all pairs; nan where the noise is unknown.
+        verdict: BETTER, NOISE, UNKNOWN or WORSE.
+        design: BY_SETTING, BY_STRATUM or BY_RUN.
+    """
+
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    probability: Probability
+    p_value: float
+    verdict: str
+    design: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Groups, best first.
+
+    Attributes:
+        labels: of the groups.
+        estimates: label -> its interquartile mean.
+        pairs: of the best MOST_GROUPS groups, in the order of the ranking.
+    """
+
+    labels: Sequence[str]
+    estimates: Mapping[str, Estimate]
+    pairs: Sequence[Pair]
+
+    @cached_property
+    def _by_labels(self) -> dict[tuple[str, str], Pair]:
+        return {(pair.first, pair.second): pair for pair in self.pairs}
+
+    def against_best(self, label: str) -> Pair | None:
+        """The best group against this one; None for the best itself and beyond MOST_GROUPS."""
+        return self._by_labels.get((self.labels[0], label))
+
+    @property
+    def winner(self) -> str | None:
+        """The group that is better than every other by more than noise."""
+        others = [self.against_best(label) for label in self.labels[1:MOST_GROUPS]]
+        is_sure = bool(others) and all(pair is not None and pair.verdict == BETTER for pair in others)
+        return self.labels[0] if is_sure else None
+
+
+def rank(groups: Mapping[str, Strata], is_lower_better: bool = False) -> Ranking:
+    """Sort groups by their interquartile means and compare every two.
+
+    Args:
+        groups: label -> other settings -> values, finite and at least one for each group.
+        is_lower_better: turns the order, and who beats whom, around.
+    """
+    sign = -1.0 if is_lower_better else 1.0
+    samples = _Samples(groups)
+    estimates = {label: samples.estimate(label) for label in groups}
+    labels = sorted(groups, key=lambda label: -sign * estimates[label].value)
+    noise = _pooled_noise(estimates.values())
+    found = [_difference(samples, *names, noise) for names in combinations(labels[:MOST_GROUPS], 2)]
+    num_pairs = len(labels) * (len(labels) - 1) // 2
+    p_values = holm(np.array([one.p_value for one in found], dtype=np.float64), num_pairs)
+    return Ranking(labels, estimates, [_pair(one, p_value, sign) for one, p_value in zip(found, p_values, strict=True)])
+
+
+_UNMATCHED = "unmatched"  # no setting: those are tuples
+
+
+class _Samples:
+    """The groups' values, each part of them resampled once only."""
+
+    def __init__(self, groups: Mapping[str, Strata]) -> None:
+        self.groups = groups
+        self._known: dict[tuple[Hashable, ...], Estimate] = {}
+
+    def estimate(self, label: str, keys: Sequence[Hashable] | None = None) -> Estimate:
+        """Of a group's values within some of its settings, in all of them if None is given."""
+        strata = self.groups[label]
+        place = (label, *(strata if keys is None else keys))
+        if place not in self._known:
+            self._known[place] = estimate([strata[key] for key in place[1:]])
+        return self._known[place]
+
+    def estimate_unmatched(self, label: str) -> Estimate:
+        """Of all of its values as if they were of one setting, where other groups have other settings."""
+        if all(len(values) == 1 for values in self.groups[label].values()) or len(self.groups[label]) == 1:
+            return self.estimate(label)  # the same
+        place = (label, _UNMATCHED)
+        if place not in self._known:
+            self._known[place] = estimate([np.concatenate(list(self.groups[label].values()))])
+        return self._known[place]
+
+    def shared(self, first: str, second: str) -> list[Hashable]:
+        """The settings that both groups have; none if these are less than half of either group's runs."""
+        ours, theirs = self.groups[first], self.groups[second]
+        keys = [key for key in ours if key in theirs]
+        is_most = all(2 * _size(each[key] for key in keys) >= _size(each.values()) for each in (ours, theirs))
+        return keys if is_most else []
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """Of two groups: with its standard error and degrees of freedom (0: unknown), and the values that it is of."""
+
+    names: tuple[str, str]
+    design: str
+    first: Sequence[Floats]
+    second: Sequence[Floats]
+    value: float
+    error: float
+    freedom: float
+
+    @property
+    def p_value(self) -> float:
+        """Of no difference, both sides; nan where the noise is unknown."""
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error)) if self.freedom > 0 else math.nan
+
+
+def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, float]) -> _Difference:
+    names, keys = (first, second), samples.shared(first, second)
+    if not keys:
+        ours, theirs = ([np.concatenate(list(samples.groups[name].values()))] for name in names)
+        unmatched = samples.estimate_unmatched(first), samples.estimate_unmatched(second)
+        return _Difference(names, BY_RUN, ours, theirs, *_noise_of(*unmatched, noise))
+    ours, theirs = ([samples.groups[name][key] for key in keys] for name in names)
+    if len(keys) > 1 and all(len(values) == 1 for values in [*ours, *theirs]):
+        paired = estimate([np.concatenate(ours) - np.concatenate(theirs)])
+        freedom = paired.freedom if paired.error > 0 else 0.0
+        return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)
+    matched = samples.estimate(first, keys), samples.estimate(second, keys)
+    return _Difference(names, BY_STRATUM, ours, theirs, *_noise_of(*matched, noise))
+
+
+def _noise_of(ours: Estimate, theirs: Estimate, noise: tuple[float, float]) -> tuple[float, float, float]:
+    """The difference of two independent estimates, its standard error, and degrees of freedom (0: unknown)."""
+    difference = ours.value - theirs.value
+    if min(ours.num_runs, theirs.num_runs) < 2:
+        return difference, math.nan, 0.0
+    variance, freedom = noise
+    pooled = variance * (1 / ours.num_runs + 1 / theirs.num_runs)
+    error = math.sqrt(max(ours.error**2 + theirs.error**2, pooled))
+    # Runs that are all alike do not show how much others would differ.
+    return difference, error, max(freedom, min(ours.freedom, theirs.freedom)) if error > 0 else 0.0
+
+
+def _pooled_noise(estimates: Iterable[Estimate]) -> tuple[float, float]:
+    """The variance of a run over all groups that show one, and its degrees of freedom after Satterthwaite."""
+    known = [one for one in estimates if one.freedom > 0]
+    if not known:
+        return 0.0, 0.0
+    freedoms = np.array([one.freedom for one in known])
+    parts = freedoms / freedoms.sum() * np.array([one.num_runs * one.error**2 for one in known])
+    total = float(parts.sum())
+    return total, float(total**2 / (parts**2 / freedoms).sum()) if total > 0 else 0.0
+
+
+def _pair(found: _Difference, p_value: float, sign: float) -> Pair:
+    margin = student_quantile(found.freedom) * found.error if found.freedom > 0 else math.nan
+    verdict = UNKNOWN if math.isnan(p_value) else NOISE
+    if p_value <= LEVEL:
+        verdict = BETTER if sign * found.value > 0 else WORSE
+    return Pair(
+        *found.names,
+        found.value,
+        found.value - margin,
+        found.value + margin,
+        probability([sign * values for values in found.first], [sign * values for values in found.second]),
+        float(p_value),
+        verdict,
+        found.design,
+    )
+
+
+def _size(strata: Iterable[Floats]) -> int:
+    return sum(len(values) for values in strata)

@@ -1,0 +1,201 @@
+"""What a run is worth: its objective, a metric at its best evaluation, or its win rate under judges of other runs."""
+
+import difflib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.records import SCORES, RunRecord, Source
+
+OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
+    "objective",
+    "win rate under the other judges",
+    "eval/score",
+    "eval/win_rate",
+)
+TOO_LARGE = 1e100  # its square would be infinite in a few more steps: such a run has no value
+_JUDGE, _WINS = "judge/", "/win_rate"
+_AT_BEST, _AT_END = "at each run's best evaluation", "as the mean over the last 10 % of updates"
+_LOWER_IS_BETTER = ("loss/", "kl", "truncated_rate", "_seconds", "memory_mb", "approxkl_avg", "kl_per_token")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What runs are compared by.
+
+    Attributes:
+        name: the metric, OBJECTIVE, or OTHER_JUDGES.
+        text: how it was measured, for a title.
+        values: run's name -> value; runs without one are missing.
+        is_lower_better: of two values, which is better.
+        is_rate: whether values lie within 0 and 1.
+        warnings: sentences.
+    """
+
+    name: str
+    text: str
+    values: Mapping[str, float]
+    is_lower_better: bool = False
+    is_rate: bool = False
+    warnings: Sequence[str] = ()
+
+
+def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Measure:
+    """The value of each run.
+
+    By default its objective; the mean win rate under the other judges where runs have several reward models, whose
+    scores have no common scale.
+
+    Raises:
+        AnalysisError: if a metric is asked for that no run has recorded.
+    """
+    if metric is not None and metric != OBJECTIVE:
+        return _metric(source, runs, metric)
+    if metric is None and len({scale(run) for run in runs}) > 1:
+        return _across_scales(source, runs)
+    return _objective(source, runs)
+
+
+def scale(run: RunRecord) -> str:
+    """What a run's scores are measured by: runs with other reward models, or other normalization, have other scales."""
+    config = {key: value for key, value in run.config.items() if key.startswith("reward_model.")}
+    return repr(sorted(config.items())) if config else repr(run.value("reward_model"))
+
+
+def best_update(run: RunRecord) -> float | None:
+    """The update of a run's best evaluation: as it says itself, else of the highest score within the KL budget."""
+    best = run.summary.get("best")
+    update = best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update")
+    if _is_number(update):
+        return float(update)  # type: ignore[arg-type]
+    updates, scores = run.curve(EVAL_SCORE)
+    budget = run.config.get("objective.kl_budget")
+    if len(updates) and _is_number(budget):
+        kls = np.full(len(updates), np.nan)
+        kl_updates, known = run.curve("eval/kl")
+        shared = np.isin(updates, kl_updates)
+        kls[shared] = known[np.isin(kl_updates, updates)]
+        is_within = kls <= float(budget)  # type: ignore[arg-type]
+        updates, scores = updates[is_within], scores[is_within]
+    return float(updates[np.argmax(scores)]) if len(updates) else None
+
+
+def value_at(run: RunRecord, metric: str, update: float | None) -> float | None:
+    """A metric at an update; None if it has none there."""
+    updates, values = run.curve(metric)
+    found = values[updates == update] if update is not None else values[:0]
+    return float(found[-1]) if len(found) else None
+
+
+def other_judges(run: RunRecord) -> list[str]:
+    """The judges that a run has wins under, its own reward model aside, sorted."""
+    own = run.value("reward_model")
+    judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
+    return sorted(judge for judge in judges if judge != own)
+
+
+def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
+    """The mean over those of the judges that are not a run's own; None if one of them is missing."""
+    own = run.value("reward_model")
+    rates = [value_at(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
+    known = [rate for rate in rates if rate is not None]
+    return float(np.mean(known)) if known and len(known) == len(rates) else None
+
+
+def common_judges(runs: Sequence[RunRecord]) -> list[str]:
+    """The judges that runs of most reward models have in common: those of whose runs more than half have wins."""
+    counts: Counter[str] = Counter()
+    possible: Counter[str] = Counter()
+    names = {judge for run in runs for judge in other_judges(run)}
+    for run in runs:
+        counts.update(other_judges(run))
+        possible.update(names - {run.value("reward_model")})
+    return sorted(judge for judge in names if counts[judge] > possible[judge] / 2)
+
+
+def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
+    judges = common_judges(runs)
+    values = {run.name: win_rate_under_others(run, best_update(run), judges) for run in runs}
+    if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
+        names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
+        text = f"mean win rate against the base policy under the other judges ({names}), {_AT_BEST}"
+        return Measure(OTHER_JUDGES, text, _known(values), is_rate=True)
+    own = {run.name: value_at(run, WIN_RATE, best_update(run)) for run in runs}
+    if _known(own):
+        warning = (
+            "no common judges were recorded, so each reward model judges its own runs: this says how much each was "
+            "pleased, not which policy is better; eval.judge_each_other=true has them judge each other"
+        )
+        text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
+        return Measure(WIN_RATE, text, _known(own), is_rate=True, warnings=[warning])
+    found = _objective(source, runs)
+    warning = "runs have several reward models, whose scores have no common scale, and no win rates: compare with care"
+    return Measure(found.name, found.text, found.values, found.is_lower_better, found.is_rate, [warning])
+
+
+def _objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
+    """The first objective; of runs that lack one the best score; where there are no evaluations the training scores."""
+    is_lower_better = bool(source.directions) and source.directions[0] == "minimize"
+    name = source.metrics[0] if source.metrics else EVAL_SCORE
+    values: dict[str, float | None] = {}
+    computed = 0
+    for run in runs:
+        objectives = run.objectives
+        values[run.name] = objectives[0] if objectives else None
+        if values[run.name] is None and name == EVAL_SCORE:
+            values[run.name] = value_at(run, EVAL_SCORE, best_update(run))
+            computed += values[run.name] is not None
+    if not _known(values) and any(SCORES in run.metrics for run in runs):
+        ends = {run.name: _at_end(run, SCORES) for run in runs}
+        text = f"{SCORES} {_AT_END}, since no run has an objective or an evaluation"
+        return Measure(SCORES, text, _known(ends))
+    text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
+    text += ", lower is better)" if is_lower_better else ")"
+    if computed:
+        text += f"; of {computed} runs without one the best {EVAL_SCORE} within the KL budget"
+    return Measure(OBJECTIVE, text, _known(values), is_lower_better, name.endswith("_rate"))
+
+
+def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
+    if not any(len(run.curve(metric)[0]) for run in source.runs):
+        near = difflib.get_close_matches(metric, source.metric_names, 5, 0.4) or source.metric_names[:8]
+        raise AnalysisError(
+            f"--metric {metric}: no run has recorded it (recorded: {', '.join(near) or 'nothing'}, ...)"
+        )
+    is_evaluated = metric.startswith(("eval/", _JUDGE)) and any(len(run.curve(EVAL_SCORE)[0]) for run in runs)
+    values = {
+        run.name: value_at(run, metric, best_update(run)) if is_evaluated else _at_end(run, metric) for run in runs
+    }
+    if metric in source.metrics:
+        position = list(source.metrics).index(metric)
+        is_lower_better = len(source.directions) > position and source.directions[position] == "minimize"
+    else:
+        is_lower_better = metric.startswith("loss/") or metric.endswith(_LOWER_IS_BETTER)
+    warnings = []
+    is_score = metric.endswith(("/score", "/scores", "reward", "raw_scores")) and not metric.startswith(_JUDGE)
+    if is_score and len({scale(run) for run in runs}) > 1:
+        warnings = [f"{metric} is measured by several reward models here, which have no common scale"]
+    better = "lower is better" if is_lower_better else "higher is better"
+    text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"
+    return Measure(metric, text, _known(values), is_lower_better, metric.endswith("_rate"), warnings)
+
+
+def _at_end(run: RunRecord, metric: str) -> float | None:
+    """The mean over the last tenth of a run's updates, over the last value at least."""
+    updates, values = run.curve(metric)
+    if not len(updates):
+        return None
+    first = updates[-1] - 0.1 * (updates[-1] - updates[0])
+    return float(values[updates >= first].mean())
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None and abs(value) < TOO_LARGE}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

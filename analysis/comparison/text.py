@@ -1,0 +1,169 @@
+"""A comparison in words: tables of at most 120 columns, and the sentences that a reader should not miss."""
+
+from collections.abc import Iterator, Sequence
+
+from analysis.comparison.compare import ComparedGroup, GroupComparison
+from analysis.comparison.frontier import Frontier
+from analysis.comparison.judge_matrix import Cell, Matrix
+from analysis.comparison.kl_text import frontier_lines, matched_lines
+from analysis.comparison.matched_kl import MatchedKl
+from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
+from analysis.comparison.statistics import FEW_RUNS
+from analysis.statements import Statement, number
+from analysis.terminal import aligned, digits_of, interval, listed, short, wrapped
+
+MOST_ROWS = 15  # of the values; comparison.csv has all
+_MOST_BEST = 5  # groups of the other tables
+_MOST_JUDGES = 5
+
+
+def comparison_text(
+    comparison: GroupComparison, frontiers: Sequence[Frontier] = (), matched: MatchedKl | None = None
+) -> str:
+    """Everything for the terminal: values, who beats whom, reward against KL, the judges."""
+    lines = list(_values(comparison))
+    lines += _matrix(comparison.matrix)
+    places = {group.label: place for place, group in enumerate(comparison.groups)}
+    lines += frontier_lines(sorted(frontiers, key=lambda line: places[line.label]))
+    lines += matched_lines(matched)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def statements(comparison: GroupComparison) -> list[Statement]:
+    """What won, by how much, whether that is more than noise, and what limits the answer."""
+    found = [_answer(comparison)]
+    counts = [len(group.values) for group in comparison.groups if group.estimate]
+    if counts and 1 < min(count for count in counts) < FEW_RUNS:
+        found.append(
+            Statement(
+                f"fewer than {FEW_RUNS} runs in a group: intervals are Student's, with the bootstrap's standard error; "
+                "percentiles of the bootstrap (in comparison.csv) cover 50 % with two runs, 75 % with three",
+                {"fewest runs in a group": min(counts)},
+            )
+        )
+    return [*found, *(Statement(note) for note in comparison.notes)]
+
+
+def _answer(comparison: GroupComparison) -> Statement:
+    ranked = [group for group in comparison.groups if group.estimate is not None]
+    ranking = comparison.ranking
+    if ranking is None or not ranked:
+        return Statement("nothing to compare: no run that ended soundly has a value")
+    best, name = ranked[0], short(ranked[0].label)
+    evidence = {f"value of {group.label}": group.estimate.value for group in ranked[:2] if group.estimate}
+    if len(ranked) == 1:
+        return Statement(f"only {name} has runs with a value, so there is nothing to compare it with", evidence)
+    pairs = [pair for label in ranking.labels[1:] if (pair := ranking.against_best(label)) is not None]
+    unknown = [pair.second for pair in pairs if pair.verdict == UNKNOWN]
+    if len({group.estimate.value for group in ranked if group.estimate}) == 1:
+        return Statement("all groups have the same value", evidence)
+    if len(unknown) == len(pairs):
+        return Statement(_unknown(best, ranked), evidence)
+    beaten = [pair.second for pair in pairs if pair.verdict == BETTER]
+    near = [pair.second for pair in pairs if pair.verdict == NOISE]
+    worse = [pair.second for pair in pairs if pair.verdict == WORSE]
+    evidence["largest adjusted p against the best"] = max(
+        pair.p_value for pair in pairs if pair.p_value == pair.p_value
+    )
+    if comparison.winner:
+        return Statement(f"{name} is better than every other group by more than noise", evidence)
+    parts = [f"{name} has the best value"]
+    if near:
+        parts.append(f"within noise of {listed(near)}")
+    if beaten:
+        parts.append(f"better by more than noise than {listed(beaten)}")
+    if worse:
+        parts.append(f"but worse, in the settings that both have, than {listed(worse)}")
+    if unknown:
+        parts.append(f"nothing can be said about {listed(unknown)}")
+    return Statement(": ".join([parts[0], "; ".join(parts[1:])]), evidence)
+
+
+def _unknown(best: ComparedGroup, ranked: Sequence[ComparedGroup]) -> str:
+    if all(len(group.values) == 1 for group in ranked):
+        return (
+            "one run in each group, so how much seeds differ is unknown and nothing can be said about which is better; "
+            "sweep.seeds=3 shows it"
+        )
+    return (
+        f"{short(best.label)} has the best value, but the others have one run only, or runs that are all alike, so "
+        "that nothing can be said about noise; sweep.seeds=3 shows it"
+    )
+
+
+def _values(comparison: GroupComparison) -> Iterator[str]:
+    yield from wrapped(f"by {comparison.by}: {comparison.measure.text}")
+    ranking = comparison.ranking
+    if ranking is not None:
+        yield "interquartile mean [95 % interval]; P: probability that a run of the best group beats one of this group"
+        rows = [["", "", "value", "", "runs", "P", "", "against the best", "not counted"]]
+        shown = comparison.groups[:MOST_ROWS]
+        for group in shown:
+            pair = ranking.against_best(group.label) if group.place else None
+            rows.append([*_group_cells(group), *_pair_cells(pair), _counts(group)])
+        yield from aligned(rows)
+        if len(comparison.groups) > len(shown):
+            yield f"  and {len(comparison.groups) - len(shown)} more groups, in comparison.csv"
+        yield from _design(comparison.pairs)
+    for statement in statements(comparison):
+        yield from wrapped(statement.text)
+
+
+def _group_cells(group: ComparedGroup) -> list[str]:
+    place = f"{group.place}." if group.place else "-"
+    found = group.estimate
+    if found is None:
+        return [place, short(group.label), "-", "", "0"]
+    digits = digits_of(found.value, found.low, found.high)
+    value, bounds = number(found.value, digits), interval(found.low, found.high, digits)
+    return [place, short(group.label), value, bounds, str(found.num_runs)]
+
+
+def _pair_cells(pair: Pair | None) -> list[str]:
+    if pair is None:
+        return ["", "", ""]
+    if pair.verdict == UNKNOWN:
+        return ["-", "", "cannot tell"]
+    chance = pair.probability
+    verdict = {BETTER: f"beaten (p {_p(pair.p_value)})", NOISE: f"within noise (p {_p(pair.p_value)})"}
+    return [f"{chance.value:.2f}", interval(chance.low, chance.high, 2), verdict.get(pair.verdict, pair.verdict)]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _counts(group: ComparedGroup) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in group.excluded.items())
+
+
+def _design(pairs: Sequence[Pair]) -> Iterator[str]:
+    designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
+    if designs == {BY_SETTING}:
+        yield "groups were compared setting by setting, since each setting has one run"
+    elif BY_RUN in designs and len(designs) > 1:
+        yield "some groups share settings and were compared within these, others were compared as they are"
+
+
+def _matrix(matrix: Matrix | None) -> Iterator[str]:
+    if matrix is None or not matrix.labels:
+        return
+    yield ""
+    yield from wrapped(
+        f"win rate against the base policy in % [95 %]; *: own judge, which chose the evaluation; {matrix.text}"
+    )
+    judges = matrix.judges[:_MOST_JUDGES]
+    rows = [["runs of", *(short(judge, 18) for judge in judges)]]
+    for label in matrix.labels[:_MOST_BEST]:
+        rows.append([short(label), *(cell_text(matrix.cells.get((label, judge))) for judge in judges)])
+    yield from aligned(rows)
+    if len(matrix.judges) > len(judges) or len(matrix.labels) > _MOST_BEST:
+        yield "  the rest is in comparison.json"
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A win rate in % with its interval, own judges marked."""
+    if cell is None:
+        return "-"
+    bounds = "" if cell.low != cell.low else f" [{100 * cell.low:.0f}, {100 * cell.high:.0f}]"
+    return f"{100 * cell.win_rate:.0f}{bounds}{'*' if cell.is_own else ''}"

@@ -1,0 +1,1 @@
+"""Training curves, and what happened in them."""

@@ -1,0 +1,214 @@
+"""Training curves: one of each run, or the mean and spread of runs that share a setting."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.curves.metrics import curve_of
+from analysis.curves.smoothing import smoothed
+from analysis.records import COMPLETE, Floats, RunRecord, Source, shown
+
+_Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
+
+FEW = 5  # runs below which quartiles say nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A line of a figure.
+
+    Attributes:
+        label: the run's name, or what the group's runs share.
+        metric: what it shows.
+        updates: ascending, (n,).
+        mean: over the group's runs that have a value there; of one run its values, (n,).
+        low, high: the spread between the runs' smoothed curves there, as `spread` says, (n,) each.
+        num_runs: how many the mean is over, (n,).
+        smoothed: mean of the runs' smoothed curves, (n,).
+        runs: the group's runs that have the metric.
+        ends: the last update and the state, or the reason, of each run that ended before it was done.
+        spread: what low and high are, in words; empty for a single run.
+    """
+
+    label: str
+    metric: str
+    updates: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    num_runs: NDArray[np.int64]
+    smoothed: Floats
+    runs: Sequence[RunRecord] = ()
+    ends: Sequence[tuple[float, str]] = field(default_factory=tuple)
+    spread: str = ""
+
+    @property
+    def is_smoothed(self) -> bool:
+        """Whether smoothing has changed anything: not where values lie further apart than its window."""
+        return not np.allclose(self.mean, self.smoothed, rtol=1e-9, atol=1e-9 * float(np.ptp(self.mean)))
+
+
+def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int = 1) -> list[Curve]:
+    """A metric's curves: for each run, or for each value of a config key.
+
+    A group's mean at an update is over those of its runs that are still there, and ends where fewer than half are:
+    `num_runs` tells where runs have ended, so that the mean is over others than before. Between two updates of its own
+    a run counts with the straight line between them, since runs may be evaluated at different updates; before its first
+    and after its last it does not count. The spread is from the lowest to the highest run, or between the quartiles if
+    every group has `FEW` runs.
+
+    Args:
+        runs: those without the metric are left out.
+        by: a config key, as `RunRecord.value` takes it; None for a curve of each run.
+        window: smoothing in updates, of each run before any mean is taken; 1 for none.
+    """
+    curves = [(run, *curve_of(run, metric)) for run in runs]
+    there = [
+        (run, updates, values, smoothed(updates, values, window)) for run, updates, values in curves if len(values)
+    ]
+    if by is None:
+        return [_single(metric, *one) for one in there]
+    groups = group_labels([run for run, *_ in there], by)
+    members = [[one for one in there if one[0] in found] for found in map(set, groups.values())]
+    has_quartiles = all(len(one) >= FEW for one in members)
+    return [_mean(label, metric, one, has_quartiles) for label, one in zip(groups, members, strict=True)]
+
+
+def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
+    """Runs by what they have for a config key: numbers ascending, then everything else in the order of the runs."""
+    values: dict[str, Any] = {}
+    groups: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        value = run.value(by)
+        label = shown(value)
+        values.setdefault(label, value)
+        groups.setdefault(label, []).append(run)
+    order = sorted(
+        groups, key=lambda label: (0, number) if (number := as_number(values[label])) is not None else (1, 0)
+    )
+    return {label: groups[label] for label in order}
+
+
+def as_number(value: Any) -> float | None:
+    """A config value as a number; None for anything else, truth values and nan among them."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and np.isfinite(value) else None
+
+
+def lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
+    """The runs that are there up to where half of those with the metric are: a mean over these is of the same runs."""
+    lengths = {run: updates[-1] for run in runs if len(updates := curve_of(run, metric)[0])}
+    if not lengths:
+        return []
+    end = sorted(lengths.values(), reverse=True)[(len(lengths) + 1) // 2 - 1]
+    return [run for run, last in lengths.items() if last >= end]
+
+
+def _single(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth: Floats) -> Curve:
+    counts = np.ones(len(updates), dtype=np.int64)
+    return Curve(run.name, metric, updates, values, smooth, smooth, counts, smooth, (run,), _ends([(run, updates)]))
+
+
+def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> Curve:
+    grid = _common_grid([one[1] for one in members])
+    raw = np.stack([np.interp(grid, one[1], one[2], left=np.nan, right=np.nan) for one in members])
+    smooth = np.stack([np.interp(grid, one[1], one[3], left=np.nan, right=np.nan) for one in members])
+    counts = np.isfinite(raw).sum(axis=0)
+    kept = counts >= (len(members) + 1) // 2
+    grid, raw, smooth, counts = grid[kept], raw[:, kept], smooth[:, kept], counts[kept]
+    # Missing runs are sorted to the end, where no quantile of those that are there looks.
+    ordered = np.sort(smooth, axis=0)
+    low, high = (_quantile(ordered, counts, share) for share in ((0.25, 0.75) if quartiles else (0.0, 1.0)))
+    return Curve(
+        label,
+        metric,
+        grid,
+        np.nansum(raw, axis=0) / counts,
+        low,
+        high,
+        counts,
+        np.nansum(smooth, axis=0) / counts,
+        [one[0] for one in members],
+        _ends([(one[0], one[1]) for one in members]),
+        "" if len(members) == 1 else "middle half of the runs" if quartiles else "lowest to highest run",
+    )
+
+
+def _common_grid(grids: Sequence[Floats]) -> Floats:
+    """Every update that any run has; of runs whose updates have little in common those of the longest."""
+    longest = max(grids, key=len)
+    union: Floats = np.unique(np.concatenate(grids))
+    return union if len(union) <= 4 * len(longest) else longest
+
+
+def _quantile(ordered: Floats, counts: NDArray[np.int64], share: float) -> Floats:
+    """The quantile of each column's first `counts` rows, between two rows in proportion, (columns,)."""
+    place = share * (counts - 1)
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, counts - 1)
+    columns = np.arange(ordered.shape[1])
+    low, high = ordered[below, columns], ordered[above, columns]
+    quantile: Floats = low + (place - below) * (high - low)
+    return quantile
+
+
+def _ends(runs: Sequence[tuple[RunRecord, Floats]]) -> list[tuple[float, str]]:
+    ends = {(float(updates[-1]), _end_of(run)) for run, updates in runs}
+    return sorted((update, state) for update, state in ends if state != COMPLETE)
+
+
+def _end_of(run: RunRecord) -> str:
+    """A run's state, or why it ended early if the record calls it complete all the same (`kl_budget`)."""
+    reason = run.summary.get("stop_reason")
+    return str(reason) if run.state == COMPLETE and reason else run.state
+
+
+def write_curves(
+    source: Source,
+    out: Path,
+    *,
+    metrics: Sequence[str] | None = None,
+    by: str | None = None,
+    smooth: float | None = None,
+    formats: Sequence[str] = ("png", "svg"),
+) -> tuple[str, list[Path]]:
+    """Draw the curves and say what they do; returns the text and the files: figures, curves.csv, phases.json.
+
+    Args:
+        out: a folder, made if it is not there.
+        metrics: names or patterns; by default the panels of the published figure.
+        by: a config key whose values share a line; by default a line is a run.
+        smooth: see `smoothing.window_of`.
+        formats: of the figures: png, svg, pdf.
+
+    Raises:
+        AnalysisError: if no run has a metric that is asked for.
+    """
+    from analysis.curves.figures import MAX_PANELS, draw
+    from analysis.curves.metrics import chosen_metrics
+    from analysis.curves.panels import chosen_lines, panels
+    from analysis.curves.tables import write_phases, write_table
+    from analysis.curves.text import described_lines, told
+    from analysis.style import save_figure
+
+    names = chosen_metrics(source.runs, metrics)
+    choice = chosen_lines(source, names, by)
+    found = panels(choice, names, smooth)
+    if not found:
+        return f"{source.name}: no run has recorded a metric yet, so there is nothing to draw", []
+    out.mkdir(parents=True, exist_ok=True)
+    described = described_lines(choice, [panel.metric for panel in found])
+    only = {one.metric: one for one in next(iter(described.values()))} if len(choice.runs) == 1 else None
+    paths = []
+    for start in range(0, len(found), MAX_PANELS):
+        figure = draw(source.name, found[start : start + MAX_PANELS], choice, only)
+        stem = f"curves_{start // MAX_PANELS + 1}" if start else "curves"
+        paths += [save_figure(figure, out / f"{stem}.{kind}") for kind in formats]
+    paths.append(write_table(found, choice, out / "curves.csv"))
+    windows = {panel.metric: panel.window for panel in found}
+    paths.append(write_phases(described, choice, windows, out / "phases.json"))
+    return told(described, choice), paths

@@ -1,0 +1,89 @@
+"""Which metrics are drawn, and what they are called."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.records import CUMULATIVE_REWARD, REWARD, UPDATE, Floats, RunRecord
+
+SCORES = "objective/scores"
+ENTROPY = "objective/entropy"
+KL = "objective/kl"
+POLICY_LOSS = "loss/policy_avg"
+ALL = "all"
+_ABSURD = 1e100
+
+TITLES = {
+    REWARD: "step reward",
+    SCORES: "score",
+    CUMULATIVE_REWARD: "cumulative reward",
+    POLICY_LOSS: "policy loss",
+    ENTROPY: "entropy",
+    KL: "KL divergence",
+}
+
+
+def title_of(metric: str) -> str:
+    """A metric's name in words, its own where it has none."""
+    return TITLES.get(metric, metric)
+
+
+def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
+    """A run's metric as `RunRecord.curve`, each update once; without rewards the scores are summed up.
+
+    Of several values at one update the mean is taken; values so large that their squares overflow count as missing.
+    """
+    if metric == CUMULATIVE_REWARD and CUMULATIVE_REWARD not in run.metrics and REWARD not in run.metrics:
+        updates, values = curve_of(run, SCORES)
+        return updates, np.cumsum(values)
+    updates, values = run.curve(metric)
+    is_sane = np.abs(values) < _ABSURD
+    updates, values = updates[is_sane], values[is_sane]
+    if len(updates) > 1 and np.diff(updates).min() <= 0:
+        updates, inverse, counts = np.unique(updates, return_inverse=True, return_counts=True)
+        values = np.bincount(inverse, values) / counts
+    return updates, values
+
+
+def panel_metrics(runs: Sequence[RunRecord]) -> list[str]:
+    """Those of the published figure's five that the runs have; the score for the step reward where that is missing."""
+    known = {name for run in runs for name in run.metrics}
+    step = REWARD if REWARD in known or SCORES not in known else SCORES
+    panels = [step, CUMULATIVE_REWARD, POLICY_LOSS, ENTROPY, KL]
+    return [name for name in panels if name in known or (name == CUMULATIVE_REWARD and step in known)]
+
+
+def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
+    """The metrics that a user asks for, in the order asked for.
+
+    Args:
+        wanted: names; patterns such as `judge/*/win_rate`; `all`. None: the panels,
+            or, where the runs have none of these, every metric.
+
+    Raises:
+        AnalysisError: if no run has such a metric.
+    """
+    panels = panel_metrics(runs)
+    known = sorted({name for run in runs for name in run.metrics} - {UPDATE})
+    everything = [*panels, *(name for name in known if name not in panels)]
+    if wanted is None:
+        return panels or everything
+    found: dict[str, None] = {}
+    for text in (part.strip() for one in wanted for part in one.split(",")):
+        if not text:
+            continue
+        matches = everything if text == ALL else [name for name in everything if fnmatchcase(name, text)]
+        if not matches and text != ALL:
+            raise AnalysisError(f"metrics: {text}: no run has such a metric ({_nearest(text, everything)})")
+        found |= dict.fromkeys(matches)
+    return list(found) or panels or everything
+
+
+def _nearest(text: str, known: Sequence[str]) -> str:
+    if not known:
+        return "the runs have recorded no metric"
+    near = get_close_matches(text, known, n=5, cutoff=0.4) or [name for name in known if text.strip("*") in name][:5]
+    return f"near it: {', '.join(near)}" if near else f"there are: {', '.join(known[:12])}"

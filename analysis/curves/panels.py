@@ -1,0 +1,145 @@
+"""What a figure of training curves holds: its panels, the lines with a name, and those that stand back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.curves.curves import Curve, as_number, group_labels, grouped
+from analysis.curves.metrics import curve_of
+from analysis.curves.smoothing import window_of
+from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, shown
+
+MAX_LINES = 12  # with a name of their own
+_NUM_BEST = 5  # runs that are named where there are more
+_MAX_POINTS = 200_000  # of all lines of all panels
+_MAX_LINE = 2_000  # points of a line
+_MAX_LABEL = 44  # letters
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One metric.
+
+    Attributes:
+        metric: its name.
+        window: of the smoothing, in updates; 1 for none.
+        curves: lines with a name.
+        others: lines without one, drawn grey.
+    """
+
+    metric: str
+    window: int
+    curves: Sequence[Curve]
+    others: Sequence[Curve]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which lines a figure shows.
+
+    Attributes:
+        by: the config key whose values the lines are; None: each line is a run.
+        names: line -> its text in the legend, in its order.
+        scale: line -> its value, where lines are told apart by a colour scale instead.
+        others: runs or groups without a name that are drawn.
+        notes: what a reader must know of what is left out.
+        runs: line -> its runs, named lines and others.
+    """
+
+    by: str | None
+    names: dict[str, str]
+    scale: dict[str, float]
+    others: Sequence[str]
+    notes: tuple[str, ...]
+    runs: dict[str, Sequence[RunRecord]]
+
+
+def chosen_lines(source: Source, metrics: Sequence[str], by: str | None) -> Choice:
+    """The lines of a figure: all, if they are few enough to be told apart, else the best runs before all others."""
+    runs = [run for run in source.runs if len(run.updates)]
+    lines: dict[str, Sequence[RunRecord]] = (
+        {run.name: [run] for run in runs} if by is None else {**group_labels(runs, by)}
+    )
+    if len(lines) <= MAX_LINES:
+        names = {name: _run_label(name, runs_, source) if by is None else _cut(name) for name, runs_ in lines.items()}
+        return Choice(by, names, {}, (), (), lines)
+    values = {} if by is None else {name: as_number(one[0].value(by)) for name, one in lines.items()}
+    room = max(MAX_LINES, _MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
+    if by is not None and all(value is not None for value in values.values()):
+        drawn = _evenly(list(lines), room)
+        notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
+        return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
+    best = _best(source, lines) if by is None else list(lines)[: MAX_LINES - 1]
+    others = _evenly([name for name in lines if name not in best], room - len(best))
+    what = "runs" if by is None else "groups"
+    how = f"the best by {source.metrics[0]}" if by is None and _is_ranked(source) else "the first ones"
+    notes = (f"named: {how}; grey: {len(others)} of the {len(lines) - len(best)} other {what}",)
+    names = {name: _run_label(name, lines[name], source) if by is None else _cut(name) for name in best}
+    return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
+
+
+def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[Panel]:
+    """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
+
+    Args:
+        smooth: see `smoothing.window_of`; by default a tenth of the longest run.
+    """
+    found = []
+    named = [*choice.names, *choice.scale]
+    runs = list(dict.fromkeys(run for name in (*named, *choice.others) for run in choice.runs[name]))
+    for metric in metrics:
+        spans = [updates[-1] - updates[0] for run in runs if len(updates := curve_of(run, metric)[0])]
+        # A running sum is smooth as it is; smoothing would only round its turns.
+        window = 1 if metric == CUMULATIVE_REWARD else window_of(float(max(spans, default=0.0)), smooth)
+        curves = {curve.label: _thinned(curve) for curve in grouped(runs, metric, choice.by, window)}
+        shown_, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
+        window = window if any(curve.is_smoothed for curve in curves.values()) else 1
+        if shown_ or others:
+            found.append(Panel(metric, window, shown_, others))
+    return found
+
+
+def _num_points(runs: Sequence[RunRecord], metric: str) -> int:
+    """Points of the longest line."""
+    return min(max((len(curve_of(run, metric)[0]) for run in runs), default=0), _MAX_LINE)
+
+
+def _thinned(curve: Curve) -> Curve:
+    """A curve with every n-th of its points, the last among them."""
+    step = -(-len(curve.updates) // _MAX_LINE)
+    if step <= 1:
+        return curve
+    kept = slice((len(curve.updates) - 1) % step, None, step)
+    names = ("updates", "mean", "low", "high", "num_runs", "smoothed")
+    return replace(curve, **{name: getattr(curve, name)[kept] for name in names})
+
+
+def _best(source: Source, lines: dict[str, Sequence[RunRecord]]) -> list[str]:
+    """The runs with the best objectives, or the first ones where none has any."""
+    sign = -1.0 if source.directions[:1] == ["minimize"] or tuple(source.directions[:1]) == ("minimize",) else 1.0
+    worth = {name: one[0].objectives for name, one in lines.items()}
+    ranked = sorted((name for name in lines if worth[name]), key=lambda name: -sign * (worth[name] or [0.0])[0])
+    return (ranked or list(lines))[:_NUM_BEST]
+
+
+def _is_ranked(source: Source) -> bool:
+    return any(run.objectives for run in source.runs)
+
+
+def _evenly(names: Sequence[str], most: int) -> list[str]:
+    if len(names) <= most:
+        return list(names)
+    return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, max(most, 1)).astype(int))]
+
+
+def _run_label(name: str, runs: Sequence[RunRecord], source: Source) -> str:
+    """A run's name and what makes it different."""
+    settings = [f"{key.rpartition('.')[2]}={shown(runs[0].value(key))}" for key in source.axes[:3]]
+    return _cut(f"{name} ({', '.join(settings)})" if settings else name)
+
+
+def _cut(label: str) -> str:
+    """A label that fits a legend, and that no plotting library takes for a formula or hides."""
+    text = label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
+    return text.replace("$", r"\$")

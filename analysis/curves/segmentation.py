@@ -1,0 +1,208 @@
+"""Where a noisy curve changes its course: straight pieces, as many as the data can carry.
+
+Every number of pieces up to `MAX_PIECES` gets its best cuts by dynamic programming (Bellman, "On the approximation of
+curves by line segments using dynamic programming", CACM 1961). Which number is right is decided by the Bayesian
+information criterion for residuals with memory: an AR(1) process, as in Chakar et al., "A robust approach for
+estimating change-points in the mean of an AR(1) process", Bernoulli 2017. Noise that remembers its last value makes
+waves that are no phases; with AR(1) residuals one piece explains such waves as well as ten do.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.records import Floats
+
+Places = NDArray[np.int64]
+
+MAX_PIECES = 6
+_MAX_POINTS = 250  # longer curves are averaged down to as many before they are cut
+_MIN_POINTS = 3  # of a piece
+_MIN_SHARE = 0.04  # of a piece, of the curve
+_PENALTY = 1.3  # times BIC's: cuts are searched for, which BIC does not count (measured, see tests/test_phases.py)
+_LOOSE = 3.84  # 95 % point of chi-squared with one degree of freedom
+_MEMORY_POINTS = 20  # the memory of n points' noise is n / (n + 20) at most: few points cannot show more
+_CHANCE_LOCAL, _MAX_LOCAL = 1.25, 4.0  # noise of a stretch, as a multiple of the usual: chance, and no more than
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Straight pieces of a curve.
+
+    Attributes:
+        x, y: the points that were cut, averaged down if they were many, (n,) each.
+        cuts: index where each piece begins, and n at the end, (pieces + 1,).
+        fitted: the pieces' values, (n,).
+        noise: standard deviation of the residuals.
+        memory: their correlation from one point to the next, 0 to below 1.
+        loose: for each inner cut the x between which it lies, as likely as not to 95 %.
+    """
+
+    x: Floats
+    y: Floats
+    cuts: tuple[int, ...]
+    fitted: Floats
+    noise: float
+    memory: float
+    loose: tuple[tuple[float, float], ...]
+
+
+def cut(x: Floats, y: Floats, degree: int = 1, max_memory: float = 1.0) -> Segmentation:
+    """Cut a curve into pieces.
+
+    Args:
+        x, y: at least one point, x ascending, (n,) each.
+        degree: 1: the pieces are lines; 0: they are constants.
+        max_memory: the noise's memory, if it is known to be no longer than that.
+    """
+    x, y = averaged_down(x, y)
+    sums = _Sums(x, y, degree)
+    shortest = max(_MIN_POINTS, int(np.ceil(_MIN_SHARE * len(x))))
+    options = _best_cuts(sums.costs(), shortest)
+    fits = [_fit(sums, cuts, max_memory) for cuts in options]
+    best = min(range(len(fits)), key=lambda index: fits[index][0])
+    _, fitted, noise, memory = fits[best]
+    return Segmentation(x, y, options[best], fitted, noise, memory, _looseness(x, sums, options[best], noise, memory))
+
+
+def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Means over consecutive points, so that at most `_MAX_POINTS` are left."""
+    if len(x) <= _MAX_POINTS:
+        return x, y
+    starts = np.linspace(0, len(x), _MAX_POINTS + 1).astype(int)[:-1]
+    sizes = np.diff(np.append(starts, len(x)))
+    return np.add.reduceat(x, starts) / sizes, np.add.reduceat(y, starts) / sizes
+
+
+def gap_gain(found: Segmentation, index: int) -> float:
+    """By how much two pieces fit better with a gap at cut `index` than with lines that meet, in variances of the noise.
+
+    Where they meet is tried out; with noise alone the gain is about chi-squared with one degree of freedom.
+    """
+    low, middle, high = found.cuts[index - 1 : index + 2]
+    x, y = found.x[low:high], found.y[low:high]
+    with_gap = float(np.sum((y - found.fitted[low:high]) ** 2))
+    tried = np.unique(np.linspace(low + 1, high - 2, 40).astype(int))
+    meeting = min(_bent(x, y, float(found.x[place])) for place in (*tried, middle))
+    variance = found.noise**2 * (1 + found.memory) / (1 - found.memory)
+    return (meeting - with_gap) / variance
+
+
+def _bent(x: Floats, y: Floats, at: float) -> float:
+    """Squared residuals of the best line with a bend at a place."""
+    columns = np.stack([np.ones(len(x)), x - at, np.maximum(x - at, 0)], axis=1)
+    solution = np.linalg.lstsq(columns, y, rcond=None)[0]
+    return float(np.sum((y - columns @ solution) ** 2))
+
+
+class _Sums:
+    """Running sums from which the best line over any stretch of points follows at once."""
+
+    def __init__(self, x: Floats, y: Floats, degree: int) -> None:
+        self.degree, self.size = degree, len(x)
+        # Centred and scaled, since differences of large running sums lose digits.
+        self.x = (x - x.mean()) / (np.ptp(x) or 1.0)
+        self.center, self.scale = float(y.mean()), float(np.ptp(y)) or 1.0
+        self.y = (y - self.center) / self.scale
+        self.weights = _local_noise(self.y) ** -2.0
+        powers = np.stack([np.ones(self.size), self.x, self.x**2, self.y, self.x * self.y, self.y**2])
+        columns = powers * self.weights
+        self.sums = np.concatenate([np.zeros((6, 1)), np.cumsum(columns, axis=1)], axis=1)
+
+    def lines(self, start: Places, end: Places) -> tuple[Floats, Floats, Floats]:
+        """Intercepts, slopes and weighted squared residuals over points start to end - 1."""
+        count, x, xx, y, xy, yy = self.sums[:, end] - self.sums[:, start]
+        spread = xx - x * x / count
+        slope = np.where((self.degree > 0) & (spread > 1e-14), (xy - x * y / count) / np.maximum(spread, 1e-14), 0.0)
+        intercept = (y - slope * x) / count
+        residual = yy - y * y / count - slope * (xy - x * y / count)
+        return intercept, slope, np.maximum(residual, 0.0)
+
+    def costs(self) -> Floats:
+        """Squared residuals of every stretch, (start, end), infinite where it has no point."""
+        start, end = np.triu_indices(self.size + 1, 1)
+        costs = np.full((self.size + 1, self.size + 1), np.inf)
+        costs[start, end] = self.lines(start, end)[2]
+        return costs
+
+
+def _local_noise(y: Floats) -> Floats:
+    """How noisy a curve is around each of its points, as a multiple of its usual noise, (n,).
+
+    From the second differences, which no straight stretch enters, and their medians, which no single jump does.
+    """
+    window = max(len(y) // 4, 15) | 1
+    if len(y) < 2 * window:
+        return np.ones(len(y))
+    turns = np.pad(np.abs(np.diff(y, 2)), (window // 2 + 1,), mode="reflect")
+    local = np.median(np.lib.stride_tricks.sliding_window_view(turns, window), axis=1)
+    usual = float(np.median(local))
+    if usual <= 0:
+        return np.ones(len(y))
+    ratio: Floats = np.clip(local / usual, 1 / _MAX_LOCAL, _MAX_LOCAL)
+    # Medians over so few values differ by chance; only what is beyond that counts.
+    ratio[(ratio < _CHANCE_LOCAL) & (ratio > 1 / _CHANCE_LOCAL)] = 1.0
+    return ratio
+
+
+def _best_cuts(costs: Floats, shortest: int) -> list[tuple[int, ...]]:
+    """The best cuts for 1, 2, ... pieces."""
+    size = len(costs) - 1
+    start, end = np.ogrid[: size + 1, : size + 1]
+    allowed = np.where(end - start >= shortest, costs, np.inf)
+    best, back = costs[0].copy(), list[Places]()
+    options: list[tuple[int, ...]] = [(0, size)]
+    best[1:shortest] = np.inf
+    for pieces in range(2, min(MAX_PIECES, size // shortest) + 1):
+        totals = best[:, None] + allowed
+        back.append(np.argmin(totals, axis=0))
+        best = np.min(totals, axis=0)
+        cuts = [size]
+        for step in reversed(back[: pieces - 1]):
+            cuts.append(int(step[cuts[-1]]))
+        options.append((0, *reversed(cuts)))
+    return options
+
+
+def _fit(sums: _Sums, cuts: tuple[int, ...], max_memory: float) -> tuple[float, Floats, float, float]:
+    """BIC, fitted values, noise and memory of the pieces between cuts."""
+    starts, ends = np.array(cuts[:-1]), np.array(cuts[1:])
+    intercept, slope, _ = sums.lines(starts, ends)
+    piece = np.repeat(np.arange(len(starts)), ends - starts)
+    fitted = intercept[piece] + slope[piece] * sums.x
+    residual = (sums.y - fitted) * np.sqrt(sums.weights)
+    size, num_lines = sums.size, (sums.degree + 1) * len(starts)
+    free = max(size - num_lines, 1)
+    variance = max(float(residual @ residual) / free, 1e-6)  # of a range of 1: what is below is no phase, but rounding
+    memory = min(_memory(residual, num_lines), max_memory)
+    innovation = variance * (1 - memory**2)
+    count = num_lines + len(starts) - 1
+    penalty = _PENALTY * count * np.log(size) * size / max(size - count, 1)  # the last factor for short curves
+    score = size * np.log(innovation) + penalty
+    return score, fitted * sums.scale + sums.center, np.sqrt(variance) * sums.scale, memory
+
+
+def _memory(residual: Floats, num_lines: int) -> float:
+    """The residuals' correlation from point to point; what fitting lines takes from it is given back."""
+    energy = float(residual @ residual)
+    if energy <= 0 or len(residual) < 4:
+        return 0.0
+    raw = float(residual[1:] @ residual[:-1]) / energy
+    return float(
+        np.clip(raw + num_lines / len(residual) * (1 + raw), 0.0, len(residual) / (len(residual) + _MEMORY_POINTS))
+    )
+
+
+def _looseness(
+    x: Floats, sums: _Sums, cuts: tuple[int, ...], noise: float, memory: float
+) -> tuple[tuple[float, float], ...]:
+    """Between which points each cut may lie: elsewhere the fit is worse by more than chance."""
+    found = []
+    variance = (noise / sums.scale) ** 2 * (1 + memory) / (1 - memory)
+    for low, high in zip(cuts[:-2], cuts[2:], strict=True):
+        places = np.arange(low + 2, high - 1)  # no shorter pieces: a line through one point fits it always
+        worse = sums.lines(np.full_like(places, low), places)[2] + sums.lines(places, np.full_like(places, high))[2]
+        likely = places[worse <= worse.min() + _LOOSE * variance]
+        found.append((float(x[likely[0]]), float(x[likely[-1]])))
+    return tuple(found)

@@ -1,0 +1,112 @@
+"""What runs do, metric by metric, in sentences: their mean curve's phases, verdicts, and where the runs disagree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.curves.curves import grouped, lasting
+from analysis.curves.metrics import ENTROPY, KL, curve_of, panel_metrics, title_of
+from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
+from analysis.curves.phase_text import tell
+from analysis.curves.phases import find_phases, find_sum_phases
+from analysis.curves.verdicts import entropy_verdict, kl_verdict
+from analysis.records import CUMULATIVE_REWARD, RunRecord
+from analysis.statements import Statement, number
+
+_MAX_COMPARED = 30  # runs of a group whose phases are found one by one
+_SAME = 0.25  # net change, as a share of a run's range, below which it went nowhere
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is said of one metric.
+
+    Attributes:
+        metric: its name.
+        statements: the mean curve's sentence, then where runs disagree.
+        phases: of the mean curve.
+    """
+
+    metric: str
+    statements: tuple[Statement, ...]
+    phases: tuple[Phase, ...]
+
+
+def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Statement]:
+    """What a run, or the mean of several, does: a sentence or two for each metric.
+
+    Args:
+        runs: of one setting; metrics that none has are left out.
+        metrics: by default the panels of the published figure.
+    """
+    wanted = panel_metrics(runs) if metrics is None else metrics
+    return [text for metric in wanted for text in describe_metric(runs, metric).statements]
+
+
+def describe_metric(runs: Sequence[RunRecord], metric: str) -> Described:
+    """What one metric does: over the runs that last as long as at least half do, so that none drops out of the mean."""
+    kept = lasting(runs, metric)
+    if not kept:
+        return Described(metric, (), ())
+    num_there = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
+    updates, values = curve_of(kept[0], metric)
+    if len(kept) > 1:
+        (mean,) = grouped(kept, metric, "no such key")
+        all_there = mean.num_runs == len(kept)
+        updates, values = mean.updates[all_there], mean.mean[all_there]
+    name = f"{title_of(metric)}{_of_what(len(kept), num_there)}"
+    if not len(values):
+        return Described(metric, (Statement(f"{name} is recorded by the runs at updates that do not overlap"),), ())
+    told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD)
+    told = replace(told, evidence={"runs": float(len(kept)), **told.evidence})
+    verdict = kl_verdict(updates, values, phases, runs) if metric == KL else None
+    verdict = entropy_verdict(updates, values) if metric == ENTROPY else verdict
+    if verdict is not None:
+        told = Statement(f"{told.text}; {verdict.text}", {**told.evidence, **verdict.evidence})
+    disagreement = _disagreement(kept, metric) if len(kept) > 1 else None
+    return Described(metric, (told, disagreement) if disagreement else (told,), tuple(phases))
+
+
+def _of_what(num_kept: int, num_there: int) -> str:
+    if num_there == 1:
+        return ""
+    if num_kept == num_there:
+        return f" (mean of {num_there} runs)"
+    return f" (mean of the {num_kept} of {num_there} runs that go on that long)"
+
+
+def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
+    """Which runs go another way than most, from their start to their end."""
+    looked_at = [runs[i] for i in np.unique(np.linspace(0, len(runs) - 1, _MAX_COMPARED).astype(int))]
+    ways: dict[str, list[str]] = {}
+    for run in looked_at:
+        way = _way(run, metric)
+        if way is not None:
+            ways.setdefault(way, []).append(run.name)
+    total = sum(map(len, ways.values()))
+    is_split = (RISES in ways and FALLS in ways) or len(ways.get(LEVEL, ())) * 3 >= total
+    if len(ways) < 2 or not is_split:
+        return None
+    order = sorted(ways, key=lambda way: (-len(ways[way]), way))
+    words = {RISES: "ends higher than it starts", FALLS: "ends lower", LEVEL: "ends about where it starts"}
+    parts = [f"it {words[way]} in {_which(ways[way], total)}" for way in order]
+    text = f"the runs disagree on {title_of(metric)}: {', '.join(parts)}"
+    return Statement(text, {f"runs: {words[way]}": float(len(ways[way])) for way in order})
+
+
+def _way(run: RunRecord, metric: str) -> str | None:
+    updates, values = curve_of(run, metric)
+    phases = find_sum_phases(updates, values) if metric == CUMULATIVE_REWARD else find_phases(updates, values)
+    if not phases:
+        return None
+    ends = [value for phase in phases for value in (phase.first, phase.last)]
+    change, size = ends[-1] - ends[0], max(ends) - min(ends)
+    if abs(change) <= _SAME * size or all(phase.kind == LEVEL for phase in phases):
+        return LEVEL
+    return RISES if change > 0 else FALLS
+
+
+def _which(names: Sequence[str], total: int) -> str:
+    named = f" ({', '.join(names)})" if len(names) <= 3 and len(names) < total - len(names) else ""
+    return f"{number(len(names))} of {total}{named}"

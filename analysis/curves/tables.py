@@ -1,0 +1,54 @@
+"""The numbers of a figure of training curves, and what is said of them, as files."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from analysis.curves.panels import Choice, Panel
+from analysis.curves.sentences import Described
+
+COLUMNS = ("group", "run", "metric", "update", "value", "smoothed", "low", "high", "num_runs")
+
+
+def write_table(found: Sequence[Panel], choice: Choice, path: Path) -> Path:
+    """Every number that is drawn, a row for each point of each line, named lines first.
+
+    `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
+    for a single run. `group` is empty where lines are runs, `run` where they are groups.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for panel in found:
+            for curve in (*panel.curves, *panel.others):
+                names = ("", curve.label) if choice.by is None else (curve.label, "")
+                band = (curve.low, curve.high) if curve.spread else ([""] * len(curve.updates),) * 2
+                columns = (curve.updates, curve.mean, curve.smoothed, *band, curve.num_runs)
+                rows = zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True)
+                writer.writerows((*names, panel.metric, _whole(update), *rest) for update, *rest in rows)
+    return path
+
+
+def write_phases(
+    described: Mapping[str, Sequence[Described]], choice: Choice, windows: Mapping[str, int], path: Path
+) -> Path:
+    """The sentences with their numbers, and the phases, as JSON."""
+    entries = [
+        {
+            "group" if choice.by is not None else "run": line,
+            "metric": one.metric,
+            "statements": [{"text": text.text, "evidence": dict(text.evidence)} for text in one.statements],
+            "phases": [{**asdict(phase), "slope": phase.slope} for phase in one.phases],
+        }
+        for line, several in described.items()
+        for one in several
+    ]
+    content = {"by": choice.by, "smoothed_over_updates": dict(windows), "curves": entries}
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _whole(update: float) -> float | int:
+    return int(update) if update == int(update) else update

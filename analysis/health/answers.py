@@ -1,0 +1,105 @@
+"""Health of the answers: their length, those that are cut, and surface markers that nearly all of them come to have.
+
+The own reward model cannot tell a better answer from one that only looks as it likes; these say what it may have learnt
+to like instead.
+"""
+
+import numpy as np
+
+from analysis.health.hacking import OTHER_REWARD, SURE, judges, mean_win_rate, own_is_up, win_error
+from analysis.health.markers import MARKERS, base_rate
+from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
+from analysis.records import RunRecord
+from analysis.statements import number
+
+LENGTH = "length runs away"
+MARKER = "surface marker runs away"
+TRUNCATED = "truncated answers"
+
+_LONGER, _SHORTER = 2.0, 0.4  # times the length at the beginning; sound runs of the embedded model: 0.9 to 1.25
+_GROWS = 1.25  # times: where a growth begins that goes that far
+_MARKED, _UNMARKED = 0.97, 0.6  # share of answers at the end and before; sound runs of the embedded model: up to 0.94
+_MARKED_UNSEEN, _MARKER_RISE = 0.75, 0.4  # the same, where judges see no gain
+_CUT, _CUT_RISE, _CUT_LATE = 0.4, 0.15, 0.25  # share of answers; its rise and level where it rises; sound runs: 0.12
+
+
+def length_runs_away(run: RunRecord) -> Finding | None:
+    """Answers become twice as long, or less than half as long, while the score rises."""
+    length = series(run, "objective/length", "eval/length")
+    if len(length) < 10 or not length.start > 0:
+        return None
+    factor = length.end / length.start
+    if _SHORTER <= factor <= _LONGER:
+        return None
+    change = gain(score(run))
+    if not change.size > 0 or change.deviations < SURE:
+        return None
+    has_begun = length.values > _GROWS * length.start if factor > 1 else length.values < length.start / _GROWS
+    update = length.where(has_begun)
+    grow = "grow" if factor > 1 else "shrink"
+    text = f"answers {grow} from {number(length.start)} to {number(length.end)} tokens while the score rises by"
+    text += f" {number(change.size)}: is it the length that is rewarded?"
+    evidence = {"tokens at the start": length.start, "tokens at the end": length.end, "gain in score": change.size}
+    advice = f"judge by a reward model that ignores length (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
+    advice += "; limit it (objective.constraints=['eval/length<=...'])" if factor > 1 else ""
+    return Finding(LENGTH, update, text, evidence, advice)
+
+
+def marker_runs_away(run: RunRecord) -> Finding | None:
+    """Nearly every answer comes to have a surface marker, or most do and judges see no gain; the own score rises."""
+    if not own_is_up(run):
+        return None
+    names = judges(run)
+    is_unseen = bool(names) and mean_win_rate(run, names) < 0.5 + win_error(run, 2)
+    least = _MARKED_UNSEEN if is_unseen else _MARKED
+    for marker, what in MARKERS.items():
+        rate = series(run, f"eval/{marker}_rate")
+        if len(rate) < 3 or rate.values[-2:].min() < least:
+            continue
+        first, last, when = float(rate.values[0]), float(rate.values[-2:].min()), "at the first evaluation"
+        if first > _UNMARKED:  # it may have spread before that
+            first, when = base_rate(run, marker) or first, "of the base policy's"
+        if not (first <= _UNMARKED and last >= _MARKED) and not (is_unseen and last - first >= _MARKER_RISE):
+            continue
+        update = rate.where(rate.values >= (first + last) / 2)
+        text = f"{number(100 * last, 2)} % of the answers have {what}, {number(100 * first, 2)} % {when},"
+        text += f" while the own score rises{' and the judges see no gain' if is_unseen else ''}"
+        advice = f"read samples; see what other reward models say (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
+        return Finding(MARKER, update, text, {"share before": first, "share at the end": last}, advice)
+    return None
+
+
+def truncated(run: RunRecord) -> Finding | None:
+    """Many answers are cut at the length limit: two in five, or one in four by the end where it was fewer before."""
+    cut = _cut(run)
+    width = max(min(5, len(cut)), cut.window if len(cut) > 50 else 0)  # single batches are small
+    means = rolling_mean(cut.values, width)
+    if len(cut) < 3:
+        return None
+    start, end = float(means[0]), float(means[-1])
+    rises = end - start > _CUT_RISE and end > _CUT_LATE
+    smooth = Series(cut.updates[width // 2 :][: len(means)], means)
+    update = smooth.where(means >= (_CUT_LATE if rises else _CUT)) if len(smooth) >= smooth.window else None
+    if update is None and not (len(smooth) < smooth.window and end >= _CUT):
+        return None
+    begins = int(cut.updates[0]) if start >= _CUT else int(update or cut.updates[0])
+    limit = setting(run, "ppo.response_length")
+    at = f" at ppo.response_length={number(limit)}" if limit else ""
+    text = f"{number(100 * end, 2)} % of the answers are cut{at} at the end ({number(100 * start, 2)} % at the start)"
+    advice = (
+        "is length rewarded? set ppo.missing_eos_penalty, raise ppo.kl_coef" if rises else "raise ppo.response_length"
+    )
+    advice += "; see that the model ends its answers (its end token, ppo.stop_strings)"
+    return Finding(TRUNCATED, begins, text, {"share at the start": start, "share at the end": end}, advice)
+
+
+def _cut(run: RunRecord) -> Series:
+    """Share of answers that were cut; where only TRL's number of end tokens is known: 1 where there is none at all."""
+    cut = series(run, "objective/truncated_rate")
+    if len(cut):
+        return cut
+    ended = series(run, "objective/eos_rate", "eval/eos_rate")
+    if len(ended):
+        return Series(ended.updates, 1.0 - ended.values)
+    counts = series(run, "val/num_eos_tokens")
+    return Series(counts.updates, (counts.values == 0).astype(np.float64))

@@ -1,0 +1,157 @@
+"""Reward hacking: the own score goes up, while judges that never train and held-out prompts see no better answers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.health.markers import markers_moved
+from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
+from analysis.records import Floats, RunRecord
+from analysis.statements import number
+
+HACKING = "reward hacking"
+HELD_OUT_FALLS = "held-out score falls"
+
+SURE = 3.5  # standard errors
+_LEAST_FALL = 0.12  # of a win rate
+_OWN_WINS = 0.75  # a win rate that other reward models should see something of
+OTHER_REWARD = "train on several reward models (reward_model=ensemble, reward_model.aggregation=uncertainty_weighted)"
+
+
+@dataclass(frozen=True)
+class _Fall:
+    """A judge's opinion falling.
+
+    Attributes:
+        metric: of the judge, `judge/<name>/win_rate` or, where that is not known, `judge/<name>/score`.
+        update: from which on it falls.
+        best, end: the metric then, and at the end.
+    """
+
+    metric: str
+    update: int
+    best: float
+    end: float
+
+    @property
+    def what(self) -> str:
+        """The metric in words."""
+        _, judge, what = self.metric.split("/")
+        return f"{what.replace('_', ' ')} under {judge}"
+
+
+def reward_hacking(run: RunRecord) -> Finding | None:
+    """Judges like the answers less and less, or less than the base policy's, while the own score rises.
+
+    Most of the judges have to; or half of them, if all of them together prefer the base policy. One judge of several
+    that turns away may simply want something else.
+    """
+    names = judges(run)
+    if not names or not own_is_up(run):
+        return None
+    falls = [fall for fall in (_fall(run, name) for name in names) if fall is not None]
+    if not falls or 2 * len(falls) < len(names) or (2 * len(falls) == len(names) and mean_win_rate(run, names) > 0.5):
+        return None
+    worst = max(falls, key=lambda fall: fall.best - fall.end)
+    evidence = {f"{fall.what}, best": fall.best for fall in falls} | {f"{fall.what}, end": fall.end for fall in falls}
+    own = series(run, "eval/win_rate")
+    if len(own):
+        evidence["own win rate, end"] = float(own.values[-1])
+    is_fall = worst.best - worst.end > 0.05 * max(1.0, abs(worst.best))
+    fell = f"falls from {number(worst.best)} to" if is_fall else "is"
+    text = f"the own score rises while the {worst.what} {fell} {number(worst.end)}"
+    text += f" ({len(falls)} of {len(names)} judges)" if len(names) > 1 else ""
+    text += markers_moved(run)
+    advice = f"raise ppo.kl_coef, lower objective.kl_budget, stop earlier (ppo.total_episodes); {OTHER_REWARD}"
+    return Finding(HACKING, min(fall.update for fall in falls), text, evidence, advice)
+
+
+def judges(run: RunRecord) -> list[str]:
+    """Names of the judges, the reward model of the run itself not among them."""
+    parts = [name.split("/") for name in run.metrics if name.startswith("judge/")]
+    names = {part[1] for part in parts if len(part) == 3 and part[2] in ("win_rate", "score")}
+    return sorted(name for name in names if name != run.value("reward_model"))
+
+
+def mean_win_rate(run: RunRecord, names: Sequence[str]) -> float:
+    """Of the last two evaluations, over the judges; a half where none is known."""
+    wins = [series(run, f"judge/{name}/win_rate").values[-2:] for name in names]
+    return float(np.mean([rates.mean() for rates in wins if len(rates)] or [0.5]))
+
+
+def own_is_up(run: RunRecord) -> bool:
+    """Whether the score under the run's own reward model is above the base policy's, or rises, by more than noise."""
+    wins, held_out = series(run, "eval/win_rate"), series(run, "eval/score")
+    if len(wins):
+        return float(wins.values[-2:].mean()) > 0.5 + SURE * win_error(run, 2)
+    change = gain(held_out if len(held_out) >= 6 else score(run))
+    return change.size > 0 and change.deviations > SURE
+
+
+def _fall(run: RunRecord, judge: str) -> _Fall | None:
+    """Whether the judge's win rate ends clearly below its best, or below a half while the own one is far above."""
+    metric = f"judge/{judge}/win_rate"
+    wins, own = series(run, metric), series(run, "eval/win_rate")
+    if not len(wins):
+        return _score_fall(run, judge)
+    width = _evaluations(wins)
+    means = rolling_mean(wins.values, width)
+    error, best, end = win_error(run, width), float(means.max()), float(means[-1])
+    if best - end > max(_LEAST_FALL, SURE * math.sqrt(2.0) * error):
+        return _Fall(metric, _last_good(wins, means, best - 1.5 * error), best, end)
+    late = max(1, len(wins) // 3)
+    own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > _OWN_WINS
+    sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - 1.5 * win_error(run, 1)
+    if not (own_is_high and sees_no_gain):
+        return None
+    return _Fall(metric, int(wins.updates[int(np.argmax(wins.values < 0.5))]), best, end)
+
+
+def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
+    """Of a judge whose win rates are not known: its score ends below its best, and below where it began."""
+    metric = f"judge/{judge}/score"
+    scores = series(run, metric)
+    if len(scores) < 6:
+        return None
+    width = _evaluations(scores)
+    means = rolling_mean(scores.values, width)
+    error, best, end = scores.noise / math.sqrt(width), float(means.max()), float(means[-1])
+    if best - end < (SURE + 1.0) * math.sqrt(2.0) * error or end > means[0]:
+        return None
+    return _Fall(metric, _last_good(scores, means, best - 1.5 * error), best, end)
+
+
+def _last_good(values: Series, means: Floats, least: float) -> int:
+    """The update that ends the last stretch as good as the best one: the best of several alike would be chance."""
+    last = int(np.flatnonzero(means >= least)[-1])
+    return int(values.updates[last + len(values) - len(means)])
+
+
+def _evaluations(wins: Series) -> int:
+    """How many evaluations make a level: a fifth, two at least where there are more than two."""
+    return max(1, min(2, len(wins) - 1), len(wins) // 5)
+
+
+def win_error(run: RunRecord, num_evaluations: int) -> float:
+    """Largest standard error of a mean win rate; the prompts are the same in all, which makes it smaller still."""
+    return 0.5 / math.sqrt(max(setting(run, "eval.num_prompts") or 100.0, 1.0) * num_evaluations)
+
+
+def held_out_falls(run: RunRecord) -> Finding | None:
+    """On held-out prompts the policy wins ever less often, while its training score holds: it learns the prompts."""
+    wins = series(run, "eval/win_rate")
+    width = _evaluations(wins)
+    means = rolling_mean(wins.values, width)
+    if len(wins) < 4 or gain(score(run)).size <= 0:
+        return None
+    best, end, error = float(means.max()), float(means[-1]), win_error(run, width)
+    if best - end < max(_LEAST_FALL, SURE * math.sqrt(2.0) * error):
+        return None
+    text = f"the held-out win rate falls from {number(best)} to {number(end)}, while the training score has risen"
+    evidence = {"best win rate": best, "win rate at the end": end}
+    advice = (
+        "more prompts, fewer passes over them (ppo.total_episodes), raise ppo.kl_coef; model/ holds the best evaluation"
+    )
+    return Finding(HELD_OUT_FALLS, _last_good(wins, means, best - 1.5 * error), text, evidence, advice)

@@ -1,0 +1,122 @@
+"""Health of the learning: scores that tell nothing, that do not rise, or that fall after their peak."""
+
+import math
+
+import numpy as np
+
+from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
+from analysis.records import RunRecord
+from analysis.statements import number
+
+CONSTANT_SCORES = "constant scores"
+NO_LEARNING = "learns nothing"
+NO_GAIN = "KL without gain"
+SCORE_FALLS = "score falls after its peak"
+
+_SAME = 1e-6  # deviation of scores within a batch, to their size
+_SPREAD_LEFT = 0.01  # of the deviation at the beginning; sound runs went down to 0.09
+_STILL = 0.01  # nats of a response: the policy has not moved
+_SPENT = 3.0  # nats of a response that should have bought something
+_LOST = 0.4  # of the gain so far
+
+
+def constant_scores(run: RunRecord) -> Finding | None:
+    """All answers of a batch get the same score, so that there is nothing to learn from."""
+    spread, level = series(run, "objective/scores_std"), score(run)
+    if len(spread) < 3:
+        return None
+    size = float(np.median(np.abs(level.values))) if len(level) else 1.0
+    limit = max(_SAME * max(size, 1e-12), _SPREAD_LEFT * spread.start)
+    update = spread.where(spread.values <= limit)
+    if update is None:
+        return None
+    if spread.start <= _SAME * max(size, 1e-12):
+        text = f"the reward model gives all answers the same score ({number(level.end) if len(level) else '-'})"
+        advice = "look at what reward_model scores: its template, label, patterns; nothing can be learned from it"
+    else:
+        text = f"the scores of a batch come to be all the same: their deviation falls from {number(spread.start)}"
+        text += f" to {number(spread.end)}"
+        advice = "the reward model has no more to teach: stop earlier (ppo.total_episodes), or give it a second opinion"
+        advice += " (reward_model=ensemble)"
+    return Finding(
+        CONSTANT_SCORES, update, text, {"deviation at the start": spread.start, "at the end": spread.end}, advice
+    )
+
+
+def no_learning(run: RunRecord) -> Finding | None:
+    """The policy has not moved from the reference policy, and the score has not either."""
+    kl, scores = series(run, "objective/kl"), score(run)
+    if len(kl) < 10 or len(scores) < 10 or _is_warming_up(run):
+        return None
+    farthest = float(np.abs(kl.values[len(kl) // 2 :]).max())
+    change = gain(scores)
+    if farthest > _STILL or change.deviations > 4.0:
+        return None
+    text = f"the policy stays where it began (KL of {number(kl.end, 1)} nats at the end), and the score does not rise"
+    lr = setting(run, "ppo.lr")
+    advice = (
+        f"raise ppo.lr{f' (now {number(lr)})' if lr else ''}; lower ppo.kl_coef; look whether rewards differ at all"
+    )
+    evidence = {"KL at the end": kl.end, "gain in score": change.size, "its standard error": change.error}
+    return Finding(NO_LEARNING, int(kl.updates[0]), text, evidence, advice)
+
+
+def _is_warming_up(run: RunRecord) -> bool:
+    """Whether the run ended while its learning rate rose, or its value model learned alone."""
+    updates = max(setting(run, "ppo.lr_warmup_updates") or 0.0, setting(run, "ppo.value_warmup_updates") or 0.0)
+    return len(run.updates) < 2 * updates
+
+
+def no_gain(run: RunRecord) -> Finding | None:
+    """The policy has gone far from the reference policy, and the reward model likes it no better."""
+    kl, scores = series(run, "objective/kl"), score(run)
+    if len(kl) < 10 or len(scores) < 10 or not kl.end > _SPENT:
+        return None
+    change = gain(scores)
+    spread = series(run, "objective/scores_std")
+    worth = 0.1 * spread.start if len(spread) else 0.0
+    if change.size > worth or change.size > 2.0 * change.error or _best_gain(scores) > 4.0:
+        return None
+    update = kl.where(kl.values > _SPENT)
+    text = f"{number(kl.end)} nats of KL have bought no score (change {number(change.size)} +- {number(change.error)})"
+    evidence = {"KL at the end": kl.end, "change in score": change.size, "its standard error": change.error}
+    advice = (
+        "lower ppo.lr, raise ppo.kl_coef, larger ppo.batch_size; see whether the reward model can tell answers apart"
+    )
+    return Finding(NO_GAIN, update, text, evidence, advice)
+
+
+def _best_gain(scores: Series) -> float:
+    """How far the best stretch is above the beginning, in standard errors."""
+    width = max(3, len(scores) // 5)
+    means = rolling_mean(scores.values, width)
+    return float((means.max() - means[0]) / max(scores.noise * math.sqrt(2.0 / width), 1e-30)) if len(means) else 0.0
+
+
+def score_falls(run: RunRecord) -> Finding | None:
+    """The score ends clearly below its best stretch, and has lost much of what it had gained.
+
+    The noise is that of single updates about the trend, so that the best of many stretches is not taken for a peak.
+    """
+    scores = score(run)
+    width = max(3, len(scores) // 10)
+    means = rolling_mean(scores.values, width)
+    if len(scores) < 10 or not len(means):
+        return None
+    peak = int(np.argmax(means))
+    lost, gained = float(means[peak] - means[-1]), float(means[peak] - means[0])
+    error = scores.noise * math.sqrt(2.0 / width)
+    spread = series(run, "objective/scores_std")
+    least = max(5.0 * error, 0.25 * float(np.median(spread.values)) if len(spread) else 0.0)
+    if not lost > least or lost < _LOST * gained or len(means) - 1 - peak < width:
+        return None
+    highest = int(scores.updates[peak + width // 2])
+    begins = int(np.flatnonzero(means >= means[peak] - 1.5 * error)[-1])  # among stretches alike the best is chance
+    update = int(scores.updates[begins + width // 2])
+    what = "score" if any(f"objective/{name}scores" in run.metrics for name in ("", "raw_")) else "reward"
+    text = f"the {what} peaks about update {highest} at {number(means[peak])}, falls from {update} on, and ends at"
+    text += f" {number(means[-1])}"
+    evidence = {"peak": float(means[peak]), "end": float(means[-1]), "standard error of the fall": error}
+    advice = "keep the best evaluation (model/ does); lower ppo.lr or let it fall (ppo.lr_schedule=linear);"
+    advice += " raise ppo.kl_coef; fewer ppo.total_episodes"
+    return Finding(SCORE_FALLS, update, text, evidence, advice)

@@ -1,0 +1,34 @@
+"""Surface markers: how many answers have a `?`, a `!` or an emoji, and how many of the base policy's had."""
+
+from analysis.health.signals import series
+from analysis.records import RunRecord
+from analysis.statements import number
+
+MARKERS = {"exclamation": "an exclamation mark", "question": "a question mark", "emoji": "an emoji"}
+_SIGNS = {"exclamation": "!", "question": "?"}
+
+
+def base_rate(run: RunRecord, marker: str) -> float | None:
+    """Share of the base policy's answers to the held-out prompts that have a marker; None where it is not known.
+
+    Reads the run's samples.
+    """
+    sign = _SIGNS.get(marker)
+    if sign is None:
+        return None
+    samples = run.read_samples()
+    first = samples[0].get("update") if samples else None
+    texts = [sample.get("base_response") for sample in samples if sample.get("update") == first]
+    known = [sign in text for text in texts if isinstance(text, str)]
+    return sum(known) / len(known) if known else None
+
+
+def markers_moved(run: RunRecord) -> str:
+    """The markers that have become much more or much less frequent, as the rest of a sentence; empty if none has."""
+    moved = []
+    for marker, what in MARKERS.items():
+        rate = series(run, f"eval/{marker}_rate")
+        if len(rate) > 1 and abs(rate.values[-1] - rate.values[0]) > 0.3:
+            first, last = (number(100 * float(x), 2) for x in (rate.values[0], rate.values[-1]))
+            moved.append(f"{what} in {last} % of the answers, at first in {first} %")
+    return f"; {', '.join(moved)}" if moved else ""

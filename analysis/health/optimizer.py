@@ -1,0 +1,213 @@
+"""Health of the optimization: clipping, size of the updates, gradients, losses, the value model.
+
+Thresholds were set on runs of the embedded model (see tests/health_records/README.md).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from analysis.health.signals import Finding, Series, rolling_mean, series, setting, together
+from analysis.records import Floats, RunRecord
+from analysis.statements import number
+
+UPDATES_TOO_LARGE = "updates too large"
+ALWAYS_CLIPS = "clip range always binds"
+NEVER_CLIPS = "clip range never binds"
+GRADIENTS_GROW = "gradients grow"
+LOSS_RUNS_AWAY = "loss runs away"
+VALUE_MODEL = "value model explains nothing"
+
+_LARGE_APPROXKL = 0.3  # sound runs have 0.17 at most over a window, those that broke 0.4 and more
+_CLIPPED = 0.15  # sound runs: 0.03 and less in the middle; clip_range=0.001: 0.20
+_UNCLIPPED = 1e-5
+_MOVES = 5e-4  # approxkl at which sound runs clipped 0.4 % and more
+_MOVES_FAR, _CLIPPED_PER_MOVE = 0.002, 0.025  # share clipped to root of approxkl: 0.1 and more; clip_range=0.99: 0.02
+_SINGLE_STEP = 1e-8  # approxkl of updates of one step, before which nothing has moved
+_GRADIENT_GROWTH = 10.0  # sound runs: up to 2.5
+_LOSS_GROWTH = 10.0  # sound runs: up to 2.5
+_EXPLAINED, _LOST = (
+    0.03,
+    0.15,
+)  # sound runs explained at least 0.18 over some stretch, and 0.27 of what was there at first
+
+
+def updates_too_large(run: RunRecord) -> Finding | None:
+    """Single updates move the policy so far that what was sampled says little about it any more."""
+    approxkl = series(run, "policy/approxkl_avg")
+    update = approxkl.where(approxkl.values > _LARGE_APPROXKL)
+    if len(approxkl) < 5 or update is None:
+        return None
+    level = float(rolling_mean(approxkl.values, approxkl.window).max())
+    evidence = {"largest approxkl over a window": level, "limit": _LARGE_APPROXKL}
+    ratio_max = series(run, "val/ratio_max")
+    if len(ratio_max):
+        evidence["largest ratio"] = float(ratio_max.values.max())
+    text = f"single updates move the policy by up to {number(level)} nats a token (policy/approxkl_avg, mean of"
+    text += f" {approxkl.window} updates; 0.1 and less is usual)"
+    advice = "lower ppo.lr; set ppo.target_kl=0.02; fewer ppo.num_ppo_epochs; ppo.max_grad_norm=1"
+    return Finding(UPDATES_TOO_LARGE, update, text, evidence, advice)
+
+
+def clipping(run: RunRecord) -> Finding | None:
+    """A clip range that holds back a large share of all tokens, or never anything.
+
+    Where an update is a single step nothing has moved before it, and nothing can be clipped.
+    """
+    clipped = series(run, "policy/clipfrac_avg")
+    if len(clipped) < 5:
+        return None
+    level, clip_range = float(np.median(clipped.values)), setting(run, "ppo.clip_range")
+    known = f" (ppo.clip_range={number(clip_range)})" if clip_range else ""
+    if level > _CLIPPED:
+        update = clipped.where(clipped.values > _CLIPPED)
+        text = f"clipping holds back {number(100 * level)} % of the tokens in the median update{known}"
+        advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < 0.1 else "lower ppo.lr"
+        advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
+        return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
+    return _never_clips(run, clipped, known)
+
+
+def _never_clips(run: RunRecord, clipped: Series, known: str) -> Finding | None:
+    steps = [setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
+    if len(clipped) < 10 or steps == [1.0, 1.0]:
+        return None
+    largest = float(np.quantile(clipped.values, 0.95))
+    evidence = {
+        "median share clipped": float(np.median(clipped.values)),
+        "share clipped in 95 % of the updates": largest,
+    }
+    _, (moves, shares) = together(run, "policy/approxkl_avg", "policy/clipfrac_avg")
+    if not len(moves):
+        # It may not have moved at all.
+        return (
+            _never(clipped, known, "", evidence)
+            if largest <= _UNCLIPPED and series(run, "objective/kl").end > 0.1
+            else None
+        )
+    moved = float(np.median(moves))
+    evidence["median approxkl"] = moved
+    per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
+    if moved > _MOVES and (largest <= _UNCLIPPED or (moved > _MOVES_FAR and per_move < _CLIPPED_PER_MOVE)):
+        return _never(clipped, known, f"although updates move the policy by {number(moved)} nats a token", evidence)
+    if largest <= _UNCLIPPED and moved > _SINGLE_STEP:
+        return _never(clipped, known, "", evidence)
+    return None
+
+
+def _never(clipped: Series, known: str, moved: str, evidence: Mapping[str, float]) -> Finding:
+    share = evidence["median share clipped"]
+    what = "nothing" if share <= _UNCLIPPED else f"hardly anything ({number(100 * share, 2)} % of the tokens)"
+    advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
+    if not moved:
+        advice = "no harm where the score rises; else there is room for a higher ppo.lr or more ppo.num_ppo_epochs"
+    text = f"{what} is ever clipped{known}{f', {moved}' if moved else ': updates are too small for it'}"
+    return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
+
+
+def gradients(run: RunRecord) -> Finding | None:
+    """Gradients ten times as large as at the beginning, for long."""
+    names = {"policy/grad_norm": "policy", "value/grad_norm": "value model"}
+    for metric, what in names.items():
+        norms = series(run, metric)
+        found = _growth(norms, _GRADIENT_GROWTH)
+        if found is None:
+            continue
+        update, before = found
+        text = f"the gradients of the {what} grow from a norm of {number(before)} to {number(norms.end)}"
+        evidence = {"norm before": before, "norm at the end": norms.end}
+        advice = "clip them (ppo.max_grad_norm=1); lower ppo.lr"
+        advice += "; bring scores to a common scale (reward_model.normalize=true)" if metric.startswith("value") else ""
+        return Finding(GRADIENTS_GROW, update, text, evidence, advice)
+    return None
+
+
+def losses(run: RunRecord) -> Finding | None:
+    """A loss ten times as large as before, for long."""
+    for metric, what in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
+        loss = series(run, metric)
+        sizes = Series(loss.updates, np.abs(loss.values))
+        found = _growth(sizes, _LOSS_GROWTH, 0.5 if what == "value" else 1.0)
+        if found is None:
+            continue
+        update, before = found
+        text = f"the {what} loss grows from {number(before)} to {number(sizes.end)} in size"
+        advice = (
+            "lower ppo.lr"
+            if what == "policy"
+            else "lower ppo.value_lr or ppo.vf_coef; ppo.score_clip, ppo.score_scaling"
+        )
+        return Finding(LOSS_RUNS_AWAY, update, text, {"before": before, "at the end": sizes.end}, advice)
+    return None
+
+
+def _growth(sizes: Series, factor: float, quantile: float = 0.5) -> tuple[int, float] | None:
+    """Where a positive metric gets to so many times its level in the first third, to stay there to the end.
+
+    The policy's loss is near 0 while the policy stands still, so that its level is the largest (quantile 1).
+    """
+    if len(sizes) < 10:
+        return None
+    before = float(np.quantile(sizes.values[: max(5, len(sizes) // 3)], quantile))
+    if quantile < 1.0:
+        before = min(before, sizes.start)  # it may have begun early
+    if not before > 0 or not sizes.end > factor * before:
+        return None
+    update = sizes.where(sizes.values > factor * before)
+    return None if update is None else (update, before)
+
+
+def value_model(run: RunRecord) -> Finding | None:
+    """The values foresee nothing of the returns: over no stretch of the run, or not any more.
+
+    Where nearly all answers of a batch get the same score, little is left to explain, and the share that is explained
+    may be far below zero in the best of runs. So batches are pooled by their rewards' variance. A run is judged as a
+    whole only by updates whose rewards deviate at least half as much as at first, if these are most; and values that
+    foresaw something once count as lost only where what they leave is as much as all there was at first.
+    """
+    updates, explained, variances = _explained(run)
+    if len(updates) < 10:
+        return None
+    width = min(max(5, len(updates) // 10), 25)
+    first = float(np.median(variances[: max(5, len(updates) // 5)]))
+    counts = variances >= first / 4
+    late = float(np.median(explained[-width:]))
+    end = f", and {'are worse than a constant' if late < -0.1 else 'no more than a constant would'} at the end"
+    advice = "raise ppo.value_lr or ppo.vf_coef; ppo.value_warmup_updates=5; ppo.value_model=policy or reward_model;"
+    advice += " bring scores to a common scale (reward_model.normalize=true)"
+    best = float(_pooled(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
+    evidence = {f"best explained variance over {width} updates": best, "median at the end": late}
+    if best <= _EXPLAINED:
+        if counts.sum() < max(12, 0.6 * len(updates)) or not first > 0:
+            return None
+        text = f"the values explain {number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
+        return Finding(VALUE_MODEL, int(updates[0]), f"{text} (over any {width} updates){end}", evidence, advice)
+    if "objective/rewards_std" not in run.metrics:
+        return None
+    pooled = Series(updates[width - 1 :], _pooled(explained, variances, first, width))
+    limit = min(_LOST, 0.4 * best)
+    is_lost = pooled.values <= limit
+    update = pooled.where(is_lost)
+    if update is None or max(pooled.end, late) > limit or is_lost.mean() < 0.2:
+        return None
+    text = (
+        f"the values explained up to {number(100 * best, 2)} % of the returns' variance, and nothing from here on{end}"
+    )
+    return Finding(VALUE_MODEL, max(int(updates[0]), update - width // 2), text, evidence, advice)
+
+
+def _pooled(explained: Floats, variances: Floats, least: float, width: int) -> Floats:
+    """Explained variance over all windows of so many updates, (n - width + 1,), of a variance of at least `least`."""
+    left = rolling_mean((1.0 - explained) * variances, width)
+    pooled: Floats = 1.0 - left / np.maximum(rolling_mean(variances, width), max(least, 1e-30))
+    return pooled
+
+
+def _explained(run: RunRecord) -> tuple[Floats, Floats, Floats]:
+    """Updates, explained variance, and the rewards' variance where it is known (else 1), (n,) each; without the first
+    two updates, in which the value model has not learned yet."""
+    if "objective/rewards_std" in run.metrics:
+        updates, (explained, deviations) = together(run, "val/explained_variance", "objective/rewards_std")
+        return updates[2:], explained[2:], deviations[2:] ** 2
+    alone = series(run, "val/explained_variance")
+    return alone.updates[2:], alone.values[2:], np.ones(len(alone))[2:]

@@ -1,0 +1,95 @@
+"""Where in the search space a finding lives: only beyond some value of a key, or only with one of its values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb, isfinite
+from typing import Any
+
+from analysis.health.signals import Finding
+from analysis.records import RunRecord, Source, shown
+from analysis.statements import number
+
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A finding that occurs in one part of an axis alone.
+
+    Attributes:
+        kind: of the finding.
+        key: the axis.
+        text: a sentence without a full stop.
+        p_value: how often chance alone would part settings as cleanly, corrected for all that was looked at.
+    """
+
+    kind: str
+    key: str
+    text: str
+    p_value: float
+
+
+def patterns(source: Source, found: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
+    """For each kind of finding the clearest axis, where one part of it is free of that finding by more than chance.
+
+    The unit is a setting, which has a finding if at least half of its seeds do. The test is exact: were the k settings
+    with the finding drawn at random from all n, the chance that none is among the r on one side is
+    C(n - r, k) / C(n, k). It is doubled for two sides (or multiplied by the number of values), multiplied by the number
+    of axes and of findings (Bonferroni), and the pattern is shown at 0.05 or below.
+    """
+    axes = source.axes
+    units = _settings(source.runs, axes)
+    kinds = dict.fromkeys(finding.kind for one in found.values() for finding in one)
+    clearest = []
+    for kind in kinds:
+        have = {name for name, one in found.items() if any(finding.kind == kind for finding in one)}
+        is_sick = [2 * sum(run.name in have for run in unit) >= len(unit) for unit in units]
+        looks = len(axes) * len(kinds)
+        candidates = [pattern for key in axes if (pattern := _pattern(kind, key, units, is_sick, looks)) is not None]
+        if candidates:
+            clearest.append(min(candidates, key=lambda pattern: pattern.p_value))
+    return clearest
+
+
+def _settings(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[list[RunRecord]]:
+    units: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        units.setdefault(repr([run.value(key) for key in axes]), []).append(run)
+    return list(units.values())
+
+
+def _pattern(
+    kind: str, key: str, units: Sequence[Sequence[RunRecord]], is_sick: Sequence[bool], num_looks: int
+) -> Pattern | None:
+    values = [unit[0].value(key) for unit in units]
+    sick = [value for value, flag in zip(values, is_sick, strict=True) if flag]
+    if len(sick) in (0, len(values)):
+        return None
+    if all(_is_number(value) for value in values):
+        free, where = _numeric_side(key, values, sick)
+        sides = 2
+    else:
+        names = [shown(value) for value in values]
+        only = {shown(value) for value in sick}
+        if len(only) > 1:
+            return None
+        (name,) = only
+        free, where, sides = len(names) - names.count(name), f"only with {key}={name}", len(set(names))
+    p_value = min(1.0, sides * num_looks * comb(len(values) - free, len(sick)) / comb(len(values), len(sick)))
+    if p_value > _LEVEL:
+        return None
+    rest = len(values) - free
+    text = f"{where}: {len(sick)} of {rest} settings there, none of the {free} others (p = {number(p_value, 2)})"
+    return Pattern(kind, key, text, p_value)
+
+
+def _numeric_side(key: str, values: Sequence[float], sick: Sequence[float]) -> tuple[int, str]:
+    """How many settings are on the free side, the larger of the two, and the words for the other one."""
+    below, above = sum(value < min(sick) for value in values), sum(value > max(sick) for value in values)
+    if below >= above:
+        return below, f"only where {key} >= {number(min(sick))}"
+    return above, f"only where {key} <= {number(max(sick))}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

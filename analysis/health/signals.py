@@ -1,0 +1,172 @@
+"""What the rules of health look at: one metric over the updates, its level, its noise, and where something begins."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.records import Floats, RunRecord
+
+Flags = NDArray[np.bool_]
+
+_HUGE = 1e100  # no metric is; sums and squares of such numbers would overflow
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a run, or wants a look.
+
+    Attributes:
+        kind: what it is, in two or three words: `KL blow-up`; the same words for all runs.
+        update: where it begins; None where there is no such update.
+        text: a sentence without a full stop.
+        evidence: name -> number.
+        advice: what usually helps, with the config keys to change.
+    """
+
+    kind: str
+    update: int | None
+    text: str
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    advice: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One metric of one run.
+
+    Attributes:
+        updates: that have it, ascending, (n,).
+        values: finite, (n,).
+    """
+
+    updates: Floats
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def window(self) -> int:
+        """Updates that make a level: a tenth of them, 3 to 50."""
+        return min(max(3, len(self) // 10), 50)
+
+    @cached_property
+    def start(self) -> float:
+        """Median of the first window; nan of an empty series."""
+        return float(np.median(self.values[: self.window])) if len(self) else math.nan
+
+    @cached_property
+    def end(self) -> float:
+        """Median of the last window; nan of an empty series."""
+        return float(np.median(self.values[-self.window :])) if len(self) else math.nan
+
+    @cached_property
+    def noise(self) -> float:
+        """Standard deviation of a value about the trend: of the differences, by their median (the trend drops out).
+
+        It is widened for short series, where a median of a few differences is often far too small.
+        """
+        if len(self) < 3:
+            return math.inf
+        steps = np.abs(np.diff(self.values)) / math.sqrt(2.0)
+        robust = float(np.median(steps)) / 0.6745  # of a normal distribution, half of |x| is below 0.6745 deviations
+        return max(robust, float(steps.mean()) * 0.6) * (1.0 + 4.0 / len(self))
+
+    def where(self, flags: Flags, share: float = 0.6) -> int | None:
+        """The update from which a state lasts; None if it never does.
+
+        It has to hold in `share` of a whole window of updates, and then either still at the end or in a quarter of all.
+
+        Args:
+            flags: whether a value is in that state, (n,).
+        """
+        width = self.window
+        if len(self) < width or not flags.any():
+            return None
+        sums = np.concatenate([[0], np.cumsum(flags)])
+        is_lasting = (sums[width:] - sums[:-width]) >= share * width
+        if not is_lasting.any() or not (is_lasting[-1] or sums[-1] >= len(self) / 4):
+            return None
+        first = _first_long_bout(is_lasting)
+        return int(self.updates[first + int(np.argmax(flags[first:]))])
+
+
+def _first_long_bout(flags: Flags) -> int:
+    """Where the first stretch begins that is at least half as long as the longest: what soon passed is no beginning."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    starts, lengths = edges[::2], edges[1::2] - edges[::2]
+    return int(starts[np.argmax(2 * lengths >= lengths.max())])
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far a level moved, and how sure that is.
+
+    Attributes:
+        size: of the change, in the metric's unit.
+        error: the change's standard error.
+    """
+
+    size: float
+    error: float
+
+    @property
+    def deviations(self) -> float:
+        """The change in standard errors; 0 where neither is known."""
+        if self.error > 0:
+            return self.size / self.error
+        return math.copysign(math.inf, self.size) if self.size else 0.0
+
+
+def series(run: RunRecord, *metrics: str) -> Series:
+    """The first of some metrics that a run has; empty if it has none."""
+    for metric in metrics:
+        updates, values = run.curve(metric)
+        is_usable = np.abs(values) < _HUGE
+        if is_usable.any():
+            return Series(updates[is_usable], values[is_usable])
+    return Series(np.empty(0), np.empty(0))
+
+
+def together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
+    """Several metrics on the updates that have all of them; empty if one is missing."""
+    if any(metric not in run.metrics for metric in metrics):
+        return np.empty(0), [np.empty(0) for _ in metrics]
+    columns = [run.metrics[metric] for metric in metrics]
+    is_there = np.logical_and.reduce([np.abs(column) < _HUGE for column in columns])  # not nan either
+    return run.updates[is_there], [column[is_there] for column in columns]
+
+
+def rolling_mean(values: Floats, width: int) -> Floats:
+    """Means of all whole windows, (n - width + 1,); empty if there is none."""
+    if len(values) < width:
+        return np.empty(0)
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    means: Floats = (sums[width:] - sums[:-width]) / width
+    return means
+
+
+def gain(values: Series) -> Change:
+    """From the first fifth to the last one."""
+    width = max(3, len(values) // 5)
+    if len(values) < 2 * width:
+        return Change(0.0, math.inf)
+    size = float(values.values[-width:].mean() - values.values[:width].mean())
+    return Change(size, values.noise * math.sqrt(2.0 / width))
+
+
+def setting(run: RunRecord, key: str) -> float | None:
+    """A config value that is a finite number; None for anything else."""
+    value: Any = run.config.get(key)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
+def score(run: RunRecord) -> Series:
+    """What the reward model gave in training; of records without it, the reward."""
+    return series(run, "objective/scores", "objective/raw_scores", "objective/rlhf_reward")

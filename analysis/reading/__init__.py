@@ -1,0 +1,1 @@
+"""Where a record can be read from."""

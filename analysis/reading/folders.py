@@ -1,0 +1,237 @@
+"""Runs and sweeps from their folders, however unfinished or damaged these are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from analysis.reading.study import open_study, rebuilt_study
+from analysis.records import (
+    COMPLETE,
+    DIVERGED,
+    FAILED,
+    PRUNED,
+    STOPPED,
+    UNFINISHED,
+    UPDATE,
+    Floats,
+    RunRecord,
+    Source,
+    Trial,
+)
+from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_object, salvage_samples, salvage_yaml
+
+_STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
+_STOPS = {"pruned": PRUNED, "kl_budget": COMPLETE}
+
+
+def read_folder(place: Run | Sweep, name: str | None = None) -> Source:
+    """A run's or a sweep's folder; what could not be read stands in its problems.
+
+    Args:
+        name: what to call it; by default the folder's name.
+    """
+    name = name or place.folder.absolute().name
+    if isinstance(place, Sweep):
+        return _read_sweep(place, name)
+    run = read_run(place, name)
+    return Source(name, "run", [run], **_objective(run.config), folder=place.folder)
+
+
+def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = False) -> RunRecord:
+    """One run's folder; where its metrics are gone, W&B's own files in it are read."""
+    content = salvage(run)
+    record = RunRecord(
+        name,
+        columns(content.rows),
+        flat(content.start["config"]),
+        state_of(content.summary),
+        content.summary,
+        trial,
+        is_test,
+        content.overrides,
+        content.problems,
+        run.folder,
+        lambda: salvage_samples(run)[0],
+    )
+    return record if content.rows else _from_wandb(record)
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
+    """Rows as columns, nan where a row has no number, (rows,) each; columns without any number are left out."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = {name: _floats([row.get(name) for row in rows]) for name in names}
+    kept = {name: values for name, values in found.items() if name == UPDATE or not np.isnan(values).all()}
+    return {UPDATE: np.empty(0)} | kept
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested config as `group.key` -> value."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _floats(values: list[Any]) -> Floats:
+    try:
+        return np.array(values, dtype=np.float64)  # None becomes nan
+    except (TypeError, ValueError):
+        return np.array([x if isinstance(x, int | float) else np.nan for x in values], dtype=np.float64)
+
+
+def state_of(summary: Mapping[str, Any]) -> str:
+    """How a run ended, by what it wrote last."""
+    if summary.get("status") == "stopped":
+        return _STOPS.get(str(summary.get("stop_reason")), STOPPED)
+    return _STATES.get(str(summary.get("status")), UNFINISHED)
+
+
+def _from_wandb(record: RunRecord) -> RunRecord:
+    if record.folder is None or not any(record.folder.glob("wandb/*run-*/*.wandb")):
+        return record
+    from analysis.reading.wandb_logs import runs_from_logs
+
+    logged = runs_from_logs([record.folder / "wandb"])
+    if not logged:
+        return record
+    (run, *_) = logged
+    return replace(
+        record,
+        metrics=run.metrics,
+        config=record.config or run.config,
+        overrides=record.overrides or run.overrides,
+        summary=record.summary or run.summary,
+        state=record.state if record.summary else run.state,
+        read_samples=lambda: record.read_samples() or run.read_samples(),
+        problems=(*record.problems, "metrics.jsonl: missing or empty, read from W&B's own file instead"),
+    )
+
+
+def _objective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the runs look for, as keywords of `Source`."""
+    metrics, directions = config.get("objective.metrics"), config.get("objective.directions")
+    if isinstance(metrics, list) and 0 < len(metrics) == len(_directions(directions)):
+        return {"metrics": list(map(str, metrics)), "directions": _directions(directions)}
+    return {}
+
+
+def _directions(content: Any) -> list[str]:
+    """None of them where it is anything else."""
+    is_sound = isinstance(content, list) and all(one in ("maximize", "minimize") for one in content)
+    return list(content) if is_sound else []
+
+
+def _read_sweep(sweep: Sweep, name: str) -> Source:
+    problems: list[str] = []
+    start = salvage_object(sweep.folder / "sweep.json", problems)
+    if not start and not problems:
+        problems.append("sweep.json: missing; what was swept is guessed from what differs")
+    runs = [
+        read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
+        for one in runs_of(sweep)
+    ]
+    space = {str(key): str(value) for key, value in _mapping(start.get("space")).items()}
+    objective = _objective(_mapping(start.get("config")) or next((run.config for run in runs if run.config), {}))
+    if (directions := _directions(start.get("directions"))) and len(directions) == len(objective.get("metrics", [])):
+        objective["directions"] = directions
+    source = Source(name, "sweep", runs, **objective, space=space, folder=sweep.folder)
+    hydra = _mapping(_mapping(salvage_yaml(sweep.folder / "multirun.yaml", problems)).get("hydra"))
+    sweeper = _mapping(hydra.get("sweeper"))
+    study = open_study(sweep, start, sweeper.get("storage"), problems)
+    trials = trials_of(source, study)
+    if study is None:
+        study = rebuilt_study(trials, source)
+    return replace(
+        source,
+        trials=trials,
+        study=study,
+        comparison=salvage_object(sweep.folder / "comparison.json", problems) or None,
+        seconds=_number(start.get("seconds")),
+        num_planned=sweeper.get("n_trials") if isinstance(sweeper.get("n_trials"), int) else None,
+        problems=tuple(problems),
+    )
+
+
+def _number(content: Any) -> float:
+    return float(content) if isinstance(content, int | float) else 0.0
+
+
+def _mapping(content: Any) -> Mapping[str, Any]:
+    return content if isinstance(content, dict) else {}
+
+
+def trials_of(source: Source, study: Any) -> list[Trial]:
+    """One for each number that has a folder or stands in the study."""
+    known = {trial.number: trial for trial in study.trials} if study is not None else {}
+    numbers = sorted({run.trial for run in source.runs if run.trial is not None} | set(known))
+    by_number: dict[int, list[RunRecord]] = {number: [] for number in numbers}
+    for run in source.runs:
+        if run.trial is not None:
+            by_number[run.trial].append(run)
+    keys = source.axes
+    return [_trial(number, by_number[number], known.get(number), source, keys) for number in numbers]
+
+
+def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, keys: Sequence[str]) -> Trial:
+    chosen = [run for run in runs if not run.is_test]
+    notes = dict(known.user_attrs) if known is not None else {}
+    state = _trial_state(chosen, None if known is None else known.state.name)
+    failed = next((run for run in chosen if run.state in (FAILED, DIVERGED)), None)
+    objectives = list(known.values) if known is not None and known.values else _mean_objectives(chosen)
+    return Trial(
+        number,
+        state,
+        _mapping(notes.get("settings")) or _settings(chosen, known, source.space, keys),
+        objectives if state == "complete" else None,
+        (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == "failed" else None,
+        notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
+        _number(notes.get("seconds")) or sum(_seconds(run) for run in chosen),
+        dict(known.constraints) if known is not None and getattr(known, "constraints", None) else {},
+        chosen,
+        [run for run in runs if run.is_test],
+    )
+
+
+def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:
+    """The study's word where it has one; a trial that it takes to be running may have left a summary."""
+    if known in ("COMPLETE", "PRUNED", "FAIL"):
+        return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[known]
+    states = [run.state for run in runs]
+    if FAILED in states or DIVERGED in states:
+        return "failed"
+    if known is not None or not states or UNFINISHED in states or STOPPED in states:
+        return "unfinished"
+    return "pruned" if PRUNED in states else "complete"
+
+
+def _mean_objectives(runs: Sequence[RunRecord]) -> list[float] | None:
+    values = [run.objectives for run in runs]
+    found = [one for one in values if one is not None]
+    if not found or len(found) < len(values) or len({len(one) for one in found}) > 1:
+        return None
+    return [fmean(column) for column in zip(*found, strict=True)]
+
+
+def _settings(runs: Sequence[RunRecord], known: Any, space: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
+    """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
+    if runs:
+        given = dict(text.partition("=")[::2] for text in runs[0].overrides)
+        told = {key: given[key] for key in space if key in given}
+        if told:
+            return told
+        values = {key: runs[0].value(key) for key in keys}
+        return {key: str(value) for key, value in values.items() if value is not None}
+    return {key: str(value) for key, value in known.params.items()} if known is not None else {}
+
+
+def _seconds(run: RunRecord) -> float:
+    seconds = run.summary.get("seconds")
+    if isinstance(seconds, int | float):
+        return float(seconds)
+    return float(run.curve("perf/update_seconds")[1].sum())

@@ -1,0 +1,102 @@
+"""Where a record can be read from: a folder, a table, W&B's files, a W&B project."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.errors import AnalysisError
+from analysis.reading.folders import read_folder
+from analysis.records import RunRecord, Source
+from rlhf_sweeps.runs import found
+
+PROJECT = "wandb:"
+TABLES = (".csv", ".tsv", ".parquet")
+_ALLOWED = f"a folder of a run or sweep, a table ({', '.join(TABLES)}), W&B's files (.wandb), or wandb:entity/project"
+
+
+def read(place: str | Path) -> Source:
+    """Everything that a place holds.
+
+    Args:
+        place: a run's or a sweep's folder, a folder with several of them, one of their files, a table, a .wandb file or
+            a folder with such files, or wandb:entity/project.
+
+    Raises:
+        AnalysisError: if there is no such place, or nothing of that kind in it.
+    """
+    text = str(place)
+    if text.startswith(PROJECT):
+        from analysis.reading.wandb_projects import read_project
+
+        return read_project(text.removeprefix(PROJECT))
+    path = Path(place)
+    if not path.exists():
+        hint = f"; for a W&B project write {PROJECT}{text}" if text.count("/") == 1 and "outputs" not in text else ""
+        raise AnalysisError(f"{text}: there is no such file or folder{hint}")
+    if path.is_dir():
+        return _read_directory(path)
+    if path.suffix == ".wandb":
+        return _read_logs(path)
+    if path.suffix in TABLES:
+        from analysis.reading.tables import read_table
+
+        return read_table(path)
+    if path.suffix in (".jsonl", ".json", ".db", ".yaml"):
+        return _read_directory(path.parent)
+    raise AnalysisError(f"{text}: cannot be read (allowed: {_ALLOWED})")
+
+
+def read_all(places: Sequence[str | Path]) -> Source:
+    """One place, or several as one: the runs of each are named after it.
+
+    Raises:
+        AnalysisError: as `read`.
+    """
+    sources = [read(place) for place in places]
+    return sources[0] if len(sources) == 1 else joined("together", sources)
+
+
+def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> Source:
+    """Several sources as one of kind `folder`; trials and studies are of one sweep, so there are none."""
+    names = [source.name for source in sources]
+    labels = [f"{name}({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
+    runs: list[RunRecord] = []
+    for label, source in zip(labels, sources, strict=True):
+        runs += [renamed(run, label if source.kind == "run" else f"{label}/{run.name}") for run in source.runs]
+    first = next((source for source in sources if source.runs), sources[0])
+    return Source(
+        name,
+        "folder",
+        runs,
+        metrics=first.metrics,
+        directions=first.directions,
+        problems=tuple(f"{label}: {text}" for label, one in zip(labels, sources, strict=True) for text in one.problems),
+        folder=folder,
+    )
+
+
+def renamed(run: RunRecord, name: str) -> RunRecord:
+    """A run outside of its sweep."""
+    from dataclasses import replace
+
+    return replace(run, name=name, trial=None)
+
+
+def _read_directory(folder: Path) -> Source:
+    try:
+        places = list(found(folder))
+    except OSError as error:
+        raise AnalysisError(f"{error.filename or folder}: {error.strerror}") from error
+    if len(places) == 1:
+        return read_folder(places[0])
+    if places:
+        sources = [read_folder(place, str(place.folder.relative_to(folder))) for place in places]
+        return joined(folder.absolute().name, sources, folder)
+    if any(folder.rglob("*.wandb")):
+        return _read_logs(folder)
+    raise AnalysisError(f"{folder}: holds no run and no sweep (allowed: {_ALLOWED})")
+
+
+def _read_logs(path: Path) -> Source:
+    from analysis.reading.wandb_logs import read_logs
+
+    return read_logs(path)

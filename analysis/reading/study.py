@@ -1,0 +1,123 @@
+"""The Optuna study of a sweep: opened where it can be, without writing to it, else rebuilt from the runs."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.records import Source, Trial
+from rlhf_sweeps.runs import Sweep
+
+_WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale
+
+
+def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: list[str]) -> Any:
+    """The study that a sweep has kept; None where there is none, or it cannot be opened, which is then a problem.
+
+    Args:
+        start: what sweep.json holds.
+        storage: hydra.sweeper.storage, where the study lies elsewhere.
+    """
+    if not sweep.study.exists() and not storage:
+        problems.append("study.db: missing; what the sweep decided about its trials is guessed from their runs")
+        return None
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            opened = _read_only(sweep.study) if sweep.study.exists() else _storage(str(storage))
+            names = [study.study_name for study in opened.get_all_studies()]
+            name = start.get("study_name")
+            if name not in names:
+                (name,) = names
+            study = optuna.load_study(study_name=name, storage=opened)
+            study.get_trials(deepcopy=False)
+            return study
+    except Exception as error:
+        where = sweep.study.name if sweep.study.exists() else f"hydra.sweeper.storage={storage}"
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
+        return None
+
+
+def _read_only(path: Path) -> Any:
+    from optuna.storages import RDBStorage
+
+    return RDBStorage(
+        f"sqlite:///file:{path.absolute().as_posix()}?mode=ro&uri=true",
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
+
+
+def _storage(url: str) -> Any:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if url.startswith("journal:"):
+        path = Path(url.removeprefix("journal:")).absolute()
+        if not path.exists():
+            raise FileNotFoundError("there is no such file")
+        return JournalStorage(JournalFileBackend(str(path)))
+    return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+
+
+def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
+    """A study in memory with what the runs tell: values of what differs between them, ends, objectives."""
+    import optuna
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState, create_trial
+
+    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    values = {
+        key: [_plain(trial.runs[0].value(key)) if trial.runs else None for trial in trials] for key in source.axes
+    }
+    distributions = {key: found for key, column in values.items() if (found := _distribution(column)) is not None}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=[StudyDirection[name.upper()] for name in source.directions])
+    for index, trial in enumerate(trials):
+        params = {key: values[key][index] for key in distributions if values[key][index] is not None}
+        is_valued = trial.objectives is not None and len(trial.objectives) == len(source.directions)
+        state = states.get(trial.state, TrialState.FAIL)
+        if state == TrialState.COMPLETE and not is_valued:
+            state = TrialState.FAIL
+        study.add_trial(
+            create_trial(
+                state=state,
+                values=list(trial.objectives or []) if state == TrialState.COMPLETE else None,
+                params=params,
+                distributions={key: distributions[key] for key in params},
+                user_attrs={"number": trial.number, "settings": dict(trial.settings), "seconds": trial.seconds},
+                intermediate_values=_reports(trial, source) if len(source.directions) == 1 else {},
+            )
+        )
+    return study
+
+
+def _plain(value: Any) -> Any:
+    """A value that Optuna can keep; what is not finite is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _distribution(values: Sequence[Any]) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    found = [value for value in values if value is not None]
+    if not found:
+        return None
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+        low, high = float(min(found)), float(max(found))
+        return FloatDistribution(low, high, log=low > 0 and high / low > _WIDE)
+    return CategoricalDistribution(sorted(set(found), key=repr))
+
+
+def _reports(trial: Trial, source: Source) -> dict[int, float]:
+    if not trial.runs:
+        return {}
+    updates, values = trial.runs[0].curve(source.metrics[0])
+    return {int(update): float(value) for update, value in zip(updates, values, strict=True)}

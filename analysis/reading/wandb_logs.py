@@ -1,0 +1,203 @@
+"""W&B's own local files, of runs online and offline, when the run's folder is gone or damaged.
+
+A run that was continued has a file for each start. Left out: system metrics, console output, artifacts.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import AnalysisError
+from analysis.reading.wandb_file import contents, is_log
+from analysis.reading.wandb_runs import STEP, SWEEP, WandbRun, axis_of, make_run, named, read_table, samples_of
+from analysis.reading.wandb_sweeps import make_source
+from analysis.records import RunRecord, Samples, Source
+
+_TABLES = "files/media/table"
+_FILE = re.compile(r"run-(.+)\.wandb")
+# Where a run lies below its sweep: 3, 3/seed_1, test/3_seed_7.
+_PLACE = re.compile(r"(?:^|/)(test/(\d+)_seed_-?\d+|(\d+)(?:/seed_-?\d+)?)$")
+
+
+@dataclass(frozen=True, eq=False)
+class WandbLog:
+    """What one .wandb file holds, or all files of one run.
+
+    Attributes:
+        id, name, group, job_type, project: as W&B knows the run; empty where the file does not say.
+        config: nested, as it was logged.
+        rows: one for each history step; a nested value as `samples.path`.
+        summary: the last value of each key.
+        exit_code: None where the run's end is not in the file.
+        start_time: seconds since 1970; 0 where unknown.
+        is_resumed: whether W&B was to add to what it knew of the run, steps included.
+        root: the run's folder at that time.
+        problems: what is damaged, in sentences.
+        paths: the files, oldest first.
+    """
+
+    id: str
+    name: str = ""
+    group: str = ""
+    job_type: str = ""
+    project: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+    start_time: float = 0.0
+    is_resumed: bool = False
+    root: str = ""
+    problems: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+
+
+def read_log(path: Path) -> WandbLog:
+    """One .wandb file, as far as it is readable: what is wrong with it stands in the problems.
+
+    Raises:
+        AnalysisError: if there is no such file.
+    """
+    problems: list[str] = []
+    name = _FILE.fullmatch(path.name)
+    fields: dict[str, Any] = {"id": name[1] if name else path.stem, "paths": (path,)}
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise AnalysisError(f"{path}: there is no such file") from error
+    except OSError as error:
+        return WandbLog(**fields, problems=(f"{path.name}: {error.strerror}",))
+    if is_log(content):
+        fields |= contents(content, problems)
+        if not fields.get("start_time") and fields["rows"]:  # the run's own record is damaged
+            fields["start_time"] = _at(fields["rows"][0], "_timestamp")
+        if not fields["rows"] and not problems:
+            problems.append("holds no metrics yet: W&B writes them with a delay, which a killed run loses")
+    else:
+        problems.append("empty" if not content else "not a W&B log")
+    return WandbLog(**fields, problems=tuple(f"{path.name}: {problem}" for problem in problems))
+
+
+def runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
+    """The runs whose logs lie in some places, each once, by trial; a sweep's own W&B run is none of them.
+
+    Args:
+        paths: .wandb files, runs' folders (`offline-run-...`), `wandb` folders, or any folders with such in them.
+
+    Raises:
+        AnalysisError: if a path does not exist.
+    """
+    return named(run for run in _by_start(paths) if not isinstance(run, tuple))
+
+
+def read_logs(path: Path) -> Source:
+    """The same as a source; with the trials, objectives and directions of the sweep whose W&B run lies there, too.
+
+    Raises:
+        AnalysisError: if there is no run.
+    """
+    found = _by_start([path])
+    runs = [run for run in found if not isinstance(run, tuple)]
+    if not runs:
+        raise AnalysisError(f"{path}: holds no run of W&B (allowed: .wandb files and folders with such)")
+    sweeps = [run for run in found if isinstance(run, tuple)]
+    return make_source(path.absolute().stem, runs, sweeps, path if path.is_dir() else path.parent)
+
+
+def _by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]]:
+    """Each run, by its first start; a sweep's own with its table of trials."""
+    found: list[tuple[float, str, WandbRun | tuple[WandbRun, Samples]]] = []
+    for log in _logs(paths):  # one at a time: rows take ten times the memory that a record does
+        run = _as_run(log)
+        found.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
+    return [run for _, _, run in sorted(found, key=lambda entry: entry[:2])]
+
+
+def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
+    """One log for each run; the files of one are called the same."""
+    by_name: dict[str, list[Path]] = {}
+    for path in sorted({file.resolve() for place in paths for file in _files(place)}):
+        by_name.setdefault(path.name, []).append(path)
+    for files in by_name.values():
+        logs = [read_log(path) for path in files]
+        projects = sorted({log.project for log in logs if log.project}) or [""]
+        for project in projects:  # a damaged file does not say which: it is of the first
+            yield merge([log for log in logs if (log.project or projects[0]) == project])
+
+
+def _files(place: Path) -> list[Path]:
+    if not place.exists():
+        raise AnalysisError(f"{place}: there is no such file or folder")
+    return [place] if place.is_file() else [path for path in place.rglob("*.wandb") if path.is_file()]
+
+
+def merge(logs: Sequence[WandbLog]) -> WandbLog:
+    """The logs of one run, in any order, as one.
+
+    A later start goes on from a checkpoint, so it replaces what an earlier one logged from there on.
+    """
+    logs = sorted(logs, key=lambda log: log.start_time)
+    axis = axis_of([row for log in logs for row in log.rows])
+    rows: list[dict[str, Any]] = []
+    for log in logs:
+        new = log.rows
+        if axis == STEP and log.is_resumed and rows:  # without an axis of its own, a continued run counts on
+            offset = 1 + max(_at(row, axis) for row in rows)
+            new = [{**row, axis: _at(row, axis) + offset} for row in new]
+        first = min((_at(row, axis) for row in new if axis in row), default=float("inf"))
+        rows = [row for row in rows if _at(row, axis) < first] + new
+    last = logs[-1]
+    return replace(
+        last,
+        config=next((log.config for log in reversed(logs) if log.config), {}),
+        rows=rows,
+        start_time=logs[0].start_time,
+        problems=tuple(problem for log in logs for problem in log.problems),
+        paths=tuple(path for log in logs for path in log.paths),
+    )
+
+
+def _at(row: dict[str, Any], axis: str) -> float:
+    value = row.get(axis)
+    return float(value) if isinstance(value, int | float) else float("-inf")
+
+
+def _as_run(log: WandbLog) -> WandbRun:
+    folder = next((path.parent for path in log.paths), Path())
+    places = [folder.parent.parent.as_posix(), log.root] if log.group else []
+    place = next((found for text in places if (found := _PLACE.search(text))), None)
+    state = "running" if log.exit_code is None else "finished" if log.exit_code == 0 else "failed"
+    trial = None if place is None else int(place[2] or place[3])
+    return WandbRun(
+        id=log.id,
+        name=place[1] if place else log.name,
+        group=log.group,
+        run=make_run(log.config, log.rows, log.summary, state, log.problems, partial(_samples, log.paths)),
+        trial=trial,
+        is_test=place is not None and place[2] is not None,
+        settings=log.config,
+    )
+
+
+def _samples(paths: Sequence[Path]) -> Samples:
+    """The evaluation samples of all starts; a later start replaces those of an earlier one from there on."""
+    rows: Samples = []
+    for path in paths:
+        tables = [samples_of(read_table(file)) for file in (path.parent / _TABLES).glob("*.table.json")]
+        new = sorted((row for table in tables for row in table), key=lambda row: _at(row, "update"))
+        first = min((_at(row, "update") for row in new), default=float("inf"))
+        rows = [row for row in rows if _at(row, "update") < first] + new
+    return rows
+
+
+def _trials_table(paths: Sequence[Path]) -> Samples:
+    """The newest table of trials that the sweep has logged, trials_STEP_HASH; empty if there is none."""
+    for path in reversed(paths):
+        files = (path.parent / _TABLES / "sweep").glob("trials_*.table.json")
+        for file in sorted(files, key=lambda file: (len(file.name.split("_")[1]), file.name), reverse=True):
+            if table := read_table(file):
+                return table
+    return []

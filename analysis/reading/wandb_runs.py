@@ -1,0 +1,180 @@
+"""A W&B run as a RunRecord, wherever it was read from: our names for metrics, updates as the x axis, a flat config."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis.reading.folders import columns, flat, state_of
+from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
+
+SWEEP = "sweep"  # the job type of a sweep's own W&B run
+STEP = "_step"  # W&B's own count of what was logged
+# The x axis: ours, that of Hugging Face's trainers (one a PPO update in TRL), TRL's count of responses.
+_AXES = (UPDATE, "train/global_step", "global_step", "episode", "train/episode", STEP)
+# TRL's names, without train/: PPO until 0.11 and GRPO. Its later PPO has the names that are ours, too.
+_METRICS = {
+    "learning_rate": "lr",
+    "ppo/learning_rate": "lr",
+    "ppo/mean_scores": "objective/scores",
+    "ppo/std_scores": "objective/scores_std",
+    "ppo/mean_non_score_reward": "objective/non_score_reward",
+    "ppo/loss/policy": "loss/policy_avg",
+    "ppo/loss/value": "loss/value_avg",
+    "ppo/policy/approxkl": "policy/approxkl_avg",
+    "ppo/policy/clipfrac": "policy/clipfrac_avg",
+    "ppo/policy/entropy": "policy/entropy_avg",
+    "ppo/val/clipfrac": "val/clipfrac_avg",
+    "ppo/val/var_explained": "val/explained_variance",
+    "tokens/responses_len_mean": "objective/length",
+    "reward": "objective/scores",
+    "reward_std": "objective/scores_std",
+    "kl": "objective/kl_per_token",  # GRPO's is the mean over tokens
+    "entropy": "policy/entropy_avg",
+    "clip_ratio/region_mean": "policy/clipfrac_avg",
+    "completions/mean_length": "objective/length",
+    "completions/clipped_ratio": "objective/truncated_rate",
+    "grad_norm": "policy/grad_norm",
+}
+# Columns of TRL's tables of samples.
+_COLUMNS = {
+    "step": "update",
+    "query": "prompt",
+    "completion": "response",
+    "model response": "response",
+    "reward": "score",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class WandbRun:
+    """A run and where it belongs.
+
+    Attributes:
+        id, name, group: as W&B knows it.
+        run: its record, without the place in a sweep.
+        trial: its number in the sweep; None where that is unknown.
+        is_test: whether its seed had no part in choosing a setting.
+        settings: its config as it was logged, nested.
+    """
+
+    id: str
+    name: str
+    group: str
+    run: RunRecord
+    trial: int | None = None
+    is_test: bool = False
+    settings: Mapping[str, Any] | None = None
+
+
+def make_run(
+    config: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+    state: str,
+    problems: Sequence[str] = (),
+    read_samples: Callable[[], Samples] = list,
+) -> RunRecord:
+    """A run without a name.
+
+    W&B is not told why a run of ours failed, so a run that diverged is a failed one here.
+
+    Args:
+        config: nested, as it was logged.
+        rows: the history, oldest first; of two values for one update the later one counts.
+        summary: what W&B shows of the whole run, the last value of each metric among it.
+        state: W&B's word: running, finished, failed, crashed, killed ...
+    """
+    ours = {key: value for key, value in config.items() if key not in ("_wandb", "wandb_version", "versions")}
+    overrides = ours.pop("overrides", None)
+    axis = axis_of(rows)
+    told = list(problems)
+    if rows and axis != UPDATE:
+        told.append(f"logged no metric `update`: the updates are its {axis}")
+    metrics = _metrics(rows, axis)
+    logged = {name for row in rows for name in row}
+    last = {key: value for key, value in summary.items() if key not in logged and not key.startswith("_")}
+    if isinstance(config.get("versions"), dict):
+        last["versions"] = config["versions"]
+    return RunRecord(
+        "",
+        metrics,
+        flat(ours),
+        _state(last, state),
+        last,
+        overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
+        problems=tuple(told),
+        read_samples=read_samples,
+    )
+
+
+def axis_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The metric that counts the updates: the first one known that half of the rows have, or else W&B's steps."""
+    counts = {axis: sum(axis in row for row in rows) for axis in _AXES}
+    return next((axis for axis, count in counts.items() if count and 2 * count >= len(rows)), STEP)
+
+
+def named(runs: Iterable[WandbRun]) -> list[RunRecord]:
+    """The records by trial, each with a name of its own; with the group before it where there are several groups."""
+    runs = list(runs)
+    groups = sorted({run.group for run in runs})
+    order = [(run.group, run.is_test, math.inf if run.trial is None else run.trial) for run in runs]
+    sorted_runs = [runs[index] for index in sorted(range(len(runs)), key=order.__getitem__)]
+    names = [run.name or run.id for run in sorted_runs]
+    if len(groups) > 1:
+        names = [f"{run.group or 'no group'}/{name}" for run, name in zip(sorted_runs, names, strict=True)]
+    found = []
+    for run, name in zip(sorted_runs, names, strict=True):
+        unique = f"{name} ({run.id})" if names.count(name) > 1 else name
+        config = {**run.run.config, "group": run.group} if len(groups) > 1 else run.run.config
+        trial = run.trial if len(groups) == 1 else None
+        found.append(replace(run.run, name=unique, config=config, trial=trial, is_test=run.is_test))
+    return found
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table that W&B has kept as JSON; none if it is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+        return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def samples_of(table: Sequence[Mapping[str, Any]]) -> Samples:
+    """A table's rows under our names; none if they are no samples: prompts and responses."""
+    rows = [{_COLUMNS.get(column.lower(), column): value for column, value in row.items()} for row in table]
+    return [row for row in rows if "prompt" in row and "response" in row]
+
+
+def _state(summary: Mapping[str, Any], state: str) -> str:
+    if state == "finished":
+        return state_of(summary) if "status" in summary else COMPLETE
+    return FAILED if state == "failed" else UNFINISHED
+
+
+def _metrics(rows: Sequence[Mapping[str, Any]], axis: str) -> dict[str, Floats]:
+    by_update: dict[float, dict[str, Any]] = {}
+    for row in rows:
+        update = row.get(axis)
+        if isinstance(update, int | float) and math.isfinite(update):
+            by_update.setdefault(float(update), {}).update(row)
+    found = columns([{**by_update[update], UPDATE: update} for update in sorted(by_update)])
+    media = tuple(
+        name.removesuffix("_type") for name in {name for row in rows for name in row if name[-6:] == "._type"}
+    )
+    kept = {name: found[name] for name in found if not name.startswith(("_", *media)) and name != axis}
+    return _with_our_names({UPDATE: found[UPDATE], **kept})
+
+
+def _with_our_names(metrics: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Without the train/ of Hugging Face's trainers, and TRL's names as ours, where that hides no other metric."""
+    found: dict[str, Floats] = {}
+    for name, values in metrics.items():
+        short = name.removeprefix("train/")
+        ours = _METRICS.get(short, short)
+        target = next(one for one in (ours, short, name) if one == name or (one not in metrics and one not in found))
+        found[target] = values
+    return found

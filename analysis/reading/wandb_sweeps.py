@@ -1,0 +1,115 @@
+"""W&B runs as a source; of one sweep with its trials, as far as the sweep's own W&B run tells them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from analysis.reading.folders import flat, trials_of
+from analysis.reading.study import rebuilt_study
+from analysis.reading.wandb_runs import WandbRun, named
+from analysis.records import RunRecord, Source, Trial
+
+Table = Sequence[Mapping[str, Any]]
+_STATES = ("complete", "pruned", "failed")
+
+
+def make_source(
+    name: str, runs: Sequence[WandbRun], sweeps: Sequence[tuple[WandbRun, Table]], folder: Path | None = None
+) -> Source:
+    """A source of all runs; a sweep with trials where all runs are in one group, else without.
+
+    A run whose place in the sweep is unknown is found in the sweep's table of trials by its values. Without a table,
+    trials are numbered as their settings were first seen.
+
+    Args:
+        sweeps: the sweeps' own W&B runs, each with its table of trials, empty where that is unknown.
+    """
+    groups = {run.group for run in runs}
+    if len(groups) != 1 or groups == {""}:
+        return Source(name, "wandb", named(runs), **_objective(runs[0].run.config), folder=folder)
+    (group,) = groups
+    settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
+    space = {str(key): str(value) for key, value in _mapping(settings.get("space")).items()}
+    base = flat(_mapping(settings.get("config"))) or runs[0].run.config
+    seconds = settings.get("seconds")
+    source = Source(
+        name,
+        "wandb",
+        named(_placed(runs, space, table)),
+        **_objective(base),
+        space=space,
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        folder=folder,
+    )
+    told = {row.get("trial"): row for row in table}
+    trials = [_told(trial, told.get(trial.number)) for trial in trials_of(source, None)]
+    return replace(source, trials=trials, study=rebuilt_study(trials, source))
+
+
+def _mapping(content: Any) -> Mapping[str, Any]:
+    return content if isinstance(content, Mapping) else {}
+
+
+def _objective(config: Mapping[str, Any]) -> dict[str, Any]:
+    metrics, directions = config.get("objective.metrics"), config.get("objective.directions")
+    if isinstance(metrics, list) and isinstance(directions, list) and 0 < len(metrics) == len(directions):
+        return {"metrics": list(map(str, metrics)), "directions": list(map(str, directions))}
+    return {}
+
+
+def _placed(runs: Sequence[WandbRun], space: Mapping[str, str], table: Table) -> list[WandbRun]:
+    """The runs with their trials' numbers."""
+    swept = [key.lstrip("+") for key in space]
+    keys = swept or Source("", "wandb", [run.run for run in runs]).axes
+    rows = {_setting([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
+    known = {run.trial for run in runs if run.trial is not None}
+    numbers: dict[tuple[str, ...], int] = {}
+    placed = []
+    for run in runs:
+        setting = _setting([run.run.value(key) for key in keys])
+        row = rows.get(setting)
+        if run.trial is not None:
+            placed.append(run)
+        elif row is not None and isinstance(row.get("trial"), int):
+            placed.append(replace(run, trial=row["trial"], is_test=_is_test(run.run, row)))
+        elif known or rows:
+            placed.append(run)
+        else:
+            placed.append(replace(run, trial=numbers.setdefault(setting, len(numbers))))
+    return placed
+
+
+def _setting(values: Sequence[Any]) -> tuple[str, ...]:
+    """Values such that a number and its text are the same."""
+    return tuple(repr(float(x)) if _is_number(x) else str(x) for x in values)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
+
+
+def _is_test(run: RunRecord, row: Mapping[str, Any]) -> bool:
+    seeds = str(row.get("seeds") or "")
+    return row.get("state") == "complete" and bool(seeds) and str(run.seed) not in seeds.split(", ")
+
+
+def _told(trial: Trial, row: Mapping[str, Any] | None) -> Trial:
+    """A trial with what the sweep says about it."""
+    if row is None or row.get("state") not in _STATES:
+        return trial
+    columns = list(row)
+    values = [row[column] for column in columns[columns.index("cause") + 1 : columns.index("seeds")]]
+    has_values = row["state"] == "complete" and bool(values) and all(isinstance(x, int | float) for x in values)
+    seconds = row.get("seconds")
+    return replace(
+        trial,
+        state=str(row["state"]),
+        objectives=[float(value) for value in values] if has_values else None,
+        cause=str(row.get("cause") or "unknown") if row["state"] == "failed" else None,
+        seconds=float(seconds) if isinstance(seconds, int | float) else trial.seconds,
+    )

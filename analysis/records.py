@@ -1,0 +1,229 @@
+"""Runs and sweeps as the analysis sees them, wherever they were read from."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.errors import AnalysisError
+from analysis.statements import number
+
+Floats = NDArray[np.float64]
+Samples = list[dict[str, Any]]
+
+# States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
+# that stands. PRUNED and STOPPED ended early and are sound as far as they go.
+COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED, UNFINISHED = (
+    "complete",
+    "pruned",
+    "stopped",
+    "diverged",
+    "failed",
+    "unfinished",
+)
+
+UPDATE = "update"
+REWARD = "objective/rlhf_reward"
+SCORES = "objective/scores"
+CUMULATIVE_REWARD = "cumulative_reward"
+# Of a run's config, what tells nothing about its setting.
+_NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        name: the folder below the sweep's: `3`, `3/seed_1`, `test/3_seed_7`; unique within a source.
+        metrics: metric -> a value for each recorded update, nan where an update has none, (updates,); always `update`.
+        config: Hydra key -> plain value, flat: `ppo.lr`.
+        state: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED.
+        summary: what the run wrote last; empty if it did not finish.
+        trial: its number in the sweep; None outside of one.
+        is_test: whether its seed had no part in choosing a setting.
+        overrides: what the user changed: `ppo.lr=1e-4`.
+        problems: what of its record could not be read, in sentences.
+        folder: where it lies; None for a run that comes from elsewhere.
+        read_samples: the evaluation samples, in the order of the record.
+    """
+
+    name: str
+    metrics: Mapping[str, Floats]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    state: str = COMPLETE
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    trial: int | None = None
+    is_test: bool = False
+    overrides: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    folder: Path | None = None
+    read_samples: Callable[[], Samples] = list
+
+    @property
+    def updates(self) -> Floats:
+        """The recorded updates, ascending, (updates,)."""
+        return self.metrics[UPDATE]
+
+    @property
+    def seed(self) -> int | None:
+        """Of its random numbers."""
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    @property
+    def cause(self) -> str | None:
+        """Why it failed: out_of_memory, diverged, reward_model, error, config."""
+        if self.state == DIVERGED:
+            return DIVERGED
+        return str(self.summary.get("cause") or "unknown") if self.state == FAILED else None
+
+    @property
+    def objectives(self) -> list[float] | None:
+        """What the run is worth, a value for each objective; None where it has none (yet)."""
+        values = self.summary.get("objectives")
+        if not isinstance(values, list) or not values:
+            values = [self.summary.get("objective")]
+        are_numbers = all(isinstance(value, int | float) and np.isfinite(value) for value in values)
+        return [float(value) for value in values] if are_numbers else None
+
+    def curve(self, metric: str) -> tuple[Floats, Floats]:
+        """The updates that have a metric, and its values there, (n,) each; both empty if none has.
+
+        `cumulative_reward` is the running sum of the step reward (where there is none, of the scores), where it is not
+        recorded itself.
+        """
+        values = self.metrics.get(metric)
+        if values is None and metric == CUMULATIVE_REWARD:
+            updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
+            return updates, np.cumsum(rewards)
+        if values is None:
+            return np.empty(0), np.empty(0)
+        is_there = np.isfinite(values)
+        return self.updates[is_there], values[is_there]
+
+    def value(self, key: str) -> Any:
+        """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
+
+        A list is given as a tuple, so that values can be compared and hashed. None where the run has no such key.
+        """
+        if key in ("run", "trial"):
+            return self.name if key == "run" else self.trial
+        found = self.config.get(key, self.config.get(f"{key}.name"))
+        return tuple(found) if isinstance(found, list) else found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of a sweep and its runs.
+
+    Attributes:
+        number: Optuna's, and the folder's name.
+        state: complete, pruned, failed, running, waiting or unfinished.
+        settings: swept key -> text, as the user would type it.
+        objectives: one value for each objective; None unless complete.
+        cause, message: of a failure.
+        seconds: of training.
+        violations: constraint -> by how much it is broken; 0 and below: kept.
+        runs: on the seeds that choose; tests: on those that did not.
+    """
+
+    number: int
+    state: str
+    settings: Mapping[str, str]
+    objectives: Sequence[float] | None = None
+    cause: str | None = None
+    message: str | None = None
+    seconds: float = 0.0
+    violations: Mapping[str, float] = field(default_factory=dict)
+    runs: Sequence[RunRecord] = ()
+    tests: Sequence[RunRecord] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What was read from one place: a sweep, a run, a table, a W&B project, or a folder with several of these.
+
+    Attributes:
+        name: how figures and reports call it.
+        kind: sweep, run, folder, table or wandb.
+        runs: in the order of their trials.
+        trials: of a sweep; a run outside of one is no trial.
+        metrics: what each objective is.
+        directions: maximize or minimize, for each objective.
+        space: swept key -> what it may be, as text: `tag(log, interval(1e-05, 0.001))`.
+        comparison: of reward models, as the sweep has written it (see rlhf_sweeps/comparison.py); None where none was.
+        study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
+        seconds: that the sweep took, over all its starts; 0 where that is unknown.
+        num_planned: trials in all, where that is known.
+        problems: what could not be read, in sentences, those of the runs not among them.
+        folder: where figures about it belong; None for what is no folder.
+    """
+
+    name: str
+    kind: str
+    runs: Sequence[RunRecord]
+    trials: Sequence[Trial] = ()
+    metrics: Sequence[str] = ("eval/score",)
+    directions: Sequence[str] = ("maximize",)
+    space: Mapping[str, str] = field(default_factory=dict)
+    comparison: Mapping[str, Any] | None = None
+    study: Any = None
+    seconds: float = 0.0
+    num_planned: int | None = None
+    problems: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    @cached_property
+    def metric_names(self) -> list[str]:
+        """Every metric that any run has, sorted, without `update`."""
+        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE})
+
+    @cached_property
+    def axes(self) -> list[str]:
+        """The config keys in which the runs differ, seeds aside: what was swept, or else what is not the same in all.
+
+        Of a group that was chosen differently only the group's name: `reward_model`, not all the keys it brings along.
+        """
+        swept = [key.lstrip("+") for key in self.space if key.lstrip("+") != "seed"]
+        if swept:
+            return swept
+        differing = differing_keys([run.config for run in self.runs])
+        groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
+        found = [key for key in differing if key.partition(".")[0] not in groups]
+        return sorted([*groups, *found])
+
+    def key(self, text: str) -> str:
+        """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
+
+        Raises:
+            AnalysisError: if no run has such a key, or several keys end on it; the message has those that differ.
+        """
+        known = {key for run in self.runs for key in run.config}
+        if text in known or text in ("run", "trial") or f"{text}.name" in known:
+            return text
+        matches = sorted(key for key in known if key.endswith(f".{text}"))
+        differing = [key for key in matches if key in self.axes] or matches
+        if len(differing) == 1:
+            return differing[0]
+        what = f"could be {', '.join(differing)}" if differing else "no run has such a key"
+        raise AnalysisError(f"{text}: {what} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
+
+
+def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
+    configs = list(configs)
+    keys = sorted({key for config in configs for key in config})
+    kept = [key for key in keys if key.partition(".")[0] not in _NO_SETTING]
+    return [key for key in kept if len({repr(config.get(key)) for config in configs}) > 1]
+
+
+def shown(value: Any) -> str:
+    """A config value as a label."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower() if value is not None else "none"
+    return number(value, 4) if isinstance(value, int | float) else str(value)

@@ -1,0 +1,156 @@
+"""The first screen: which settings won, by how much, whether that is more than noise, and what to do next."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from analysis.comparison.compare import compare
+from analysis.records import Source
+from analysis.report.parts import Answers, Tiles, counted, listed
+from analysis.report.problems import failure_sentence
+from analysis.report.ranking import Entry, Ranking
+from analysis.report.winner import REWARD_MODEL, lead_sentences, next_sentences, winner_sentences
+from analysis.statements import number
+
+
+def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
+    """The four questions, in sentences with numbers.
+
+    Args:
+        noise: whether the lead is more than noise.
+        advice: what to do next.
+    """
+    if ranking.best is None:
+        return Answers([("Which settings won?", _nobody(source, ranking)), *_asked("What next?", advice)])
+    question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
+    winner, lead = _winner(source, ranking), _lead(ranking)
+    if not ranking.is_comparable:
+        comparison = compare(source, REWARD_MODEL)
+        question, winner = "Which reward model won?", winner_sentences(comparison, ranking)
+        lead = lead_sentences(comparison)
+        advice = [*next_sentences(comparison), *advice]
+    return Answers(
+        [
+            (question, winner),
+            *_asked("By how much?", lead),
+            *_asked("Is that more than noise?", noise),
+            *_asked("What next?", advice),
+        ]
+    )
+
+
+def tiles(source: Source, ranking: Ranking) -> Tiles:
+    """The sweep in a few numbers."""
+    entries = ranking.entries
+    found = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _states(entries))]
+    best = ranking.best
+    if best is not None and ranking.is_comparable:
+        base = best.summarized("base_score")
+        hint = f"base policy: {number(base)}" if base is not None and ranking.metric == "eval/score" else ranking.metric
+        found.append(("Best", number(best.worth), hint))
+    num_runs = len(source.runs)
+    if num_runs != len(entries):
+        tests = sum(run.is_test for run in source.runs)
+        found.append(("Runs", f"{num_runs:,}", f"{tests} of them on test seeds" if tests else "several seeds a trial"))
+    updates = sum(len(run.updates) for run in source.runs)
+    found.append(("Updates", f"{updates:,}", "recorded in all runs"))
+    if source.seconds:
+        found.append(("Took", duration(source.seconds), "from start to end"))
+    return Tiles(found)
+
+
+def duration(seconds: float) -> str:
+    """`35 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{number(seconds / 60, 2)} min" if seconds < 2 * 3600 else f"{number(seconds / 3600)} h"
+
+
+def _states(entries: Sequence[Entry]) -> str:
+    states = [entry.state for entry in entries]
+    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+
+
+def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    return [(question, sentences)] if sentences else []
+
+
+def _nobody(source: Source, ranking: Ranking) -> list[str]:
+    if not source.runs:
+        return ["None: there is no run in this record", *source.problems[:3]]
+    lines = [f"None yet: no {ranking.word} has an objective ({_states(ranking.entries)})"]
+    failures = failure_sentence(ranking)
+    return [*lines, *([failures] if failures else [])]
+
+
+def _winner(source: Source, ranking: Ranking) -> list[str]:
+    best = ranking.best
+    assert best is not None
+    with_settings = f" with {best.settings_text}" if best.settings else ""
+    is_single = len(source.directions) == 1
+    won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
+    mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ranking.how
+    first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth)}{mean}"
+    lines = [first] if is_single else [_front(source, ranking), first]
+    base = best.summarized("base_score")
+    if base is not None and ranking.metric == "eval/score":
+        kl, update = best.summarized("kl", "best"), best.summarized("update", "best")
+        if kl is not None and update is not None:
+            lines.append(f"That is after update {number(update)}, at a KL of {number(kl)} nats to the base policy")
+        lines.append(f"The base policy scores {number(base)} on the same held-out prompts")
+    return lines
+
+
+def _front(source: Source, ranking: Ranking) -> str:
+    signs = [1.0 if direction == "maximize" else -1.0 for direction in source.directions]
+    points = [(e.title, [s * v for s, v in zip(signs, e.objectives or [], strict=False)]) for e in ranking.ranked]
+    front = [name for name, point in points if not any(_dominates(other, point) for _, other in points)]
+    metrics = listed(source.metrics)
+    if len(front) == 1:
+        return f"{front[0]} is the best in {metrics} at once"
+    return f"By {metrics} there is no single best one; {len(front)} are not beaten in all at once: {listed(front)}"
+
+
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+
+
+def _lead(ranking: Ranking) -> list[str]:
+    best = ranking.best
+    assert best is not None
+    lines = []
+    if len(ranking.ranked) > 1:
+        second = ranking.ranked[1]
+        by = f"By {ranking.metric} alone: " if len(best.objectives or ()) > 1 else ""
+        lines.append(f"{by}{_gap(ranking, second)} better than the second, {_named(second)} ({number(second.worth)})")
+    if len(ranking.ranked) > 3:
+        middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
+        lines.append(
+            f"{_gap(ranking, middle)} better than the middle one ({number(middle.worth)}), "
+            f"{_gap(ranking, last)} better than the worst ({number(last.worth)})"
+        )
+    base = best.summarized("base_score")
+    if base is not None and ranking.metric == "eval/score":
+        lines.append(f"{number(best.worth - base)} better than the base policy")
+    return [*lines, *_tested(best)]
+
+
+def _gap(ranking: Ranking, other: Entry) -> str:
+    assert ranking.best is not None
+    return number(ranking.gain(ranking.best.worth, other.worth))
+
+
+def _named(entry: Entry) -> str:
+    return entry.title[0].lower() + entry.title[1:]
+
+
+def _tested(best: Entry) -> list[str]:
+    values = [run.objectives[0] for run in best.tests if run.objectives]
+    if not values:
+        return []
+    mean = fmean(values)
+    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if len(values) > 1 else ""
+    return [
+        f"On {counted(len(values), 'seed')} that had no part in choosing it, it is worth {number(mean)}{error}: "
+        "that is the number to quote"
+    ]

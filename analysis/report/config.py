@@ -1,0 +1,76 @@
+"""What differs between the runs, what the best one has, and everything that it was run with."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+
+from analysis.records import RunRecord, Source, differing_keys, shown
+from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, clipped, counted, listed, text_cell
+from analysis.report.ranking import Ranking
+
+_MAX_KEYS = 200
+_MAX_VALUES = 8
+
+
+def config_parts(source: Source, ranking: Ranking) -> list[Part]:
+    """Differences, the best run's command, its config, and the versions that it ran on."""
+    best = ranking.best.run if ranking.best else None
+    with_config = [run for run in source.runs if run.config]
+    if not with_config:
+        return [Sentences(["No config is in this record"])]
+    parts = _differences(with_config, best)
+    if best is not None and best.overrides:
+        command = f"python -m rlhf_sweeps {shlex.join(best.overrides)}"
+        parts.append(Command("The best run again", command))
+    shown_run = best or with_config[0]
+    name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
+    rows = [[Cell(key), text_cell(_value(shown_run, key))] for key in sorted(shown_run.config)]
+    parts.append(
+        Table("config", f"All of the config of {name}", [Column("Key"), Column("Value")], rows, is_filterable=True)
+    )
+    return [*parts, *_versions(shown_run, name)]
+
+
+def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part]:
+    keys = differing_keys([run.config for run in runs])
+    if not keys:
+        what = "The config is the same in all runs, seeds aside" if len(runs) > 1 else "There is one run with a config"
+        return [Sentences([what])]
+    rows = []
+    for key in keys[:_MAX_KEYS]:
+        counts = Counter(_value(run, key) for run in runs)
+        best_cell = [text_cell(_value(best, key))] if best is not None else []
+        rows.append([Cell(key), *best_cell, Cell(_counts(counts)), Cell(str(len(counts)), float(len(counts)))])
+    columns = [Column("Key"), *([Column("Best run")] if best is not None else [])]
+    columns += [Column("Values", False, "how many runs have it"), Column("Different values", True)]
+    caption = f"{counted(len(keys), 'key')} that {'differs' if len(keys) == 1 else 'differ'} between the runs"
+    parts: list[Part] = [Table("differences", caption, columns, rows, is_filterable=len(keys) > 10)]
+    if len(keys) > _MAX_KEYS:
+        parts.append(Sentences([f"Shown are the first {_MAX_KEYS} keys in alphabetical order"]))
+    return parts
+
+
+def _counts(counts: Counter[str]) -> str:
+    """The values, most frequent first; many different numbers as their range."""
+    if len(counts) > _MAX_VALUES:
+        try:
+            values = sorted(counts, key=float)
+            return f"from {values[0]} to {values[-1]}"
+        except ValueError:
+            pass
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return listed([f"{clipped(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
+
+
+def _value(run: RunRecord, key: str) -> str:
+    return shown(run.config.get(key))
+
+
+def _versions(run: RunRecord, name: str) -> list[Part]:
+    versions = run.summary.get("versions")
+    if not isinstance(versions, dict) or not versions:
+        return []
+    rows = [[Cell(str(package)), Cell(str(version))] for package, version in versions.items()]
+    device = run.summary.get("device")
+    where = f", on {device}" if device else ""
+    return [Table("versions", f"What {name} ran with{where}", [Column("Package"), Column("Version")], rows)]

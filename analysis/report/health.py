@@ -1,0 +1,78 @@
+"""What is wrong with runs, by kind, with the evidence and what usually helps."""
+
+from collections.abc import Mapping, Sequence
+
+from analysis.health.signals import Finding
+from analysis.records import Source
+from analysis.report.parts import Block, Cell, Column, Part, Sentences, Table, counted, listed, text_cell
+from analysis.report.ranking import Ranking
+
+Found = Mapping[str, Sequence[Finding]]
+_MAX_ROWS = 500
+_MAX_EVIDENCE = 6
+
+
+def find_all(source: Source) -> Found:
+    """Run -> its findings, most severe first."""
+    from analysis.health.findings import findings
+
+    return {run.name: findings(run) for run in source.runs}
+
+
+def health_sentences(found: Found, ranking: Ranking) -> list[str]:
+    """How many runs have findings, and the best run's."""
+    sick = sum(bool(one) for one in found.values())
+    if not found:
+        return ["There are no runs"]
+    if not sick:
+        return [f"Nothing was found in {counted(len(found), 'run')}"]
+    kinds = dict.fromkeys(finding.kind for one in found.values() for finding in one)
+    lines = [f"{sick} of {counted(len(found), 'run')} {'has' if sick == 1 else 'have'} findings: {listed(kinds, 5)}"]
+    best = ranking.best.run if ranking.best else None
+    if best is not None and len(found) > 1:
+        own = [finding.kind for finding in found.get(best.name, ())]
+        lines.append(f"The best run, {best.name}, has {listed(own) if own else 'none of them'}")
+    return lines
+
+
+def health_parts(source: Source, ranking: Ranking, found: Found) -> list[Part]:
+    """A block for each kind of finding, then a table of all."""
+    from analysis.health.patterns import patterns
+    from analysis.health.text import grouped
+
+    sick = any(found.values())
+    parts: list[Part] = [Sentences(health_sentences(found, ranking), tone="" if sick else "good")]
+    if not sick:
+        return parts
+    where = patterns(source, found)
+    for kind, by_run in grouped(found).items():
+        name, finding = next(iter(by_run.items()))
+        since = f"from update {finding.update}: " if finding.update is not None else ""
+        content = {
+            "title": kind,
+            "where": f"in {len(by_run)} of {counted(len(found), 'run')}: {listed(by_run)}",
+            "text": f"{name}, {since}{finding.text}",
+            "patterns": [pattern.text for pattern in where if pattern.kind == kind],
+            "evidence": list(finding.evidence.items())[:_MAX_EVIDENCE],
+            "advice": finding.advice,
+        }
+        parts.append(Block("finding", content))
+    return [*parts, *_table(found)]
+
+
+def _table(found: Found) -> list[Part]:
+    all_found = [(name, finding) for name, one in found.items() for finding in one]
+    if len(all_found) < 2:
+        return []
+    rows = [
+        [
+            text_cell(name),
+            Cell(finding.kind, tone="warn"),
+            Cell("-" if finding.update is None else str(finding.update), finding.update),
+            Cell(finding.text),
+        ]
+        for name, finding in all_found[:_MAX_ROWS]
+    ]
+    columns = [Column("Run"), Column("Finding"), Column("Update", True, "where it begins"), Column("What")]
+    left = f", the first {_MAX_ROWS} of them" if len(all_found) > _MAX_ROWS else ""
+    return [Table("findings", f"{counted(len(all_found), 'finding')}{left}", columns, rows, is_filterable=True)]

@@ -1,0 +1,127 @@
+"""The first screen: the answers, a few numbers, and a picture of all trials."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.colors import COLORS
+from analysis.records import Source
+from analysis.report.answer import answers, tiles
+from analysis.report.parts import Figure, Part, Sentences, plain_label
+from analysis.report.problems import failure_sentence, problem_sentences
+from analysis.report.ranking import Entry, Ranking
+from analysis.statements import number
+
+_MAX_POINTS = 2000
+
+
+def overview_parts(
+    source: Source,
+    ranking: Ranking,
+    noise: Sequence[str],
+    advice: Sequence[str],
+    health: Sequence[str],
+    phases: Sequence[Part] = (),
+) -> list[Part]:
+    """What a reader who stops after one screen should know.
+
+    Args:
+        noise: whether the lead is more than noise; advice: what to do next; health: what is wrong with the runs.
+        phases: what the best run did.
+    """
+    parts: list[Part] = [answers(source, ranking, noise, advice), tiles(source, ranking)]
+    figure = history(ranking)
+    if figure is not None:
+        parts.append(figure)
+    parts += phases
+    problems = problem_sentences(source, ranking)
+    if problems:
+        parts.append(Sentences(problems, "Problems", "bad" if failure_sentence(ranking) else "warn"))
+    if health:
+        parts.append(Sentences(list(health), "Health"))
+    return parts
+
+
+def history(ranking: Ranking) -> Figure | None:
+    """What each entry is worth, in their order, and the best so far; None for fewer than three."""
+    entries = ranking.entries[:_MAX_POINTS]
+    done = [(place, entry) for place, entry in enumerate(entries) if entry.objectives]
+    if len(done) < 3 or not ranking.is_comparable:
+        return None
+    data = [_points(done, ranking), *_best_so_far(done, ranking), *_ended(entries, ranking)]
+    layout = {
+        "xaxis": {"title": {"text": ranking.word}},
+        "yaxis": {"title": {"text": ranking.metric}},
+        "legend": {"orientation": "h"},
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 40},
+    }
+    title = f"{ranking.metric} of every {ranking.word}"
+    return Figure("history", title, data, layout, "Point at one to see its settings", 340)
+
+
+def _points(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> dict[str, Any]:
+    best = set(ranking.best.names) if ranking.best else set()
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "complete",
+        "x": [place for place, _ in done],
+        "y": [entry.worth for _, entry in done],
+        "text": [_label(entry) for _, entry in done],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {
+            "size": [13 if entry.name in best else 8 for _, entry in done],
+            "symbol": ["star" if entry.name in best else "circle" for _, entry in done],
+            "color": [COLORS[1] if entry.name in best else COLORS[0] for _, entry in done],
+        },
+    }
+
+
+def _best_so_far(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> list[dict[str, Any]]:
+    allowed = [(place, entry.worth) for place, entry in done if entry.is_allowed]
+    best: list[float] = []
+    for _, worth in allowed:
+        best.append(worth if not best or ranking.gain(worth, best[-1]) > 0 else best[-1])
+    line = {"color": COLORS[1], "width": 1.5, "shape": "hv"}
+    x = [place for place, _ in allowed]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "best so far",
+            "x": x,
+            "y": best,
+            "line": line,
+            "hoverinfo": "skip",
+        }
+    ]
+
+
+def _ended(entries: Sequence[Entry], ranking: Ranking) -> list[dict[str, Any]]:
+    """Those without an objective as marks at the bottom."""
+    symbols = {"pruned": "line-ns-open", "failed": "x"}
+    worths = [entry.worth for entry in entries if entry.objectives]
+    bottom = min(worths) - 0.06 * ((max(worths) - min(worths)) or 1.0)
+    traces = []
+    for state, symbol in symbols.items():
+        found = [(place, entry) for place, entry in enumerate(entries) if entry.state == state and not entry.objectives]
+        if found:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": state,
+                    "x": [place for place, _ in found],
+                    "y": [bottom] * len(found),
+                    "text": [_label(entry) for _, entry in found],
+                    "hovertemplate": "%{text}<extra></extra>",
+                    "marker": {"symbol": symbol, "size": 9, "color": COLORS[3 if state == "pruned" else 6]},
+                }
+            )
+    return traces
+
+
+def _label(entry: Entry) -> str:
+    """What is shown at a point; Plotly reads a few HTML tags in it, so that < may not stand in a record's own words."""
+    worth = f": {number(entry.worth)}" if entry.objectives else f": {entry.state}"
+    lines = [entry.title + worth, *[f"{key}={value}" for key, value in list(entry.settings.items())[:12]]]
+    return "<br>".join(plain_label(line) for line in lines)

@@ -1,0 +1,67 @@
+"""Sections as one HTML file that needs nothing else: no link, no font, no request."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from analysis.report.embed import embedded, plotly_script, script_hash
+from analysis.report.parts import Block, Figure, Section
+from analysis.statements import number
+
+_FOLDER = Path(__file__).parent / "templates"
+
+
+def page(title: str, subtitle: str, sections: Sequence[Section], names: Collection[str] = ()) -> str:
+    """The whole file.
+
+    Args:
+        title: what is reported on; any text, since all that comes from a record is escaped.
+        subtitle: one line below it.
+        sections: the tabs, in order.
+        names: words that a sentence may begin with, and that stay as they are.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {
+        "number": number,
+        "heading": lambda text: _capitalized(text, names),
+        "sentence": lambda text: _sentence(text, names),
+    }
+    figures = [part for section in sections for part in section.parts if isinstance(part, Figure)]
+    blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
+    data = {
+        "figures": {figure.id: {"data": figure.data, "layout": figure.layout} for figure in figures},
+        "curves": next((block.content for block in blocks if block.kind == "curves"), None),
+    }
+    plotly, plotly_hash = plotly_script()
+    script = (_FOLDER / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        style=(_FOLDER / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        data=embedded(data),
+        plotly=plotly,
+        policy=_policy(plotly_hash, script_hash(script.encode("utf-8"))),
+    )
+
+
+def _capitalized(text: str, names: Collection[str]) -> str:
+    """With a capital first letter, unless the first word is a key or a name."""
+    first = text.split(" ", 1)[0].rstrip(",:;")
+    return text[:1].upper() + text[1:] if first.replace("-", "").isalpha() and first not in names else text
+
+
+def _sentence(text: str, names: Collection[str]) -> str:
+    return _capitalized(text, names) + ("" if text.endswith((".", "?", "!", "…")) else ".")
+
+
+def _policy(*scripts: str) -> str:
+    """What a browser lets the page do: run these scripts, draw; no other script, no request."""
+    return (
+        f"default-src 'none'; script-src {' '.join(scripts)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )

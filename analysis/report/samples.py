@@ -1,0 +1,182 @@
+"""What the base policy and the trained policy answer, side by side, with the scores of all who scored it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from analysis.records import RunRecord, Samples, Source
+from analysis.report.parts import Block, Part, Sentences, clipped, counted
+from analysis.report.ranking import Ranking, reward_model_of
+from analysis.statements import number
+
+# Keys of a sample, as `Run.samples` has them.
+_SCORE, _BASE = "score", "base_score"
+_MAX_RUNS = 4  # the best run, and the best of every other reward model
+_MAX_PAIRS = 60  # of a run: those that improved most, and least
+_MAX_TEXT = 2000
+_MAX_EARLIER = 6  # updates at which a prompt's earlier answers are shown
+_WITH_EARLIER = 3  # prompts at either end that have them
+_LARGEST = 1e300
+OWN = "own score"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt.
+
+    Attributes:
+        position: in the record.
+        scores: judge -> (base, policy); `own score` is that of the reward model that the policy was trained on.
+        earlier: (update, response) before.
+    """
+
+    position: int
+    prompt: str
+    base: str
+    response: str
+    scores: dict[str, tuple[float, float]]
+    earlier: Sequence[tuple[int, str]] = ()
+
+    @property
+    def gain(self) -> float:
+        """The own score's change; nan where there is none."""
+        base, policy = self.scores.get(OWN, (math.nan, math.nan))
+        return policy - base
+
+    @property
+    def is_same(self) -> bool:
+        """Whether training changed nothing here."""
+        return self.base == self.response
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """Judge -> change."""
+        return {name: policy - base for name, (base, policy) in self.scores.items()}
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The pairs of one run at one update."""
+
+    id: str
+    title: str
+    judges: Sequence[str]
+    pairs: Sequence[Pair]
+    sentences: Sequence[str]
+
+
+def sample_parts(source: Source, ranking: Ranking, most: int = _MAX_PAIRS) -> list[Part]:
+    """One block for each run that is shown, most improved prompts first."""
+    sets = [found for title, run in _chosen(source, ranking) if (found := _sample_set(title, run, most))]
+    if not sets:
+        return [Sentences(["No evaluation samples are in this record, or none of the best run"])]
+    named = [SampleSet(f"samples-{i}", s.title, s.judges, s.pairs, s.sentences) for i, s in enumerate(sets)]
+    return [Block("samples", named, "samples")]
+
+
+def _chosen(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
+    """The best run, and the best run of every other reward model; without a ranking the first with samples."""
+    chosen: list[tuple[str, RunRecord]] = []
+    seen: set[str] = set()
+    for place, entry in enumerate(ranking.ranked):
+        if entry.run is None:
+            continue
+        reward_model = reward_model_of(entry)
+        if reward_model not in seen:
+            seen.add(reward_model)
+            what = "the best" if place == 0 else f"the best on reward model {reward_model}"
+            chosen.append((f"{entry.title}, {what}", entry.run))
+        if len(chosen) == _MAX_RUNS:
+            break
+    if not chosen:
+        first = next((run for run in source.runs if _last_update(run.read_samples()) is not None), None)
+        chosen = [(f"Run {first.name}", first)] if first is not None else []
+    return chosen
+
+
+def _sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
+    samples = [sample for sample in run.read_samples() if isinstance(sample.get("update"), int | float)]
+    update = _best_update(run, samples)
+    if update is None:
+        return None
+    at = [sample for sample in samples if sample["update"] == update]
+    pairs = [_pair(position, sample) for position, sample in enumerate(at)]
+    judges = list(dict.fromkeys(name for pair in pairs for name in pair.scores))
+    ordered = sorted(pairs, key=lambda pair: (math.isnan(pair.gain), -pair.gain, pair.position))
+    shown = ordered if len(ordered) <= most else [*ordered[: most // 2], *ordered[-(most // 2) :]]
+    earlier = _earlier(samples, float(update))
+    ends = {pair.position for pair in (*shown[:_WITH_EARLIER], *shown[-_WITH_EARLIER:])}
+    shown = [_with_earlier(pair, earlier) if pair.position in ends else pair for pair in shown]
+    sentences = _sentences(ordered, judges)
+    if len(shown) < len(pairs):
+        sentences.append(f"Shown are the {most // 2} prompts that improved most and least, of {len(pairs)}")
+    return SampleSet("", f"{title}, after update {number(float(update))}", judges, shown, sentences)
+
+
+def _best_update(run: RunRecord, samples: Samples) -> float | None:
+    best = run.summary.get("best_update")
+    if best is not None and any(sample["update"] == best for sample in samples):
+        return float(best)
+    return _last_update(samples)
+
+
+def _last_update(samples: Samples) -> float | None:
+    updates = [sample["update"] for sample in samples if isinstance(sample.get("update"), int | float)]
+    return max(updates, default=None)
+
+
+def _pair(position: int, sample: dict[str, Any]) -> Pair:
+    scores: dict[str, tuple[float, float]] = {}
+    names = {_SCORE: OWN} | {
+        key: key.removeprefix("judge/").removesuffix("/score")
+        for key in sample
+        if key.startswith("judge/") and key.endswith("/score")
+    }
+    for key, name in names.items():
+        policy, base = sample.get(key), sample.get(_BASE if key == _SCORE else f"{key.removesuffix('score')}base_score")
+        if _is_score(policy) and _is_score(base):
+            scores[name] = (float(base), float(policy))
+    prompt, base_text, response = (str(sample.get(k) or "") for k in ("prompt", "base_response", "response"))
+    return Pair(
+        position, clipped(prompt, _MAX_TEXT), clipped(base_text, _MAX_TEXT), clipped(response, _MAX_TEXT), scores
+    )
+
+
+def _is_score(value: Any) -> TypeGuard[float]:
+    """A number that sums of it stay finite."""
+    return isinstance(value, int | float) and abs(value) < _LARGEST
+
+
+def _earlier(samples: Samples, update: float) -> dict[str, list[tuple[int, str]]]:
+    """Prompt -> what was answered before, (update, response), oldest first."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for sample in samples:
+        if sample["update"] < update:
+            entry = (int(sample["update"]), clipped(str(sample.get("response") or ""), _MAX_TEXT // 4))
+            found.setdefault(str(sample.get("prompt") or ""), []).append(entry)
+    return found
+
+
+def _with_earlier(pair: Pair, earlier: dict[str, list[tuple[int, str]]]) -> Pair:
+    before = earlier.get(pair.prompt, [])
+    step = max(1, -(-len(before) // _MAX_EARLIER))
+    return Pair(pair.position, pair.prompt, pair.base, pair.response, pair.scores, before[::step])
+
+
+def _sentences(ordered: Sequence[Pair], judges: Sequence[str]) -> list[str]:
+    lines = []
+    for name in judges:
+        gains = [pair.gains[name] for pair in ordered if name in pair.gains]
+        up, down = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+        mean = number(math.fsum(gains) / len(gains))
+        who = "Its own score" if name == OWN else f"Judge {name}"
+        same = len(gains) - up - down
+        lines.append(
+            f"{who}: higher than the base policy's for {up} of {counted(len(gains), 'prompt')}, lower for {down}, "
+            f"the same for {same}; {mean} more on average"
+        )
+    same = sum(pair.is_same for pair in ordered)
+    if same:
+        lines.append(f"For {counted(same, 'prompt')} the answer is word for word that of the base policy")
+    return lines

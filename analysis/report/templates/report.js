@@ -1,0 +1,334 @@
+"use strict";
+// Tabs, tables, samples and plots of one report. Nothing is loaded: the data and Plotly are in the page, compressed.
+(() => {
+  const root = document.documentElement;
+  const all = (selector, parent = document) => [...parent.querySelectorAll(selector)];
+  const one = (selector, parent = document) => parent.querySelector(selector);
+  root.classList.add("js");
+
+  // --- data -------------------------------------------------------------------------------------------------------
+  async function unpacked(id) {
+    const text = atob(one("#" + id).textContent);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  let loading = null;
+  function loaded() {
+    loading ??= (async () => {
+      if (typeof DecompressionStream === "undefined") throw new Error("it cannot unpack them (no DecompressionStream)");
+      const [data, code] = await Promise.all([unpacked("data"), unpacked("plotly")]);
+      const script = document.createElement("script");
+      script.textContent = code;
+      document.head.append(script);
+      if (!window.Plotly) throw new Error("it does not run their script");
+      return JSON.parse(data);
+    })();
+    return loading;
+  }
+
+  function withoutPlots(error) {
+    const note = one("#no-plots");
+    note.textContent = "This browser cannot show the plots: " + error.message + ". All numbers are in the tables.";
+    note.hidden = false;
+    all(".plot").forEach((plot) => { plot.style.height = "auto"; plot.textContent = "No plot in this browser."; });
+  }
+
+  // --- theme ------------------------------------------------------------------------------------------------------
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const button = one("#theme");
+  let printing = false;
+  const isDark = () => !printing && (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  function showTheme() {
+    button.setAttribute("aria-pressed", String(isDark()));
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.title = isDark() ? "Switch to light colours" : "Switch to dark colours";
+  }
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    showTheme();
+    redraw();
+  });
+  system.addEventListener("change", () => { showTheme(); redraw(); });
+  showTheme();
+
+  // The colours of lines on a dark ground: the same hues, lighter.
+  const DARK = {
+    "#0072b2": "#56a8dd", "#d55e00": "#ff8a3d", "#009e73": "#34c99c", "#cc79a7": "#e39ac4", "#e69f00": "#f2b632",
+    "#56b4e9": "#8fd0f7", "#882255": "#d3699f", "#000000": "#e6e9ee", black: "#e6e9ee", "#000": "#e6e9ee",
+  };
+  function recolored(value) {
+    if (!isDark()) return value;
+    if (typeof value === "string") return DARK[value.toLowerCase()] ?? value;
+    if (Array.isArray(value)) return value.length && typeof value[0] === "number" ? value : value.map(recolored);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) =>
+        [key, /color|line|marker|error|font|contours/.test(key) ? recolored(item) : item]));
+    }
+    return value;
+  }
+  function tinted(hex, opacity) {
+    const shown = recolored(hex);
+    const channel = (start) => parseInt(shown.slice(start, start + 2), 16);
+    return "rgba(" + [channel(1), channel(3), channel(5), opacity].join(",") + ")";
+  }
+
+  function themed(figure) {
+    const [fg, muted, grid, card] = ["--fg", "--muted", "--grid", "--card"].map(color);
+    const isNarrow = innerWidth < 700;
+    const layout = structuredClone(figure.layout);
+    const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
+    for (const key of new Set(["xaxis", "yaxis", ...axes])) {
+      layout[key] = {
+        gridcolor: grid, zerolinecolor: grid, exponentformat: "power", linecolor: muted, tickcolor: muted, automargin: true, ...layout[key],
+        tickfont: { ...layout[key]?.tickfont, color: muted },
+      };
+      if (isNarrow && layout[key].type === "log") layout[key].nticks = 4;
+    }
+    const below = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left" };
+    const legend = isNarrow || layout.legend?.orientation === "h" ? below : {};
+    const data = figure.data.map((trace) => {
+      const shown = recolored(structuredClone(trace));
+      for (const error of ["error_x", "error_y"]) if (shown[error]) shown[error] = { color: fg, ...shown[error] };
+      if (isNarrow && trace.type === "heatmap") shown.showscale = false;
+      if (isNarrow && trace.type === "contour") {
+        shown.colorbar = { ...shown.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10, title: { side: "bottom", ...shown.colorbar?.title } };
+      }
+      return shown;
+    });
+    return {
+      data,
+      layout: {
+        paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", autosize: true,
+        colorway: Object.keys(DARK).slice(0, 8).map(recolored), margin: { l: 50, r: 12, t: 12, b: 40 },
+        ...recolored(layout),
+        font: { family: "system-ui, sans-serif", size: 12, color: fg },
+        legend: { bgcolor: "rgba(0,0,0,0)", ...layout.legend, ...legend },
+        modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: fg },
+        hoverlabel: { bgcolor: card, bordercolor: muted, font: { color: fg }, namelength: 40 },
+      },
+    };
+  }
+  const hasMouse = matchMedia("(hover: hover)").matches;
+  const CONFIG = {
+    responsive: true, displaylogo: false, displayModeBar: hasMouse ? "hover" : false, plotlyServerURL: "",
+    modeBarButtonsToRemove: ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d"],  // nothing leaves the page
+  };
+
+  // --- plots ------------------------------------------------------------------------------------------------------
+  const drawn = new Set();
+  async function draw(plot) {
+    let data;
+    try { data = await loaded(); } catch (error) { withoutPlots(error); return; }
+    const figure = plot.dataset.figure ? data.figures[plot.dataset.figure] : panel(plot, data.curves);
+    const { data: traces, layout } = themed(figure);
+    plot.style.minWidth = leastWidth(layout) + "px";
+    await window.Plotly.react(plot, traces, layout, CONFIG);
+    drawn.add(plot);
+  }
+  // Several plots side by side, or axes in a row, need room of their own; the box around them scrolls.
+  function leastWidth(layout) {
+    const beside = new Set(Object.entries(layout).filter(([key]) => /^xaxis\d*$/.test(key)).map(([, axis]) => axis.domain?.[0] ?? 0));
+    return Math.max(beside.size > 1 ? 240 * beside.size : 0, 110 * (layout.xaxis.tickvals?.length ?? 0));
+  }
+  const drawIn = (parent) => Promise.all(all(".plot", parent).filter((plot) => !drawn.has(plot)).map(draw));
+  const redraw = () => Promise.all([...drawn].map(draw));
+
+  // --- tabs -------------------------------------------------------------------------------------------------------
+  const tabs = all("#tabs [role=tab]");
+  function open(tab, focus = false) {
+    for (const other of tabs) {
+      const isOpen = other === tab;
+      other.setAttribute("aria-selected", String(isOpen));
+      other.tabIndex = isOpen ? 0 : -1;
+      one("#" + other.getAttribute("aria-controls")).hidden = !isOpen;
+    }
+    if (focus) tab.focus();
+    const strip = tab.parentElement;
+    strip.scrollLeft = Math.max(0, tab.offsetLeft - (strip.clientWidth - tab.offsetWidth) / 2);
+    const section = one("#" + tab.getAttribute("aria-controls"));
+    drawIn(section).then(() => all(".js-plotly-plot", section).forEach((plot) => window.Plotly.Plots.resize(plot)));
+  }
+  tabs.forEach((tab, index) => {
+    tab.addEventListener("click", () => {
+      open(tab);
+      history.replaceState(null, "", "#" + tab.getAttribute("aria-controls"));
+      if (scrollY > one("#tabs").offsetTop) scrollTo(0, one("#tabs").offsetTop);
+    });
+    tab.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: tabs.length - 1 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      open(tabs[(to + tabs.length) % tabs.length], true);
+    });
+  });
+  addEventListener("hashchange", openHash);
+  function openHash() {
+    const wanted = tabs.find((tab) => "#" + tab.getAttribute("aria-controls") === location.hash);
+    open(wanted ?? tabs[0]);
+  }
+
+  // --- tables -----------------------------------------------------------------------------------------------------
+  const words = (input) => input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const has = (text, wanted) => wanted.every((word) => text.includes(word));
+
+  function sortKey(cell) {
+    if (cell.dataset.v !== undefined) return [0, Number(cell.dataset.v)];
+    const text = cell.textContent.trim();
+    return text === "" || text === "-" ? [2, ""] : [1, text.toLowerCase()];
+  }
+  // What is missing stays last in both directions; numbers come before texts.
+  function compared(a, b, sign) {
+    if (a[0] !== b[0]) return a[0] === 2 || b[0] === 2 ? a[0] - b[0] : sign * (a[0] - b[0]);
+    return a[1] < b[1] ? -sign : a[1] > b[1] ? sign : 0;
+  }
+  function sortable(box) {
+    const body = one("tbody", box);
+    const rows = [...body.rows];
+    all("th button", box).forEach((head) => head.addEventListener("click", () => {
+      const th = head.parentElement;
+      const isUp = th.getAttribute("aria-sort") !== "ascending";
+      all("th", box).forEach((other) => other.removeAttribute("aria-sort"));
+      th.setAttribute("aria-sort", isUp ? "ascending" : "descending");
+      const keys = new Map(rows.map((row) => [row, sortKey(row.cells[th.cellIndex])]));
+      const ordered = [...rows].sort((a, b) => compared(keys.get(a), keys.get(b), isUp ? 1 : -1));
+      body.append(...ordered);
+    }));
+  }
+  function filterable(box) {
+    const input = one(".filter", box);
+    if (!input) return;
+    const rows = [...one("tbody", box).rows];
+    const texts = rows.map((row) => row.textContent.toLowerCase());
+    const state = one(".state", box);
+    const column = state && all("th", box).findIndex((th) => th.textContent === "State");
+    const apply = () => {
+      const wanted = words(input);
+      let num = 0;
+      rows.forEach((row, i) => {
+        const isKept = has(texts[i], wanted) && (!state?.value || row.cells[column].textContent === state.value);
+        row.hidden = !isKept;
+        num += isKept;
+      });
+      one(".count", box).textContent = (num === rows.length ? "" : num + " of ") + rows.length + (rows.length === 1 ? " row" : " rows");
+    };
+    input.addEventListener("input", apply);
+    state?.addEventListener("change", apply);
+    apply();
+  }
+  all(".table").forEach((box) => { sortable(box); filterable(box); });
+
+  // --- samples ----------------------------------------------------------------------------------------------------
+  function samples(box) {
+    const pairs = all(".pair", box);
+    const texts = pairs.map((pair) => pair.textContent.toLowerCase());
+    const gains = new Map(pairs.map((pair) => [pair, pair.dataset.gains.trim().split(",").map((text) => text === "" ? null : Number(text))]));
+    const [order, input, count] = [one(".order", box), one(".filter", box), one(".count", box)];
+    order.addEventListener("change", () => {
+      const [judge, way] = order.value.split(" ");
+      const key = (pair) => order.value === "record" ? [0, Number(pair.dataset.position)]
+        : gains.get(pair)[judge] == null || Number.isNaN(gains.get(pair)[judge]) ? [2, 0] : [0, gains.get(pair)[judge]];
+      box.append(...[...pairs].sort((a, b) => compared(key(a), key(b), way === "down" ? -1 : 1)));
+    });
+    const apply = () => {
+      const wanted = words(input);
+      pairs.forEach((pair, i) => { pair.hidden = !has(texts[i], wanted); });
+      count.textContent = pairs.filter((pair) => !pair.hidden).length + " of " + pairs.length + " prompts";
+    };
+    input.addEventListener("input", apply);
+    apply();
+  }
+  const sets = all("section.samples");
+  sets.forEach(samples);
+  const chooser = one("select.sets");
+  const showSet = () => sets.forEach((box) => { box.hidden = Boolean(chooser) && box.id !== chooser.value; });
+  chooser?.addEventListener("change", showSet);
+  showSet();
+
+  // --- curves -----------------------------------------------------------------------------------------------------
+  const curves = one("#curve-panels");
+  const hiddenLines = new Set();
+
+  function smoothed(values, weight) {
+    let mean = 0, total = 0;
+    return values.map((value) => {
+      if (value === null) return null;
+      mean = weight * mean + (1 - weight) * value;
+      total = weight * total + (1 - weight);
+      return mean / total;
+    });
+  }
+  function panel(plot, content) {
+    const view = content.views[one(".view", curves).value];
+    const weight = Number(one(".smoothing", curves).value);
+    const data = [];
+    (view.metrics[plot.dataset.metric] ?? []).forEach((line, i) => {
+      const style = view.lines[i];
+      if (!line || hiddenLines.has(style.name)) return;
+      const [x, y, low, high] = line;
+      const common = { x, type: "scatter", mode: x.length > 1 ? "lines" : "markers", hoverinfo: "skip", showlegend: false };
+      if (low) {
+        data.push({ ...common, y: smoothed(low, weight), line: { width: 0 } });
+        data.push({ ...common, y: smoothed(high, weight), line: { width: 0 }, fill: "tonexty", fillcolor: tinted(style.color, 0.18) });
+      }
+      if (weight) data.push({ ...common, y, line: { color: style.color, width: 1 }, opacity: 0.3 });
+      data.push({
+        ...common, y: smoothed(y, weight), name: style.name, hoverinfo: "x+y+name",
+        line: { color: style.color, width: style.width, dash: style.dash }, opacity: style.opacity,
+      });
+    });
+    const empty = { text: "not recorded by these runs", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
+    const hover = data.length > 12 ? "closest" : "x unified";
+    return { data, layout: { xaxis: { title: { text: "update", standoff: 4 } }, yaxis: {}, hovermode: hover, margin: { l: 44, r: 8, t: 8, b: 34 },
+      annotations: data.length ? [] : [empty] } };
+  }
+  function legend(content) {
+    const view = content.views[one(".view", curves).value];
+    one(".view-note", curves).textContent = view.note + ".";
+    one(".legend", curves).replaceChildren(...view.lines.map((style) => {
+      const item = document.createElement("button");
+      const mark = document.createElement("i");
+      item.type = "button";
+      mark.style.background = recolored(style.color);
+      item.append(mark, style.name);
+      item.setAttribute("aria-pressed", String(!hiddenLines.has(style.name)));
+      item.addEventListener("click", () => {
+        if (!hiddenLines.delete(style.name)) hiddenLines.add(style.name);
+        item.setAttribute("aria-pressed", String(!hiddenLines.has(style.name)));
+        drawCurves();
+      });
+      return item;
+    }));
+  }
+  const drawCurves = () => Promise.all(all(".plot", curves).map(draw));
+  async function curvesChanged() {
+    let content;
+    try { content = (await loaded()).curves; } catch { return; }
+    const weight = Number(one(".smoothing", curves).value);
+    one(".smoothed", curves).textContent = weight ? "average with weight " + weight + " of what came before; recorded values pale" : "none";
+    legend(content);
+    if (drawn.has(one(".plot", curves))) await drawCurves();
+  }
+  if (curves) {
+    one(".view", curves).addEventListener("change", () => { hiddenLines.clear(); curvesChanged(); });
+    one(".smoothing", curves).addEventListener("input", curvesChanged);
+    one(".metric", curves)?.addEventListener("change", (event) => {
+      const plot = event.target.closest(".figure").querySelector(".plot");
+      plot.dataset.metric = event.target.value;
+      draw(plot);
+    });
+    button.addEventListener("click", curvesChanged);
+    system.addEventListener("change", curvesChanged);
+  }
+
+  // --- print ------------------------------------------------------------------------------------------------------
+  addEventListener("beforeprint", () => { printing = true; if (window.Plotly) redraw(); });
+  addEventListener("afterprint", () => { printing = false; redraw(); });
+
+  openHash();
+  if (curves) curvesChanged();
+})();

@@ -1,0 +1,120 @@
+"""The table of all trials, or of all runs where there is no sweep."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.records import CUMULATIVE_REWARD, REWARD, Source
+from analysis.report.parts import (
+    Cell,
+    Column,
+    Part,
+    Sentences,
+    Table,
+    clipped,
+    counted,
+    listed,
+    number_cell,
+    setting_cell,
+    text_cell,
+)
+from analysis.report.ranking import Entry, Ranking
+
+_MAX_SETTINGS = 12
+_MAX_ROWS = 5000
+_POINTS = 24
+_LARGEST = 1e300  # beyond, differences overflow
+_TONES = {"complete": "good", "failed": "bad", "diverged": "bad", "unfinished": "warn", "running": "warn"}
+_DULL = ("Base", "Runs")  # where they are the same in all rows
+# What the small curve shows: the first of these that any run has.
+_SMALL_CURVES = ("eval/score", REWARD, "objective/scores", CUMULATIVE_REWARD)
+
+
+def trial_parts(source: Source, ranking: Ranking) -> list[Part]:
+    """The table, and what it leaves out."""
+    if not ranking.entries:
+        return [Sentences([f"There is no {ranking.word} in this record"])]
+    parts: list[Part] = []
+    left_out = ranking.keys[_MAX_SETTINGS:]
+    if left_out:
+        parts.append(Sentences([f"Not shown here, since there is no room: {listed(left_out, 20)}; see Config"]))
+    if len(ranking.entries) > _MAX_ROWS:
+        parts.append(Sentences([f"Only the first {_MAX_ROWS} of {len(ranking.entries)} are shown"]))
+    return [*parts, trial_table(source, ranking)]
+
+
+def trial_table(source: Source, ranking: Ranking) -> Table:
+    """A row for each entry: state, settings, objectives, where the best evaluation was, cost, a small curve."""
+    keys = ranking.keys[:_MAX_SETTINGS]
+    metrics = list(source.metrics) if len(source.metrics) > 1 else [ranking.metric]
+    small = next((name for name in _SMALL_CURVES if any(name in run.metrics for run in source.runs)), REWARD)
+    columns = [
+        Column(ranking.word.capitalize(), ranking.word == "trial"),
+        Column("State"),
+        *[Column(metric, True, "what it is worth: the objective") for metric in metrics],
+        *[Column(key, True, f"setting {key}") for key in keys],
+        Column("Base", True, "the base policy's held-out score"),
+        Column("KL", True, "of the best evaluation, in nats"),
+        Column("Update", True, "of the best evaluation"),
+        Column("Curve", False, f"{small} over the updates"),
+        Column("Runs", True, "seeds that choose"),
+        Column("Seconds", True, "of training"),
+        Column("Tokens", True, "in and out of all models"),
+        Column("Cause", False, "of a failure"),
+    ]
+    best = set(ranking.best.names) if ranking.best else set()
+    entries = ranking.entries[:_MAX_ROWS]
+    rows = [_row(entry, keys, len(metrics), small, entry.name in best) for entry in entries]
+    columns, rows = _without_empty(columns, rows)
+    star = "; ★: the best" if best and len(entries) > 1 else ""
+    caption = f"{counted(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
+    states = sorted({entry.state for entry in ranking.entries})
+    return Table("trials", caption, columns, rows, True, states)
+
+
+def _row(entry: Entry, keys: Sequence[str], num_objectives: int, small: str, is_best: bool) -> list[Cell]:
+    values = list(entry.objectives or [])[:num_objectives]
+    tone = "" if entry.is_allowed else "warn"
+    objectives = [number_cell(value, tone) for value in values] + [Cell("-")] * (num_objectives - len(values))
+    return [
+        Cell(f"★ {entry.name}", text_cell(entry.name).value, "best") if is_best else text_cell(entry.name),
+        Cell(entry.state, None, _TONES.get(entry.state, "")),
+        *objectives,
+        *[setting_cell(entry.settings.get(key)) for key in keys],
+        number_cell(entry.summarized("base_score")),
+        number_cell(entry.summarized("kl", "best")),
+        number_cell(entry.summarized("update", "best")),
+        _curve_cell(entry, small),
+        number_cell(len(entry.runs)),
+        number_cell(entry.seconds or None),
+        number_cell(sum(_tokens(entry)) or None),
+        text_cell(entry.cause and f"{entry.cause}: {clipped(entry.message or '', 80)}".removesuffix(": ")),
+    ]
+
+
+def _tokens(entry: Entry) -> list[float]:
+    found = [run.summary.get("tokens") for run in entry.runs]
+    return [float(value) for value in found if isinstance(value, int | float)]
+
+
+def _without_empty(columns: list[Column], rows: list[list[Cell]]) -> tuple[list[Column], list[list[Cell]]]:
+    """Columns in which no row has anything say nothing, nor do some if all rows have the same."""
+    texts = [{row[i].text for row in rows} for i in range(len(columns))]
+    is_dull = [len(found) == 1 and len(rows) > 1 and c.label in _DULL for c, found in zip(columns, texts, strict=True)]
+    used = [i for i, found in enumerate(texts) if found - {"-", ""} and not is_dull[i]]
+    return [columns[i] for i in used], [[row[i] for i in used] for row in rows]
+
+
+def _curve_cell(entry: Entry, metric: str) -> Cell:
+    run = entry.run
+    updates, values = run.curve(metric) if run is not None else (np.empty(0), np.empty(0))
+    if len(values) < 2 or updates[-1] == updates[0]:
+        return Cell("-")
+    picked = np.unique(np.linspace(0, len(values) - 1, _POINTS).astype(int))
+    x, y = updates[picked], values[picked]
+    y = np.clip(y, -_LARGEST, _LARGEST)
+    low, high = float(y.min()), float(y.max())
+    across = np.rint(2 + 76 * (x - x[0]) / (x[-1] - x[0])).astype(int)
+    up = np.rint(18 - 16 * ((y - low) / (high - low))).astype(int) if high > low else np.full(len(y), 10)
+    path = "M" + "L".join(f"{a} {b}" for a, b in zip(across, up, strict=True))
+    return Cell(f"{metric} from {y[0]:.3g} to {y[-1]:.3g}", float(y[-1] - y[0]), path=path)

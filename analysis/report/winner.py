@@ -1,0 +1,81 @@
+"""Which reward model won, by how much: in win rates under other judges, since scores have no common scale."""
+
+import math
+
+from analysis.comparison.compare import ComparedGroup, GroupComparison
+from analysis.comparison.pairs import NOISE, UNKNOWN
+from analysis.report.parts import interval_cell, listed
+from analysis.report.ranking import Ranking, reward_model_of
+from analysis.statements import number
+
+REWARD_MODEL = "reward_model"
+_MAX_SEEDS = 30
+
+
+def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]:
+    """The first of the comparison, and its best setting where more than the reward model was swept."""
+    known = _known(comparison)
+    if not known:
+        return ["Nothing to compare: no run that ended soundly has a value"]
+    first = known[0]
+    lines = [
+        f"Reward model {first.label}: {comparison.measure.name} {_value(first)}",
+        f"That is the {comparison.measure.text}",
+    ]
+    best = next((entry for entry in ranking.ranked if reward_model_of(entry) == first.label), None)
+    others = {key: value for key, value in best.settings.items() if key != REWARD_MODEL} if best else {}
+    if best is not None and others:
+        lines.append(
+            f"Its best setting is {best.title}: {', '.join(f'{key}={value}' for key, value in others.items())}"
+        )
+    return lines
+
+
+def lead_sentences(comparison: GroupComparison) -> list[str]:
+    """How far the others are behind."""
+    known = _known(comparison)
+    lines = []
+    for group in known[1:5]:
+        pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
+        if pair is None:
+            continue
+        chance = (
+            f"; a run of {pair.first} beats one of {pair.second} with probability {number(pair.probability.value, 2)}"
+        )
+        less = f"{number(abs(pair.difference))} less{'' if pair.verdict == UNKNOWN else chance}"
+        lines.append(f"{group.label} has {_value(group)}: {less}")
+    if len(known) > 5:
+        lines.append(f"Further behind: {listed([group.label for group in known[5:]])}")
+    return lines
+
+
+def next_sentences(comparison: GroupComparison) -> list[str]:
+    """What to do with the answer: search with the winner, or run more seeds where noise hides it."""
+    known = _known(comparison)
+    if len(known) < 2 or comparison.ranking is None:
+        return []
+    first, second = known[:2]
+    if comparison.winner:
+        return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]
+    pair = comparison.ranking.against_best(second.label)
+    if pair is None or pair.verdict == UNKNOWN or not pair.difference:
+        return ["Run every reward model on several seeds, sweep.seeds=5, so that noise can be told apart"]
+    # The interval's half width shrinks with the root of the runs.
+    seeds = math.ceil(min(len(first.values), len(second.values)) * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
+    if pair.verdict == NOISE and seeds > _MAX_SEEDS:
+        return [
+            f"{first.label} and {second.label} are so close that it would take more than {_MAX_SEEDS} seeds of each to "
+            "tell them apart: take the cheaper one"
+        ]
+    needed = max(seeds, 3)
+    return [f"To tell {first.label} from {second.label} takes about {needed} seeds of each: sweep.seeds={needed}"]
+
+
+def _known(comparison: GroupComparison) -> list[ComparedGroup]:
+    return [group for group in comparison.groups if group.estimate is not None]
+
+
+def _value(group: ComparedGroup) -> str:
+    assert group.estimate is not None
+    found = group.estimate
+    return interval_cell(found.value, found.low, found.high).text

@@ -1,0 +1,120 @@
+"""All that is found out about a sweep, computed once for its text, tables and figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from analysis.records import Source
+from analysis.statements import Statement
+from analysis.sweep.failures import bad_regions
+from analysis.sweep.importance import Importance, importance
+from analysis.sweep.ledger import Ledger, ledger
+from analysis.sweep.next_steps import next_steps
+from analysis.sweep.optimum import Optimum, optimum
+from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
+from analysis.sweep.settings import Setting, View, are_incomparable, views
+from analysis.sweep.slices import Slice, slices
+
+# Nobody reads about more reward models than these; each takes seconds.
+_MAX_VIEWS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class ViewAnalysis:
+    """What is known of one view.
+
+    Attributes:
+        importances, slices: one for each objective.
+        optimum: of a single objective; None where it cannot be told.
+        front: the settings that no other beats in all objectives, by the first objective.
+        steps: what to try next.
+        failures: where trials came to nothing.
+    """
+
+    view: View
+    importances: Sequence[Importance]
+    slices: Sequence[Sequence[Slice]]
+    optimum: Optimum | None
+    front: Sequence[Setting]
+    steps: Sequence[Statement]
+    failures: Sequence[Statement]
+
+    @property
+    def statements(self) -> list[Statement]:
+        """Best setting, importance, flatness, failures, in this order."""
+        found = best_statements(self.view, self.front)
+        for one in self.importances:
+            prefix = "" if self.view.is_single else f"{one.metric}: "
+            found += [Statement(prefix + s.text, s.evidence) for s in importance_statements(one)]
+        return [*found, *flatness_statements(self.view, self.optimum), *self.failures]
+
+
+@dataclass(frozen=True, eq=False)
+class SweepAnalysis:
+    """What is known of a sweep.
+
+    Attributes:
+        views: one, or one for each reward model where these were compared.
+        ledger: what it cost.
+        notes: what is not shown, and why.
+    """
+
+    views: Sequence[ViewAnalysis]
+    ledger: Ledger
+    notes: Sequence[str]
+
+
+@lru_cache(maxsize=2)
+def analyse(source: Source) -> SweepAnalysis:
+    """Everything about a sweep; of a source without trials only what it cost."""
+    costs = ledger(source)
+    notes = []
+    found = views(source)
+    if not source.trials:
+        notes.append("this is no sweep: nothing was searched, so that there is nothing to compare settings by")
+    elif are_incomparable(source):
+        notes.append(
+            "the trials have different reward models, whose objectives have no common scale: none is best by them, and "
+            "reward_model gets no importance; what follows is for each reward model alone"
+        )
+    if len(found) > _MAX_VIEWS:
+        notes.append(f"{len(found)} reward models; only the first {_MAX_VIEWS} are looked at here")
+    tied = {key: leader for view in found for key, leader in view.tied.items()}
+    notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]
+    num_pruned = sum(len(view.pruned) for view in found)
+    if num_pruned:
+        notes.append(
+            f"{num_pruned} pruned trials take part in fits, with what they were worth when pruned and what complete "
+            "trials gained from there on, as uncertain as these gains differ"
+        )
+    return SweepAnalysis([_analysed(source, view, costs) for view in found[:_MAX_VIEWS]], costs, notes)
+
+
+def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
+    objectives = range(len(view.directions))
+    importances = [importance(view, objective) for objective in objectives]
+    found = optimum(view) if view.is_single else None
+    steps = next_steps(source, view, found, costs)
+    cuts = [slices(view, objective) for objective in objectives]
+    return ViewAnalysis(view, importances, cuts, found, front(view), steps, bad_regions(view))
+
+
+def front(view: View) -> list[Setting]:
+    """The Pareto front: settings that keep all constraints, and than which none is better in all objectives.
+
+    Of settings that are equal in all objectives only the first is among them. By the first objective, the best first.
+    """
+    settings = [setting for setting in view.settings if setting.is_feasible]
+    if not settings:
+        return []
+    signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in view.directions])
+    gains = np.array([setting.objectives for setting in settings]) * signs
+    order = sorted(range(len(settings)), key=lambda i: (tuple(-gains[i]), i))
+    kept: list[int] = []
+    # In this order a setting can be beaten, or equalled, only by one before it.
+    for index in order:
+        if not any((gains[other] >= gains[index]).all() for other in kept):
+            kept.append(index)
+    return [settings[index] for index in kept]

@@ -1,0 +1,79 @@
+"""Whether a swept key matters more than chance would make it seem: a permutation test.
+
+It looks at each key on its own. Keys that matter only together with each other, and not in the mean, escape it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.records import Floats
+from analysis.sweep.axes import Axis
+
+# The chance that any key is said to matter in a sweep where none does.
+CHANCE = 0.05
+_NUM_PERMUTATIONS = 999
+# So many settings for each term of the model let it hold all axes at once.
+_SETTINGS_PER_TERM = 2.5
+
+
+def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
+    """For each axis the probability that permuted objectives make any axis look as important, (axes,).
+
+    The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared
+    is the probability of the F statistic, smallest over the axes (the single-step min P of Westfall and Young 1993).
+    With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that one
+    which does not matter seems to follow one that does.
+
+    Args:
+        positions: nan where a key is not active, (settings, axes).
+        gains: (settings,).
+    """
+    from scipy.stats import rankdata
+
+    num = len(gains)
+    ranks = rankdata(gains) - (num + 1) / 2
+    random = np.random.default_rng(0)
+    rows = np.stack([ranks, *(random.permutation(ranks) for _ in range(_NUM_PERMUTATIONS))])
+    terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
+    is_partial = _SETTINGS_PER_TERM * sum(one.shape[1] for one in terms) <= num
+    found = np.ones((len(axes), len(rows)))
+    for index, own in enumerate(terms):
+        others = np.concatenate(
+            [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])], axis=1
+        )
+        found[index] = _tail(_basis(others), _basis(np.concatenate([others, own], axis=1)), rows)
+    smallest = found.min(axis=0)
+    # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
+    return np.asarray([(smallest <= one * (1 + 1e-9)).mean() for one in found[:, 0]], dtype=np.float64)
+
+
+def _tail(without: Floats, full: Floats, rows: Floats) -> Floats:
+    """The probability of the F statistic for what one basis explains more than another, for each row, (rows,)."""
+    from scipy.stats import f
+
+    more, left = full.shape[1] - without.shape[1], rows.shape[1] - 1 - full.shape[1]
+    total = (rows**2).sum(axis=1)
+    if more <= 0 or left <= 0 or total[0] == 0:
+        return np.ones(len(rows))
+    explained = ((rows @ full) ** 2).sum(axis=1) / total
+    before = ((rows @ without) ** 2).sum(axis=1) / total
+    statistic = np.clip(explained - before, 0, None) / more * left / np.clip(1 - explained, 1e-12, None)
+    return np.asarray(f.sf(statistic, more, left), dtype=np.float64)
+
+
+def _terms(axis: Axis, column: Floats) -> Floats:
+    """What an axis can explain, (settings, terms)."""
+    known = np.where(np.isnan(column), np.nanmean(column) if not np.isnan(column).all() else 0.0, column)
+    levels = np.unique(known)
+    if axis.is_interval or (axis.is_numeric and len(levels) > 4):
+        return np.stack([known, known**2], axis=1)
+    return np.asarray(known[:, None] == levels[None, 1:], dtype=np.float64)
+
+
+def _basis(terms: Floats) -> Floats:
+    """An orthonormal basis of some terms, without the constant, (settings, at most terms)."""
+    if not terms.shape[1]:
+        return terms
+    vectors, values, _ = np.linalg.svd(terms - terms.mean(axis=0), full_matrices=False)
+    return np.asarray(vectors[:, values > 1e-9 * max(1.0, float(values.max()))], dtype=np.float64)

@@ -1,0 +1,143 @@
+"""Whether the best values lie at an edge of what was searched, so that better ones may lie beyond it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.sweep.axes import Axis
+from analysis.sweep.optimum import Optimum, Profile
+from analysis.sweep.settings import Setting, View, noise
+
+# Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see tests/test_next_steps.py).
+_SURE = 0.95
+_MOSTLY = 0.5
+_OUTER = 0.1  # of an interval: from there to its edge the objective must rise
+_NEAR = 0.25  # of an axis: so near to its edge the best setting must lie
+# Keys that can go no further.
+_MOST = {"ppo.gamma": 1.0, "ppo.gae_lambda": 1.0, "ppo.top_p": 1.0, "ppo.clip_range": 0.95}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An axis whose best values lie at its edge.
+
+    Attributes:
+        axis: the key.
+        is_high: whether it is the upper edge.
+        value: of the best setting, as text.
+        probability: that the objective still rises towards the edge.
+        rise: by how much it does, over the outer tenth of an interval or from the next choice of a list.
+        override: what to search next, as typed; None where the key can go no further.
+    """
+
+    axis: Axis
+    is_high: bool
+    value: str
+    probability: float
+    rise: float
+    override: str | None
+
+
+def edges(view: View, optimum: Optimum | None) -> list[Edge]:
+    """The edges that won, beyond what noise explains.
+
+    Where the surface could be fitted, it tells; else the settings at a list's end are compared with those that have the
+    next choice and are equal otherwise, as far as the noise between seeds is known.
+    """
+    best = view.best
+    if best is None:
+        return []
+    found = []
+    for index, axis in enumerate(view.axes):
+        text = best.values.get(axis.key)
+        place = axis.position(text)
+        if text is None or not axis.is_numeric or not (place <= _NEAR or place >= 1 - _NEAR):
+            continue
+        is_high = place > 0.5
+        probability, rise = _fitted(optimum.profiles[index], is_high) if optimum else _compared(view, best, axis)
+        if probability >= _SURE:
+            found.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
+    return found
+
+
+def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
+    """How probable it is that the surface rises towards an edge, and by how much; 0 where its top is elsewhere."""
+    if not profile.is_clear:
+        return 0.0, 0.0
+    draws = profile.draws if not is_high else profile.draws[:, ::-1]
+    inner = max(1, round(_OUTER * (draws.shape[1] - 1))) if profile.axis.is_interval else 1
+    at_edge = float((draws.argmax(axis=1) <= (inner if profile.axis.is_interval else 0)).mean())
+    rises = draws[:, 0] - draws[:, inner]
+    return (float((rises > 0).mean()) if at_edge >= _MOSTLY else 0.0), float(rises.mean())
+
+
+def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
+    from scipy.stats import t
+
+    deviation, freedom = noise(view.settings)
+    ordered = list(axis.choices)
+    if axis.is_interval or len(ordered) < 2 or not freedom or deviation <= 0:
+        return 0.0, 0.0
+    place = ordered.index(best.values[axis.key])
+    neighbour = {0: 1, len(ordered) - 1: len(ordered) - 2}.get(place)
+    others = [one for one in view.settings if neighbour is not None and _is_next(one, best, axis, ordered[neighbour])]
+    if not others:
+        return 0.0, 0.0
+    sign = view.sign()
+    rise = sign * float(best.objectives[0] - others[0].objectives[0])
+    error = deviation * np.sqrt(1 / len(best.by_run) + 1 / len(others[0].by_run))
+    return float(t.cdf(rise / error, freedom)), rise
+
+
+def _is_next(one: Setting, best: Setting, axis: Axis, text: str) -> bool:
+    return dict(one.values) == {**best.values, axis.key: text}
+
+
+def _override(axis: Axis, is_high: bool) -> str | None:
+    """The part of the axis next to the edge, and as much again beyond it; on a log axis a factor of ten."""
+    most = _MOST.get(axis.key, np.inf)
+    edge = axis.high if is_high else axis.low
+    if not is_high and not axis.is_log and edge <= 0 <= axis.high:
+        return None
+    if axis.choices:
+        return _list_override(axis, is_high, most)
+    inner = axis.value(0.7 if is_high else 0.3)
+    width = axis.high - axis.low
+    if is_high:
+        outer = min(edge * 10 if axis.is_log else edge + width, most)
+    else:
+        outer = edge / 10 if axis.is_log else edge - width
+        outer = max(outer, edge / 2) if edge > 0 and not axis.is_log else outer
+        outer = max(outer, 1.0) if axis.is_int and edge >= 1 else outer
+    if outer == edge:
+        return None
+    low, high = sorted((inner, outer))
+    return override_text(axis, low, high)
+
+
+def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
+    ordered: Sequence[str] = axis.choices if is_high else axis.choices[::-1]
+    last, before = float(ordered[-1]), float(ordered[-2])
+    ratio = last / before if last * before > 0 else 1.0
+    if max(ratio, 1 / ratio) >= 2:
+        powers = (1.0, 2.0) if max(ratio, 1 / ratio) < 4 else (0.5, 1.0)
+        further = [last * ratio**power for power in powers]
+    else:
+        further = [last + (last - before) * step for step in (1, 2)]
+        further = [value for value in further if value > 0 or axis.low < 0]
+    is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
+    kept = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
+    kept = list(dict.fromkeys(text for text in kept if float(text) not in (last, 0.0)))
+    return f"{axis.key}={','.join([ordered[-1], *kept])}" if kept else None
+
+
+def override_text(axis: Axis, low: float, high: float) -> str:
+    """A part of an interval as a user types it, quoted for a shell; two digits."""
+    ends = [f"{low:.2g}", f"{high:.2g}"]
+    if axis.is_int:
+        ends = [str(round(low)), str(max(round(high), round(low) + 1))]
+    tags = ["int"] * axis.is_int + ["log"] * axis.is_log
+    interval = f"interval({','.join(ends)})"
+    text = f"tag({','.join(tags)},{interval})" if tags else interval
+    return f"{axis.key}='{text}'"

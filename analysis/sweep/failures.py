@@ -1,0 +1,73 @@
+"""Trials that came to nothing, why, and which part of the search space they lie in."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from analysis.records import COMPLETE, FAILED, PRUNED, RunRecord, Trial
+from analysis.statements import Statement
+from analysis.sweep.axes import Axis
+from analysis.sweep.settings import View, settings_of
+
+# Causes that tell something about the setting.
+_OF_SETTING = ("diverged", "out_of_memory")
+_CHANCE = 0.05
+
+
+def counts(trials: Sequence[Trial]) -> str:
+    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`, in the order of how many there are."""
+    states = Counter(trial.state for trial in trials)
+    causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
+    reasons = ", ".join(f"{num} {cause}" for cause, num in sorted(causes.items(), key=lambda one: (-one[1], one[0])))
+    found = sorted(states.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{num} {state}" + (f" ({reasons})" if state == FAILED else "") for state, num in found)
+
+
+def bad_regions(view: View) -> list[Statement]:
+    """Where trials failed for what their setting is, or never had an evaluation within the KL budget."""
+    kinds: list[tuple[str, Callable[[Trial], bool]]] = [
+        (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
+        for cause in _OF_SETTING
+    ]
+    kinds.append(("never kept objective.kl_budget at an evaluation", lambda trial: _never_allowed(trial.runs)))
+    return [found for word, is_bad in kinds for found in _region(view, word, is_bad)]
+
+
+def _never_allowed(runs: Sequence[RunRecord]) -> bool:
+    """Whether a run fell back on the base policy's score; its summary then has no best evaluation."""
+    return any(run.objectives is not None and "best" in run.summary and run.summary["best"] is None for run in runs)
+
+
+def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Statement]:
+    """The axis, and the side of it, that parts bad trials from the others, where it does so beyond chance."""
+    ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
+    bad = np.array([is_bad(trial) for trial in ended], dtype=bool)
+    num = int(bad.sum())
+    if not num:
+        return []
+    text = f"{num} of {len(ended)} trials {word}"
+    p_value, axis, is_high = _parting(view, ended, bad)
+    if axis is None or p_value > _CHANCE:
+        return [Statement(text, {"trials": float(num)})]
+    places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
+    edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
+    there = int((places >= edge).sum() if is_high else (places <= edge).sum())
+    where = f"from {axis.label(edge)} on" if is_high else f"up to {axis.label(edge)}"
+    text += f", all with {axis.key} {where}, where {there} trials lie"
+    return [Statement(text, {"trials": float(num), "trials there": float(there), "p value": p_value})]
+
+
+def _parting(view: View, ended: Sequence[Trial], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
+    """The smallest probability, by Mann and Whitney's test, that an axis has nothing to do with it."""
+    from scipy.stats import mannwhitneyu
+
+    best: tuple[float, Axis | None, bool] = (1.0, None, False)
+    for axis in view.axes:
+        places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
+        inside, outside = (places[side & np.isfinite(places)] for side in (bad, ~bad))
+        if axis.is_numeric and len(inside) and len(outside):
+            p_value = min(float(mannwhitneyu(inside, outside).pvalue) * len(view.axes), 1.0)
+            if p_value < best[0]:
+                best = p_value, axis, float(np.median(inside)) > float(np.median(outside))
+    return best

@@ -1,0 +1,220 @@
+"""What a sweep cost, by trial and by what became of it, and what pruning saved.
+
+A run's own summary counts; where it has none, its recorded updates do. Seconds are those of one worker, so that their
+sum is worker-time, not what passed on the clock.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.records import PRUNED, RunRecord, Source, Trial
+
+# Of the seconds of an update, those that are spent on scores.
+_SCORE_SECONDS = "perf/score_seconds"
+TEST = "test"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some runs took.
+
+    Attributes:
+        runs: how many.
+        seconds: of one worker.
+        gpu_seconds: of these, on CUDA devices; a GPU that several workers share is counted for each.
+        scoring_seconds: of these, spent on scoring by reward models and judges.
+        tokens: in and out of all models.
+        episodes: responses trained on.
+        updates: PPO updates.
+        planned_updates: updates that were planned.
+        saved_seconds: an estimate of what the updates that pruning left out would have taken.
+        saved_updates: how many updates pruning left out.
+        peak_memory_mb: the most that one run's process used; nan where no run tells.
+    """
+
+    runs: int = 0
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    scoring_seconds: float = 0.0
+    tokens: float = 0.0
+    episodes: float = 0.0
+    updates: int = 0
+    planned_updates: int = 0
+    saved_seconds: float = 0.0
+    saved_updates: int = 0
+    peak_memory_mb: float = math.nan
+
+    def plus(self, other: "Cost") -> "Cost":
+        """Both together."""
+        peaks = [peak for peak in (self.peak_memory_mb, other.peak_memory_mb) if not math.isnan(peak)]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
+        return Cost(**sums, peak_memory_mb=max(peaks, default=math.nan))
+
+
+_SUMMED = [name for name in Cost.__dataclass_fields__ if name != "peak_memory_mb"]
+
+
+@dataclass(frozen=True)
+class TrialCost:
+    """One trial's cost: its runs that choose, and those on test seeds."""
+
+    number: int
+    state: str
+    cost: Cost
+    tests: Cost
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a source cost.
+
+    Attributes:
+        trials: one by one.
+        by_state: what trials of a state took; `test` for the runs on test seeds; runs outside of trials by their own
+            state.
+        total: all together.
+        wall_seconds: that passed on the clock while the sweep ran; 0: unknown.
+        cost_per_hour: the price of a worker's hour, where the config has one.
+        num_without_end: runs that wrote no summary; they are counted as far as their recorded updates go.
+        num_shrunk_seeds: seeds of pruned trials that were never started; their updates are among those saved.
+    """
+
+    trials: Sequence[TrialCost]
+    by_state: Mapping[str, Cost]
+    total: Cost
+    wall_seconds: float = 0.0
+    cost_per_hour: float | None = None
+    num_without_end: int = 0
+    num_shrunk_seeds: int = 0
+
+    @property
+    def worker_hours(self) -> float:
+        """Hours of one worker."""
+        return self.total.seconds / 3600
+
+    @property
+    def gpu_hours(self) -> float:
+        """Hours of one worker on a CUDA device."""
+        return self.total.gpu_seconds / 3600
+
+    @property
+    def price(self) -> float | None:
+        """What the worker-hours cost; None where no price is known."""
+        return None if self.cost_per_hour is None else self.cost_per_hour * self.worker_hours
+
+
+@dataclass
+class _Tally:
+    """What is counted on the way."""
+
+    by_state: dict[str, Cost] = field(default_factory=dict)
+    shrunk: int = 0
+
+    def add(self, state: str, cost: Cost) -> None:
+        """Add to what trials of a state took."""
+        if cost != Cost() or state not in self.by_state:
+            self.by_state[state] = self.by_state.get(state, Cost()).plus(cost)
+
+
+def ledger(source: Source) -> Ledger:
+    """The costs of all runs of a source, in trials or not."""
+    tally, trials = _Tally(), []
+    for trial in source.trials:
+        cost, tests = _trial_cost(trial, tally), _sum(trial.tests, _run_cost)
+        tally.add(trial.state, cost)
+        if trial.tests:
+            tally.add(TEST, tests)
+        trials.append(TrialCost(trial.number, trial.state, cost, tests))
+    counted = {id(run) for trial in source.trials for run in (*trial.runs, *trial.tests)}
+    for run in source.runs:
+        if id(run) not in counted:
+            tally.add(TEST if run.is_test else run.state, _run_cost(run))
+    total = Cost()
+    for cost in tally.by_state.values():
+        total = total.plus(cost)
+    prices = [run.config.get("sweep.cost_per_hour") for run in source.runs[:1]]
+    without = sum(not run.summary for run in source.runs)
+    return Ledger(trials, tally.by_state, total, source.seconds, _positive(prices), without, tally.shrunk)
+
+
+def _trial_cost(trial: Trial, tally: _Tally) -> Cost:
+    if not trial.runs:
+        # The study knows how long it took, though its folder is gone.
+        return Cost(seconds=_number(trial.seconds))
+    cost = _sum(trial.runs, _run_cost)
+    if trial.state != PRUNED or not cost.updates:
+        return cost
+    saved = sum(max(_planned(run) - _updates(run), 0) for run in trial.runs)
+    seeds = trial.runs[0].config.get("sweep.seeds")
+    unstarted = max(seeds - len(trial.runs), 0) if isinstance(seeds, int) else 0
+    tally.shrunk += unstarted
+    saved += unstarted * _planned(trial.runs[0])
+    # Updates get no cheaper or dearer on the way, bar longer responses; its own pace is the best guess.
+    extra = Cost(saved_updates=saved, saved_seconds=saved * cost.seconds / cost.updates)
+    return cost.plus(extra)
+
+
+def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
+    total = Cost()
+    for run in runs:
+        total = total.plus(cost(run))
+    return total
+
+
+def _run_cost(run: RunRecord) -> Cost:
+    summary = run.summary
+    seconds = _first(summary.get("seconds"), _total(run, "perf/update_seconds"))
+    tokens = sum(_total(run, name) for name in run.metrics if name.startswith("tokens/"))
+    episodes = run.curve("episode")[1]
+    memory = run.curve("perf/peak_memory_mb")[1]
+    return Cost(
+        runs=1,
+        seconds=seconds,
+        gpu_seconds=seconds if str(summary.get("device", "")).startswith("cuda") else 0.0,
+        scoring_seconds=_scoring(run),
+        tokens=_first(summary.get("tokens"), tokens),
+        episodes=_first(summary.get("episodes"), float(episodes.max()) if len(episodes) else 0.0),
+        updates=_updates(run),
+        planned_updates=max(_planned(run), _updates(run)),
+        peak_memory_mb=_first(summary.get("peak_memory_mb"), float(memory.max()) if len(memory) else math.nan),
+    )
+
+
+def _scoring(run: RunRecord) -> float:
+    models = run.summary.get("scoring")
+    if isinstance(models, Mapping) and models:
+        return sum(_number(model.get("seconds")) for model in models.values() if isinstance(model, Mapping))
+    return _total(run, _SCORE_SECONDS)
+
+
+def _updates(run: RunRecord) -> int:
+    return int(_first(run.summary.get("updates"), float(len(run.updates))))
+
+
+def _planned(run: RunRecord) -> int:
+    """PPO updates in all, as the config has it; 0 where it does not say."""
+    episodes, batch = run.config.get("ppo.total_episodes"), run.config.get("ppo.batch_size")
+    if not isinstance(episodes, int | float) or not isinstance(batch, int | float) or not 0 < batch < math.inf:
+        return 0
+    return math.ceil(episodes / batch) if math.isfinite(episodes) else 0
+
+
+def _total(run: RunRecord, metric: str) -> float:
+    return float(run.curve(metric)[1].sum())
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else 0.0
+
+
+def _first(value: Any, otherwise: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else otherwise
+
+
+def _positive(prices: Sequence[Any]) -> float | None:
+    found = [_number(price) for price in prices if _number(price) > 0]
+    return found[0] if found else None

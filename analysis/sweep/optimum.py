@@ -1,0 +1,195 @@
+"""How flat the optimum is: over which part of each axis the objective stays within noise of the best.
+
+Along an axis the other keys stay as they are in the setting that the fitted surface says is best. A value is as good as
+the best while the surface there is no more than the noise of one run below its highest point on the axis; how probable
+that is, draws from the surface's uncertainty tell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.records import Floats
+from analysis.sweep.axes import Axis
+from analysis.sweep.chance import CHANCE, chances
+from analysis.sweep.settings import Setting, View, are_equal, noise
+from analysis.sweep.surface import Surface, fit
+
+# Simulated parabolas over three keys: from 9 settings the range that is not ruled out holds the true optimum in 99 of
+# 100 searches, the one that is likely within noise in 82 or more.
+MIN_SETTINGS = 6
+MIN_SETTINGS_PER_AXIS = 1
+_MAX_SETTINGS = 250
+_DEPTH = 2.0  # of the floor below the median, in differences of best and median
+_NUM_DRAWS = 400
+_NUM_POINTS = 81
+# Where no key is clear on its own, that much must be foretold; of pure noise it is in one of twenty sweeps.
+_TELLING = 0.7
+_LIKELY = 0.5  # a value counts as within noise of the best
+_POSSIBLE = 0.1  # a value cannot be ruled out
+_FLAT = 0.6  # ... if that holds for all of an axis, the key does not matter
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """The surface along one axis, through the best setting.
+
+    Attributes:
+        axis: the key.
+        positions: where it was looked at, (points,).
+        mean, low, high: the objective there as measured, and its 90 % band, (points,).
+        within: probability of being within noise of the best, (points,).
+        is_highest: probability of being the highest point, (points,).
+        draws: surfaces that the data allow, more is better, (draws, points).
+        p_value: how probable it is that chance makes any key matter as much as this one seems to.
+    """
+
+    axis: Axis
+    positions: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    within: Floats
+    is_highest: Floats
+    draws: Floats
+    p_value: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the key matters beyond chance."""
+        return self.p_value <= CHANCE
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all of the axis is within noise of the best."""
+        return bool((self.within >= _FLAT).all())
+
+    @property
+    def likely(self) -> Floats:
+        """The positions that are more likely than not within noise of the best, those in one piece with the best."""
+        return self._around(_LIKELY)
+
+    @property
+    def possible(self) -> Floats:
+        """The positions that the data do not rule out to be within noise of the best, with all between them."""
+        found = np.flatnonzero(self.within >= _POSSIBLE)
+        return self.positions[found[0] : found[-1] + 1] if len(found) else self.positions
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the data rule out no part of the axis, without showing it to be flat."""
+        return len(self.possible) == len(self.positions) and not self.is_flat and not self._rules_out_any
+
+    @property
+    def _rules_out_any(self) -> bool:
+        return bool((self.within < _POSSIBLE).any())
+
+    def _around(self, level: float) -> Floats:
+        best = int(self.within.argmax())
+        if self.axis.choices:
+            return self.positions[self.within >= level]
+        first = last = best
+        while first > 0 and self.within[first - 1] >= level:
+            first -= 1
+        while last + 1 < len(self.positions) and self.within[last + 1] >= level:
+            last += 1
+        return self.positions[first : last + 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """What is known around the best setting.
+
+    Attributes:
+        surface: fitted to the settings.
+        anchor: the setting that is best by the surface; the profiles go through it.
+        profiles: one for each axis.
+        noise: deviation of one run, and what `within noise` means: of the scatter about the surface, and of seeds.
+        noise_freedom: how many repetitions on other seeds have a part in it.
+        explained: share of the variance between settings that the surface foretells for settings it is not told.
+    """
+
+    surface: Surface
+    anchor: Setting
+    profiles: Sequence[Profile]
+    noise: float
+    noise_freedom: int
+    explained: float
+
+
+def problem(view: View, num_complete: int, num: int) -> str | None:
+    """Why so many settings, complete ones among them, are too few to fit a surface; None if they are not."""
+    needed = MIN_SETTINGS + MIN_SETTINGS_PER_AXIS * len(view.axes)
+    if num_complete < MIN_SETTINGS:
+        return f"{num_complete} complete settings are too few, it takes {MIN_SETTINGS}"
+    return f"{num} settings are too few, it takes {needed} for {len(view.axes)} keys" if num < needed else None
+
+
+def optimum(view: View, objective: int = 0) -> Optimum | None:
+    """What the settings say about the best one.
+
+    Returns:
+        None where they are too few, all the same, none is allowed, or nothing in them stands out from chance: a surface
+        can be fitted to noise, too.
+    """
+    complete = [setting for setting in view.settings if setting.is_feasible]
+    settings = [*complete, *view.pruned]
+    sign = view.sign(objective)
+    gains = sign * np.array([setting.objectives[objective] for setting in settings])
+    if not view.axes or problem(view, len(complete), len(settings)) or are_equal(gains):
+        return None
+    # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
+    kept = np.linspace(0, len(gains) - 1, min(len(gains), _MAX_SETTINGS)).round().astype(int)
+    settings, gains = [settings[i] for i in kept], gains[kept]
+    points = view.positions([setting.values for setting in settings])
+    p_values = chances(view.axes, points, gains)
+    known = noise(view.settings, objective)
+    num_runs = np.array([float(len(setting.by_run)) for setting in settings])
+    deviations = np.array([setting.deviation for setting in settings])
+    surface = fit(view.axes, points, floored(gains), num_runs, known, deviations)
+    is_measured = np.array([not setting.is_foretold for setting in settings])
+    explained = _explained(surface, is_measured)
+    if p_values.min() > CHANCE and explained < _TELLING:
+        return None
+    # The highest point of the surface is less lucky than the highest measurement.
+    best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
+    profiles = [_profile(surface, points[best], index, sign, float(p_value)) for index, p_value in enumerate(p_values)]
+    return Optimum(surface, settings[best], profiles, surface.noise, known[1], explained)
+
+
+def _explained(surface: Surface, is_measured: NDArray[np.bool_]) -> float:
+    heights = surface.gains[is_measured]
+    left = heights - surface.left_out()[is_measured]
+    return 1 - float((left**2).mean() / max(heights.var(), 1e-300))
+
+
+def floored(gains: Floats) -> Floats:
+    """The gains, those far below the median raised to a floor.
+
+    Past some learning rate a run is worth nothing. A surface smooth enough for the rest cannot follow such a cliff, and
+    would sink near the optimum for its sake; how deep it goes is of no interest there.
+    """
+    middle = float(np.median(gains))
+    return np.maximum(gains, middle - _DEPTH * (float(gains.max()) - middle))
+
+
+def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
+    axis = surface.axes[index]
+    positions = _grid(axis)
+    points = np.tile(anchor, (len(positions), 1))
+    points[:, index] = positions
+    mean, covariance = surface.predict(points)
+    margin = 1.645 * np.sqrt(np.clip(np.diag(covariance), 0, None))
+    draws = surface.draws(points, _NUM_DRAWS)
+    within = (draws >= draws.max(axis=1, keepdims=True) - surface.noise).mean(axis=0)
+    highest = np.bincount(draws.argmax(axis=1), minlength=len(positions)) / len(draws)
+    low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda one: float(one.sum()))
+    return Profile(axis, positions, sign * mean, low, high, within, highest, draws, p_value)
+
+
+def _grid(axis: Axis) -> Floats:
+    if axis.is_interval:
+        return np.linspace(0, 1, _NUM_POINTS)
+    return np.array([axis.position(text) for text in axis.choices])

@@ -1,0 +1,140 @@
+"""A sweep in sentences: what it found, which keys matter, how flat the optimum is."""
+
+from collections.abc import Mapping, Sequence
+
+from analysis.records import Floats
+from analysis.statements import Statement, number
+from analysis.sweep.axes import Axis
+from analysis.sweep.chance import CHANCE
+from analysis.sweep.importance import Importance
+from analysis.sweep.optimum import Optimum, Profile, problem
+from analysis.sweep.settings import Setting, View, are_equal
+
+
+def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
+    """The best setting, or with several objectives those that none other beats in all."""
+    if not view.settings:
+        return [Statement("no trial is complete, so that nothing is best")]
+    if not view.is_single:
+        ends = ", ".join(
+            f"{metric} {number(min(s.objectives[i] for s in front))} to {number(max(s.objectives[i] for s in front))}"
+            for i, metric in enumerate(view.metrics)
+            if front
+        )
+        text = f"{len(front)} of {len(view.settings)} settings are on the Pareto front: {ends}" if front else ""
+        return [Statement(text or "no setting keeps all constraints", {"settings": float(len(view.settings))})]
+    best = view.best
+    if best is None:
+        return [Statement(f"none of {len(view.settings)} complete settings keeps all constraints")]
+    value = float(best.objectives[0])
+    text = f"best {view.metrics[0]} {number(value, 4)}: trial {best.numbers[0]}, {shown_values(best.values, view.axes)}"
+    return [Statement(text, {"objective": value, "settings": float(len(view.settings))})]
+
+
+def shown_values(values: Mapping[str, str], axes: Sequence[Axis]) -> str:
+    """`ppo.lr 0.00057, ppo.kl_coef 0.0136`."""
+    found = [f"{axis.key} {axis.label(axis.position(values[axis.key]))}" for axis in axes if axis.key in values]
+    return ", ".join(found) or "nothing but the seed was swept"
+
+
+def importance_statements(found: Importance) -> list[Statement]:
+    """Which keys matter beyond chance, and which may not."""
+    if found.problem:
+        return [Statement(f"importance is not shown: {found.problem}", {"settings": float(found.num_settings)})]
+    clear = [one for one in found.keys if one.is_clear]
+    rest = [one.key for one in found.keys if not one.is_clear]
+    if not clear:
+        text = (
+            f"importance is not shown: over {found.num_settings} settings no key stands out from chance"
+            f" (p > {CHANCE:g} for all by permutation)"
+        )
+        return [Statement(text, {f"p of {one.key}": one.p_value for one in found.keys})]
+    statements = []
+    for one in clear:
+        share = one.fanova or one.ped_anova
+        text = f"{one.key} matters"
+        evidence = {"p value": one.p_value}
+        if share is not None:
+            method = "fANOVA" if one.fanova else "PED-ANOVA"
+            text += f": {_percent(share.value)} % by {method} ({_percent(share.low)} to {_percent(share.high)}"
+            text += " over resampled settings)"
+            evidence |= {"share": share.value, "lowest share": share.low, "highest share": share.high}
+        statements.append(Statement(text, evidence))
+    if rest:
+        p_values = {f"p of {one.key}": one.p_value for one in found.keys if not one.is_clear}
+        verb = "does" if len(rest) == 1 else "do"
+        statements.append(Statement(f"{_listed(rest)} {verb} not stand out from chance", p_values))
+    return statements
+
+
+def flatness_statements(view: View, found: Optimum | None) -> list[Statement]:
+    """Over which part of each axis the objective stays within noise of the best."""
+    if not view.is_single:
+        return []
+    if found is None:
+        return _why_not(view)
+    noise = number(found.noise, 2)
+    repeated = f"{found.noise_freedom} repetition{'s' * (found.noise_freedom > 1)} on other seeds and "
+    source = f"from {repeated * bool(found.noise_freedom)}the scatter about a smooth fit"
+    anchor = f"trial {found.anchor.numbers[0]}"
+    text = f"noise of one run: {noise}, {source}; along each key the others are as in {anchor}, the best by the fit"
+    evidence = {"noise": found.noise, "repetitions": float(found.noise_freedom), "explained": found.explained}
+    return [Statement(text, evidence), *(_flatness(profile, found.noise) for profile in found.profiles)]
+
+
+def _why_not(view: View) -> list[Statement]:
+    num = sum(setting.is_feasible for setting in view.settings)
+    if not view.axes or not num:
+        return []
+    reason = problem(view, num, num + len(view.pruned))
+    if reason is None and are_equal(view.gains()):
+        reason = "all settings are worth the same"
+    reason = reason or "no key stands out from chance, so that a fit would be one of noise"
+    return [Statement(f"how flat the optimum is cannot be said: {reason}", {"settings": float(num)})]
+
+
+def _flatness(profile: Profile, noise: float) -> Statement:
+    axis = profile.axis
+    evidence = {"least probability of being within noise": float(profile.within.min())}
+    if profile.is_flat:
+        where = (
+            f"from {axis.label(0)} to {axis.label(1)}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
+        )
+        return Statement(f"{axis.key}: the objective stays within noise of the best {where}", evidence)
+    likely, possible = profile.likely, profile.possible
+    evidence["p by permutation"] = profile.p_value
+    if profile.is_unknown:
+        return Statement(f"{axis.key}: the data rule out no value, and do not show it to be flat either", evidence)
+    if axis.choices:
+        good = [axis.label(place) for place in likely]
+        bad = [axis.choices[i] for i in range(len(axis.choices)) if profile.within[i] < 0.1]
+        text = f"{axis.key}: the objective stays within noise of the best for {', '.join(good) or 'none surely'}"
+        return Statement(
+            text + (f"; {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} worse" if bad else ""), evidence
+        )
+    evidence |= {"from": axis.value(float(likely[0])), "to": axis.value(float(likely[-1]))} if len(likely) else {}
+    text = f"{axis.key}: the objective stays within noise of the best {_between(axis, likely)}{_worse(axis, possible)}"
+    return Statement(text, evidence)
+
+
+def _between(axis: Axis, places: Floats) -> str:
+    if len(places) == 0:
+        return "nowhere surely"
+    low, high = axis.label(float(places[0])), axis.label(float(places[-1]))
+    return f"at {low}" if low == high else f"between {low} and {high}"
+
+
+def _worse(axis: Axis, possible: Floats) -> str:
+    """What the data rule out."""
+    first, last = (float(possible[0]), float(possible[-1])) if len(possible) else (0.0, 1.0)
+    parts = [f"below {axis.label(first)}"] if first > 0 else []
+    parts += [f"above {axis.label(last)}"] if last < 1 else []
+    return f"; {' and '.join(parts)} it is worse" if parts else "; no end can be ruled out"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,246 @@
+"""A sweep's settings with what each is worth: trials that differ in the seed only are one setting.
+
+Objectives of different reward models have no common scale. A sweep over reward models is therefore looked at as several
+views, one for each.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.records import COMPLETE, Floats, RunRecord, Source, Trial
+from analysis.sweep.axes import Axis, axes_of, plain
+from analysis.sweep.pruned import foretold
+
+REWARD_MODEL = "reward_model"
+_JUDGE = "judge/"
+_SAME = 1e-6  # positions that differ less are the same
+_EQUAL = 1e-12  # objectives that differ less than this share of themselves are the same
+_LARGEST = 1e100  # what is larger is no objective; sums of squares would overflow
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One setting, over all of its seeds.
+
+    Attributes:
+        numbers: of its trials.
+        values: swept key -> text, the seed aside; keys without a value are not active there.
+        objectives: the mean over its runs, (objectives,).
+        by_run: what each run that chose is worth, (runs, objectives).
+        by_test: the same of the runs on test seeds, which nothing was chosen by.
+        is_feasible: whether it keeps all constraints.
+        is_foretold: whether its trial was pruned, and its objective is a guess (see sweep_pruned).
+        deviation: how uncertain the guess is.
+    """
+
+    numbers: tuple[int, ...]
+    values: Mapping[str, str]
+    objectives: Floats
+    by_run: Floats
+    by_test: Floats
+    is_feasible: bool = True
+    is_foretold: bool = False
+    deviation: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Settings whose objectives can be compared.
+
+    Attributes:
+        label: the reward model, where there is a view for each; empty for the whole sweep.
+        axes: what varies among the settings.
+        settings: complete ones, by their first trial's number.
+        pruned: settings of pruned trials, with what they would have been worth (see sweep_pruned); for fits only.
+        trials: all of them, whatever became of them.
+        tied: key -> the axis that it moves along with.
+        metrics, directions: of the objectives.
+    """
+
+    label: str
+    axes: Sequence[Axis]
+    settings: Sequence[Setting]
+    pruned: Sequence[Setting]
+    trials: Sequence[Trial]
+    tied: Mapping[str, str]
+    metrics: Sequence[str]
+    directions: Sequence[str]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one objective only."""
+        return len(self.directions) == 1
+
+    def sign(self, objective: int = 0) -> float:
+        """What an objective is multiplied with so that more is better."""
+        return 1.0 if self.directions[objective] == "maximize" else -1.0
+
+    def gains(self, objective: int = 0) -> Floats:
+        """An objective of each setting, signed so that more is better, (settings,)."""
+        return self.sign(objective) * np.array([setting.objectives[objective] for setting in self.settings])
+
+    def positions(self, settings: Sequence[Mapping[str, str]] | None = None) -> Floats:
+        """Where settings lie on each axis, nan where a key is not active, (settings, axes)."""
+        rows = [setting.values for setting in self.settings] if settings is None else settings
+        found = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
+        return np.array(found, dtype=np.float64).reshape(len(rows), len(self.axes))
+
+    @property
+    def best(self) -> Setting | None:
+        """Of one objective: the best setting that keeps all constraints; None without one, or with several objectives.
+
+        Where settings are equal it is the first.
+        """
+        if not self.is_single or not any(setting.is_feasible for setting in self.settings):
+            return None
+        gains = self.gains()
+        index = max(range(len(gains)), key=lambda i: (self.settings[i].is_feasible, gains[i], -i))
+        return self.settings[index]
+
+
+def views(source: Source) -> list[View]:
+    """One view of all settings, or one for each reward model where reward models were compared."""
+    if not source.trials:
+        return []
+    columns = _columns(source.trials)
+    if not are_incomparable(source, columns):
+        return [_view(source, "", source.trials)]
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in source.trials:
+        groups[settings_of(trial).get(REWARD_MODEL) or _reward_model(trial)].append(trial)
+    return [_view(source, label, trials) for label, trials in groups.items()]
+
+
+def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None = None) -> bool:
+    """Whether trials have different reward models, so that their objectives have no common scale."""
+    columns = _columns(source.trials) if columns is None else columns
+    names = {_reward_model(trial) for trial in source.trials if trial.runs}
+    is_varied = len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
+    return is_varied and not all(metric.startswith(_JUDGE) for metric in source.metrics)
+
+
+def are_equal(values: Floats) -> bool:
+    """Whether values are the same but for rounding; true of none."""
+    return len(values) == 0 or float(np.ptp(values)) <= _EQUAL * float(np.abs(values).max())
+
+
+def noise(settings: Sequence[Setting], objective: int = 0) -> tuple[float, int]:
+    """How much equal settings differ from seed to seed: a standard deviation and its degrees of freedom.
+
+    It is pooled over all settings with several runs, test runs apart from those that chose; (nan, 0) where no setting
+    has two runs.
+    """
+    squares, freedom = 0.0, 0
+    for setting in settings:
+        for values in (setting.by_run, setting.by_test):
+            if len(values) > 1:
+                squares += float(((values[:, objective] - values[:, objective].mean()) ** 2).sum())
+                freedom += len(values) - 1
+    return (math.sqrt(squares / freedom), freedom) if freedom else (math.nan, 0)
+
+
+def settings_of(trial: Trial) -> dict[str, str]:
+    """A trial's settings, without plus signs, numbers written one way."""
+    return {str(key).lstrip("+"): plain(text) for key, text in trial.settings.items()}
+
+
+def _columns(trials: Sequence[Trial]) -> dict[str, list[str]]:
+    columns: dict[str, list[str]] = defaultdict(list)
+    for trial in trials:
+        for key, text in settings_of(trial).items():
+            columns[key].append(text)
+    return columns
+
+
+def _reward_model(trial: Trial) -> str:
+    for run in trial.runs:
+        name = run.value(REWARD_MODEL)
+        if name is not None:
+            return str(name)
+    return ""
+
+
+def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
+    columns = {key: values for key, values in _columns(trials).items() if key != "seed"}
+    if label:
+        columns = {key: values for key, values in columns.items() if key.split(".")[0] != REWARD_MODEL}
+    space = {key: text for key, text in source.space.items() if key.lstrip("+") in columns}
+    axes = [axis for axis in axes_of(space, columns) if not axis.is_single]
+    num_objectives = len(source.directions)
+    settings = list(_merged(trials, num_objectives, [axis.key for axis in axes]))
+    axes, tied = _untied(axes, [settings_of(trial) for trial in trials])
+    kept = [axis.key for axis in axes]
+    pruned = list(_pruned(source, trials, kept))
+    return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
+
+
+def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -> Iterator[Setting]:
+    groups: dict[tuple[str | None, ...], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        if trial.state == COMPLETE and _values(trial.objectives, num_objectives) is not None:
+            found = settings_of(trial)
+            groups[tuple(found.get(key) for key in keys)].append(trial)
+    for values, group in groups.items():
+        by_trial = [_values(trial.objectives, num_objectives) for trial in group]
+        by_run = [_of_runs(trial.runs, num_objectives) for trial in group]
+        # The trial's own number stands where its runs are gone or have none.
+        rows = [own if len(own) else np.array([one]) for own, one in zip(by_run, by_trial, strict=True)]
+        runs = np.concatenate(rows)
+        yield Setting(
+            tuple(trial.number for trial in group),
+            {key: text for key, text in zip(keys, values, strict=True) if text is not None},
+            np.array(by_trial[0]) if len(group) == 1 else runs.mean(axis=0),
+            runs,
+            np.concatenate([_of_runs(trial.tests, num_objectives) for trial in group]),
+            all(_is_kept(violation) for trial in group for violation in trial.violations.values()),
+        )
+
+
+def _pruned(source: Source, trials: Sequence[Trial], keys: Sequence[str]) -> Iterator[Setting]:
+    by_number = {trial.number: trial for trial in trials}
+    for one in foretold(source.study, trials, len(source.directions)):
+        values = {key: text for key, text in settings_of(by_number[one.number]).items() if key in keys}
+        objectives, none = np.array([one.value]), np.empty((0, 1))
+        yield Setting((one.number,), values, objectives, objectives[None], none, True, True, one.deviation)
+
+
+def _is_kept(violation: float) -> bool:
+    return isinstance(violation, int | float) and violation <= 0
+
+
+def _values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
+    found = list(values or [])
+    is_sound = all(isinstance(value, int | float) and abs(value) < _LARGEST for value in found)
+    return [float(value) for value in found] if is_sound and len(found) == num_objectives else None
+
+
+def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
+    found = [_values(run.objectives, num_objectives) for run in runs]
+    return np.array([one for one in found if one is not None], dtype=np.float64).reshape(-1, num_objectives)
+
+
+def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
+    """The axes without those that always move along with another one, and what these follow."""
+    kept: list[Axis] = []
+    columns: list[Floats] = []
+    tied: dict[str, str] = {}
+    for axis in axes:
+        column = np.array([_rank(axis, row.get(axis.key)) for row in rows])
+        same = [k for k, other in enumerate(columns) if np.allclose(column, other, atol=_SAME, rtol=0, equal_nan=True)]
+        if same and len(set(column.tolist())) > 1:
+            tied[axis.key] = kept[same[0]].key
+        else:
+            kept.append(axis)
+            columns.append(column)
+    return kept, tied
+
+
+def _rank(axis: Axis, text: str | None) -> float:
+    """Of a list the index, since tied lists have their own values; of an interval the position."""
+    if axis.is_interval or text is None:
+        return axis.position(text)
+    return float(axis.choices.index(text)) if text in axis.choices else math.nan

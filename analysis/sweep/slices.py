@@ -1,0 +1,105 @@
+"""The objective against each swept key: means with 95 % intervals over the settings that share a part of an axis.
+
+An interval is cut into bins that hold about as many settings each; of a list, every choice is a bin. The settings of a
+bin differ in the other keys, and their scatter is what the intervals (Student's) are about.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.records import Floats
+from analysis.sweep.axes import Axis
+from analysis.sweep.settings import View
+
+_MIN_IN_BIN = 4
+_MAX_BINS = 8
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A part of an axis.
+
+    Attributes:
+        label: its values, for a reader.
+        low, high: from which position to which; equal for a choice.
+        num: settings in it.
+        mean: of their objectives, as measured.
+        mean_low, mean_high: the interval of the mean; nan for a single setting.
+        best: the best of the objectives.
+    """
+
+    label: str
+    low: float
+    high: float
+    num: int
+    mean: float
+    mean_low: float
+    mean_high: float
+    best: float
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The objective along one axis.
+
+    Attributes:
+        axis: the key.
+        positions: of the settings in which it is active, (settings,).
+        values: their objectives, (settings,).
+        numbers: their first trials, (settings,).
+        bins: in the order of the axis; empty where there are too few settings for one.
+    """
+
+    axis: Axis
+    positions: Floats
+    values: Floats
+    numbers: Sequence[int]
+    bins: Sequence[Bin]
+
+
+def slices(view: View, objective: int = 0) -> list[Slice]:
+    """A slice for each axis of a view."""
+    values = np.array([setting.objectives[objective] for setting in view.settings])
+    is_best = max if view.directions[objective] == "maximize" else min
+    found = []
+    for index, axis in enumerate(view.axes):
+        column = view.positions()[:, index]
+        is_known = np.isfinite(column)
+        numbers = [setting.numbers[0] for setting, known in zip(view.settings, is_known, strict=True) if known]
+        bins = _bins(axis, column[is_known], values[is_known])
+        kept = [_bin(axis, low, high, inside, is_best(inside.tolist())) for low, high, inside in bins]
+        found.append(Slice(axis, column[is_known], values[is_known], numbers, kept))
+    return found
+
+
+def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, float, Floats]]:
+    if not axis.is_interval:
+        places = [axis.position(text) for text in axis.choices]
+        groups = [(place, place, values[np.isclose(positions, place)]) for place in places]
+        return [group for group in groups if len(group[2])]
+    num = min(_MAX_BINS, len(values) // _MIN_IN_BIN)
+    if not num:
+        return []
+    order = np.argsort(positions, kind="stable")
+    parts = np.array_split(order, num)
+    return [(float(positions[part[0]]), float(positions[part[-1]]), values[part]) for part in parts]
+
+
+def _bin(axis: Axis, low: float, high: float, values: Floats, best: float) -> Bin:
+    mean, margin = mean_and_margin(values)
+    label = axis.label(low) if low == high else f"{axis.label(low)} to {axis.label(high)}"
+    return Bin(label, low, high, len(values), mean, mean - margin, mean + margin, best)
+
+
+def mean_and_margin(values: Floats) -> tuple[float, float]:
+    """The mean, and how far its 95 % interval reaches on either side; nan for a single value."""
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        return float(values.mean()), math.nan
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()), error * float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))

@@ -1,0 +1,191 @@
+"""The objective as a smooth surface over a sweep's axes, with its uncertainty: Gaussian process regression.
+
+Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006): prediction is algorithm 2.1, the likelihood
+equation 5.8, its gradient 5.9, the Matern 5/2 kernel 4.17. The hyperparameters are those of highest posterior
+probability, under priors that say: objectives change over a fair part of an axis, and most of what they do is no noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from analysis.records import Floats
+from analysis.sweep.axes import Axis
+
+# Priors of the logarithms, as means and deviations, for standardized objectives over axes of length 1.
+_LENGTH_SCALE = (np.log(0.7), 1.0)
+_SIGNAL = (0.0, 1.0)
+_NOISE = (np.log(0.05), 1.5)
+_MEAN_VARIANCE = 1.0  # of the constant that the surface varies about
+_JITTER = 1e-8
+_MISSING = 0.5  # where a key lies that is not active
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A fitted surface.
+
+    Attributes:
+        axes: whose positions are its coordinates.
+        points: what it was fitted to, (points, axes).
+        gains: the objectives there, more is better, (points,).
+        noise: deviation of a single measurement about the surface, in the objective's unit.
+        theta: the logarithms of length scales, signal variance and noise variance of the standardized objective.
+        share: of the noise variance that each point has: 1 over its number of runs, (points,).
+        extra: variance of each point on top of that, standardized, (points,).
+        center, scale: what the objective was standardized with.
+    """
+
+    axes: Sequence[Axis]
+    points: Floats
+    gains: Floats
+    noise: float
+    theta: Floats
+    share: Floats
+    extra: Floats
+    center: float
+    scale: float
+
+    @cached_property
+    def _solved(self) -> tuple[Floats, Floats]:
+        from scipy.linalg import cho_solve
+
+        standard = (self.gains - self.center) / self.scale
+        kernel = _kernel(_squares(self.axes, self.points, self.points), self.theta)[0]
+        kernel[np.diag_indices(len(standard))] += np.exp(self.theta[-1]) * self.share + self.extra + _JITTER
+        factor = np.asarray(np.linalg.cholesky(kernel), dtype=np.float64)
+        return factor, np.asarray(cho_solve((factor, True), standard), dtype=np.float64)
+
+    def predict(self, points: Floats) -> tuple[Floats, Floats]:
+        """The surface's mean, (points,), and covariance, (points, points), in the objective's unit and its square."""
+        from scipy.linalg import solve_triangular
+
+        points = _filled(points)
+        factor, weights = self._solved
+        cross = _kernel(_squares(self.axes, points, self.points), self.theta)[0]
+        prior = _kernel(_squares(self.axes, points, points), self.theta)[0]
+        half = solve_triangular(factor, cross.T, lower=True)
+        covariance = prior - half.T @ half
+        return self.center + self.scale * (cross @ weights), self.scale**2 * covariance
+
+    def mean(self, points: Floats) -> Floats:
+        """The surface's mean at many points, without their covariance, (points,)."""
+        cross = _kernel(_squares(self.axes, points, self.points), self.theta)[0]
+        return np.asarray(self.center + self.scale * (cross @ self._solved[1]), dtype=np.float64)
+
+    def draws(self, points: Floats, num: int, seed: int = 0) -> Floats:
+        """Surfaces that the data allow, at some points, (num, points); equal arguments, equal draws."""
+        mean, covariance = self.predict(points)
+        # Of a covariance that rounding may have left indefinite, the root by eigenvalues is safe.
+        values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+        root = vectors * np.sqrt(np.clip(values, 0.0, None))
+        normal = np.random.default_rng(seed).standard_normal((num, len(mean)))
+        return np.asarray(mean + normal @ root.T, dtype=np.float64)
+
+    def left_out(self) -> Floats:
+        """What the surface says about each point when it is not told it (equations 5.12), (points,)."""
+        from scipy.linalg import cho_solve
+
+        factor, weights = self._solved
+        inverse = cho_solve((factor, True), np.eye(len(weights)))
+        return np.asarray(self.gains - self.scale * weights / np.diag(inverse), dtype=np.float64)
+
+
+def fit(
+    axes: Sequence[Axis],
+    points: Floats,
+    gains: Floats,
+    num_runs: Floats,
+    known_noise: tuple[float, int] = (np.nan, 0),
+    extra: Floats | None = None,
+) -> Surface:
+    """The surface through some measurements.
+
+    Args:
+        points: positions, nan where a key is not active, (points, axes).
+        gains: what was measured there, more is better, (points,).
+        num_runs: over how many runs each of them is a mean, (points,).
+        known_noise: deviation of a single run from seed to seed, and its degrees of freedom; 0: not known.
+        extra: deviation that a point has on top, in the objective's unit, (points,).
+    """
+    from scipy.optimize import minimize
+
+    points = _filled(points)
+    center, scale = float(gains.mean()), float(gains.std()) or 1.0
+    standard = (gains - center) / scale
+    squares = _squares(axes, points, points)
+    share = 1 / num_runs
+    more = np.zeros(len(gains)) if extra is None else (extra / scale) ** 2
+    prior = _noise_prior(known_noise, scale)
+    num_axes = len(axes)
+    means = np.array([*[_LENGTH_SCALE[0]] * num_axes, _SIGNAL[0], prior[0]])
+    deviations = np.array([*[_LENGTH_SCALE[1]] * num_axes, _SIGNAL[1], prior[1]])
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = _loss(theta, squares, standard, share, more)
+        away = (theta - means) / deviations
+        return value + 0.5 * float(away @ away), gradient + away / deviations
+
+    starts = [means, means + np.array([*[1.0] * num_axes, 0.0, 1.0])]
+    limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
+    found = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
+    best = min(found, key=lambda one: float(one.fun))
+    theta = np.asarray(best.x, dtype=np.float64)
+    noise = scale * float(np.exp(theta[-1] / 2))
+    return Surface(axes, points, gains, noise, theta, share, more, center, scale)
+
+
+def _noise_prior(known: tuple[float, int], scale: float) -> tuple[float, float]:
+    deviation, freedom = known
+    if not freedom or deviation <= 0:
+        return _NOISE
+    # The logarithm of a variance estimated with so many degrees of freedom varies by 2 over these, nearly.
+    return 2 * float(np.log(deviation / scale)), max(float(np.sqrt(2 / freedom)), 0.05)
+
+
+def _filled(points: Floats) -> Floats:
+    return np.where(np.isnan(points), _MISSING, points)
+
+
+def _squares(axes: Sequence[Axis], first: Floats, second: Floats) -> Floats:
+    """Squared distances along each axis; two choices without order are 1 apart, (axes, first, second)."""
+    first, second = _filled(first), _filled(second)
+    apart = first.T[:, :, None] - second.T[:, None, :]
+    for index, axis in enumerate(axes):
+        if not axis.is_numeric:
+            apart[index] = np.abs(apart[index]) > 1e-9
+    return np.asarray(apart**2, dtype=np.float64)
+
+
+def _kernel(squares: Floats, theta: Floats) -> tuple[Floats, Floats]:
+    """Covariances, and their derivative by the squared scaled distance, (first, second) each."""
+    scaled = np.tensordot(np.exp(-2 * theta[:-2]), squares, axes=1)
+    signal = np.exp(theta[-2])
+    root = np.sqrt(5 * scaled)
+    decay = signal * np.exp(-root)
+    return decay * (1 + root + 5 / 3 * scaled) + _MEAN_VARIANCE, -5 / 6 * decay * (1 + root)
+
+
+def _loss(theta: Floats, squares: Floats, standard: Floats, share: Floats, extra: Floats) -> tuple[float, Floats]:
+    """The negative log likelihood and its gradient by theta."""
+    from scipy.linalg import cho_solve
+
+    kernel, slope = _kernel(squares, theta)
+    noise = np.exp(theta[-1]) * share
+    full = kernel.copy()
+    full[np.diag_indices(len(standard))] += noise + extra + _JITTER
+    try:
+        factor = np.linalg.cholesky(full)
+    except np.linalg.LinAlgError:
+        return 1e10, np.zeros_like(theta)
+    inverse = cho_solve((factor, True), np.eye(len(standard)))
+    weights = inverse @ standard
+    value = 0.5 * float(standard @ weights) + float(np.log(np.diag(factor)).sum())
+    inner = 0.5 * (inverse - np.outer(weights, weights))
+    scales = -2 * np.exp(-2 * theta[:-2])
+    by_length = [float((inner * slope * square).sum()) * by for square, by in zip(squares, scales, strict=True)]
+    by_signal = float((inner * (kernel - _MEAN_VARIANCE)).sum())
+    by_noise = float((np.diag(inner) * noise).sum())
+    return value, np.array([*by_length, by_signal, by_noise])

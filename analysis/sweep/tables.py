@@ -1,0 +1,97 @@
+"""A sweep's tables: trials.csv, importance.csv, ledger.csv, ledger.json."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.records import Source
+from analysis.sweep.analysis import SweepAnalysis
+from analysis.sweep.ledger import Cost, Ledger
+from analysis.sweep.settings import settings_of
+
+_COSTS = list(Cost.__dataclass_fields__)
+
+
+def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
+    """Write all tables there are rows for; returns their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    if source.trials:
+        paths.append(_write_csv(out / "trials.csv", _trial_rows(source)))
+    importances = list(_importance_rows(found))
+    if importances:
+        paths.append(_write_csv(out / "importance.csv", importances))
+    costs = [{"trial": one.number, "state": one.state, **_cost(one.cost)} for one in found.ledger.trials]
+    tests = [
+        {"trial": one.number, "state": "test", **_cost(one.tests)} for one in found.ledger.trials if one.tests.runs
+    ]
+    paths.append(_write_csv(out / "ledger.csv", [*costs, *tests], ["trial", "state", *_COSTS]))
+    path = out / "ledger.json"
+    path.write_text(json.dumps(ledger_content(found.ledger), indent=2) + "\n", encoding="utf-8")
+    return [*paths, path]
+
+
+def ledger_content(costs: Ledger) -> dict[str, Any]:
+    """The ledger in plain values: total, by state, hours, price."""
+    return {
+        "total": _cost(costs.total),
+        "by_state": {state: _cost(cost) for state, cost in costs.by_state.items()},
+        "worker_hours": costs.worker_hours,
+        "gpu_hours": costs.gpu_hours,
+        "wall_seconds": costs.wall_seconds,
+        "cost_per_hour": costs.cost_per_hour,
+        "price": costs.price,
+        "runs_without_summary": costs.num_without_end,
+    }
+
+
+def _trial_rows(source: Source) -> Iterable[dict[str, Any]]:
+    settings = [settings_of(trial) for trial in source.trials]
+    keys = list(dict.fromkeys(key for one in settings for key in one))
+    for trial, values in zip(source.trials, settings, strict=True):
+        objectives = list(trial.objectives or []) + [None] * len(source.metrics)
+        seeds = {run.seed: run.objectives for run in trial.runs if run.objectives is not None}
+        yield {
+            "trial": trial.number,
+            "state": trial.state,
+            "cause": trial.cause,
+            "message": trial.message,
+            **{key: values.get(key) for key in keys},
+            **dict(zip(source.metrics, objectives, strict=False)),
+            "by_seed": " ".join(f"{seed}:{'/'.join(map(repr, values))}" for seed, values in seeds.items()) or None,
+            "violations": " ".join(f"{name}:{value!r}" for name, value in trial.violations.items()) or None,
+            "seconds": trial.seconds,
+        }
+
+
+def _importance_rows(found: SweepAnalysis) -> Iterable[dict[str, Any]]:
+    for one in found.views:
+        for result in one.importances:
+            for key in result.keys:
+                row: dict[str, Any] = {
+                    "reward_model": one.view.label or None,
+                    "objective": result.metric,
+                    "key": key.key,
+                }
+                for name, share in (("fanova", key.fanova), ("ped_anova", key.ped_anova)):
+                    row |= {name: share and share.value, f"{name}_low": share and share.low}
+                    row |= {f"{name}_high": share and share.high}
+                yield {**row, "p_value": key.p_value, "settings": result.num_settings}
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    values = {name: getattr(cost, name) for name in _COSTS}
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+
+
+def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:
+    rows = list(rows)
+    names = list(columns or dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path

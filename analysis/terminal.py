@@ -1,0 +1,49 @@
+"""Tables and sentences for the terminal, at most 120 columns wide."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from analysis.statements import number
+
+WIDTH = 120
+LONGEST_LABEL = 28
+
+
+def short(label: str, longest: int = LONGEST_LABEL) -> str:
+    """A label that fits; labels of one kind differ at their ends more often than in the middle."""
+    half = longest // 2
+    return label if len(label) <= longest else f"{label[: half - 1]}…{label[-half:]}"
+
+
+def listed(labels: Sequence[str]) -> str:
+    """The first three labels, and how many more there are."""
+    names = [short(label) for label in labels[:3]]
+    return ", ".join(names) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+
+
+def interval(low: float, high: float, digits: int = 3) -> str:
+    """`[low, high]`, empty where there is none."""
+    return "" if low != low else f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def digits_of(value: float, low: float, high: float) -> int:
+    """How many digits tell a value from the ends of its interval: 3, or more where it is narrow, up to 6."""
+    width, size = high - low, max(abs(value), abs(low), abs(high))
+    if not (0 < width < size):  # also where there is no interval
+        return 3
+    return min(max(math.ceil(math.log10(size / width)) + 2, 3), 6)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns; those that are empty below the first row are left out, and no line is longer than WIDTH."""
+    kept = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in kept]
+    for row in zip(*kept, strict=True):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+
+
+def wrapped(text: str) -> Iterator[str]:
+    """Lines of at most WIDTH columns."""
+    yield from textwrap.wrap(text, WIDTH, subsequent_indent="  ")

@@ -1,0 +1,48 @@
+"""Warnings about runs while they run: the rules of health.py, looked at as far as a small part of the time goes."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.watch.rows import Row
+from analysis.watch.run import RUNNING
+from rlhf_sweeps.runs import Run
+
+_SHARE = 0.1  # of the time at most
+_FEWEST = 5  # updates that a warning can rest on
+
+
+class Warnings:
+    """The newest warning about the runs of one sweep."""
+
+    def __init__(self) -> None:
+        self._checked: dict[Path, int] = {}  # the update that a run was last looked at
+        self._found: dict[tuple[Path, str], str] = {}  # the oldest first
+        self._due = 0.0
+
+    def look(self, rows: Sequence[Row]) -> str | None:
+        """The newest warning about a run that runs; None where all are sound."""
+        runs = {run.folder: row for row in rows if row.state == RUNNING and (run := row.current) is not None}
+        for folder, row in runs.items():
+            now = time.monotonic()
+            update = row.current.update if row.current else 0
+            if now >= self._due and update >= max(_FEWEST, self._checked.get(folder, 0) + 1):
+                self._checked[folder] = update
+                self._check(folder, row)
+                self._due = time.monotonic() + (time.monotonic() - now) / _SHARE
+        return next((text for (folder, _), text in reversed(self._found.items()) if folder in runs), None)
+
+    def _check(self, folder: Path, row: Row) -> None:
+        from analysis.health.findings import findings
+        from analysis.reading.folders import read_run
+
+        try:
+            found = findings(read_run(Run(folder), row.label))
+        except Exception:  # a warning is not worth the table
+            return
+        kept = {(folder, finding.kind): finding for finding in found}
+        for key in [key for key in self._found if key[0] == folder and key not in kept]:
+            del self._found[key]  # it has passed
+        for key, finding in reversed(kept.items()):  # so that the most severe one comes last
+            which = row.label if not row.label.isdigit() else f"trial {row.label}"
+            self._found.setdefault(key, f"{which}: {finding.kind}, from update {finding.update} on: {finding.text}")

@@ -1,0 +1,76 @@
+"""What is watched: a sweep, a run, or all that lie in a folder, those that appear later among them."""
+
+import time
+from pathlib import Path
+
+from analysis.watch.health import Warnings
+from analysis.watch.liveness import claimant
+from analysis.watch.plan import continue_command
+from analysis.watch.rows import Row, Seen, settings_of
+from analysis.watch.run import RUNNING, UNFINISHED, FollowedRun
+from analysis.watch.sweep import FollowedSweep
+from rlhf_sweeps.runs import Run, found
+
+_SHARE_OF_SEARCH = 0.1  # of the time at most, for looking for further runs and sweeps
+_SILENT_AFTER = 60.0  # seconds, or as many updates as below if these take longer
+_SILENT_UPDATES = 10
+
+
+class Places:
+    """All that is watched in a folder, which need not be there yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._followed: dict[Path, FollowedRun | FollowedSweep] = {}
+        self._warnings: dict[Path, Warnings] = {}
+        self._due = 0.0
+
+    def look(self) -> list[Seen]:
+        """Read what is new, and say how each of them stands, by name."""
+        self._search()
+        seen = []
+        for folder, one in self._followed.items():
+            name = str(folder) if folder == self._folder else str(folder.relative_to(self._folder))
+            try:
+                seen.append(self._seen_run(one, name) if isinstance(one, FollowedRun) else one.look(name))
+            except OSError:  # it was moved or deleted while it was read
+                self._due = 0.0
+        return seen
+
+    def _search(self) -> None:
+        """Find the runs and sweeps that lie there; in a large tree not at every look."""
+        now = time.monotonic()
+        if now < self._due:
+            return
+        try:
+            places = list(found(self._folder))
+        except OSError:
+            places = []
+        self._followed = {
+            place.folder: self._followed.get(place.folder)
+            or (FollowedRun(place) if isinstance(place, Run) else FollowedSweep(place))
+            for place in places
+        }
+        self._due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_SEARCH
+
+    def _seen_run(self, run: FollowedRun, name: str) -> Seen:
+        """A run of its own; whoever trains it has claimed its folder, which can be seen on the same machine alone."""
+        run.look()
+        run.read_updates()
+        patience = max(_SILENT_AFTER, _SILENT_UPDATES * (run.seconds_per_update or 0.0))
+        is_open = not run.summary and (claimant(run.folder) is not None or run.silent_for < patience)
+        state = run.state or (RUNNING if is_open else UNFINISHED)
+        row = Row(name, settings_of([run], ()), [run], state, run.cause, objectives=run.objectives)
+        command = continue_command([], run.overrides, "hydra.run.dir", run.folder)
+        return Seen(
+            name,
+            run.folder,
+            [row],
+            is_sweep=False,
+            elapsed=run.seconds,
+            left=row.left if state == RUNNING else None,
+            warning=self._warnings.setdefault(run.folder, Warnings()).look([row]),
+            note=f"nothing is training there: continue with {command}" if state == UNFINISHED else None,
+            has_ended=state != RUNNING,
+            is_complete=not row.is_open,
+        )

@@ -1,0 +1,141 @@
+"""What a sweep is to do, as far as its record says: how many trials, on how many seeds, how it is continued."""
+
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
+_WITH = re.compile(r" with ([^= ]+)=")
+# Of what Hydra was told, what `continue_command` says itself.
+_SAID = ("hydra.mode=", "hydra.sweep.dir=", "hydra.run.dir=")
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """The plan of a sweep.
+
+    Attributes:
+        start: what sweep.json holds.
+        hydra: Hydra's part of multirun.yaml.
+    """
+
+    start: Mapping[str, Any] = field(default_factory=dict)
+    hydra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def space(self) -> Mapping[str, Any]:
+        """Swept key -> what it may be, as text."""
+        return _mapping(self.start.get("space"))
+
+    @property
+    def keys(self) -> list[str]:
+        """What is swept, keys that move along with others among it."""
+        return [name for key, text in self.space.items() for name in (key.lstrip("+"), *_WITH.findall(str(text)))]
+
+    @property
+    def metrics(self) -> list[str]:
+        """What each objective is."""
+        metrics = _mapping(self.start.get("config")).get("objective.metrics")
+        return list(map(str, metrics)) if isinstance(metrics, list) and metrics else ["eval/score"]
+
+    @property
+    def directions(self) -> list[str]:
+        """maximize or minimize, for each objective."""
+        given = self.start.get("directions")
+        is_given = isinstance(given, list) and len(given) == len(self.metrics)
+        return list(map(str, given or ())) if is_given else ["maximize"] * len(self.metrics)
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether reward models are compared, of which none is the best by its own score."""
+        return str(self.space.get("reward_model", "")).startswith("choice(")
+
+    @property
+    def num_seeds(self) -> int:
+        """Runs that a trial takes."""
+        seeds = self.start.get("seeds")
+        return max(1, len(seeds)) if isinstance(seeds, list) else 1
+
+    @property
+    def num_trials(self) -> int | None:
+        """Trials in all; None where nobody knows."""
+        if not self.hydra or not self.start:
+            return None
+        wanted = _whole(_mapping(self.hydra.get("sweeper")).get("n_trials"))
+        points = num_points(self.space)
+        if points is not None:
+            return points if wanted is None else min(wanted, points)
+        return DEFAULT_TRIALS if wanted is None and self.budget is None else wanted
+
+    @property
+    def num_workers(self) -> int | None:
+        """Trials at a time; None where the machine decided."""
+        sweeper = _mapping(self.hydra.get("sweeper"))
+        return _whole(sweeper.get("workers")) or _whole(sweeper.get("n_jobs")) or None
+
+    @property
+    def budget(self) -> float | None:
+        """Seconds that the sweep may take; None without a limit."""
+        hours = self._setting("budget_hours")
+        return hours * 3600 if isinstance(hours, int | float) else None
+
+    def num_tests(self, num_complete: int) -> int:
+        """Runs on test seeds, where so many trials are complete."""
+        seeds, tested = _whole(self._setting("test_seeds")) or 0, _whole(self._setting("num_tested")) or 0
+        return seeds * min(tested, num_complete)
+
+    def continue_command(self, folder: Path) -> str:
+        """What goes on with the sweep."""
+        told = _mapping(self.hydra.get("overrides"))
+        words = [word for group in ("task", "hydra") if isinstance(told.get(group), list) for word in told[group]]
+        return continue_command(["-m"], words, "hydra.sweep.dir", folder)
+
+    def _setting(self, key: str) -> Any:
+        return _mapping(self.start.get("config")).get(f"sweep.{key}")
+
+
+def continue_command(flags: Sequence[str], told: Sequence[str], key: str, folder: Path) -> str:
+    """The command that goes on in a folder, quoted for a shell.
+
+    Args:
+        told: overrides that it began with.
+        key: of Hydra, for the folder.
+    """
+    words = [word for word in map(str, told) if not word.startswith(_SAID)]
+    return shlex.join(["python", "-m", "rlhf_sweeps", *flags, *words, f"{key}={folder}"])
+
+
+def num_points(space: Mapping[str, Any]) -> int | None:
+    """Points of a grid; None for a search, and where keys depend on others."""
+    texts = list(map(str, space.values()))
+    if any(not text.startswith("choice(") or " if " in text for text in texts):
+        return None
+    lists = [text.partition(" with ")[0] for text in texts]  # keys that move together make no more points
+    return math.prod(_num_items(text.removeprefix("choice(").removesuffix(")")) for text in lists)
+
+
+def _num_items(text: str) -> int:
+    """Items of a list in Hydra's syntax: one more than commas that are not within brackets or quotes."""
+    count, depth, quote, before = 1, 0, "", ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote and before != "\\" else quote
+        elif character in "'\"":
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+            count += character == "," and depth == 0
+        before = character
+    return count
+
+
+def _mapping(content: Any) -> Mapping[str, Any]:
+    return content if isinstance(content, dict) else {}
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,217 @@
+"""What is known of a trial, and of a sweep or run as a whole, at one look."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from analysis.watch.run import (
+    COMPLETE,
+    FAILED,
+    PRUNED,
+    RUNNING,
+    STOPPED,
+    UNFINISHED,
+    WAITING,
+    FollowedRun,
+)
+
+_ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}  # as Optuna has them
+_ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
+
+
+@dataclass
+class Row:
+    """A trial, or a run of its own.
+
+    Attributes:
+        label: its number, or the run's name.
+        settings: swept key -> text.
+        runs: of which the last one is the current one; none where a trial had nothing to run.
+        num_seeds: runs that a trial takes.
+        objectives: of a complete one, a value for each objective.
+        is_feasible: whether it keeps the objective's constraints.
+    """
+
+    label: str
+    settings: Mapping[str, str]
+    runs: Sequence[FollowedRun]
+    state: str
+    cause: str | None = None
+    num_seeds: int = 1
+    objectives: list[float] | None = None
+    is_feasible: bool = True
+    is_test: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its state is not the last one."""
+        return self.state in (RUNNING, WAITING, UNFINISHED)
+
+    @property
+    def current(self) -> FollowedRun | None:
+        """The run that it is at."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def seconds(self) -> float:
+        """Of training."""
+        return sum(run.seconds for run in self.runs)
+
+    @property
+    def whole(self) -> float | None:
+        """Seconds that all its runs take at the speed of the current one; None while that is unknown."""
+        run = self.current
+        if run is None or run.num_updates is None or run.seconds_per_update is None:
+            return None
+        return self.num_seeds * run.num_updates * run.seconds_per_update
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until its end; None where that is unknown, or past."""
+        run, whole = self.current, self.whole
+        if run is None or whole is None or not self.is_open:
+            return None
+        done = (len(self.runs) - 1) * (run.num_updates or 0) + run.update
+        return max(0.0, whole - done * (run.seconds_per_update or 0.0))
+
+
+@dataclass
+class Seen:
+    """A sweep or a run at one look.
+
+    Attributes:
+        rows: trials by number, then runs on test seeds; or the one run.
+        num_planned: trials in all; None where nobody knows.
+        elapsed, left: seconds; None where unknown.
+        note: whether anybody is at work, and how to go on.
+        warning: the newest about a run that runs.
+        has_ended: nothing more is to be seen.
+        is_complete: it has come to its planned end.
+    """
+
+    name: str
+    folder: Path
+    rows: list[Row]
+    metrics: Sequence[str] = ("eval/score",)
+    directions: Sequence[str] = ("maximize",)
+    num_planned: int | None = None
+    is_sweep: bool = True
+    is_comparison: bool = False
+    elapsed: float | None = None
+    left: float | None = None
+    note: str | None = None
+    warning: str | None = None
+    has_ended: bool = False
+    is_complete: bool = False
+    trials: list[Row] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trials = [row for row in self.rows if not row.is_test]
+
+    def ranking(self) -> list[Row]:
+        """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
+        valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
+        ordered = sorted(valued, key=self._losses)
+        front = self._front(ordered)
+        return [*front, *(row for row in ordered if not any(row is one for one in front))]
+
+    def best(self) -> list[Row]:
+        """The best trial, if there is one; of several objectives the Pareto front."""
+        valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
+        return self._front(sorted(valued, key=self._losses))
+
+    def counts(self) -> str:
+        """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
+        states = Counter(row.state for row in self.trials)
+        causes = Counter(row.cause or "unknown" for row in self.trials if row.state == FAILED)
+        why = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
+        texts = [
+            f"{states[state]} {state}" + (f" ({why})" if state == FAILED else "") for state in _ORDER if states[state]
+        ]
+        return ", ".join(texts)
+
+    def _losses(self, row: Row) -> list[float]:
+        """The objectives, signed so that lower is better; empty where they are not as many as there should be."""
+        values = row.objectives or []
+        if len(values) != len(self.directions):
+            return []
+        return [-x if way == "maximize" else x for x, way in zip(values, self.directions, strict=True)]
+
+    def _front(self, ordered: Sequence[Row]) -> list[Row]:
+        """In this order a trial can be dominated, or equalled, only by one before it."""
+        front: list[Row] = []
+        for row in ordered:
+            losses = self._losses(row)
+            if not any(all(a <= b for a, b in zip(self._losses(one), losses, strict=True)) for one in front):
+                front.append(row)
+        return front
+
+
+def trial_row(
+    number: int,
+    runs: Sequence[FollowedRun],
+    known: Any,
+    keys: Sequence[str],
+    num_seeds: int,
+    unended: str,
+    is_test: bool = False,
+) -> Row:
+    """A trial as it stands.
+
+    Args:
+        runs: of the trial, by seed.
+        known: Optuna's trial; None where there is no study.
+        keys: that are swept.
+        num_seeds: runs that it takes.
+        unended: the state of what has not ended.
+    """
+    notes = {} if known is None else dict(known.user_attrs)
+    state = None if known is None else _ENDS.get(known.state.name)
+    found, cause = _from_runs(runs, num_seeds, unended)
+    if state is not None:
+        found, cause = state, (str(notes.get("cause") or cause or "unknown") if state == FAILED else None)
+    settings = notes.get("settings")
+    return Row(
+        f"{number} test" if is_test else str(number),
+        {str(key): str(text) for key, text in settings.items()}
+        if isinstance(settings, dict)
+        else settings_of(runs, keys),
+        runs,
+        found,
+        cause,
+        num_seeds,
+        _objectives(runs, known) if found == COMPLETE else None,
+        all(violation <= 0 for violation in (getattr(known, "constraints", None) or {}).values()),
+        is_test,
+    )
+
+
+def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
+    """What a trial was told about the keys that are swept; about all, where these are unknown."""
+    told = dict(text.partition("=")[::2] for text in (runs[0].overrides if runs else ()))
+    return {key: told[key] for key in (keys or told) if key in told}
+
+
+def _from_runs(runs: Sequence[FollowedRun], num_seeds: int, unended: str) -> tuple[str, str | None]:
+    """State and cause by what the runs themselves say."""
+    for run in runs:
+        if run.state in (FAILED, PRUNED, STOPPED, WAITING):
+            return str(run.state), run.cause
+    is_whole = len(runs) >= num_seeds and all(run.state == COMPLETE for run in runs)
+    return (COMPLETE if is_whole and runs else unended), None
+
+
+def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:
+    """The study's, else the mean over seeds."""
+    if known is not None and known.values:
+        return [float(value) for value in known.values]
+    values = [run.objectives for run in runs]
+    found = [one for one in values if one is not None]
+    if not found or len(found) < len(values) or len({len(one) for one in found}) > 1:
+        return None
+    means = [fmean(column) for column in zip(*found, strict=True)]
+    return means if all(map(math.isfinite, means)) else None

@@ -1,0 +1,176 @@
+"""A sweep that is followed while it runs: its trials, how far it is, and whether anybody is still at work."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.watch.health import Warnings
+from analysis.watch.liveness import is_swept
+from analysis.watch.plan import SweepPlan
+from analysis.watch.rows import Row, Seen, trial_row
+from analysis.watch.run import COMPLETE, RUNNING, UNFINISHED, FollowedRun
+from rlhf_sweeps.runs import Sweep, runs_of, salvage_object, salvage_yaml
+
+# Seconds; a sweeper notes every ten for how long it has run.
+SILENT_AFTER = 60.0
+GRACE = 15.0
+_SHARE_OF_STUDY = 0.2  # of the time at most, for reading it
+
+
+class FollowedSweep:
+    """A sweep's folder, at whatever stage."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.folder = sweep.folder
+        self._sweep, self._plan = sweep, SweepPlan()
+        self._runs: dict[Path, FollowedRun] = {}
+        self._heard = float("-inf")  # when the sweeper last gave a sign, in seconds of the monotonic clock
+        self._study: Any = None
+        self._hydra_stamp, self._study_stamp, self._study_due = 0, 0, 0.0
+        self._known: dict[int, Any] = {}
+        self._most_running = 1
+        self._warnings = Warnings()
+        self._last: Seen | None = None
+        self._stamps: tuple[int, ...] = ()
+
+    def look(self, name: str) -> Seen:
+        """Read what is new, and say how things stand.
+
+        Args:
+            name: what to call it.
+        """
+        # The next sweeper leaves its name first.
+        stamps = tuple(_modified(self.folder / file) for file in ("sweeper.json", "sweep.json", "multirun.yaml"))
+        if self._last is None or not self._last.has_ended or stamps != self._stamps:
+            self._stamps, self._last = stamps, self._look(name)
+        return self._last
+
+    def _look(self, name: str) -> Seen:
+        self._read_plan()
+        self._read_study()
+        is_alive = is_swept(self.folder, salvage_object(self.folder / "sweeper.json", []))
+        silent = time.monotonic() - self._heard
+        unended = RUNNING if (silent < SILENT_AFTER if is_alive is None else is_alive) else UNFINISHED
+        trials, tests = self._rows(unended)
+        self._most_running = max(self._most_running, sum(row.state == RUNNING for row in [*trials, *tests]))
+        is_done = self._is_done(trials, tests)
+        return Seen(
+            name,
+            self.folder,
+            [*trials, *tests],
+            self._plan.metrics,
+            self._plan.directions,
+            num_planned=self._plan.num_trials,
+            is_comparison=self._plan.is_comparison,
+            elapsed=self._elapsed(min(silent, GRACE) if unended == RUNNING and not is_done else 0.0),
+            left=self._left(trials, tests) if unended == RUNNING and not is_done else None,
+            note=self._note(is_alive, is_done, silent),
+            warning=self._warnings.look([*trials, *tests]),
+            has_ended=not is_alive if is_done else is_alive is False and silent > GRACE,
+            is_complete=is_done,
+        )
+
+    def _rows(self, unended: str) -> tuple[list[Row], list[Row]]:
+        """Trials by number, and the runs on test seeds."""
+        places = runs_of(self._sweep)
+        old = self._runs
+        self._runs = {}
+        of_trial: dict[int, list[FollowedRun]] = {number: [] for number in self._known}
+        of_tests: list[tuple[int, FollowedRun]] = []
+        for place in places:
+            run = old.get(place.run.folder) or FollowedRun(place.run)
+            self._runs[place.run.folder] = run
+            run.look()
+            of_trial.setdefault(place.trial, [])
+            if place.is_test:
+                of_tests.append((place.trial, run))
+            else:
+                of_trial[place.trial].append(run)
+        keys, seeds = self._plan.keys, self._plan.num_seeds
+        trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
+        tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
+        return trials, tests
+
+    def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:
+        """Whether all that was planned has ended."""
+        planned = self._plan.num_trials
+        if planned is None or len(trials) < planned or any(row.is_open for row in [*trials, *tests]):
+            return False
+        return len(tests) >= self._num_tests(trials)
+
+    def _num_tests(self, trials: Sequence[Row]) -> int:
+        return self._plan.num_tests(sum(row.state == COMPLETE and row.is_feasible for row in trials))
+
+    def _note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
+        if is_done:
+            return "all trials have ended, the sweeper is finishing" if is_alive else None
+        if is_alive is False:
+            return f"no sweeper is running: continue with {self._plan.continue_command(self.folder)}"
+        if is_alive is None and silent > SILENT_AFTER:
+            command = self._plan.continue_command(self.folder)
+            since = f" for {silent / 60:.0f} min" if silent < 360_000 else ""
+            return f"no sign of a sweeper{since}; if it is gone, continue with {command}"
+        return None
+
+    def _elapsed(self, since_heard: float) -> float | None:
+        seconds = self._plan.start.get("seconds")
+        return seconds + since_heard if isinstance(seconds, int | float) and math.isfinite(seconds) else None
+
+    def _left(self, trials: Sequence[Row], tests: Sequence[Row]) -> float | None:
+        """Seconds until the end, by the trials that have ended, else by the speed of those that run."""
+        budget, elapsed = self._plan.budget, self._elapsed(0.0) or 0.0
+        limit = None if budget is None else max(0.0, budget - elapsed)
+        ended = [row.seconds for row in trials if not row.is_open and row.seconds > 0]
+        known = ended or [row.whole for row in trials if row.whole is not None]
+        if not known or self._plan.num_trials is None:
+            return limit
+        each = sum(known) / len(known)
+        left = max(0, self._plan.num_trials - len(trials)) * each
+        left += sum(each - min(row.seconds, each) for row in trials if row.is_open)
+        left += max(0, self._num_tests(trials) - len(tests)) * each / self._plan.num_seeds
+        left += sum(row.left or 0.0 for row in tests)
+        left /= self._plan.num_workers or self._most_running
+        return left if limit is None else min(left, limit)
+
+    def _read_plan(self) -> None:
+        start, before = salvage_object(self.folder / "sweep.json", []), self._plan
+        if start and start.get("seconds") != before.start.get("seconds"):
+            self._heard = time.monotonic() - (0.0 if before.start else _age(self.folder / "sweep.json"))
+        hydra, stamp = before.hydra, _modified(self.folder / "multirun.yaml")
+        if stamp != self._hydra_stamp:  # the next start of a sweep may want more trials
+            self._hydra_stamp = stamp
+            content = salvage_yaml(self.folder / "multirun.yaml", [])
+            found = content.get("hydra") if isinstance(content, dict) else None
+            hydra = found if isinstance(found, dict) else hydra
+        self._plan = SweepPlan(start or before.start, hydra)
+
+    def _read_study(self) -> None:
+        """What the study knows of trials: also of those that have no summary, or no folder."""
+        stamp, now = _modified(self._sweep.study), time.monotonic()
+        if stamp in (0, self._study_stamp) or now < self._study_due:
+            return
+        from analysis.reading.study import open_study
+
+        try:
+            self._study = self._study or open_study(self._sweep, self._plan.start, None, [])
+            if self._study is not None:
+                self._known = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
+                self._study_stamp = stamp
+        except Exception:  # whatever a database raises that is being written, moved or damaged
+            self._study = None
+        self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
+
+
+def _modified(path: Path) -> int:
+    """In nanoseconds; 0 where there is no file."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written, by this machine's clock."""
+    return max(0.0, time.time() - _modified(path) / 1e9)

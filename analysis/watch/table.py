@@ -1,0 +1,247 @@
+"""How a look at sweeps and runs is drawn in a terminal of any size, or as plain lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from textwrap import wrap
+from typing import Literal
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from analysis.statements import number
+from analysis.watch.rows import Row, Seen
+from analysis.watch.run import COMPLETE, FAILED, PRUNED, RUNNING, STOPPED, UNFINISHED, WAITING
+from analysis.watch.sparkline import sparkline
+
+_STYLES = {
+    RUNNING: "",
+    WAITING: "cyan",
+    COMPLETE: "green",
+    PRUNED: "dim",
+    STOPPED: "yellow",
+    FAILED: "red",
+    UNFINISHED: "yellow",
+}
+_NARROWEST = 5  # characters that a setting's column may be cut to
+_GAP = 2
+_SMALLEST_BLOCK = 6  # lines
+_BESIDE_ROWS = 2  # column names, and how many more there are
+# What is left out first where there is no room.
+_DISPENSABLE = ("s/update", "objective", "trend", "left", "KL")
+
+
+@dataclass(frozen=True)
+class Page:
+    """What there is room for.
+
+    Attributes:
+        width, height: in characters and lines; without a height all rows are drawn.
+        is_ascii: whether the terminal knows no other characters.
+        num_trends: rows at most for which the updates of runs that have ended are read.
+    """
+
+    width: int
+    height: int | None = None
+    is_ascii: bool = False
+    num_trends: int = 100
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    cells: list[str]
+    is_left: bool = False
+    is_setting: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(map(cell_len, [self.name, *self.cells]))
+
+
+def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
+    """Everything at one look; of several sweeps and runs, those that have ended take a line each."""
+    if len(seen) == 1:
+        return Group(*_block(seen[0], page, page.height))
+    open_ones = [one for one in seen if not one.has_ended]
+    ended = [one for one in seen if one.has_ended]
+    room, hidden = None, 0
+    if page.height is not None:
+        hidden = max(0, len(ended) - max(1, page.height // 3))
+        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_ones))
+    parts: list[RenderableType] = [_line(f"{hidden} more have ended", "dim")] if hidden else []
+    parts += [_line(_summary(one)) for one in ended[hidden:]]
+    for one in open_ones:
+        is_tight = room is not None and room < _SMALLEST_BLOCK
+        parts += [_line(_summary(one))] if is_tight else _block(one, page, room)
+    return Group(*parts)
+
+
+def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
+    """One sweep or run in so many lines."""
+    top = [_line(text) for text in wrap(_summary(seen), page.width, break_on_hyphens=False)]
+    top += [_line(_best_text(seen))] if seen.is_sweep else []
+    # A command that is to be copied must be whole.
+    top += [_line(text, "yellow") for text in wrap(seen.note or "", page.width, break_on_hyphens=False)]
+    top += [_line(seen.warning, "red")] if seen.warning else []
+    rows = _chosen(seen, None if room is None else max(0, room - len(top) - _BESIDE_ROWS))
+    parts: list[RenderableType] = [*top]
+    if rows:
+        parts.append(_table(seen, rows, page))
+    if (hidden := len(seen.rows) - len(rows)) > 0:
+        parts.append(_line(f"and {hidden} more", "dim"))
+    return parts
+
+
+def _summary(seen: Seen) -> str:
+    """`outputs/s  3/20 trials done: 2 complete, 1 pruned, 2 running; 0:03:12, about 0:01:40 left`."""
+    times = [] if seen.elapsed is None else [_duration(seen.elapsed)]
+    times += [] if seen.left is None else [f"about {_duration(seen.left)} left"]
+    if not seen.is_sweep:
+        return f"{seen.name}: {', '.join([_state(seen.rows[0]), *times])}"
+    done = sum(not row.is_open for row in seen.trials)
+    total = "" if seen.num_planned is None else f"/{seen.num_planned}"
+    tests = [row for row in seen.rows if row.is_test]
+    counts = f": {seen.counts()}" if seen.trials else ""
+    parts = [f"{done}{total} trials done{counts}"]
+    parts += [f"{sum(not row.is_open for row in tests)}/{len(tests)} test runs done"] if tests else []
+    return f"{seen.name}: {'; '.join([*parts, ', '.join(times)] if times else parts)}"
+
+
+def _best_text(seen: Seen) -> str:
+    if seen.is_comparison:
+        return "best: to be seen when all reward models are compared"
+    winners = seen.best()
+    if not winners:
+        return "best so far: none yet"
+    if len(seen.directions) > 1:
+        return f"best so far (Pareto front): trials {', '.join(row.label for row in winners)}"
+    (winner,) = winners
+    settings = " ".join(f"{key}={_short(text)}" for key, text in winner.settings.items())
+    return f"best so far: objective {_values(winner)}, trial {winner.label}: {settings}"
+
+
+def _chosen(seen: Seen, room: int | None) -> list[Row]:
+    """The rows that fit: those that run, those that wait, the best, then the newest of the others."""
+
+    def among(states: Sequence[str]) -> list[Row]:
+        return [row for row in seen.rows if row.state in states]
+
+    # One reward model's scores say nothing about another's.
+    ranked = among([COMPLETE]) if seen.is_comparison else seen.ranking()
+    first = [*among([RUNNING]), *among([WAITING]), *ranked]
+    taken = {id(row) for row in first}
+    others = [row for row in seen.rows if id(row) not in taken]
+    ordered = [*first, *sorted(others, key=lambda row: (row.is_test, not row.is_open, -_int(row.label)))]
+    return ordered if room is None else ordered[:room]
+
+
+def _table(seen: Seen, rows: Sequence[Row], page: Page) -> Table:
+    columns = _fitting(_columns(seen, rows, page), page.width)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    cut: Literal["crop", "ellipsis"] = "crop" if page.is_ascii else "ellipsis"
+    for column in columns:
+        table.add_column(
+            Text(column.name, no_wrap=True, overflow=cut),
+            justify="left" if column.is_left else "right",
+            # Those that may wrap are the ones that rich makes narrower.
+            no_wrap=not column.is_setting,
+            overflow=cut,
+        )
+    winners = {id(row) for row in seen.best()} if seen.is_sweep and not seen.is_comparison else set()
+    for index, row in enumerate(rows):
+        style = f"{_STYLES[row.state]} {'bold' if id(row) in winners else ''}".strip()
+        # As Text, so that [1,2] in a setting is not taken for markup.
+        table.add_row(*(Text(column.cells[index], no_wrap=True, overflow=cut) for column in columns), style=style)
+    return table
+
+
+def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[_Column]:
+    keys = list(dict.fromkeys(key for row in rows for key in row.settings))
+    runs = [row.current for row in rows]
+    trends = []
+    for index, run in enumerate(runs):
+        if run is not None and index < page.num_trends:
+            run.read_updates()
+        trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
+    columns = [_Column("trial" if seen.is_sweep else "run", [row.label for row in rows], is_left=not seen.is_sweep)]
+    columns += [
+        _Column(name, [_short(row.settings.get(key, "")) for row in rows], is_left=True, is_setting=True)
+        for key, name in zip(keys, _short_names(keys), strict=True)
+    ]
+    columns.append(_Column("update", [_progress(row) for row in rows]))
+    columns.append(_Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
+    columns.append(_Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
+    if any(row.objectives for row in rows):
+        columns.append(_Column("objective", [_values(row) for row in rows]))
+    columns.append(_Column("trend", trends, is_left=True))
+    speeds = [None if run is None else run.seconds_per_update for run in runs]
+    columns.append(_Column("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
+    if any(row.state == RUNNING for row in rows):
+        lefts = [row.left if row.state == RUNNING else None for row in rows]
+        columns.append(_Column("left", ["" if left is None else _duration(left) for left in lefts]))
+    return [*columns, _Column("state", [_state(row) for row in rows], is_left=True)]
+
+
+def _fitting(columns: list[_Column], width: int) -> list[_Column]:
+    """Leave out what can be spared, then write all settings into one column."""
+
+    def needed(some: Sequence[_Column]) -> int:
+        return sum(min(c.width, _NARROWEST) if c.is_setting else c.width for c in some) + _GAP * (len(some) - 1)
+
+    settings = [column for column in columns if column.is_setting]
+    for name in ("", *_DISPENSABLE):
+        columns = [column for column in columns if column.name != name]
+        if needed(columns) <= width:
+            return columns
+    texts = [
+        " ".join(f"{column.name}={cell}" for column, cell in zip(settings, cells, strict=True) if cell)
+        for cells in zip(*(column.cells for column in settings), strict=True)
+    ]
+    merged = [_Column("settings", texts, is_left=True, is_setting=True)] if settings else []
+    return [columns[0], *merged, *(column for column in columns[1:] if not column.is_setting)]
+
+
+def _values(row: Row) -> str:
+    return ", ".join(number(value, 4) for value in row.objectives or [])
+
+
+def _progress(row: Row) -> str:
+    run = row.current
+    if run is None:
+        return ""
+    seeds = f" ({len(row.runs)}/{row.num_seeds})" if row.num_seeds > 1 else ""
+    return f"{run.update}/{run.num_updates or '?'}{seeds}"
+
+
+def _state(row: Row) -> str:
+    return f"{row.state} ({row.cause})" if row.cause else row.state
+
+
+def _short(text: str) -> str:
+    """A setting's number in three digits; Hydra's texts have up to seventeen."""
+    try:
+        return number(float(text)) if "." in text or "e" in text.lower() else text
+    except ValueError:
+        return text
+
+
+def _short_names(keys: Sequence[str]) -> list[str]:
+    """The last part of each key; the whole key where two share it."""
+    last = [key.lstrip("+").rpartition(".")[2] for key in keys]
+    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="crop")
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(min(seconds, 8e13))))
+
+
+def _int(label: str) -> int:
+    digits = label.partition(" ")[0]
+    return int(digits) if digits.isdigit() else 0

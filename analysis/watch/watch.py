@@ -1,0 +1,134 @@
+"""`python -m analysis watch`: a live table of sweeps and runs, from their records alone.
+
+So it runs in any process that sees the folder: another terminal, another machine with the same file system, over ssh.
+It reads, and never writes. What it cannot do is to say whether a process on another machine is still alive; there it
+goes by whether the record grows.
+"""
+
+import contextlib
+import difflib
+import io
+import math
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from analysis.errors import AnalysisError
+from analysis.watch.places import Places
+from analysis.watch.rows import Seen
+from analysis.watch.sparkline import BLOCKS
+from analysis.watch.table import Page, draw
+
+INTERRUPTED = 130  # a shell's exit status for Ctrl-C
+_SHORTEST_PAUSE = 0.1
+_PLAIN_WIDTH = 120  # where there is no terminal, and no COLUMNS
+
+
+def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
+    """Show how a sweep, a run, or all that lie in a folder get on, until they have ended.
+
+    Args:
+        folder: need not be there yet, unless only one look is asked for.
+        once: print one look and return; so it is, too, where stdout is no terminal.
+        interval: seconds between looks.
+
+    Returns:
+        The exit status: 0; 1 where the sweep or run has stopped before its end; 130 after Ctrl-C.
+
+    Raises:
+        AnalysisError: if there is no such folder, or at the only look nothing in it.
+    """
+    if not (math.isfinite(interval) and interval > 0):
+        raise AnalysisError(f"--interval={interval:g}: must be above 0 seconds")
+    is_terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    _check(folder, may_come=is_terminal and not once)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names may hold what the terminal cannot show
+    places = Places(folder)
+    try:
+        if is_terminal and not once:
+            return _follow(places, folder, interval)
+        return _show_once(places, folder, is_terminal)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _check(folder: Path, may_come: bool) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise AnalysisError(f"{folder}: must be the folder of a run or sweep, or one with several of them; is a file")
+    beside = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    close = difflib.get_close_matches(folder.name, beside, n=1)
+    if close or not may_come or not folder.parent.is_dir():
+        hint = f"; did you mean {folder.parent / close[0]}?" if close else ""
+        raise AnalysisError(f"{folder}: there is no such folder{hint}")
+
+
+def _show_once(places: Places, folder: Path, is_terminal: bool) -> int:
+    seen = places.look()
+    if not seen:
+        raise AnalysisError(f"{folder}: holds no run and no sweep yet")
+    if is_terminal:
+        console = Console()
+        console.print(draw(seen, Page(console.width, console.height - 2, _is_ascii())))
+    else:
+        width = shutil.get_terminal_size((_PLAIN_WIDTH, 0)).columns
+        # Neither colours nor a terminal's abilities, whatever FORCE_COLOR and the like say.
+        console = Console(width=width, force_terminal=False, color_system=None, legacy_windows=False)
+        console.print(draw(seen, Page(width, is_ascii=_is_ascii())))
+    return 0
+
+
+def _follow(places: Places, folder: Path, interval: float) -> int:
+    """Draw look after look; at the end the last one stays on the terminal."""
+    console, is_ascii = Console(), _is_ascii()  # asked before Live puts something else in stdout's place
+    seen: list[Seen] = []
+    # Redrawn here alone. The alternate screen leaves no debris when the window changes its size.
+    with _quiet_termination(), Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            begun = time.monotonic()
+            seen = places.look()
+            page: RenderableType = draw(seen, Page(console.width, console.height, is_ascii))
+            live.update(page if seen else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True)
+            if seen and all(one.has_ended for one in seen):
+                break
+            time.sleep(max(_SHORTEST_PAUSE, begun + interval - time.monotonic()))
+    # A prompt is to follow.
+    console.print(draw(seen, Page(console.width, console.height - 2, is_ascii)))
+    return 0 if len(seen) > 1 or seen[0].is_complete else 1
+
+
+def _is_ascii() -> bool:
+    try:
+        BLOCKS.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _quiet_termination() -> Iterator[None]:
+    """Have SIGTERM leave the terminal as it was."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

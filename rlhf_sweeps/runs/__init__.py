@@ -1,0 +1,29 @@
+"""The record: the only code that knows what a run's or a sweep's folder contains. Loads no torch.
+
+Those who write the record read it with `Run` and `Sweep`, which raise where it is damaged. Those who look at it
+afterwards use `salvage` and `found`, which give what can be read and say what cannot.
+"""
+
+from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, runs_of
+from rlhf_sweeps.runs.files import InUseError
+from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
+from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_object, salvage_rows, salvage_samples, salvage_yaml
+from rlhf_sweeps.runs.sweep import Sweep
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BaseRecord",
+    "InUseError",
+    "Run",
+    "Salvaged",
+    "Sweep",
+    "found",
+    "is_run",
+    "is_sweep",
+    "runs_of",
+    "salvage",
+    "salvage_object",
+    "salvage_rows",
+    "salvage_samples",
+    "salvage_yaml",
+]

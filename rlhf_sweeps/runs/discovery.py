@@ -1,0 +1,63 @@
+"""Which runs and sweeps lie in a folder."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rlhf_sweeps.runs.run import Run
+from rlhf_sweeps.runs.sweep import Sweep
+
+_OF_RUN = ("run.json", "metrics.jsonl", "summary.json")
+_OF_SWEEP = ("sweep.json", "study.db", "multirun.yaml", "comparison.json")
+_SEED = re.compile(r"seed_(-?\d+)")
+_TEST = re.compile(r"(\d+)_seed_(-?\d+)")
+
+
+class RunOfSweep(NamedTuple):
+    """A run's place in its sweep; the seed is None where a trial has one run only."""
+
+    trial: int
+    seed: int | None
+    is_test: bool
+    run: Run
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run has left anything there."""
+    return any((folder / name).is_file() for name in _OF_RUN)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a sweep has left anything there, if only numbered runs."""
+    if any((folder / name).is_file() for name in _OF_SWEEP):
+        return True
+    return not is_run(folder) and any(one.run.folder.exists() for one in runs_of(Sweep(folder)))
+
+
+def runs_of(sweep: Sweep) -> list[RunOfSweep]:
+    """All runs of a sweep, by trial, those on test seeds last; a trial that was begun and recorded nothing, too."""
+    found = []
+    for trial in sweep.trials():
+        folder = sweep.trial(trial)
+        seeds = sorted(int(match[1]) for path in folder.iterdir() if (match := _SEED.fullmatch(path.name)))
+        several: list[int | None] = [*seeds] or [None]
+        found += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
+    tests = sorted(
+        (int(match[1]), int(match[2]))
+        for path in (sweep.folder / "test").glob("*")
+        if (match := _TEST.fullmatch(path.name))
+    )
+    return found + [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
+
+
+def found(folder: Path) -> Iterator[Run | Sweep]:
+    """The run or sweep that a folder is; of any other folder those that lie in it, however deep, by name."""
+    if is_run(folder):
+        yield Run(folder)
+    elif is_sweep(folder):
+        yield Sweep(folder)
+    else:
+        for path in sorted(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+                yield from found(path)

@@ -1,0 +1,82 @@
+"""Reading and writing the record's files: whole or not at all, claimed by one process."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class InUseError(RuntimeError):
+    """Two processes would write one record."""
+
+
+@contextlib.contextmanager
+def claim(folder: Path, refusal: str) -> Iterator[None]:
+    """Keep a folder to this process; the operating system gives it free when the process dies.
+
+    Raises:
+        InUseError: with `refusal`, if another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InUseError(refusal) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """A row as a line of a file of JSON lines."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to a file of JSON lines; they are on the disk when this returns."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(line(row) for row in rows))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; none if there is no file; a last line that was cut off is left out."""
+    if not path.exists():
+        return []
+    return parse_lines(path.read_bytes())
+
+
+def parse_lines(content: bytes) -> list[dict[str, Any]]:
+    """The same of its content."""
+    # Split at the newline only: responses may hold other line separators, such as U+2028.
+    return [json.loads(line) for line in content.split(b"\n")[:-1]]
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None if there is no file."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object atomically."""
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A reader sees the old text or the new one, also after a power cut."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

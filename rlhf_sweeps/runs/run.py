@@ -1,0 +1,152 @@
+"""One run's folder, and what is known about the base policy.
+
+A run without summary.json did not finish. Lines of metrics.jsonl and samples.jsonl beyond the checkpoint that a run
+continues from are cut, since the run writes them again.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlhf_sweeps.runs.files import (
+    append_lines,
+    claim,
+    line,
+    parse_lines,
+    read_json,
+    read_lines,
+    write_atomically,
+    write_json,
+)
+
+SCHEMA_VERSION = 1
+
+
+class BaseRecord:
+    """What is found out about the base policy once, for all trials of a sweep and all starts of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "base"
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """What `write` was given under this name; empty if nothing was."""
+        return read_lines(self._folder / f"{name}.jsonl")
+
+    def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep some rows; the name stands for all that they depend on."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._folder / f"{name}.jsonl", "".join(line(row) for row in rows))
+
+
+class Run:
+    """One run's folder.
+
+    Attributes:
+        folder: where everything lies; may be copied or moved as a whole.
+        checkpoint: what the run continues from.
+        model: the export that from_pretrained loads.
+        base: what is known about the base policy, where no sweep knows it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.checkpoint = self.folder / "checkpoint"
+        self.model = self.folder / "model"
+        self.base = BaseRecord(self.folder)
+        self._start = self.folder / "run.json"
+        self._metrics = self.folder / "metrics.jsonl"
+        self._samples = self.folder / "samples.jsonl"
+        self._summary = self.folder / "summary.json"
+        self._stop = self.folder / "stop"
+        self._inode, self._position = -1, 0  # of metrics.jsonl, as far as new_metrics has read it
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep the folder to this process; the operating system gives it free when the process dies.
+
+        Raises:
+            InUseError: if another process has it.
+        """
+        with claim(self.folder, "another process is training there"):
+            yield
+
+    def begin(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """What was fixed at the run's first start: schema_version, id, config. Written then, read ever after."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (start := self.start()) is None:
+            start = {"schema_version": SCHEMA_VERSION, "id": uuid.uuid4().hex[:12], "config": dict(config)}
+            write_json(self._start, start)
+        return start
+
+    def start(self) -> dict[str, Any] | None:
+        """What `begin` wrote; None in a folder where no run has begun."""
+        return read_json(self._start)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One object per update, oldest first; a last line that was cut off by a kill is left out."""
+        return read_lines(self._metrics)
+
+    def samples(self) -> list[dict[str, Any]]:
+        """Evaluation samples: update, prompt, response, score, base_response, base_score; of every judge, too."""
+        return read_lines(self._samples)
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one update's metrics."""
+        append_lines(self._metrics, [row])
+
+    def append_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add one evaluation's samples."""
+        append_lines(self._samples, rows)
+
+    def rewind(self, update: int) -> None:
+        """Forget what was recorded after `update`."""
+        for path in (self._metrics, self._samples):
+            if path.exists():
+                kept = [row for row in read_lines(path) if row["update"] <= update]
+                write_atomically(path, "".join(line(row) for row in kept))
+        if self._summary.exists():
+            # The request to stop has been met; without a summary, it still stands.
+            self._stop.unlink(missing_ok=True)
+            self._summary.unlink()
+
+    def summary(self) -> dict[str, Any] | None:
+        """status, objective, best_update, versions, cost ...; None if the run did not finish."""
+        return read_json(self._summary)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """The last thing that a run writes."""
+        write_json(self._summary, {"schema_version": SCHEMA_VERSION, **summary})
+
+    def stop_reason(self) -> str | None:
+        """Why the run was asked to end, or None if it was not."""
+        try:
+            return self._stop.read_text(encoding="utf-8").strip() or "unknown"
+        except FileNotFoundError:
+            return None
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Have the run end after the update that it is at."""
+        write_atomically(self._stop, reason)
+
+    def reopen(self) -> None:
+        """Forget how the run ended and that it was asked to, so that it can be continued."""
+        self._stop.unlink(missing_ok=True)
+        self._summary.unlink(missing_ok=True)
+
+    def new_metrics(self) -> list[dict[str, Any]]:
+        """The updates that this object has not given yet; all of them again once the run has been rewound."""
+        try:
+            with self._metrics.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._position = inode, 0
+                file.seek(self._position)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        whole = content[: content.rfind(b"\n") + 1]
+        self._position += len(whole)
+        return parse_lines(whole)

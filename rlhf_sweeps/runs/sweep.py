@@ -1,0 +1,83 @@
+"""One sweep's folder."""
+
+import contextlib
+import datetime
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlhf_sweeps.runs.files import claim, read_json, write_atomically, write_json
+from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
+
+
+class Sweep:
+    """One sweep's folder.
+
+    Attributes:
+        folder: where everything lies; may be copied or moved as a whole.
+        study: the file of the Optuna study.
+        base: what is known about the base policy.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.study = self.folder / "study.db"
+        self.base = BaseRecord(self.folder)
+        self._start = self.folder / "sweep.json"
+        self._holder = self.folder / "sweeper.json"
+        self._results = self.folder / "optimization_results.yaml"
+        self._comparison = self.folder / "comparison.json"
+
+    def trial(self, number: int) -> Path:
+        """The folder of a trial: its run, or its runs by seed."""
+        return self.folder / str(number)
+
+    def trials(self) -> list[int]:
+        """The numbers of the trials that have a folder."""
+        return sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit() and path.is_dir())
+
+    def run(self, number: int, seed: int | None) -> Run:
+        """A trial's run; with a seed where it has one for each of several seeds."""
+        return Run(self.trial(number) if seed is None else self.trial(number) / f"seed_{seed}")
+
+    def test_run(self, number: int, seed: int) -> Run:
+        """The run of a trial's setting on a test seed."""
+        return Run(self.folder / "test" / f"{number}_seed_{seed}")
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep the sweep to this process; the operating system gives it free when the process dies.
+
+        Raises:
+            InUseError: if another sweeper has it; the message has its process and host.
+        """
+        holder = read_json(self._holder) or {}
+        who = f"process {holder.get('process')} on {holder.get('host')} is sweeping there since {holder.get('since')}"
+        with claim(self.folder, who):
+            since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+            write_json(self._holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
+            yield
+
+    def start(self) -> dict[str, Any] | None:
+        """What the sweep was begun with, and what it carries from start to start; None in a new folder."""
+        return read_json(self._start)
+
+    def write_start(self, start: Mapping[str, Any]) -> None:
+        """Write what `start` gives."""
+        write_json(self._start, {"schema_version": SCHEMA_VERSION, **start})
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write optimization_results.yaml."""
+        write_atomically(self._results, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
+
+    def comparison(self) -> dict[str, Any] | None:
+        """The matrix train reward model x judge; None where reward models were not compared."""
+        return read_json(self._comparison)
+
+    def write_comparison(self, comparison: Mapping[str, Any]) -> None:
+        """Write comparison.json."""
+        write_json(self._comparison, {"schema_version": SCHEMA_VERSION, **comparison})

@@ -1,0 +1,63 @@
+"""The report at the end of a sweep: the analysis writes it in a process of its own, since neither imports the other."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from rlhf_sweeps.wording import LONGEST, cut, shown, told
+
+# The analysis that came with this package stands beside it; the working directory may hold another of that name.
+PLACE = Path(__file__).parents[2]
+TIME_LIMIT = 600.0  # seconds
+NAME = "report.html"
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def report_line(folder: Path) -> str:
+    """Write the report of the sweep in `folder`: the line that says where it is, or why there is none.
+
+    Never raises: a sweep has succeeded also where its report has not.
+    """
+    reason = _write(folder)
+    if reason is None:
+        return f"report: {shown(folder / NAME)}"
+    return f"no report: {reason}; {shlex.join(['python', '-m', 'analysis', 'report', shown(folder)])}"
+
+
+def _write(folder: Path) -> str | None:
+    """Why there is no report; None where there is one."""
+    # -P keeps the working directory from the front of the path, where -m would put it.
+    command = [sys.executable, "-P", "-m", "analysis", "report", str(folder)]
+    try:
+        with subprocess.Popen(
+            command,
+            env={**os.environ, **_environment()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            try:
+                _, errors = process.communicate(timeout=TIME_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return f"not done after {TIME_LIMIT:g} s"
+            except KeyboardInterrupt:
+                process.kill()
+                return "interrupted"
+    except OSError as error:
+        return told(error)
+    if process.returncode == 0 and (folder / NAME).is_file():
+        return None
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    if process.returncode < 0 or not lines:
+        return f"exit status {process.returncode}"
+    return cut(lines[-1].removeprefix("error: "), LONGEST)
+
+
+def _environment() -> dict[str, str]:
+    places = [str(PLACE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(places), "PYTHONIOENCODING": "utf-8", **dict.fromkeys(_THREADS, "1")}

@@ -1,0 +1,182 @@
+"""What the analysis reads from folders, however they were left, and what it says of a place that it cannot read."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from records import rows, summary, write_run, write_sweep
+
+from analysis.errors import AnalysisError
+from analysis.reading.sources import read, read_all
+from analysis.records import RunRecord, Source
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    """Two learning rates by two reward models."""
+    points = [{"ppo.lr": lr, "reward_model.name": model} for lr in (1e-4, 1e-3) for model in ("tiny", "length")]
+    write_sweep(tmp_path / "grid", points, updates=12, heights=[1.0, 2.0, 3.0, 4.0])
+    return tmp_path / "grid"
+
+
+def test_a_sweep(grid: Path) -> None:
+    source = read(grid)
+    assert (source.name, source.kind, source.problems) == ("grid", "sweep", ())
+    assert [run.name for run in source.runs] == ["0", "1", "2", "3"]
+    assert source.axes == ["ppo.lr", "reward_model.name"]
+    assert [trial.state for trial in source.trials] == ["complete"] * 4
+    assert source.trials[1].settings == {"ppo.lr": "0.0001", "reward_model.name": "length"}
+    assert source.trials[3].objectives == [source.runs[3].summary["objective"]]
+    assert source.study.best_trial.number == 3
+    assert source.seconds == 60.0
+
+
+def test_columns_are_the_rows(grid: Path) -> None:
+    run = read(grid).runs[0]
+    expected = rows(12, seed=0, height=1.0, every=2)
+    assert run.metrics["objective/kl"].tolist() == [row["objective/kl"] for row in expected]
+    updates, scores = run.curve("eval/score")
+    assert updates.tolist() == [2, 4, 6, 8, 10, 12]
+    assert scores.tolist() == [row["eval/score"] for row in expected if "eval/score" in row]
+    assert run.curve("cumulative_reward")[1][-1] == pytest.approx(sum(row["objective/rlhf_reward"] for row in expected))
+    assert run.curve("nothing")[0].size == 0
+
+
+def test_without_its_study_a_sweep_has_what_its_runs_tell(grid: Path) -> None:
+    whole = read(grid)
+    (grid / "study.db").unlink()
+    source = read(grid)
+    assert [(t.state, t.settings, t.objectives) for t in source.trials] == [
+        (t.state, t.settings, t.objectives) for t in whole.trials
+    ]
+    assert [trial.values for trial in source.study.trials] == [trial.values for trial in whole.study.trials]
+    assert source.study.trials[2].params == {"ppo.lr": 1e-3, "reward_model.name": "tiny"}
+    assert "study.db: missing" in source.problems[0]
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00" + b"x" * 5000])
+def test_a_damaged_study_is_said_and_rebuilt(grid: Path, content: bytes) -> None:
+    (grid / "study.db").write_bytes(content)
+    source = read(grid)
+    assert len(source.problems) == 1
+    assert source.problems[0].startswith("study.db: cannot be read (")
+    assert source.study.best_trial.number == 3
+
+
+def test_reading_writes_nothing(grid: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in [grid, *grid.rglob("*")]}
+    read(grid)
+    assert {path: path.stat().st_mtime_ns for path in [grid, *grid.rglob("*")]} == before
+
+
+def test_numbered_runs_without_anything_of_the_sweep(grid: Path) -> None:
+    for name in ("study.db", "sweep.json"):
+        (grid / name).unlink()
+    source = read(grid)
+    assert source.axes == ["ppo.lr", "reward_model"]
+    assert source.trials[1].settings == {"ppo.lr": "0.0001", "reward_model": "length"}
+    assert len(source.problems) == 2
+
+
+def test_states_of_runs_and_trials_without_a_study(tmp_path: Path) -> None:
+    metrics = rows(6, every=2)
+    ends = {
+        "0": "complete",
+        "1": summary(metrics, "stopped", stop_reason="pruned"),
+        "2": summary(metrics, "stopped", stop_reason="kl_budget"),
+        "3": summary(metrics, "stopped", stop_reason="interrupted"),
+        "4": {"status": "failed", "cause": "out_of_memory", "message": "no room", "objective": None},
+        "5": {"status": "diverged", "message": "loss is nan", "objective": None},
+        "6": None,
+        "7": {"status": "strange"},
+    }
+    for name, end in ends.items():
+        write_run(tmp_path / name, metrics, end=end)
+    source = read(tmp_path)
+    assert [run.state for run in source.runs] == [
+        "complete", "pruned", "complete", "stopped", "failed", "diverged", "unfinished", "unfinished",
+    ]  # fmt: skip
+    assert [trial.state for trial in source.trials] == [
+        "complete", "pruned", "complete", "unfinished", "failed", "failed", "unfinished", "unfinished",
+    ]  # fmt: skip
+    assert [trial.cause for trial in source.trials[4:6]] == ["out_of_memory", "diverged"]
+    assert source.trials[4].message == "no room"
+    assert source.trials[1].objectives is None
+
+
+def test_a_trial_is_worth_the_mean_of_its_seeds_and_test_runs_stand_apart(tmp_path: Path) -> None:
+    for seed, height in ((0, 1.0), (1, 3.0)):
+        write_run(tmp_path / "0" / f"seed_{seed}", rows(6, height=height, every=2), settings={"seed": seed})
+    write_run(tmp_path / "test" / "0_seed_9", rows(6, height=9.0, every=2), settings={"seed": 9})
+    (trial,) = read(tmp_path).trials
+    values = [run.objectives for run in trial.runs]
+    assert trial.objectives == [(values[0][0] + values[1][0]) / 2]  # type: ignore[index]
+    assert [run.seed for run in trial.runs] == [0, 1]
+    assert [run.seed for run in trial.tests] == [9]
+    assert trial.tests[0].is_test
+
+
+def test_a_sweep_in_which_nothing_has_begun(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep", [{"ppo.lr": 1e-4}], updates=2, study=False)
+    shutil.rmtree(tmp_path / "sweep" / "0")
+    source = read(tmp_path / "sweep")
+    assert (list(source.runs), list(source.trials)) == ([], [])
+
+
+def test_a_folder_with_several(grid: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "one", rows(3))
+    source = read(tmp_path)
+    assert source.kind == "folder"
+    assert [run.name for run in source.runs] == ["grid/0", "grid/1", "grid/2", "grid/3", "one"]
+    assert list(source.trials) == []
+    together = read_all([grid, tmp_path / "one", tmp_path / "one"])
+    assert [run.name for run in together.runs] == ["grid/0", "grid/1", "grid/2", "grid/3", "one(1)", "one(2)"]
+
+
+def test_a_file_of_a_run_stands_for_it(grid: Path) -> None:
+    assert read(grid / "0" / "metrics.jsonl").runs[0].updates.size == 12
+    assert len(read(grid / "study.db").runs) == 4
+
+
+def test_places_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"nowhere: there is no such file or folder$"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(AnalysisError, match="for a W&B project write wandb:me/project"):
+        read("me/project")
+    with pytest.raises(AnalysisError, match="holds no run and no sweep"):
+        read(tmp_path / "empty")
+    with pytest.raises(AnalysisError, match=r"notes.txt: cannot be read \(allowed: a folder"):
+        read(tmp_path / "notes.txt")
+
+
+def test_values_that_are_no_numbers(tmp_path: Path) -> None:
+    metrics = [{"update": 1, "a": None, "b": "x", "c": True}, {"update": 2, "a": 2, "b": [1], "c": 0.5}]
+    run = read(write_run(tmp_path / "run", metrics).folder).runs[0]
+    assert sorted(run.metrics) == ["a", "c", "update"]
+    np.testing.assert_array_equal(run.metrics["a"], [np.nan, 2.0])
+    np.testing.assert_array_equal(run.metrics["c"], [1.0, 0.5])
+
+
+def _source(*configs: dict[str, object]) -> Source:
+    runs = [RunRecord(str(n), {"update": np.empty(0)}, config) for n, config in enumerate(configs)]
+    return Source("made", "folder", runs)
+
+
+def test_axes_are_what_differs_and_a_group_stands_for_its_keys() -> None:
+    source = _source(
+        {"seed": 0, "name": "a", "ppo.lr": 1e-4, "reward_model.name": "x", "reward_model.path": "p", "device": "cpu"},
+        {"seed": 1, "name": "b", "ppo.lr": 1e-3, "reward_model.name": "y", "reward_model.path": "q", "device": "cuda"},
+    )
+    assert source.axes == ["ppo.lr", "reward_model"]
+    assert [run.value("reward_model") for run in source.runs] == ["x", "y"]
+
+
+def test_a_key_may_be_given_by_its_end() -> None:
+    source = _source({"ppo.lr": 1, "value.lr": 2, "ppo.kl_coef": 1}, {"ppo.lr": 2, "value.lr": 2, "ppo.kl_coef": 1})
+    assert source.key("kl_coef") == "ppo.kl_coef"
+    assert source.key("lr") == "ppo.lr"  # of two keys the one that differs
+    with pytest.raises(AnalysisError, match=r"beta: no run has such a key \(the runs differ in: ppo.lr\)"):
+        source.key("beta")

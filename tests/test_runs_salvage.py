@@ -1,0 +1,126 @@
+"""Damaged, unfinished and foreign records: what can be read is, and what cannot is said."""
+
+from pathlib import Path
+
+import pytest
+from records import rows, write_run, write_sweep
+
+from rlhf_sweeps.runs import Run, Sweep, found, is_run, is_sweep, runs_of, salvage, salvage_samples
+
+
+def test_a_sound_record_has_no_problems(tmp_path: Path) -> None:
+    content = salvage(write_run(tmp_path / "run", rows(4), overrides=["ppo.lr=1e-4"]))
+    assert [row["update"] for row in content.rows] == [1, 2, 3, 4]
+    assert content.summary["status"] == "complete"
+    assert content.start["config"]["ppo"]["lr"] == 5e-4
+    assert content.overrides == ("ppo.lr=1e-4",)
+    assert content.problems == ()
+
+
+def test_a_cut_last_line_is_left_out_and_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(3), end=None)
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])
+    content = salvage(run)
+    assert [row["update"] for row in content.rows] == [1, 2]
+    assert content.problems == ("metrics.jsonl: its last line is cut off and left out",)
+    assert content.summary == {}
+
+
+def test_a_last_line_that_lacks_nothing_but_its_end_counts(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(3))
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert len(salvage(run).rows) == 3
+    assert salvage(run).problems == ()
+
+
+def test_damaged_lines_are_counted_and_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(5))
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1], lines[3] = b"\x00\xff{{\n", b"[1, 2]\n"
+    path.write_bytes(b"".join(lines))
+    content = salvage(run)
+    assert [row["update"] for row in content.rows] == [1, 3, 5]
+    assert content.problems == ("metrics.jsonl: 2 lines are damaged and left out (line 2, 4)",)
+
+
+def test_of_two_rows_of_an_update_the_later_counts_and_the_order_is_mended(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "run", [{"update": 1, "x": 1}, {"update": 3, "x": 3}, {"update": 2, "x": 2}, {"update": 1, "x": 9}]
+    )
+    assert salvage(run).rows == [{"update": 1, "x": 9}, {"update": 2, "x": 2}, {"update": 3, "x": 3}]
+
+
+def test_rows_without_an_update_are_counted(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [{"update": 1}])
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"x": 4}\n{"x": NaN}\n', encoding="utf-8")
+    assert [row["update"] for row in salvage(run).rows] == [1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'"text"'])
+@pytest.mark.parametrize("name", ["run.json", "summary.json"])
+def test_a_damaged_object_is_said_and_the_rest_is_read(tmp_path: Path, name: str, content: bytes) -> None:
+    run = write_run(tmp_path / "run", rows(3))
+    (tmp_path / "run" / name).write_bytes(content)
+    salvaged = salvage(run)
+    assert len(salvaged.rows) == 3
+    assert salvaged.problems == (f"{name}: damaged, left out",)
+
+
+def test_another_version_of_the_record_is_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(2), end={"schema_version": 7, "status": "complete"})
+    assert salvage(run).problems == ("written with version 7 of the record, read as version 1",)
+
+
+def test_a_run_that_never_began_has_what_hydra_wrote(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("ppo: {lr: 0.1}\n", encoding="utf-8")
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("{[", encoding="utf-8")
+    content = salvage(Run(tmp_path))
+    assert content.start["config"] == {"ppo": {"lr": 0.1}}
+    assert content.problems == ("overrides.yaml: damaged, left out",)
+
+
+def test_samples_that_can_be_read(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(2), texts=[("a", "b", "c\u2028</script>")])
+    with (tmp_path / "run" / "samples.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"update": 2, "prom')
+    found_samples, problems = salvage_samples(run)
+    assert [row["response"] for row in found_samples] == ["c\u2028</script>"]
+    assert problems == ["samples.jsonl: its last line is cut off and left out"]
+
+
+def test_what_lies_in_a_folder(tmp_path: Path) -> None:
+    write_run(tmp_path / "outputs" / "b", rows(1))
+    write_sweep(tmp_path / "outputs" / "a", [{"ppo.lr": 1e-4}], updates=2, study=False)
+    write_run(tmp_path / "outputs" / "old" / "c", rows(1))
+    (tmp_path / "outputs" / "empty").mkdir()
+    places = list(found(tmp_path / "outputs"))
+    assert [(type(place), place.folder.name) for place in places] == [(Sweep, "a"), (Run, "b"), (Run, "c")]
+
+
+def test_numbered_runs_alone_are_a_sweep_and_an_empty_folder_is_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path / "sweep" / "0", rows(1))
+    assert is_sweep(tmp_path / "sweep")
+    assert not is_sweep(tmp_path / "sweep" / "0")
+    assert is_run(tmp_path / "sweep" / "0")
+    (tmp_path / "nothing").mkdir()
+    assert not is_sweep(tmp_path / "nothing")
+    assert list(found(tmp_path / "nothing")) == []
+
+
+def test_runs_of_a_sweep_with_seeds_and_tests(tmp_path: Path) -> None:
+    for name in ("0/seed_0", "0/seed_10", "0/seed_2", "10", "2", "test/0_seed_7"):
+        write_run(tmp_path / name, rows(1))
+    (tmp_path / "test" / "notes").mkdir()
+    places = [(one.trial, one.seed, one.is_test) for one in runs_of(Sweep(tmp_path))]
+    assert places == [
+        (0, 0, False),
+        (0, 2, False),
+        (0, 10, False),
+        (2, None, False),
+        (10, None, False),
+        (0, 7, True),
+    ]

@@ -1,0 +1,336 @@
+"""Reading a W&B project: the real client against a local stand-in for the server.
+
+What the stand-in cannot show: how the real server authenticates, which filters and orders it understands, how it splits
+histories between its database and parquet files and when, its rate limits, its errors beyond the few here, and whether
+it still answers in this form. The operations, their variables and the paging are those that wandb 0.31 really uses.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from wandb_read_stub import KEY, ReadStub, StoredRun, new_machine
+
+from analysis.errors import AnalysisError
+from analysis.reading.sources import read
+from analysis.reading.wandb_projects import Place, connected, parse, read_project
+from analysis.records import COMPLETE, FAILED, PRUNED, UNFINISHED
+
+Serve = Callable[..., ReadStub]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    with new_machine(monkeypatch, tmp_path):
+        yield monkeypatch
+
+
+@pytest.fixture
+def serve(machine: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts a server that has some runs in entity/ppo, and logs in there."""
+    started: list[ReadStub] = []
+
+    def start(*runs: StoredRun, **options: Any) -> ReadStub:
+        stub = ReadStub({"entity/ppo": runs}, **options).__enter__()
+        started.append(stub)
+        machine.setenv("WANDB_BASE_URL", stub.url)
+        machine.setenv("WANDB_API_KEY", KEY)
+        return stub
+
+    yield start
+    for stub in started:
+        stub.__exit__(None, None, None)
+
+
+def rows(number: int, **more: float) -> list[dict[str, Any]]:
+    common = {"_runtime": 1.0, "_timestamp": 1.0}
+    return [{"_step": step, "update": step + 1, "objective/kl": 0.5 * step, **common, **more} for step in range(number)]
+
+
+def config(kl_coef: float, seed: int = 0) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "ppo": {"kl_coef": kl_coef},
+        "objective": {"metrics": ["eval/score"], "directions": ["maximize"]},
+        "overrides": [f"ppo.kl_coef={kl_coef}"],
+        "_wandb": {"cli_version": "0.31.0"},
+    }
+
+
+def table(columns: Sequence[str], *data: Sequence[Any]) -> bytes:
+    return json.dumps({"columns": columns, "data": data}).encode()
+
+
+def table_file(path: str) -> dict[str, Any]:
+    return {"_type": "table-file", "path": path, "nrows": 1, "ncols": 4}
+
+
+def summary(objective: float, **more: Any) -> dict[str, Any]:
+    return {"status": "complete", "objective": objective, "objective/kl": {"max": 9.0}, "_step": 3, **more}
+
+
+def three_runs() -> list[StoredRun]:
+    logged = rows(6)
+    logged[4]["samples"] = table_file("media/table/samples_4.table.json")
+    content = table(["update", "prompt", "response", "score"], [5, "Hi", "Hello", 1.5])
+    return [
+        StoredRun("aa", "kl_coef=0.1", config(0.1), rows(2500), "s1", summary=summary(1.5)),
+        StoredRun(
+            "bb",
+            "kl_coef=0.2",
+            config(0.2),
+            logged,
+            "s1",
+            summary=summary(1.0, status="stopped", stop_reason="pruned"),
+            files={"media/table/samples_4.table.json": content},
+        ),
+        StoredRun("cc", "kl_coef=0.3", config(0.3), [], "s1", state="crashed"),
+    ]
+
+
+def test_runs_are_read_with_their_whole_histories(serve: Serve) -> None:
+    stub = serve(*three_runs(), page=2)
+
+    source = read("wandb:entity/ppo")
+
+    assert [run.name for run in source.runs] == ["kl_coef=0.1", "kl_coef=0.2", "kl_coef=0.3"]
+    long, pruned, crashed = source.runs
+    np.testing.assert_array_equal(long.updates, np.arange(1, 2501))
+    np.testing.assert_array_equal(long.metrics["objective/kl"], 0.5 * np.arange(2500))
+    assert set(long.metrics) == {"update", "objective/kl"}
+    assert long.config == {
+        "seed": 0,
+        "ppo.kl_coef": 0.1,
+        "objective.metrics": ["eval/score"],
+        "objective.directions": ["maximize"],
+    }
+    assert (long.overrides, long.summary) == (("ppo.kl_coef=0.1",), {"status": "complete", "objective": 1.5})
+    assert [run.state for run in source.runs] == [COMPLETE, PRUNED, UNFINISHED]
+    assert [run.objectives for run in source.runs] == [[1.5], [1.0], None]
+    assert [len(run.updates) for run in source.runs] == [2500, 6, 0]
+    assert pruned.read_samples() == [{"update": 5, "prompt": "Hi", "response": "Hello", "score": 1.5}]
+    assert (crashed.read_samples(), crashed.problems) == ([], ())
+    # Two pages of runs, three of the long history.
+    assert [asked["cursor"] for asked in stub.asked("Runs")] == [None, "2"]
+    pages = [(page["minStep"], page["maxStep"]) for page in stub.asked("HistoryPage") if page["run"] == "aa"]
+    assert pages == [(0, 1000), (1000, 2000), (2000, 2500)]
+
+
+def test_one_group_is_a_sweep(serve: Serve) -> None:
+    stub = serve(*three_runs())
+
+    source = read_project("entity/ppo/group:s1")
+
+    assert source.name == "s1"
+    assert [json.loads(asked["filters"]) for asked in stub.asked("Runs")] == [{"group": "s1"}]
+    assert [(trial.number, trial.state, trial.settings) for trial in source.trials] == [
+        (0, "complete", {"ppo.kl_coef": "0.1"}),
+        (1, "pruned", {"ppo.kl_coef": "0.2"}),
+        (2, "unfinished", {"ppo.kl_coef": "0.3"}),
+    ]
+
+
+def test_several_groups_are_told_apart(serve: Serve) -> None:
+    runs = [StoredRun(name, "lr=1", {}, rows(1), group) for name, group in [("a", "s1"), ("b", "s2"), ("c", None)]]
+    serve(*runs)
+
+    source = read_project("entity/ppo")
+
+    assert [(run.name, run.config) for run in source.runs] == [
+        ("no group/lr=1", {"group": ""}),
+        ("s1/lr=1", {"group": "s1"}),
+        ("s2/lr=1", {"group": "s2"}),
+    ]
+    assert source.trials == ()
+
+
+def test_the_sweeps_own_run_numbers_the_trials(serve: Serve) -> None:
+    columns = ["trial", "ppo.kl_coef", "state", "cause", "objective", "seeds", "seconds"]
+    content = table(
+        columns, [4, "1e-1", "complete", None, 2.5, "0, 1", 60.0], [5, 0.2, "failed", "lost_process", None, "", 9]
+    )
+    path = "media/table/sweep/trials_2.table.json"
+    sweep = StoredRun(
+        "ss",
+        "s1",
+        {"space": {"ppo.kl_coef": "interval(0.1,0.4)"}, "config": {"objective.metrics": ["eval/score"]}},
+        rows(1),
+        "s1",
+        job_type="sweep",
+        summary={"sweep/trials": table_file(path)},
+        files={path: content},
+    )
+    test = StoredRun("dd", "kl_coef=0.1,seed=7", config(0.1, seed=7), rows(3), "s1", summary=summary(1.2))
+    serve(*three_runs(), sweep, test)
+
+    source = read_project("entity/ppo")
+
+    assert source.space == {"ppo.kl_coef": "interval(0.1,0.4)"}
+    assert {run.name: (run.trial, run.is_test) for run in source.runs} == {
+        "kl_coef=0.1": (4, False),
+        "kl_coef=0.2": (5, False),
+        "kl_coef=0.3": (None, False),  # not in the table, which is written when a trial ends
+        "kl_coef=0.1,seed=7": (4, True),
+    }
+    assert [(t.number, t.state, t.cause, t.objectives, t.seconds) for t in source.trials] == [
+        (4, "complete", None, [2.5], 60.0),
+        (5, "failed", "lost_process", None, 9.0),
+    ]
+
+
+def test_what_the_server_has_moved_to_a_parquet_file_is_read_from_there(serve: Serve) -> None:
+    stub = serve(StoredRun("aa", "long", config(0.1), rows(1500), exported=1200))
+
+    (run,) = read_project("entity/ppo").runs
+
+    np.testing.assert_array_equal(run.updates, np.arange(1, 1501))
+    np.testing.assert_array_equal(run.metrics["objective/kl"], 0.5 * np.arange(1500))
+    assert min(page["minStep"] for page in stub.asked("HistoryPage")) >= 1000
+
+
+def test_one_run(serve: Serve) -> None:
+    stub = serve(*three_runs())
+
+    source = read_project("entity/ppo/bb")
+
+    assert (source.name, [run.name for run in source.runs]) == ("bb", ["kl_coef=0.2"])
+    assert stub.asked("Runs") == []
+
+
+@pytest.mark.parametrize(("state", "expected"), [("failed", FAILED), ("running", UNFINISHED), ("finished", COMPLETE)])
+def test_state_of_a_run_without_a_status(serve: Serve, state: str, expected: str) -> None:
+    serve(StoredRun("aa", "a", {}, rows(1), state=state))
+
+    assert read_project("entity/ppo").runs[0].state == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("entity/ppo", Place("entity", "ppo")),
+        ("entity/ppo/abc", Place("entity", "ppo", run="abc")),
+        ("entity/ppo/group:s1", Place("entity", "ppo", group="s1")),
+        ("https://wandb.ai/entity/ppo", Place("entity", "ppo")),
+        ("https://wandb.ai/entity/ppo/workspace?nw=x", Place("entity", "ppo")),
+        ("https://wandb.ai/entity/ppo/runs/abc/overview", Place("entity", "ppo", run="abc")),
+        ("http://localhost:8080/entity/ppo/groups/s1/workspace", Place("entity", "ppo", group="s1")),
+    ],
+)
+def test_places(text: str, place: Place) -> None:
+    assert parse(text) == place
+
+
+@pytest.mark.parametrize("text", ["", "ppo", "/ppo", "entity/", "a/b/c/d", "https://wandb.ai/entity"])
+def test_other_places_are_refused(text: str) -> None:
+    with pytest.raises(AnalysisError, match=r"names no project \(allowed: entity/project, "):
+        parse(text)
+
+
+def test_a_group_without_a_name_is_refused() -> None:
+    with pytest.raises(AnalysisError, match="names no group"):
+        parse("entity/ppo/group:")
+
+
+def failure(text: str = "entity/ppo") -> str:
+    with pytest.raises(AnalysisError) as raised:
+        read_project(text)
+    message = str(raised.value)
+    assert message.startswith(f"wandb:{text}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_no_key(machine: pytest.MonkeyPatch) -> None:
+    machine.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+
+    message = failure()
+
+    assert "no API key for http://127.0.0.1:9: run `wandb login` or set WANDB_API_KEY (and WANDB_BASE_URL" in message
+
+
+def test_a_key_that_is_none(machine: pytest.MonkeyPatch) -> None:
+    machine.setenv("WANDB_API_KEY", "short")
+
+    assert "does not accept the API key: run `wandb login --relogin` or set WANDB_API_KEY" in failure()
+
+
+def test_a_key_that_the_server_does_not_know(serve: Serve) -> None:
+    serve().fails = lambda operation, variables: (401, '{"errors": ["user is not logged in"]}')
+
+    assert "does not accept the API key: run `wandb login --relogin` or set WANDB_API_KEY" in failure()
+
+
+def test_a_server_that_cannot_be_reached(machine: pytest.MonkeyPatch) -> None:
+    machine.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    machine.setenv("WANDB_API_KEY", KEY)
+
+    message = failure()
+
+    assert "no usable answer from http://127.0.0.1:9: check the network and WANDB_BASE_URL" in message
+    assert "connection refused" in message
+
+
+@pytest.mark.parametrize("text", ["entity/other", "entity/ppo/nothing"])
+def test_no_such_project_or_run(serve: Serve, text: str) -> None:
+    stub = serve(*three_runs())
+
+    assert f"{stub.url} has no such project or run, or not for this API key (allowed: entity/project" in failure(text)
+
+
+def test_an_empty_project(serve: Serve) -> None:
+    serve()
+
+    assert failure().endswith("the project holds no run")
+
+
+def test_no_such_group(serve: Serve) -> None:
+    serve(*three_runs())
+
+    assert failure("entity/ppo/group:s2").endswith("no run is in group s2 (groups there: s1)")
+
+
+def test_a_sweep_without_trials(serve: Serve) -> None:
+    serve(StoredRun("ss", "s1", {}, rows(1), "s1", job_type="sweep"))
+
+    assert failure().endswith("holds a sweep's own run, but none of its trials")
+
+
+def test_a_history_that_cannot_be_read_is_a_problem_of_its_run(serve: Serve) -> None:
+    def fails(operation: str, variables: Mapping[str, Any]) -> tuple[int, str] | None:
+        return (400, "no") if operation == "HistoryPage" and variables["run"] == "bb" else None
+
+    serve(*three_runs()).fails = fails
+
+    long, broken, _ = read_project("entity/ppo").runs
+
+    assert (len(long.updates), long.problems) == (2500, ())
+    assert (len(broken.updates), broken.objectives) == (0, [1.0])
+    assert broken.problems[0].startswith("its history could not be read: ")
+
+
+def test_a_server_that_stops_answering(serve: Serve) -> None:
+    serve(*three_runs()[:2]).fails = lambda operation, variables: (400, "no") if operation == "HistoryPage" else None
+
+    assert "the server stopped answering, run the same command again (" in failure()
+
+
+def test_the_environment_is_left_as_it_was(serve: Serve) -> None:
+    serve(*three_runs()[1:])
+    os.environ["WANDB_MODE"] = "offline"  # which is about what is logged, not about what is read
+    before = dict(os.environ)
+
+    read_project("entity/ppo")
+
+    assert dict(os.environ) == before
+
+
+def test_errors_of_the_client_come_out_as_ours(serve: Serve) -> None:
+    stub = serve()
+
+    line = rf"^here: no usable answer from {stub.url}: .* \(one two\)$"
+    with pytest.raises(AnalysisError, match=line), connected("here", "entity"):
+        raise ValueError("one\ntwo")

@@ -1,0 +1,731 @@
+"""The live table: what it says of records at every stage, what it reads again, how it fits, how it ends."""
+
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from records import rows, summary, write_run, write_sweep
+from rich.console import Console
+
+from analysis.errors import AnalysisError
+from analysis.watch.liveness import claimant, is_swept
+from analysis.watch.places import Places
+from analysis.watch.plan import SweepPlan, num_points
+from analysis.watch.rows import Row, Seen
+from analysis.watch.run import FollowedRun
+from analysis.watch.sparkline import sparkline
+from analysis.watch.table import Page, draw
+from analysis.watch.watch import watch
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs.files import claim
+from rlhf_sweeps.sweep.search_space import SearchSpace
+
+HERE = socket.gethostname()
+POINTS = [{"ppo.lr": 1e-4}, {"ppo.lr": 5e-4}, {"ppo.lr": 1e-3}]
+
+
+@pytest.fixture(autouse=True)
+def _from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are told as they are given; the long ones of tests would fill the lines."""
+    monkeypatch.chdir(tmp_path)
+
+
+def see(folder: Path) -> Seen:
+    (seen,) = Places(folder.relative_to(Path.cwd())).look()
+    return seen
+
+
+def text(seen: Sequence[Seen], width: int = 120, height: int | None = None, is_ascii: bool = False) -> list[str]:
+    """What is drawn, line by line."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(draw(seen, Page(width, height, is_ascii)))
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return [line.rstrip() for line in output.getvalue().splitlines()]
+
+
+def change(path: Path, **content: Any) -> None:
+    """Set keys of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **content}), encoding="utf-8")
+
+
+def unfinish(run: Run, updates: int, *, old: bool = False) -> None:
+    """Have a run stand after so many updates."""
+    path = run.folder / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:updates]), encoding="utf-8")
+    (run.folder / "summary.json").unlink()
+    if old:
+        for name in ("metrics.jsonl", "run.json"):
+            os.utime(run.folder / name, (1e9, 1e9))
+
+
+def swept_by(folder: Path, process: int, host: str = HERE) -> None:
+    (folder / "sweeper.json").write_text(json.dumps({"process": process, "host": host}), encoding="utf-8")
+
+
+@pytest.fixture
+def dead_process() -> int:
+    """The number of a process that has been."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+# One run
+
+
+def test_a_run_is_followed_line_by_line(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rows(10), end=None)
+    followed = FollowedRun(run)
+    followed.look()
+    assert (followed.update, followed.num_updates, len(followed.rewards)) == (10, 30, 10)
+    row = rows(30)[10]
+    with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row)[:50])
+        file.flush()
+        followed.look()
+        assert followed.update == 10  # that line is not whole
+        file.write(json.dumps(row)[50:] + "\n")
+    followed.look()
+    assert followed.update == 11
+    assert followed.rewards[-1] == row["objective/rlhf_reward"]
+    assert followed.score == rows(10)[9]["eval/score"]
+    assert followed.seconds == pytest.approx(5.5)  # half a second each
+    assert followed.seconds_per_update == pytest.approx(0.5)
+
+
+def test_a_run_that_goes_on_from_its_checkpoint_is_followed_from_there(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rows(10), end=None)
+    followed = FollowedRun(run)
+    followed.look()
+    run.rewind(5)
+    followed.look()
+    assert followed.update == 5
+    run.append_metrics({"update": 6, "objective/rlhf_reward": 7.0})
+    followed.look()
+    assert (followed.update, followed.rewards[-1], len(followed.rewards)) == (6, 7.0, 6)
+    run.rewind(4)  # and grows beyond what was read before the next look
+    for row in rows(9)[4:]:
+        run.append_metrics(row)
+    followed.look()
+    assert (followed.update, len(followed.rewards)) == (9, 9)
+
+
+def test_a_record_that_is_cut_in_place_or_deleted_is_read_anew(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rows(10), end=None)
+    followed = FollowedRun(run)
+    followed.look()
+    path = run.folder / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    with path.open("r+", encoding="utf-8") as file:
+        file.truncate(len(lines[0]))
+    followed.look()
+    assert followed.update == 1
+    path.unlink()
+    followed.look()
+    assert followed.update == 0
+    path.write_text("".join(lines[:3]), encoding="utf-8")
+    followed.look()
+    assert followed.update == 3
+
+
+def test_damaged_lines_cost_themselves_alone(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", rows(3), end=None)
+    followed = FollowedRun(run)
+    followed.look()
+    with (run.folder / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"update": 4, "obj\n\xff\xfe\n[1]\n7\n{"update": "x"}\n{"update": 5, "eval/score": "high"}\n')
+    followed.look()
+    assert (followed.update, len(followed.rewards)) == (5, 4)
+    run.append_metrics({"update": 6, "eval/score": 3.0})
+    followed.look()
+    assert (followed.update, followed.score) == (6, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "cause"),
+    [
+        ({"status": "complete", "objective": 1.0}, "complete", None),
+        ({"status": "diverged", "update": 3}, "failed", "diverged"),
+        ({"status": "failed", "cause": "out_of_memory"}, "failed", "out_of_memory"),
+        ({"status": "failed"}, "failed", "unknown"),
+        ({"status": "stopped", "stop_reason": "pruned"}, "pruned", None),
+        ({"status": "stopped", "stop_reason": "timeout"}, "failed", "timeout"),
+        ({"status": "stopped", "stop_reason": "kl_budget", "objective": 1.0}, "complete", None),
+        ({"status": "stopped", "stop_reason": "kl_budget", "objective": None}, "pruned", None),
+        ({"status": "stopped", "stop_reason": "waiting"}, "waiting", None),
+        ({"status": "stopped", "stop_reason": "enough"}, "stopped", "enough"),
+        ({"status": "stopped", "stop_reason": "interrupted"}, None, None),  # the same command goes on
+        ({"status": "stopped", "stop_reason": "budget"}, None, None),
+        ({"status": ["?"]}, "unfinished", None),
+    ],
+)
+def test_how_a_run_has_ended(tmp_path: Path, end: dict[str, Any], state: str | None, cause: str | None) -> None:
+    followed = FollowedRun(write_run(tmp_path / "r", rows(5), end=end))
+    followed.look()
+    assert (followed.state, followed.cause) == (state, cause)
+
+
+def test_a_run_on_its_own(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", end=None, overrides=["ppo.lr=1e-4"])
+    with run.claim():
+        seen = see(run.folder)
+        assert (seen.rows[0].state, seen.has_ended, seen.note) == ("running", False, None)
+    unfinished = write_run(tmp_path / "u", overrides=["ppo.lr=1e-4", "name=my run"])
+    unfinish(unfinished, 10, old=True)
+    seen = see(unfinished.folder)
+    assert (seen.rows[0].state, seen.has_ended, seen.is_complete) == ("unfinished", True, False)
+    command = "python -m rlhf_sweeps ppo.lr=1e-4 'name=my run' hydra.run.dir=u"
+    assert seen.note == f"nothing is training there: continue with {command}"
+    with unfinished.claim():  # it may be slow
+        assert see(unfinished.folder).rows[0].state == "running"
+    seen = see(write_run(tmp_path / "c").folder)
+    assert (seen.rows[0].state, seen.has_ended, seen.is_complete) == ("complete", True, True)
+
+
+# Sweeps
+
+
+def plan_of(folder: Path, **sweeper: Any) -> None:
+    told = {
+        "task": ["ppo.lr=1,2"],
+        "hydra": ["hydra.sweep.dir=elsewhere", "hydra.mode=MULTIRUN", "hydra.sweeper.seed=1"],
+    }
+    content = {"hydra": {"sweeper": {"n_trials": None, **sweeper}, "overrides": told}}
+    (folder / "multirun.yaml").write_text(json.dumps(content), encoding="utf-8")  # YAML, too
+
+
+@pytest.mark.parametrize("study", [True, False])
+def test_a_finished_grid(tmp_path: Path, study: bool) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, heights=[1.0, 3.0, 2.0], study=study)
+    plan_of(sweep.folder)
+    seen = see(sweep.folder)
+    assert (seen.num_planned, seen.counts()) == (3, "3 complete")
+    assert (seen.has_ended, seen.is_complete, seen.note) == (True, True, None)
+    assert [row.label for row in seen.ranking()] == ["1", "2", "0"]
+    assert seen.ranking()[0].settings == {"ppo.lr": "0.0005"}
+    assert seen.ranking()[0].objectives == [pytest.approx(rows(30, seed=1, height=3.0)[29]["eval/score"])]
+    lines = text([seen])
+    assert lines[0] == "s: 3/3 trials done: 3 complete; 0:01:00"
+    assert re.fullmatch(r"best so far: objective 2\.8\d+, trial 1: ppo.lr=0\.0005", lines[1])
+    assert re.fullmatch(r"trial +lr +update +score +KL +objective +trend +s/update +state", lines[2])
+    assert re.fullmatch(r" +1 +0\.0005 +30/30 +2\.8\d? +\d\.\d+ +2\.8\d+ +▁[▁-█]{9} +0\.5 +complete", lines[3])
+
+
+def test_the_study_knows_of_trials_what_their_runs_do_not(tmp_path: Path) -> None:
+    import optuna
+
+    sweep = write_sweep(tmp_path / "s", POINTS)
+    unfinish(sweep.run(2, None), 7)
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    study.add_trial(  # of the same setting as another: it has no folder
+        optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED, user_attrs={"settings": {"ppo.lr": "1e-4"}})
+    )
+    lost = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"cause": "lost_process"})
+    study.add_trial(lost)
+    unfinish(write_run(sweep.trial(4)), 3)
+    seen = see(sweep.folder)
+    assert seen.counts() == "3 complete, 1 pruned, 1 failed (lost_process)"
+    assert seen.trials[3].settings == {"ppo.lr": "1e-4"}
+    assert [row.state for row in seen.trials][4] == "failed"
+
+
+def test_the_study_is_read_while_it_grows(tmp_path: Path) -> None:
+    import optuna
+
+    sweep = write_sweep(tmp_path / "s", POINTS[:2])
+    places = Places(sweep.folder)
+    assert len(places.look()[0].trials) == 2
+    time.sleep(0.01)
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED))
+    deadline = time.monotonic() + 20  # it is not looked at all the time
+    while len(places.look()[0].trials) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_running_sweep(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    plan_of(sweep.folder, workers=2)
+    change(sweep.folder / "sweep.json", space={"ppo.lr": "choice(0.0001,0.0005,0.001,0.002)"}, seconds=100.0)
+    unfinish(sweep.run(1, None), 12)
+    swept_by(sweep.folder, os.getpid())
+    with claim(sweep.folder, ""):
+        seen = see(sweep.folder)
+    assert (seen.counts(), seen.num_planned, seen.has_ended) == ("2 complete, 1 running", 4, False)
+    assert seen.elapsed == pytest.approx(100.0, abs=16)
+    # Two took 15 s each; one has gone on for 6 s, one is to come; two at a time.
+    assert seen.left == pytest.approx((15 + 9) / 2)
+    assert seen.trials[1].left == pytest.approx(18 * 0.5)
+    lines = text([seen], height=6)
+    assert re.fullmatch(r" +1 +0\.0005 +12/30 +\S+ +\S+ +[▁-█]{10} +0\.5 +0:00:09 +running", lines[3])
+    assert len(lines) == 6
+    assert lines[-1] == "and 1 more"
+
+
+def test_seeds_and_test_seeds(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "s")
+    sweep.folder.mkdir()
+    sweep.write_start(
+        {
+            "seeds": [0, 1],
+            "space": {"ppo.lr": "choice(1,2)"},
+            "config": {"sweep.test_seeds": 2, "sweep.num_tested": 1},
+            "directions": ["maximize"],
+        }
+    )
+    plan_of(sweep.folder)
+    for seed in (0, 1):
+        assert seed == 0 or see(sweep.folder).trials[0].is_open  # one of two seeds is no value yet
+        write_run(sweep.run(0, seed).folder, rows(30, height=2.0 + seed), overrides=["ppo.lr=1", f"seed={seed}"])
+    write_run(sweep.run(1, 0).folder, end="diverged", overrides=["ppo.lr=2", "seed=0"])
+    seen = see(sweep.folder)
+    mean = np.mean([rows(30, height=height)[29]["eval/score"] for height in (2.0, 3.0)])
+    assert seen.trials[0].objectives == [pytest.approx(mean)]
+    assert seen.counts() == "1 complete, 1 failed (diverged)"
+    assert not seen.is_complete  # two test runs are to come
+    write_run(sweep.test_run(0, 7).folder, overrides=["ppo.lr=1", "seed=7"])
+    unfinish(write_run(sweep.test_run(0, 8).folder, overrides=["ppo.lr=1", "seed=8"]), 10)
+    seen = see(sweep.folder)
+    lines = text([seen])
+    assert "2/2 trials done: 1 complete, 1 failed (diverged); 1/2 test runs done" in lines[0]
+    assert any(re.match(r"0 test +1 +10/30", line) for line in lines)
+    assert any(re.match(r" +0 +1 +30/30 \(2/2\)", line) for line in lines)
+    sweep.test_run(0, 8).write_summary(summary(rows(30)))
+    assert see(sweep.folder).is_complete
+
+
+def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
+    def row(label: str, *objectives: float, is_feasible: bool = True) -> Row:
+        return Row(label, {}, [], "complete", objectives=list(objectives), is_feasible=is_feasible)
+
+    one = [row("0", 1.0), row("1", 3.0, is_feasible=False), row("2", 2.0), row("3", 2.0)]
+    seen = Seen("s", tmp_path, one)
+    assert [row.label for row in seen.best()] == ["2"]
+    assert [row.label for row in seen.ranking()] == ["2", "3", "0"]
+    several = [row("0", 1.0, 5.0), row("1", 2.0, 6.0), row("2", 0.5, 7.0), row("3", 1.0, 5.0), row("4", 3.0)]
+    seen = Seen("s", tmp_path, several, ("a", "b"), ("maximize", "minimize"))
+    assert {row.label for row in seen.best()} == {"0", "1"}
+    assert "best so far (Pareto front): trials 1, 0" in text([seen])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ppo.kl_coef=0.01,0.02", "ppo.lr=1e-4,2e-4,3e-4"],
+        ["ppo.stop_strings=[a,b],[],['c,d']"],
+        ["name='a,b',c", "ppo.batch_size=range(8,17,8)"],
+        ["ppo.kl_coef=interval(0,1)", "ppo.lr=1e-4,2e-4"],
+        ["eval.judges=[{a: 1, b: 2}],[]"],
+    ],
+)
+def test_points_of_a_grid_are_counted_as_the_sweeper_has_them(arguments: list[str]) -> None:
+    space = SearchSpace.parse(arguments, {}, {}, ())
+    assert num_points(space.describe()) == (len(space.grid()) if space.is_grid else None)
+
+
+def test_how_many_trials_are_planned() -> None:
+    def planned(space: str, n_trials: int | None, hours: float | None = None) -> int | None:
+        start = {"space": {"ppo.lr": space}, "config": {"sweep.budget_hours": hours}}
+        return SweepPlan(start, {"sweeper": {"n_trials": n_trials}}).num_trials
+
+    assert planned("choice(1,2,3)", None) == 3
+    assert planned("choice(1,2,3)", 2) == 2
+    assert planned("interval(1,3)", 50) == 50
+    assert planned("interval(1,3)", None) == 20
+    assert planned("interval(1,3)", None, hours=1.0) is None
+    assert num_points({"a": "choice(1,2) with b=choice(3,4)"}) == 2
+    assert num_points({"a": "choice(1,2)", "b": "choice(3,4) if a=1"}) is None
+    assert SweepPlan({"space": {"a": "choice(1,2) with ppo.b=choice(3,4)"}}, {}).keys == ["a", "ppo.b"]
+
+
+# Is anybody there?
+
+
+def test_a_claim_is_seen_without_being_touched(tmp_path: Path) -> None:
+    assert claimant(tmp_path) is None
+    with claim(tmp_path, ""):
+        assert claimant(tmp_path) == os.getpid()
+        assert is_swept(tmp_path, {}) is True
+    assert claimant(tmp_path) is None
+    assert claimant(tmp_path / "nowhere") is None
+
+
+def test_whether_a_sweeper_is_at_work(tmp_path: Path, dead_process: int) -> None:
+    assert is_swept(tmp_path, {"process": dead_process, "host": HERE}) is False
+    # The number of a process that has claimed nothing was given again.
+    assert is_swept(tmp_path, {"process": os.getppid(), "host": HERE}) is False
+    assert is_swept(tmp_path, {"process": dead_process, "host": "elsewhere"}) is None
+    for holder in ({}, {"process": "x", "host": HERE}, {"process": -1, "host": HERE}, {"process": None}):
+        assert is_swept(tmp_path, holder) is None
+
+
+def test_a_sweeper_that_died(tmp_path: Path, dead_process: int) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    plan_of(sweep.folder)
+    unfinish(sweep.run(2, None), 5)
+    swept_by(sweep.folder, dead_process)
+    seen = see(sweep.folder)
+    command = "python -m rlhf_sweeps -m ppo.lr=1,2 hydra.sweeper.seed=1 hydra.sweep.dir=s"
+    assert seen.note == f"no sweeper is running: continue with {command}"
+    assert (seen.trials[2].state, seen.left) == ("unfinished", None)
+    assert not seen.has_ended  # its last sign is young: it may live where its process cannot be seen
+    os.utime(sweep.folder / "sweep.json", (1e9, 1e9))
+    seen = see(sweep.folder)
+    assert (seen.has_ended, seen.is_complete) == (True, False)
+    (shown,) = [line for line in ["".join(text([seen], 60))] if command.replace(" ", "") in line.replace(" ", "")]
+    assert shown
+
+
+def test_a_sweeper_on_another_machine_lives_as_long_as_it_gives_signs(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    plan_of(sweep.folder)
+    unfinish(sweep.run(2, None), 5)
+    swept_by(sweep.folder, 1, "elsewhere")
+    seen = see(sweep.folder)
+    assert (seen.trials[2].state, seen.note) == ("running", None)
+    os.utime(sweep.folder / "sweep.json", (1e9, 1e9))
+    places = Places(sweep.folder)
+    (seen,) = places.look()
+    assert seen.trials[2].state == "unfinished"
+    assert (seen.note or "").startswith("no sign of a sweeper; if it is gone, continue with python -m rlhf_sweeps")
+    assert not seen.has_ended
+    change(sweep.folder / "sweep.json", seconds=61.0)  # the clocks of the two machines need not agree
+    os.utime(sweep.folder / "sweep.json", (1e9, 1e9))
+    (seen,) = places.look()
+    assert (seen.trials[2].state, seen.note) == ("running", None)
+
+
+# Folders
+
+
+def test_a_folder_with_several_takes_a_line_for_each_that_has_ended(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "grid", POINTS[:2], study=False)
+    plan_of(tmp_path / "grid")
+    write_run(tmp_path / "done")
+    run = write_run(tmp_path / "going")
+    unfinish(run, 12)
+    with run.claim():
+        seen = Places(tmp_path).look()
+    assert [one.name for one in seen] == ["done", "going", "grid"]
+    lines = text(seen)
+    assert lines[0].startswith("done: complete, 0:00:15")
+    assert lines[1].startswith("grid: 2/2 trials done: 2 complete; 0:01:00")
+    assert lines[2] == "going: running, 0:00:06, about 0:00:09 left"
+    assert re.match(r"going +12/30", lines[4])
+    lines = text([*seen[:1]] * 30 + seen[1:2], height=12)
+    assert len(lines) <= 12
+    assert lines[0] == "26 more have ended"
+    assert text(seen[1:2] * 5, height=12) == ["going: running, 0:00:06, about 0:00:09 left"] * 5  # no room for tables
+
+
+def test_what_appears_later_is_found_and_what_is_deleted_goes(tmp_path: Path) -> None:
+    places = Places(tmp_path / "s")
+    assert places.look() == []
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    places._due = 0.0
+    assert len(places.look()[0].trials) == 3
+    for path in sorted(sweep.trial(1).rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    sweep.trial(1).rmdir()
+    assert [row.label for row in places.look()[0].trials] == ["0", "2"]
+
+
+def test_what_is_deleted_while_it_is_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sweep(tmp_path / "s", POINTS, study=False)
+    write_run(tmp_path / "r")
+
+    def vanish(sweep: Sweep) -> list[Any]:
+        raise FileNotFoundError(sweep.folder)
+
+    monkeypatch.setattr("analysis.watch.sweep.runs_of", vanish)
+    assert [one.name for one in Places(tmp_path).look()] == ["r"]
+
+
+def test_what_has_ended_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    unfinish(sweep.run(1, None), 12)
+    places = Places(sweep.folder)
+    read: list[str] = []
+    new_metrics = Run.new_metrics
+    monkeypatch.setattr(Run, "new_metrics", lambda run: (read.append(run.folder.name), new_metrics(run))[1])
+    text(places.look(), height=1)
+    assert read == ["1"]
+    text(places.look(), height=40)
+    assert read == ["1", "0", "2"]
+    text(places.look(), height=40)
+    assert read == ["1", "0", "2"]
+
+
+def test_warnings_are_of_runs_that_run(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS[:2], study=False)
+    for number in (0, 1):
+        unfinish(sweep.run(number, None), 20)
+    path = sweep.run(1, None).folder / "metrics.jsonl"
+    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps({**row, "objective/kl": 300.0, "eval/kl": 300.0}) + "\n" for row in found))
+    places = Places(sweep.folder)
+    with claim(sweep.folder, ""):
+        (seen,) = places.look()
+        places._followed[sweep.folder]._warnings._due = 0.0  # type: ignore[union-attr]
+        (seen,) = places.look()
+    assert (seen.warning or "").startswith("trial 1: KL blow-up, from update 1 on: ")
+    assert seen.warning in text([seen], width=300)
+    swept_by(sweep.folder, 1)
+    assert places.look()[0].warning is None
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS)
+    before = {path: path.stat().st_mtime_ns for path in sweep.folder.rglob("*")}
+    sweep.folder.chmod(0o500)
+    assert len(see(sweep.folder).trials) == 3
+    sweep.folder.chmod(0o700)
+    assert {path: path.stat().st_mtime_ns for path in sweep.folder.rglob("*")} == before
+
+
+JUNK = (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe\x00", b'{"space": 3, "config": [], "seeds": 0, "seconds": "x"}')
+MORE_JUNK = (b'{"hydra": {"sweeper": 3, "overrides": {"task": 5}}}', b'{"update": 1e999}\n', b'{"status": {}}', b"NaN")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_records_are_no_reason_to_fail(tmp_path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    sweep = write_sweep(tmp_path / "s", POINTS)
+    plan_of(sweep.folder)
+    swept_by(sweep.folder, 1)
+    junk = [*JUNK, *MORE_JUNK]
+    places = Places(sweep.folder)
+    for _ in range(4):
+        for path in sorted(sweep.folder.rglob("*")):
+            if path.is_file() and random.random() < 0.3:
+                path.write_bytes(junk[random.integers(len(junk))])
+            elif path.is_file() and random.random() < 0.05:
+                path.unlink()
+        places._due = 0.0
+        for width in (1, 20, 60, 200):
+            text(places.look(), width, height=10)
+
+
+def test_numbers_of_any_size_are_drawn(tmp_path: Path) -> None:
+    wild = [-1e308, 1e308, float("inf"), float("nan"), 1e-320, 10**400, True, None, "x", [1]]
+    found = [
+        {
+            "update": index,
+            "objective/rlhf_reward": value,
+            "eval/score": value,
+            "eval/kl": value,
+            "perf/update_seconds": value,
+        }
+        for index, value in enumerate(wild, 1)
+    ]
+    run = write_run(tmp_path / "r", found, end={"status": "complete", "seconds": 1e300, "updates": 1e300})
+    assert text([see(run.folder)], 60)
+
+
+# How it fits
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("is_ascii", [True, False])
+def test_it_fits_any_terminal(tmp_path: Path, width: int, is_ascii: bool) -> None:
+    points = [{"ppo.lr": 0.000454273069389333 * n, "ppo.kl_coef": 0.1, "ppo.clip_range": 0.2} for n in range(1, 41)]
+    sweep = write_sweep(tmp_path / "s", points, updates=6, study=False)
+    for number in (5, 30):
+        unfinish(sweep.run(number, None), 3)
+    with claim(sweep.folder, ""):
+        seen = see(sweep.folder)
+    lines = text([seen], width, 24, is_ascii)
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= width
+    numbers = [line.split()[0] for line in lines if re.match(r" *\d+ ", line)]
+    assert numbers[:2] == ["5", "30"]  # those that run
+    assert len(numbers) >= 15
+    assert all("running" in line for line in lines if re.match(r" *(5|30) ", line)) or width == 40
+    if is_ascii:
+        assert all(line.isascii() for line in lines)
+
+
+def test_settings_are_told_apart_and_not_taken_for_markup(tmp_path: Path) -> None:
+    settings = {"ppo.lr": "1e-05", "+model.lr": "[red]", "ppo.kl_coef": "0.013578356541284002"}
+    seen = Seen("s", tmp_path, [Row("0", settings, [], "waiting"), Row("1", {}, [], "failed", "error")])
+    lines = text([seen])
+    assert re.match(r"trial +ppo\.lr +\+model\.lr +kl_coef +update", lines[2])
+    assert re.match(r" +0 +1e-05 +\[red\] +0\.0136 +waiting", lines[3])
+    assert lines[4].endswith("failed (error)")
+
+
+def test_a_curve_in_one_line() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], is_ascii=False) == "▁▂▃▄▅▆▇█"
+    assert sparkline([0, 0, 7, 7], is_ascii=True, width=2) == "_#"
+    assert sparkline([3.0], is_ascii=False) == "▅"
+    assert sparkline([float("nan"), 1.0, float("inf"), 2.0], is_ascii=False) == "▁█"
+    assert sparkline([], is_ascii=False) == ""
+    assert len(sparkline(list(range(1000)), is_ascii=False)) == 10
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("nowhere/s", "there is no such folder"),
+        ("gird", "there is no such folder; did you mean "),
+        ("file", "must be the folder of a run or sweep"),
+        ("empty", "holds no run and no sweep yet"),
+    ],
+)
+def test_a_wrong_path_is_one_line(tmp_path: Path, name: str, expected: str) -> None:
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(AnalysisError, match=expected) as caught:
+        watch(tmp_path / name, once=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("interval", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_interval_is_above_zero(tmp_path: Path, interval: float) -> None:
+    with pytest.raises(AnalysisError, match="--interval="):
+        watch(tmp_path, interval=interval)
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "analysis", "watch", str(folder), *more]
+
+
+@pytest.mark.parametrize("more", [["--once"], []])
+def test_in_a_pipe_it_is_plain_lines(tmp_path: Path, more: list[str]) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command(sweep.folder, *more), env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\x1b" not in done.stdout
+    assert len(done.stdout.splitlines()) == 3 + len(POINTS)
+
+
+class Terminal:
+    """A command in a terminal of its own."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.process, self.descriptor = pty.fork()
+        self.output = ""
+        if self.process == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has it ignored in the background
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100", "LINES": "20"}
+            os.execve(words[0], words, {**environment, "PYTHONUTF8": "1"})
+
+    def read(self, wanted: str, seconds: float = 30) -> None:
+        """Read until a text is there; or to the end, if it is empty."""
+        deadline = time.monotonic() + seconds
+        while not (wanted and wanted in self.output):
+            assert time.monotonic() < deadline, self.output[-2000:]
+            if not select.select([self.descriptor], [], [], 0.1)[0]:
+                continue
+            try:
+                content = os.read(self.descriptor, 1 << 16)
+            except OSError:  # the other end is closed
+                content = b""
+            if not content:
+                assert not wanted, self.output[-2000:]
+                return
+            self.output += content.decode("utf-8", "replace")
+
+    def end(self) -> int:
+        self.read("")
+        status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        self.process = 0
+        return status
+
+    def close(self) -> None:
+        if self.process:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+        os.close(self.descriptor)
+
+
+@pytest.fixture
+def terminal(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Starts a command in a terminal."""
+    opened: list[Terminal] = []
+
+    def start(folder: Path, *more: str) -> Terminal:
+        opened.append(Terminal(command(folder, *more)))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def is_sane(output: str) -> bool:
+    """Whether the cursor is back, and the screen as it was."""
+    return output.rfind("\x1b[?25h") > output.rfind("\x1b[?25l") and output.rfind("\x1b[?1049l") > output.rfind(
+        "\x1b[?1049h"
+    )
+
+
+def test_it_follows_a_sweep_from_before_its_beginning_to_its_end(tmp_path: Path, terminal: Any) -> None:
+    shown = terminal(tmp_path / "s", "--interval", "0.1")
+    shown.read("nothing there yet; waiting")
+    with claim(tmp_path / "s", ""):
+        sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+        plan_of(sweep.folder)
+        unfinish(sweep.run(2, None), 12)
+        shown.read("12/30")
+        sweep.run(2, None).append_metrics(rows(30)[12])
+        shown.read("13/30")
+        sweep.run(2, None).write_summary(summary(rows(30)))
+        shown.read("the sweeper is finishing")
+    assert shown.end() == 0
+    assert is_sane(shown.output)
+    last = shown.output[shown.output.rfind("\x1b[?1049l") :]
+    assert "3/3 trials done: 3 complete" in last  # which stays on the terminal
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_it_leaves_the_terminal_as_it_was(tmp_path: Path, terminal: Any, number: int, status: int) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    unfinish(sweep.run(2, None), 12)
+    with claim(sweep.folder, ""):
+        shown = terminal(sweep.folder)
+        shown.read("12/30")
+        if number == signal.SIGINT:
+            os.write(shown.descriptor, b"\x03")
+        else:
+            os.kill(shown.process, number)
+        assert shown.end() == status
+    assert is_sane(shown.output)
+    assert "Traceback" not in shown.output
+
+
+def test_a_sweep_that_has_ended_is_looked_at_again_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS[:2], study=False)
+    plan_of(sweep.folder)
+    places = Places(Path("s"))
+    assert places.look()[0].has_ended
+    unfinish(write_run(sweep.trial(2)), 12)
+    assert len(places.look()[0].trials) == 2
+    swept_by(sweep.folder, 1)
+    with claim(sweep.folder, ""):
+        (seen,) = places.look()
+    assert (len(seen.trials), seen.has_ended) == (3, False)
