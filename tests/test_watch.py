@@ -608,14 +608,15 @@ def test_an_interval_is_above_zero(tmp_path: Path, interval: float) -> None:
 
 
 def command(folder: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "analysis", "watch", str(folder), *more]
+    """To be run in the folder's parent: a path of any length would break the lines elsewhere."""
+    return [sys.executable, "-m", "analysis", "watch", folder.name, *more]
 
 
 @pytest.mark.parametrize("more", [["--once"], []])
 def test_in_a_pipe_it_is_plain_lines(tmp_path: Path, more: list[str]) -> None:
     sweep = write_sweep(tmp_path / "s", POINTS, study=False)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FORCE_COLOR": "1", "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command(sweep.folder, *more), env=environment, capture_output=True, timeout=60)
+    done = subprocess.run(command(sweep.folder, *more), cwd=tmp_path, env=environment, capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\x1b" not in done.stdout
     assert len(done.stdout.splitlines()) == 3 + len(POINTS)
@@ -624,10 +625,11 @@ def test_in_a_pipe_it_is_plain_lines(tmp_path: Path, more: list[str]) -> None:
 class Terminal:
     """A command in a terminal of its own."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], place: Path) -> None:
         self.process, self.descriptor = pty.fork()
         self.output = ""
         if self.process == 0:
+            os.chdir(place)
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell has it ignored in the background
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100", "LINES": "20"}
             os.execve(words[0], words, {**environment, "PYTHONUTF8": "1"})
@@ -667,7 +669,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator[Any]:
     opened: list[Terminal] = []
 
     def start(folder: Path, *more: str) -> Terminal:
-        opened.append(Terminal(command(folder, *more)))
+        opened.append(Terminal(command(folder, *more), folder.parent))
         return opened[-1]
 
     yield start
