@@ -13,13 +13,15 @@ from pathlib import Path
 from analysis.errors import AnalysisError
 from analysis.records import Source
 from analysis.terminal import WIDTH
+from rlhf_sweeps.runs import analysis_folder, report_file
 
 FORMATS = ("png", "svg", "pdf")
 _FEW = 10  # problems that are still printed
 
 _PLACES = """
 PLACE: a folder of a run or a sweep (outputs/<sweep>) or with several of them (outputs), a table with a row for each
-update (.csv, .tsv, .parquet), W&B's own files (.wandb, or a folder with them), or wandb:entity/project.
+update (.csv, .tsv, .parquet, .jsonl, TRL's trainer_state.json), W&B's own files (.wandb, or a folder with them), or
+wandb:entity/project.
 What is written goes to PLACE/analysis (of a table or a W&B project to outputs/<its name>_analysis) unless --out says
 otherwise.
 """
@@ -58,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         help="metrics, or patterns such as judge/*/win_rate, or all (default: the five)",
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
-    curves.add_argument("--smooth", type=int, metavar="UPDATES", help="smooth over so many updates; 1: not at all")
+    curves.add_argument("--smooth", type=_updates, metavar="UPDATES", help="smooth over so many updates; 1: not at all")
     _add_formats(curves)
     compare = _add(commands, "compare", "groups of runs: intervals, who beats whom, reward against KL", _compare)
     compare.add_argument(
@@ -124,6 +126,12 @@ def _formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def _updates(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number of updates, 1 or more")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -149,9 +157,11 @@ def _read(options: argparse.Namespace) -> Source:
 def _folder(source: Source, out: Path | None) -> Path:
     """Where to write: what the user said, else within the record's own folder."""
     if out is not None:
+        if out.exists() and not out.is_dir():
+            raise AnalysisError(f"--out {out}: is a file, must be a folder")
         return out
     if source.folder is not None and source.kind in ("run", "sweep", "folder"):
-        return source.folder / "analysis"
+        return analysis_folder(source.folder)
     return Path("outputs") / f"{source.name}_analysis"
 
 
@@ -217,7 +227,7 @@ def _report(options: argparse.Namespace) -> int:
     is_ours = source.folder is not None and source.kind in ("run", "sweep", "folder")
     default = source.folder if is_ours else _folder(source, None)
     assert default is not None
-    return _say("", [write_report(source, options.out or default / "report.html")])
+    return _say("", [write_report(source, options.out or report_file(default))])
 
 
 def _watch(options: argparse.Namespace) -> int:

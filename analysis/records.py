@@ -1,9 +1,11 @@
 """Runs and sweeps as the analysis sees them, wherever they were read from."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,8 @@ UPDATE = "update"
 REWARD = "objective/rlhf_reward"
 SCORES = "objective/scores"
 CUMULATIVE_REWARD = "cumulative_reward"
+KL_BUDGET = "objective.kl_budget"
+TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
 # Of a run's config, what tells nothing about its setting.
 _NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
 
@@ -76,20 +80,33 @@ class RunRecord:
         return seed if isinstance(seed, int) else None
 
     @property
+    def kl_budget(self) -> float | None:
+        """Nats of a whole response beyond which an evaluation counts for nothing; None where there is no budget."""
+        return as_number(self.config.get(KL_BUDGET))
+
+    @property
+    def planned_updates(self) -> int | None:
+        """PPO updates in all, as the config has it; None where it does not say."""
+        return planned_updates(self.config.get("ppo.total_episodes"), self.config.get("ppo.batch_size"))
+
+    @property
+    def seconds(self) -> float:
+        """Of training: as it says itself, else those of its recorded updates."""
+        seconds = as_number(self.summary.get("seconds"))
+        return float(self.curve("perf/update_seconds")[1].sum()) if seconds is None else seconds
+
+    @property
     def cause(self) -> str | None:
-        """Why it failed: out_of_memory, diverged, reward_model, error, config."""
+        """Why it failed: out_of_memory, diverged, reward_model, error, config, timeout."""
         if self.state == DIVERGED:
             return DIVERGED
-        return str(self.summary.get("cause") or "unknown") if self.state == FAILED else None
+        known = self.summary.get("cause") or self.summary.get("stop_reason")
+        return str(known or "unknown") if self.state == FAILED else None
 
     @property
     def objectives(self) -> list[float] | None:
         """What the run is worth, a value for each objective; None where it has none (yet)."""
-        values = self.summary.get("objectives")
-        if not isinstance(values, list) or not values:
-            values = [self.summary.get("objective")]
-        are_numbers = all(isinstance(value, int | float) and np.isfinite(value) for value in values)
-        return [float(value) for value in values] if are_numbers else None
+        return objectives_in(self.summary)
 
     def curve(self, metric: str) -> tuple[Floats, Floats]:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
@@ -220,6 +237,41 @@ def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     keys = sorted({key for config in configs for key in config})
     kept = [key for key in keys if key.partition(".")[0] not in _NO_SETTING]
     return [key for key in kept if len({repr(config.get(key)) for config in configs}) > 1]
+
+
+def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
+    """What a run with such a summary is worth, a value for each objective; None where it has none (yet)."""
+    values = summary.get("objectives")
+    if not isinstance(values, list) or not values:
+        values = [summary.get("objective")]
+    numbers = [found for value in values if (found := as_number(value)) is not None]
+    return numbers if len(numbers) == len(values) else None
+
+
+def mean_objectives(runs: Sequence[list[float] | None]) -> list[float] | None:
+    """What a trial is worth whose runs, one for each seed, are worth so much; None unless all of them are."""
+    found = [one for one in runs if one is not None]
+    if not found or len(found) < len(runs) or len({len(one) for one in found}) > 1:
+        return None
+    return [fmean(column) for column in zip(*found, strict=True)]
+
+
+def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
+    """PPO updates of a whole run; None where the config's values tell none."""
+    episodes, batch = as_number(total_episodes), as_number(batch_size)
+    if episodes is None or batch is None or episodes <= 0 or batch <= 0 or not math.isfinite(episodes / batch):
+        return None
+    return math.ceil(episodes / batch)
+
+
+def as_number(value: Any) -> float | None:
+    """A value of a config or summary as a number; None for anything else, truth values and nan among them."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def shown(value: Any) -> str:

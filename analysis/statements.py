@@ -1,7 +1,7 @@
 """Sentences about a record, each with the numbers behind it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -27,3 +27,36 @@ def number(value: float | None, digits: int = 3) -> str:
     if value == round(value) and abs(value) < 1e6:
         return str(round(value))
     return f"{value:.{digits}g}"
+
+
+def setting_text(text: str) -> str:
+    """A setting as a reader wants it: a number with 4 digits, any other text as it is."""
+    try:
+        return number(float(text), 4) if len(text) > 6 else text
+    except ValueError:
+        return text
+
+
+def clipped(text: str, length: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """`35 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{number(seconds, 2)} s"
+    return f"{number(seconds / 60, 2)} min" if seconds < 2 * 3600 else f"{number(seconds / 3600)} h"
+
+
+def counted(num: int, word: str, several: str = "") -> str:
+    """`1 run`, `2 runs`."""
+    return f"{num:,} {word if num == 1 else several or word + 's'}"
+
+
+def listed(words: Iterable[str], limit: int = 8) -> str:
+    """`a, b and c`; beyond the limit how many more there are."""
+    words = list(words)
+    if len(words) > limit:
+        return f"{', '.join(words[:limit])} and {len(words) - limit} more"
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

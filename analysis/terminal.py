@@ -16,6 +16,25 @@ def short(label: str, longest: int = LONGEST_LABEL) -> str:
     return label if len(label) <= longest else f"{label[: half - 1]}…{label[-half:]}"
 
 
+def told_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
+    """Labels that fit and still differ: what all begin or end with is left out before each is shortened."""
+    if all(len(label) <= longest for label in labels):
+        return list(labels)
+    start = _num_shared(labels)
+    end = _num_shared([label[start:][::-1] for label in labels])
+    room = longest - 2 - max(len(label) - start - end for label in labels)
+    if len(set(labels)) > 1 and room >= 0:
+        start = max(start - room, 0)  # all are cut alike
+        labels = ["…"[:start] + label[start : len(label) - end] + "…"[:end] for label in labels]
+    return [short(label, longest) for label in labels]
+
+
+def _num_shared(labels: Sequence[str]) -> int:
+    """How many letters all begin with."""
+    letters = enumerate(zip(*labels, strict=False))
+    return next((place for place, each in letters if len(set(each)) > 1), min(map(len, labels)))
+
+
 def listed(labels: Sequence[str]) -> str:
     """The first three labels, and how many more there are."""
     names = [short(label) for label in labels[:3]]

@@ -18,13 +18,14 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
@@ -41,14 +42,10 @@ def conf_dir() -> str:
 
 
 def register() -> None:
-    """Make our schemas, resolver and sweeper known to Hydra."""
+    """Make our schemas, resolvers and sweeper known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     ConfigStore.instance().store(group="hydra/sweeper", name="rlhf_sweeps_schema", node=SweeperConfig)
-    # For ranges around a model's suggested learning rate: ${times:${model.suggested_lr},0.1}
-    OmegaConf.register_new_resolver("times", lambda a, b: float(f"{a * b:.6g}"), replace=True)
-    # Names after paths: ${basename:my/folder} is folder, ${extension:my.function} is function.
-    OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
-    OmegaConf.register_new_resolver("extension", lambda path: path.rpartition(".")[2], replace=True)
+    register_resolvers()
     plugins = str(Path(__file__).parent / "plugin")
     if plugins not in sys.path:
         sys.path.append(plugins)

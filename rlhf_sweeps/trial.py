@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.validation import from_hydra
 
@@ -52,6 +53,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
 
 
 def _read_config(folder: Path) -> Config:
+    register_resolvers()
     composed = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(folder / ".hydra" / "config.yaml"))
     assert isinstance(composed, DictConfig)
     return from_hydra(composed)

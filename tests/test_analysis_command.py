@@ -50,6 +50,16 @@ def test_a_table_goes_to_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert Path("outputs/t_analysis/curves.svg").exists()
 
 
+def test_options_of_curves_that_are_wrong(tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    assert main(["curves", str(sweep), "--out", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err == f"error: --out {tmp_path / 'file'}: is a file, must be a folder\n"
+    for value in ("0", "-3", "x", "1.5"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["curves", str(sweep), f"--smooth={value}"])
+        assert f"{value}: must be a whole number of updates, 1 or more" in capsys.readouterr().err
+
+
 def test_what_could_not_be_read_is_noted_and_the_rest_is_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

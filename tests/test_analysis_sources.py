@@ -150,6 +150,9 @@ def test_places_that_cannot_be_read(tmp_path: Path) -> None:
         read(tmp_path / "empty")
     with pytest.raises(AnalysisError, match=r"notes.txt: cannot be read \(allowed: a folder"):
         read(tmp_path / "notes.txt")
+    (tmp_path / "other.yaml").write_text("{}", encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"other.yaml: is no file of a run or sweep \(allowed: a folder"):
+        read(tmp_path / "other.yaml")
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:

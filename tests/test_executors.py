@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
+from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
-from rlhf_sweeps.sweep.trial_process import LOG
 
 METHODS = ["forkserver", "spawn"]
 KILLED = -9
@@ -156,7 +156,7 @@ def test_how_trials_end(method: str, open_executor: Open, new_folder: NewFolder)
         (folder / "how").write_text(how, encoding="utf-8")
     futures = {how: executor.submit(folder) for how, folder in folders.items()}
     assert {how: future.result(20) for how, future in futures.items()} == expected
-    logs = {how: (folder / LOG).read_text(encoding="utf-8") for how, folder in folders.items()}
+    logs = {how: Run(folder).log_file.read_text(encoding="utf-8") for how, folder in folders.items()}
     assert logs["raise"].rstrip().endswith("ValueError: a plain error")
     assert "Segmentation fault" in logs["segfault"]
     assert "fake_trials.py" in logs["raise"]
@@ -175,7 +175,7 @@ def test_all_output_is_in_the_log(
     for _ in range(2):
         assert executor.submit(folder).result(20) == KILLED
     lines = ["from python", "from a descriptor", "from a child", "to stderr", "before the kill"]
-    assert (folder / LOG).read_text(encoding="utf-8").splitlines() == lines * 2
+    assert Run(folder).log_file.read_text(encoding="utf-8").splitlines() == lines * 2
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -182,10 +182,11 @@ def test_without_evaluations_training_batches_count():
 
 def test_gain_at_a_kl_by_hand():
     way = Path(np.array([2.0, 4.0, 3.0, 8.0]), np.array([1.0, 2.0, 9.0, 4.0]))
-    assert gain_at(way, 1.0) == 0.5  # half way from the base policy
-    assert gain_at(way, 2.0) == 1.0
-    assert gain_at(way, 3.0) == 1.5  # where it first gets there, not later
-    assert gain_at(way, 6.0) == pytest.approx(9.0 - 5.0 * 0.6)
+    assert gain_at(way, 0.5) == pytest.approx(0.5)  # half way from the base policy to sqrt(2)
+    assert gain_at(way, 2.0) == pytest.approx(1.0)
+    assert gain_at(way, 3.0) == pytest.approx(1 + (3**0.5 - 2**0.5) / (2 - 2**0.5))  # where it first gets there
+    assert gain_at(way, 5.0) == pytest.approx(9 - 5 * (5**0.5 - 3**0.5) / (8**0.5 - 3**0.5))
+    assert gain_at(Path(np.array([-0.1, 4.0]), np.array([0.2, 1.0])), 1.0) == pytest.approx(0.6)  # -0.1 stands for 0
     assert gain_at(way, 8.1) is None
 
 
@@ -205,6 +206,29 @@ def test_levels_are_reached_by_half_of_each_groups_runs():
     runs = [evaluated(f"a{index}", [reach], [1.0], key="a") for index, reach in enumerate((4.0, 8.4, 100.0))]
     runs += [evaluated(f"b{index}", [50.0], [1.0], key="b") for index in range(2)]
     assert [level.kl for level in matched_kl(source(*runs), "key").levels] == [2.1, 4.2, 8.4]
+
+
+def test_runs_that_were_evaluated_rarely_look_no_worse():
+    """Both groups follow one law; one of them was evaluated first at 6 nats, as high learning rates are."""
+    random = np.random.default_rng(0)
+    often, rarely = np.linspace(0.5, 9, 18), np.array([6.0, 9.0])
+    runs = [
+        evaluated(f"{key}{seed}", kls, law(np.sqrt(kls), 1.0, 0.1) + 0.02 * random.normal(size=len(kls)), key=key)
+        for key, kls in (("often", often), ("rarely", rarely))
+        for seed in range(5)
+    ]
+    found = matched_kl(source(*runs), "key", levels=[3.0, 4.5, 9.0])
+    for level in found.levels:
+        often_gained, rarely_gained = (level.ranking.estimates[key].value for key in ("often", "rarely"))
+        assert rarely_gained == pytest.approx(often_gained, abs=0.1)
+    assert [level.num_before for level in found.levels] == [{"often": 0, "rarely": 5}] * 2 + [{"often": 0, "rarely": 0}]
+    assert found.note == ""
+
+
+def test_levels_below_the_first_evaluations_are_told():
+    runs = [evaluated(f"{key}{seed}", [5.0, 8.0], [1.0, 2.0], key=key) for key in "ab" for seed in range(2)]
+    found = matched_kl(source(*runs), "key")
+    assert found.note == "most runs were first evaluated beyond KL 2, 4: read off a line from the base policy"
 
 
 def test_a_group_that_never_gets_there_is_counted():

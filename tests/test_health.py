@@ -167,6 +167,24 @@ def test_hacking_begins_where_judges_turn_and_needs_an_own_gain() -> None:
     assert "reward hacking" not in found(run(few, eval__win_rate=1.0, judge__a__win_rate=0.7 - 0.0015 * UPDATES))
 
 
+def test_a_long_message_is_cut_where_that_shows() -> None:
+    record = RunRecord(
+        "0", {"update": UPDATES}, {}, "failed", {"status": "failed", "cause": "error", "message": "a\n" * 200}
+    )
+    text = found(record)["failed: error"].text
+    assert text.startswith("the run ended in update 100: a a a")
+    assert text.endswith("…")
+
+
+@pytest.mark.parametrize("turn", [40, 70, 85])
+def test_hacking_begins_at_the_last_good_evaluation_not_a_window_later(turn: int) -> None:
+    judge = 0.5 + 0.3 * (1 - np.exp(-UPDATES / 25)) - 0.01 * np.maximum(UPDATES - turn, 0) * 60 / (100 - turn)
+    rates = {name: np.where(UPDATES % 5 == 0, values, np.nan) for name, values in (("own", UPDATES**0), ("a", judge))}
+    begin = found(run(eval__win_rate=0.9 * rates["own"], judge__a__win_rate=rates["a"]))["reward hacking"].update
+    assert begin is not None
+    assert turn <= begin <= turn + 10
+
+
 def test_judges_whose_win_rates_are_unknown() -> None:
     noise = 0.05 * np.sin(UPDATES * 2)
     falling = np.where(UPDATES <= 40, 1.0, 1.0 - (UPDATES - 40) * 0.05) + noise

@@ -160,7 +160,7 @@ def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -
     )
     text = sweep_text(source, found)
     assert "cost: 3.8 min of one worker" in text
-    assert "pruning saved about 1 min: 20 updates not run" in text
+    assert "pruning saved about 60 s: 20 updates not run" in text
     assert "on the clock 2 min, 1.9 workers busy on average" in text
     assert "0.025 GPU-hours" in text
 

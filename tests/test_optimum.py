@@ -71,8 +71,8 @@ def test_more_runs_and_guesses_weigh_as_they_should() -> None:
 
 def test_the_noise_between_seeds_is_heeded() -> None:
     found = fitted(search(hill(-3.3), 12, 0.2, seed=3, runs=4))
-    assert found.noise_freedom == 36
-    assert 0.13 < found.noise < 0.27
+    assert found.noise.repetitions == 36
+    assert 0.13 < found.noise.deviation < 0.27
 
 
 def test_the_range_holds_the_true_optimum() -> None:

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from report_records import ATTACK, compared, large, run, samples, sweep
 
+from analysis.ranking import rank
 from analysis.records import UNFINISHED, RunRecord, Source, Trial
-from analysis.report.answer import answers, duration
+from analysis.report.answer import answers
 from analysis.report.config import config_parts
 from analysis.report.cost import cost_parts
 from analysis.report.embed import embedded, plain
@@ -26,11 +27,11 @@ from analysis.report.noise import noise_sentences
 from analysis.report.parallel import parallel
 from analysis.report.parts import Table
 from analysis.report.problems import failure_sentence
-from analysis.report.ranking import rank
 from analysis.report.report import LIMIT, report, write_report
 from analysis.report.samples import sample_parts
 from analysis.report.sweep import converted
 from analysis.report.trials import trial_table
+from analysis.statements import duration
 from analysis.sweep.ledger import ledger
 
 
@@ -118,7 +119,7 @@ def test_data_in_the_page_are_the_curves(page: Reader) -> None:
 def test_the_first_screen_answers_in_numbers() -> None:
     source = sweep()
     ranking = rank(source)
-    questions = dict(answers(source, ranking, noise_sentences(source, ranking), ["do this"]).answers)
+    questions = dict(answers(source, ranking, noise_sentences(ranking), ["do this"]).answers)
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
         "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
@@ -160,17 +161,17 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
 )
 def test_seeds_tell_noise(worths: list[list[float]], start: str) -> None:
     source = with_seeds(worths)
-    assert noise_sentences(source, rank(source))[0].startswith(start)
+    assert noise_sentences(rank(source))[0].startswith(start)
 
 
 def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     # Test seeds 0.8 and 1.0: deviation 0.1414 with 1 degree of freedom; t of 97.5 % is 12.706, so the limit for the
     # difference of two single runs is 12.706 x 0.1414 x sqrt(2) = 2.541.
     near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
-    said = noise_sentences(near, rank(near))[0]
+    said = noise_sentences(rank(near))[0]
     assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
     assert "a lead of 2.54 takes more than noise" in said
-    assert noise_sentences(far, rank(far))[0].startswith("Yes, as far as 2 repeats can tell")
+    assert noise_sentences(rank(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
     lead = dict(answers(near, rank(near), [], []).answers)["By how much?"]
     assert "On 2 seeds that had no part in choosing it, it is worth 0.9 ± 0.1 (standard error)" in lead[-1]
 
@@ -260,6 +261,15 @@ def test_config_differences_and_what_the_best_has() -> None:
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in found.rows}
     assert rows["ppo.kl_coef"] == ["0.02", "0.02 (6) and 0.1 (6)", "2"]
     assert rows["ppo.lr"] == ["0.0005012", "from 7.943e-05 to 0.001", "12"]
+
+
+def test_settings_that_are_texts_are_no_column_of_numbers() -> None:
+    source = sweep()
+    for index, trial in enumerate(source.trials):
+        trial.settings["model.path"] = f"a/long/path/{index}"  # type: ignore[index]
+    columns = {column.label: column for column in trial_table(source, rank(source)).columns}
+    assert columns["ppo.lr"].is_number
+    assert not columns["model.path"].is_number
 
 
 def test_the_table_of_trials_has_a_row_for_each() -> None:

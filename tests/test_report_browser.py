@@ -318,6 +318,21 @@ def test_without_javascript_everything_is_one_long_page(page: Page, report: Path
         page.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
+def test_paper_is_white_and_without_buttons_even_where_the_screen_is_dark(page: Page) -> None:
+    page.driver.find_element("id", "theme").click()
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert page.run("return getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        buttons = page.driver.find_elements("css selector", "#tabs, #theme, .tools")
+        assert len(buttons) > 3
+        assert not [button for button in buttons if button.is_displayed()]
+        assert page.run("return [...document.querySelectorAll('.panel-of-tab')].every(p => p.offsetHeight > 0)")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        page.run("delete document.documentElement.dataset.theme")
+
+
 def test_prints_every_tab_in_light_colours(page: Page) -> None:
     page.wait_for_plots("overview")
     result = page.driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})

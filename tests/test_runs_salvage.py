@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from records import rows, write_run, write_sweep
 
-from rlhf_sweeps.runs import Run, Sweep, found, is_run, is_sweep, runs_of, salvage, salvage_samples
+from rlhf_sweeps.runs import Run, Sweep, analysis_folder, found, is_run, is_sweep, runs_of, salvage, salvage_samples
 
 
 def test_a_sound_record_has_no_problems(tmp_path: Path) -> None:
@@ -124,3 +124,11 @@ def test_runs_of_a_sweep_with_seeds_and_tests(tmp_path: Path) -> None:
         (10, None, False),
         (0, 7, True),
     ]
+
+
+def test_what_the_analysis_wrote_is_no_record(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a", [{"ppo.lr": 1e-4}])
+    write_sweep(tmp_path / "b", [{"ppo.lr": 1e-4}])
+    analysis_folder(tmp_path).mkdir()
+    (analysis_folder(tmp_path) / "comparison.json").write_text("{}", encoding="utf-8")
+    assert [place.folder.name for place in found(tmp_path)] == ["a", "b"]

@@ -16,6 +16,7 @@ from analysis.reading.study import rebuilt_study
 from analysis.records import Source
 from analysis.sweep.figures import figures
 from analysis.sweep.text import write_sweep_views
+from analysis.terminal import told_apart
 
 DISTRIBUTIONS = {
     "ppo.lr": optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True),
@@ -67,6 +68,34 @@ def test_two_objectives_have_a_front() -> None:
     built = figures(with_study(30, num_objectives=2))
     assert "pareto" in built
     assert not {"history", "slice", "contour", "intermediate_values"} & set(built)
+    others, front = built["pareto"].data
+    points = [(x, -y) for trace in (others, front) for x, y in zip(trace.x, trace.y, strict=True)]
+    unbeaten = {p for p in points if not any(q != p and q[0] >= p[0] and q[1] >= p[1] for q in points)}
+    assert len(points) == 30
+    assert {(x, -y) for x, y in zip(front.x, front.y, strict=True)} == unbeaten
+    assert list(front.x) == sorted(front.x)  # the line goes from one to the next
+    assert set(front.text) | set(others.text) == {str(number) for number in range(30)}
+
+
+def test_labels_are_told_apart() -> None:
+    assert told_apart(["tiny", "vader"], 8) == ["tiny", "vader"]
+    assert told_apart(["models/a/final", "models/bc/final"], 8) == ["…els/a…", "…els/bc…"]
+    assert told_apart(["models/one/large/a", "models/two/small/b"], 9) == ["mod…ge/a", "mod…ll/b"]  # too much differs
+
+
+def _ticks(axis: Any) -> dict[str, str]:
+    return {value.strip("'"): text for value, text in zip(axis.tickvals or (), axis.ticktext or (), strict=True)}
+
+
+def test_long_choices_are_told_apart_in_few_letters(tmp_path: Path) -> None:
+    start = "organization-with-a-long-name/reward-model-of-size-"
+    names = [f"{start}{size}-tuned-on-helpful-answers" for size in (1, 2, 10)]
+    write_sweep(tmp_path, [{"reward_model.path": name, "ppo.kl_coef": kl} for name in names for kl in (0.01, 0.1)])
+    built = figures(read(tmp_path))
+    (ticks,) = [ticks for axis in built["slice"].select_xaxes() if names[0] in (ticks := _ticks(axis))]
+    assert ticks == dict(zip(names, ["…del-of-size-1…", "…del-of-size-2…", "…del-of-size-10…"], strict=True))
+    labels = {d["label"]: d["ticktext"] for d in built["parallel_coordinates"].data[0].dimensions if d["ticktext"]}
+    assert labels["reward_model.path"] == ("…d-model-of-size-1…", "…d-model-of-size-2…", "…d-model-of-size-10…")
 
 
 @pytest.fixture(scope="module")

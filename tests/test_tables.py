@@ -1,5 +1,6 @@
 """Tables of metrics under the names that people give them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
+from analysis.records import RunRecord
 
 PUBLISHED = "update,reward,cumulative_reward,policy_loss,entropy,kl\n0,1.5,1.5,2.8,1.7,0.07\n1,0.5,2.0,,1.6,0.06\n"
 
@@ -67,7 +69,7 @@ def test_rows_without_an_update_column_are_counted(tmp_path: Path) -> None:
     [
         ("", "cannot be read as a table"),
         ("update,reward\n", "holds no row"),
-        ("a,b\nx,y\n", "no column but none holds numbers"),
+        ("a,b\nx,y\n", r"no column holds numbers \(there are: a, b\)"),
         ("update\n1\n2\n", "no column but update holds numbers"),
     ],
 )
@@ -89,3 +91,127 @@ def test_an_update_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("update,reward\n0,1\n0,2\n", encoding="utf-8")
     with pytest.raises(AnalysisError, match="update 0 and others stand there twice"):
         read(tmp_path / "t.csv")
+
+
+def table_of(tmp_path: Path, text: str, encoding: str = "utf-8") -> list[RunRecord]:
+    (tmp_path / "t.csv").write_text(text, encoding=encoding)
+    return list(read(tmp_path / "t.csv").runs)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_spreadsheets_table(tmp_path: Path, encoding: str) -> None:
+    text = "Update;KL;Clip Fraction;Größe\n1;0,5;12,5 %;-\n2;1;50%;3\n"
+    (run,) = table_of(tmp_path, text, encoding)
+    assert run.curve("objective/kl")[1].tolist() == [0.5, 1.0]
+    assert run.curve("Clip Fraction")[1].tolist() == [0.125, 0.5]
+    assert run.curve("Größe")[0].tolist() == [2]
+
+
+def test_points_stay_points_between_semicolons(tmp_path: Path) -> None:
+    (run,) = table_of(tmp_path, "update;kl;reward\n1;0.5;1e-3\n2;1.25;-2\n")
+    assert run.curve("objective/kl")[1].tolist() == [0.5, 1.25]
+    assert run.curve("objective/rlhf_reward")[1].tolist() == [0.001, -2]
+
+
+def test_what_a_chart_of_wandb_exports(tmp_path: Path) -> None:
+    """The header as W&B writes it: Step, then for each run the value, the lowest and the highest."""
+    names = [f'"{run} - {metric}{end}"' for run in ("a - b", "c") for metric in ("kl", "eval/score")
+             for end in ("", "__MIN", "__MAX")]  # fmt: skip
+    text = f'"Step",{",".join(names)}\n0,1,1,1,,,,5,5,5,,,\n10,2,0,9,7,7,7,,,,,,\n'
+    first, second = table_of(tmp_path, text)
+    assert (first.name, sorted(first.metrics)) == ("a - b", ["eval/score", "objective/kl", "update"])
+    assert first.curve("objective/kl")[1].tolist() == [1, 2]
+    assert [values.tolist() for values in first.curve("eval/score")] == [[10], [7]]
+    assert (second.name, second.updates.tolist()) == ("c", [0])
+
+
+def test_text_that_differs_from_row_to_row_names_no_run(tmp_path: Path) -> None:
+    (run,) = table_of(tmp_path, "time,update,kl,model\n10:00,1,2,m\n10:05,2,3,m\n")
+    assert (run.name, run.updates.tolist(), run.value("model")) == ("t", [1, 2], "m")
+
+
+def test_times_do_not_hide_that_a_run_starts_again(tmp_path: Path) -> None:
+    runs = table_of(tmp_path, "time,update,kl\n1:00,1,2\n1:05,2,3\n1:10,1,4\n1:15,2,5\n")
+    assert [run.curve("objective/kl")[1].tolist() for run in runs] == [[2, 3], [4, 5]]
+
+
+def test_a_comma_in_quotes_is_no_decimal_one(tmp_path: Path) -> None:
+    (run,) = table_of(tmp_path, 'update,kl,tokens\n1,2,"1,500"\n2,3,"2,500"\n')
+    assert set(run.metrics) == {"update", "objective/kl"}
+
+
+def test_text_within_a_named_run_does_not_split_it(tmp_path: Path) -> None:
+    text = "run,update,kl,stage\na,1,2,warm\na,2,3,warm\na,3,4,hot\na,4,5,hot\n"
+    assert [run.updates.tolist() for run in table_of(tmp_path, text)] == [[1, 2, 3, 4]]
+
+
+def test_runs_of_one_seed_are_called_by_what_differs(tmp_path: Path) -> None:
+    text = "seed,lr,update,kl\n0,0.1,1,2\n0,0.1,2,3\n0,0.2,1,4\n0,0.2,2,5\n"
+    assert [run.name for run in table_of(tmp_path, text)] == ["seed 0 lr=0.1", "seed 0 lr=0.2"]
+
+
+def test_where_updates_go_back_some_way_the_later_values_count(tmp_path: Path) -> None:
+    rows = [*((i, i) for i in range(30)), *((i, 100 + i) for i in range(20, 40))]
+    (tmp_path / "t.csv").write_text("update,kl\n" + "".join(f"{u},{kl}\n" for u, kl in rows), encoding="utf-8")
+    source = read(tmp_path / "t.csv")
+    (run,) = source.runs
+    assert run.curve("objective/kl")[1].tolist() == [*range(20), *range(120, 140)]
+    assert source.problems == (
+        "the updates go back from 29 to 20: read as a run that was continued, so the later values count",
+    )
+
+
+def test_rows_of_several_runs_mixed_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="a column `run` tells runs apart"):
+        table_of(tmp_path, "update,kl\n2,1\n1,1\n2,2\n1,2\n3,2\n3,4\n")
+
+
+def test_two_columns_of_one_metric_are_both_kept(tmp_path: Path) -> None:
+    (run,) = table_of(tmp_path, ",update,KL,objective/kl\n0,1,5,6\n1,2,7,8\n")
+    assert run.curve("objective/kl")[1].tolist() == [6, 8]
+    assert run.curve("KL")[1].tolist() == [5, 7]
+    assert set(run.metrics) == {"update", "KL", "objective/kl"}  # the rows' numbers are none
+    (run,) = table_of(tmp_path, "update,reward,mean_reward\n1,5,6\n")
+    assert set(run.metrics) == {"update", "objective/rlhf_reward", "mean_reward"}
+
+
+def test_updates_must_be_numbers(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="column step: must hold the updates' numbers"):
+        table_of(tmp_path, "step,kl\none,1\ntwo,2\n")
+
+
+HISTORY = [
+    {"step": 10, "objective/kl": 0.5, "epoch": 0.1},
+    {"step": 20, "objective/kl": 0.7, "epoch": 0.2},
+    {"step": 20, "eval_score": 1.5, "epoch": 0.2},
+    {"step": 20, "train_runtime": 9.0, "epoch": 0.2},
+]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+def test_the_history_of_a_trainer_with_several_rows_an_update(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"trainer_state.{kind}"
+    if kind == "csv":
+        pd.DataFrame(HISTORY).to_csv(path)
+    elif kind == "jsonl":
+        path.write_text("\n".join(map(json.dumps, HISTORY)), encoding="utf-8")
+    else:
+        path.write_text(json.dumps({"global_step": 20, "log_history": HISTORY}), encoding="utf-8")
+    (run,) = read(path).runs
+    assert run.updates.tolist() == [10, 20]
+    assert run.curve("objective/kl")[1].tolist() == [0.5, 0.7]
+    assert [values.tolist() for values in run.curve("eval_score")] == [[20], [1.5]]
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', "[1, 2]", '[{"step": 1, "x": [1]}]'])
+def test_json_that_is_no_table(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.json").write_text(text, encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"cannot be read as a table|no column but step holds numbers"):
+        read(tmp_path / "t.json")
+
+
+def test_columns_of_lists_are_left_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"update": [1, 2], "kl": [0.1, 0.2], "answers": [["a"], ["b", "c"]]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    (run,) = read(tmp_path / "t.parquet").runs
+    assert run.curve("objective/kl")[1].tolist() == [0.1, 0.2]

@@ -393,6 +393,25 @@ def test_a_sweeper_that_died(tmp_path: Path, dead_process: int) -> None:
     assert shown
 
 
+def test_a_sweep_without_its_command_does_not_invent_one(tmp_path: Path, dead_process: int) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    plan_of(sweep.folder)
+    unfinish(sweep.run(2, None), 5)
+    swept_by(sweep.folder, dead_process)
+    (sweep.folder / "multirun.yaml").unlink()
+    note = see(sweep.folder).note
+    assert note == "no sweeper is running; multirun.yaml, which has the command that continues, is missing"
+
+
+def test_an_update_that_is_no_number_is_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "0", rows(3), end=None)
+    with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"update": 1e999}\n')
+    followed = FollowedRun(run)
+    followed.look()
+    assert followed.update == 3
+
+
 def test_a_sweeper_on_another_machine_lives_as_long_as_it_gives_signs(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", POINTS, study=False)
     plan_of(sweep.folder)
@@ -567,7 +586,7 @@ def test_settings_are_told_apart_and_not_taken_for_markup(tmp_path: Path) -> Non
     seen = Seen("s", tmp_path, [Row("0", settings, [], "waiting"), Row("1", {}, [], "failed", "error")])
     lines = text([seen])
     assert re.match(r"trial +ppo\.lr +\+model\.lr +kl_coef +update", lines[2])
-    assert re.match(r" +0 +1e-05 +\[red\] +0\.0136 +waiting", lines[3])
+    assert re.match(r" +0 +1e-05 +\[red\] +0\.01358 +waiting", lines[3])
     assert lines[4].endswith("failed (error)")
 
 

@@ -182,7 +182,8 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("project", "options", "message"),
     [
-        ("ppo", {}, "names no project"),
+        ("ppo", {}, "ppo: names no project (allowed: entity/project)"),
+        ("wandb:ppo", {}, "ppo: names no project (allowed: entity/project)"),
         ("entity/ppo/group:s1", {}, "must be entity/project; for one sweep add --sweep NAME"),
         ("entity/ppo", {"sweep": "a=b"}, "--sweep a=b: W&B's filters cannot hold this name"),
         ("entity/ppo", {"sweep": "it's"}, "--sweep it's: W&B's filters cannot hold this name"),
@@ -192,6 +193,11 @@ def test_without_the_package_one_line_says_what_to_install(monkeypatch: pytest.M
 def test_what_cannot_be_used_is_refused(project: str, options: dict[str, str], message: str) -> None:
     with pytest.raises(AnalysisError, match=re.escape(message)):
         write_workspace(project, dry_run=True, **options)
+
+
+@needs_package
+def test_a_project_may_be_given_as_the_other_commands_take_it() -> None:
+    assert write_workspace("wandb:entity/ppo", dry_run=True) == write_workspace("entity/ppo", dry_run=True)
 
 
 @needs_package

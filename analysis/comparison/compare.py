@@ -1,5 +1,6 @@
 """Groups of runs compared by a config key: values with intervals, who beats whom, and what is within noise."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
         _compared(group, places.get(group.label, 0), ranking, measured, len(strata[group.label]))
         for group in grouped.groups
     ]
-    groups.sort(key=lambda group: group.place or len(groups) + 1)
+    groups.sort(key=lambda group: group.place or math.inf)
     notes = [*measured.warnings, *grouped.notes, *_notes(grouped, groups, strata)]
     judged = matrix(source, grouped)
     if judged is not None:

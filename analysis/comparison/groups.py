@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import COMPLETE, STOPPED, RunRecord, Source, shown
+from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number, shown
 
 SOUND = (COMPLETE, STOPPED)
 MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
@@ -100,7 +100,7 @@ def _labels(
     """The label of every run, all labels in order, and what to say about them."""
     counts = Counter(repr(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
     numbers = [value[0] for value in values.values()] if len(keys) == 1 else []
-    if numbers and all(_is_number(value) for value in numbers):
+    if numbers and all(as_number(value) is not None for value in numbers):
         is_drawn = "interval" in source.space.get(keys[0], "")
         is_single = sum(count == 1 for count in counts.values()) > len(counts) / 2
         num_ranges = min(_MOST_RANGES, len(counts) // _FEWEST_IN_RANGE)
@@ -137,12 +137,8 @@ def _ranges(
     return labels, order, [note]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
 def _sort_key(value: Any) -> tuple[int, float, str]:
-    return (0, float(value), "") if _is_number(value) else (1, 0.0, str(value))
+    return (0, float(value), "") if as_number(value) is not None else (1, 0.0, str(value))
 
 
 def _is_test(groups: Iterable[Sequence[RunRecord]]) -> bool:

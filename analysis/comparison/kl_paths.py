@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison.run_values import TOO_LARGE
-from analysis.records import SCORES, Floats, RunRecord
+from analysis.records import SCORES, TOO_LARGE, Floats, RunRecord
 
 OWN, OTHERS = "own reward model", "other judges"
 _TRAINING_KL = "objective/kl"

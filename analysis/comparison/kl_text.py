@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from analysis.comparison.frontier import SEVERAL_SCALES, Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.comparison.pairs import BETTER
+from analysis.comparison.pairs import verdict_text
 from analysis.statements import number
 from analysis.terminal import aligned, digits_of, interval, listed, short, wrapped
 
@@ -65,7 +65,7 @@ def matched_lines(matched: MatchedKl | None) -> Iterator[str]:
         for place, label in enumerate(level.ranking.labels[:_MOST_BEST], start=1):
             found = level.ranking.estimates[label]
             pair = level.ranking.against_best(label)
-            noise = "" if pair is None else {BETTER: "beaten"}.get(pair.verdict, pair.verdict)
+            noise = "" if pair is None else verdict_text(pair)
             share = f"{level.num_reached[label]} of {level.num_runs[label]}"
             digits = digits_of(found.value, found.low, found.high)
             value = [number(found.value, digits), interval(found.low, found.high, digits)]
@@ -73,6 +73,8 @@ def matched_lines(matched: MatchedKl | None) -> Iterator[str]:
     yield from aligned(rows)
     if any(len(level.ranking.labels) > _MOST_BEST for level in matched.levels):
         yield f"  the best {_MOST_BEST} each; the rest is in comparison.json"
+    if matched.note:
+        yield from wrapped(f"  {matched.note}")
     for level in matched.levels:
         if missing := [label for label, count in level.num_reached.items() if not count]:
             yield from wrapped(f"  KL {number(level.kl)} is never reached by {listed(missing)}")

@@ -11,6 +11,8 @@ from analysis.comparison.pairs import Ranking, rank
 from analysis.comparison.run_values import common_judges, scale
 from analysis.comparison.statistics import Strata, within_unit
 from analysis.records import Floats, Source
+from analysis.statements import number
+from analysis.terminal import listed
 
 _SHARES = (0.25, 0.5, 1.0)  # of the KL that nearly all groups reach
 _MOST_LEFT_OUT = 0.1  # of the groups, for a higher one
@@ -24,12 +26,14 @@ class Level:
         kl: in nats.
         ranking: of the groups that have a run which got there.
         num_reached: label -> runs that got there; 0 for some.
+        num_before: label -> those of them whose first evaluation is beyond it, so that nothing was measured before.
         num_runs: label -> runs that have a way at all.
     """
 
     kl: float
     ranking: Ranking
     num_reached: Mapping[str, int]
+    num_before: Mapping[str, int]
     num_runs: Mapping[str, int]
 
 
@@ -46,6 +50,18 @@ class MatchedKl:
     text: str
     is_rate: bool
     levels: Sequence[Level]
+
+    @property
+    def note(self) -> str:
+        """Which of the levels were not measured but read off the line that begins at the base policy; may be empty."""
+        unseen = [
+            number(level.kl)
+            for level in self.levels
+            if 2 * sum(level.num_before.values()) > sum(level.num_reached.values())
+        ]
+        if not unseen:
+            return ""
+        return f"most runs were first evaluated beyond KL {listed(unseen)}: read off a line from the base policy"
 
 
 def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
@@ -87,16 +103,18 @@ def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> M
 def gain_at(way: Path, kl: float) -> float | None:
     """What a run had gained where it first reached a KL; None if it never did.
 
-    Between evaluations both go along a straight line, from (0, 0) to the first of them.
+    Between evaluations, and from the base policy to the first, gains go along a straight line over sqrt(KL), in which
+    the law of over-optimization begins as one. Over KL itself, runs that were evaluated rarely would look worse.
     """
-    kls, gains = np.concatenate([[0.0], way.kls]), np.concatenate([[0.0], way.gains])
-    reached = np.flatnonzero(kls >= kl)
+    distances = np.sqrt(np.maximum(np.concatenate([[0.0], way.kls]), 0.0))
+    gains = np.concatenate([[0.0], way.gains])
+    reached = np.flatnonzero(distances >= np.sqrt(kl))
     if not len(reached):
         return None
     after = int(reached[0])
-    if after == 0 or kls[after] == kls[after - 1]:
+    if after == 0 or distances[after] == distances[after - 1]:
         return float(gains[after])
-    share = (kl - kls[after - 1]) / (kls[after] - kls[after - 1])
+    share = (np.sqrt(kl) - distances[after - 1]) / (distances[after] - distances[after - 1])
     return float(gains[after - 1] + share * (gains[after] - gains[after - 1]))
 
 
@@ -134,6 +152,10 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
         kl,
         _bounded(rank(groups)) if is_rate else rank(groups),
         reached,
+        {
+            label: sum(bool(way.kls[0] > kl) for ways in parts.values() for way in ways)
+            for label, parts in paths.items()
+        },
         {label: sum(map(len, parts.values())) for label, parts in paths.items()},
     )
 

@@ -1,9 +1,10 @@
 """Groups of runs ranked, and every two of them compared: which differ by more than noise?
 
 The noise of a pair is taken from the two groups or from all groups together, whichever says more, so that the few runs
-of one pair that happen to agree do not pass for certainty. Degrees of freedom are Satterthwaite's over all groups; p
-values are adjusted for all pairs, after Holm. For groups drawn from one distribution some pair is called better in at
-most 5 % of all comparisons: tests/test_compare.py measures that, and how often what differs is found.
+of one pair that happen to agree do not pass for certainty. Degrees of freedom are Satterthwaite's over all groups, or
+over the two alone where these are of unequal sizes and say more; p values are adjusted for all pairs, after Holm. For
+groups drawn from one distribution some pair is called better in at most 5 % of all comparisons: tests/test_compare.py
+measures that, and how often what differs is found.
 """
 
 import math
@@ -79,6 +80,11 @@ class Ranking:
         others = [self.against_best(label) for label in self.labels[1:MOST_GROUPS]]
         is_sure = bool(others) and all(pair is not None and pair.verdict == BETTER for pair in others)
         return self.labels[0] if is_sure else None
+
+
+def verdict_text(pair: Pair | None) -> str:
+    """The verdict as the second group of a pair sees it; `-` for the best group, which has no such pair."""
+    return "-" if pair is None else {BETTER: "beaten"}.get(pair.verdict, pair.verdict)
 
 
 def rank(groups: Mapping[str, Strata], is_lower_better: bool = False) -> Ranking:
@@ -176,8 +182,12 @@ def _noise_of(ours: Estimate, theirs: Estimate, noise: tuple[float, float]) -> t
         return difference, math.nan, 0.0
     variance, freedom = noise
     pooled = variance * (1 / ours.num_runs + 1 / theirs.num_runs)
-    error = math.sqrt(max(ours.error**2 + theirs.error**2, pooled))
+    own = ours.error**2 + theirs.error**2
+    if own > pooled and ours.num_runs != theirs.num_runs:
+        # Their noise may lie in the smaller group alone, where the runs of the others tell nothing about it.
+        freedom = own**2 / (ours.error**4 / ours.freedom + theirs.error**4 / theirs.freedom)
     # Runs that are all alike do not show how much others would differ.
+    error = math.sqrt(max(own, pooled))
     return difference, error, max(freedom, min(ours.freedom, theirs.freedom)) if error > 0 else 0.0
 
 

@@ -1,7 +1,6 @@
 """What a run is worth: its objective, a metric at its best evaluation, or its win rate under judges of other runs."""
 
 import difflib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import SCORES, RunRecord, Source
+from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "objective",
@@ -17,7 +16,6 @@ OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "eval/score",
     "eval/win_rate",
 )
-TOO_LARGE = 1e100  # its square would be infinite in a few more steps: such a run has no value
 _JUDGE, _WINS = "judge/", "/win_rate"
 _AT_BEST, _AT_END = "at each run's best evaluation", "as the mean over the last 10 % of updates"
 _LOWER_IS_BETTER = ("loss/", "kl", "truncated_rate", "_seconds", "memory_mb", "approxkl_avg", "kl_per_token")
@@ -57,7 +55,7 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
         return _metric(source, runs, metric)
     if metric is None and len({scale(run) for run in runs}) > 1:
         return _across_scales(source, runs)
-    return _objective(source, runs)
+    return objective(source, runs)
 
 
 def scale(run: RunRecord) -> str:
@@ -69,17 +67,17 @@ def scale(run: RunRecord) -> str:
 def best_update(run: RunRecord) -> float | None:
     """The update of a run's best evaluation: as it says itself, else of the highest score within the KL budget."""
     best = run.summary.get("best")
-    update = best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update")
-    if _is_number(update):
-        return float(update)  # type: ignore[arg-type]
+    update = as_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
+    if update is not None:
+        return update
     updates, scores = run.curve(EVAL_SCORE)
-    budget = run.config.get("objective.kl_budget")
-    if len(updates) and _is_number(budget):
+    budget = run.kl_budget
+    if len(updates) and budget is not None:
         kls = np.full(len(updates), np.nan)
         kl_updates, known = run.curve("eval/kl")
         shared = np.isin(updates, kl_updates)
         kls[shared] = known[np.isin(kl_updates, updates)]
-        is_within = kls <= float(budget)  # type: ignore[arg-type]
+        is_within = kls <= budget
         updates, scores = updates[is_within], scores[is_within]
     return float(updates[np.argmax(scores)]) if len(updates) else None
 
@@ -132,12 +130,12 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
         )
         text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
         return Measure(WIN_RATE, text, _known(own), is_rate=True, warnings=[warning])
-    found = _objective(source, runs)
+    found = objective(source, runs)
     warning = "runs have several reward models, whose scores have no common scale, and no win rates: compare with care"
     return Measure(found.name, found.text, found.values, found.is_lower_better, found.is_rate, [warning])
 
 
-def _objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
+def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     """The first objective; of runs that lack one the best score; where there are no evaluations the training scores."""
     is_lower_better = bool(source.directions) and source.directions[0] == "minimize"
     name = source.metrics[0] if source.metrics else EVAL_SCORE
@@ -149,10 +147,12 @@ def _objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
         if values[run.name] is None and name == EVAL_SCORE:
             values[run.name] = value_at(run, EVAL_SCORE, best_update(run))
             computed += values[run.name] is not None
-    if not _known(values) and any(SCORES in run.metrics for run in runs):
-        ends = {run.name: _at_end(run, SCORES) for run in runs}
-        text = f"{SCORES} {_AT_END}, since no run has an objective or an evaluation"
-        return Measure(SCORES, text, _known(ends))
+    # Rewards hold the KL penalty, whose coefficient may differ between runs: scores come first.
+    trained = next((metric for metric in (SCORES, REWARD) if any(metric in run.metrics for run in runs)), None)
+    if not _known(values) and trained is not None:
+        ends = {run.name: _at_end(run, trained) for run in runs}
+        text = f"{trained} {_AT_END}, since no run has an objective or an evaluation"
+        return Measure(trained, text, _known(ends))
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
     if computed:
@@ -195,7 +195,3 @@ def _at_end(run: RunRecord, metric: str) -> float | None:
 
 def _known(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None and abs(value) < TOO_LARGE}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -127,6 +127,7 @@ def _levels(matched: MatchedKl) -> list[dict[str, Any]]:
                     "label": label,
                     **asdict(level.ranking.estimates[label]),
                     "num_reached": level.num_reached[label],
+                    "num_first_evaluated_beyond": level.num_before[label],
                     "num_with_a_way": level.num_runs[label],
                 }
                 for label in level.ranking.labels

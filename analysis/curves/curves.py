@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
-from analysis.records import COMPLETE, Floats, RunRecord, Source, shown
+from analysis.records import COMPLETE, Floats, RunRecord, Source, as_number, shown
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 
@@ -91,12 +91,6 @@ def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord
         groups, key=lambda label: (0, number) if (number := as_number(values[label])) is not None else (1, 0)
     )
     return {label: groups[label] for label in order}
-
-
-def as_number(value: Any) -> float | None:
-    """A config value as a number; None for anything else, truth values and nan among them."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and np.isfinite(value) else None
 
 
 def lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
@@ -211,4 +205,4 @@ def write_curves(
     paths.append(write_table(found, choice, out / "curves.csv"))
     windows = {panel.metric: panel.window for panel in found}
     paths.append(write_phases(described, choice, windows, out / "phases.json"))
-    return told(described, choice), paths
+    return told(described, choice, list(windows)), paths

@@ -41,10 +41,15 @@ def draw(
     figure = new_figure(4.3 * columns + (2.0 if columns == 1 else 0.0), 3.1 * rows + 0.9)
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     colors = _colors(choice)
+    told = {metric: _wrapped(one) for metric, one in (described or {}).items()}
+    # Room for the longest of the sentences, so that all titles stand at one height.
+    room = 7 + 8.5 * max((len(told.get(panel.metric, ())) for panel in found), default=0)
     for cell, panel in zip(cells, found, strict=False):
         _draw_panel(cell, panel, colors)
+        if described:
+            cell.set_title(cell.get_title(), fontsize=10, pad=room)
         if described and panel.metric in described:
-            _draw_phases(cell, panel, described[panel.metric])
+            _draw_phases(cell, described[panel.metric], told[panel.metric], room - 3)
     for cell in cells[len(found) :]:
         cell.axis("off")
     plain_title = title.replace("$", r"\$")
@@ -121,12 +126,17 @@ def _draw_ends(axes: "Axes", curve: Curve, color: Any) -> None:
             axes.plot([at], [value], linestyle="", marker=_ENDS.get(state, "d"), markersize=5.5, zorder=5, **edge)
 
 
-def _draw_phases(axes: "Axes", panel: Panel, described: Described) -> None:
-    """The sentence under the title, and a dotted line where each phase but the first begins."""
+def _wrapped(described: Described) -> list[str]:
+    """The sentence about a panel's curve in lines that fit over it."""
     sentence = described.statements[0].text.replace("$", r"\$") if described.statements else ""
-    axes.set_title(title_of(panel.metric), fontsize=10, pad=7 + 8.5 * len(textwrap.wrap(sentence, 74)))
-    text = "\n".join(textwrap.wrap(sentence, 74))
-    axes.text(0.5, 1.02, text, transform=axes.transAxes, ha="center", va="bottom", fontsize=6.5, color="#444444")
+    return textwrap.wrap(sentence, 74)
+
+
+def _draw_phases(axes: "Axes", described: Described, lines: Sequence[str], height: float) -> None:
+    """The sentence under the title, and a dotted line where each phase but the first begins."""
+    look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 6.5, "color": "#444444"}
+    at: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate("\n".join(lines), (0.5, 1.0), xytext=(0, height), **at, **look)
     for phase in described.phases[1:]:
         axes.axvspan(*phase.begins, color=_GREY, alpha=0.15, linewidth=0, zorder=0)
         axes.axvline(phase.start, color="#555555", linewidth=0.9, linestyle=":", zorder=1)

@@ -7,14 +7,12 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import CUMULATIVE_REWARD, REWARD, UPDATE, Floats, RunRecord
+from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
 
-SCORES = "objective/scores"
 ENTROPY = "objective/entropy"
 KL = "objective/kl"
 POLICY_LOSS = "loss/policy_avg"
 ALL = "all"
-_ABSURD = 1e100
 
 TITLES = {
     REWARD: "step reward",
@@ -40,7 +38,7 @@ def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
         updates, values = curve_of(run, SCORES)
         return updates, np.cumsum(values)
     updates, values = run.curve(metric)
-    is_sane = np.abs(values) < _ABSURD
+    is_sane = np.abs(values) < TOO_LARGE
     updates, values = updates[is_sane], values[is_sane]
     if len(updates) > 1 and np.diff(updates).min() <= 0:
         updates, inverse, counts = np.unique(updates, return_inverse=True, return_counts=True)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from analysis.curves.curves import Curve, as_number, group_labels, grouped
+from analysis.curves.curves import Curve, group_labels, grouped
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import window_of
-from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, shown
+from analysis.ranking import rank
+from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, as_number, shown
+from analysis.thinning import spread, telling
 
 MAX_LINES = 12  # with a name of their own
 _NUM_BEST = 5  # runs that are named where there are more
@@ -70,11 +70,12 @@ def chosen_lines(source: Source, metrics: Sequence[str], by: str | None) -> Choi
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
-    best = _best(source, lines) if by is None else list(lines)[: MAX_LINES - 1]
+    best, how = _best(source, lines) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
     others = _evenly([name for name in lines if name not in best], room - len(best))
     what = "runs" if by is None else "groups"
-    how = f"the best by {source.metrics[0]}" if by is None and _is_ranked(source) else "the first ones"
-    notes = (f"named: {how}; grey: {len(others)} of the {len(lines) - len(best)} other {what}",)
+    num_left = len(lines) - len(best)
+    which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
+    notes = (f"named: {how}; grey: {which} other {what}",)
     names = {name: _run_label(name, lines[name], source) if by is None else _cut(name) for name in best}
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
 
@@ -106,31 +107,25 @@ def _num_points(runs: Sequence[RunRecord], metric: str) -> int:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """A curve with every n-th of its points, the last among them."""
-    step = -(-len(curve.updates) // _MAX_LINE)
-    if step <= 1:
+    """A curve with fewer of its points, where there are many; its peaks are among them."""
+    if len(curve.updates) <= _MAX_LINE:
         return curve
-    kept = slice((len(curve.updates) - 1) % step, None, step)
+    kept = telling(curve.mean, _MAX_LINE)
     names = ("updates", "mean", "low", "high", "num_runs", "smoothed")
     return replace(curve, **{name: getattr(curve, name)[kept] for name in names})
 
 
-def _best(source: Source, lines: dict[str, Sequence[RunRecord]]) -> list[str]:
-    """The runs with the best objectives, or the first ones where none has any."""
-    sign = -1.0 if source.directions[:1] == ["minimize"] or tuple(source.directions[:1]) == ("minimize",) else 1.0
-    worth = {name: one[0].objectives for name, one in lines.items()}
-    ranked = sorted((name for name in lines if worth[name]), key=lambda name: -sign * (worth[name] or [0.0])[0])
-    return (ranked or list(lines))[:_NUM_BEST]
-
-
-def _is_ranked(source: Source) -> bool:
-    return any(run.objectives for run in source.runs)
+def _best(source: Source, lines: dict[str, Sequence[RunRecord]]) -> tuple[list[str], str]:
+    """The best runs of the best settings, or the first ones where nothing ranks them; and how they were chosen."""
+    ranking = rank(source)
+    named = [entry.run.name for entry in ranking.ranked if entry.run is not None and entry.run.name in lines]
+    if not named:
+        return list(lines)[:_NUM_BEST], "the first ones"
+    return named[:_NUM_BEST], f"the best by {ranking.metric if ranking.is_comparable else 'other judges'}"
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:
-    if len(names) <= most:
-        return list(names)
-    return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, max(most, 1)).astype(int))]
+    return [names[i] for i in spread(len(names), max(most, 1))] if names else []
 
 
 def _run_label(name: str, runs: Sequence[RunRecord], source: Source) -> str:

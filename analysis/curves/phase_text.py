@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import smoothed, window_of
+from analysis.curves.spikes import told_spikes, without_spikes
 from analysis.records import Floats
 from analysis.statements import Statement, number
 
 _TIGHT, _CLEAR = 0.03, 0.2  # shares of the updates: a turn known so well is "at", so well "about", else "between"
-_MOST = 0.8
+_MOST, _SOON = 0.8, 0.6  # of a change, where it takes no more of the updates: a line takes as much of both
 _WANDERS = 0.6  # memory of the noise from which a level curve is said to wander
 
 
@@ -25,19 +27,23 @@ def tell(name: str, updates: Floats, values: Floats, is_sum: bool = False) -> tu
         is_sum: whether it is a running sum.
     """
     phases = find_sum_phases(updates, values) if is_sum else find_phases(updates, values)
-    phases = phases if is_sum else _with_ends(phases, updates, values)
-    evidence = _evidence(updates, values, phases)
     if not phases:
-        return Statement(f"{name} {_too_short(updates, values)}", evidence), []
+        return Statement(f"{name} {_too_short(updates, values)}", _evidence(updates, values, [])), []
+    raw, values = values, values if is_sum else without_spikes(values)
+    phases = phases if is_sum else _with_ends(phases, updates, values)
+    evidence = _evidence(updates, raw, phases)
     if len(phases) == 1:
         text = _single(phases[0], updates, values, is_sum)
     else:
-        parts = [_part(phase, index, phases, updates) for index, phase in enumerate(phases)]
-        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{_extremes(phases, updates, values, is_sum, evidence)}"
-    if not is_sum and (early := _early(phases, updates, values)) is not None:
-        text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it by update {number(early)}"
-        evidence["most of it by update"] = early
-    return Statement(f"{name} {text}", evidence), phases
+        extreme = _extreme(phases, updates, values, is_sum, evidence)
+        turn = _turn(phases, extreme, updates)
+        parts = [_part(phase, index, phases, updates, index == turn) for index, phase in enumerate(phases)]
+        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{_shown(extreme) if extreme and turn is None else ''}"
+    if not is_sum and (most := _most(phases, updates, values)) is not None:
+        word, update = most
+        text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it {word} update {number(update)}"
+        evidence[f"most of it {word} update"] = update
+    return Statement(f"{name} {text}{_apart(updates, raw, values, phases)}", evidence), phases
 
 
 def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
@@ -92,7 +98,7 @@ def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     return f"has no trend beyond its noise: around {number(float(values.mean()))}, ±{noise} from value to value{few}"
 
 
-def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats) -> str:
+def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool) -> str:
     first, last = number(phase.first), number(phase.last)
     after = phases[index + 1] if index + 1 < len(phases) else None
     until = "" if after is None or after.kind in (JUMPS, DROPS) else f" until {place(phase.end, after.begins, updates)}"
@@ -103,34 +109,67 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats) ->
         known = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
         return f"{'is' if index == 0 else 'stays'} level{'' if known else f' around {first}'}{until}"
     start = f" from {first}" if index == 0 else ""
+    if is_extreme and after is not None:
+        what = "a peak" if phase.kind == RISES else "a low"
+        return f"{phase.kind}{start} to {what} of {last} at {place(phase.end, after.begins, updates)}"
     return f"{phase.kind}{start} to {last}{until}"
 
 
-def _extremes(
+def _extreme(
     phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: bool, evidence: dict[str, float]
-) -> str:
-    """The top between a rise and a fall, the bottom between a fall and a rise, if there is one of its kind."""
+) -> tuple[str, float, float] | None:
+    """Name, update and value of the top between a rise and a fall, or the bottom between a fall and a rise."""
     course = [phase.kind for phase in phases if phase.kind in (RISES, FALLS)]
     if course not in ([RISES, FALLS], [FALLS, RISES]) or any(phase.kind in (JUMPS, DROPS) for phase in phases):
-        return ""
+        return None
     smooth = values if is_sum else smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
     is_peak = course[0] == RISES
     index = int(np.argmax(smooth) if is_peak else np.argmin(smooth))
     name = "peak" if is_peak else "trough"
-    evidence |= {f"{name} update": float(updates[index]), f"{name} value": float(smooth[index])}
-    what = "highest" if is_peak else "lowest"
-    return f" ({what}: {number(float(smooth[index]))} at update {number(float(updates[index]))})"
+    found = name, float(updates[index]), float(smooth[index])
+    evidence |= {f"{name} update": found[1], f"{name} value": found[2]}
+    return found
 
 
-def _early(phases: Sequence[Phase], updates: Floats, values: Floats) -> float | None:
-    """By when a rise or fall that is the whole curve is nearly done, if that is in its first half."""
+def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
+    """The phase at whose end the extreme is, where it is as good as there."""
+    near = _TIGHT * float(updates[-1] - updates[0])
+    for index, (phase, after) in enumerate(pairwise(phases)):
+        is_turn = {phase.kind, after.kind} == {RISES, FALLS}
+        if extreme and is_turn and after.begins[0] - near <= extreme[1] <= after.begins[1] + near:
+            return index
+    return None
+
+
+def _shown(extreme: tuple[str, float, float]) -> str:
+    name, update, value = extreme
+    return f" ({'peak' if name == 'peak' else 'lowest'}: {number(value)} at update {number(update)})"
+
+
+def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
+    """By or after when a rise or fall that is the whole curve is mostly done, where a line would not be."""
     if len(phases) != 1 or phases[0].kind not in (RISES, FALLS) or len(values) < 10:
         return None
+    if abs(phases[0].change) <= phases[0].noise:
+        return None
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
-    share = (smooth - smooth[0]) / ((smooth[-1] - smooth[0]) or np.inf)
-    early = float(updates[int(np.argmax(share >= _MOST))])
-    is_early = share.max() >= _MOST and early <= (updates[0] + updates[-1]) / 2
-    return early if is_early else None
+    share = (smooth - phases[0].first) / phases[0].change  # of what is said of its ends
+    span = float(updates[-1] - updates[0])
+    by = float(updates[int(np.argmax(share >= _MOST))])
+    if share.max() >= _MOST and by <= updates[0] + _SOON * span:
+        return "by", by
+    early = np.flatnonzero(share <= 1 - _MOST)
+    after = float(updates[early[-1]]) if len(early) else -np.inf
+    return ("after", after) if after >= updates[-1] - _SOON * span else None
+
+
+def _apart(updates: Floats, values: Floats, kept: Floats, phases: Sequence[Phase]) -> str:
+    """The values that none of this is said of, as they are spikes."""
+    told = told_spikes(values, kept, phases[0].noise)
+    if not len(told):
+        return ""
+    furthest = f"{number(float(values[told[0]]))} at update {number(float(updates[told[0]]))}"
+    return f"; {furthest} stands apart" if len(told) == 1 else f"; {len(told)} values stand apart, as {furthest}"
 
 
 def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.segmentation import Segmentation, cut, gap_gain
+from analysis.curves.spikes import without_spikes
 from analysis.curves.tidying import Judge, shortest_level, tidied
 from analysis.records import Floats
 
@@ -19,10 +20,12 @@ MIN_POINTS = 4  # a line and its noise cannot be told apart with fewer
 _CHANCE = 0.005  # how likely pure noise may be taken for a rise or a fall
 _MIN_CHANGE = 0.1  # share of the curve's range below which a change is no phase
 _MIN_SUM_CHANGE = 0.05  # the same for running sums, whose range is large
+_MIN_SUM_SLOPE = 0.07  # or, where that is less, the share of the sum's mean slope over the whole curve
 _SHORT = 30  # up to so many points a rise that is no line is better told by its ranks
 _ENOUGH = 15  # points that tell their own noise
 _JUMP_CERTAINTY = 5  # a jump is so many standard errors, since it is looked for where the gap is largest
 _JUMP_GAIN = 12  # variances of the noise by which a jump fits better than a bend (chi-squared: 0.05 %)
+_SURE_GAIN = 36  # the same where a jump is within those standard errors
 _MIN_JUMP = 0.25  # share of the range that a jump covers at least
 
 
@@ -37,11 +40,13 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
         return []
     if _is_constant(values):
         return [_constant(updates, values)]
-    found = cut(updates, _without_spikes(values))
+    values = without_spikes(values)
+    found = cut(updates, values)
     noise = float(np.std(values - np.interp(updates, found.x, found.fitted)))
     judge = _judge_of_lines(found)
     kept = tidied(_joined(found, judge), judge, shortest_level(updates))
-    return [replace(phase, noise=noise) for phase in kept]
+    kept = [replace(_leveled(phase, updates, values), noise=noise) for phase in kept]
+    return [_between_levels(kept, index) for index in range(len(kept))]
 
 
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
@@ -62,10 +67,10 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
         kind = LEVEL if _is_constant(sums) else RISES if steps[0] > 0 else FALLS
         return [replace(phase, kind=kind, first=float(sums[0]), last=float(sums[-1]))]
     # A step stands where it starts. What its noise remembers shows around lines; constants would count a drift as well.
-    steps = _without_spikes(steps)
+    steps = without_spikes(steps)
     memory = cut(updates[:-1], steps).memory
     found = cut(updates[:-1], steps, degree=0, max_memory=memory)
-    judge = _judge_of_sums(found, len(steps), float(np.ptp(sums)))
+    judge = _judge_of_sums(found, len(steps), float(np.ptp(sums)), float(updates[-1] - updates[0]))
     starts = [updates[0], *found.x[list(found.cuts[1:-1])], updates[-1]]
     loose = [(updates[0], updates[0]), *found.loose]
     phases = []
@@ -73,7 +78,28 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
         first, last = np.interp([start, end], updates, sums)
         bare = Phase(LEVEL, start, end, float(first), float(last), found.noise, found.memory, begins)
         phases.append(replace(bare, kind=judge(bare)))
-    return tidied(phases, judge, shortest_level(updates))
+    return [_leveled(phase, updates, sums) for phase in tidied(phases, judge, shortest_level(updates))]
+
+
+def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
+    """A level phase has one value: that in the middle of those that it covers."""
+    if phase.kind != LEVEL:
+        return phase
+    within = values[(updates >= phase.start) & (updates <= phase.end)]
+    middle = float(np.median(within)) if len(within) else (phase.first + phase.last) / 2
+    return replace(phase, first=middle, last=middle)
+
+
+def _between_levels(phases: list[Phase], index: int) -> Phase:
+    """A jump starts and ends at the level beside it, which knows better than a line's end."""
+    phase = phases[index]
+    if phase.kind not in (JUMPS, DROPS):
+        return phase
+    before, after = phases[index - 1], phases[index + 1]
+    first = before.last if before.kind == LEVEL else phase.first
+    last = after.first if after.kind == LEVEL else phase.last
+    is_same = (last - first) * phase.change > 0
+    return replace(phase, first=first, last=last) if is_same else phase
 
 
 def _finite(updates: Floats, values: Floats) -> tuple[Floats, Floats]:
@@ -88,17 +114,6 @@ def _is_constant(values: Floats) -> bool:
 def _constant(updates: Floats, values: Floats) -> Phase:
     start, end, value = float(updates[0]), float(updates[-1]), float(values.mean())
     return Phase(LEVEL, start, end, value, value, 0.0, 0.0, (start, start))
-
-
-def _without_spikes(values: Floats) -> Floats:
-    """Single values far above or below both neighbours, put between these: an outlier is no phase."""
-    turns = np.diff(values, 2)
-    usual = 1.4826 * float(np.median(np.abs(turns - np.median(turns)))) / np.sqrt(6)
-    left, right = values[1:-1] - values[:-2], values[1:-1] - values[2:]
-    is_spike = (left * right > 0) & (np.minimum(np.abs(left), np.abs(right)) > max(6 * usual, 0.05 * np.ptp(values)))
-    kept = values.copy()
-    kept[1:-1][is_spike] = (values[:-2][is_spike] + values[2:][is_spike]) / 2
-    return kept
 
 
 def _judge_of_lines(found: Segmentation) -> Judge:
@@ -119,7 +134,7 @@ def _judge_of_lines(found: Segmentation) -> Judge:
     return judge
 
 
-def _judge_of_sums(found: Segmentation, num_steps: int, size: float) -> Judge:
+def _judge_of_sums(found: Segmentation, num_steps: int, size: float, span: float) -> Judge:
     """Tells a sum's kind: level if its steps are 0 on average but for noise, or make up little of the sum's range."""
     limit = _quantile(len(found.x) - (len(found.cuts) - 1))
     thinned = num_steps / len(found.x)  # a point of the segmentation is the mean of as many steps
@@ -127,7 +142,8 @@ def _judge_of_sums(found: Segmentation, num_steps: int, size: float) -> Judge:
     def judge(phase: Phase) -> str:
         count, noise = _noise_within(found, phase)
         deviation = noise * np.sqrt(count * (1 + found.memory) / (1 - found.memory)) * thinned
-        return _kind(phase.change, max(limit * float(deviation), _MIN_SUM_CHANGE * size))
+        smallest = min(_MIN_SUM_CHANGE, _MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
+        return _kind(phase.change, max(limit * float(deviation), smallest))
 
     return judge
 
@@ -184,8 +200,11 @@ def _is_jump(before: Phase, after: Phase, found: Segmentation, index: int) -> bo
     memory = (1 + found.memory) / (1 - found.memory)
     variances = [4 * noise**2 / count for count, noise in (_noise_within(found, one) for one in (before, after))]
     chance = _JUMP_CERTAINTY * np.sqrt(memory * sum(variances))
-    is_wide = gap > max(chance, _MIN_JUMP * np.ptp(found.fitted))
-    return bool(is_wide) and gap_gain(found, index) > _JUMP_GAIN
+    if gap <= _MIN_JUMP * np.ptp(found.fitted):
+        return False
+    gain = gap_gain(found, index)
+    # A value halfway down makes the noise of a short piece look large; then the gain tells alone.
+    return gain > _JUMP_GAIN and (bool(gap > chance) or gain > _SURE_GAIN)
 
 
 def _jump(before: Phase, after: Phase) -> Phase:

@@ -11,8 +11,9 @@ from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.verdicts import entropy_verdict, kl_verdict
-from analysis.records import CUMULATIVE_REWARD, RunRecord
+from analysis.records import CUMULATIVE_REWARD, Floats, RunRecord
 from analysis.statements import Statement, number
+from analysis.thinning import spread
 
 _MAX_COMPARED = 30  # runs of a group whose phases are found one by one
 _SAME = 0.25  # net change, as a share of a run's range, below which it went nowhere
@@ -64,8 +65,20 @@ def describe_metric(runs: Sequence[RunRecord], metric: str) -> Described:
     verdict = entropy_verdict(updates, values) if metric == ENTROPY else verdict
     if verdict is not None:
         told = Statement(f"{told.text}; {verdict.text}", {**told.evidence, **verdict.evidence})
+    if num_there == 1 and (ending := _ending(kept[0], metric, updates)) is not None:
+        told = Statement(f"{told.text}; {ending.text}", {**told.evidence, **ending.evidence})
     disagreement = _disagreement(kept, metric) if len(kept) > 1 else None
     return Described(metric, (told, disagreement) if disagreement else (told,), tuple(phases))
+
+
+def _ending(run: RunRecord, metric: str, updates: Floats) -> Statement | None:
+    """That a metric ends before its run does, as where it becomes nan, by more than the gaps between its values."""
+    last, end = float(updates[-1]), float(run.updates.max())
+    gap = float(np.diff(updates).max()) if len(updates) > 1 else 0.0
+    if end - last <= 2 * max(gap, 1.0) or metric == CUMULATIVE_REWARD:
+        return None
+    evidence = {"last usable value at update": last, "run ends at update": end}
+    return Statement(f"no usable value after update {number(last)} of {number(end)}", evidence)
 
 
 def _of_what(num_kept: int, num_there: int) -> str:
@@ -78,7 +91,7 @@ def _of_what(num_kept: int, num_there: int) -> str:
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
     """Which runs go another way than most, from their start to their end."""
-    looked_at = [runs[i] for i in np.unique(np.linspace(0, len(runs) - 1, _MAX_COMPARED).astype(int))]
+    looked_at = [runs[i] for i in spread(len(runs), _MAX_COMPARED)]
     ways: dict[str, list[str]] = {}
     for run in looked_at:
         way = _way(run, metric)

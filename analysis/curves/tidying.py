@@ -24,7 +24,7 @@ def tidied(phases: list[Phase], judge: Judge, shortest: float) -> list[Phase]:
         merged = _merged_equals(phases, judge)
         short = [index for index, phase in enumerate(merged) if _can_go(merged, index, shortest)]
         if not short:
-            return [_leveled(phase) for phase in merged]
+            return merged
         phases = _without(merged, min(short, key=lambda index: merged[index].end - merged[index].start))
 
 
@@ -59,9 +59,3 @@ def _without(phases: list[Phase], index: int) -> list[Phase]:
         begins = (gone.begins[0], after.begins[1]) if before is not None else gone.begins
         kept[index] = replace(after, start=meeting, first=gone.first, begins=begins)
     return kept
-
-
-def _leveled(phase: Phase) -> Phase:
-    """A level phase has one value."""
-    middle = (phase.first + phase.last) / 2
-    return replace(phase, first=middle, last=middle) if phase.kind == LEVEL else phase

@@ -1,18 +1,16 @@
 """What an analyst looks for in two of the curves: is the KL under control, does the entropy collapse."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from analysis.curves.phase import RISES, Phase
 from analysis.curves.smoothing import smoothed, window_of
-from analysis.records import Floats, RunRecord
+from analysis.records import KL_BUDGET, Floats, RunRecord
 from analysis.statements import Statement, number
 
 USUAL_BUDGET = 15.0  # nats of a whole response: conf/config.yaml's objective.kl_budget
 
-_BUDGET = "objective.kl_budget"
 _BLOW_UP = 3.0  # times the budget
 _NEAR = 0.8  # of the budget
 _LATE = 0.15  # of the KL's range: what it rises by in its last third at least if it still rises
@@ -46,7 +44,7 @@ def kl_verdict(updates: Floats, values: Floats, phases: Sequence[Phase], runs: S
     if budget is None:
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
     evidence["KL budget"] = budget
-    name = "the budget" if any(_BUDGET in run.config for run in runs) else "the usual budget"
+    name = "the budget" if any(KL_BUDGET in run.config for run in runs) else "the usual budget"
     return Statement(_against(name, budget, updates, smooth, highest, phases, evidence), evidence)
 
 
@@ -79,10 +77,8 @@ def _against(
 
 def _budget(runs: Sequence[RunRecord]) -> float | None:
     """The lowest budget of the runs; the usual one where no config tells; None where they have none."""
-    given: list[Any] = [run.config[_BUDGET] for run in runs if _BUDGET in run.config]
-    numbers = [float(value) for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
-    kept = [value for value in numbers if np.isfinite(value) and value > 0]
-    return min(kept) if kept else None if given else USUAL_BUDGET
+    kept = [budget for run in runs if (budget := run.kl_budget) is not None and budget > 0]
+    return min(kept) if kept else None if any(KL_BUDGET in run.config for run in runs) else USUAL_BUDGET
 
 
 def _blow_up(updates: Floats, smooth: Floats) -> tuple[float, float] | None:
@@ -130,4 +126,4 @@ def entropy_verdict(updates: Floats, values: Floats) -> Statement | None:
 
 
 def _percent(share: float) -> str:
-    return f"{number(100 * max(share, 0.0), 2)} %"
+    return "less than 0.1 %" if share < 0.001 else f"{number(100 * share, 2)} %"

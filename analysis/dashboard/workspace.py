@@ -30,7 +30,10 @@ def write_workspace(project: str, *, sweep: str | None = None, name: str | None 
     Raises:
         AnalysisError: if wandb-workspaces is missing, or the project, sweep or name cannot be used.
     """
-    place = parse(project)
+    try:
+        place = parse(project := project.removeprefix("wandb:"))
+    except AnalysisError as error:
+        raise AnalysisError(f"{project}: names no project (allowed: entity/project)") from error
     if place.run or place.group:
         raise AnalysisError(f"{project}: must be entity/project; for one sweep add --sweep NAME")
     workspace = _build(place.entity, place.project, sweep, name or _title(sweep))

@@ -99,8 +99,7 @@ def write_health(source: Source, out: Path) -> tuple[str, list[Path]]:
     found = {run.name: findings(run) for run in source.runs}
     for trial in source.trials:  # one that ended before its run could write why
         if trial.cause and not any(run.cause for run in trial.runs):
-            message = " ".join(str(trial.message or "").split())[:200]
-            lost = health_states.failure(trial.cause, None, message)
+            lost = health_states.failure(trial.cause, None, str(trial.message or ""))
             name = trial.runs[0].name if trial.runs else str(trial.number)
             found[name] = [lost, *found.get(name, [])]
     sound = patterns(source, found)

@@ -124,9 +124,10 @@ def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
 
 
 def _last_good(values: Series, means: Floats, least: float) -> int:
-    """The update that ends the last stretch as good as the best one: the best of several alike would be chance."""
-    last = int(np.flatnonzero(means >= least)[-1])
-    return int(values.updates[last + len(values) - len(means)])
+    """The last good update of the last stretch as good as the best one: the best of several alike would be chance."""
+    first = int(np.flatnonzero(means >= least)[-1])
+    window = values.values[first : first + len(values) - len(means) + 1]
+    return int(values.updates[first + np.flatnonzero(window >= min(least, window.max()))[-1]])
 
 
 def _evaluations(wins: Series) -> int:

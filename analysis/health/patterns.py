@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, isfinite
-from typing import Any
+from math import comb
 
 from analysis.health.signals import Finding
-from analysis.records import RunRecord, Source, shown
+from analysis.records import RunRecord, Source, as_number, shown
 from analysis.statements import number
 
 _LEVEL = 0.05
@@ -65,7 +64,7 @@ def _pattern(
     sick = [value for value, flag in zip(values, is_sick, strict=True) if flag]
     if len(sick) in (0, len(values)):
         return None
-    if all(_is_number(value) for value in values):
+    if all(as_number(value) is not None for value in values):
         free, where = _numeric_side(key, values, sick)
         sides = 2
     else:
@@ -89,7 +88,3 @@ def _numeric_side(key: str, values: Sequence[float], sick: Sequence[float]) -> t
     if below >= above:
         return below, f"only where {key} >= {number(min(sick))}"
     return above, f"only where {key} <= {number(max(sick))}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -47,7 +47,7 @@ def kl_blow_up(run: RunRecord) -> Finding | None:
 def _kl_limit(run: RunRecord) -> tuple[float, str]:
     limits = [(_NATS, "a lot for any response")]
     length = series(run, "objective/length", "eval/length")
-    budget = setting(run, "objective.kl_budget")
+    budget = run.kl_budget
     if len(length):
         limits.append((_NATS_PER_TOKEN * max(1.0, float(np.median(length.values))), "a nat a token"))
     if budget and budget > 0:
@@ -83,7 +83,7 @@ def _from(values: Series, index: int) -> Series:
 
 def kl_budget(run: RunRecord) -> Finding | None:
     """Evaluations beyond `objective.kl_budget` count for nothing: all of them, or all since the middle of the run."""
-    budget = setting(run, "objective.kl_budget")
+    budget = run.kl_budget
     kl = series(run, "eval/kl")
     if budget is None or not len(kl):
         return None

@@ -4,16 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records import Floats, RunRecord
+from analysis.records import TOO_LARGE, Floats, RunRecord, as_number
 
 Flags = NDArray[np.bool_]
-
-_HUGE = 1e100  # no metric is; sums and squares of such numbers would overflow
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def series(run: RunRecord, *metrics: str) -> Series:
     """The first of some metrics that a run has; empty if it has none."""
     for metric in metrics:
         updates, values = run.curve(metric)
-        is_usable = np.abs(values) < _HUGE
+        is_usable = np.abs(values) < TOO_LARGE
         if is_usable.any():
             return Series(updates[is_usable], values[is_usable])
     return Series(np.empty(0), np.empty(0))
@@ -138,7 +135,7 @@ def together(run: RunRecord, *metrics: str) -> tuple[Floats, list[Floats]]:
     if any(metric not in run.metrics for metric in metrics):
         return np.empty(0), [np.empty(0) for _ in metrics]
     columns = [run.metrics[metric] for metric in metrics]
-    is_there = np.logical_and.reduce([np.abs(column) < _HUGE for column in columns])  # not nan either
+    is_there = np.logical_and.reduce([np.abs(column) < TOO_LARGE for column in columns])  # not nan either
     return run.updates[is_there], [column[is_there] for column in columns]
 
 
@@ -162,9 +159,7 @@ def gain(values: Series) -> Change:
 
 def setting(run: RunRecord, key: str) -> float | None:
     """A config value that is a finite number; None for anything else."""
-    value: Any = run.config.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    return as_number(run.config.get(key))
 
 
 def score(run: RunRecord) -> Series:

@@ -2,7 +2,7 @@
 
 from analysis.health.signals import Finding, series
 from analysis.records import DIVERGED, RunRecord
-from analysis.statements import number
+from analysis.statements import clipped, number
 
 MEMORY = "memory ran short"
 
@@ -16,6 +16,7 @@ _HELP = {
     "lost_process": "the same command goes on from the last checkpoint; the machine's log may say what ended it",
     "config": "mend the key that the message names",
 }
+_LONGEST = 200  # of a message
 _OTHER_HELP = "see rlhf_sweeps.log in the run's folder; the same command goes on from the last checkpoint"
 
 
@@ -26,7 +27,7 @@ def ended_badly(run: RunRecord) -> Finding | None:
     update = run.summary.get("update", run.summary.get("updates"))
     if not isinstance(update, int) or isinstance(update, bool):
         update = int(run.updates[-1]) if len(run.updates) else None
-    return failure(run.cause, update or None, " ".join(str(run.summary.get("message") or "").split())[:200])
+    return failure(run.cause, update or None, str(run.summary.get("message") or ""))
 
 
 def failure(cause: str, update: int | None, message: str) -> Finding:
@@ -35,9 +36,10 @@ def failure(cause: str, update: int | None, message: str) -> Finding:
     Args:
         cause: as the record names it: out_of_memory, diverged, reward_model, error, config, timeout, lost_process.
         update: the one it ended in; None if that is unknown, or none had begun.
-        message: in one line, or empty.
+        message: of any length, or empty.
     """
     kind = DIVERGED if cause == DIVERGED else f"failed: {cause.replace('_', ' ')}"
+    message = clipped(" ".join(message.split()), _LONGEST)
     text = f"the run ended{f' in update {update}' if update else ''}{f': {message}' if message else ''}"
     return Finding(kind, update, text, {}, _HELP.get(cause, _OTHER_HELP))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,13 @@ from analysis.records import (
     RunRecord,
     Source,
     Trial,
+    mean_objectives,
+    objectives_in,
 )
 from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_object, salvage_samples, salvage_yaml
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
-_STOPS = {"pruned": PRUNED, "kl_budget": COMPLETE}
+_STOPS = {"pruned": PRUNED, "timeout": FAILED}
 
 
 def read_folder(place: Run | Sweep, name: str | None = None) -> Source:
@@ -88,6 +89,8 @@ def _floats(values: list[Any]) -> Floats:
 def state_of(summary: Mapping[str, Any]) -> str:
     """How a run ended, by what it wrote last."""
     if summary.get("status") == "stopped":
+        if summary.get("stop_reason") == "kl_budget":  # what it was worth before that stands
+            return COMPLETE if objectives_in(summary) else PRUNED
         return _STOPS.get(str(summary.get("stop_reason")), STOPPED)
     return _STATES.get(str(summary.get("status")), UNFINISHED)
 
@@ -101,6 +104,7 @@ def _from_wandb(record: RunRecord) -> RunRecord:
     if not logged:
         return record
     (run, *_) = logged
+    metrics = Run(record.folder).metrics_file.name
     return replace(
         record,
         metrics=run.metrics,
@@ -109,7 +113,7 @@ def _from_wandb(record: RunRecord) -> RunRecord:
         summary=record.summary or run.summary,
         state=record.state if record.summary else run.state,
         read_samples=lambda: record.read_samples() or run.read_samples(),
-        problems=(*record.problems, "metrics.jsonl: missing or empty, read from W&B's own file instead"),
+        problems=(*record.problems, f"{metrics}: missing or empty, read from W&B's own file instead"),
     )
 
 
@@ -129,9 +133,9 @@ def _directions(content: Any) -> list[str]:
 
 def _read_sweep(sweep: Sweep, name: str) -> Source:
     problems: list[str] = []
-    start = salvage_object(sweep.folder / "sweep.json", problems)
+    start = salvage_object(sweep.start_file, problems)
     if not start and not problems:
-        problems.append("sweep.json: missing; what was swept is guessed from what differs")
+        problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
     runs = [
         read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
         for one in runs_of(sweep)
@@ -141,7 +145,7 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
     if (directions := _directions(start.get("directions"))) and len(directions) == len(objective.get("metrics", [])):
         objective["directions"] = directions
     source = Source(name, "sweep", runs, **objective, space=space, folder=sweep.folder)
-    hydra = _mapping(_mapping(salvage_yaml(sweep.folder / "multirun.yaml", problems)).get("hydra"))
+    hydra = _mapping(_mapping(salvage_yaml(sweep.hydra_file, problems)).get("hydra"))
     sweeper = _mapping(hydra.get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems)
     trials = trials_of(source, study)
@@ -151,7 +155,7 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
         source,
         trials=trials,
         study=study,
-        comparison=salvage_object(sweep.folder / "comparison.json", problems) or None,
+        comparison=salvage_object(sweep.comparison_file, problems) or None,
         seconds=_number(start.get("seconds")),
         num_planned=sweeper.get("n_trials") if isinstance(sweeper.get("n_trials"), int) else None,
         problems=tuple(problems),
@@ -183,7 +187,11 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
     notes = dict(known.user_attrs) if known is not None else {}
     state = _trial_state(chosen, None if known is None else known.state.name)
     failed = next((run for run in chosen if run.state in (FAILED, DIVERGED)), None)
-    objectives = list(known.values) if known is not None and known.values else _mean_objectives(chosen)
+    objectives = (
+        list(known.values)
+        if known is not None and known.values
+        else mean_objectives([run.objectives for run in chosen])
+    )
     return Trial(
         number,
         state,
@@ -191,7 +199,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
         objectives if state == "complete" else None,
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == "failed" else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
-        _number(notes.get("seconds")) or sum(_seconds(run) for run in chosen),
+        _number(notes.get("seconds")) or sum(run.seconds for run in chosen),
         dict(known.constraints) if known is not None and getattr(known, "constraints", None) else {},
         chosen,
         [run for run in runs if run.is_test],
@@ -210,14 +218,6 @@ def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:
     return "pruned" if PRUNED in states else "complete"
 
 
-def _mean_objectives(runs: Sequence[RunRecord]) -> list[float] | None:
-    values = [run.objectives for run in runs]
-    found = [one for one in values if one is not None]
-    if not found or len(found) < len(values) or len({len(one) for one in found}) > 1:
-        return None
-    return [fmean(column) for column in zip(*found, strict=True)]
-
-
 def _settings(runs: Sequence[RunRecord], known: Any, space: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
     """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
     if runs:
@@ -228,10 +228,3 @@ def _settings(runs: Sequence[RunRecord], known: Any, space: Mapping[str, str], k
         values = {key: runs[0].value(key) for key in keys}
         return {key: str(value) for key, value in values.items() if value is not None}
     return {key: str(value) for key, value in known.params.items()} if known is not None else {}
-
-
-def _seconds(run: RunRecord) -> float:
-    seconds = run.summary.get("seconds")
-    if isinstance(seconds, int | float):
-        return float(seconds)
-    return float(run.curve("perf/update_seconds")[1].sum())

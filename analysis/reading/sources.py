@@ -10,7 +10,9 @@ from rlhf_sweeps.runs import found
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")
-_ALLOWED = f"a folder of a run or sweep, a table ({', '.join(TABLES)}), W&B's files (.wandb), or wandb:entity/project"
+_JSON = (".jsonl", ".json")
+_KINDS = ", ".join((*TABLES, *_JSON))
+_ALLOWED = f"a folder of a run or sweep, a table ({_KINDS}), W&B's files (.wandb), or wandb:entity/project"
 
 
 def read(place: str | Path) -> Source:
@@ -40,8 +42,8 @@ def read(place: str | Path) -> Source:
         from analysis.reading.tables import read_table
 
         return read_table(path)
-    if path.suffix in (".jsonl", ".json", ".db", ".yaml"):
-        return _read_directory(path.parent)
+    if path.suffix in (*_JSON, ".db", ".yaml"):
+        return _read_member(path)
     raise AnalysisError(f"{text}: cannot be read (allowed: {_ALLOWED})")
 
 
@@ -94,6 +96,18 @@ def _read_directory(folder: Path) -> Source:
     if any(folder.rglob("*.wandb")):
         return _read_logs(folder)
     raise AnalysisError(f"{folder}: holds no run and no sweep (allowed: {_ALLOWED})")
+
+
+def _read_member(path: Path) -> Source:
+    """The run or sweep that a file is of; else the file as a table, if it may be one."""
+    try:
+        return _read_directory(path.parent)
+    except AnalysisError as error:
+        if path.suffix in _JSON:
+            from analysis.reading.tables import read_table
+
+            return read_table(path)
+        raise AnalysisError(f"{path}: is no file of a run or sweep (allowed: {_ALLOWED})") from error
 
 
 def _read_logs(path: Path) -> Source:

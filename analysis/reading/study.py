@@ -20,7 +20,9 @@ def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: l
         storage: hydra.sweeper.storage, where the study lies elsewhere.
     """
     if not sweep.study.exists() and not storage:
-        problems.append("study.db: missing; what the sweep decided about its trials is guessed from their runs")
+        problems.append(
+            f"{sweep.study.name}: missing; what the sweep decided about its trials is guessed from their runs"
+        )
         return None
     import optuna
 

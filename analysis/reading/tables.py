@@ -1,5 +1,6 @@
 """Runs from a table: a row for each update, a column for each metric, under the names that people give them."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,94 +8,121 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source
+from analysis.reading.table_files import is_number, read_frame
+from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
+from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, shown
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.
 _METRICS = {
     "reward": "objective/rlhf_reward",
     "step_reward": "objective/rlhf_reward",
     "mean_reward": "objective/rlhf_reward",
+    "reward_mean": "objective/rlhf_reward",
     "rlhf_reward": "objective/rlhf_reward",
     "score": "objective/scores",
     "scores": "objective/scores",
+    "ppo_mean_scores": "objective/scores",
     "cumulative_reward": CUMULATIVE_REWARD,
     "policy_loss": "loss/policy_avg",
+    "ppo_loss_policy": "loss/policy_avg",
     "value_loss": "loss/value_avg",
+    "ppo_loss_value": "loss/value_avg",
     "entropy": "objective/entropy",
+    "ppo_policy_entropy": "objective/entropy",
     "kl": "objective/kl",
     "kl_divergence": "objective/kl",
     "learning_rate": "lr",
 }
 _UPDATES = (UPDATE, "updates", "step", "_step", "iteration", "global_step", "train_global_step")
 _RUNS = ("run", "name", "run_name", "run_id")
+_MAX_RETURNS = 0.1  # of the rows: where updates go back more often, rows of several runs are mixed
 
 
 def read_table(path: Path) -> Source:
-    """A .csv, .tsv or .parquet file with a row for each update.
+    """A .csv, .tsv, .parquet or .jsonl file with a row for each update, TRL's trainer_state.json, a W&B chart's export.
 
     The updates come from a column `update`, `step` or the like, else they are counted from 0. Several runs are told
-    apart by `run`, `seed` and columns of text, and one begins where the updates start again. These columns, and those
-    of numbers that are the same throughout every run but not in all of them, are taken for the config.
+    apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates start
+    again. Where they only go back some way, as after a kill, the later values count. Rows of one update that do not
+    contradict each other are one. What is the same throughout every run, but not in all, is taken for the config.
 
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
     """
-    frame = _frame(path)
+    frame = without_extremes(read_frame(path))
     axis = _first(frame, _UPDATES)
-    named = [column for column in (_first(frame, _RUNS), _first(frame, ("seed",))) if column is not None]
-    config = [c for c in frame.columns if c in named or (c != axis and not _is_number(frame[c]))]
-    parts = [rows for _, rows in frame.groupby(config, sort=False, dropna=False)] if config else [frame]
-    if axis:
-        parts = [run for rows in parts for run in _apart(rows, axis)]
-    if len(parts) > 1:
-        numbers = [c for c in frame.columns if c not in (*config, axis)]
-        config += [c for c in numbers if frame[c].nunique() > 1 and all(rows[c].nunique() == 1 for rows in parts)]
-    runs = [_run(path, rows, axis, config, named) for rows in parts]
+    if axis and not (is_number(frame[axis]) and np.isfinite(frame[axis].to_numpy(np.float64, na_value=np.nan)).any()):
+        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers")
+    problems: list[str] = []
+    if axis and is_export(frame, axis):
+        runs = [replace(run, metrics=_renamed(run.metrics)) for run in runs_of(_numeric(frame), axis)]
+    else:
+        runs = _runs(path, frame, axis, problems)
     if not any(set(run.metrics) - {UPDATE} for run in runs):
-        raise AnalysisError(f"{path}: no column but {axis or 'none'} holds numbers")
+        what = f"no column but {axis}" if axis else "no column"
+        raise AnalysisError(f"{path}: {what} holds numbers (there are: {', '.join(map(str, frame.columns))})")
+    return Source(path.stem, "table", runs, problems=tuple(problems))
+
+
+def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
+    named = [column for column in (_first(frame, _RUNS), _first(frame, ("seed",))) if column is not None]
+    texts = [c for c in frame.columns if c not in named and c != axis and not is_number(frame[c])]
+    # A text of its own in most rows (a time, an answer) names no run.
+    telling = [c for c in texts if 2 * frame[c].nunique() <= len(frame)]
+    parts = _split(frame, named)
+    if not axis or any(rows[axis].duplicated().any() for rows in parts):
+        parts = _split(frame, [*named, *telling])
+    if axis:
+        parts = [run for rows in parts for run in _apart(rows, axis, problems)]
+    others = [c for c in frame.columns if c not in named and c != axis]
+    config = [c for c in others if all(rows[c].nunique(dropna=False) == 1 for rows in parts)]
+    are_long = len(parts) > 1 and any(len(rows) > 1 for rows in parts)
+    config = [c for c in config if c in texts or (are_long and frame[c].nunique() > 1)]
+    varying = [c for c in config if frame[c].nunique(dropna=False) > 1]
+    numeric = _numeric(frame.drop(columns=[*named, *config])).columns
+    runs = [_run(path, rows, axis, named, config, numeric) for rows in parts]
+    if len({run.name for run in runs}) < len(runs) and named and varying:
+        runs = [replace(run, name=f"{run.name} {_shown(run, varying)}") for run in runs]
     names = [run.name for run in runs]
-    runs = [replace(run, name=f"{run.name} {n}") if names.count(run.name) > 1 else run for n, run in enumerate(runs)]
-    return Source(path.stem, "table", runs)
+    return [replace(run, name=f"{run.name} {n}") if names.count(run.name) > 1 else run for n, run in enumerate(runs)]
 
 
-def _frame(path: Path) -> Any:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=_separator(path))
-    except Exception as error:
-        raise AnalysisError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]})") from error
-    frame.columns = [str(column).strip() for column in frame.columns]
-    if frame.columns.duplicated().any():
-        raise AnalysisError(f"{path}: two columns are called {frame.columns[frame.columns.duplicated()][0]}")
-    if not len(frame):
-        raise AnalysisError(f"{path}: holds no row")
-    return frame
+def _split(frame: Any, columns: list[str]) -> list[Any]:
+    return [rows for _, rows in frame.groupby(columns, sort=False, dropna=False)] if columns else [frame]
 
 
-def _separator(path: Path) -> str:
-    with path.open(encoding="utf-8-sig") as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
-
-
-def _is_number(column: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.api.types.is_numeric_dtype(column))
-
-
-def _apart(rows: Any, axis: str) -> list[Any]:
+def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     """The runs of rows that are alike in everything that names a run."""
     if not rows[axis].duplicated().any():
         return [rows]
-    return [run for _, run in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False)]
+    if (rows.groupby(axis).nunique() <= 1).all(axis=None):  # a row for training and one for evaluation, as TRL logs
+        return [rows.groupby(axis, as_index=False, sort=False).first()]
+    runs: list[Any] = []
+    parts = [part for _, part in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False)]
+    for part in parts:
+        start = part[axis].iloc[0]
+        if runs and start > runs[-1][axis].min() and len(parts) - 1 <= _MAX_RETURNS * len(rows):
+            before = runs.pop()
+            runs.append(_joined(before, part, axis))
+            text = f"the updates go back from {before[axis].iloc[-1]:g} to {start:g}: read as a run that was continued"
+            problems.append(f"{text}, so the later values count")
+        else:
+            runs.append(part)
+    return runs
 
 
-def _run(path: Path, rows: Any, axis: str | None, config: list[str], named: list[str]) -> RunRecord:
-    first = {column: _plain(rows[column].iloc[0]) for column in config}
-    texts = [f"seed {first[column]}" if column.lower() == "seed" else str(first[column]) for column in named]
-    updates = rows[axis].to_numpy(np.float64) if axis else np.arange(len(rows), dtype=np.float64)
+def _joined(before: Any, part: Any, axis: str) -> Any:
+    import pandas as pd
+
+    return pd.concat([before[before[axis] < part[axis].iloc[0]], part])
+
+
+def _run(
+    path: Path, rows: Any, axis: str | None, named: list[str], config: list[str], numeric: Iterable[str]
+) -> RunRecord:
+    first = {column: _plain(rows[column].iloc[0]) for column in (*named, *config)}
+    texts = [f"seed {shown(first[column])}" if column.lower() == "seed" else str(first[column]) for column in named]
+    updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
     rows, updates = rows[np.isfinite(updates)], updates[np.isfinite(updates)]
     if len(set(updates)) < len(updates):
         raise AnalysisError(
@@ -102,20 +130,35 @@ def _run(path: Path, rows: Any, axis: str | None, config: list[str], named: list
         )
     order = np.argsort(updates, kind="stable")
     metrics = {UPDATE: updates[order]}
-    for column in rows.columns:
-        if column == axis or column in config:
-            continue
+    for column in numeric:
         values = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
-        if np.isfinite(values).any():
-            metrics[metric_name(column)] = values
+        if column != axis and np.isfinite(values).any():
+            metrics[column] = values
     config_values = {key.lower() if key in named else key: x for key, x in first.items() if x is not None}
-    return RunRecord(" ".join(texts) or path.stem, metrics, config_values)
+    return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), config_values)
+
+
+def _numeric(frame: Any) -> Any:
+    return frame[[column for column in frame.columns if is_number(frame[column])]]
+
+
+def _renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics under our names; of two that would have one name, the second keeps its own."""
+    found: dict[str, Any] = {}
+    for column, values in metrics.items():
+        name = metric_name(column)
+        found[column if name in found or (name != column and name in metrics) else name] = values
+    return found
 
 
 def metric_name(column: str) -> str:
     """Our name of a metric that is known under another one; any other name as it is."""
     plain = "".join(letter if letter.isalnum() else "_" for letter in column.lower()).strip("_")
-    return _METRICS.get(plain, column)
+    return _METRICS.get(plain, _METRICS.get(plain.removeprefix("train_"), column))
+
+
+def _shown(run: RunRecord, keys: list[str]) -> str:
+    return " ".join(f"{key}={shown(run.config[key])}" for key in keys if key in run.config)
 
 
 def _first(frame: Any, names: tuple[str, ...]) -> str | None:

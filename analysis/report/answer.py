@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from analysis.comparison.compare import compare
+from analysis.ranking import Entry, Ranking
 from analysis.records import Source
-from analysis.report.parts import Answers, Tiles, counted, listed
+from analysis.report.parts import Answers, Tiles
 from analysis.report.problems import failure_sentence
-from analysis.report.ranking import Entry, Ranking
-from analysis.report.winner import REWARD_MODEL, lead_sentences, next_sentences, winner_sentences
-from analysis.statements import number
+from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
+from analysis.statements import counted, duration, listed, number
+from analysis.sweep.analysis import front
 
 
 def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
@@ -24,8 +24,8 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
         return Answers([("Which settings won?", _nobody(source, ranking)), *_asked("What next?", advice)])
     question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
     winner, lead = _winner(source, ranking), _lead(ranking)
-    if not ranking.is_comparable:
-        comparison = compare(source, REWARD_MODEL)
+    comparison = ranking.comparison
+    if comparison is not None:
         question, winner = "Which reward model won?", winner_sentences(comparison, ranking)
         lead = lead_sentences(comparison)
         advice = [*next_sentences(comparison), *advice]
@@ -47,7 +47,7 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
         hint = f"base policy: {number(base)}" if base is not None and ranking.metric == "eval/score" else ranking.metric
-        found.append(("Best", number(best.worth), hint))
+        found.append(("Best", number(best.worth, 4), hint))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -57,13 +57,6 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     if source.seconds:
         found.append(("Took", duration(source.seconds), "from start to end"))
     return Tiles(found)
-
-
-def duration(seconds: float) -> str:
-    """`35 s`, `12 min`, `3.4 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{number(seconds / 60, 2)} min" if seconds < 2 * 3600 else f"{number(seconds / 3600)} h"
 
 
 def _states(entries: Sequence[Entry]) -> str:
@@ -90,8 +83,8 @@ def _winner(source: Source, ranking: Ranking) -> list[str]:
     is_single = len(source.directions) == 1
     won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
     mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ranking.how
-    first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth)}{mean}"
-    lines = [first] if is_single else [_front(source, ranking), first]
+    first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth, 4)}{mean}"
+    lines = [first] if is_single else [*_front(source, ranking), first]
     base = best.summarized("base_score")
     if base is not None and ranking.metric == "eval/score":
         kl, update = best.summarized("kl", "best"), best.summarized("update", "best")
@@ -101,18 +94,15 @@ def _winner(source: Source, ranking: Ranking) -> list[str]:
     return lines
 
 
-def _front(source: Source, ranking: Ranking) -> str:
-    signs = [1.0 if direction == "maximize" else -1.0 for direction in source.directions]
-    points = [(e.title, [s * v for s, v in zip(signs, e.objectives or [], strict=False)]) for e in ranking.ranked]
-    front = [name for name, point in points if not any(_dominates(other, point) for _, other in points)]
+def _front(source: Source, ranking: Ranking) -> list[str]:
+    if ranking.view is None:
+        return []
+    titles = {entry.numbers: entry.title for entry in ranking.ranked}
+    names = [titles[setting.numbers] for setting in front(ranking.view)]
     metrics = listed(source.metrics)
-    if len(front) == 1:
-        return f"{front[0]} is the best in {metrics} at once"
-    return f"By {metrics} there is no single best one; {len(front)} are not beaten in all at once: {listed(front)}"
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+    if len(names) == 1:
+        return [f"{names[0]} is the best in {metrics} at once"]
+    return [f"By {metrics} there is no single best one; {len(names)} are not beaten in all at once: {listed(names)}"]
 
 
 def _lead(ranking: Ranking) -> list[str]:

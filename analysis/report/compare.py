@@ -7,11 +7,22 @@ from analysis.colors import COLORS
 from analysis.comparison.compare import ComparedGroup, GroupComparison, compare
 from analysis.comparison.frontier import frontiers_of
 from analysis.comparison.matched_kl import matched_kl_of
-from analysis.comparison.pairs import BETTER, Pair
+from analysis.comparison.pairs import Pair, verdict_text
 from analysis.comparison.text import statements
 from analysis.records import Source
 from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
-from analysis.report.parts import Cell, Column, Figure, Part, Sentences, Table, interval_cell, number_cell, plain_label
+from analysis.report.parts import (
+    Cell,
+    Column,
+    Figure,
+    Part,
+    Sentences,
+    Table,
+    interval_cell,
+    number_cell,
+    plain_label,
+    text_cell,
+)
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30
@@ -114,14 +125,14 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
     pair = comparison.ranking.against_best(group.label) if comparison.ranking and found else None
     excluded = ", ".join(f"{count} {reason}" for reason, count in group.excluded.items())
     return [
-        Cell(group.label),
+        text_cell(group.label),
         number_cell(group.place or None),
         interval_cell(found.value, found.low, found.high) if found else Cell("-"),
         number_cell(len(group.values)),
         number_cell(group.num_settings),
         _probability_cell(pair),
         number_cell(pair.p_value if pair else None),
-        Cell(pair.verdict, tone="good" if pair.verdict == BETTER else "") if pair else Cell("-"),
+        Cell(verdict_text(pair)),
         Cell(excluded or "-"),
     ]
 

@@ -4,9 +4,10 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from analysis.ranking import Ranking
 from analysis.records import RunRecord, Source, differing_keys, shown
-from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, clipped, counted, listed, text_cell
-from analysis.report.ranking import Ranking
+from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
+from analysis.statements import clipped, counted, listed
 
 _MAX_KEYS = 200
 _MAX_VALUES = 8

@@ -4,9 +4,8 @@ import math
 
 from analysis.colors import COLORS
 from analysis.records import Source
-from analysis.report.answer import duration
-from analysis.report.parts import Cell, Column, Figure, Part, Sentences, Table, Tiles, counted, number_cell
-from analysis.statements import number
+from analysis.report.parts import Cell, Column, Figure, Part, Sentences, Table, Tiles, number_cell
+from analysis.statements import counted, duration, number
 from analysis.sweep.ledger import Cost, Ledger
 
 _COLORS = {"complete": COLORS[0], "pruned": COLORS[3], "failed": COLORS[1], "test": COLORS[2]}

@@ -6,10 +6,11 @@ from typing import Any
 from analysis.colors import COLORS
 from analysis.curves.curves import group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
+from analysis.ranking import Ranking
 from analysis.records import Floats, RunRecord, Source
 from analysis.report.lines import averaged, points, thinned
-from analysis.report.parts import Block, Part, Sentences, counted, listed
-from analysis.report.ranking import Ranking
+from analysis.report.parts import Block, Part, Sentences
+from analysis.statements import counted, listed
 
 _EVALUATED = "eval/score"
 _MAX_PANELS = 6

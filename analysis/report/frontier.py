@@ -10,9 +10,9 @@ from analysis.colors import COLORS
 from analysis.comparison.frontier import Frontier
 from analysis.comparison.judge_matrix import Matrix
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.comparison.pairs import BETTER
-from analysis.report.parts import Cell, Column, Figure, Part, Table, counted, interval_cell, number_cell, plain_label
-from analysis.statements import number
+from analysis.comparison.pairs import verdict_text
+from analysis.report.parts import Cell, Column, Figure, Part, Table, interval_cell, number_cell, plain_label, text_cell
+from analysis.statements import counted, number
 
 _MAX_GROUPS = len(COLORS)
 _MAX_POINTS = 600  # of a group
@@ -36,15 +36,16 @@ def matched_table(matched: MatchedKl, by: str) -> Table:
                 [
                     number_cell(level.kl),
                     number_cell(place),
-                    Cell(label),
+                    text_cell(label),
                     interval_cell(one.value, one.low, one.high),
                     Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label]),
-                    Cell(pair.verdict if pair else "-", tone="good" if pair and pair.verdict == BETTER else ""),
+                    Cell(verdict_text(pair)),
                 ]
             )
     columns = [Column("KL", True, "in nats"), Column("Place", True), Column(by), Column("Value [95 %]", True)]
-    columns += [Column("Runs that got there", True), Column("The best against it")]
+    columns += [Column("Runs that got there", True), Column("Against the best")]
     caption = f"At the same KL, where a run first reaches it: {matched.text}"
+    caption += f"; {matched.note}" if matched.note else ""
     return Table("matched-kl", caption, columns, rows, len(rows) > 12)
 
 

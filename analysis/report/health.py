@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.health.signals import Finding
+from analysis.ranking import Ranking
 from analysis.records import Source
-from analysis.report.parts import Block, Cell, Column, Part, Sentences, Table, counted, listed, text_cell
-from analysis.report.ranking import Ranking
+from analysis.report.parts import Block, Cell, Column, Part, Sentences, Table, text_cell
+from analysis.statements import counted, listed
 
 Found = Mapping[str, Sequence[Finding]]
 _MAX_ROWS = 500

@@ -1,11 +1,11 @@
 """Lines thin enough for a page: at most so many points, and no peak lost."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from analysis.records import Floats
+from analysis.thinning import telling
 
 MAX_POINTS = 200
 
@@ -16,7 +16,7 @@ def thinned(updates: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Fl
     Args:
         updates, values: (n,) each, finite.
     """
-    kept = _kept(values, most)
+    kept = telling(values, most)
     return updates[kept], values[kept]
 
 
@@ -37,13 +37,3 @@ def averaged(updates: Floats, *bands: Floats, most: int = MAX_POINTS) -> tuple[F
 def points(*lines: Floats) -> Sequence[Sequence[float]]:
     """Lines as lists, for the page."""
     return [line.tolist() for line in lines]
-
-
-def _kept(values: Floats, most: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    if len(values) <= most:
-        return np.arange(len(values))
-    edges = np.linspace(0, len(values), max(1, (most - 2) // 2) + 1).astype(int)
-    kept = [0, len(values) - 1]
-    for start, end in pairwise(edges.tolist()):
-        kept += [start + int(values[start:end].argmin()), start + int(values[start:end].argmax())]
-    return np.unique(kept)

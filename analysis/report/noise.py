@@ -1,101 +1,83 @@
-"""Whether the lead of the best setting is more than what seeds alone make of it."""
+"""Whether the lead of the best setting is more than what seeds alone make of it, in words."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from analysis.comparison.pairs import BETTER, NOISE, WORSE
-from analysis.comparison.pairs import Ranking as Places
-from analysis.comparison.pairs import rank as rank_groups
-from analysis.comparison.statistics import Strata, student_quantile
-from analysis.records import Source
-from analysis.report.parts import counted, listed
-from analysis.report.ranking import Entry, Ranking
-from analysis.statements import number
-
-_MAX_SETTINGS = 30
+from analysis.comparison.compare import GroupComparison
+from analysis.comparison.pairs import BETTER, NOISE, WORSE, Pair
+from analysis.comparison.text import statements
+from analysis.ranking import Ranking
+from analysis.statements import counted, listed, number
+from analysis.sweep.analysis import SweepAnalysis
+from analysis.sweep.lead import Lead, lead
+from analysis.sweep.noise import repeated
 
 
-def noise_sentences(source: Source, ranking: Ranking) -> list[str]:
-    """An answer that begins with yes, no or unknown; nothing where there is no lead."""
+def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> list[str]:
+    """An answer that begins with yes, no or unknown; nothing where there is no lead.
+
+    Args:
+        found: what is known of the sweep, whose fitted surface tells more of the noise than repetitions alone.
+    """
     if len(ranking.ranked) < 2:
         return []
-    if not ranking.is_comparable:
-        return _of_reward_models(source)
-    top = ranking.ranked[:_MAX_SETTINGS]
-    values = {entry.title: _values(entry) for entry in top}
-    if all(len(found) > 1 for found in values.values()):
-        groups: dict[str, Strata] = {title: {(): np.array(found)} for title, found in values.items()}
-        return _of_seeds(rank_groups(groups, not ranking.is_maximized))
-    return _of_repeats(ranking)
+    if ranking.comparison is not None:
+        return _of_reward_models(ranking.comparison)
+    if ranking.view is None:
+        return ["Unknown: there is no common scale to compare by"]
+    is_same = found is not None and len(found.views) == 1
+    won = found.views[0].lead if found is not None and is_same else lead(ranking.view, repeated(ranking.view.settings))
+    if won is None:
+        return []
+    titles = {entry.numbers: entry.title for entry in ranking.ranked}
+    if won.pairs is not None:
+        return _of_seeds(won, won.pairs, titles)
+    return _of_noise(won, titles)
 
 
-def _of_reward_models(source: Source) -> list[str]:
-    from analysis.comparison.compare import compare
-    from analysis.comparison.text import statements
-
-    comparison = compare(source, "reward_model")
+def _of_reward_models(comparison: GroupComparison) -> list[str]:
     verdicts = {pair.verdict for pair in comparison.pairs if pair.first == comparison.groups[0].label}
     answer = "Yes" if comparison.winner else "No" if verdicts & {NOISE, WORSE} else "Unknown"
     return [f"{answer}: {statements(comparison)[0].text}"]
 
 
-def _values(entry: Entry) -> list[float]:
-    return [run.objectives[0] for run in entry.runs if run.objectives]
-
-
-def _of_seeds(places: Places) -> list[str]:
-    """Every setting ran on several seeds, so that every two can be compared."""
-    best = places.labels[0]
-    pairs = {label: pair for label in places.labels[1:] if (pair := places.against_best(label)) is not None}
-    beaten = [label for label, pair in pairs.items() if pair.verdict == BETTER]
-    near = [label for label, pair in pairs.items() if pair.verdict == NOISE]
-    second = pairs[places.labels[1]]
-    chance = f"a run of it beats one of the second with probability {number(second.probability.value, 2)}"
-    if len(beaten) == len(pairs):
-        return [
-            f"Yes: {best} is better than every other by more than seeds differ, with p = {number(second.p_value, 2)} "
-            f"against the second; {chance}"
-        ]
-    if not near and not beaten:
+def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
+    """Every setting ran on several seeds, so that the best was compared with every other."""
+    if won.is_clear is None:
         return ["Unknown: the seeds of a setting are all alike"]
-    lines = [f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {chance}"]
+    second = pairs[0]
+    chance = second.probability.value if second.first == "0" else 1 - second.probability.value
+    told = f"a run of it beats one of the second with probability {number(chance, 2)}"
+    if won.is_clear:
+        return [
+            f"Yes: {titles[won.best.numbers]} is better than every other by more than seeds differ, with p = "
+            f"{number(second.p_value, 2)} against the second; {told}"
+        ]
+    near = [titles[one.numbers] for one in won.rivals]
+    beaten = [titles[one.numbers] for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == BETTER]
+    lines = [f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {told}"]
     return [*lines, *([f"It beats {listed(beaten)} by more than noise"] if beaten else [])]
 
 
-def _of_repeats(ranking: Ranking) -> list[str]:
-    """Few settings, or only the best ones on test seeds, ran more than once: their noise stands for all."""
-    deviation, freedom = pooled(ranking.ranked)
-    best, second = ranking.ranked[:2]
-    if not freedom:
+def _of_noise(won: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
+    """Few settings, or only the best ones on test seeds, ran more than once: one noise stands for all."""
+    noise = won.noise
+    if not noise.is_known:
         return [
             "Unknown: every setting ran on one seed, so nothing tells how much seeds differ; "
             "sweep.seeds=3 or sweep.test_seeds=3 shows it"
+            if not noise.repetitions
+            else "Unknown: the seeds of a setting are all alike"
         ]
-    limit = student_quantile(freedom) * deviation * math.sqrt(1 / max(1, len(best.runs)) + 1 / max(1, len(second.runs)))
+    freedom = f"{'about ' * noise.is_fitted}{counted(round(noise.freedom), 'degree')} of freedom"
     basis = (
-        f"equal settings differ by {number(deviation)} from seed to seed (standard deviation, "
-        f"{counted(freedom, 'degree', 'degrees')} of freedom), so a lead of {number(limit)} takes more than noise"
+        f"equal settings differ by {number(noise.deviation)} from seed to seed (standard deviation, "
+        f"from {noise.source}, {freedom}), so a lead of {number(won.limit)} takes more than noise"
     )
-    gap = ranking.gain(best.worth, second.worth)
-    if gap > limit:
-        return [f"Yes, as far as {counted(freedom + 1, 'repeat')} can tell: {basis}, and it leads by {number(gap)}"]
-    within = [entry for entry in ranking.ranked[1:] if ranking.gain(best.worth, entry.worth) <= limit]
-    are = "setting is" if len(within) == 1 else "settings are"
+    if won.is_clear:
+        return [f"Yes, as far as {noise.source} can tell: {basis}, and it leads by {number(won.gaps[1])}"]
+    num = len(won.rivals)
+    second = titles[won.rivals[0].numbers]
     return [
-        f"No: {basis}, and {len(within)} other {are} closer than that; {second.title[0].lower()}{second.title[1:]} "
-        f"could as well be the best"
+        f"No: {basis}, and {num} other {'setting is' if num == 1 else 'settings are'} closer than that; "
+        f"{second[0].lower()}{second[1:]} could as well be the best"
     ]
-
-
-def pooled(entries: Sequence[Entry]) -> tuple[float, int]:
-    """How much equal settings differ from seed to seed, over all settings with several runs: deviation, freedom."""
-    squares, freedom = 0.0, 0
-    for entry in entries:
-        tests = [run.objectives[0] for run in entry.tests if run.objectives]
-        for values in (_values(entry), tests):
-            if len(values) > 1:
-                squares += float(np.var(values) * len(values))
-                freedom += len(values) - 1
-    return (math.sqrt(squares / freedom), freedom) if freedom else (math.nan, 0)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.colors import COLORS
+from analysis.ranking import Entry, Ranking
 from analysis.records import Source
 from analysis.report.answer import answers, tiles
 from analysis.report.parts import Figure, Part, Sentences, plain_label
 from analysis.report.problems import failure_sentence, problem_sentences
-from analysis.report.ranking import Entry, Ranking
 from analysis.statements import number
 
 _MAX_POINTS = 2000

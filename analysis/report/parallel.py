@@ -9,6 +9,7 @@ import numpy as np
 from analysis.records import Floats
 from analysis.report.parts import plain_label
 from analysis.statements import number
+from analysis.thinning import spread
 
 _CLASSES = 5
 _TICKS = 5
@@ -60,7 +61,7 @@ def parallel(trace: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, 
 def _lines(first: Floats, heights: Floats, labels: Sequence[str], is_lower_better: bool) -> list[dict[str, Any]]:
     """The worst fifth first, so that the best lies on top."""
     order = np.argsort(-first if is_lower_better else first, kind="stable")
-    order = order[np.unique(np.linspace(0, len(order) - 1, _MAX_LINES).astype(int))]
+    order = order[spread(len(order), _MAX_LINES)]
     parts = [part for part in np.array_split(order, min(_CLASSES, len(order))) if len(part)]
     data = []
     for index, part in enumerate(parts):

@@ -1,11 +1,12 @@
 """What a report is made of: sections of sentences, tables, figures and folded texts, all plain data."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.statements import number
+from analysis.statements import clipped, number, setting_text
+from analysis.terminal import digits_of, interval
 
 # Of a text that comes from a record, such as a path in a config, or a response.
 _MAX_CELL = 160
@@ -139,8 +140,8 @@ def interval_cell(value: float, low: float, high: float) -> Cell:
     """`0.7 [0.6, 0.8]`, sorted by the value; without an interval where there is none."""
     if math.isnan(value):
         return Cell("-")
-    interval = "" if math.isnan(low) or math.isnan(high) else f" [{number(low)}, {number(high)}]"
-    return Cell(f"{number(value)}{interval}", value)
+    digits = digits_of(value, low, high)
+    return Cell(f"{number(value, digits)} {interval(low, high, digits)}".rstrip(), value)
 
 
 def text_cell(value: Any, tone: str = "") -> Cell:
@@ -160,29 +161,8 @@ def setting_cell(text: str | None) -> Cell:
 
 
 def short(text: str) -> str:
-    """A setting as a reader wants it: numbers with 4 digits, texts not endless."""
-    try:
-        return number(float(text), 4) if len(text) > 6 else text
-    except ValueError:
-        return clipped(text, _MAX_CELL)
-
-
-def clipped(text: str, length: int) -> str:
-    """At most so many characters."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def counted(num: int, word: str, several: str = "") -> str:
-    """`1 run`, `2 runs`."""
-    return f"{num:,} {word if num == 1 else several or word + 's'}"
-
-
-def listed(words: Iterable[str], limit: int = 8) -> str:
-    """`a, b and c`; beyond the limit how many more there are."""
-    words = list(words)
-    if len(words) > limit:
-        return f"{', '.join(words[:limit])} and {len(words) - limit} more"
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    """A setting as a reader wants it, not endless."""
+    return clipped(setting_text(text), _MAX_CELL)
 
 
 def plain_label(text: str) -> str:

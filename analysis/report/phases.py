@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from analysis.curves.sentences import describe
+from analysis.ranking import Ranking
 from analysis.records import RunRecord, Source
 from analysis.report.parts import Block, Part
-from analysis.report.ranking import Ranking
 from analysis.statements import Statement
 
 _MAX_GROUPS = 6

@@ -3,14 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from analysis.ranking import Entry, Ranking
 from analysis.records import FAILED, UNFINISHED, RunRecord, Source
-from analysis.report.parts import Cell, Column, Folded, Part, Sentences, Table, counted, listed, text_cell
-from analysis.report.ranking import Entry, Ranking
+from analysis.report.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
+from analysis.statements import counted, listed
+from rlhf_sweeps.runs import Run
 
 _MAX_LOGS = 20
 _LINES = 40
 _BYTES = 16_384
-_LOG = "rlhf_sweeps.log"
 
 
 def problem_parts(source: Source, ranking: Ranking, missing: Sequence[str]) -> list[Part]:
@@ -90,7 +91,7 @@ def _end_of_log(run: RunRecord) -> str:
     if run.folder is None:
         return ""
     try:
-        with (run.folder / _LOG).open("rb") as file:
+        with Run(run.folder).log_file.open("rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _BYTES))
             return _tail(file.read().decode("utf-8", errors="replace"))

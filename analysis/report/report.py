@@ -8,9 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from analysis.ranking import Ranking, rank
 from analysis.records import Source
-from analysis.report.parts import Part, Section, Sentences, counted
-from analysis.report.ranking import Ranking, rank
+from analysis.report.parts import Part, Section, Sentences
+from analysis.statements import counted
 
 # Bytes. Beyond, the report is made again with fewer points and samples.
 LIMIT = 4_900_000
@@ -103,7 +104,7 @@ def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> li
     def overview() -> Sequence[Part]:
         advice = advice_sentences(source, analysis)
         health = health_sentences(found, ranking)
-        return overview_parts(source, ranking, noise_sentences(source, ranking), advice, health, phases[:1])
+        return overview_parts(source, ranking, noise_sentences(ranking, analysis), advice, health, phases[:1])
 
     def curves() -> Sequence[Part]:
         return [*curve_parts(source, ranking, detail), *phases]

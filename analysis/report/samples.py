@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from analysis.ranking import Ranking, reward_model_of
 from analysis.records import RunRecord, Samples, Source
-from analysis.report.parts import Block, Part, Sentences, clipped, counted
-from analysis.report.ranking import Ranking, reward_model_of
-from analysis.statements import number
+from analysis.report.parts import Block, Part, Sentences
+from analysis.statements import clipped, counted, number
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"

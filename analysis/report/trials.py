@@ -4,21 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.ranking import Entry, Ranking
 from analysis.records import CUMULATIVE_REWARD, REWARD, Source
-from analysis.report.parts import (
-    Cell,
-    Column,
-    Part,
-    Sentences,
-    Table,
-    clipped,
-    counted,
-    listed,
-    number_cell,
-    setting_cell,
-    text_cell,
-)
-from analysis.report.ranking import Entry, Ranking
+from analysis.report.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
+from analysis.statements import clipped, counted, listed
+from analysis.thinning import telling
 
 _MAX_SETTINGS = 12
 _MAX_ROWS = 5000
@@ -52,7 +42,7 @@ def trial_table(source: Source, ranking: Ranking) -> Table:
         Column(ranking.word.capitalize(), ranking.word == "trial"),
         Column("State"),
         *[Column(metric, True, "what it is worth: the objective") for metric in metrics],
-        *[Column(key, True, f"setting {key}") for key in keys],
+        *[Column(key, _is_numeric(ranking.entries, key), f"setting {key}") for key in keys],
         Column("Base", True, "the base policy's held-out score"),
         Column("KL", True, "of the best evaluation, in nats"),
         Column("Update", True, "of the best evaluation"),
@@ -92,6 +82,12 @@ def _row(entry: Entry, keys: Sequence[str], num_objectives: int, small: str, is_
     ]
 
 
+def _is_numeric(entries: Sequence[Entry], key: str) -> bool:
+    """Whether a setting is a number wherever it is known: a long text in a column of numbers would not be wrapped."""
+    texts = [text for entry in entries if (text := entry.settings.get(key)) is not None]
+    return all(text_cell(text).value is not None for text in texts)
+
+
 def _tokens(entry: Entry) -> list[float]:
     found = [run.summary.get("tokens") for run in entry.runs]
     return [float(value) for value in found if isinstance(value, int | float)]
@@ -110,7 +106,7 @@ def _curve_cell(entry: Entry, metric: str) -> Cell:
     updates, values = run.curve(metric) if run is not None else (np.empty(0), np.empty(0))
     if len(values) < 2 or updates[-1] == updates[0]:
         return Cell("-")
-    picked = np.unique(np.linspace(0, len(values) - 1, _POINTS).astype(int))
+    picked = telling(values, _POINTS)
     x, y = updates[picked], values[picked]
     y = np.clip(y, -_LARGEST, _LARGEST)
     low, high = float(y.min()), float(y.max())

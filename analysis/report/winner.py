@@ -4,11 +4,11 @@ import math
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.pairs import NOISE, UNKNOWN
-from analysis.report.parts import interval_cell, listed
-from analysis.report.ranking import Ranking, reward_model_of
-from analysis.statements import number
+from analysis.ranking import Ranking, reward_model_of
+from analysis.report.parts import interval_cell
+from analysis.statements import listed, number
+from analysis.sweep.settings import REWARD_MODEL
 
-REWARD_MODEL = "reward_model"
 _MAX_SEEDS = 30
 
 

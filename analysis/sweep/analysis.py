@@ -10,8 +10,10 @@ from analysis.records import Source
 from analysis.statements import Statement
 from analysis.sweep.failures import bad_regions
 from analysis.sweep.importance import Importance, importance
+from analysis.sweep.lead import Lead, lead
 from analysis.sweep.ledger import Ledger, ledger
 from analysis.sweep.next_steps import next_steps
+from analysis.sweep.noise import repeated
 from analysis.sweep.optimum import Optimum, optimum
 from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
 from analysis.sweep.settings import Setting, View, are_incomparable, views
@@ -28,6 +30,7 @@ class ViewAnalysis:
     Attributes:
         importances, slices: one for each objective.
         optimum: of a single objective; None where it cannot be told.
+        lead: of the best setting over the others, by the first objective; None where there are none.
         front: the settings that no other beats in all objectives, by the first objective.
         steps: what to try next.
         failures: where trials came to nothing.
@@ -37,6 +40,7 @@ class ViewAnalysis:
     importances: Sequence[Importance]
     slices: Sequence[Sequence[Slice]]
     optimum: Optimum | None
+    lead: Lead | None
     front: Sequence[Setting]
     steps: Sequence[Statement]
     failures: Sequence[Statement]
@@ -96,9 +100,10 @@ def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
     objectives = range(len(view.directions))
     importances = [importance(view, objective) for objective in objectives]
     found = optimum(view) if view.is_single else None
-    steps = next_steps(source, view, found, costs)
+    won = lead(view, found.noise if found is not None else repeated(view.settings))
+    steps = next_steps(source, view, found, won, costs)
     cuts = [slices(view, objective) for objective in objectives]
-    return ViewAnalysis(view, importances, cuts, found, front(view), steps, bad_regions(view))
+    return ViewAnalysis(view, importances, cuts, found, won, front(view), steps, bad_regions(view))
 
 
 def front(view: View) -> list[Setting]:

@@ -131,10 +131,10 @@ def _list_axis(key: str, choices: list[str], is_guessed: bool) -> Axis | None:
 
 def split_list(text: str) -> list[str]:
     """The items of a list in Hydra's syntax: commas within brackets or quotes do not part them."""
-    items, depth, quote, item = [], 0, "", ""
+    items, depth, quote, item, before = [], 0, "", "", ""
     for char in text:
         if quote:
-            quote = "" if char == quote else quote
+            quote = "" if char == quote and before != "\\" else quote
         elif char in "'\"":
             quote = char
         else:
@@ -144,6 +144,7 @@ def split_list(text: str) -> list[str]:
             item = ""
         else:
             item += char
+        before = char
     return [*items, item.strip()] if item.strip() or items else []
 
 

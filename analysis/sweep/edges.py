@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.sweep.axes import Axis
+from analysis.sweep.noise import repeated
 from analysis.sweep.optimum import Optimum, Profile
-from analysis.sweep.settings import Setting, View, noise
+from analysis.sweep.settings import Setting, View
 
 # Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see tests/test_next_steps.py).
 _SURE = 0.95
@@ -75,9 +76,9 @@ def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
 def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
     from scipy.stats import t
 
-    deviation, freedom = noise(view.settings)
+    noise = repeated(view.settings)
     ordered = list(axis.choices)
-    if axis.is_interval or len(ordered) < 2 or not freedom or deviation <= 0:
+    if axis.is_interval or len(ordered) < 2 or not noise.is_known:
         return 0.0, 0.0
     place = ordered.index(best.values[axis.key])
     neighbour = {0: 1, len(ordered) - 1: len(ordered) - 2}.get(place)
@@ -86,8 +87,8 @@ def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
         return 0.0, 0.0
     sign = view.sign()
     rise = sign * float(best.objectives[0] - others[0].objectives[0])
-    error = deviation * np.sqrt(1 / len(best.by_run) + 1 / len(others[0].by_run))
-    return float(t.cdf(rise / error, freedom)), rise
+    error = noise.deviation * np.sqrt(1 / len(best.by_run) + 1 / len(others[0].by_run))
+    return float(t.cdf(rise / error, noise.freedom)), rise
 
 
 def _is_next(one: Setting, best: Setting, axis: Axis, text: str) -> bool:

@@ -18,10 +18,12 @@ from analysis.sweep.plots import (
     contour_figure,
     importance_figure,
     parallel_figure,
+    pareto_figure,
     place_in,
     short,
-    spread,
 )
+from analysis.terminal import told_apart
+from analysis.thinning import spread
 
 _MAX_TRACES = 40
 _MAX_TRIALS = 200  # of the timeline
@@ -46,6 +48,8 @@ def figures(source: Source) -> dict[str, Any]:
                 built[f"importance{number}{suffix}"] = importance_figure(result, end)
         if one.optimum is not None and (contour := contour_figure(one, one.optimum, end)) is not None:
             built[f"contour{suffix}"] = contour
+        if len(one.view.metrics) == 2 and one.front:
+            built[f"pareto{suffix}"] = pareto_figure(one)
         if len(one.view.settings) > 1 and one.view.axes:
             built[f"parallel_coordinates{suffix}"] = parallel_figure(one, end)
     order = ["history", "importance", "slice", "contour", "parallel_coordinates", "pareto", "intermediate_values"]
@@ -75,7 +79,7 @@ def _from_optuna(source: Source, found: SweepAnalysis) -> dict[str, Any]:
                 f"{name} against each key",
                 lambda: optuna_plots.plot_slice(study, params=params, target_name=name),
             )
-    if len(metrics) in (2, 3) and one.view.settings:
+    if len(metrics) == 3 and one.view.settings:
         makers["pareto"] = (
             "Pareto front",
             lambda: optuna_plots.plot_pareto_front(study, target_names=list(metrics)),
@@ -126,9 +130,19 @@ def _drawn(title: str, make: Callable[[], Any]) -> Any | None:
         figure.data = tuple(trace for trace in traces if id(trace) not in dropped)
     longest = _MAX_STEPS if len(lines) > 4 else MAX_POINTS
     for trace in figure.data:
+        _shorten_ticks(figure, trace)
         _cut(trace, longest)
     figure.update_layout(title=title, template=None)
     return figure
+
+
+def _shorten_ticks(figure: Any, trace: Any) -> None:
+    """Choices that are long texts would take the room of the plot, turned upright; Optuna puts texts in quotes."""
+    choices = list(dict.fromkeys(() if trace.x is None else trace.x)) if trace.type == "scatter" else []
+    if not choices or not all(isinstance(choice, str) for choice in choices):
+        return
+    axis = figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"]
+    axis.update(tickmode="array", tickvals=choices, ticktext=told_apart([choice.strip("'") for choice in choices], 16))
 
 
 def _cut(trace: Any, longest: int) -> None:

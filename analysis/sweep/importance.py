@@ -18,6 +18,7 @@ from analysis.records import Floats
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.settings import Setting, View, are_equal
+from analysis.thinning import spread
 
 # Simulated searches over three keys of which one matters: from so many settings on, fANOVA ranks it first in 93 of 100
 # or more, from 10 in 82, from 8 in 77, where noise is worst. With a second key that matters less it takes a few more.
@@ -96,7 +97,7 @@ def importance(view: View, objective: int = 0) -> Importance:
     if problem:
         return Importance(metric, (), num, problem)
     p_values = chances(view.axes, view.positions([setting.values for setting in every]), gains)
-    chosen = np.linspace(0, num - 1, min(num, _MAX_SETTINGS)).round().astype(int)
+    chosen = spread(num, _MAX_SETTINGS)
     settings = [every[i] for i in chosen]
     fanova = _stable(_fanova, view.axes, settings, gains[chosen])
     ped_anova = _stable(_ped_anova, view.axes, settings, gains[chosen])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.records import PRUNED, RunRecord, Source, Trial
+from analysis.records import PRUNED, RunRecord, Source, Trial, as_number
 
 # Of the seconds of an update, those that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"
@@ -142,15 +142,15 @@ def ledger(source: Source) -> Ledger:
 def _trial_cost(trial: Trial, tally: _Tally) -> Cost:
     if not trial.runs:
         # The study knows how long it took, though its folder is gone.
-        return Cost(seconds=_number(trial.seconds))
+        return Cost(seconds=_first(trial.seconds, 0.0))
     cost = _sum(trial.runs, _run_cost)
     if trial.state != PRUNED or not cost.updates:
         return cost
-    saved = sum(max(_planned(run) - _updates(run), 0) for run in trial.runs)
+    saved = sum(max((run.planned_updates or 0) - _updates(run), 0) for run in trial.runs)
     seeds = trial.runs[0].config.get("sweep.seeds")
     unstarted = max(seeds - len(trial.runs), 0) if isinstance(seeds, int) else 0
     tally.shrunk += unstarted
-    saved += unstarted * _planned(trial.runs[0])
+    saved += unstarted * (trial.runs[0].planned_updates or 0)
     # Updates get no cheaper or dearer on the way, bar longer responses; its own pace is the best guess.
     extra = Cost(saved_updates=saved, saved_seconds=saved * cost.seconds / cost.updates)
     return cost.plus(extra)
@@ -165,7 +165,7 @@ def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
 
 def _run_cost(run: RunRecord) -> Cost:
     summary = run.summary
-    seconds = _first(summary.get("seconds"), _total(run, "perf/update_seconds"))
+    seconds = run.seconds
     tokens = sum(_total(run, name) for name in run.metrics if name.startswith("tokens/"))
     episodes = run.curve("episode")[1]
     memory = run.curve("perf/peak_memory_mb")[1]
@@ -177,7 +177,7 @@ def _run_cost(run: RunRecord) -> Cost:
         tokens=_first(summary.get("tokens"), tokens),
         episodes=_first(summary.get("episodes"), float(episodes.max()) if len(episodes) else 0.0),
         updates=_updates(run),
-        planned_updates=max(_planned(run), _updates(run)),
+        planned_updates=max((run.planned_updates or 0), _updates(run)),
         peak_memory_mb=_first(summary.get("peak_memory_mb"), float(memory.max()) if len(memory) else math.nan),
     )
 
@@ -185,7 +185,7 @@ def _run_cost(run: RunRecord) -> Cost:
 def _scoring(run: RunRecord) -> float:
     models = run.summary.get("scoring")
     if isinstance(models, Mapping) and models:
-        return sum(_number(model.get("seconds")) for model in models.values() if isinstance(model, Mapping))
+        return sum(_first(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
     return _total(run, _SCORE_SECONDS)
 
 
@@ -193,28 +193,15 @@ def _updates(run: RunRecord) -> int:
     return int(_first(run.summary.get("updates"), float(len(run.updates))))
 
 
-def _planned(run: RunRecord) -> int:
-    """PPO updates in all, as the config has it; 0 where it does not say."""
-    episodes, batch = run.config.get("ppo.total_episodes"), run.config.get("ppo.batch_size")
-    if not isinstance(episodes, int | float) or not isinstance(batch, int | float) or not 0 < batch < math.inf:
-        return 0
-    return math.ceil(episodes / batch) if math.isfinite(episodes) else 0
-
-
 def _total(run: RunRecord, metric: str) -> float:
     return float(run.curve(metric)[1].sum())
 
 
-def _number(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else 0.0
-
-
 def _first(value: Any, otherwise: float) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else otherwise
+    found = as_number(value)
+    return otherwise if found is None else found
 
 
 def _positive(prices: Sequence[Any]) -> float | None:
-    found = [_number(price) for price in prices if _number(price) > 0]
+    found = [_first(price, 0.0) for price in prices if _first(price, 0.0) > 0]
     return found[0] if found else None

@@ -5,20 +5,28 @@ import math
 import numpy as np
 
 from analysis.records import COMPLETE, Source
-from analysis.statements import Statement, number
+from analysis.statements import Statement, counted, duration, setting_text
 from analysis.sweep.edges import Edge, edges, override_text
+from analysis.sweep.lead import Lead
 from analysis.sweep.ledger import Ledger
 from analysis.sweep.optimum import Optimum, Profile
-from analysis.sweep.settings import Setting, View, noise
+from analysis.sweep.settings import View
 
 _SURE = 0.95
 _NARROW = 0.5  # of an axis: what is left of it is worth searching on its own
 _GAP = 0.25  # of an axis
 _MAX_SEEDS = 10
+_NOT_APART = "luck and merit cannot be told apart"
 
 
-def next_steps(source: Source, view: View, found: Optimum | None, costs: Ledger) -> list[Statement]:
-    """Suggestions for a view with one objective, the most useful first; empty where the data speak for none."""
+def next_steps(source: Source, view: View, found: Optimum | None, lead: Lead | None, costs: Ledger) -> list[Statement]:
+    """Suggestions for a view with one objective, the most useful first; empty where the data speak for none.
+
+    Args:
+        found: what is known around the best setting.
+        lead: how the best setting stands against the others.
+        costs: of the sweep.
+    """
     if not view.is_single or view.best is None:
         return []
     won = edges(view, found)
@@ -28,7 +36,7 @@ def next_steps(source: Source, view: View, found: Optimum | None, costs: Ledger)
         for profile in found.profiles:
             if profile.axis.key not in widened:
                 steps += _profile_steps(view, found, profile)
-    return [*steps, *_seed_steps(view, found), *_budget_steps(source, view, found, costs)]
+    return [*steps, *_seed_steps(lead), *_budget_steps(source, view, found, costs)]
 
 
 def _edge_step(edge: Edge) -> Statement:
@@ -42,11 +50,11 @@ def _edge_step(edge: Edge) -> Statement:
 
 def _profile_steps(view: View, found: Optimum, profile: Profile) -> list[Statement]:
     axis = profile.axis
-    evidence = {"noise": found.noise, "least probability of being within noise": float(profile.within.min())}
+    evidence = {"noise": found.noise.deviation, "least probability of being within noise": float(profile.within.min())}
     if profile.is_flat and not profile.is_clear:
         value = found.anchor.values.get(axis.key)
         text = f"{axis.key} does not matter here: leave it out of the next search"
-        return [Statement(text + (f", with {axis.key}={_short(value)}" if value is not None else ""), evidence)]
+        return [Statement(text + (f", with {axis.key}={setting_text(value)}" if value is not None else ""), evidence)]
     if not profile.is_clear:
         return []
     if not axis.is_numeric:
@@ -88,44 +96,32 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
 
 
-def _seed_steps(view: View, found: Optimum | None) -> list[Statement]:
-    best = view.best
-    deviation, freedom = noise(view.settings)
-    if best is None or len(view.settings) < 2:
+def _seed_steps(won: Lead | None) -> list[Statement]:
+    """More seeds, where they would tell something; `won`: how the best setting stands against the others."""
+    if won is None:
         return []
-    if not freedom:
-        text = "no setting has run on two seeds, so that luck and merit cannot be told apart: use sweep.test_seeds=3"
-        scatter = {"scatter about the fitted surface": found.noise} if found else {}
-        return [
-            Statement(text + ", or sweep.seeds=3 from the start", {"settings": float(len(view.settings)), **scatter})
-        ]
-    rivals = _rivals(view, best, deviation, freedom)
-    if not rivals or deviation <= 0:
+    noise = won.noise
+    if not noise.repetitions:
+        apart = "only the scatter about a smooth fit tells luck from merit" if noise.is_known else _NOT_APART
+        text = (
+            f"no setting has run on two seeds, so that {apart}: use sweep.test_seeds=3, or sweep.seeds=3 from the start"
+        )
+        return [Statement(text, {"settings": float(len(won.ranked))})]
+    rivals = won.rivals
+    if not rivals or not noise.is_known:
         return []
-    sign = view.sign()
-    gaps = [sign * float(best.objectives[0] - rival.objectives[0]) for rival in rivals]
+    gaps = [won.gaps[won.ranked.index(rival)] for rival in rivals]
     # As many that the difference is two of its standard errors; of those beyond reach, none.
-    needed = [math.ceil(8 * (deviation / gap) ** 2) if gap > 0 else math.inf for gap in gaps]
+    needed = [math.ceil(8 * (noise.deviation / gap) ** 2) if gap > 0 else math.inf for gap in gaps]
     reachable = [seeds for seeds in needed if seeds <= _MAX_SEEDS]
-    text = f"{_count(len(rivals), 'setting')} cannot be told from the best, trial {best.numbers[0]}, by noise alone"
+    best = won.best.numbers[0]
+    text = f"{counted(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
     if reachable:
-        text += f": sweep.seeds={max(max(reachable), 2)} would tell {_count(len(reachable), 'of them')} apart"
+        text += f": sweep.seeds={max(max(reachable), 2)} would tell {len(reachable)} of them apart"
     else:
         text += f"; more than {_MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
-    return [Statement(text, {"noise": deviation, "repetitions": float(freedom), "smallest difference": min(gaps)})]
-
-
-def _rivals(view: View, best: Setting, deviation: float, freedom: int) -> list[Setting]:
-    from scipy.special import stdtrit
-
-    sign = view.sign()
-    quantile = float(stdtrit(freedom, 0.975))
-    found = []
-    for one in view.settings:
-        error = deviation * math.sqrt(1 / len(one.by_run) + 1 / len(best.by_run))
-        if one is not best and one.is_feasible and sign * (best.objectives[0] - one.objectives[0]) < quantile * error:
-            found.append(one)
-    return found
+    evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
+    return [Statement(text, evidence)]
 
 
 def _budget_steps(source: Source, view: View, found: Optimum | None, costs: Ledger) -> list[Statement]:
@@ -138,27 +134,12 @@ def _budget_steps(source: Source, view: View, found: Optimum | None, costs: Ledg
     gains = [sign * float((trial.objectives or [math.nan])[0]) for trial in complete]
     cut = 2 * len(gains) // 3
     rise = max(gains[cut:]) - max(gains[:cut])
-    evidence = {"rise in the last third": max(rise, 0.0), "noise": found.noise}
+    evidence = {"rise in the last third": max(rise, 0.0), "noise": found.noise.deviation}
     each = costs.total.seconds / max(len(source.trials), 1)
-    price = f"about {_hours(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
-    if rise > found.noise:
+    price = f"about {duration(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
+    if rise > found.noise.deviation:
         again = 2 * len(source.trials)
         text = f"the last third of the trials still found better settings: raise hydra.sweeper.n_trials to {again}"
         return [Statement(f"{text} ({price})" if price else text, evidence)]
     text = "the last third of the trials found nothing better beyond noise: more of this search is unlikely to help"
     return [Statement(text, evidence)]
-
-
-def _count(num: int, what: str) -> str:
-    return f"{num} {what}" if num == 1 or what.startswith("of") else f"{num} {what}s"
-
-
-def _hours(seconds: float) -> str:
-    return f"{number(seconds / 3600, 2)} hours" if seconds >= 3600 else f"{number(max(seconds / 60, 0.1), 2)} minutes"
-
-
-def _short(text: str) -> str:
-    try:
-        return number(float(text))
-    except ValueError:
-        return text

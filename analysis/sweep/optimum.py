@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from analysis.records import Floats
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
-from analysis.sweep.settings import Setting, View, are_equal, noise
+from analysis.sweep.noise import Noise, repeated
+from analysis.sweep.settings import Setting, View, are_equal
 from analysis.sweep.surface import Surface, fit
+from analysis.thinning import spread
 
 # Simulated parabolas over three keys: from 9 settings the range that is not ruled out holds the true optimum in 99 of
 # 100 searches, the one that is likely within noise in 82 or more.
@@ -106,16 +108,14 @@ class Optimum:
         surface: fitted to the settings.
         anchor: the setting that is best by the surface; the profiles go through it.
         profiles: one for each axis.
-        noise: deviation of one run, and what `within noise` means: of the scatter about the surface, and of seeds.
-        noise_freedom: how many repetitions on other seeds have a part in it.
+        noise: of one run, by the scatter about the surface and by seeds; `within noise` means its deviation.
         explained: share of the variance between settings that the surface foretells for settings it is not told.
     """
 
     surface: Surface
     anchor: Setting
     profiles: Sequence[Profile]
-    noise: float
-    noise_freedom: int
+    noise: Noise
     explained: float
 
 
@@ -141,14 +141,14 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     if not view.axes or problem(view, len(complete), len(settings)) or are_equal(gains):
         return None
     # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
-    kept = np.linspace(0, len(gains) - 1, min(len(gains), _MAX_SETTINGS)).round().astype(int)
+    kept = spread(len(gains), _MAX_SETTINGS)
     settings, gains = [settings[i] for i in kept], gains[kept]
     points = view.positions([setting.values for setting in settings])
     p_values = chances(view.axes, points, gains)
-    known = noise(view.settings, objective)
+    known = repeated(view.settings, objective)
     num_runs = np.array([float(len(setting.by_run)) for setting in settings])
     deviations = np.array([setting.deviation for setting in settings])
-    surface = fit(view.axes, points, floored(gains), num_runs, known, deviations)
+    surface = fit(view.axes, points, floored(gains), num_runs, (known.deviation, known.repetitions), deviations)
     is_measured = np.array([not setting.is_foretold for setting in settings])
     explained = _explained(surface, is_measured)
     if p_values.min() > CHANCE and explained < _TELLING:
@@ -156,7 +156,8 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     # The highest point of the surface is less lucky than the highest measurement.
     best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
     profiles = [_profile(surface, points[best], index, sign, float(p_value)) for index, p_value in enumerate(p_values)]
-    return Optimum(surface, settings[best], profiles, surface.noise, known[1], explained)
+    noise = Noise(surface.noise, surface.freedom, known.repetitions, is_fitted=True)
+    return Optimum(surface, settings[best], profiles, noise, explained)
 
 
 def _explained(surface: Surface, is_measured: NDArray[np.bool_]) -> float:

@@ -12,6 +12,8 @@ from analysis.sweep.analysis import ViewAnalysis
 from analysis.sweep.axes import Axis
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum
+from analysis.terminal import told_apart
+from analysis.thinning import spread
 
 MAX_POINTS = 1000  # of a trace
 MAX_AXES = 6
@@ -128,7 +130,7 @@ def _dimension(axis: Axis, places: Floats) -> dict[str, Any]:
     else:
         ticks = [axis.position(text) for text in axis.choices]
         low, high = min(ticks), max(ticks)
-    labels = [axis.label(tick) for tick in ticks] if axis.is_interval else [text[:20] for text in axis.choices]
+    labels = [axis.label(tick) for tick in ticks] if axis.is_interval else told_apart(axis.choices, 20)
     if np.isnan(places).any():
         low -= 0.15 * (high - low)
         ticks, labels = [low, *ticks], ["not active", *labels]
@@ -136,10 +138,38 @@ def _dimension(axis: Axis, places: Floats) -> dict[str, Any]:
     return {"label": axis.key, "values": values, "range": [low, high], "tickvals": ticks, "ticktext": labels}
 
 
-def spread(num: int, most: int) -> list[int]:
-    """At most so many indices, evenly spread."""
-    kept = np.linspace(0, num - 1, min(num, most)).round().astype(int)
-    return [int(index) for index in kept]
+def pareto_figure(one: ViewAnalysis) -> Any:
+    """Every setting by two objectives; those that no other beats are named and joined."""
+    import plotly.graph_objects as go
+
+    first, second = one.view.metrics
+    on_front = {setting.numbers for setting in one.front}
+    settings = [one.view.settings[index] for index in spread(len(one.view.settings), MAX_POINTS)]
+    others = [setting for setting in settings if setting.numbers not in on_front]
+    front = sorted(one.front, key=lambda setting: tuple(setting.objectives))
+    figure = go.Figure()
+    for name, chosen, mode, color, size in (
+        ("others", others, "markers", COLORS[0], 6),
+        ("Pareto front", front, "lines+markers+text", COLORS[1], 9),
+    ):
+        figure.add_scatter(
+            x=[short(float(setting.objectives[0])) for setting in chosen],
+            y=[short(float(setting.objectives[1])) for setting in chosen],
+            text=[str(setting.numbers[0]) for setting in chosen],
+            mode=mode,
+            name=name,
+            textposition="top center",
+            marker={"color": color, "size": size},
+            line={"dash": "dot", "width": 1, "color": color},
+            hovertemplate=f"trial %{{text}}<br>{first} %{{x}}<br>{second} %{{y}}<extra></extra>",
+        )
+    figure.update_layout(
+        title="Pareto front, with the trials' numbers",
+        xaxis={"title": {"text": first}},
+        yaxis={"title": {"text": second}},
+        legend={"orientation": "h"},
+    )
+    return figure
 
 
 def place_in(order: Sequence[str], key: str) -> tuple[int]:

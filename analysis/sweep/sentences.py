@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.records import Floats
-from analysis.statements import Statement, number
+from analysis.statements import Statement, listed, number, setting_text
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE
 from analysis.sweep.importance import Importance
@@ -32,8 +32,8 @@ def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
 
 
 def shown_values(values: Mapping[str, str], axes: Sequence[Axis]) -> str:
-    """`ppo.lr 0.00057, ppo.kl_coef 0.0136`."""
-    found = [f"{axis.key} {axis.label(axis.position(values[axis.key]))}" for axis in axes if axis.key in values]
+    """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
+    found = [f"{axis.key}={setting_text(values[axis.key])}" for axis in axes if axis.key in values]
     return ", ".join(found) or "nothing but the seed was swept"
 
 
@@ -45,7 +45,7 @@ def importance_statements(found: Importance) -> list[Statement]:
     rest = [one.key for one in found.keys if not one.is_clear]
     if not clear:
         text = (
-            f"importance is not shown: over {found.num_settings} settings no key stands out from chance"
+            f"importance is not shown: over {found.num_settings} settings no key by itself stands out from chance"
             f" (p > {CHANCE:g} for all by permutation)"
         )
         return [Statement(text, {f"p of {one.key}": one.p_value for one in found.keys})]
@@ -63,7 +63,7 @@ def importance_statements(found: Importance) -> list[Statement]:
     if rest:
         p_values = {f"p of {one.key}": one.p_value for one in found.keys if not one.is_clear}
         verb = "does" if len(rest) == 1 else "do"
-        statements.append(Statement(f"{_listed(rest)} {verb} not stand out from chance", p_values))
+        statements.append(Statement(f"{listed(rest)} {verb} not stand out from chance", p_values))
     return statements
 
 
@@ -73,13 +73,13 @@ def flatness_statements(view: View, found: Optimum | None) -> list[Statement]:
         return []
     if found is None:
         return _why_not(view)
-    noise = number(found.noise, 2)
-    repeated = f"{found.noise_freedom} repetition{'s' * (found.noise_freedom > 1)} on other seeds and "
-    source = f"from {repeated * bool(found.noise_freedom)}the scatter about a smooth fit"
+    noise = found.noise
     anchor = f"trial {found.anchor.numbers[0]}"
-    text = f"noise of one run: {noise}, {source}; along each key the others are as in {anchor}, the best by the fit"
-    evidence = {"noise": found.noise, "repetitions": float(found.noise_freedom), "explained": found.explained}
-    return [Statement(text, evidence), *(_flatness(profile, found.noise) for profile in found.profiles)]
+    text = f"noise of one run: {number(noise.deviation)}, from {noise.source}"
+    text += f"; along each key the others are as in {anchor}, the best by the fit"
+    evidence = {"noise": noise.deviation, "degrees of freedom": noise.freedom, "explained": found.explained}
+    evidence["repetitions"] = float(noise.repetitions)
+    return [Statement(text, evidence), *map(_flatness, found.profiles)]
 
 
 def _why_not(view: View) -> list[Statement]:
@@ -93,7 +93,7 @@ def _why_not(view: View) -> list[Statement]:
     return [Statement(f"how flat the optimum is cannot be said: {reason}", {"settings": float(num)})]
 
 
-def _flatness(profile: Profile, noise: float) -> Statement:
+def _flatness(profile: Profile) -> Statement:
     axis = profile.axis
     evidence = {"least probability of being within noise": float(profile.within.min())}
     if profile.is_flat:
@@ -134,7 +134,3 @@ def _worse(axis: Axis, possible: Floats) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

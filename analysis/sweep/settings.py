@@ -8,10 +8,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from analysis.records import COMPLETE, Floats, RunRecord, Source, Trial
+from analysis.records import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
 from analysis.sweep.axes import Axis, axes_of, plain
 from analysis.sweep.pruned import foretold
 
@@ -19,7 +20,6 @@ REWARD_MODEL = "reward_model"
 _JUDGE = "judge/"
 _SAME = 1e-6  # positions that differ less are the same
 _EQUAL = 1e-12  # objectives that differ less than this share of themselves are the same
-_LARGEST = 1e100  # what is larger is no objective; sums of squares would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +89,16 @@ class View:
         found = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
         return np.array(found, dtype=np.float64).reshape(len(rows), len(self.axes))
 
+    @cached_property
+    def ranked(self) -> list[Setting]:
+        """The settings that keep all constraints, best first by the first objective; of equal ones the first."""
+        feasible = [setting for setting in self.settings if setting.is_feasible]
+        return sorted(feasible, key=lambda setting: -self.sign() * float(setting.objectives[0]))
+
     @property
     def best(self) -> Setting | None:
-        """Of one objective: the best setting that keeps all constraints; None without one, or with several objectives.
-
-        Where settings are equal it is the first.
-        """
-        if not self.is_single or not any(setting.is_feasible for setting in self.settings):
-            return None
-        gains = self.gains()
-        index = max(range(len(gains)), key=lambda i: (self.settings[i].is_feasible, gains[i], -i))
-        return self.settings[index]
+        """The first of them; None without one, or with several objectives."""
+        return self.ranked[0] if self.is_single and self.ranked else None
 
 
 def views(source: Source) -> list[View]:
@@ -118,7 +117,7 @@ def views(source: Source) -> list[View]:
 def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None = None) -> bool:
     """Whether trials have different reward models, so that their objectives have no common scale."""
     columns = _columns(source.trials) if columns is None else columns
-    names = {_reward_model(trial) for trial in source.trials if trial.runs}
+    names = {name for trial in source.trials if (name := _reward_model(trial))}  # a damaged config has none
     is_varied = len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
     return is_varied and not all(metric.startswith(_JUDGE) for metric in source.metrics)
 
@@ -126,21 +125,6 @@ def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None
 def are_equal(values: Floats) -> bool:
     """Whether values are the same but for rounding; true of none."""
     return len(values) == 0 or float(np.ptp(values)) <= _EQUAL * float(np.abs(values).max())
-
-
-def noise(settings: Sequence[Setting], objective: int = 0) -> tuple[float, int]:
-    """How much equal settings differ from seed to seed: a standard deviation and its degrees of freedom.
-
-    It is pooled over all settings with several runs, test runs apart from those that chose; (nan, 0) where no setting
-    has two runs.
-    """
-    squares, freedom = 0.0, 0
-    for setting in settings:
-        for values in (setting.by_run, setting.by_test):
-            if len(values) > 1:
-                squares += float(((values[:, objective] - values[:, objective].mean()) ** 2).sum())
-                freedom += len(values) - 1
-    return (math.sqrt(squares / freedom), freedom) if freedom else (math.nan, 0)
 
 
 def settings_of(trial: Trial) -> dict[str, str]:
@@ -214,7 +198,7 @@ def _is_kept(violation: float) -> bool:
 
 def _values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
     found = list(values or [])
-    is_sound = all(isinstance(value, int | float) and abs(value) < _LARGEST for value in found)
+    is_sound = all(isinstance(value, int | float) and abs(value) < TOO_LARGE for value in found)
     return [float(value) for value in found] if is_sound and len(found) == num_objectives else None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.records import FAILED, Source, Trial
-from analysis.statements import number
+from analysis.statements import clipped, counted, duration, number
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
 from analysis.sweep.failures import counts
 from analysis.sweep.importance import Importance, Share
@@ -13,6 +13,7 @@ from analysis.sweep.pictures import write_pictures
 from analysis.sweep.sentences import shown_values
 from analysis.sweep.slices import Slice
 from analysis.sweep.tables import write_tables
+from analysis.terminal import told_apart
 
 _MAX_FRONT = 10
 _MAX_FAILURES = 8
@@ -87,11 +88,12 @@ def _front_lines(one: ViewAnalysis) -> list[str]:
 def _slice_lines(cut: Slice, metric: str) -> list[str]:
     if len(cut.bins) < 2:
         return []
-    width = max(len(part.label) for part in cut.bins)
+    labels = told_apart([part.label for part in cut.bins])
+    width = max(map(len, labels))
     lines = [f"{metric} against {cut.axis.key}: mean [95 %], best, settings"]
-    for part in cut.bins:
+    for label, part in zip(labels, cut.bins, strict=True):
         interval = f"[{number(part.mean_low)}, {number(part.mean_high)}]" if part.num > 2 else "[-]"
-        lines.append(f"  {part.label:{width}}  {number(part.mean):>7} {interval:18} {number(part.best):>7}  {part.num}")
+        lines.append(f"  {label:{width}}  {number(part.mean):>7} {interval:18} {number(part.best):>7}  {part.num}")
     return lines
 
 
@@ -99,22 +101,24 @@ def _ledger_lines(costs: Ledger) -> list[str]:
     total = costs.total
     if not total.runs and not total.seconds:
         return ["cost: not recorded"]
-    lines = [f"cost: {_time(total.seconds)} of one worker, {number(total.tokens, 3)} tokens, {number(total.episodes)} "]
-    lines[0] += f"episodes, {total.runs} runs"
+    lines = [
+        f"cost: {duration(total.seconds)} of one worker, {number(total.tokens, 3)} tokens, {number(total.episodes)} "
+    ]
+    lines[0] += f"episodes, {counted(total.runs, 'run')}"
     if total.gpu_seconds:
         lines[0] += f"; {number(costs.gpu_hours)} GPU-hours (of one worker each)"
     if costs.price is not None:
         lines[0] += f"; {number(costs.price)} at {number(costs.cost_per_hour)} an hour"
     states = sorted(costs.by_state.items(), key=lambda one: -one[1].seconds)[:_MAX_STATES]
-    lines += [f"  {state:10} {_time(cost.seconds):>10}  {_part(cost, total)}" for state, cost in states]
+    lines += [f"  {state:10} {duration(cost.seconds):>10}  {_part(cost, total)}" for state, cost in states]
     if total.saved_updates:
         lines.append(
-            f"  pruning saved about {_time(total.saved_seconds)}: {total.saved_updates} updates not run, "
+            f"  pruning saved about {duration(total.saved_seconds)}: {total.saved_updates} updates not run, "
             "at the pace of the pruned trials themselves"
         )
     if costs.wall_seconds > 0:
         busy = total.seconds / costs.wall_seconds
-        lines.append(f"  on the clock {_time(costs.wall_seconds)}, {number(busy, 2)} workers busy on average")
+        lines.append(f"  on the clock {duration(costs.wall_seconds)}, {number(busy, 2)} workers busy on average")
     if total.seconds > 0 and total.scoring_seconds > 0:
         lines.append(f"  scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if total.peak_memory_mb == total.peak_memory_mb:
@@ -128,20 +132,15 @@ def _ledger_lines(costs: Ledger) -> list[str]:
 
 def _part(cost: Cost, total: Cost) -> str:
     share = 100 * cost.seconds / total.seconds if total.seconds else 0.0
-    return f"{share:3.0f} %  {cost.runs} runs, {cost.updates} updates, {number(cost.tokens, 3)} tokens"
+    size = f"{counted(cost.runs, 'run')}, {counted(cost.updates, 'update')}, {number(cost.tokens, 3)} tokens"
+    return f"{share:3.0f} %  {size}"
 
 
 def _failure_lines(trials: Sequence[Trial]) -> list[str]:
     failed = [trial for trial in trials if trial.state == FAILED]
     lines = ["failed trials:"] if failed else []
     for trial in failed[:_MAX_FAILURES]:
-        message = " ".join((trial.message or "").split())[:160]
+        message = clipped(" ".join((trial.message or "").split()), 160)
         lines.append(f"  {trial.number}  {trial.cause or 'unknown'}{': ' + message if message else ''}")
     left = len(failed) - _MAX_FAILURES
     return [*lines, f"  and {left} more, in trials.csv"] if left > 0 else lines
-
-
-def _time(seconds: float) -> str:
-    if seconds >= 3600:
-        return f"{number(seconds / 3600)} h"
-    return f"{number(seconds / 60)} min" if seconds >= 60 else f"{number(seconds)} s"

@@ -3,11 +3,12 @@
 import time
 from pathlib import Path
 
+from analysis.records import UNFINISHED
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import claimant
 from analysis.watch.plan import continue_command
 from analysis.watch.rows import Row, Seen, settings_of
-from analysis.watch.run import RUNNING, UNFINISHED, FollowedRun
+from analysis.watch.run import RUNNING, FollowedRun
 from analysis.watch.sweep import FollowedSweep
 from rlhf_sweeps.runs import Run, found
 

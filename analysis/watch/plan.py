@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.sweep.axes import split_list
+
 DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
 _WITH = re.compile(r" with ([^= ]+)=")
 # Of what Hydra was told, what `continue_command` says itself.
@@ -52,7 +54,8 @@ class SweepPlan:
     @property
     def is_comparison(self) -> bool:
         """Whether reward models are compared, of which none is the best by its own score."""
-        return str(self.space.get("reward_model", "")).startswith("choice(")
+        is_swept = str(self.space.get("reward_model", "")).startswith("choice(")
+        return is_swept and not all(metric.startswith("judge/") for metric in self.metrics)
 
     @property
     def num_seeds(self) -> int:
@@ -115,22 +118,7 @@ def num_points(space: Mapping[str, Any]) -> int | None:
     if any(not text.startswith("choice(") or " if " in text for text in texts):
         return None
     lists = [text.partition(" with ")[0] for text in texts]  # keys that move together make no more points
-    return math.prod(_num_items(text.removeprefix("choice(").removesuffix(")")) for text in lists)
-
-
-def _num_items(text: str) -> int:
-    """Items of a list in Hydra's syntax: one more than commas that are not within brackets or quotes."""
-    count, depth, quote, before = 1, 0, "", ""
-    for character in text:
-        if quote:
-            quote = "" if character == quote and before != "\\" else quote
-        elif character in "'\"":
-            quote = character
-        else:
-            depth += (character in "([{") - (character in ")]}")
-            count += character == "," and depth == 0
-        before = character
-    return count
+    return math.prod(len(split_list(text.removeprefix("choice(").removesuffix(")"))) for text in lists)
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:

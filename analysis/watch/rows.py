@@ -1,23 +1,13 @@
 """What is known of a trial, and of a sweep or run as a whole, at one look."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from analysis.watch.run import (
-    COMPLETE,
-    FAILED,
-    PRUNED,
-    RUNNING,
-    STOPPED,
-    UNFINISHED,
-    WAITING,
-    FollowedRun,
-)
+from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED, mean_objectives
+from analysis.watch.run import RUNNING, WAITING, FollowedRun
 
 _ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}  # as Optuna has them
 _ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
@@ -209,9 +199,4 @@ def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:
     """The study's, else the mean over seeds."""
     if known is not None and known.values:
         return [float(value) for value in known.values]
-    values = [run.objectives for run in runs]
-    found = [one for one in values if one is not None]
-    if not found or len(found) < len(values) or len({len(one) for one in found}) > 1:
-        return None
-    means = [fmean(column) for column in zip(*found, strict=True)]
-    return means if all(map(math.isfinite, means)) else None
+    return mean_objectives([run.objectives for run in runs])

@@ -3,23 +3,14 @@
 import math
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlhf_sweeps.runs import Run, salvage_object, salvage_rows, salvage_yaml
+from analysis.reading.folders import state_of
+from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, objectives_in, planned_updates
+from rlhf_sweeps.runs import Run, Stamp, salvage_object, salvage_rows, salvage_yaml, stamp
 
-COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED = (
-    "complete",
-    "pruned",
-    "stopped",
-    "failed",
-    "running",
-    "waiting",
-    "unfinished",
-)
+RUNNING, WAITING = "running", "waiting"  # beside the states of a record
 _NEWEST = 10  # updates that the speed is the mean of
-# Why a sweep asks a run to stop -> what it is then; for other reasons it has merely been stopped.
-_STOPS = {"pruned": PRUNED, "kl_budget": COMPLETE, "timeout": FAILED, "waiting": WAITING}
 _GOES_ON = ("interrupted", "budget")
 
 
@@ -44,29 +35,29 @@ class FollowedRun:
         self._run = run
         self.folder = run.folder
         self.summary: Mapping[str, Any] = {}
-        self._summary_stamp = self._metrics_stamp = (0, 0, 0)
+        self._summary_stamp = self._metrics_stamp = Stamp()
         self._points: list[_Point] = []
         self._overrides: tuple[str, ...] = ()
         self._config: Mapping[str, Any] = {}
 
     def look(self) -> None:
         """Take in what is new; the updates of a run that has ended are not read before `read_updates` asks for them."""
-        stamp = _stamp(self.folder / "summary.json")
-        if stamp != self._summary_stamp:
-            self._summary_stamp = stamp
-            self.summary = salvage_object(self.folder / "summary.json", [])
+        now = stamp(self._run.summary_file)
+        if now != self._summary_stamp:
+            self._summary_stamp = now
+            self.summary = salvage_object(self._run.summary_file, [])
         if not self.summary:
             self.read_updates()
 
     def read_updates(self) -> None:
         """Take in the new updates."""
-        path = self.folder / "metrics.jsonl"
-        stamp = _stamp(path)
-        if stamp == self._metrics_stamp:
+        path = self._run.metrics_file
+        now = stamp(path)
+        if now == self._metrics_stamp:
             return
-        if stamp[2] < self._metrics_stamp[2]:  # cut in place: what has been read may be gone
+        if now.size < self._metrics_stamp.size:  # cut in place: what has been read may be gone
             self._run, self._points = Run(self.folder), []
-        self._metrics_stamp = stamp
+        self._metrics_stamp = now
         try:
             rows = self._run.new_metrics()
         except OSError:
@@ -78,7 +69,7 @@ class FollowedRun:
 
     def _take(self, row: Any) -> None:
         update = _number(row.get("update")) if isinstance(row, dict) else math.nan
-        if math.isnan(update):
+        if not math.isfinite(update):
             return
         while self._points and self._points[-1].update >= update:  # it has gone on from a checkpoint
             self._points.pop()
@@ -89,7 +80,7 @@ class FollowedRun:
     def overrides(self) -> tuple[str, ...]:
         """What the user or the sweep changed: `ppo.lr=1e-4`."""
         if not self._overrides:  # a run's folder is there before its files are
-            told = salvage_yaml(self.folder / ".hydra" / "overrides.yaml", [])
+            told = salvage_yaml(self._run.overrides_file, [])
             self._overrides = tuple(map(str, told)) if isinstance(told, list) else ()
         return self._overrides
 
@@ -97,14 +88,12 @@ class FollowedRun:
     def num_updates(self) -> int | None:
         """Updates in a whole run; None where its config does not tell."""
         if not self._config:
-            config = salvage_object(self.folder / "run.json", []).get("config")
+            config = salvage_object(self._run.start_file, []).get("config")
             self._config = config if isinstance(config, dict) else {}
         ppo = self._config.get("ppo")
         ppo = ppo if isinstance(ppo, dict) else {}
-        episodes, batch = _number(ppo.get("total_episodes")), _number(ppo.get("batch_size"))
-        if episodes > 0 and batch > 0 and math.isfinite(episodes / batch):
-            return math.ceil(episodes / batch)
-        return self.update if self.summary.get("status") == COMPLETE else None
+        planned = planned_updates(ppo.get("total_episodes"), ppo.get("batch_size"))
+        return self.update if planned is None and self.summary.get("status") == COMPLETE else planned
 
     @property
     def update(self) -> int:
@@ -144,9 +133,7 @@ class FollowedRun:
     @property
     def objectives(self) -> list[float] | None:
         """What it is worth, a value for each objective; None where it has none."""
-        values = self.summary.get("objectives") or [self.summary.get("objective")]
-        numbers = [_number(value) for value in values] if isinstance(values, list) else [math.nan]
-        return numbers if all(map(math.isfinite, numbers)) else None
+        return objectives_in(self.summary)
 
     @property
     def state(self) -> str | None:
@@ -154,10 +141,10 @@ class FollowedRun:
         status, reason = self.summary.get("status"), self.summary.get("stop_reason")
         if not self.summary or (status == STOPPED and reason in _GOES_ON):
             return None
-        if status == STOPPED:
-            state = _STOPS.get(str(reason), STOPPED)
-            return PRUNED if state == COMPLETE and self.objectives is None else state
-        return {"complete": COMPLETE, "diverged": FAILED, "failed": FAILED}.get(str(status), UNFINISHED)
+        if status == STOPPED and reason == WAITING:
+            return WAITING
+        state = state_of(self.summary)
+        return FAILED if state == DIVERGED else state
 
     @property
     def cause(self) -> str | None:
@@ -170,7 +157,8 @@ class FollowedRun:
     @property
     def silent_for(self) -> float:
         """Seconds since anything was written, by this machine's clock."""
-        newest = max(_stamp(self.folder / name)[1] for name in ("metrics.jsonl", "run.json", "summary.json"))
+        run = self._run
+        newest = max(stamp(file).modified for file in (run.metrics_file, run.start_file, run.summary_file))
         return max(0.0, time.time() - newest / 1e9)
 
     @property
@@ -190,19 +178,7 @@ class FollowedRun:
         return None if math.isnan(found) else found
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """Tells one content of a file from another: inode, time in nanoseconds, size; zeros where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return (0, 0, 0)
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
 def _number(value: Any) -> float:
     """nan for what is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        return float(value) if is_number else math.nan
-    except OverflowError:
-        return math.nan
+    found = as_number(value)
+    return math.nan if found is None else found

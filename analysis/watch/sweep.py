@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.records import COMPLETE, UNFINISHED
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.plan import SweepPlan
 from analysis.watch.rows import Row, Seen, trial_row
-from analysis.watch.run import COMPLETE, RUNNING, UNFINISHED, FollowedRun
-from rlhf_sweeps.runs import Sweep, runs_of, salvage_object, salvage_yaml
+from analysis.watch.run import RUNNING, FollowedRun
+from rlhf_sweeps.runs import Sweep, runs_of, salvage_object, salvage_yaml, stamp
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -42,7 +43,8 @@ class FollowedSweep:
             name: what to call it.
         """
         # The next sweeper leaves its name first.
-        stamps = tuple(_modified(self.folder / file) for file in ("sweeper.json", "sweep.json", "multirun.yaml"))
+        sweep = self._sweep
+        stamps = tuple(stamp(file).modified for file in (sweep.holder_file, sweep.start_file, sweep.hydra_file))
         if self._last is None or not self._last.has_ended or stamps != self._stamps:
             self._stamps, self._last = stamps, self._look(name)
         return self._last
@@ -50,7 +52,7 @@ class FollowedSweep:
     def _look(self, name: str) -> Seen:
         self._read_plan()
         self._read_study()
-        is_alive = is_swept(self.folder, salvage_object(self.folder / "sweeper.json", []))
+        is_alive = is_swept(self.folder, salvage_object(self._sweep.holder_file, []))
         silent = time.monotonic() - self._heard
         unended = RUNNING if (silent < SILENT_AFTER if is_alive is None else is_alive) else UNFINISHED
         trials, tests = self._rows(unended)
@@ -107,6 +109,8 @@ class FollowedSweep:
         if is_done:
             return "all trials have ended, the sweeper is finishing" if is_alive else None
         if is_alive is False:
+            if not self._plan.hydra:
+                return "no sweeper is running; multirun.yaml, which has the command that continues, is missing"
             return f"no sweeper is running: continue with {self._plan.continue_command(self.folder)}"
         if is_alive is None and silent > SILENT_AFTER:
             command = self._plan.continue_command(self.folder)
@@ -135,21 +139,21 @@ class FollowedSweep:
         return left if limit is None else min(left, limit)
 
     def _read_plan(self) -> None:
-        start, before = salvage_object(self.folder / "sweep.json", []), self._plan
+        start, before = salvage_object(self._sweep.start_file, []), self._plan
         if start and start.get("seconds") != before.start.get("seconds"):
-            self._heard = time.monotonic() - (0.0 if before.start else _age(self.folder / "sweep.json"))
-        hydra, stamp = before.hydra, _modified(self.folder / "multirun.yaml")
-        if stamp != self._hydra_stamp:  # the next start of a sweep may want more trials
-            self._hydra_stamp = stamp
-            content = salvage_yaml(self.folder / "multirun.yaml", [])
+            self._heard = time.monotonic() - (0.0 if before.start else _age(self._sweep.start_file))
+        hydra, now = before.hydra, stamp(self._sweep.hydra_file).modified
+        if now != self._hydra_stamp:  # the next start of a sweep may want more trials
+            self._hydra_stamp = now
+            content = salvage_yaml(self._sweep.hydra_file, [])
             found = content.get("hydra") if isinstance(content, dict) else None
             hydra = found if isinstance(found, dict) else hydra
         self._plan = SweepPlan(start or before.start, hydra)
 
     def _read_study(self) -> None:
         """What the study knows of trials: also of those that have no summary, or no folder."""
-        stamp, now = _modified(self._sweep.study), time.monotonic()
-        if stamp in (0, self._study_stamp) or now < self._study_due:
+        modified, now = stamp(self._sweep.study).modified, time.monotonic()
+        if modified in (0, self._study_stamp) or now < self._study_due:
             return
         from analysis.reading.study import open_study
 
@@ -157,20 +161,12 @@ class FollowedSweep:
             self._study = self._study or open_study(self._sweep, self._plan.start, None, [])
             if self._study is not None:
                 self._known = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
-                self._study_stamp = stamp
+                self._study_stamp = modified
         except Exception:  # whatever a database raises that is being written, moved or damaged
             self._study = None
         self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
 
 
-def _modified(path: Path) -> int:
-    """In nanoseconds; 0 where there is no file."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
 def _age(path: Path) -> float:
     """Seconds since a file was written, by this machine's clock."""
-    return max(0.0, time.time() - _modified(path) / 1e9)
+    return max(0.0, time.time() - stamp(path).modified / 1e9)

@@ -11,9 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.statements import number
+from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
+from analysis.statements import number, setting_text
 from analysis.watch.rows import Row, Seen
-from analysis.watch.run import COMPLETE, FAILED, PRUNED, RUNNING, STOPPED, UNFINISHED, WAITING
+from analysis.watch.run import RUNNING, WAITING
 from analysis.watch.sparkline import sparkline
 
 _STYLES = {
@@ -119,7 +120,7 @@ def _best_text(seen: Seen) -> str:
     if len(seen.directions) > 1:
         return f"best so far (Pareto front): trials {', '.join(row.label for row in winners)}"
     (winner,) = winners
-    settings = " ".join(f"{key}={_short(text)}" for key, text in winner.settings.items())
+    settings = " ".join(f"{key}={setting_text(text)}" for key, text in winner.settings.items())
     return f"best so far: objective {_values(winner)}, trial {winner.label}: {settings}"
 
 
@@ -168,7 +169,7 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[_Column]:
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
     columns = [_Column("trial" if seen.is_sweep else "run", [row.label for row in rows], is_left=not seen.is_sweep)]
     columns += [
-        _Column(name, [_short(row.settings.get(key, "")) for row in rows], is_left=True, is_setting=True)
+        _Column(name, [setting_text(row.settings.get(key, "")) for row in rows], is_left=True, is_setting=True)
         for key, name in zip(keys, _short_names(keys), strict=True)
     ]
     columns.append(_Column("update", [_progress(row) for row in rows]))
@@ -218,14 +219,6 @@ def _progress(row: Row) -> str:
 
 def _state(row: Row) -> str:
     return f"{row.state} ({row.cause})" if row.cause else row.state
-
-
-def _short(text: str) -> str:
-    """A setting's number in three digits; Hydra's texts have up to seventeen."""
-    try:
-        return number(float(text)) if "." in text or "e" in text.lower() else text
-    except ValueError:
-        return text
 
 
 def _short_names(keys: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ afterwards use `salvage` and `found`, which give what can be read and say what c
 """
 
 from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, runs_of
-from rlhf_sweeps.runs.files import InUseError
+from rlhf_sweeps.runs.files import InUseError, Stamp, analysis_folder, report_file, stamp
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
 from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_object, salvage_rows, salvage_samples, salvage_yaml
 from rlhf_sweeps.runs.sweep import Sweep
@@ -16,14 +16,18 @@ __all__ = [
     "InUseError",
     "Run",
     "Salvaged",
+    "Stamp",
     "Sweep",
+    "analysis_folder",
     "found",
     "is_run",
     "is_sweep",
+    "report_file",
     "runs_of",
     "salvage",
     "salvage_object",
     "salvage_rows",
     "salvage_samples",
     "salvage_yaml",
+    "stamp",
 ]

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from rlhf_sweeps.runs.files import analysis_folder
 from rlhf_sweeps.runs.run import Run
 from rlhf_sweeps.runs.sweep import Sweep
 
-_OF_RUN = ("run.json", "metrics.jsonl", "summary.json")
-_OF_SWEEP = ("sweep.json", "study.db", "multirun.yaml", "comparison.json")
 _SEED = re.compile(r"seed_(-?\d+)")
 _TEST = re.compile(r"(\d+)_seed_(-?\d+)")
 
@@ -25,14 +24,16 @@ class RunOfSweep(NamedTuple):
 
 def is_run(folder: Path) -> bool:
     """Whether a run has left anything there."""
-    return any((folder / name).is_file() for name in _OF_RUN)
+    run = Run(folder)
+    return any(file.is_file() for file in (run.start_file, run.metrics_file, run.summary_file))
 
 
 def is_sweep(folder: Path) -> bool:
     """Whether a sweep has left anything there, if only numbered runs."""
-    if any((folder / name).is_file() for name in _OF_SWEEP):
+    sweep = Sweep(folder)
+    if any(file.is_file() for file in (sweep.start_file, sweep.study, sweep.hydra_file, sweep.comparison_file)):
         return True
-    return not is_run(folder) and any(one.run.folder.exists() for one in runs_of(Sweep(folder)))
+    return not is_run(folder) and any(one.run.folder.exists() for one in runs_of(sweep))
 
 
 def runs_of(sweep: Sweep) -> list[RunOfSweep]:
@@ -52,12 +53,16 @@ def runs_of(sweep: Sweep) -> list[RunOfSweep]:
 
 
 def found(folder: Path) -> Iterator[Run | Sweep]:
-    """The run or sweep that a folder is; of any other folder those that lie in it, however deep, by name."""
+    """The run or sweep that a folder is; of any other folder those that lie in it, however deep, by name.
+
+    What the analysis has written there is no record, although some of its files are called alike.
+    """
     if is_run(folder):
         yield Run(folder)
     elif is_sweep(folder):
         yield Sweep(folder)
     else:
         for path in sorted(folder.iterdir()):
-            if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            is_own = not path.name.startswith(".") and path != analysis_folder(folder)
+            if path.is_dir() and not path.is_symlink() and is_own:
                 yield from found(path)

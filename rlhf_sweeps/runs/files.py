@@ -6,7 +6,40 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Stamp(NamedTuple):
+    """Tells one content of a file from another; zeros where there is no file.
+
+    Attributes:
+        inode: changes when the file is replaced.
+        modified: nanoseconds since 1970.
+        size: in bytes.
+    """
+
+    inode: int = 0
+    modified: int = 0
+    size: int = 0
+
+
+def stamp(path: Path) -> Stamp:
+    """Of a file as it is now."""
+    try:
+        status = path.stat()
+    except OSError:
+        return Stamp()
+    return Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def report_file(folder: Path) -> Path:
+    """The analysis' report on what lies in a folder: on a run, a sweep, or several of them."""
+    return folder / "report.html"
+
+
+def analysis_folder(folder: Path) -> Path:
+    """Where the analysis' figures and tables of what lies in a folder are."""
+    return folder / "analysis"
 
 
 class InUseError(RuntimeError):

@@ -49,6 +49,9 @@ class Run:
         checkpoint: what the run continues from.
         model: the export that from_pretrained loads.
         base: what is known about the base policy, where no sweep knows it.
+        start_file, metrics_file, samples_file, summary_file: what the methods below read and write.
+        config_file, overrides_file: the config as Hydra composed it, and what the user changed.
+        log_file: all that the run's process wrote to stdout and stderr.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -56,10 +59,13 @@ class Run:
         self.checkpoint = self.folder / "checkpoint"
         self.model = self.folder / "model"
         self.base = BaseRecord(self.folder)
-        self._start = self.folder / "run.json"
-        self._metrics = self.folder / "metrics.jsonl"
-        self._samples = self.folder / "samples.jsonl"
-        self._summary = self.folder / "summary.json"
+        self.start_file = self.folder / "run.json"
+        self.metrics_file = self.folder / "metrics.jsonl"
+        self.samples_file = self.folder / "samples.jsonl"
+        self.summary_file = self.folder / "summary.json"
+        self.config_file = self.folder / ".hydra" / "config.yaml"
+        self.overrides_file = self.folder / ".hydra" / "overrides.yaml"
+        self.log_file = self.folder / "rlhf_sweeps.log"
         self._stop = self.folder / "stop"
         self._inode, self._position = -1, 0  # of metrics.jsonl, as far as new_metrics has read it
 
@@ -78,47 +84,47 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (start := self.start()) is None:
             start = {"schema_version": SCHEMA_VERSION, "id": uuid.uuid4().hex[:12], "config": dict(config)}
-            write_json(self._start, start)
+            write_json(self.start_file, start)
         return start
 
     def start(self) -> dict[str, Any] | None:
         """What `begin` wrote; None in a folder where no run has begun."""
-        return read_json(self._start)
+        return read_json(self.start_file)
 
     def metrics(self) -> list[dict[str, Any]]:
         """One object per update, oldest first; a last line that was cut off by a kill is left out."""
-        return read_lines(self._metrics)
+        return read_lines(self.metrics_file)
 
     def samples(self) -> list[dict[str, Any]]:
         """Evaluation samples: update, prompt, response, score, base_response, base_score; of every judge, too."""
-        return read_lines(self._samples)
+        return read_lines(self.samples_file)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one update's metrics."""
-        append_lines(self._metrics, [row])
+        append_lines(self.metrics_file, [row])
 
     def append_samples(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add one evaluation's samples."""
-        append_lines(self._samples, rows)
+        append_lines(self.samples_file, rows)
 
     def rewind(self, update: int) -> None:
         """Forget what was recorded after `update`."""
-        for path in (self._metrics, self._samples):
+        for path in (self.metrics_file, self.samples_file):
             if path.exists():
                 kept = [row for row in read_lines(path) if row["update"] <= update]
                 write_atomically(path, "".join(line(row) for row in kept))
-        if self._summary.exists():
+        if self.summary_file.exists():
             # The request to stop has been met; without a summary, it still stands.
             self._stop.unlink(missing_ok=True)
-            self._summary.unlink()
+            self.summary_file.unlink()
 
     def summary(self) -> dict[str, Any] | None:
         """status, objective, best_update, versions, cost ...; None if the run did not finish."""
-        return read_json(self._summary)
+        return read_json(self.summary_file)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """The last thing that a run writes."""
-        write_json(self._summary, {"schema_version": SCHEMA_VERSION, **summary})
+        write_json(self.summary_file, {"schema_version": SCHEMA_VERSION, **summary})
 
     def stop_reason(self) -> str | None:
         """Why the run was asked to end, or None if it was not."""
@@ -134,12 +140,12 @@ class Run:
     def reopen(self) -> None:
         """Forget how the run ended and that it was asked to, so that it can be continued."""
         self._stop.unlink(missing_ok=True)
-        self._summary.unlink(missing_ok=True)
+        self.summary_file.unlink(missing_ok=True)
 
     def new_metrics(self) -> list[dict[str, Any]]:
         """The updates that this object has not given yet; all of them again once the run has been rewound."""
         try:
-            with self._metrics.open("rb") as file:
+            with self.metrics_file.open("rb") as file:
                 inode = os.fstat(file.fileno()).st_ino
                 if inode != self._inode:
                     self._inode, self._position = inode, 0

@@ -37,27 +37,27 @@ class Salvaged:
 def salvage(run: Run) -> Salvaged:
     """Everything about a run but its samples; never raises because of what a file contains."""
     problems: list[str] = []
-    start = salvage_object(run.folder / "run.json", problems)
+    start = salvage_object(run.start_file, problems)
     if "config" not in start:
-        start = {**start, "config": salvage_yaml(run.folder / ".hydra" / "config.yaml", problems) or {}}
+        start = {**start, "config": salvage_yaml(run.config_file, problems) or {}}
     if not isinstance(start["config"], dict):
-        problems.append("run.json: its config is not an object")
+        problems.append(f"{run.start_file.name}: its config is not an object")
         start = {**start, "config": {}}
-    summary = salvage_object(run.folder / "summary.json", problems)
+    summary = salvage_object(run.summary_file, problems)
     for content in (start, summary):
         version = content.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
             problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
             break
-    rows = _by_update(salvage_rows(run.folder / "metrics.jsonl", problems))
-    overrides = salvage_yaml(run.folder / ".hydra" / "overrides.yaml", problems) or []
+    rows = _by_update(salvage_rows(run.metrics_file, problems))
+    overrides = salvage_yaml(run.overrides_file, problems) or []
     return Salvaged(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
 
 
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
     """The readable evaluation samples, and what could not be read."""
     problems: list[str] = []
-    return salvage_rows(run.folder / "samples.jsonl", problems), problems
+    return salvage_rows(run.samples_file, problems), problems
 
 
 def salvage_rows(path: Path, problems: list[str]) -> list[Row]:

@@ -21,16 +21,20 @@ class Sweep:
         folder: where everything lies; may be copied or moved as a whole.
         study: the file of the Optuna study.
         base: what is known about the base policy.
+        start_file, comparison_file: what the methods below read and write.
+        holder_file: the process and the host that sweep there, or did last.
+        hydra_file: the config of the sweep's last start, Hydra's part among it.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.study = self.folder / "study.db"
         self.base = BaseRecord(self.folder)
-        self._start = self.folder / "sweep.json"
-        self._holder = self.folder / "sweeper.json"
+        self.start_file = self.folder / "sweep.json"
+        self.holder_file = self.folder / "sweeper.json"
+        self.hydra_file = self.folder / "multirun.yaml"
         self._results = self.folder / "optimization_results.yaml"
-        self._comparison = self.folder / "comparison.json"
+        self.comparison_file = self.folder / "comparison.json"
 
     def trial(self, number: int) -> Path:
         """The folder of a trial: its run, or its runs by seed."""
@@ -55,20 +59,20 @@ class Sweep:
         Raises:
             InUseError: if another sweeper has it; the message has its process and host.
         """
-        holder = read_json(self._holder) or {}
+        holder = read_json(self.holder_file) or {}
         who = f"process {holder.get('process')} on {holder.get('host')} is sweeping there since {holder.get('since')}"
         with claim(self.folder, who):
             since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-            write_json(self._holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
+            write_json(self.holder_file, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
             yield
 
     def start(self) -> dict[str, Any] | None:
         """What the sweep was begun with, and what it carries from start to start; None in a new folder."""
-        return read_json(self._start)
+        return read_json(self.start_file)
 
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write what `start` gives."""
-        write_json(self._start, {"schema_version": SCHEMA_VERSION, **start})
+        write_json(self.start_file, {"schema_version": SCHEMA_VERSION, **start})
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write optimization_results.yaml."""
@@ -76,8 +80,8 @@ class Sweep:
 
     def comparison(self) -> dict[str, Any] | None:
         """The matrix train reward model x judge; None where reward models were not compared."""
-        return read_json(self._comparison)
+        return read_json(self.comparison_file)
 
     def write_comparison(self, comparison: Mapping[str, Any]) -> None:
         """Write comparison.json."""
-        write_json(self._comparison, {"schema_version": SCHEMA_VERSION, **comparison})
+        write_json(self.comparison_file, {"schema_version": SCHEMA_VERSION, **comparison})

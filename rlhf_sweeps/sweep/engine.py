@@ -27,7 +27,6 @@ from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import Active, Schedule
 from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trial_process import LOG
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
@@ -288,7 +287,7 @@ class Engine:
             return
         status, retries = active.future.result() if active.future else 0, self._plan.config.sweep.retries
         how = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}, no summary"
-        how += f"; see {active.run.folder / LOG}"
+        how += f"; see {active.run.log_file}"
         if active.losses == retries:
             self._fail(active, "lost_process", how)
             return

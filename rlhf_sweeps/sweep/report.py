@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rlhf_sweeps.runs import report_file
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
 # The analysis that came with this package stands beside it; the working directory may hold another of that name.
 PLACE = Path(__file__).parents[2]
 TIME_LIMIT = 600.0  # seconds
-NAME = "report.html"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -22,7 +22,7 @@ def report_line(folder: Path) -> str:
     """
     reason = _write(folder)
     if reason is None:
-        return f"report: {shown(folder / NAME)}"
+        return f"report: {shown(report_file(folder))}"
     return f"no report: {reason}; {shlex.join(['python', '-m', 'analysis', 'report', shown(folder)])}"
 
 
@@ -50,7 +50,7 @@ def _write(folder: Path) -> str | None:
                 return "interrupted"
     except OSError as error:
         return told(error)
-    if process.returncode == 0 and (folder / NAME).is_file():
+    if process.returncode == 0 and report_file(folder).is_file():
         return None
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     if process.returncode < 0 or not lines:

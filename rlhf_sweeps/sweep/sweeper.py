@@ -116,7 +116,7 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> dict[str, Any]:
             )
         log.info("accepted changes: %s", changed)
     start = {**start, **new}
-    OmegaConf.save(master, sweep.folder / "multirun.yaml")
+    OmegaConf.save(master, sweep.hydra_file)
     return start
 
 

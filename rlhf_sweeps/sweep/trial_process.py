@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-LOG = "rlhf_sweeps.log"  # in the run's folder: all that the process wrote to stdout and stderr
+from rlhf_sweeps.runs import Run
 
 
 def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
@@ -24,7 +24,7 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_sweeper, daemon=True).start()
-    _redirect(folder / LOG)
+    _redirect(Run(folder).log_file)
     os.environ.update(environment)
     pkgutil.resolve_name(trial)(folder, _watch_nothing)
 

@@ -1,0 +1,241 @@
+"""What is ranked, best first: the trials of a sweep, or the runs where there is no sweep."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.groups import SOUND
+from analysis.comparison.run_values import OBJECTIVE, OTHER_JUDGES, objective
+from analysis.errors import AnalysisError
+from analysis.records import COMPLETE, RunRecord, Source, Trial, shown
+from analysis.statements import clipped, listed, setting_text
+from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
+
+_SEED, _RUN = "seed", "run"
+_MAX_TEXT = 160  # letters of a setting
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A trial, or a run outside of a sweep; in a ranking, all of them that differ in nothing but their seeds.
+
+    Attributes:
+        title: `Trial 3`, `Run a`, `Trials 0, 1 and 2`.
+        names: the trials' numbers, or the runs' names.
+        numbers: of the trials; of runs outside of a sweep their places among these.
+        settings: what differs between entries: key -> text.
+        objectives: what it is worth; None where that is not known, or where it did not come to its end.
+        runs: on the seeds that choose; tests: on those that do not.
+        is_maximized: whether more of the first objective is better.
+    """
+
+    title: str
+    names: Sequence[str]
+    numbers: tuple[int, ...]
+    state: str
+    settings: Mapping[str, str]
+    objectives: Sequence[float] | None
+    runs: Sequence[RunRecord]
+    tests: Sequence[RunRecord] = ()
+    seconds: float = 0.0
+    cause: str | None = None
+    message: str | None = None
+    is_allowed: bool = True
+    is_maximized: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of the only, or the first one."""
+        return self.names[0]
+
+    @property
+    def worth(self) -> float:
+        """The first objective; nan without one."""
+        return self.objectives[0] if self.objectives else float("nan")
+
+    @property
+    def settings_text(self) -> str:
+        """`ppo.lr=0.0001, seed=1`, numbers with 4 digits; empty where there are no settings."""
+        return ", ".join(f"{key}={clipped(setting_text(value), _MAX_TEXT)}" for key, value in self.settings.items())
+
+    @cached_property
+    def run(self) -> RunRecord | None:
+        """The best of its runs, by the first objective; the first where they have none."""
+        with_value = [run for run in self.runs if run.objectives]
+        if with_value:
+            pick = max if self.is_maximized else min
+            return pick(with_value, key=lambda run: (run.objectives or [0.0])[0])
+        return self.runs[0] if self.runs else None
+
+    def summarized(self, key: str, part: str | None = None) -> float | None:
+        """The mean over its runs of a number in their summaries; of `part`, such as `best`."""
+        contents: list[Any] = [run.summary if part is None else run.summary.get(part) for run in self.runs]
+        values = [content.get(key) for content in contents if isinstance(content, dict)]
+        numbers = [float(value) for value in values if isinstance(value, int | float) and np.isfinite(value)]
+        return fmean(numbers) if numbers else None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All entries of a source.
+
+    Attributes:
+        entries: in the order of the source.
+        ranked: settings that are worth something and keep the constraints, best first (by the first objective; where
+            reward models were compared, the reward model that others judge best first).
+        metric: what the first objective is, for readers.
+        is_maximized: whether more of it is better.
+        is_comparable: whether the objectives have one scale; those of different reward models have not.
+        word: trial or run.
+        keys: of the settings.
+        view: the settings behind `ranked`, where the objectives have one scale.
+        comparison: of the reward models, where they have not.
+        how: what is to be known about what a run is worth, as the end of a sentence.
+    """
+
+    entries: Sequence[Entry]
+    ranked: Sequence[Entry]
+    metric: str
+    is_maximized: bool
+    is_comparable: bool
+    word: str
+    keys: Sequence[str]
+    view: View | None = None
+    comparison: GroupComparison | None = None
+    how: str = ""
+
+    @property
+    def best(self) -> Entry | None:
+        """The first of those that are ranked."""
+        return self.ranked[0] if self.ranked else None
+
+    def gain(self, better: float, worse: float) -> float:
+        """By how much one value is better than the other."""
+        return better - worse if self.is_maximized else worse - better
+
+
+def rank(source: Source) -> Ranking:
+    """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer."""
+    swept, how = (source, "") if source.trials else _as_sweep(source)
+    word = "trial" if source.trials else "run"
+    is_maximized = swept.directions[0] == "maximize"
+    entries = [_entry(trial, word, is_maximized) for trial in swept.trials]
+    by_number = {entry.numbers[0]: entry for entry in entries}
+    found = views(swept)
+    settings = [setting for view in found for setting in view.ranked]
+    comparison = _compared(source) if are_incomparable(swept) else None
+    ranked = [_merged(setting, [by_number[number] for number in setting.numbers], word) for setting in settings]
+    is_comparable = not are_incomparable(swept)
+    if not is_comparable:
+        ranked.sort(key=_judged(source, comparison))
+    keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
+    view = found[0] if is_comparable and found else None
+    metric = str(swept.metrics[0])
+    return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how)
+
+
+def reward_model_of(entry: Entry) -> str:
+    """The name of what its policy was trained on."""
+    return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")
+
+
+def _compared(source: Source) -> GroupComparison | None:
+    try:
+        return compare(source, REWARD_MODEL)
+    except AnalysisError:  # the study alone knows of reward models
+        return None
+
+
+def _judged(source: Source, comparison: GroupComparison | None) -> Callable[[Entry], float]:
+    """To sort by: how much other judges like a reward model's policies; within one the order stays."""
+    rates: dict[str, float] = {}
+    rows = (source.comparison or {}).get("reward_models")
+    for row in rows if isinstance(rows, list) else []:
+        others = row.get("others") if isinstance(row, dict) else None
+        if isinstance(others, dict) and isinstance(others.get("mean"), int | float):
+            rates[str(row.get("reward_model"))] = float(others["mean"])
+    if comparison is not None and comparison.measure.name == OTHER_JUDGES:
+        rates = {group.label: group.estimate.value for group in comparison.groups if group.estimate}
+    return lambda entry: -rates.get(reward_model_of(entry), -1.0)
+
+
+def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
+    """The entries of one setting as one, worth what the setting is."""
+    worth = [float(value) for value in setting.objectives]
+    if len(group) == 1:
+        return replace(group[0], objectives=worth)
+    names = [entry.name for entry in group]
+    return replace(
+        group[0],
+        title=f"{word.capitalize()}s {listed(names)}",
+        names=names,
+        numbers=setting.numbers,
+        settings={key: value for key, value in group[0].settings.items() if key != _SEED},
+        objectives=worth,
+        runs=[run for entry in group for run in entry.runs],
+        tests=[run for entry in group for run in entry.tests],
+        seconds=sum(entry.seconds for entry in group),
+    )
+
+
+def _entry(trial: Trial, word: str, is_maximized: bool) -> Entry:
+    name = str(trial.number) if word == "trial" else trial.runs[0].name
+    return Entry(
+        f"{word.capitalize()} {name}",
+        [name],
+        (trial.number,),
+        trial.state if word == "trial" else trial.runs[0].state,
+        {key.lstrip("+"): value for key, value in trial.settings.items() if key != _RUN},
+        trial.objectives,
+        trial.runs,
+        trial.tests,
+        trial.seconds,
+        trial.cause,
+        trial.message,
+        all(value <= 0 for value in trial.violations.values()),
+        is_maximized,
+    )
+
+
+def _as_sweep(source: Source) -> tuple[Source, str]:
+    """Runs outside of a sweep as trials of one, and how it is known what they are worth.
+
+    Those that ended soundly are worth something; where none of these is, all.
+    """
+    runs = [run for run in source.runs if not run.is_test]
+    measured = objective(source, [run for run in runs if run.state in SOUND])
+    if not measured.values:
+        measured = objective(source, runs)
+    is_seeded = len({run.seed for run in source.runs}) > 1
+    trials = []
+    for number, run in enumerate(runs):
+        settings = {key: shown(value) for key in source.axes if (value := run.value(key)) is not None}
+        if is_seeded and run.seed is not None:
+            settings[_SEED] = str(run.seed)
+        value = measured.values.get(run.name)
+        worth = None if value is None else run.objectives if measured.name == OBJECTIVE else None
+        worth = worth or (None if value is None else [value])
+        text = run.summary.get("message")
+        trials.append(
+            Trial(
+                number,
+                run.state if worth is None else COMPLETE,
+                settings or {_RUN: run.name},
+                worth,
+                run.cause,
+                None if text is None else str(text),
+                run.seconds,
+                runs=[run],
+            )
+        )
+    if any(run.objectives for run in runs):
+        return replace(source, trials=trials), ""
+    metric = source.metrics[0] if measured.name == OBJECTIVE else measured.name
+    direction = "minimize" if measured.is_lower_better else "maximize"
+    how = ", in its best evaluation" if measured.name == OBJECTIVE else ", the mean over the last tenth of its updates"
+    return replace(source, trials=trials, metrics=[metric], directions=[direction]), how

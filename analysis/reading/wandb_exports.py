@@ -1,0 +1,43 @@
+"""The tables that W&B's charts export: a column `run - metric` for each run, with its __MIN and __MAX beside it.
+
+What is smallest and largest among the values that one point of the chart stands for is left out.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from analysis.records import UPDATE, RunRecord
+
+_BETWEEN = " - "
+_EXTREMES = ("__MIN", "__MAX")
+
+
+def without_extremes(frame: Any) -> Any:
+    """The frame without the columns that hold another's lowest and highest values."""
+    names = set(frame.columns)
+    return frame[[name for name in frame.columns if not (name.endswith(_EXTREMES) and name[:-5] in names)]]
+
+
+def is_export(frame: Any, axis: str | None) -> bool:
+    """Whether every column but that of the updates is a run's."""
+    columns = [name for name in frame.columns if name != axis]
+    return axis is not None and bool(columns) and all(_BETWEEN in name.strip() for name in columns)
+
+
+def runs_of(frame: Any, axis: str) -> list[RunRecord]:
+    """The runs, in the order of their columns, each with the updates at which it has a value."""
+    updates = frame[axis].to_numpy(np.float64, na_value=np.nan)
+    order = np.argsort(updates, kind="stable")
+    found: dict[str, dict[str, Any]] = {}
+    for name in frame.columns:
+        run, between, metric = name.rpartition(_BETWEEN)
+        if name == axis or not between or metric == "_step":
+            continue
+        found.setdefault(run, {})[metric] = frame[name].to_numpy(np.float64, na_value=np.nan)[order]
+    runs = []
+    for run, metrics in found.items():
+        is_there = np.isfinite(updates[order]) & np.any([np.isfinite(values) for values in metrics.values()], axis=0)
+        kept = {metric: values[is_there] for metric, values in metrics.items()}
+        runs.append(RunRecord(run, {UPDATE: updates[order][is_there], **kept}))
+    return runs

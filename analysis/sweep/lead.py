@@ -1,0 +1,85 @@
+"""Whether the best setting of a view leads by more than noise, and which settings cannot be told from it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.comparison.pairs import BETTER, NOISE, Pair, rank
+from analysis.comparison.statistics import Strata
+from analysis.sweep.noise import Noise
+from analysis.sweep.settings import Setting, View
+
+_MOST = 30  # of the best settings, that are compared seed by seed
+
+
+@dataclass(frozen=True, eq=False)
+class Lead:
+    """The best setting against all others, by the first objective.
+
+    Attributes:
+        ranked: settings that keep all constraints, best first, two at least.
+        gaps: by how much the best is better than each of `ranked`, (settings,).
+        noise: of one run.
+        limit: the lead over the second that takes more than noise; nan where noise is unknown, or seeds tell.
+        pairs: the best against each other one, where every setting has several runs; their verdicts then count.
+    """
+
+    ranked: Sequence[Setting]
+    gaps: Sequence[float]
+    noise: Noise
+    limit: float
+    pairs: Sequence[Pair] | None
+
+    @property
+    def best(self) -> Setting:
+        """The first."""
+        return self.ranked[0]
+
+    @property
+    def rivals(self) -> list[Setting]:
+        """Those that cannot be told from the best by noise alone; empty where noise is unknown."""
+        if self.pairs is not None:
+            return [one for one, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE]
+        others = zip(self.ranked[1:], self.gaps[1:], strict=True)
+        return [one for one, gap in others if gap <= self.noise.margin(self.best, one)]
+
+    @property
+    def is_clear(self) -> bool | None:
+        """Whether the best is better than every other by more than noise; None where that is unknown."""
+        if self.pairs is not None:
+            verdicts = {pair.verdict for pair in self.pairs}
+            return True if verdicts == {BETTER} else False if verdicts & {BETTER, NOISE} else None
+        return None if math.isnan(self.limit) else not self.rivals
+
+
+def lead(view: View, noise: Noise) -> Lead | None:
+    """The best setting of a view against all others; None where there are none.
+
+    Where all of the best settings have several runs, these are compared pair by pair, as `analysis compare` does it.
+    Else the noise of one run stands for all.
+    """
+    ranked = view.ranked
+    if len(ranked) < 2:
+        return None
+    worths = [view.sign() * float(setting.objectives[0]) for setting in ranked]
+    limit = noise.margin(*ranked[:2])
+    gaps = [worths[0] - worth for worth in worths]
+    if all(len(setting.by_run) > 1 for setting in ranked[:_MOST]):
+        return Lead(ranked, gaps, noise, math.nan, _paired(view, ranked[:_MOST]))
+    return Lead(ranked, gaps, noise, limit, None)
+
+
+def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
+    """The best against each other one; what has the better interquartile mean than the best is within noise of it."""
+    groups: dict[str, Strata] = {str(place): {(): np.array(one.by_run[:, 0])} for place, one in enumerate(ranked)}
+    found = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0).pairs}
+    pairs = [found[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
+    return [pair if pair.first == "0" or pair.verdict != BETTER else _turned(pair) for pair in pairs]
+
+
+def _turned(pair: Pair) -> Pair:
+    from dataclasses import replace
+
+    return replace(pair, verdict=NOISE)
