@@ -8,7 +8,15 @@ import pytest
 from scipy.stats import trim_mean
 
 from analysis.comparison import statistics
-from analysis.comparison.statistics import estimate, holm, interquartile_mean, probability, resampled, within_unit
+from analysis.comparison.statistics import (
+    Probability,
+    estimate,
+    holm,
+    interquartile_mean,
+    probability,
+    resampled,
+    within_unit,
+)
 
 RLIABLE = json.loads((Path(__file__).parent / "parity" / "rliable.json").read_text(encoding="utf-8"))
 
@@ -174,3 +182,10 @@ def test_holm_by_hand():
     assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
     assert holm(np.array([0.01, np.nan]), num_tests=10)[0] == pytest.approx(0.1)
     assert np.isnan(holm(np.array([np.nan]))).all()
+
+
+def test_a_probability_told_and_seen_from_the_other_side() -> None:
+    won = Probability(0.75, 0.25, 0.9)
+    assert won.text == "0.75 [0.25, 0.9]"
+    assert won.reversed.text == "0.25 [0.1, 0.75]"
+    assert Probability(1.0, float("nan"), float("nan")).text == "1"

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.records import Floats
+from analysis.statements import number
+from analysis.terminal import interval
 
 CONFIDENCE = 0.95
 FEW_RUNS = 5  # below, an interval rests mostly on the assumption that runs scatter as a normal distribution does
@@ -162,6 +164,16 @@ class Probability:
     value: float
     low: float
     high: float
+
+    @property
+    def reversed(self) -> "Probability":
+        """That a run of the other group beats one of this."""
+        return Probability(1 - self.value, 1 - self.high, 1 - self.low)
+
+    @property
+    def text(self) -> str:
+        """`0.78 [0.21, 0.98]`."""
+        return f"{number(self.value, 2)} {interval(self.low, self.high, 2)}".rstrip()
 
 
 def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probability:

@@ -45,8 +45,8 @@ def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...],
     if won.is_clear is None:
         return ["Unknown: the seeds of a setting are all alike"]
     second = pairs[0]
-    chance = second.probability.value if second.first == "0" else 1 - second.probability.value
-    told = f"a run of it beats one of the second with probability {number(chance, 2)}"
+    chance = second.probability if second.first == "0" else second.probability.reversed
+    told = f"a run of it beats one of the second with probability {chance.text}"
     if won.is_clear:
         return [
             f"Yes: {titles[won.best.numbers]} is better than every other by more than seeds differ, with p = "

@@ -39,9 +39,7 @@ def lead_sentences(comparison: GroupComparison) -> list[str]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
         if pair is None:
             continue
-        chance = (
-            f"; a run of {pair.first} beats one of {pair.second} with probability {number(pair.probability.value, 2)}"
-        )
+        chance = f"; a run of {pair.first} beats one of {pair.second} with probability {pair.probability.text}"
         less = f"{number(abs(pair.difference))} less{'' if pair.verdict == UNKNOWN else chance}"
         lines.append(f"{group.label} has {_value(group)}: {less}")
     if len(known) > 5:
