@@ -6,13 +6,12 @@ Figures, tables and optuna are loaded by the command that needs them.
 import argparse
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.records import Source
-from analysis.terminal import WIDTH
+from analysis.terminal import wrapped
 from rlhf_sweeps.runs import analysis_folder, report_file
 
 FORMATS = ("png", "svg", "pdf")
@@ -167,8 +166,7 @@ def _folder(source: Source, out: Path | None) -> Path:
 
 def _say(text: str, paths: Sequence[Path]) -> int:
     for line in text.splitlines():
-        indent = " " * (len(line) - len(line.lstrip()) + 2)
-        print("\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=indent, drop_whitespace=True)) or "")
+        print("\n".join(wrapped(line)))
     if paths:
         print(f"written: {', '.join(map(_shown, paths))}")
     return 0

@@ -6,13 +6,11 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.groups import SOUND
 from analysis.comparison.run_values import OBJECTIVE, OTHER_JUDGES, objective
 from analysis.errors import AnalysisError
-from analysis.records import COMPLETE, RunRecord, Source, Trial, shown
+from analysis.records import COMPLETE, RunRecord, Source, Trial, as_number, shown
 from analysis.statements import clipped, listed, setting_text
 from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
 
@@ -76,7 +74,7 @@ class Entry:
         """The mean over its runs of a number in their summaries; of `part`, such as `best`."""
         contents: list[Any] = [run.summary if part is None else run.summary.get(part) for run in self.runs]
         values = [content.get(key) for content in contents if isinstance(content, dict)]
-        numbers = [float(value) for value in values if isinstance(value, int | float) and np.isfinite(value)]
+        numbers = [number for value in values if (number := as_number(value)) is not None]
         return fmean(numbers) if numbers else None
 
 
@@ -128,9 +126,9 @@ def rank(source: Source) -> Ranking:
     by_number = {entry.numbers[0]: entry for entry in entries}
     found = views(swept)
     settings = [setting for view in found for setting in view.ranked]
-    comparison = _compared(source) if are_incomparable(swept) else None
-    ranked = [_merged(setting, [by_number[number] for number in setting.numbers], word) for setting in settings]
     is_comparable = not are_incomparable(swept)
+    comparison = None if is_comparable else _compared(source)
+    ranked = [_merged(setting, [by_number[number] for number in setting.numbers], word) for setting in settings]
     if not is_comparable:
         ranked.sort(key=_judged(source, comparison))
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))

@@ -64,5 +64,5 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def wrapped(text: str) -> Iterator[str]:
-    """Lines of at most WIDTH columns."""
-    yield from textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+    """Lines of at most WIDTH columns; what goes on is indented by two more than the first."""
+    yield from textwrap.wrap(text, WIDTH, subsequent_indent=" " * (len(text) - len(text.lstrip()) + 2))

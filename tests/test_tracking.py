@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_stub import WandbStub
+from wandb_stub import Tracking, WandbStub
 
 from rlhf_sweeps import tracking
 from rlhf_sweeps.tracking import Tracker
@@ -27,18 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceW
 KEY = "0123456789" * 4
 
 
-@dataclass
-class Tracking:
-    mode: str = "auto"
-    project: str = "ppo"
-    entity: str | None = None
-    tags: list[str] = field(default_factory=lambda: ["toy"])
-    log_model: bool = False
-    init_timeout: float = 20.0
-    finish_timeout: float = 20.0
-
-
-CONFIG: Any = Tracking()
+CONFIG: Any = Tracking("auto", tags=["toy"])
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from wandb.proto import wandb_internal_pb2
+from wandb_stub import Tracking
 
 from analysis.reading.wandb_logs import read_log, read_logs, runs_from_logs
 from analysis.records import COMPLETE, UNFINISHED
@@ -27,18 +27,7 @@ proto: Any = wandb_internal_pb2
 BLOCK = 32768
 
 
-@dataclass
-class Tracking:
-    mode: str = "offline"
-    project: str = "ppo"
-    entity: str | None = None
-    tags: list[str] = field(default_factory=list)
-    log_model: bool = False
-    init_timeout: float = 20.0
-    finish_timeout: float = 20.0
-
-
-CONFIG: Any = Tracking()
+CONFIG: Any = Tracking("offline")
 
 
 def settings(kl_coef: float, seed: int) -> dict[str, Any]:

@@ -5,29 +5,17 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_stub import StubRun, WandbStub
+from wandb_stub import StubRun, Tracking, WandbStub
 
 from rlhf_sweeps import tracking
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # wandb's own, from Table
-
-
-@dataclass
-class Tracking:
-    mode: str = "online"
-    project: str = "ppo"
-    entity: str | None = None
-    tags: list[str] = field(default_factory=list)
-    log_model: bool = False
-    init_timeout: float = 20.0
-    finish_timeout: float = 20.0
 
 
 @pytest.fixture

@@ -14,6 +14,19 @@ from typing import Any
 
 
 @dataclass
+class Tracking:
+    """What our tracker reads of the config."""
+
+    mode: str = "online"
+    project: str = "ppo"
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+    log_model: bool = False
+    init_timeout: float = 20.0
+    finish_timeout: float = 20.0
+
+
+@dataclass
 class StubRun:
     """What the server knows of one run."""
 

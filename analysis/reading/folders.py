@@ -19,6 +19,7 @@ from analysis.records import (
     RunRecord,
     Source,
     Trial,
+    as_number,
     mean_objectives,
     objectives_in,
 )
@@ -156,14 +157,10 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
         trials=trials,
         study=study,
         comparison=salvage_object(sweep.comparison_file, problems) or None,
-        seconds=_number(start.get("seconds")),
+        seconds=as_number(start.get("seconds")) or 0.0,
         num_planned=sweeper.get("n_trials") if isinstance(sweeper.get("n_trials"), int) else None,
         problems=tuple(problems),
     )
-
-
-def _number(content: Any) -> float:
-    return float(content) if isinstance(content, int | float) else 0.0
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:
@@ -199,7 +196,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
         objectives if state == "complete" else None,
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == "failed" else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
-        _number(notes.get("seconds")) or sum(run.seconds for run in chosen),
+        as_number(notes.get("seconds")) or sum(run.seconds for run in chosen),
         dict(known.constraints) if known is not None and getattr(known, "constraints", None) else {},
         chosen,
         [run for run in runs if run.is_test],

@@ -8,7 +8,7 @@ from typing import Any
 from analysis.reading.folders import flat, trials_of
 from analysis.reading.study import rebuilt_study
 from analysis.reading.wandb_runs import WandbRun, named
-from analysis.records import RunRecord, Source, Trial
+from analysis.records import RunRecord, Source, Trial, as_number
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")
@@ -32,14 +32,13 @@ def make_source(
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     space = {str(key): str(value) for key, value in _mapping(settings.get("space")).items()}
     base = flat(_mapping(settings.get("config"))) or runs[0].run.config
-    seconds = settings.get("seconds")
     source = Source(
         name,
         "wandb",
         named(_placed(runs, space, table)),
         **_objective(base),
         space=space,
-        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+        seconds=as_number(settings.get("seconds")) or 0.0,
         folder=folder,
     )
     told = {row.get("trial"): row for row in table}
@@ -105,11 +104,11 @@ def _told(trial: Trial, row: Mapping[str, Any] | None) -> Trial:
     columns = list(row)
     values = [row[column] for column in columns[columns.index("cause") + 1 : columns.index("seeds")]]
     has_values = row["state"] == "complete" and bool(values) and all(isinstance(x, int | float) for x in values)
-    seconds = row.get("seconds")
+    seconds = as_number(row.get("seconds"))
     return replace(
         trial,
         state=str(row["state"]),
         objectives=[float(value) for value in values] if has_values else None,
         cause=str(row.get("cause") or "unknown") if row["state"] == "failed" else None,
-        seconds=float(seconds) if isinstance(seconds, int | float) else trial.seconds,
+        seconds=trial.seconds if seconds is None else seconds,
     )

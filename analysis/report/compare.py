@@ -28,10 +28,14 @@ _MAX_KEYS = 6
 _MAX_GROUPS = 30
 
 
-def comparisons(source: Source) -> list[GroupComparison]:
-    """One for each key that differs, reward models first; at most so many as a reader looks at."""
-    keys = sorted(source.axes, key=lambda key: key != "reward_model")
-    return [compare(source, key) for key in keys[:_MAX_KEYS]] if len(source.runs) > 1 else []
+def comparisons(source: Source, known: GroupComparison | None = None) -> list[GroupComparison]:
+    """One for each key that differs, reward models first; at most so many as a reader looks at.
+
+    Args:
+        known: one of them, where it has been made before.
+    """
+    keys = sorted(source.axes, key=lambda key: key != "reward_model")[:_MAX_KEYS] if len(source.runs) > 1 else []
+    return [known if known is not None and known.by == key else compare(source, key) for key in keys]
 
 
 def compare_parts(source: Source, found: Sequence[GroupComparison]) -> list[Part]:

@@ -109,10 +109,13 @@ def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> li
     def curves() -> Sequence[Part]:
         return [*curve_parts(source, ranking, detail), *phases]
 
+    def compared() -> Sequence[Part]:
+        return compare_parts(source, comparisons(source, ranking.comparison)) if len(source.runs) > 1 else []
+
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
         ("overview", "Overview"): overview,
         ("curves", "Curves"): curves,
-        ("compare", "Compare"): lambda: compare_parts(source, comparisons(source)) if len(source.runs) > 1 else [],
+        ("compare", "Compare"): compared,
         ("sweep", "Sweep"): lambda: sweep_parts(source, analysis),
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trial_parts(source, ranking),
         ("samples", "Samples"): lambda: sample_parts(source, ranking, _SAMPLES[detail]),

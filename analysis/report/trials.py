@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.ranking import Entry, Ranking
-from analysis.records import CUMULATIVE_REWARD, REWARD, Source
+from analysis.records import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.report.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
 from analysis.statements import clipped, counted, listed
 from analysis.thinning import telling
@@ -89,8 +89,7 @@ def _is_numeric(entries: Sequence[Entry], key: str) -> bool:
 
 
 def _tokens(entry: Entry) -> list[float]:
-    found = [run.summary.get("tokens") for run in entry.runs]
-    return [float(value) for value in found if isinstance(value, int | float)]
+    return [tokens for run in entry.runs if (tokens := as_number(run.summary.get("tokens"))) is not None]
 
 
 def _without_empty(columns: list[Column], rows: list[list[Cell]]) -> tuple[list[Column], list[list[Cell]]]:

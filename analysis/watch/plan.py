@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.records import as_number
 from analysis.sweep.axes import split_list
 
 DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
@@ -83,8 +84,8 @@ class SweepPlan:
     @property
     def budget(self) -> float | None:
         """Seconds that the sweep may take; None without a limit."""
-        hours = self._setting("budget_hours")
-        return hours * 3600 if isinstance(hours, int | float) else None
+        hours = as_number(self._setting("budget_hours"))
+        return None if hours is None else hours * 3600
 
     def num_tests(self, num_complete: int) -> int:
         """Runs on test seeds, where so many trials are complete."""

@@ -1,12 +1,11 @@
 """A sweep that is followed while it runs: its trials, how far it is, and whether anybody is still at work."""
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.records import COMPLETE, UNFINISHED
+from analysis.records import COMPLETE, UNFINISHED, as_number
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.plan import SweepPlan
@@ -119,8 +118,8 @@ class FollowedSweep:
         return None
 
     def _elapsed(self, since_heard: float) -> float | None:
-        seconds = self._plan.start.get("seconds")
-        return seconds + since_heard if isinstance(seconds, int | float) and math.isfinite(seconds) else None
+        seconds = as_number(self._plan.start.get("seconds"))
+        return None if seconds is None else seconds + since_heard
 
     def _left(self, trials: Sequence[Row], tests: Sequence[Row]) -> float | None:
         """Seconds until the end, by the trials that have ended, else by the speed of those that run."""
