@@ -24,9 +24,15 @@ Sample = Callable[[Sequence[Sequence[int]], str, int], Responses]
 
 @dataclass(frozen=True)
 class Answers:
-    """The base policy's responses; `key` stands for all that they depend on."""
+    """The base policy's responses.
+
+    Attributes:
+        lengths: of the responses, in tokens.
+        key: stands for all that they depend on.
+    """
 
     exchanges: Exchanges
+    lengths: Sequence[int]
     key: str
 
 
@@ -38,6 +44,7 @@ class BasePolicy:
         record: what is known already.
         settings: all that its responses depend on, beside prompts and random numbers.
         training: the training prompts; some of them are what a scale is measured on.
+        end_ids: the tokens that end a response.
     """
 
     record: BaseRecord
@@ -45,16 +52,20 @@ class BasePolicy:
     sample: Sample
     tokenizer: PreTrainedTokenizerBase
     training: Encoded
+    end_ids: Sequence[int] = ()
 
     def answers(self, prompts: Encoded, purpose: str, seed: int) -> Answers:
         """Its responses to some prompts."""
         key = _digest(self.settings, prompts.ids, purpose, seed)
-        tokens = [row["tokens"] for row in self.record.read(f"responses_{key}")]
-        if not tokens:
-            tokens = self.sample(prompts.ids, purpose, seed).response_lists()
-            self.record.write(f"responses_{key}", [{"tokens": response} for response in tokens])
-        sequences = [[*prompt, *response] for prompt, response in zip(prompts.ids, tokens, strict=True)]
-        return Answers(exchanges_of(prompts.messages, sequences, tokens, self.tokenizer), key)
+        rows = self.record.read(f"responses_{key}")
+        if not rows:
+            batch = self.sample(prompts.ids, purpose, seed)
+            responses = zip(batch.response_lists(), batch.ended.tolist(), strict=True)
+            rows = [{"tokens": tokens, "ended": ended} for tokens, ended in responses]
+            self.record.write(f"responses_{key}", rows)
+        tokens, ended = [row["tokens"] for row in rows], [row["ended"] for row in rows]
+        exchanges = exchanges_of(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
+        return Answers(exchanges, tuple(map(len, tokens)), key)
 
     def scores(self, answers: Answers, scorer: Scorer) -> Tensor:
         """A reward model's scores of them, as it gives them, (prompts,)."""
@@ -84,18 +95,30 @@ class BasePolicy:
 
 def exchanges_of(
     prompts: Sequence[Messages],
-    sequences: Sequence[Sequence[int]],
-    responses: list[list[int]],
+    prompt_ids: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    ended: Sequence[bool],
+    end_ids: Sequence[int],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Exchanges:
-    """What reward models are given: prompts, responses as text, and the policy's tokens of both."""
-    return Exchanges(prompts, tokenizer.batch_decode(responses, skip_special_tokens=True), sequences)
+    """What reward models are given: prompts, responses as text without their end token, the policy's tokens of both.
+
+    Args:
+        end_ids: the tokens that end a response; not all tokenizers take all of them for special ones.
+    """
+    texts = [
+        response[:-1] if has_ended and response[-1] in end_ids else response
+        for response, has_ended in zip(responses, ended, strict=True)
+    ]
+    sequences = [[*prompt, *response] for prompt, response in zip(prompt_ids, responses, strict=True)]
+    decoded = tokenizer.batch_decode(list(map(list, texts)), skip_special_tokens=True)
+    return Exchanges(prompts, decoded, sequences, ended, end_ids)
 
 
 def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:
     """Of a file: with the reward model's name as far as that fits, which a comparison may have made long."""
     shown = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
-    return f"{what}_{shown}_{_digest(answers.key, scorer.config)}"
+    return f"{what}_{shown}_{_digest(answers.key, scorer.digest())}"
 
 
 def _digest(*parts: Any) -> str:

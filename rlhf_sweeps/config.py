@@ -96,8 +96,10 @@ class PPOConfig:
     temperature: float = number(above=0)
     top_p: float = number(above=0, at_most=1)
     stop_strings: list[str] = MISSING
+    complete_turn: bool = MISSING
     value_model: str = choice("shared", "policy", "reward_model", "path")
     value_path: str | None = MISSING
+    value_start: str = choice("base_return", "zero")
     value_warmup_updates: int = number(at_least=0)
     lora_rank: int | None = number(at_least=1)
     lora_alpha: int = number(at_least=1)

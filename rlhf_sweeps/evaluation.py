@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_sweeps.base_policy import BasePolicy, exchanges_of
+from rlhf_sweeps.base_policy import Answers, BasePolicy, exchanges_of
 from rlhf_sweeps.data import Encoded, as_text
 from rlhf_sweeps.ppo.equations import kl_estimate
 from rlhf_sweeps.ppo.language_model import LanguageModel
@@ -57,13 +57,14 @@ class Evaluator:
         self._base_scores = torch.empty(0)
         self._judges_base_scores: dict[str, Tensor] = {}
 
-    def take_base(self, base_policy: BasePolicy, scale: Scale) -> None:
-        """Learn how the base policy answers; before the first evaluation."""
+    def take_base(self, base_policy: BasePolicy, scale: Scale) -> tuple[Answers, Tensor]:
+        """Learn how the base policy answers, before the first evaluation; its answers and their scores, (prompts,)."""
         self.scale = scale
         answers = base_policy.answers(self.prompts, "evaluation", self.seed)
         self._base_responses = answers.exchanges.responses
         self._base_scores = scale.apply(base_policy.scores(answers, self.scorer))
         self._judges_base_scores = {name: base_policy.scores(answers, judge) for name, judge in self.judges.items()}
+        return answers, self._base_scores
 
     def score(self, exchanges: Exchanges) -> Tensor:
         """One score each under the policy's own reward model, on its scale, (batch,)."""
@@ -77,7 +78,14 @@ class Evaluator:
         """
         noise = generator(self.seed, "evaluation", 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
-        exchanges = exchanges_of(self.prompts.messages, batch.sequences, batch.response_lists(), self.tokenizer)
+        exchanges = exchanges_of(
+            self.prompts.messages,
+            self.prompts.ids,
+            batch.response_lists(),
+            batch.ended.tolist(),
+            self.sampler.stop_ids,
+            self.tokenizer,
+        )
         own = Judged(self.score(exchanges), self._base_scores)
         judged = {
             name: Judged(judge.score(exchanges), self._judges_base_scores[name]) for name, judge in self.judges.items()

@@ -4,6 +4,7 @@ Models stay in eval mode, in training too: PPO's ratio must compare two policies
 """
 
 import copy
+import hashlib
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -117,6 +118,15 @@ def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     )
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
+
+
+def digest(model: nn.Module, about: str = "") -> str:
+    """Stands for a model's weights, and for what else is said about it."""
+    found = hashlib.sha256(about.encode())
+    for name, tensor in model.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

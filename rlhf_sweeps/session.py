@@ -41,6 +41,7 @@ class Session:
     """The parts of a run, and what it carries from update to update beside the trainer's own state.
 
     Attributes:
+        policy_digest: stands for the base policy's weights.
         adapter: what trains the policy in place of its weights, if anything does.
         best: the best evaluation within the KL budget so far.
         last: the newest evaluation.
@@ -55,6 +56,7 @@ class Session:
     loader: Loader
     training: Encoded
     policy: PreTrainedModel
+    policy_digest: str
     tokenizer: PreTrainedTokenizerBase
     adapter: "PeftModel | None" = None
     best: Evaluated | None = None
@@ -83,20 +85,32 @@ class Session:
             RewardModelError: if a reward model fails.
         """
         config = self.config
-        used = (config.model, config.device, config.ppo.response_length, config.ppo.temperature, config.ppo.top_p,
-                config.ppo.stop_strings, config.ppo.precision, torch.get_num_threads())  # fmt: skip
+        used = (config.model, self.policy_digest, config.device, config.ppo.response_length, config.ppo.temperature,
+                config.ppo.top_p, config.ppo.stop_strings, config.ppo.precision, torch.get_num_threads())  # fmt: skip
         record = self.run.base if sweep is None else sweep.base
-        base_policy = BasePolicy(record, used, self._sample_base, self.tokenizer, self.training)
+        end_ids = self.trainer.sampler.stop_ids
+        base_policy = BasePolicy(record, used, self._sample_base, self.tokenizer, self.training, end_ids)
         for scorer in self.loader.scorers:
             if isinstance(scorer.reward_model, EnsembleRewardModel):
                 scorer.reward_model.scales = [base_policy.scale(member) for member in scorer.reward_model.members]
         scale = base_policy.scale(self.evaluator.scorer) if config.reward_model.normalize else UNIT
-        self.evaluator.take_base(base_policy, scale)
+        answers, scores = self.evaluator.take_base(base_policy, scale)
+        if self.trainer.update == 0:
+            if config.ppo.value_model == "reward_model" and scale != UNIT:
+                self.trainer.value_model.rescale(scale.mean, scale.deviation)
+            assert answers.exchanges.ended is not None
+            self.trainer.start_values(answers.lengths, answers.exchanges.ended, scores)
 
     def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
         """One score each of the responses to these training prompts, (batch,)."""
-        prompts = [self.training.messages[i] for i in indices]
-        exchanges = exchanges_of(prompts, batch.sequences, batch.response_lists(), self.tokenizer)
+        exchanges = exchanges_of(
+            [self.training.messages[i] for i in indices],
+            batch.prompt_lists(),
+            batch.response_lists(),
+            batch.ended.tolist(),
+            self.trainer.sampler.stop_ids,
+            self.tokenizer,
+        )
         return self.evaluator.score(exchanges).to(batch.logprobs.device)
 
     def _sample_base(self, prompts: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
@@ -145,8 +159,9 @@ def load_session(config: Config, run: Run) -> Session:
     tokenizer = models.load_tokenizer(config.model)
     training, held_out = _load_prompts(config, tokenizer)
     policy = models.load_policy(config.model, device)
+    policy_digest = models.digest(policy)
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
-    loader = Loader(tokenizer, batch, device, config.dataset)
+    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {
         judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
@@ -178,7 +193,7 @@ def load_session(config: Config, run: Run) -> Session:
     )
     _announce(config, run, policy)
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
-    session = Session(config, run, trainer, evaluator, loader, training, policy, tokenizer, adapter)
+    session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
     return session
 
 

@@ -62,7 +62,9 @@ def exchanges(config: Config, tokenizer: PreTrainedTokenizerBase) -> Exchanges:
     prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64).first(10)
     sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 64))
     batch = sampler.sample(policy, prompts.ids, generator(0, "test", 0))
-    return exchanges_of(prompts.messages, batch.sequences, batch.response_lists(), tokenizer)
+    return exchanges_of(
+        prompts.messages, prompts.ids, batch.response_lists(), batch.ended.tolist(), sampler.stop_ids, tokenizer
+    )
 
 
 def expected_scores(sequences: list[list[int]]) -> torch.Tensor:
@@ -83,6 +85,7 @@ def test_it_reads_the_policys_tokens_where_it_can(classifier: ClassifierRewardMo
 def test_else_the_text_by_its_own_template(
     has_tokens: bool, classifier: ClassifierRewardModel, exchanges: Exchanges
 ) -> None:
+    exchanges = replace(exchanges, ended=None)
     if has_tokens:
         classifier.reads_tokens = False
     else:
@@ -108,18 +111,29 @@ def test_another_template_means_another_text(config: Config, tokenizer: PreTrain
     templated = replace(config.reward_model, template="Q: {prompt} A: {response}")
     own = load_classifier(templated, tokenizer, Halving("", 4), CPU)
     assert not own.reads_tokens
-    assert own.encode(TALK, "fine").ids == own.tokenizer("Q: how are you A: fine")["input_ids"]
+    assert own.reader.read(TALK, "fine").ids == own.tokenizer("Q: how are you A: fine")["input_ids"]
 
 
-def test_of_what_is_too_long_the_end_is_read(
-    config: Config, tokenizer: PreTrainedTokenizerBase, exchanges: Exchanges, caplog: pytest.LogCaptureFixture
+def test_of_what_is_too_long_the_template_stays_whole(
+    config: Config, tokenizer: PreTrainedTokenizerBase, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Room for 12 - 4 tokens: of six words each the last four of the prompt, and the first four of the response."""
     caplog.set_level("WARNING")
-    short = load_classifier(replace(config.reward_model, max_length=20), tokenizer, Halving("", 4), CPU)
-    assert exchanges.sequences is not None
-    expected = expected_scores([list(sequence)[-20:] for sequence in exchanges.sequences])
-    assert torch.allclose(short.score(exchanges), expected, atol=1e-4)
-    assert "reads 20 tokens at most" in caplog.text
+    short = load_classifier(replace(config.reward_model, max_length=12), tokenizer, Halving("", 4), CPU)
+    prompt = [{"role": "user", "content": "fine and you are fine and"}]
+    words = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in (" fine", " and", " you", " are")]
+    assert list(map(len, words)) == [1, 1, 1, 1]
+    user, assistant, end = tokenizer.convert_tokens_to_ids(["<|user|>", "<|assistant|>", "<|end|>"])
+    fine, and_, you, are = (ids[0] for ids in words)
+    # A prompt that loses its beginning begins with a space here, as a response does not.
+    kept = [user, you, are, fine, and_, end, assistant, fine, and_, you, are, end]
+    score = short.score(Exchanges([prompt], [" fine and you are fine and"]))
+    assert score.tolist() == pytest.approx(expected_scores([kept]).tolist(), abs=1e-4)
+    assert "reads 12 tokens at most" in caplog.text
+    with pytest.raises(
+        ConfigError, match=r"^reward_model.max_length=5: must be at least 6, since the template takes 4"
+    ):
+        load_classifier(replace(config.reward_model, max_length=5), tokenizer, Halving("", 4), CPU)
 
 
 @pytest.fixture
@@ -184,12 +198,6 @@ def test_no_more_tokens_than_the_model_can_read(config: Config, bert: Path) -> N
     with pytest.raises(ConfigError, match=r"^judge.max_length=13: must be at most 12, the tokens that .* reads$"):
         load_classifier(too_long, None, Halving("", 2), CPU, key="judge.path")
     assert load_classifier(replace(too_long, max_length=12), None, Halving("", 2), CPU).max_length == 12
-
-
-def test_two_lines_where_the_tokenizer_separates_nothing(config: Config, classifier: ClassifierRewardModel) -> None:
-    classifier.tokenizer.chat_template = None
-    assert classifier.tokenizer.sep_token is None
-    assert classifier.encode(TALK, "fine").ids == classifier.tokenizer("how are you\nfine")["input_ids"]
 
 
 def test_which_output_is_the_score_must_be_said(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:

@@ -61,8 +61,10 @@ def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
 
 def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator) -> None:
     metrics, rows = evaluator.evaluate(evaluator.language_model.model)
+    ended = [sequence[-1] in evaluator.sampler.stop_ids for sequence in sequences_of(evaluator)]
+    responses = [row["response"] for row in rows]
     raw = evaluator.scorer.score(
-        Exchanges(evaluator.prompts.messages, [row["response"] for row in rows], sequences_of(evaluator))
+        Exchanges(evaluator.prompts.messages, responses, sequences_of(evaluator), ended, evaluator.sampler.stop_ids)
     )
     assert [row["score"] for row in rows] == pytest.approx(((raw - 2) / 4).tolist())
     assert metrics["eval/base_score"] == evaluator.base_score == pytest.approx((raw.mean().item() - 2) / 4)
@@ -88,7 +90,11 @@ def test_the_base_policy_is_asked_once(evaluator: Evaluator, tmp_path: Path) -> 
     again = BasePolicy(BaseRecord(tmp_path), None, fail, evaluator.tokenizer, evaluator.prompts)
     answers = again.answers(evaluator.prompts, "evaluation", 0)
     assert answers.exchanges.sequences == sequences_of(evaluator)
-    evaluator.scorer.reward_model = None  # type: ignore[assignment]
+
+    def refuse(*_: object) -> torch.Tensor:
+        raise AssertionError("scored again")
+
+    evaluator.scorer.reward_model.score = refuse  # type: ignore[method-assign]
     assert again.scores(answers, evaluator.scorer).mean().item() == pytest.approx(
         4 * evaluator.base_score + 2, abs=1e-5
     )

@@ -31,9 +31,8 @@ from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.reward_models import command, training, training_config
-from rlhf_sweeps.reward_models.classifier import Tokens
 from rlhf_sweeps.reward_models.fitting import fit
-from rlhf_sweeps.reward_models.pair_tokens import collate, encode_within, set_pad_token
+from rlhf_sweeps.reward_models.pair_tokens import collate, set_pad_token
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
 
 ComposeTraining = Callable[..., RewardTrainingConfig]
@@ -197,33 +196,6 @@ def test_rules_are_fixed_on_the_training_pairs(compose_training: ComposeTraining
     assert found["longer words"] < 0.1
     assert found["longer"] < 0.5
     assert report.accuracy.value > 0.95
-
-
-def by_words(prompt: Any, answer: str) -> Tokens:
-    """A template of a word each: begin, prompt, answer, end."""
-    ids = [0, *[1] * len(prompt[0]["content"].split()), 2, *map(int, answer.split()), 9]
-    return Tokens(ids, [])
-
-
-def ask(num_words: int) -> list[dict[str, str]]:
-    return [{"role": "user", "content": "word " * num_words}]
-
-
-@pytest.mark.parametrize(
-    ("num_words", "answer", "max_length", "expected"),
-    [
-        (2, "3 4 5", 8, [0, 1, 1, 2, 3, 4, 5, 9]),  # fits
-        (2, "3 4 5 6 7 8", 10, [0, 1, 1, 2, 3, 4, 5, 6, 7, 9]),  # its end is cut, the template's stays
-        (6, "3 4 5 6 7", 8, [1, 1, 2, 3, 4, 5, 6, 9]),  # half of 8 for the answer, so the prompt's beginning goes
-        (6, "3", 8, [1, 1, 1, 1, 1, 2, 3, 9]),
-    ],
-)
-def test_long_exchanges_are_cut_and_never_left_out(
-    num_words: int, answer: str, max_length: int, expected: list[int]
-) -> None:
-    tokens, is_cut = encode_within(ask(num_words), answer, by_words, max_length)
-    assert tokens.ids == expected
-    assert is_cut == (len(expected) < num_words + 3 + len(answer.split()))
 
 
 def test_padding_is_not_the_end_token() -> None:

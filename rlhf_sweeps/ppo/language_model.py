@@ -21,17 +21,29 @@ CHUNK_BYTES = 2**26
 
 
 class ValueModel(nn.Module):
-    """One linear output per position, on a trunk of its own (as in TRL) or, without one, on the policy's features."""
+    """One linear output per position, on a trunk of its own (as in TRL) or, without one, on the policy's features.
+
+    Attributes:
+        offset: is added to every output; not trained.
+    """
 
     def __init__(self, head: nn.Linear, trunk: nn.Module | None = None) -> None:
         super().__init__()
         self.head = head
         self.trunk = trunk
+        self.offset = 0.0
 
     def forward(self, features: Tensor) -> Tensor:
         """Values (...) in float32 of features (..., hidden)."""
         values: Tensor = self.head(features.to(self.head.weight.dtype)).squeeze(-1).float()
-        return values
+        return values + self.offset
+
+    @torch.no_grad()
+    def rescale(self, mean: float, deviation: float) -> None:
+        """Predict in deviations from a mean what was predicted before."""
+        for parameter in self.head.parameters():
+            parameter.div_(deviation)
+        self.offset = (self.offset - mean) / deviation
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from rlhf_sweeps.config import PPOConfig
@@ -135,14 +136,14 @@ def assess(
         kl_coef: price of the KL, which the rewards pay unless the loss does.
     """
     mask = batch.response_mask
-    state_mask = equations.add_state_after_end(mask) if config.score_at == "after_end" else mask
-    scores = scores - (config.missing_eos_penalty or 0.0) * ~batch.ended
+    state_mask = _state_mask(config, mask)
+    penalty = _missing_eos_penalty(config, batch.ended)
+    # A cut response goes on, for whoever bootstraps: the value of the state that it was cut in, which is what its score
+    # is expected to become, takes that score's place. Both together would pay twice for being cut.
+    earned = scores * batch.ended if config.bootstrap_truncated else scores
     kl = equations.kl_estimate(batch.logprobs, ref_logprobs, mask, config.kl_estimator)
-    rewards = equations.token_rewards(kl, scores, state_mask, kl_coef if config.kl_in == "reward" else 0.0)
-    if config.whiten_rewards:
-        rewards = equations.whiten(rewards, state_mask, keeps_mean=True)
+    rewards = _token_rewards(config, kl, earned - penalty, state_mask, kl_coef)
     if config.bootstrap_truncated:
-        # A cut response goes on: the value of the state it was cut in stands for the rewards to come.
         after = values.gather(-1, mask.sum(-1, keepdim=True)) * ~batch.ended.unsqueeze(-1)
         last = equations.last_position(mask).unsqueeze(-1)
         rewards = rewards.scatter_add(-1, last, config.gamma * after)
@@ -151,7 +152,7 @@ def assess(
     return Rollout(
         **{entry.name: getattr(batch, entry.name) for entry in fields(Responses)},
         raw_scores=raw_scores,
-        scores=scores,
+        scores=scores - penalty,
         ref_logprobs=ref_logprobs,
         kl=kl,
         kl_coef=kl_coef,
@@ -161,6 +162,39 @@ def assess(
         advantages=equations.whiten(advantages, mask),
         returns=(advantages + values) * state_mask,
     )
+
+
+def mean_return(config: PPOConfig, lengths: Sequence[int], ended: Sequence[bool], scores: Tensor) -> float:
+    """The mean over the states of some responses of the return from there on, where no KL is paid.
+
+    Args:
+        lengths: tokens of each response.
+        scores: (batch,), scaled and clipped.
+    """
+    has_ended = torch.tensor(ended)
+    if config.bootstrap_truncated and has_ended.any():  # a cut one has no score of its own then
+        lengths, scores = [n for n, e in zip(lengths, ended, strict=True) if e], scores[has_ended]
+        has_ended = has_ended[has_ended]
+    state_mask = _state_mask(config, torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(-1))
+    nothing = torch.zeros(state_mask.shape)
+    rewards = _token_rewards(config, nothing, scores - _missing_eos_penalty(config, has_ended), state_mask, 0.0)
+    returns = equations.generalized_advantages(rewards, nothing, config.gamma, gae_lambda=1.0)
+    return equations.masked_mean(returns, state_mask).item()
+
+
+def _state_mask(config: PPOConfig, mask: Tensor) -> Tensor:
+    return equations.add_state_after_end(mask) if config.score_at == "after_end" else mask
+
+
+def _missing_eos_penalty(config: PPOConfig, ended: Tensor) -> Tensor:
+    """What is taken off each response's score, (batch,)."""
+    return (config.missing_eos_penalty or 0.0) * ~ended
+
+
+def _token_rewards(config: PPOConfig, kl: Tensor, scores: Tensor, state_mask: Tensor, kl_coef: float) -> Tensor:
+    """(batch, response), whitened if that is asked for."""
+    rewards = equations.token_rewards(kl, scores, state_mask, kl_coef if config.kl_in == "reward" else 0.0)
+    return equations.whiten(rewards, state_mask, keeps_mean=True) if config.whiten_rewards else rewards
 
 
 def _cut(column: Tensor, is_prompt: bool, start: int, width: int) -> Tensor:

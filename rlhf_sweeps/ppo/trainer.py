@@ -19,7 +19,7 @@ from rlhf_sweeps.ppo import DivergedError, equations
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.optimization import Optimization
-from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess
+from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess, mean_return
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
 from rlhf_sweeps.ppo.seeds import generator
@@ -79,12 +79,34 @@ class PPOTrainer:
     @property
     def state(self) -> dict[str, Any]:
         """What a continued run needs beside weights and optimizer; plain values."""
-        return {"kl_coef": self.kl_coef, "score_statistics": asdict(self.score_statistics)}
+        return {
+            "kl_coef": self.kl_coef,
+            "score_statistics": asdict(self.score_statistics),
+            "value_offset": self.value_model.offset,
+        }
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self.kl_coef = state["kl_coef"]
         self.score_statistics = RunningStatistics(**state["score_statistics"])
+        self.value_model.offset = state["value_offset"]
+
+    def start_values(self, lengths: Sequence[int], ended: Sequence[bool], scores: Tensor) -> None:
+        """Let a new value head begin with the mean return of some responses, where the config asks for that.
+
+        Advantages are differences to the values: where those are far off, they say more of a token's place than of its
+        worth, and clipped values take many updates to come near.
+
+        Args:
+            lengths: tokens of each response, with `ended` and scores (batch,), as the reward model gives them.
+        """
+        config = self.config
+        if config.value_start != "base_return" or config.value_model not in ("shared", "policy"):
+            return
+        statistics = RunningStatistics()
+        statistics.add(scores)
+        scaled = statistics.scale(scores, config.score_scaling, config.score_clip)
+        self.value_model.offset = mean_return(config, lengths, ended, scaled)
 
     def updates(self) -> Iterator[dict[str, float]]:
         """Train to the end from wherever the trainer stands; yields each update's metrics."""

@@ -1,8 +1,8 @@
 """What every reward model is: something that gives each response to a prompt one score."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
@@ -19,14 +19,18 @@ class Exchanges:
         prompts: chat messages that end on a user turn, (batch,).
         responses: texts, (batch,).
         sequences: the policy's tokens of prompt and response, (batch,), where they are at hand.
+        ended: whether each response ended by itself, (batch,), and was not cut at the length limit; None: all did.
+        end_ids: the tokens that end the policy's responses.
     """
 
     prompts: Sequence[Messages]
     responses: Sequence[str]
     sequences: Sequence[Sequence[int]] | None = None
+    ended: Sequence[bool] | None = None
+    end_ids: Sequence[int] = ()
 
     def __len__(self) -> int:
-        return len(self.responses)
+        return len(self.responses if self.sequences is None else self.sequences)
 
     def rows(self, index: Sequence[int]) -> "Exchanges":
         """Some of them."""
@@ -34,19 +38,25 @@ class Exchanges:
             [self.prompts[i] for i in index],
             [self.responses[i] for i in index],
             None if self.sequences is None else [self.sequences[i] for i in index],
+            None if self.ended is None else [self.ended[i] for i in index],
+            self.end_ids,
         )
 
 
-class RewardModel(Protocol):
+class RewardModel(ABC):
     """Scores responses; frozen."""
 
+    @abstractmethod
     def score(self, exchanges: Exchanges) -> Tensor:
         """One score each, (batch,), float32 on the CPU.
 
         Raises:
             RewardModelError: if it cannot, or a score is not finite.
         """
-        ...
+
+    def digest(self) -> str:
+        """Stands for all that its scores depend on beside its config and the exchanges."""
+        return ""
 
 
 def shown(exchanges: Exchanges, row: int) -> str:

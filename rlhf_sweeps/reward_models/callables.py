@@ -1,5 +1,7 @@
 """Any Python function of prompts and responses as a reward model; its failures are told with the text it was given."""
 
+import hashlib
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sized
 from collections.abc import Set as AbstractSet
@@ -13,7 +15,7 @@ from rlhf_sweeps.data import as_text
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_model_config import CallableConfig
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.reward_models.base import Exchanges, shown
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
 from rlhf_sweeps.reward_models.checks import find_callable
 from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
 from rlhf_sweeps.wording import cut, told
@@ -33,26 +35,38 @@ def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
     found = find_callable(config, key)
     given = f"{key}.function={config.function}"
     if not isinstance(found, type):
-        return CallableRewardModel(partial(found, **config.arguments), config.timeout, given)
+        return CallableRewardModel(partial(found, **config.arguments), config.timeout, given, _source(found))
     try:
-        return CallableRewardModel(found(**config.arguments), config.timeout, given)
+        return CallableRewardModel(found(**config.arguments), config.timeout, given, _source(found))
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{key}.arguments={config.arguments}: {config.function} cannot be made with these ({told(error)})"
         ) from error
 
 
-class CallableRewardModel:
+def _source(found: Callable[..., Any]) -> str:
+    """The text of the module that a function or class stands in; empty where there is none to read."""
+    try:
+        return inspect.getsource(inspect.getmodule(found) or found)
+    except (OSError, TypeError):
+        return ""
+
+
+class CallableRewardModel(RewardModel):
     """Scores by a function, which is called once for all responses.
 
     Args:
         function: (prompts, responses), two lists of texts -> one number each: a list, array, tensor, generator.
         timeout: seconds that a call may take; no limit outside the main thread.
         given: the setting that names it, for error messages.
+        source: its program text; another one may give other scores.
     """
 
-    def __init__(self, function: Callable[[list[str], list[str]], Any], timeout: float, given: str) -> None:
+    def __init__(
+        self, function: Callable[[list[str], list[str]], Any], timeout: float, given: str, source: str = ""
+    ) -> None:
         self._function = function
+        self._source = source
         self._timeout = timeout
         self._given = given
 
@@ -76,6 +90,10 @@ class CallableRewardModel:
             raise self._failure(f"returned {len(returned)} and not {len(exchanges)} numbers for", exchanges)
         scores = [self._number(value, exchanges, row) for row, value in enumerate(returned)]
         return torch.tensor(scores, dtype=torch.float32)
+
+    def digest(self) -> str:
+        """Of the program text."""
+        return hashlib.sha256(self._source.encode()).hexdigest()
 
     def _call(self, exchanges: Exchanges) -> Any:
         """What the function returns, as a list if it can be one."""

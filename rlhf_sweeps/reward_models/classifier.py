@@ -1,14 +1,13 @@
 """A sequence classifier as reward model.
 
-One with the policy's vocabulary and template reads the policy's tokens as they are; any other gets the text, templated
-anew by its own tokenizer.
+One with the policy's vocabulary and template reads the policy's tokens, the turn completed; any other gets the text,
+templated anew by its own tokenizer. Both ways make the same tokens of the same text.
 """
 
 import copy
 import logging
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,36 +18,30 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from rlhf_sweeps.data import Messages, as_text
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.models import load
+from rlhf_sweeps.models import digest, load
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.packing import enable_packing, pack, packs
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import ClassifierConfig
-from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, Tokens
 
 log = logging.getLogger("rlhf_sweeps")
 
 
-class Tokens(NamedTuple):
-    """What the classifier reads of one exchange; types tell a pair's first text from its second, where that counts."""
-
-    ids: list[int]
-    types: list[int]
-
-
-class ClassifierRewardModel:
+class ClassifierRewardModel(RewardModel):
     """A frozen sequence classifier.
 
     Args:
         policy_tokenizer: None: the policy's tokens are never at hand.
         batch: sequences scored at once.
         output: which of its outputs is the score.
-        template: prompt and response as the text that it reads; None: by its tokenizer's chat template, else as a pair
-            where the tokenizer separates two texts, else as two lines.
+        template: prompt and response as the text that it reads; None: see ExchangeReader.
         max_length: tokens; None: what the model can read.
+        completes_turns: False gives it the policy's tokens as they were sampled, where it reads those, as TRL does:
+            without what its chat template puts after an end token.
     """
 
     def __init__(
@@ -60,13 +53,15 @@ class ClassifierRewardModel:
         output: int = 0,
         template: str | None = None,
         max_length: int | None = None,
+        completes_turns: bool = True,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.batch = batch
         self.output = output
-        self.template = template
         self.max_length = max_length or longest_input(model, tokenizer)
+        self.completes_turns = completes_turns
+        self.reader = ExchangeReader(tokenizer, template, self.max_length)
         self.reads_tokens = (
             policy_tokenizer is not None
             and template is None
@@ -77,28 +72,15 @@ class ClassifierRewardModel:
 
     def score(self, exchanges: Exchanges) -> Tensor:
         """One score each, (batch,), float32 on the CPU."""
-        if self.reads_tokens and exchanges.sequences is not None:
-            tokens = [Tokens(list(sequence), []) for sequence in exchanges.sequences]
-        else:
-            pairs = zip(exchanges.prompts, exchanges.responses, strict=True)
-            tokens = [self.encode(prompt, response) for prompt, response in pairs]
-        tokens = [self._cut(one) for one in tokens]
+        tokens = [self._read(exchanges, row) for row in range(len(exchanges))]
+        self._warn_of_cuts(tokens)
         return self.batch.run(lambda size: self._score_all(tokens, size)).cpu()
 
-    def encode(self, prompt: Messages, response: str) -> Tokens:
-        """An exchange by the classifier's own tokenizer."""
-        question = as_text(prompt)
-        if self.template is not None:
-            return Tokens(self.tokenizer(self.template.format(prompt=question, response=response))["input_ids"], [])
-        if self.tokenizer.chat_template:
-            messages = [*prompt, {"role": "assistant", "content": response}]
-            return Tokens(list(map(int, self.tokenizer.apply_chat_template(messages, return_dict=False))), [])
-        if self.tokenizer.sep_token is None:
-            return Tokens(self.tokenizer(f"{question}\n{response}")["input_ids"], [])
-        # Special tokens frame the pair, so a longer one is cut here and not at its beginning.
-        limit = {"truncation": "longest_first", "max_length": self.max_length} if self.max_length else {}
-        pair = self.tokenizer(question, response, **limit)
-        return Tokens(pair["input_ids"], pair.get("token_type_ids", []))
+    def digest(self) -> str:
+        """Of the weights, the tokenizer and how both are used."""
+        used = (self.tokenizer.chat_template, sorted(self.tokenizer.get_vocab().items()), self.reads_tokens)
+        settings = (self.reader.template, self.max_length, self.output, self.completes_turns)
+        return digest(self.model, repr((used, settings)))
 
     def value_model(self, key: str) -> ValueModel:
         """A value model that starts as this reward model; key: what asked for it.
@@ -114,17 +96,28 @@ class ClassifierRewardModel:
         trunk, head = copy.deepcopy(self.model.base_model), copy.deepcopy(self.model.score)
         return ValueModel(head, trunk).requires_grad_(True).eval()
 
-    def _cut(self, tokens: Tokens) -> Tokens:
-        """The end of what is longer than the model can read: there is the response."""
-        if self.max_length is None or len(tokens.ids) <= self.max_length:
-            return tokens
-        if not self._has_cut:
+    def _read(self, exchanges: Exchanges, row: int) -> Tokens:
+        """What it reads of an exchange: the policy's tokens where it can, else the text."""
+        ended = exchanges.ended is None or exchanges.ended[row]
+        if self.reads_tokens and exchanges.sequences is not None:
+            sequence = exchanges.sequences[row]
+            if exchanges.ended is None or not self.completes_turns:
+                ids: list[int] | None = list(sequence)
+            elif self.reader.writes_as_policies_do:
+                ids = self.reader.complete(sequence, ended, exchanges.end_ids)
+            else:
+                ids = None
+            if ids is not None and len(ids) <= (self.max_length or len(ids)):
+                return Tokens(ids, [])
+        return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended)
+
+    def _warn_of_cuts(self, tokens: Sequence[Tokens]) -> None:
+        if not self._has_cut and any(one.is_cut for one in tokens):
             self._has_cut = True
             log.warning(
-                "the reward model reads %d tokens at most: of what is longer (one has %d) it gets the end",
-                self.max_length, len(tokens.ids),
+                "the reward model reads %d tokens at most: of what is longer the prompt loses its beginning and the "
+                "response its end, each down to half of the room at most", self.max_length,
             )  # fmt: skip
-        return Tokens(tokens.ids[-self.max_length :], tokens.types[-self.max_length :])
 
     def _score_all(self, tokens: Sequence[Tokens], size: int) -> Tensor:
         # Sorted by length, so that little is padding.
@@ -160,12 +153,14 @@ def load_classifier(
     batch: Halving,
     device: torch.device,
     key: str = "reward_model.path",
+    completes_turns: bool = True,
 ) -> ClassifierRewardModel:
     """The classifier that a config names; safetensors only, and no code but transformers'.
 
     Args:
         batch: sequences scored at once.
         key: the setting that its path comes from.
+        completes_turns: see ClassifierRewardModel.
 
     Raises:
         ConfigError: if it cannot be loaded, has no weights for its head, or it is not clear which output is the score.
@@ -195,7 +190,11 @@ def load_classifier(
     if hasattr(model, "score"):
         enable_packing(model.base_model)
     output = 0 if config.label is None else _output(model, config.label, key)
-    return ClassifierRewardModel(model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length)
+    reward_model = ClassifierRewardModel(
+        model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length, completes_turns
+    )
+    reward_model.reader.check_room(f"{key.removesuffix('path')}max_length={reward_model.max_length}")
+    return reward_model
 
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

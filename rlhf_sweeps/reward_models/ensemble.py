@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
 
 
-class EnsembleRewardModel:
+class EnsembleRewardModel(RewardModel):
     """Reward models taken together.
 
     Attributes:
@@ -32,6 +32,10 @@ class EnsembleRewardModel:
         """One score each, (batch,), float32 on the CPU."""
         scores = [scale.apply(one.score(exchanges)) for one, scale in zip(self.members, self.scales, strict=True)]
         return aggregate(torch.stack(scores), self.aggregation, self.uncertainty_weight)
+
+    def digest(self) -> str:
+        """Of the members and their scales."""
+        return repr([(member.digest(), scale) for member, scale in zip(self.members, self.scales, strict=True)])
 
 
 def aggregate(scores: Tensor, aggregation: str, uncertainty_weight: float) -> Tensor:

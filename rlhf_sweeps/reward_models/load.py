@@ -31,6 +31,7 @@ class Loader:
         policy_tokenizer: whose tokens a classifier may read.
         batch: sequences scored at once.
         dataset: the run's, for heads that are fitted to its pairs.
+        completes_turns: see ClassifierRewardModel.
         scorers: what it has loaded; members of an ensemble come before it.
     """
 
@@ -38,6 +39,7 @@ class Loader:
     batch: Halving
     device: torch.device
     dataset: DatasetConfig
+    completes_turns: bool = True
     scorers: list[Scorer] = field(default_factory=list, init=False)
 
     def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
@@ -59,7 +61,9 @@ class Loader:
 
     def _load(self, config: RewardModelConfig, key: str) -> RewardModel:
         if isinstance(config, ClassifierConfig):
-            return load_classifier(config, self.policy_tokenizer, self.batch, self.device, f"{key}.path")
+            return load_classifier(
+                config, self.policy_tokenizer, self.batch, self.device, f"{key}.path", self.completes_turns
+            )
         if isinstance(config, CallableConfig):
             return load_callable(config, key)
         if isinstance(config, EncoderConfig):

@@ -1,57 +1,35 @@
 """Preference pairs as the tokens that a reward model reads, and batches of them."""
 
-import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_sweeps.data import Messages, Pair
+from rlhf_sweeps.data import Pair
 from rlhf_sweeps.ppo.sampling import pad_right
-from rlhf_sweeps.reward_models.classifier import Tokens
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 
-Encode = Callable[[Messages, str], Tokens]
 Row = dict[str, list[int]]
 NEW_PAD = "<|padding_of_pairs|>"
 
 
-def encode_pairs(pairs: Sequence[Pair], encode: Encode, max_length: int) -> tuple[list[Row], int]:
+def encode_pairs(pairs: Sequence[Pair], reader: ExchangeReader) -> tuple[list[Row], int]:
     """chosen_ids and rejected_ids of each pair, as RewardTrainer takes them, with their types; and how many were cut.
 
     Args:
-        encode: the reward model's own.
-        max_length: of prompt and answer, in tokens.
+        reader: the reward model's own.
     """
     rows, num_cut = [], 0
     for pair in pairs:
         row: Row = {}
         for name, answer in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-            tokens, is_cut = encode_within(pair.prompt, answer, encode, max_length)
+            tokens = reader.read(pair.prompt, answer)
             row |= {f"{name}_ids": tokens.ids, f"{name}_types": tokens.types}
-            num_cut += is_cut
+            num_cut += tokens.is_cut
         rows.append(row)
     return rows, num_cut
-
-
-def encode_within(prompt: Messages, answer: str, encode: Encode, max_length: int) -> tuple[Tokens, bool]:
-    """An exchange in at most so many tokens, and whether it had to be cut.
-
-    The end of the answer is left out, so that prompt and template stay whole. Where the prompt leaves less than half of
-    the tokens for the answer, the beginning of the prompt goes, too: two answers cut to nothing would teach nothing.
-    """
-    tokens = encode(prompt, answer)
-    if len(tokens.ids) <= max_length:
-        return tokens, False
-    longest = max(max_length, len(encode(prompt, "").ids) + max_length // 2)
-    if len(tokens.ids) > longest:
-        # Cut by characters, since a cut between tokens may fall inside one character.
-        too_many = bisect.bisect_right(
-            range(len(answer) + 1), longest, key=lambda length: len(encode(prompt, answer[:length]).ids)
-        )
-        tokens = encode(prompt, answer[: too_many - 1])
-    return Tokens(tokens.ids[-max_length:], tokens.types[-max_length:]), True
 
 
 def set_pad_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> bool:

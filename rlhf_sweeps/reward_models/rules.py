@@ -32,7 +32,7 @@ def load_rule(config: RewardModelConfig, key: str) -> RewardModel:
     raise TypeError(f"{key}.kind={config.kind}: is no rule")
 
 
-class LengthRewardModel:
+class LengthRewardModel(RewardModel):
     """weight * length; with a target, -weight * distance to it. White space counts as characters."""
 
     def __init__(self, config: LengthConfig) -> None:
@@ -49,7 +49,7 @@ class LengthRewardModel:
         return -self._config.weight * abs(length - self._config.target)
 
 
-class RegexRewardModel:
+class RegexRewardModel(RewardModel):
     """The sum over patterns of weight * number of matches that do not overlap, at most max_matches each.
 
     Args:
@@ -82,7 +82,7 @@ class RegexRewardModel:
         return torch.tensor(scores, dtype=torch.float32)
 
 
-class VaderRewardModel:
+class VaderRewardModel(RewardModel):
     """VADER's compound score of the response, -1 to 1 (Hutto and Gilbert, 2014)."""
 
     def __init__(self) -> None:

@@ -76,6 +76,10 @@ class Scorer:
         """Take scores that are known from elsewhere."""
         self._remember(dict(zip(_keys(exchanges), scores, strict=True)))
 
+    def digest(self) -> str:
+        """Stands for all that a score depends on beside the exchange."""
+        return f"{self.config} {self.reward_model.digest()}"
+
     @property
     def state(self) -> dict[str, Any]:
         """What a continued run needs; plain values."""
@@ -99,9 +103,16 @@ class Scorer:
 
 
 def _keys(exchanges: Exchanges) -> list[str]:
-    """What stands for each exchange: the policy's tokens where they are known, for two may read as one text."""
+    """What stands for each exchange: the policy's tokens where they are known, for two may read as one text.
+
+    Cut at the length limit, the same tokens are another response than where they ended by a stop string.
+    """
+    contents: list[Any]
     if exchanges.sequences is not None:
-        contents = [json.dumps(list(sequence)) for sequence in exchanges.sequences]
+        contents = list(map(list, exchanges.sequences))
     else:
-        contents = [json.dumps(pair) for pair in zip(exchanges.prompts, exchanges.responses, strict=True)]
+        contents = list(zip(exchanges.prompts, exchanges.responses, strict=True))
+    if exchanges.ended is not None:
+        contents = [[content, bool(has_ended)] for content, has_ended in zip(contents, exchanges.ended, strict=True)]
+    contents = list(map(json.dumps, contents))
     return [hashlib.blake2b(content.encode(), digest_size=12).hexdigest() for content in contents]

@@ -16,7 +16,8 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
-from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier, longest_input
+from rlhf_sweeps.reward_models.classifier import load_classifier, longest_input
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 from rlhf_sweeps.reward_models.fitting import fit
 from rlhf_sweeps.reward_models.pair_tokens import encode_pairs, set_pad_token
 from rlhf_sweeps.reward_models.report import Report, make_report
@@ -43,8 +44,9 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     model, tokenizer = _load_base(config)
     known = longest_input(model, tokenizer)
     max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
-    reader = ClassifierRewardModel(model, tokenizer, None, Halving("", 1), max_length=max_length)
-    rows, num_cut = encode_pairs(pairs.train, reader.encode, max_length)
+    reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
+    reader.check_room(f"reward_model.max_length={max_length}")
+    rows, num_cut = encode_pairs(pairs.train, reader)
     if set_pad_token(tokenizer, rows):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     log.info("%s", describe(pairs))

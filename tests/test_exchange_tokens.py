@@ -1,0 +1,253 @@
+"""What a classifier reads: by the policy's tokens and by text the same, as transformers' own template has it."""
+
+from collections.abc import Callable
+
+import chat_tokenizers
+import pytest
+import torch
+from chat_tokenizers import CHATS
+from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
+
+from rlhf_sweeps.base_policy import exchanges_of
+from rlhf_sweeps.data import Messages, encode
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
+
+PROMPTS: list[Messages] = [
+    [{"role": "user", "content": "How are you today?"}],
+    [
+        {"role": "user", "content": "Tell me about your day!"},
+        {"role": "assistant", "content": "It was 😀."},
+        {"role": "user", "content": "Why?\n\nReally?"},
+    ],
+]
+ANSWERS = ["I'm fine, thanks! 😀 And\nyou?", "ok"]
+# Begins with what a tokenizer might merge with the end of the prompt.
+ODD = "\n\n  Well ... "
+
+
+def whole(tokenizer: PreTrainedTokenizerFast, prompt: Messages, answer: str) -> list[int]:
+    """By transformers alone."""
+    chat = [*prompt, {"role": "assistant", "content": answer}]
+    return list(tokenizer.apply_chat_template(chat, return_dict=False))
+
+
+def written(tokenizer: PreTrainedTokenizerFast, prompt: Messages, answer: str) -> tuple[list[int], list[int]]:
+    """A policy's tokens: its prompt, and an answer that it has not ended yet."""
+    (given,) = encode([prompt], tokenizer, 10_000).ids
+    text = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+    space = " " if text.endswith("[/INST]") else ""
+    ids = tokenizer(text + space + answer, add_special_tokens=False)["input_ids"]
+    assert ids[: len(given)] == given
+    return given, ids[len(given) :]
+
+
+@pytest.fixture(params=CHATS)
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
+    return CHATS[request.param]()
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_text_and_tokens_are_what_the_template_makes(
+    tokenizer: PreTrainedTokenizerFast, prompt: Messages, answer: str
+) -> None:
+    reader = ExchangeReader(tokenizer, None, None)
+    expected = whole(tokenizer, prompt, answer)
+    assert reader.read(prompt, answer).ids == expected
+    (given,) = encode([prompt], tokenizer, 10_000).ids
+    assert expected[: len(given)] == given
+    # What transformers puts after the answer: all from the end of the turn on.
+    after = {"<|im_end|>": "<|im_end|>\n", "<|eot_id|>": "<|eot_id|>", "<eos>": "<end_of_turn>\n", "</s>": "</s>\n"}
+    is_llama_2 = "[INST]" in tokenizer.chat_template
+    frame = " </s>" if is_llama_2 else after[tokenizer.eos_token]
+    num_after = len(tokenizer(f"x{frame}")["input_ids"]) - len(tokenizer("x")["input_ids"])
+    response = expected[len(given) : -num_after]
+    assert tokenizer.decode(response).strip() == answer
+    for end in (tokenizer.eos_token_id, 5):  # another one of the generation config's
+        assert reader.complete([*given, *response, end], True, [tokenizer.eos_token_id, 5]) == expected
+    assert reader.complete([*given, *response], True, [tokenizer.eos_token_id]) == expected  # by a stop string
+    cut = expected[:-num_after]
+    assert reader.read(prompt, answer, ended=False).ids == cut
+    assert reader.complete(cut, False, [tokenizer.eos_token_id]) == cut
+
+
+@pytest.mark.parametrize("make", [chat_tokenizers.smollm2, chat_tokenizers.gemma, chat_tokenizers.plain])
+def test_no_token_takes_in_the_end_of_the_prompt(make: Callable[[], PreTrainedTokenizerFast]) -> None:
+    """A policy cannot write it, so a reward model is not trained on it either."""
+    tokenizer = make()
+    prompt = [{"role": "user", "content": "What?\n"}]
+    (given,) = encode([prompt], tokenizer, 10_000).ids
+    ids = ExchangeReader(tokenizer, None, None).read(prompt, ODD, ended=False).ids
+    assert ids == given + tokenizer(ODD, add_special_tokens=False)["input_ids"]
+
+
+def classifier(tokenizer: PreTrainedTokenizerFast, **settings: object) -> ClassifierRewardModel:
+    """Random weights; the tokenizer is the policy's, too."""
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_labels=1,
+        initializer_range=0.5,
+        max_position_embeddings=2048,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = LlamaForSequenceClassification(shape)
+    return ClassifierRewardModel(model, tokenizer, tokenizer, Halving("", 3), **settings)  # type: ignore[arg-type]
+
+
+def policys(tokenizer: PreTrainedTokenizerFast, end: list[int], ended: bool) -> Exchanges:
+    """All prompts and answers as a policy's exchanges whose responses all end alike."""
+    pairs = [(prompt, answer) for prompt in PROMPTS for answer in ANSWERS]
+    tokens = [written(tokenizer, *pair) for pair in pairs]
+    return exchanges_of(
+        [prompt for prompt, _ in pairs],
+        [given for given, _ in tokens],
+        [[*response, *end] for _, response in tokens],
+        [ended] * len(pairs),
+        [tokenizer.eos_token_id],
+        tokenizer,
+    )
+
+
+@pytest.mark.parametrize("ending", ["end token", "stop string", "cut"])
+def test_policys_tokens_and_their_text_have_the_same_score(tokenizer: PreTrainedTokenizerFast, ending: str) -> None:
+    model = classifier(tokenizer)
+    end = [tokenizer.eos_token_id] if ending == "end token" else []
+    exchanges = policys(tokenizer, end, ended=ending != "cut")
+    assert exchanges.responses == ANSWERS * 2
+    by_text = Exchanges(exchanges.prompts, exchanges.responses, None, exchanges.ended)
+    scores = model.score(exchanges)
+    assert torch.allclose(scores, model.score(by_text), atol=1e-5)
+    as_in_training = model.score(Exchanges(exchanges.prompts, exchanges.responses))
+    assert torch.allclose(scores, as_in_training, atol=1e-5) == (ending != "cut")
+
+
+def test_trls_scores_are_those_of_the_sampled_tokens() -> None:
+    tokenizer = chat_tokenizers.smollm2()
+    exchanges = policys(tokenizer, [tokenizer.eos_token_id], ended=True)
+    assert exchanges.sequences is not None
+    model = classifier(tokenizer, completes_turns=False)
+    expected = [model.model(torch.tensor([list(sequence)])).logits.item() for sequence in exchanges.sequences]
+    assert model.score(exchanges).tolist() == pytest.approx(expected, abs=1e-5)
+    assert not torch.allclose(classifier(tokenizer).score(exchanges), torch.tensor(expected), atol=1e-2)
+
+
+def test_a_template_that_adds_to_an_answer_is_taken_at_its_word() -> None:
+    """Its reward model was trained with the empty thought, which no policy's tokens hold."""
+    tokenizer = chat_tokenizers.thoughtful()
+    reader, prompt = ExchangeReader(tokenizer, None, None), PROMPTS[0]
+    assert not reader.writes_as_policies_do
+    for answer in ("ok", "<think>\nhm\n</think>\n\nok"):
+        assert reader.read(prompt, answer).ids == whole(tokenizer, prompt, answer)
+    exchanges = policys(tokenizer, [tokenizer.eos_token_id], ended=True)
+    expected = classifier(tokenizer).score(Exchanges(exchanges.prompts, exchanges.responses))
+    assert torch.allclose(classifier(tokenizer).score(exchanges), expected, atol=1e-5)
+
+
+def test_without_a_template_the_response_stands_right_after_the_prompt() -> None:
+    tokenizer = chat_tokenizers.plain()
+    reader, prompt = ExchangeReader(tokenizer, None, None), [{"role": "user", "content": "One, two,"}]
+    expected = [*tokenizer("One, two, three")["input_ids"], tokenizer.eos_token_id]
+    assert reader.read(prompt, " three").ids == expected
+    assert reader.read(prompt, " three", ended=False).ids == expected[:-1]
+    assert reader.complete(expected, True, [tokenizer.eos_token_id]) == expected
+
+
+def test_two_texts_are_a_pair_however_they_ended() -> None:
+    tokenizer = chat_tokenizers.bert()
+    expected = tokenizer("How are you today?", "ok")
+    for ended in (True, False):
+        tokens = ExchangeReader(tokenizer, None, None).read(PROMPTS[0], "ok", ended)
+        assert (tokens.ids, tokens.types) == (expected["input_ids"], expected["token_type_ids"])
+        assert not tokens.is_cut
+
+
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+@pytest.mark.parametrize("num_prompt", [3, 10, 60])
+@pytest.mark.parametrize("num_answer", [3, 10, 60])
+@pytest.mark.parametrize("max_length", [60, 64, 100])
+def test_of_what_is_too_long_the_texts_are_cut_and_special_tokens_stay(
+    tokenizer: PreTrainedTokenizerFast, num_prompt: int, num_answer: int, max_length: int
+) -> None:
+    prompt = [{"role": "user", "content": " ".join((WORDS * 6)[:num_prompt])}]
+    answer = " ".join((WORDS * 6)[::-1][:num_answer])
+    tokens = ExchangeReader(tokenizer, None, max_length).read(prompt, answer)
+    expected, empty = whole(tokenizer, prompt, answer), whole(tokenizer, [{"role": "user", "content": ""}], "")
+    assert tokens.is_cut == (len(expected) > max_length)
+    if not tokens.is_cut:
+        assert tokens.ids == expected
+        return
+    # Of the room some tokens may stay empty, where a character less is several tokens less.
+    assert max_length - 4 <= len(tokens.ids) <= max_length
+    special = set(tokenizer.all_special_ids)
+    assert [i for i in tokens.ids if i in special] == [i for i in empty if i in special]
+    assert tokens.ids[0] == empty[0]
+    assert tokens.ids[-1] == empty[-1]
+    text, question = tokenizer.decode(tokens.ids), prompt[0]["content"]
+    starts = [start for start in range(len(question) + 1) if question[start:] in text]
+    ends = [end for end in range(len(answer) + 1) if answer[:end] in text]
+    kept_of_prompt, kept_of_answer = question[min(starts) :], answer[: max(ends)]
+    num_kept = [
+        len(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (kept_of_prompt, kept_of_answer)
+    ]
+    half = (max_length - len(empty)) // 2
+    assert kept_of_prompt == question or num_kept[0] >= half - 4
+    assert kept_of_answer == answer or num_kept[1] >= half - 4
+
+
+def test_a_long_conversation_loses_its_oldest_turns() -> None:
+    tokenizer = chat_tokenizers.gemma()
+    turns = [
+        {"role": role, "content": f"{word} " * 9}
+        for role, word in zip(["user", "assistant"] * 4 + ["user"], WORDS, strict=False)
+    ]
+    ids = ExchangeReader(tokenizer, None, 80).read(turns, "fine").ids
+    text = tokenizer.decode(ids)
+    assert len(ids) <= 80
+    assert text.startswith("<bos><start_of_turn>user\n")
+    assert text.endswith("nine<end_of_turn>\n<start_of_turn>model\nfine<end_of_turn>\n")
+    assert "one" not in text
+
+
+def test_a_system_prompt_is_never_left_out() -> None:
+    """ChatML's default one would take its place."""
+    tokenizer = chat_tokenizers.smollm2()
+    talk = [{"role": "system", "content": "rude " * 30}, {"role": "user", "content": "hello " * 30}]
+    text = tokenizer.decode(ExchangeReader(tokenizer, None, 50).read(talk, "fine").ids)
+    assert text.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user\n")
+
+
+def test_the_policys_tokens_are_cut_like_their_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    exchanges = policys(tokenizer, [tokenizer.eos_token_id], ended=True)
+    assert exchanges.sequences is not None
+    max_length = max(map(len, exchanges.sequences)) - 8
+    by_text = classifier(tokenizer, max_length=max_length).score(Exchanges(exchanges.prompts, exchanges.responses))
+    assert torch.allclose(classifier(tokenizer, max_length=max_length).score(exchanges), by_text, atol=1e-5)
+
+
+def test_no_room_for_a_text_is_refused() -> None:
+    tokenizer = chat_tokenizers.llama_3()
+    num = len(whole(tokenizer, [{"role": "user", "content": ""}], ""))
+    with pytest.raises(ConfigError, match=f"^key={num + 1}: must be at least {num + 2}, .* takes {num} tokens$"):
+        ExchangeReader(tokenizer, None, num + 1).check_room(f"key={num + 1}")
+    ExchangeReader(tokenizer, None, num + 2).check_room("key")
+    with pytest.raises(ConfigError, match=r"^key=4: must be at least 5, since the template takes 3 tokens$"):
+        ExchangeReader(chat_tokenizers.bert(), None, 4).check_room("key=4")
+
+
+def test_a_role_that_the_template_refuses_is_named() -> None:
+    reader = ExchangeReader(chat_tokenizers.gemma(), None, None)
+    with pytest.raises(RewardModelError, match=r"template refuses turns of system, user \(System role not supported\)"):
+        reader.read([{"role": "system", "content": "x"}, {"role": "user", "content": "y"}], "z")
