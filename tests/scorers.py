@@ -23,3 +23,8 @@ def fails_on_long_ones(prompts: Sequence[str], responses: Sequence[str]) -> list
     if any(len(response.split()) > 12 for response in responses):
         raise ValueError("too long")
     return [1.0] * len(responses)
+
+
+def sevens(prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    """Nothing is better, and all is far from 0."""
+    return [7.0] * len(responses)

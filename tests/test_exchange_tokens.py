@@ -172,6 +172,16 @@ def test_two_texts_are_a_pair_however_they_ended() -> None:
         assert not tokens.is_cut
 
 
+@pytest.mark.parametrize(("end", "of_cut"), [("<|im_end|>\n", ""), ("\nRating:", "\nRating:"), ("", "")])
+def test_a_template_of_ones_own_ends_the_turn_of_what_ended(end: str, of_cut: str) -> None:
+    """What comes after the response, unless it is a question about it."""
+    tokenizer = chat_tokenizers.smollm2()
+    reader = ExchangeReader(tokenizer, "Q: {prompt} A: {response}" + end, None)
+    for ended, expected in ((True, end), (False, of_cut)):
+        ids = reader.read([{"role": "user", "content": "Hm?"}], "ok", ended).ids
+        assert ids == tokenizer(f"Q: Hm? A: ok{expected}")["input_ids"]
+
+
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 

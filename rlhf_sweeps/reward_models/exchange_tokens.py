@@ -122,34 +122,39 @@ class ExchangeReader:
         """The tokens of a whole exchange."""
         if self.template is not None:
             text = self.template.format(prompt=as_text(prompt), response=response)
-            return list(self.tokenizer(text)["input_ids"])
-        if not self.tokenizer.chat_template:
-            return self._encode_plain(prompt, response, ended)
+            return self._ids(text if ended else text.removesuffix(self._end_of_template), add_special_tokens=True)
         if self._opening is None:
             text = self._render([*prompt, {"role": "assistant", "content": response}])
             return self._ids(text if ended else text.removesuffix(self._closing))
+        if self.tokenizer.chat_template:
+            head = self._render(prompt, add_generation_prompt=True)
+        else:
+            head = as_text(prompt) if len(prompt) == 1 else f"{as_text(prompt)}\n"
         # A tokenizer may leave out the white space that a response begins with.
         opening = self._opening if response and not response.startswith(self._opening) else ""
-        ids = self._encode_after(self._render(prompt, add_generation_prompt=True), opening + response)
+        ids = self._encode_after(head, opening + response, add_special_tokens=not self.tokenizer.chat_template)
         return ids + self._closing_ids if ended else ids
 
-    def _encode_plain(self, prompt: Messages, response: str, ended: bool) -> list[int]:
-        """Without a template: what a policy reads and writes, and the end token."""
-        head = as_text(prompt) if len(prompt) == 1 else f"{as_text(prompt)}\n"
-        ids = self._encode_after(head, response, add_special_tokens=True)
-        return ids + self._closing_ids if ended else ids
-
-    def _encode_after(self, head: str, rest: str, add_special_tokens: bool = False) -> list[int]:
+    def _encode_after(self, head: str, rest: str, add_special_tokens: bool) -> list[int]:
         """The tokens of head and rest that begin with those of the head, as what a policy is given and writes does."""
         head_ids, ids = (self._ids(text, add_special_tokens) for text in (head, head + rest))
+        if add_special_tokens:  # some tokenizers end every text
+            head_ids, ids = (part[:-1] if part[-1:] == self._closing_ids else part for part in (head_ids, ids))
         if ids[: len(head_ids)] == head_ids:
             return ids
         return head_ids + self._ids(rest)  # else one token would take in the end of the head
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        ids = list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
-        # What is read goes on, whether or not the tokenizer ends every text.
-        return ids[:-1] if add_special_tokens and ids[-1:] == [self.tokenizer.eos_token_id] else ids
+        return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+
+    @cached_property
+    def _end_of_template(self) -> str:
+        """What `template` has after the response, if it is but special tokens and white space: the end of a turn."""
+        assert self.template is not None
+        end = words = self.template.rpartition("{response}")[2]
+        for token in self.tokenizer.all_special_tokens:
+            words = words.replace(token, "")
+        return "" if words.strip() else end
 
     @cached_property
     def _around(self) -> tuple[str, str]:
