@@ -105,7 +105,7 @@ class Session:
         """One score each of the responses to these training prompts, (batch,)."""
         exchanges = exchanges_of(
             [self.training.messages[i] for i in indices],
-            batch.prompt_lists(),
+            [self.training.ids[i] for i in indices],
             batch.response_lists(),
             batch.ended.tolist(),
             self.trainer.sampler.stop_ids,

@@ -217,6 +217,19 @@ def test_of_what_is_too_long_the_texts_are_cut_and_special_tokens_stay(
     assert kept_of_answer == answer or num_kept[1] >= half - 4
 
 
+def test_a_berts_first_token_stays_where_its_score_is_read() -> None:
+    """Under a template of one's own, too, by which the two texts are one."""
+    tokenizer = chat_tokenizers.bert()
+    prompt = [{"role": "user", "content": "one two three " * 20}]
+    for template in (None, "{prompt} then {response}"):
+        tokens = ExchangeReader(tokenizer, template, 40).read(prompt, "ok")
+        assert tokens.is_cut
+        assert 38 <= len(tokens.ids) <= 40
+        assert tokens.ids[0] == tokenizer.cls_token_id
+        assert tokens.ids[-1] == tokenizer.sep_token_id
+        assert tokens.ids[-3:-1] == tokenizer("ok", add_special_tokens=False)["input_ids"]
+
+
 def test_a_long_conversation_loses_its_oldest_turns() -> None:
     tokenizer = chat_tokenizers.gemma()
     turns = [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,10 +28,14 @@ from transformers import (
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.assets import folder as asset
-from rlhf_sweeps.data import load_pairs
+from rlhf_sweeps.base_policy import exchanges_of
+from rlhf_sweeps.data import encode, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models import command, training, training_config
+from rlhf_sweeps.reward_models.classifier import load_classifier
 from rlhf_sweeps.reward_models.fitting import fit
 from rlhf_sweeps.reward_models.pair_tokens import collate, set_pad_token
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
@@ -185,6 +190,40 @@ def test_the_trainer_sees_what_the_reward_model_reads(
     whole = sorted(tuple(ids) for ids in expected if len(ids) <= max_length)
     assert [ids for ids in sorted(seen) if list(ids) in expected] == whole
     assert all(len(ids) <= max_length and ids[-1] == tokenizer.eos_token_id for ids in seen)
+
+
+def test_ppo_scores_the_tokens_that_were_trained_on(
+    compose_training: ComposeTraining, small: list[str], tmp_path: Path
+) -> None:
+    """Under a template that puts a newline after the end token, which no policy samples, as ChatML does."""
+    shutil.copytree(asset("tiny_policy"), tmp_path / "base")
+    template = (tmp_path / "base" / "chat_template.jinja").read_text(encoding="utf-8")
+    with_newline = template.replace("'<|end|>' }}", "'<|end|>\\n' }}")
+    assert with_newline != template
+    (tmp_path / "base" / "chat_template.jinja").write_text(with_newline, encoding="utf-8")
+    config = compose_training(*small, f"reward_model.base={tmp_path}/base", "reward_model.lr=0.001")
+    training.train(config, tmp_path / "trained")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "trained").eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "trained")
+    (newline,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    loaded = load_classifier(
+        plain_classifier(str(tmp_path / "trained"), "x", "float32"), tokenizer, Halving("", 4), torch.device("cpu")
+    )
+    pairs = load_pairs(config.dataset).held_out
+    prompts = encode([pair.prompt for pair in pairs], tokenizer, 200).ids
+    responses, expected = [], []
+    for pair, prompt in zip(pairs, prompts, strict=True):
+        chat = [*pair.prompt, {"role": "assistant", "content": pair.chosen}]
+        ids = tokenizer.apply_chat_template(chat, return_dict=False)
+        assert ids[-2:] == [tokenizer.eos_token_id, newline]
+        responses.append(ids[len(prompt) : -1])  # what a policy would have sampled
+        expected.append(model(torch.tensor([ids])).logits.item())
+    end_ids, ended = [tokenizer.eos_token_id], [True] * len(pairs)
+    exchanges = exchanges_of([pair.prompt for pair in pairs], prompts, responses, ended, end_ids, tokenizer)
+    assert loaded.reads_tokens
+    assert loaded.score(exchanges).tolist() == pytest.approx(expected, abs=1e-5)
+    as_trl = replace(exchanges, ended=None)
+    assert max(abs(loaded.score(as_trl) - torch.tensor(expected))).item() > 0.01
 
 
 def test_rules_are_fixed_on_the_training_pairs(compose_training: ComposeTraining, small: list[str]) -> None:
