@@ -81,7 +81,7 @@ def _train(composed: DictConfig) -> float:
         with claim(folder, "another process is training there"):
             report = train(config, folder)
     except InUseError as error:
-        raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
+        raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error
     words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown(folder)}"]
     print(f"Use it with: {shlex.join(words)}")
     return report.accuracy.value
