@@ -6,6 +6,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from rlhf_sweeps.runs import open_atomically
+
 _SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -42,6 +44,6 @@ def save_figure(figure: Figure, path: Path) -> Path:
         ".svg": {"Date": None, "Creator": None},
         ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }
-    with matplotlib.rc_context(_SETTINGS):
-        figure.savefig(path, metadata=metadata[path.suffix])
+    with matplotlib.rc_context(_SETTINGS), open_atomically(path, "wb") as file:
+        figure.savefig(file, format=path.suffix[1:], metadata=metadata[path.suffix])
     return path

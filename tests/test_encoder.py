@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from at_once import at_once
 from conftest import Compose
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, BertModel, BertTokenizer
@@ -218,7 +220,7 @@ def test_ties_count_half_and_no_pairs_as_not_a_number() -> None:
 
 
 def heads(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "cache" / "heads").iterdir())
+    return sorted((tmp_path / "cache" / "heads").glob("*.safetensors"))
 
 
 def test_the_head_is_fitted_once(
@@ -233,6 +235,21 @@ def test_the_head_is_fitted_once(
     assert torch.equal(second.weights, first.weights)
     assert replace(second, weights=first.weights) == first
     assert f"found in the cache ({file})" in caplog.text
+
+
+def test_several_processes_that_need_a_head_fit_it_once(
+    config: EncoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def note_and_fit(*arguments: Any) -> pair_head.Head:
+        with (tmp_path / "fits").open("a") as fits:
+            fits.write("x")
+        return pair_head.fit_head(*arguments)
+
+    monkeypatch.setattr(encoder_module, "fit_head", note_and_fit)
+    assert at_once(3, lambda _: load(config)) == [0] * 3
+    assert (tmp_path / "fits").read_text() == "x"
+    assert load(config).head.num_pairs == 9
+    assert len(heads(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty", "short", "nan", "keys"])

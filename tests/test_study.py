@@ -1,14 +1,18 @@
 """The study as Optuna itself reads it from the file, and as samplers see it."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from at_once import at_once
 from optuna.distributions import FloatDistribution
+from optuna.storages.journal import JournalFileOpenLock
 from optuna.trial import TrialState
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sweep.storage import open_storage
 from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED
 
@@ -84,3 +88,32 @@ def test_a_study_with_other_directions_is_refused(tmp_path: Path) -> None:
     open_study(tmp_path, "maximize")
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.study_name=s: there is a study of this name"):
         open_study(tmp_path, "minimize")
+
+
+def test_sweeps_that_begin_at_once_share_a_new_database(tmp_path: Path) -> None:
+    assert at_once(4, lambda _: open_study(tmp_path, "maximize")) == [0] * 4
+    assert len(optuna.get_all_study_names(f"sqlite:///{tmp_path / 'study.db'}")) == 1
+
+
+def test_a_database_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage=sqlite:\S+: cannot be opened \(.*unable to open"):
+        open_study(tmp_path / "missing", "maximize")
+
+
+def test_a_line_that_another_sweep_is_writing_is_not_cut(tmp_path: Path) -> None:
+    """The journal is opened while a line is half written under its lock, as Optuna writes them."""
+    path = tmp_path / "study.jnl"
+    storage = open_storage(f"journal:{path}")
+    optuna.create_study(storage=storage, study_name="s")
+    content = path.read_bytes()
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()
+    path.write_bytes(content[:-20])
+    opening = threading.Thread(target=open_storage, args=(f"journal:{path}",))
+    opening.start()
+    opening.join(0.2)
+    with path.open("ab") as journal:
+        journal.write(content[-20:])
+    lock.release()
+    opening.join()
+    assert path.read_bytes() == content

@@ -14,6 +14,7 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.pairs import Ranking
 from analysis.comparison.text import statements
+from rlhf_sweeps.runs import write_atomically
 
 _ESTIMATE = ("value", "low", "high", "percentile_low", "percentile_high", "error", "freedom")
 
@@ -34,7 +35,7 @@ def write_tables(
     content = json.dumps(_plain(document(comparison, frontiers, matched)), indent=1, ensure_ascii=False) + "\n"
     paths = [folder / "comparison.csv", folder / "comparison.json"]
     for path, written in zip(paths, (text.getvalue(), content), strict=True):
-        path.write_text(written, encoding="utf-8")
+        write_atomically(path, written)
     return paths
 
 

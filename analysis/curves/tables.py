@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.curves.panels import Choice, Panel
 from analysis.curves.sentences import Described
+from rlhf_sweeps.runs import open_atomically, write_atomically
 
 COLUMNS = ("group", "run", "metric", "update", "value", "smoothed", "low", "high", "num_runs")
 
@@ -18,7 +19,7 @@ def write_table(found: Sequence[Panel], choice: Choice, path: Path) -> Path:
     `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
     for a single run. `group` is empty where lines are runs, `run` where they are groups.
     """
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with open_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for panel in found:
@@ -46,7 +47,7 @@ def write_phases(
         for one in several
     ]
     content = {"by": choice.by, "smoothed_over_updates": dict(windows), "curves": entries}
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return path
 
 

@@ -22,6 +22,7 @@ from analysis.health.patterns import Pattern, patterns
 from analysis.health.signals import Finding
 from analysis.health.text import health_text
 from analysis.records import RunRecord, Source
+from rlhf_sweeps.runs import open_atomically, write_atomically
 
 __all__ = ["Finding", "findings", "write_health"]
 
@@ -106,7 +107,7 @@ def write_health(source: Source, out: Path) -> tuple[str, list[Path]]:
     paths = [out / "health.json", out / "health.csv"]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        paths[0].write_text(_as_json(source, found, sound), encoding="utf-8")
+        write_atomically(paths[0], _as_json(source, found, sound))
         _write_csv(found, paths[1])
     except OSError as error:
         raise AnalysisError(f"{error.filename or out}: {error.strerror}") from error
@@ -125,7 +126,7 @@ def _as_json(source: Source, found: Mapping[str, Sequence[Finding]], sound: Sequ
 
 
 def _write_csv(found: Mapping[str, Sequence[Finding]], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with open_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["run", "kind", "update", "text", "advice", "evidence"])
         for name, one in found.items():

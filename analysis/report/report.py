@@ -12,6 +12,7 @@ from analysis.ranking import Ranking, rank
 from analysis.records import Source
 from analysis.report.parts import Part, Section, Sentences
 from analysis.statements import counted
+from rlhf_sweeps.runs import open_atomically
 
 # Bytes. Beyond, the report is made again with fewer points and samples.
 LIMIT = 4_900_000
@@ -36,7 +37,8 @@ def write_report(source: Source, path: Path) -> Path:
         if len(content) <= LIMIT:
             break
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    with open_atomically(path, "wb") as file:
+        file.write(content)
     return path
 
 

@@ -11,6 +11,7 @@ from analysis.records import Source
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.ledger import Cost, Ledger
 from analysis.sweep.settings import settings_of
+from rlhf_sweeps.runs import open_atomically, write_atomically
 
 _COSTS = list(Cost.__dataclass_fields__)
 
@@ -30,7 +31,7 @@ def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
     ]
     paths.append(_write_csv(out / "ledger.csv", [*costs, *tests], ["trial", "state", *_COSTS]))
     path = out / "ledger.json"
-    path.write_text(json.dumps(ledger_content(found.ledger), indent=2) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(ledger_content(found.ledger), indent=2) + "\n")
     return [*paths, path]
 
 
@@ -90,7 +91,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
 def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:
     rows = list(rows)
     names = list(columns or dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with open_atomically(path) as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -17,6 +17,7 @@ from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
+from rlhf_sweeps.runs import InUseError, claim
 from rlhf_sweeps.wording import shown
 
 MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
@@ -76,7 +77,11 @@ def _train(composed: DictConfig) -> float:
     show_one_gpu(config)
     from rlhf_sweeps.reward_models.training import train
 
-    report = train(config, folder)
+    try:
+        with claim(folder, "another process is training there"):
+            report = train(config, folder)
+    except InUseError as error:
+        raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error
     words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown(folder)}"]
     print(f"Use it with: {shlex.join(words)}")
     return report.accuracy.value

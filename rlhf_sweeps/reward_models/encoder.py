@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf_sweeps import models
+from rlhf_sweeps.cache import read_or_make
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
@@ -124,16 +125,19 @@ def load_encoder(
     encoder = _load(config, batch_size, device, key)
     sample = _sample(config, dataset, key)
     file = head_file(encoder.digest(), sample)
-    start = time.perf_counter()
-    if (head := Head.read(file, 2 * encoder.size)) is not None:
-        how = f"found in the cache ({file})"
-    else:
+    how = f"found in the cache ({file})"
+
+    def fit(scratch: Path) -> Path:
+        nonlocal how
+        start = time.perf_counter()
         train, held_out = (_differences(encoder, pairs) for pairs in (sample.train, sample.held_out))
         if not (train.isfinite().all() and held_out.isfinite().all()):
             raise ConfigError(f"{key}.dtype={config.dtype}: some of the encoder's vectors are not finite")
         head = fit_head(train, held_out, [str(pair.prompt) for pair in sample.train])
-        head.write(file)
         how = f"fitted in {time.perf_counter() - start:.1f} s"
+        return head.write(scratch / file.name)
+
+    head = read_or_make(file, lambda: Head.read(file, 2 * encoder.size), fit)
     log.info(
         "%s: head on %d pairs, held-out accuracy %.3f (%d pairs), %s",
         key, head.num_pairs, head.accuracy, head.num_held_out, how,

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import random
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,8 @@ from safetensors.torch import save_file
 from scipy.optimize import minimize
 from torch import Tensor
 
+from rlhf_sweeps.cache import cache_dir
 from rlhf_sweeps.data import Pair
-from rlhf_sweeps.sources import cache_dir
 
 Array = NDArray[np.float64]
 VERSION = 1  # of pooling, features and fit; a head in the cache is taken only where it is the same
@@ -71,19 +70,16 @@ class Head:
     accuracy: float
     num_held_out: int
 
-    def write(self, file: Path) -> None:
-        """Keep it; another process sees a whole file or none."""
-        file.parent.mkdir(parents=True, exist_ok=True)
+    def write(self, file: Path) -> Path:
+        """Keep it; returns the file."""
         about = {
             "strength": self.strength,
             "num_pairs": self.num_pairs,
             "accuracy": self.accuracy,
             "num_held_out": self.num_held_out,
         }
-        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            unfinished = Path(scratch) / file.name
-            save_file({"weights": self.weights}, unfinished, metadata={"head": json.dumps(about)})
-            unfinished.replace(file)
+        save_file({"weights": self.weights}, file, metadata={"head": json.dumps(about)})
+        return file
 
     @classmethod
     def read(cls, file: Path, num_features: int) -> "Head | None":
@@ -92,7 +88,8 @@ class Head:
             return None
         try:
             with safe_open(file, "pt") as content:
-                weights, about = content.get_tensor("weights"), json.loads(content.metadata()["head"])
+                # Cloned, so that the scores do not hang on a mapped file that another process may make anew.
+                weights, about = content.get_tensor("weights").clone(), json.loads(content.metadata()["head"])
             if weights.shape != (num_features,) or not weights.isfinite().all():
                 raise ValueError(f"its weights are {list(weights.shape)}")
             return cls(weights, **about)

@@ -5,7 +5,16 @@ afterwards use `salvage` and `found`, which give what can be read and say what c
 """
 
 from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, runs_of
-from rlhf_sweeps.runs.files import InUseError, Stamp, analysis_folder, report_file, stamp
+from rlhf_sweeps.runs.files import (
+    InUseError,
+    Stamp,
+    analysis_folder,
+    claim,
+    open_atomically,
+    report_file,
+    stamp,
+    write_atomically,
+)
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
 from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_object, salvage_rows, salvage_samples, salvage_yaml
 from rlhf_sweeps.runs.sweep import Sweep
@@ -19,9 +28,11 @@ __all__ = [
     "Stamp",
     "Sweep",
     "analysis_folder",
+    "claim",
     "found",
     "is_run",
     "is_sweep",
+    "open_atomically",
     "report_file",
     "runs_of",
     "salvage",
@@ -30,4 +41,5 @@ __all__ = [
     "salvage_samples",
     "salvage_yaml",
     "stamp",
+    "write_atomically",
 ]

@@ -4,9 +4,13 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
+
+UNFINISHED = ".unfinished"  # how the names of files end that are being written, or whose writer was killed
 
 
 class Stamp(NamedTuple):
@@ -48,7 +52,7 @@ class InUseError(RuntimeError):
 
 @contextlib.contextmanager
 def claim(folder: Path, refusal: str) -> Iterator[None]:
-    """Keep a folder to this process; the operating system gives it free when the process dies.
+    """Keep a folder to this process, without what killed ones left; the system gives it free when the process dies.
 
     Raises:
         InUseError: with `refusal`, if another process has it.
@@ -60,6 +64,7 @@ def claim(folder: Path, refusal: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InUseError(refusal) from error
+        remove_leftovers(folder)
         yield
     finally:
         os.close(handle)
@@ -106,10 +111,39 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one, also after a power cut."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
+    """Write a text as `open_atomically` does."""
+    with open_atomically(path) as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+
+
+@contextlib.contextmanager
+def open_atomically(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """A file to write that takes the path when it is whole and on the disk; where writing fails, all is as it was.
+
+    Several processes may write one path at once: a reader sees what one of them wrote or the old content, also after a
+    power cut, and the last to end has it.
+    """
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+    text: dict[str, Any] = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
+    try:
+        file = unfinished.open(mode.replace("w", "x"), **text)
+    except OSError as error:
+        error.filename = str(path)  # which a message can name: nobody knows the other
+        raise
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left half written; who still writes there has begun within the hour."""
+    for path in folder.glob(f"*{UNFINISHED}"):
+        with contextlib.suppress(FileNotFoundError):  # another process removes it, too
+            if path.is_file() and time.time() - path.stat().st_mtime > 3600:
+                path.unlink()

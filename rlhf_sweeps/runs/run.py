@@ -18,6 +18,7 @@ from rlhf_sweeps.runs.files import (
     parse_lines,
     read_json,
     read_lines,
+    remove_leftovers,
     write_atomically,
     write_json,
 )
@@ -36,8 +37,9 @@ class BaseRecord:
         return read_lines(self._folder / f"{name}.jsonl")
 
     def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Keep some rows; the name stands for all that they depend on."""
+        """Keep some rows; the name stands for all that they depend on, so of several writers any may be the last."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self._folder)
         write_atomically(self._folder / f"{name}.jsonl", "".join(line(row) for row in rows))
 
 
@@ -116,7 +118,7 @@ class Run:
         if self.summary_file.exists():
             # The request to stop has been met; without a summary, it still stands.
             self._stop.unlink(missing_ok=True)
-            self.summary_file.unlink()
+            self.summary_file.unlink(missing_ok=True)
 
     def summary(self) -> dict[str, Any] | None:
         """status, objective, best_update, versions, cost ...; None if the run did not finish."""

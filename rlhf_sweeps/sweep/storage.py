@@ -1,11 +1,13 @@
 """Where Optuna keeps a study: opened safely, written in few commits."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.wording import told
@@ -41,13 +43,33 @@ def open_storage(url: str) -> BaseStorage:
     if url.startswith("journal:"):
         path = Path(url.removeprefix("journal:")).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_torn_line(path)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
+        lock = JournalFileOpenLock(str(path))
+        lock.acquire()  # another sweep may be in the middle of its line
+        try:
+            _drop_torn_line(path)
+        finally:
+            lock.release()
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     try:
-        return RDBStorage(url, engine_kwargs=arguments)
+        return _open_database(url)
     except Exception as error:
         raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({told(error)})") from error
+
+
+def _open_database(url: str) -> RDBStorage:
+    """Optuna looks which tables are there, then makes the others: of several sweeps that begin at once, one is first.
+
+    Where a statement was refused, the next try finds what the others have made by then.
+    """
+    arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
+    for _ in range(20):
+        try:
+            return RDBStorage(url, engine_kwargs=arguments)
+        except DBAPIError as error:
+            if error.statement is None:  # it cannot even be reached
+                raise
+            time.sleep(0.1)
+    return RDBStorage(url, engine_kwargs=arguments)
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -7,8 +7,8 @@ TRL 1.12 was the last with PPO, and our environment holds a newer one, so record
     trl112/bin/python tests/parity/record.py
 
 Each case is a real `PPOTrainer.train()` on random Llama models of some thousand weights. It leaves <case>.safetensors
-(rollouts, and weights before and after) and <case>.json (settings, metrics, losses, gradient norms) in a folder that is
-named for the processor's instructions, on which the last digits depend.
+(rollouts, and weights before and after) and <case>.json (settings, metrics, losses, gradient norms). Their last digits
+depend on the processor; what is there was recorded with AVX-512.
 Masks are True where a position counts; logprobs are 0 outside `mask` (TRL has 1.0 there).
 """
 
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 from trl.experimental.ppo import PPOConfig, PPOTrainer
 
-HERE = Path(__file__).parent / torch.backends.cpu.get_cpu_capability().lower()
+HERE = Path(__file__).parent
 PACKAGES = ("trl", "torch", "transformers", "accelerate", "datasets", "numpy")
 PAD, EOS, FIRST_WORD, VOCABULARY = 0, 3, 4, 24
 MODEL = {
