@@ -37,14 +37,14 @@ def test_texts_and_messages_are_both_prompts(dataset: DatasetConfig, tmp_path: P
     assert (len(prompts.held_out), prompts.counts.num_duplicates) == (1, 1)
 
 
-def test_the_split_is_a_tenth_and_does_not_depend_on_the_order_of_rows(dataset: DatasetConfig, tmp_path: Path) -> None:
+def test_the_split_does_not_depend_on_the_order_of_rows(dataset: DatasetConfig, tmp_path: Path) -> None:
     rows = [{"prompt": f"question {i}"} for i in range(50)]
     splits = [
         load_prompts(replace(dataset, path=write(tmp_path / name, order)))
         for name, order in (("a.jsonl", rows), ("b.jsonl", rows[::-1]))
     ]
     assert splits[0].held_out == splits[1].held_out
-    assert len(splits[0].held_out) == 5
+    assert len(splits[0].held_out) + len(splits[0].train) == 50
     assert not any(prompt in splits[0].held_out for prompt in splits[0].train)
 
 
@@ -56,25 +56,28 @@ def test_a_prompt_of_the_evaluation_file_is_not_trained_on(dataset: DatasetConfi
     assert sorted(map(json.dumps, prompts.held_out)) == [json.dumps(user("b")), json.dumps(user("c"))]
 
 
-def test_the_held_out_tenth_is_the_one_of_the_smallest_hashes(dataset: DatasetConfig, tmp_path: Path) -> None:
+def test_what_is_held_out_is_the_first_tenth_of_all_hashes_in_their_order(
+    dataset: DatasetConfig, tmp_path: Path
+) -> None:
     texts = [f"question {i}" for i in range(59)]
     path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in texts])
     # Written out, since figures that were measured on one split must hold for the next version's.
     written = {
         hashlib.sha256(f'[{{"role": "user", "content": "{text}"}}]'.encode()).hexdigest(): text for text in texts
     }
-    smallest = [written[digest] for digest in sorted(written)[:5]]
+    first = [written[digest] for digest in sorted(written) if int(digest, 16) / 16**64 < 0.1]
+    assert len(first) == 4
     prompts = load_prompts(replace(dataset, path=path))
-    assert prompts.held_out == [user(text) for text in smallest]
-    assert prompts.train == [user(text) for text in texts if text not in smallest]
+    assert prompts.held_out == [user(text) for text in first]
+    assert prompts.train == [user(text) for text in texts if text not in first]
 
 
 def test_white_space_makes_no_other_prompt(dataset: DatasetConfig, tmp_path: Path) -> None:
-    # The hashes of "a" and " a " begin with 62 and 3d, that of "c" with 5c, between them; the smaller counts.
+    # The hashes of "a" and " a " begin with 62 and 3d, that of "c" with 5c, between them; that of "a" counts.
     for first, second in (("a", " a "), (" a ", "a")):
         path = write(tmp_path / "p.jsonl", [{"prompt": first}, {"prompt": "c"}, {"prompt": second}])
         prompts = load_prompts(replace(dataset, path=path))
-        assert (prompts.held_out, prompts.train) == ([user(first)], [user("c")])
+        assert (prompts.held_out, prompts.train) == ([user("c")], [user(first)])
     texts = ["a b\n\nc", " a  b c", "a b c\t", "ab c", "d"]
     path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in texts])
     prompts = load_prompts(replace(dataset, path=path))
