@@ -68,7 +68,7 @@ def _train(
     if summary is not None and summary["status"] == "complete":
         log.info("%s is complete already: objective %s", run.folder, summary["objective"])
         return summary
-    session = load_session(config, run)
+    session = load_session(config, run, sweep)
     start = run.begin(as_dict(config))
     session.go_on()
     tracker = tracking.start(

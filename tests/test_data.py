@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,13 +139,38 @@ def test_every_pass_shows_each_prompt_once_in_another_order() -> None:
     assert stream[:4] == batch_indices(10, 4, 1, seed=0) != batch_indices(10, 4, 1, seed=1)
 
 
+def test_the_order_of_the_prompts_stays_that_of_old_runs() -> None:
+    # Recorded before an order was kept from one update to the next: a run that was begun then goes on as it would have.
+    assert [batch_indices(10, 4, update, seed=0) for update in (1, 2, 3, 8)] == [
+        [5, 9, 1, 6],
+        [4, 8, 2, 3],
+        [7, 0, 0, 9],
+        [6, 2, 1, 6],
+    ]
+    assert batch_indices(3, 8, 2, seed=7) == [0, 2, 1, 0, 0, 1, 2, 0]
+
+
+def test_an_order_is_drawn_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    class CountingRandom(random.Random):
+        def __init__(self, seed: str) -> None:
+            drawn.append(seed)
+            super().__init__(seed)
+
+    monkeypatch.setattr(random, "Random", CountingRandom)
+    for update in range(1, 26):  # 100 prompts of 12: eight passes and a third
+        batch_indices(num_prompts=12, batch_size=4, update=update, seed=123)
+    assert drawn == [f"prompts 123 {number}" for number in range(9)]
+
+
 class WordTokenizer:
     """One token a word."""
 
     chat_template = None
 
-    def __call__(self, text: str) -> dict[str, list[int]]:
-        return {"input_ids": [len(word) for word in text.split()]}
+    def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[len(word) for word in text.split()] for text in texts]}
 
 
 def test_prompts_that_are_too_long_are_left_out_and_counted() -> None:
@@ -160,9 +186,8 @@ def test_prompts_that_are_too_short_are_left_out_and_counted() -> None:
     prompts = [user("one"), user("one two"), user("one two three four"), user("x")]
     encoded = encode(prompts, tokenizer, max_length=3, min_length=2)
     assert (encoded.messages, encoded.num_too_long, encoded.num_too_short) == ([user("one two")], 1, 2)
-    assert encoded.first(0).num_too_short == 2
+    assert encoded.rows([]).num_too_short == 2
     three = encode([user("a"), user("b c"), user("d")], tokenizer, max_length=9)
-    assert (three.first(2).ids, three.first(9).ids) == ([[1], [1, 1]], [[1], [1, 1], [1]])
     assert three.rows([1, 0]) == Encoded([user("b c"), user("a")], [[1, 1], [1]], 0, 0)
     with pytest.raises(ConfigError, match=r"min_prompt_length=5: every prompt is shorter; the longest has 4 tokens"):
         encode(prompts, tokenizer, max_length=9, min_length=5)
@@ -172,18 +197,31 @@ def test_prompts_that_are_too_short_are_left_out_and_counted() -> None:
         encode(prompts, tokenizer, max_length=3, min_length=3)
 
 
+class CountingTokenizer(WordTokenizer):
+    """Remembers the texts that it was given."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
+        self.texts += texts
+        return super().__call__(texts)
+
+
 def test_repeats_are_tokenized_once() -> None:
-    calls = []
-
-    class CountingTokenizer(WordTokenizer):
-        def __call__(self, text: str) -> dict[str, list[int]]:
-            calls.append(text)
-            return super().__call__(text)
-
     tokenizer: Any = CountingTokenizer()
     one, other = user("one two"), user("three")
     assert encode([one, other, one], tokenizer, max_length=9).ids == [[3, 3], [5], [3, 3]]
-    assert calls == ["one two", "three"]
+    assert tokenizer.texts == ["one two", "three"]
+
+
+def test_only_as_many_as_are_wanted_are_tokenized() -> None:
+    tokenizer: Any = CountingTokenizer()
+    prompts = [user(text) for text in ("a b c", "d", "e f", "g", "h", "i")]
+    # Two are wanted: of the first two one is too long, so that a third is looked at.
+    assert encode(prompts, tokenizer, max_length=2, most=2) == Encoded(prompts[1:3], [[1], [1, 1]], 1, 0, num_unread=3)
+    assert tokenizer.texts == ["a b c", "d", "e f"]
+    assert encode(prompts, tokenizer, max_length=2, most=9) == encode(prompts, tokenizer, max_length=2)
 
 
 def test_a_template_that_refuses_a_conversation_is_named() -> None:
@@ -209,6 +247,10 @@ def test_the_line_for_the_log_mentions_what_there_is(dataset: DatasetConfig, tmp
     training, held_out = Encoded([user("a")], [[1]], 1), Encoded([user("c")], [[1]], 0, 1)
     assert describe(prompts, training, held_out).startswith(
         "prompts: 1 to train on, 1 held out, of 8 rows; left out: 1 too long, 1 too short, 2 duplicates, "
+    )
+    held_out = Encoded([user("c")], [[1]], 2, 0, num_unread=5)
+    assert describe(prompts, training, held_out).startswith(
+        "prompts: 1 to train on, 6 held out (1 evaluated on), of 8 rows; left out: 3 too long, "
     )
     plain = load_prompts(replace(dataset, path=eval_path))
     assert describe(plain) == "prompts: 1 to train on, 1 held out, of 2 rows"
