@@ -50,7 +50,7 @@ def train(
         after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
 
     Raises:
-        ConfigError: if a model, data set or the folder cannot be used; nothing is written then.
+        ConfigError: if a model, data set or the folder cannot be used; no run has begun then.
         DivergedError: if a loss is not finite; the summary says so, too.
     """
     run = Run(folder)
