@@ -34,7 +34,7 @@ class EncodedPrompts:
 def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> EncodedPrompts:
     """The prompts of a run, out of the record if it has them, else into it.
 
-    A data set of the hub without a revision stays as it was found first.
+    A data set of the hub without a revision stays as it was found first, and so does a date that a template writes.
 
     Raises:
         ConfigError: if the data set cannot be used.
