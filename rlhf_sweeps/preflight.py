@@ -28,6 +28,17 @@ def check(config: Config, folder: Path) -> None:
     check_inputs(config)
 
 
+def check_trial(config: Config, folder: Path) -> None:
+    """Check a sweep's trial, whose combination of choices its sweeper may not have seen; raises as `check`.
+
+    The sweeper has read each data set, and the trial reads its own before it loads a model, if no other trial has: here
+    none is read for the mere check.
+    """
+    check_folder(config, folder)
+    for check_one, *arguments in _model_checks(config):
+        check_one(*arguments)
+
+
 def check_inputs(config: Config, checked: set[str] | None = None) -> None:
     """Check the data set and the models that a run reads; raises as `check`.
 
@@ -35,27 +46,57 @@ def check_inputs(config: Config, checked: set[str] | None = None) -> None:
         checked: what has been checked for other runs already, which is added to.
     """
     checked = set() if checked is None else checked
-    for check_one, *arguments in _checks(config):
+    for check_one, *arguments in (*_data_checks(config), *_model_checks(config)):
         if (what := repr((check_one.__name__, arguments))) not in checked:
             check_one(*arguments)
             checked.add(what)
 
 
-def _checks(config: Config) -> Iterator[tuple[Any, ...]]:
-    """Functions and their arguments."""
-    lengths = config.dataset.max_prompt_length, config.ppo.response_length
+def _data_checks(config: Config) -> Iterator[tuple[Any, ...]]:
+    """Functions that read whole data sets, and their arguments."""
     yield _check_prompts, config.dataset
-    yield _check_model, config.model, *lengths
-    yield _check_reward_model, config.reward_model, config.dataset, "reward_model"
-    for number, judge in enumerate(config.eval.judges):
-        yield _check_reward_model, judge, config.dataset, f"eval.judges[{number}]"
+    for reward_model, key in _reward_models(config):
+        if isinstance(reward_model, EncoderConfig):
+            own = reward_model.pairs
+            yield (_check_pairs, config.dataset, "dataset") if own is None else (_check_pairs, own, f"{key}.pairs")
+
+
+def _model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
+    """Functions that look at models, and their arguments."""
+    yield _check_model, config.model, config.dataset.max_prompt_length, config.ppo.response_length
+    for reward_model, key in _reward_models(config):
+        if isinstance(reward_model, ClassifierConfig):
+            yield _check_classifier, reward_model, f"{key}.path"
+        elif not isinstance(reward_model, EncoderConfig):
+            yield check_rule, reward_model, key
     if config.ppo.value_path is not None:
         yield _check_classifier, value_model_config(config), "ppo.value_path"
+
+
+def _reward_models(config: Config) -> Iterator[tuple[RewardModelConfig, str]]:
+    """Those that a run loads, each with the key that it stands under."""
+    yield from _with_members(config.reward_model, "reward_model")
+    for number, judge in enumerate(config.eval.judges):
+        yield from _with_members(judge, f"eval.judges[{number}]")
+
+
+def _with_members(config: RewardModelConfig, key: str) -> Iterator[tuple[RewardModelConfig, str]]:
+    """A reward model, or in place of an ensemble its members."""
+    if not isinstance(config, EnsembleConfig):
+        yield config, key
+        return
+    for number, member in enumerate(config.members):
+        yield from _with_members(member, f"{key}.members[{number}]")
 
 
 def _check_prompts(dataset: DatasetConfig) -> None:
     if _is_here(dataset, "dataset"):
         load_prompts(dataset)
+
+
+def _check_pairs(dataset: DatasetConfig, key: str) -> None:
+    if _is_here(dataset, key):
+        load_pairs(dataset, key)
 
 
 def check_folder(config: Config, folder: Path) -> None:
@@ -90,20 +131,6 @@ def _is_here(dataset: DatasetConfig, key: str) -> bool:
     if dataset.path is not None:
         return locate(dataset.path, f"{key}.path") is not None
     return all(_is_here(source, f"{key}.sources[{number}]") for number, source in enumerate(dataset.sources))
-
-
-def _check_reward_model(config: RewardModelConfig, dataset: DatasetConfig, key: str) -> None:
-    if isinstance(config, ClassifierConfig):
-        _check_classifier(config, f"{key}.path")
-    elif isinstance(config, EnsembleConfig):
-        for number, member in enumerate(config.members):
-            _check_reward_model(member, dataset, f"{key}.members[{number}]")
-    elif isinstance(config, EncoderConfig):
-        pairs, key_of_pairs = (dataset, "dataset") if config.pairs is None else (config.pairs, f"{key}.pairs")
-        if _is_here(pairs, key_of_pairs):
-            load_pairs(pairs, key_of_pairs)
-    else:
-        check_rule(config, key)
 
 
 def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_sweeps import checkpoints, models
 from rlhf_sweeps.base_policy import BasePolicy, exchanges_of
 from rlhf_sweeps.config import Config, value_model_config
-from rlhf_sweeps.data import Encoded, batch_indices, describe, encode, load_prompts
+from rlhf_sweeps.data import Encoded, batch_indices
 from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
@@ -23,6 +23,7 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import PPOTrainer
+from rlhf_sweeps.prompt_record import load_encoded
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
 from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
@@ -146,8 +147,11 @@ class Session:
         )
 
 
-def load_session(config: Config, run: Run) -> Session:
+def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Session:
     """Read prompts and models, and say what will run.
+
+    Args:
+        sweep: that the run is a trial of, whose record may have the prompts.
 
     Raises:
         ConfigError: if a model or data set cannot be used.
@@ -157,7 +161,9 @@ def load_session(config: Config, run: Run) -> Session:
     if device.type == "cpu":
         keep_freed_memory()
     tokenizer = models.load_tokenizer(config.model)
-    training, held_out = _load_prompts(config, tokenizer)
+    prompts = load_encoded(config, tokenizer, run.base if sweep is None else sweep.base)
+    log.info("%s", prompts.line)
+    training, held_out = prompts.training, prompts.held_out
     policy = models.load_policy(config.model, device)
     policy_digest = models.digest(policy)
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
@@ -195,15 +201,6 @@ def load_session(config: Config, run: Run) -> Session:
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
     session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
     return session
-
-
-def _load_prompts(config: Config, tokenizer: PreTrainedTokenizerBase) -> tuple[Encoded, Encoded]:
-    """All that are trained on, and those held out that are evaluated on."""
-    prompts = load_prompts(config.dataset)
-    lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
-    training, held_out = (encode(part, tokenizer, *lengths) for part in (prompts.train, prompts.held_out))
-    log.info("%s", describe(prompts, training, held_out))
-    return training, held_out.first(config.eval.num_prompts)
 
 
 def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:

@@ -50,7 +50,7 @@ def train(
         after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
 
     Raises:
-        ConfigError: if a model, data set or the folder cannot be used; nothing is written then.
+        ConfigError: if a model, data set or the folder cannot be used; no run has begun then.
         DivergedError: if a loss is not finite; the summary says so, too.
     """
     run = Run(folder)
@@ -68,7 +68,7 @@ def _train(
     if summary is not None and summary["status"] == "complete":
         log.info("%s is complete already: objective %s", run.folder, summary["objective"])
         return summary
-    session = load_session(config, run)
+    session = load_session(config, run, sweep)
     start = run.begin(as_dict(config))
     session.go_on()
     tracker = tracking.start(

@@ -41,7 +41,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     try:
         _wait_for(record)
         config = _read_config(folder)
-        preflight.check(config, folder)
+        preflight.check_trial(config, folder)
         train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
     except ConfigError as error:
         record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})

@@ -59,7 +59,7 @@ def classifier(config: Config, tokenizer: PreTrainedTokenizerBase) -> Classifier
 def exchanges(config: Config, tokenizer: PreTrainedTokenizerBase) -> Exchanges:
     """The embedded policy's answers to ten held-out prompts."""
     policy = models.load_policy(config.model, CPU)
-    prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64).first(10)
+    prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64, most=10)
     sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 64))
     batch = sampler.sample(policy, prompts.ids, generator(0, "test", 0))
     return exchanges_of(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,14 @@ def test_texts_and_messages_are_both_prompts(dataset: DatasetConfig, tmp_path: P
     assert (len(prompts.held_out), prompts.counts.num_duplicates) == (1, 1)
 
 
-def test_the_split_is_a_tenth_and_does_not_depend_on_the_order_of_rows(dataset: DatasetConfig, tmp_path: Path) -> None:
+def test_the_split_does_not_depend_on_the_order_of_rows(dataset: DatasetConfig, tmp_path: Path) -> None:
     rows = [{"prompt": f"question {i}"} for i in range(50)]
     splits = [
         load_prompts(replace(dataset, path=write(tmp_path / name, order)))
         for name, order in (("a.jsonl", rows), ("b.jsonl", rows[::-1]))
     ]
     assert splits[0].held_out == splits[1].held_out
-    assert len(splits[0].held_out) == 5
+    assert len(splits[0].held_out) + len(splits[0].train) == 50
     assert not any(prompt in splits[0].held_out for prompt in splits[0].train)
 
 
@@ -56,25 +57,28 @@ def test_a_prompt_of_the_evaluation_file_is_not_trained_on(dataset: DatasetConfi
     assert sorted(map(json.dumps, prompts.held_out)) == [json.dumps(user("b")), json.dumps(user("c"))]
 
 
-def test_the_held_out_tenth_is_the_one_of_the_smallest_hashes(dataset: DatasetConfig, tmp_path: Path) -> None:
+def test_what_is_held_out_is_the_first_tenth_of_all_hashes_in_their_order(
+    dataset: DatasetConfig, tmp_path: Path
+) -> None:
     texts = [f"question {i}" for i in range(59)]
     path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in texts])
     # Written out, since figures that were measured on one split must hold for the next version's.
     written = {
         hashlib.sha256(f'[{{"role": "user", "content": "{text}"}}]'.encode()).hexdigest(): text for text in texts
     }
-    smallest = [written[digest] for digest in sorted(written)[:5]]
+    first = [written[digest] for digest in sorted(written) if int(digest, 16) / 16**64 < 0.1]
+    assert len(first) == 4
     prompts = load_prompts(replace(dataset, path=path))
-    assert prompts.held_out == [user(text) for text in smallest]
-    assert prompts.train == [user(text) for text in texts if text not in smallest]
+    assert prompts.held_out == [user(text) for text in first]
+    assert prompts.train == [user(text) for text in texts if text not in first]
 
 
 def test_white_space_makes_no_other_prompt(dataset: DatasetConfig, tmp_path: Path) -> None:
-    # The hashes of "a" and " a " begin with 62 and 3d, that of "c" with 5c, between them; the smaller counts.
+    # The hashes of "a" and " a " begin with 62 and 3d, that of "c" with 5c, between them; that of "a" counts.
     for first, second in (("a", " a "), (" a ", "a")):
         path = write(tmp_path / "p.jsonl", [{"prompt": first}, {"prompt": "c"}, {"prompt": second}])
         prompts = load_prompts(replace(dataset, path=path))
-        assert (prompts.held_out, prompts.train) == ([user(first)], [user("c")])
+        assert (prompts.held_out, prompts.train) == ([user("c")], [user(first)])
     texts = ["a b\n\nc", " a  b c", "a b c\t", "ab c", "d"]
     path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in texts])
     prompts = load_prompts(replace(dataset, path=path))
@@ -135,13 +139,38 @@ def test_every_pass_shows_each_prompt_once_in_another_order() -> None:
     assert stream[:4] == batch_indices(10, 4, 1, seed=0) != batch_indices(10, 4, 1, seed=1)
 
 
+def test_the_order_of_the_prompts_stays_that_of_old_runs() -> None:
+    # Recorded before an order was kept from one update to the next: a run that was begun then goes on as it would have.
+    assert [batch_indices(10, 4, update, seed=0) for update in (1, 2, 3, 8)] == [
+        [5, 9, 1, 6],
+        [4, 8, 2, 3],
+        [7, 0, 0, 9],
+        [6, 2, 1, 6],
+    ]
+    assert batch_indices(3, 8, 2, seed=7) == [0, 2, 1, 0, 0, 1, 2, 0]
+
+
+def test_an_order_is_drawn_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    class CountingRandom(random.Random):
+        def __init__(self, seed: str) -> None:
+            drawn.append(seed)
+            super().__init__(seed)
+
+    monkeypatch.setattr(random, "Random", CountingRandom)
+    for update in range(1, 26):  # 100 prompts of 12: eight passes and a third
+        batch_indices(num_prompts=12, batch_size=4, update=update, seed=123)
+    assert drawn == [f"prompts 123 {number}" for number in range(9)]
+
+
 class WordTokenizer:
     """One token a word."""
 
     chat_template = None
 
-    def __call__(self, text: str) -> dict[str, list[int]]:
-        return {"input_ids": [len(word) for word in text.split()]}
+    def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[len(word) for word in text.split()] for text in texts]}
 
 
 def test_prompts_that_are_too_long_are_left_out_and_counted() -> None:
@@ -157,9 +186,8 @@ def test_prompts_that_are_too_short_are_left_out_and_counted() -> None:
     prompts = [user("one"), user("one two"), user("one two three four"), user("x")]
     encoded = encode(prompts, tokenizer, max_length=3, min_length=2)
     assert (encoded.messages, encoded.num_too_long, encoded.num_too_short) == ([user("one two")], 1, 2)
-    assert encoded.first(0).num_too_short == 2
+    assert encoded.rows([]).num_too_short == 2
     three = encode([user("a"), user("b c"), user("d")], tokenizer, max_length=9)
-    assert (three.first(2).ids, three.first(9).ids) == ([[1], [1, 1]], [[1], [1, 1], [1]])
     assert three.rows([1, 0]) == Encoded([user("b c"), user("a")], [[1, 1], [1]], 0, 0)
     with pytest.raises(ConfigError, match=r"min_prompt_length=5: every prompt is shorter; the longest has 4 tokens"):
         encode(prompts, tokenizer, max_length=9, min_length=5)
@@ -169,18 +197,31 @@ def test_prompts_that_are_too_short_are_left_out_and_counted() -> None:
         encode(prompts, tokenizer, max_length=3, min_length=3)
 
 
+class CountingTokenizer(WordTokenizer):
+    """Remembers the texts that it was given."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
+        self.texts += texts
+        return super().__call__(texts)
+
+
 def test_repeats_are_tokenized_once() -> None:
-    calls = []
-
-    class CountingTokenizer(WordTokenizer):
-        def __call__(self, text: str) -> dict[str, list[int]]:
-            calls.append(text)
-            return super().__call__(text)
-
     tokenizer: Any = CountingTokenizer()
     one, other = user("one two"), user("three")
     assert encode([one, other, one], tokenizer, max_length=9).ids == [[3, 3], [5], [3, 3]]
-    assert calls == ["one two", "three"]
+    assert tokenizer.texts == ["one two", "three"]
+
+
+def test_only_as_many_as_are_wanted_are_tokenized() -> None:
+    tokenizer: Any = CountingTokenizer()
+    prompts = [user(text) for text in ("a b c", "d", "e f", "g", "h", "i")]
+    # Two are wanted: of the first two one is too long, so that a third is looked at.
+    assert encode(prompts, tokenizer, max_length=2, most=2) == Encoded(prompts[1:3], [[1], [1, 1]], 1, 0, num_unread=3)
+    assert tokenizer.texts == ["a b c", "d", "e f"]
+    assert encode(prompts, tokenizer, max_length=2, most=9) == encode(prompts, tokenizer, max_length=2)
 
 
 def test_a_template_that_refuses_a_conversation_is_named() -> None:
@@ -206,6 +247,10 @@ def test_the_line_for_the_log_mentions_what_there_is(dataset: DatasetConfig, tmp
     training, held_out = Encoded([user("a")], [[1]], 1), Encoded([user("c")], [[1]], 0, 1)
     assert describe(prompts, training, held_out).startswith(
         "prompts: 1 to train on, 1 held out, of 8 rows; left out: 1 too long, 1 too short, 2 duplicates, "
+    )
+    held_out = Encoded([user("c")], [[1]], 2, 0, num_unread=5)
+    assert describe(prompts, training, held_out).startswith(
+        "prompts: 1 to train on, 6 held out (1 evaluated on), of 8 rows; left out: 3 too long, "
     )
     plain = load_prompts(replace(dataset, path=eval_path))
     assert describe(plain) == "prompts: 1 to train on, 1 held out, of 2 rows"

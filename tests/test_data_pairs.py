@@ -14,13 +14,13 @@ from rlhf_sweeps.fields import ConfigError
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 TALK = [SYSTEM, user("a?"), assistant("b"), user("c?")]
-FILLER = pair("filler")
+FILLER = pair("filler 1")  # held out whatever else there is: its SHA-256 begins with 04
 
 
 def loaded(path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[Pair]:
     """All pairs of some rows but the filler, which is there so that one can be held out."""
     pairs = load_pairs(dataset(write_lines(path / "x.jsonl", rows), **changes))
-    return [found for found in pairs.train + pairs.held_out if found.prompt != [user("filler")]]
+    return [found for found in pairs.train + pairs.held_out if found.prompt != [user("filler 1")]]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_answers_are_texts_messages_or_conversations(row: dict[str, Any], expect
 
 
 def test_the_prompt_is_found_in_the_conversations(tmp_path: Path) -> None:
-    filler = {"chosen": [user("filler"), assistant("1")], "rejected": [user("filler"), assistant("2")]}
+    filler = {"chosen": [user("filler 1"), assistant("1")], "rejected": [user("filler 1"), assistant("2")]}
     row = {"chosen": [*TALK, assistant("yes")], "rejected": [*TALK, assistant("no")]}
     assert loaded(tmp_path, [row, filler], prompt_column=None) == [Pair(TALK, "yes", "no")]
     prompts = load_prompts(dataset(tmp_path / "x.jsonl", prompt_column=None))
@@ -131,7 +131,7 @@ def test_duplicates_are_left_out_and_contradictions_kept(tmp_path: Path) -> None
     ]
     pairs = load_pairs(dataset(write_lines(tmp_path / "x.jsonl", rows)))
     assert pairs.counts == Counts(num_rows=6, num_duplicates=2, num_contradictions=1)
-    # The SHA-256 of '[{"role": "user", "content": " a "}]' begins with 3d, that of "a" with 62, that of "b" with 74.
+    # The SHA-256 of '[{"role": "user", "content": "a"}]' begins with 62, that of "b" with 74: the smallest is held out.
     assert pairs.train == [Pair([user("b")], "2", "1")]
     assert pairs.held_out == [Pair([user("a")], *answers) for answers in (("1", "2"), ("2", "1"), ("1", "3"))]
     assert describe(pairs) == (
@@ -143,7 +143,7 @@ def test_all_pairs_of_a_prompt_are_where_the_prompt_is(tmp_path: Path) -> None:
     rows = [pair(f"{n % 40} ?", f"chosen {n}") for n in range(120)]
     config = dataset(write_lines(tmp_path / "x.jsonl", rows))
     pairs, prompts = load_pairs(config), load_prompts(config)
-    assert (len(pairs.held_out), len(prompts.held_out)) == (12, 4)
+    assert len(pairs.held_out) == 3 * len(prompts.held_out) > 0
     assert [found.prompt for found in pairs.held_out[::3]] == prompts.held_out
     assert [found.chosen for found in pairs.train] == [
         row["chosen"] for row in rows if [user(row["prompt"])] not in prompts.held_out

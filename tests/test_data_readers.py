@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from data_files import assistant, dataset, pair, user, write_lines
 
-from rlhf_sweeps.data import Pair, load_pairs, load_prompts
+from rlhf_sweeps.data import Pair, files_of, load_pairs, load_prompts
 from rlhf_sweeps.fields import ConfigError
 
 TALK = [user("hi"), assistant("hello"), user("who?")]
@@ -280,3 +280,14 @@ def test_a_file_of_bad_rows_alone_is_refused_with_the_first(tmp_path: Path) -> N
 def test_an_unknown_id_is_refused_without_network() -> None:
     with pytest.raises(ConfigError, match=r"^dataset.path=no/such: neither a file here nor to be had from the hub"):
         load_prompts(dataset("no/such"))
+
+
+def test_all_local_files_are_found_that_a_data_set_is_read_from(tmp_path: Path) -> None:
+    path, eval_path = (write_lines(tmp_path / name, ROWS) for name in ("x.jsonl", "y.jsonl"))
+    datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
+    sources = [dataset(path, eval_path=str(eval_path)), dataset(tmp_path / "saved"), dataset("owner/name")]
+    saved = ["data-00000-of-00001.arrow", "dataset_info.json", "state.json"]
+    expected = [path, eval_path, *(tmp_path / "saved" / name for name in saved)]
+    assert list(files_of(dataset(None, sources=sources))) == expected
+    with pytest.raises(ConfigError, match=r"^dataset.sources\[0\].eval_path=z.jsonl: no such file or folder"):
+        list(files_of(dataset(None, sources=[dataset(path, eval_path="z.jsonl")])))

@@ -32,7 +32,7 @@ def evaluator(compose_config: Compose, tmp_path: Path) -> Evaluator:
     config, device = compose_config("eval.judges=[length]"), torch.device("cpu")
     tokenizer = models.load_tokenizer(config.model)
     policy = models.load_policy(config.model, device)
-    prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64).first(16)
+    prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64, most=16)
     sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 5))
     loader = Loader(tokenizer, Halving("", 64), device, config.dataset)
     scorer = loader.scorer(config.reward_model, "reward_model")

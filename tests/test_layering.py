@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "validation",
         "wording",
     },
+    "prompt_record": {"config", "data", "runs"},
     "base_policy": {"data", "ppo", "reward_models", "runs"},
     "comparison": {"intervals", "runs"},
     "comparison_table": set(),

@@ -78,6 +78,7 @@ def test_the_cost_of_scoring_is_in_the_record(compared: Sweep) -> None:
 def test_the_answers_of_the_base_policy_are_sampled_once(compared: Sweep) -> None:
     base = sorted(path.name.partition("_")[0] for path in (compared.folder / "base").iterdir())
     assert base.count("responses") == 2
+    assert base.count("prompts") == 1
     assert base.count("scale") == 2
 
 

@@ -8,6 +8,7 @@ from rlhf_sweeps.data.counts import Counts, SourceCounts, describe
 from rlhf_sweeps.data.encoding import Encoded, encode
 from rlhf_sweeps.data.messages import Messages, as_text
 from rlhf_sweeps.data.pairs import Pair, Pairs, load_pairs
+from rlhf_sweeps.data.places import files_of
 from rlhf_sweeps.data.prompts import Prompts, batch_indices, load_prompts
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "batch_indices",
     "describe",
     "encode",
+    "files_of",
     "load_pairs",
     "load_prompts",
 ]

@@ -67,10 +67,12 @@ def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded 
     Args:
         data: prompts or pairs.
         training: what is left of the training prompts once those of the wrong length are left out.
-        held_out: the same of the held-out prompts.
+        held_out: the same of the held-out prompts, as far as they are evaluated on.
     """
     num_train = len(data.train if training is None else training.ids)
-    num_held_out = len(data.held_out if held_out is None else held_out.ids)
+    num_held_out = len(data.held_out) if held_out is None else len(held_out.ids) + held_out.num_unread
+    # Of the rest, nobody has looked at the lengths.
+    evaluated = f" ({len(held_out.ids)} evaluated on)" if held_out is not None and held_out.num_unread else ""
     encoded = [part for part in (training, held_out) if part is not None]
     counts = data.counts
     left_out = _mentioned(
@@ -80,7 +82,7 @@ def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded 
         (counts.num_bad_rows, "bad row skipped", "bad rows skipped"),
         (counts.num_shared, "for training whose prompt is held out", "for training whose prompts are held out"),
     )
-    line = f"{data.noun}: {num_train} to train on, {num_held_out} held out, of {_rows(counts.num_rows)}"
+    line = f"{data.noun}: {num_train} to train on, {num_held_out} held out{evaluated}, of {_rows(counts.num_rows)}"
     if left_out:
         line += f"; left out: {left_out}"
     if counts.num_contradictions:

@@ -1,8 +1,8 @@
 """Prompts as the policy's tokens, those of the wrong length left out."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from rlhf_sweeps.data.messages import Messages
 from rlhf_sweeps.fields import ConfigError
@@ -10,29 +10,34 @@ from rlhf_sweeps.fields import ConfigError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+BATCH_SIZE = 1000  # prompts that a tokenizer is given at once
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """Prompts as the policy reads them, those that are too long or too short left out."""
+    """Prompts as the policy reads them, those that are too long or too short left out.
+
+    Attributes:
+        num_unread: those that were not looked at, since enough had been found before.
+    """
 
     messages: list[Messages]
     ids: list[list[int]]
     num_too_long: int
     num_too_short: int = 0
-
-    def first(self, num: int) -> "Encoded":
-        """The first few of them, or all there are."""
-        return self.rows(range(min(num, len(self.ids))))
+    num_unread: int = 0
 
     def rows(self, index: Sequence[int]) -> "Encoded":
         """Some of them; the counts of those left out stay those of all."""
-        return Encoded(
-            [self.messages[i] for i in index], [self.ids[i] for i in index], self.num_too_long, self.num_too_short
-        )
+        return replace(self, messages=[self.messages[i] for i in index], ids=[self.ids[i] for i in index])
 
 
 def encode(
-    prompts: Iterable[Messages], tokenizer: "PreTrainedTokenizerBase", max_length: int, min_length: int = 1
+    prompts: Iterable[Messages],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    min_length: int = 1,
+    most: int | None = None,
 ) -> Encoded:
     """Template and tokenize prompts; one without a template is given to the policy as its plain text.
 
@@ -41,22 +46,33 @@ def encode(
         tokenizer: the policy's.
         max_length: the most tokens that a prompt may have, its template included.
         min_length: the fewest.
+        most: how many are wanted; the first of an allowed length. None: all.
 
     Raises:
         ConfigError: if none has an allowed length, or the tokenizer has no template for a conversation.
     """
     prompts = list(prompts)
     known: dict[int, list[int]] = {}
-    for messages in prompts:
-        if id(messages) not in known:
-            known[id(messages)] = _encode(messages, tokenizer)
-    ids = [known[id(messages)] for messages in prompts]
-    kept = [i for i, tokens in enumerate(ids) if min_length <= len(tokens) <= max_length]
-    num_too_long = sum(len(tokens) > max_length for tokens in ids)
-    num_too_short = len(ids) - len(kept) - num_too_long
+    kept: list[int] = []
+    lengths: list[int] = []
+    while len(lengths) < len(prompts) and (most is None or len(kept) < most):
+        first = len(lengths)
+        size = BATCH_SIZE if most is None else min(BATCH_SIZE, most - len(kept))
+        batch = prompts[first : first + size]
+        fresh = {id(messages): messages for messages in batch if id(messages) not in known}
+        known |= zip(fresh, _tokenize(list(fresh.values()), tokenizer), strict=True)
+        lengths += [len(known[id(messages)]) for messages in batch]
+        kept += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
+    num_too_long = sum(length > max_length for length in lengths)
     if not kept:
-        raise ConfigError(_nothing_left(sorted(map(len, ids)), max_length, min_length, num_too_long))
-    return Encoded([prompts[i] for i in kept], [ids[i] for i in kept], num_too_long, num_too_short)
+        raise ConfigError(_nothing_left(sorted(lengths), max_length, min_length, num_too_long))
+    return Encoded(
+        [prompts[i] for i in kept],
+        [known[id(prompts[i])] for i in kept],
+        num_too_long,
+        num_too_short=len(lengths) - len(kept) - num_too_long,
+        num_unread=len(prompts) - len(lengths),
+    )
 
 
 def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_long: int) -> str:
@@ -72,21 +88,29 @@ def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_
     )
 
 
-def _encode(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    if tokenizer.chat_template:
-        ids = _apply_template(messages, tokenizer)
-    elif len(messages) == 1:
-        ids = tokenizer(messages[0]["content"])["input_ids"]
-    else:
-        raise ConfigError("dataset.prompt_column: holds conversations, and the model's tokenizer has no chat template")
-    return list(ids)
+def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
+    """The tokens of each, with all of them tokenized in one call."""
+    if not prompts:
+        return []
+    texts = [_as_text(messages, tokenizer) for messages in prompts]
+    # A template writes the special tokens itself. A prompt that is too long is counted, so nobody needs to be warned.
+    has_template = bool(tokenizer.chat_template)
+    encoded = tokenizer(texts, add_special_tokens=not has_template, return_attention_mask=False, verbose=False)
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
 
 
-def _apply_template(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> Any:
+def _as_text(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> str:
+    if not tokenizer.chat_template:
+        if len(messages) > 1:
+            raise ConfigError(
+                "dataset.prompt_column: holds conversations, and the model's tokenizer has no chat template"
+            )
+        return messages[0]["content"]
     from jinja2 import TemplateError
 
     try:
-        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
     except TemplateError as error:  # templates raise it for roles or orders that the model was not trained on
         roles = ", ".join(message["role"] for message in messages)
         raise ConfigError(

@@ -30,8 +30,9 @@ def identity(messages: Messages) -> Identity:
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
-def digest(messages: Messages) -> str:
-    """The SHA-256 of messages as they are written: an order that has nothing to do with that of the rows."""
+def digest(prompt: Identity) -> str:
+    """The SHA-256 of a prompt, 64 hexadecimal digits: what they say depends on no other row, nor on white space."""
+    messages = [{"role": role, "content": content} for role, content in prompt]
     return hashlib.sha256(json.dumps(messages).encode()).hexdigest()
 
 

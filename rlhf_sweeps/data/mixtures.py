@@ -23,11 +23,21 @@ def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     the shares until a source is used up. No prompt that one source holds out is trained on from another, and nothing is
     taken from two sources.
     """
-    if not dataset.sources:
-        split = split_source(dataset, key, with_answers)
-        distinct = [*split.train, *split.held_out]
-        counts = dataclasses.replace(split.counts, num_contradictions=num_contradictions(distinct))
-        return dataclasses.replace(split, counts=counts)
+    if dataset.sources:
+        split, given = _mix(dataset, key, with_answers), f"{key}.sources"
+    else:
+        split, given = split_source(dataset, key, with_answers), f"{key}.path={dataset.path}"
+    if not split.held_out:
+        raise ConfigError(
+            f"{given}: no pairs are held out, since all pairs of held-out prompts are bad; "
+            "eval_path can name a file to hold out"
+        )
+    distinct = {id(example): example for example in (*split.train, *split.held_out)}
+    counts = dataclasses.replace(split.counts, num_contradictions=num_contradictions(distinct.values()))
+    return dataclasses.replace(split, counts=counts)
+
+
+def _mix(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     keys = [f"{key}.sources[{number}]" for number in range(len(dataset.sources))]
     splits = [split_source(source, its, with_answers) for source, its in zip(dataset.sources, keys, strict=True)]
     splits = _apart(splits)
@@ -40,9 +50,9 @@ def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
         SourceCounts(source.name, len(repeated), len(split.train), len(split.held_out))
         for source, repeated, split in zip(dataset.sources, train, splits, strict=True)
     )
-    distinct = [example for split in splits for example in (*split.train, *split.held_out)]
-    counts = sum((split.counts for split in splits), Counts(num_contradictions=num_contradictions(distinct)))
-    return Split(interleave(train, weights), interleave(held_out, weights), counts, sources)
+    prompts = set().union(*(split.held_out_prompts for split in splits))
+    counts = sum((split.counts for split in splits), Counts())
+    return Split(interleave(train, weights), interleave(held_out, weights), prompts, counts, sources)
 
 
 def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> list[Item]:
@@ -58,7 +68,7 @@ def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> lis
 
 def _apart(splits: Sequence[Split]) -> list[Split]:
     """The splits without training examples whose prompt another holds out, and without what an earlier source has."""
-    all_held_out = {example.identity for split in splits for example in split.held_out}
+    all_held_out = set().union(*(split.held_out_prompts for split in splits))
     seen: set[tuple[object, ...]] = set()
     apart = []
     for split in splits:
@@ -66,7 +76,7 @@ def _apart(splits: Sequence[Split]) -> list[Split]:
         train, held_out = _unseen(allowed, seen), _unseen(split.held_out, seen)
         num_dropped = len(allowed) + len(split.held_out) - len(train) - len(held_out)
         found = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
-        apart.append(Split(train, held_out, split.counts + found))
+        apart.append(Split(train, held_out, split.held_out_prompts, split.counts + found))
     return apart
 
 

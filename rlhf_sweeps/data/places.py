@@ -1,9 +1,12 @@
 """Where rows are: a file, a folder or a hub id, which split of it, and the config keys that said so."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sources import locate
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Place:
     def given(self) -> str:
         """How errors call it."""
         return f"{self.key}.{self.path_key}={self.path}"
+
+    def locate(self) -> Path | None:
+        """The local file or folder; None where it is an id on the hub.
+
+        Raises:
+            ConfigError: if it is neither.
+        """
+        return locate(self.path, f"{self.key}.{self.path_key}")
 
     def no_such_split(self, allowed: str) -> ConfigError:
         """The error for a split that is not among the allowed ones."""
@@ -65,3 +76,18 @@ def held_out_place(dataset: DatasetConfig, key: str) -> Place | None:
     assert path is not None
     split, is_asked_for = dataset.eval_split or dataset.split, dataset.eval_split is not None
     return Place(key, path_key, path, "eval_split", split, is_asked_for, dataset.subset, dataset.revision)
+
+
+def files_of(dataset: DatasetConfig, key: str = "dataset") -> Iterator[Path]:
+    """The local files that a data set or a mixture is read from; none for what is on the hub.
+
+    Raises:
+        ConfigError: if one is not there.
+    """
+    for number, source in enumerate(dataset.sources):
+        yield from files_of(source, f"{key}.sources[{number}]")
+    places = () if dataset.sources else (training_place(dataset, key), held_out_place(dataset, key))
+    for place in filter(None, places):
+        located = place.locate()
+        if located is not None:
+            yield from (file for file in sorted([located, *located.rglob("*")]) if file.is_file())

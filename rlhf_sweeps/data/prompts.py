@@ -1,7 +1,9 @@
 """Prompts to train on and prompts held out, and the order in which updates take them."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data.counts import Counts, SourceCounts
@@ -44,11 +46,11 @@ def batch_indices(num_prompts: int, batch_size: int, update: int, seed: int) -> 
     A pure function of its arguments, so that a continued run needs no saved position.
     """
     first = (update - 1) * batch_size
-    order: dict[int, list[int]] = {}
-    indices = []
-    for position in range(first, first + batch_size):
-        number, place = divmod(position, num_prompts)
-        if number not in order:
-            order[number] = random.Random(f"prompts {seed} {number}").sample(range(num_prompts), num_prompts)
-        indices.append(order[number][place])
-    return indices
+    positions = [divmod(position, num_prompts) for position in range(first, first + batch_size)]
+    return [_permute(num_prompts, seed, number)[place] for number, place in positions]
+
+
+@lru_cache(maxsize=2)  # an update may end one pass and begin the next
+def _permute(num_prompts: int, seed: int, number: int) -> Sequence[int]:
+    """The order of the prompts in a pass over the data; drawing it anew at every update would take longer than some."""
+    return random.Random(f"prompts {seed} {number}").sample(range(num_prompts), num_prompts)

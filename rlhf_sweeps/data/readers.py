@@ -7,7 +7,6 @@ from rlhf_sweeps.data import tables, text_files
 from rlhf_sweeps.data.places import Place
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sources import locate
 from rlhf_sweeps.wording import message_of
 
 _FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {
@@ -24,7 +23,7 @@ def read_rows(place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
     Raises:
         ConfigError: if it cannot be read as a whole, or a row cannot and bad rows are refused.
     """
-    located = locate(place.path, f"{place.key}.{place.path_key}")
+    located = place.locate()
     if located is None:
         yield from tables.read_dataset(tables.load_by_name(place), place.given, columns)
     elif located.is_dir():

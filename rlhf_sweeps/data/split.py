@@ -1,6 +1,11 @@
-"""One data set: its rows as distinct examples, and which of them are held out."""
+"""One data set: its rows as distinct examples, and which of them are held out.
 
-from collections.abc import Iterable
+What is held out depends on prompts alone: what PPO holds out, no reward model may have been trained on, and the pairs
+that one is reported on, PPO must not train on. So the rows whose answers are bad, and all that follows from how many
+rows there are, must not matter.
+"""
+
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field
 
 from rlhf_sweeps.config import DatasetConfig
@@ -20,6 +25,8 @@ from rlhf_sweeps.data.readers import read_rows
 from rlhf_sweeps.data.rows import BadRows, Columns, Row
 from rlhf_sweeps.fields import ConfigError
 
+END_OF_TENTH = f"{2**256 // 10:064x}"  # of the SHA-256 digests
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -36,10 +43,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Split:
-    """Distinct examples; no prompt has some in both parts."""
+    """Distinct examples; no prompt has some in both parts.
+
+    Attributes:
+        held_out_prompts: those that nothing may train on, which may have no usable pair.
+    """
 
     train: list[Example]
     held_out: list[Example]
+    held_out_prompts: Set[Identity]
     counts: Counts
     sources: tuple[SourceCounts, ...] = ()
 
@@ -50,10 +62,10 @@ def noun(with_answers: bool) -> str:
 
 
 def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
-    """The examples of a data set that is no mixture; without an own evaluation file or split, a tenth is held out.
+    """The examples of a data set that is no mixture; without an own evaluation file or split, `choose_held_out` says
+    which are held out.
 
-    The tenth is of the prompts, by their hash, so that it does not depend on the order of the rows; it is in the order
-    of the hashes, the rest in the file's.
+    What is held out is in the order of the prompts' hashes, the rest in the file's.
 
     Args:
         dataset: where they are.
@@ -63,23 +75,33 @@ def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     Raises:
         ConfigError: naming the key, and the file and line where there is one.
     """
-    columns = _columns(dataset, key, with_answers)
-    own = _read(training_place(dataset, key), columns, dataset, with_answers)
+    own = _read(training_place(dataset, key), dataset, with_answers)
     place = held_out_place(dataset, key)
     if place is None:
-        order = sorted(own.digests, key=own.digests.__getitem__)
-        kept = set(order[: max(1, len(order) // 10)])
-        other, num_shared = own, 0
+        other, counts = own, own.counts
+        prompts = choose_held_out(own.prompts)
     else:
-        other = _read(place, columns, dataset, with_answers)
-        kept = set(other.digests)
-        num_shared = sum(example.identity in kept for example in own.examples)
-    train = [example for example in own.examples if example.identity not in kept]
-    held_out = [example for example in other.examples if example.identity in kept]
-    held_out.sort(key=lambda example: other.digests[example.identity])
+        other = _read(place, dataset, with_answers)
+        prompts = other.prompts
+        num_shared = sum(example.identity in prompts for example in own.examples)
+        counts = own.counts + other.counts + Counts(num_shared=num_shared)
+    train = [example for example in own.examples if example.identity not in prompts]
+    held_out = [example for example in other.examples if example.identity in prompts]
+    held_out.sort(key=lambda example: digest(example.identity))
     check_not_empty(train, len(held_out), f"{key}.path={dataset.path}", with_answers)
-    counts = own.counts if place is None else own.counts + other.counts + Counts(num_shared=num_shared)
-    return Split(train, held_out, counts)
+    return Split(train, held_out, prompts, counts)
+
+
+def choose_held_out(prompts: Collection[Identity]) -> set[Identity]:
+    """Those whose hash is in the first tenth of all hashes, whatever other prompts there are.
+
+    Very small sets bend the rule: where no hash is in the first tenth, the prompt of the smallest is held out; where
+    all are, the one of the largest trains, unless it is the only one.
+    """
+    digests = {prompt: digest(prompt) for prompt in prompts}
+    order = sorted(digests, key=digests.__getitem__)
+    num_first = sum(found < END_OF_TENTH for found in digests.values())
+    return set(order[: max(1, min(num_first, len(order) - 1))])
 
 
 def check_not_empty(train: list[Example], num_held_out: int, given: str, with_answers: bool) -> None:
@@ -96,11 +118,15 @@ def num_contradictions(examples: Iterable[Example]) -> int:
 
 @dataclass
 class _Distinct:
-    """The examples of one place, in its order, the first of equal ones."""
+    """What one place holds.
+
+    Attributes:
+        examples: in its order, the first of equal ones.
+        prompts: of all rows that have one, although no answers.
+    """
 
     examples: list[Example] = field(default_factory=list)
-    # Of each prompt; where it is written in several ways, the smallest, so that it does not matter which comes first.
-    digests: dict[Identity, str] = field(default_factory=dict)
+    prompts: set[Identity] = field(default_factory=set)
     counts: Counts = field(default_factory=Counts)
 
 
@@ -111,18 +137,25 @@ def _columns(dataset: DatasetConfig, key: str, with_answers: bool) -> Columns:
     return columns
 
 
-def _read(place: Place, columns: Columns, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
+def _read(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
+    found = _read_examples(place, dataset, with_answers)
+    if with_answers and found.counts.num_bad_rows:
+        # A reader passes over a row for its answers alone, too. So prompts are read as PPO reads them.
+        found.prompts = _read_examples(place, dataset, with_answers=False).prompts
+    return found
+
+
+def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
     bad_rows = BadRows(skip=dataset.bad_rows == "skip")
     found, seen, num_good = _Distinct(), set(), 0
-    for where, row in read_rows(place, columns, bad_rows):
+    for where, row in read_rows(place, _columns(dataset, place.key, with_answers), bad_rows):
         try:
             example = _example(row, dataset, with_answers)
         except RowError as error:
             bad_rows.add(f"{where}: {error}")
             continue
         num_good += 1
-        written = digest(example.prompt)
-        found.digests[example.identity] = min(written, found.digests.get(example.identity, written))
+        found.prompts.add(example.identity)
         if (same := (example.identity, example.answers)) not in seen:
             seen.add(same)
             found.examples.append(example)

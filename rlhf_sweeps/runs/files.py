@@ -70,6 +70,18 @@ def claim(folder: Path, refusal: str) -> Iterator[None]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def wait_for(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same folder; one that dies is out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def line(row: Mapping[str, Any]) -> str:
     """A row as a line of a file of JSON lines."""
     return json.dumps(row, ensure_ascii=False) + "\n"

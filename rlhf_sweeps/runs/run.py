@@ -1,4 +1,4 @@
-"""One run's folder, and what is known about the base policy.
+"""One run's folder, and what is found out once.
 
 A run without summary.json did not finish. Lines of metrics.jsonl and samples.jsonl beyond the checkpoint that a run
 continues from are cut, since the run writes them again.
@@ -19,6 +19,7 @@ from rlhf_sweeps.runs.files import (
     read_json,
     read_lines,
     remove_leftovers,
+    wait_for,
     write_atomically,
     write_json,
 )
@@ -27,7 +28,7 @@ SCHEMA_VERSION = 1
 
 
 class BaseRecord:
-    """What is found out about the base policy once, for all trials of a sweep and all starts of a run."""
+    """What is found out once, for all trials of a sweep and all starts of a run: prompts, the base policy's answers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "base"
@@ -41,6 +42,12 @@ class BaseRecord:
         self._folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self._folder)
         write_atomically(self._folder / f"{name}.jsonl", "".join(line(row) for row in rows))
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other process is in here, so that only one finds something out."""
+        with wait_for(self._folder):
+            yield
 
 
 class Run:

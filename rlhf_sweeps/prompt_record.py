@@ -1,0 +1,99 @@
+"""The prompts of a run as tokens: read and encoded once for all trials of a sweep, kept in its record."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import transformers
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_sweeps import __version__
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.data import Encoded, describe, encode, files_of, load_prompts
+from rlhf_sweeps.runs import BaseRecord, stamp
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """What a run trains and evaluates on.
+
+    Attributes:
+        held_out: the first of the held-out prompts, as many as an evaluation takes.
+        line: for the log, how many there are.
+    """
+
+    training: Encoded
+    held_out: Encoded
+    line: str
+
+
+def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> EncodedPrompts:
+    """The prompts of a run, out of the record if it has them, else into it.
+
+    A data set of the hub without a revision stays as it was found first, and so does a date that a template writes.
+
+    Raises:
+        ConfigError: if the data set cannot be used.
+    """
+    name = f"prompts_{_key(config, tokenizer)}"
+    found = _read(record, name)
+    if found is None:
+        with record.alone():  # of trials that start together, one works and the others wait for what it finds
+            found = _read(record, name)
+            if found is None:
+                found = _encode(config, tokenizer)
+                record.write(name, [_as_row(found.training), _as_row(found.held_out), {"line": found.line}])
+    return found
+
+
+def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompts:
+    prompts = load_prompts(config.dataset)
+    lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
+    training = encode(prompts.train, tokenizer, *lengths)
+    held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts)
+    return EncodedPrompts(training, held_out, describe(prompts, training, held_out))
+
+
+def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Stands for all that the encoded prompts depend on."""
+    versions = (__version__, transformers.__version__)
+    files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    reader = (config.model, repr(tokenizer), tokenizer.chat_template, backend and backend.to_str())
+    parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _read(record: BaseRecord, name: str) -> EncodedPrompts | None:
+    try:
+        rows = record.read(name)
+        if not rows:
+            return None
+        training, held_out, last = rows
+        return EncodedPrompts(_from_row(training), _from_row(held_out), last["line"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        log.warning("%s: cannot be used and is made anew (%r)", name, error)
+        return None
+
+
+def _as_row(part: Encoded) -> dict[str, Any]:
+    """Each prompt once, and the order with its repeats."""
+    known = {id(messages): (messages, ids) for messages, ids in zip(part.messages, part.ids, strict=True)}
+    places = {prompt: place for place, prompt in enumerate(known)}
+    return {
+        "prompts": list(known.values()),
+        "order": [places[id(messages)] for messages in part.messages],
+        "num_too_long": part.num_too_long,
+        "num_too_short": part.num_too_short,
+        "num_unread": part.num_unread,
+    }
+
+
+def _from_row(row: Mapping[str, Any]) -> Encoded:
+    prompts = [row["prompts"][place] for place in row["order"]]
+    counts = (row["num_too_long"], row["num_too_short"], row["num_unread"])
+    return Encoded([messages for messages, _ in prompts], [ids for _, ids in prompts], *counts)

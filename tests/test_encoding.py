@@ -1,0 +1,90 @@
+"""Prompts as tokens: batches give what transformers gives for one conversation at a time."""
+
+import logging
+
+import pytest
+from conftest import ROOT
+from data_files import assistant, user
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from rlhf_sweeps.data import encode, encoding
+from rlhf_sweeps.data.messages import Messages
+
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}>{{ message['content'] | trim }}</s>\n"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+SINGLE: list[Messages] = [
+    [user(text)] for text in ("a", "", "  how are you? ", "</s><s> é 😀\n\n", "word " * 300, "a", "b")
+]
+TALKS: list[Messages] = [
+    [user("a?"), assistant("b"), user("c?")],
+    [{"role": "system", "content": "Be brief."}, user("a " * 200)],
+]
+
+
+def with_bos(template: str | None) -> PreTrainedTokenizerBase:
+    """Bytes between a BOS and an EOS that the tokenizer itself adds, where no template does."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: place for place, token in enumerate(["<s>", "</s>", *alphabet, "Ġw", "or"])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[("Ġ", "w"), ("o", "r")]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", model_max_length=64, chat_template=template
+    )
+
+
+def bytes_alone() -> PreTrainedTokenizerBase:
+    """A tokenizer that is plain Python."""
+    tokenizer: PreTrainedTokenizerBase = ByT5Tokenizer(bos_token="<s>", model_max_length=64)
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def tiny(name: str) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(ROOT / "rlhf_sweeps" / "assets" / name)
+    return tokenizer
+
+
+TOKENIZERS = {
+    "policy": lambda: tiny("tiny_policy"),
+    "reward_model": lambda: tiny("tiny_reward_model"),
+    "bos_in_template": lambda: with_bos(TEMPLATE),
+    "no_bos_in_template": lambda: with_bos(TEMPLATE.replace("{{ bos_token }}", "")),
+    "python": bytes_alone,
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_batches_are_templated_and_tokenized_like_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 4)
+    tokenizer = TOKENIZERS[name]()
+    prompts = SINGLE + TALKS
+    expected = [tokenizer.apply_chat_template(one, add_generation_prompt=True, return_dict=False) for one in prompts]
+    found = encode(prompts, tokenizer, max_length=10_000)
+    assert (found.ids, found.messages) == (expected, prompts)
+
+
+def test_without_a_template_the_tokenizer_adds_its_own_special_tokens() -> None:
+    tokenizer = with_bos(None)
+    texts = [messages[0]["content"] for messages in SINGLE]
+    found = encode(SINGLE, tokenizer, max_length=10_000)
+    assert found.ids == [tokenizer(text)["input_ids"] for text in texts]
+    assert found.ids[0] == [0, tokenizer.convert_tokens_to_ids("a"), 1]
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, None])
+def test_a_prompt_beyond_the_tokenizers_length_is_no_warning(template: str | None) -> None:
+    messages: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = messages.append  # type: ignore[method-assign]
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        found = encode([[user("a " * 100)], [user("b")]], with_bos(template), max_length=60)
+    finally:
+        logger.removeHandler(handler)
+    assert (len(found.ids), found.num_too_long, messages) == (1, 1, [])
