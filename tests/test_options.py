@@ -1,6 +1,7 @@
 """The trainer's options, each for what it promises; test_trainer checks those of the loss, test_parity TRL's."""
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_the_target_is_held_against_the_mean_of_a_token() -> None:
     runs = [toy.trainer(toy.settings(**settings, num_ppo_epochs=number)).step() for number in (1, 2, 3, 4)]
     # Each epoch's own mean, out of the means over one, two, three and four of them.
     sums = [0.0, *(number * row["policy/approxkl_avg"] for number, row in enumerate(runs, start=1))]
-    first, second, third, fourth = (after - before for before, after in zip(sums, sums[1:], strict=False))
+    first, second, third, fourth = (after - before for before, after in itertools.pairwise(sums))
     assert first < second < third < fourth
     for target, num_epochs in ((third * 1.01, 4.0), (third * 0.99, 3.0), (second * 0.99, 2.0)):
         held = toy.trainer(toy.settings(**settings, num_ppo_epochs=4, target_kl=target))
