@@ -204,17 +204,24 @@ def test_one_optimizer_step_per_minibatch(value_model: str, monkeypatch: pytest.
     assert len(steps) == 3 * 2 * (1 if value_model == "shared" else 2)  # a step each, policy and value model
 
 
-def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    def change(limit: float | None) -> float:
-        trainer = toy.trainer(toy.settings(lr=1.0, max_grad_norm=limit))
-        parameters = list(trainer.policy.model.parameters())
-        monkeypatch.setattr(trainer.optimizer, "step", torch.optim.SGD(parameters, lr=1.0).step)
-        before = [parameter.clone() for parameter in parameters]
-        norm = trainer.step()["policy/grad_norm"]
-        moved = [after - b for after, b in zip(parameters, before, strict=True)]
-        length = math.sqrt(sum(m.square().sum().item() for m in moved))
-        assert length == pytest.approx(norm if limit is None else min(limit, norm), rel=1e-3)
-        return norm
+@pytest.mark.parametrize("value_model", ["shared", "policy"])
+def test_gradients_are_clipped_to_the_norm(value_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of policy and value model each for themselves."""
+
+    def change(limit: float | None) -> dict[str, float]:
+        trainer = toy.trainer(toy.settings(lr=1.0, max_grad_norm=limit, value_model=value_model))
+        parameters = {name: list(model.parameters()) for name, model in trainer.models.items()}
+        plain = torch.optim.SGD([parameter for each in parameters.values() for parameter in each], lr=1.0)
+        monkeypatch.setattr(trainer.optimizer, "step", plain.step)
+        before = {name: [parameter.clone() for parameter in each] for name, each in parameters.items()}
+        row = trainer.step()
+        norms = {name: row[f"{name}/grad_norm"] for name in parameters}
+        for name, norm in norms.items():
+            moved = [after - b for after, b in zip(parameters[name], before[name], strict=True)]
+            length = math.sqrt(sum(m.square().sum().item() for m in moved))
+            assert norm > 0.02
+            assert length == pytest.approx(limit or norm, rel=1e-3), name
+        return norms
 
     assert change(None) == pytest.approx(change(0.01), rel=1e-5)
 
