@@ -32,7 +32,9 @@ def test_time_left_is_that_of_the_rest_at_the_mean_of_what_has_ended() -> None:
 def test_tests_take_a_run_each() -> None:
     clock = Clock(plan(test_seeds=4), 0.0, 2)
     assert clock.of_tests(TRIALS) == pytest.approx(4 * 3 * 20 / 2)  # 40 s for two seeds
-    assert clock.left(TRIALS, 0) == pytest.approx(20 / 2 + 120)
+    # Of a setting that is complete and one that runs no more than two can be tested.
+    assert clock.left(TRIALS, 0) == pytest.approx(20 / 2 + 4 * 2 * 20 / 2)
+    assert clock.left(TRIALS, 1) == pytest.approx((30 + 20) / 2 + 4 * 3 * 20 / 2)
 
 
 def test_earlier_starts_count() -> None:

@@ -103,6 +103,24 @@ def test_prompts_are_matched_by_text_and_seeds_pooled(tmp_path: Path) -> None:
     assert rate == pytest.approx({"mean": 0.75, "low": low, "high": high})
 
 
+def test_seeds_that_differ_are_pooled_by_hand(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "0", 0, [(3, 0), (3, 1), (3, 2), (0, 1)], {})
+    # Of update 20 the signs are turned round: -1 against 0 three times, 0 against -5.
+    later = {"update": 20, "score": 1.0, "kl": 2.0}
+    second = make_run(tmp_path / "1", 1, [(1, 0), (1, 0), (1, 0), (0, 5)], {}, best=later)
+    found = compare([compared("tiny", 0, first, second)])
+    (entry,) = found["reward_models"]
+    assert (entry["updates"], entry["update"], entry["kls"], entry["kl"]) == ([10, 20], 15.0, [4.0, 2.0], 3.0)
+    cell = entry["judges"]["tiny"]
+    assert (cell["num_seeds"], cell["num_prompts"]) == (2, 4)
+    assert cell["win_rate"]["mean"] == pytest.approx((3 + 1) / 8)
+    assert cell["score"]["mean"] == pytest.approx((9 - 3) / 8)
+    assert cell["base_score"] == pytest.approx((4 - 5) / 8)
+    # Gains 3, 2, 1, -1, -1, -1, -1, 5; base scores with a sum of squares of 31 about 0 and a mean of -1/8.
+    assert cell["gain"]["mean"] == pytest.approx(7 / 8 / ((31 - 8 / 64) / 7) ** 0.5)
+    assert table(found).splitlines()[2].split()[-3:] == ["3", "10-20", "2"]
+
+
 def broken(folder: Path, what: str) -> Run:
     """A run of seed 1 of which something is missing or other than expected."""
     if what == "nothing":

@@ -137,6 +137,19 @@ def test_the_presets_say_what_they_stand_for(compose_config: Compose) -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("ppo.lr=1e-4",), 1e-3),  # of a head alone: ten times the policy's
+        (("ppo.lr=1e-4", "ppo.value_lr=3e-5"), 3e-5),
+        (("ppo.lr=1e-4", "ppo.value_model=policy"), 1e-4),
+        (("ppo=trl", "ppo.lr=1e-4"), 1e-4),
+    ],
+)
+def test_the_value_models_learning_rate(overrides: tuple[str, ...], expected: float, compose_config: Compose) -> None:
+    assert compose_config(*overrides).ppo.highest_value_lr == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     "override", ["ppo.missing_eos_penalty=null", "ppo.max_grad_norm=null", "objective.kl_budget=null"]
 )
 def test_what_may_be_switched_off(override: str, compose_config: Compose) -> None:

@@ -57,10 +57,10 @@ def test_score_is_the_reward_of_the_last_real_token() -> None:
 def test_advantages_by_hand() -> None:
     rewards = torch.tensor([[0.0, 0.0, 8.0], [1.0, 2.0, 0.0]])
     values = torch.tensor([[1.0, 2.0, 4.0], [3.0, 5.0, 0.0]])
-    # Row 0, gamma 0.5, lambda 0.5: deltas 0+1-1=0, 0+2-2=0, 8-4=4; A = 4, 0+0.25*4=1, 0+0.25*1=0.25.
-    # Row 1: deltas 1+2.5-3=0.5, 2-5=-3; A = -3, 0.5-0.75=-0.25.
-    expected = torch.tensor([[0.25, 1.0, 4.0], [-0.25, -3.0, 0.0]])
-    assert torch.allclose(equations.generalized_advantages(rewards, values, 0.5, 0.5), expected)
+    # Row 0, gamma 0.5, lambda 0.25: deltas 0+1-1=0, 0+2-2=0, 8-4=4; A = 4, 0+0.125*4=0.5, 0+0.125*0.5=0.0625.
+    # Row 1: deltas 1+2.5-3=0.5, 2-5=-3; A = -3, 0.5-0.375=0.125.
+    expected = torch.tensor([[0.0625, 0.5, 4.0], [0.125, -3.0, 0.0]])
+    assert torch.allclose(equations.generalized_advantages(rewards, values, 0.5, 0.25), expected)
 
 
 def test_advantages_with_lambda_one_are_returns_minus_values() -> None:
@@ -98,13 +98,50 @@ def test_policy_loss_by_hand(ratio: float, advantage: float, loss: float, is_cli
 
 
 @pytest.mark.parametrize(
-    ("value", "loss", "is_clipped"),
-    # old value 1, return 3, range 0.5: beyond 1.5 the value gets no further credit
-    [(1.2, 1.62, False), (2.5, 1.125, True), (0.0, 4.5, False)],
+    ("ratio", "advantage", "loss"),
+    [
+        (10.0, -2.0, 6.0),  # 20, bounded at three times the advantage
+        (2.0, -2.0, 4.0),  # below the bound
+        (0.5, -2.0, 1.6),
+        (10.0, 2.0, -2.4),  # gains have no second bound ...
+        (0.1, 2.0, -0.2),  # ... and losses of them, either
+    ],
 )
-def test_value_loss_by_hand(value: float, loss: float, is_clipped: bool) -> None:
+def test_the_dual_clip_by_hand(ratio: float, advantage: float, loss: float) -> None:
+    losses, _ = equations.policy_loss(torch.tensor([ratio]), torch.tensor([advantage]), clip_range=0.2, dual_clip=3.0)
+    assert losses.item() == pytest.approx(loss)
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "clip_range", "loss", "is_clipped"),
+    [
+        # Old value 1, return 3, range 0.5: beyond 1.5 the value gets no further credit.
+        (1.2, 3.0, 0.5, 1.62, False),
+        (2.5, 3.0, 0.5, 1.125, True),
+        (0.0, 3.0, 0.5, 4.5, False),
+        # Return -2: nor below 0.5.
+        (0.8, -2.0, 0.5, 3.92, False),
+        (-1.0, -2.0, 0.5, 3.125, True),
+        (2.0, -2.0, 0.5, 8.0, False),
+        (2.5, 3.0, None, 0.125, False),
+    ],
+)
+def test_value_loss_by_hand(
+    value: float, target: float, clip_range: float | None, loss: float, is_clipped: bool
+) -> None:
     losses, clipped = equations.value_loss(
-        torch.tensor([value]), torch.tensor([1.0]), torch.tensor([3.0]), clip_range=0.5
+        torch.tensor([value]), torch.tensor([1.0]), torch.tensor([target]), clip_range
     )
     assert losses.item() == pytest.approx(loss)
     assert clipped.item() is is_clipped
+
+
+def test_explained_variance_by_hand() -> None:
+    returns = torch.tensor([[1.0, 2.0, 3.0], [6.0, 8.0, 1000.0]])
+    # Mean 4, squares 9 + 4 + 1 + 4 + 16 = 34; what is left over is 2, 1, 1, 2, 4: mean 2, squares 0 + 1 + 1 + 0 + 4.
+    values = torch.tensor([[-1.0, 1.0, 2.0], [4.0, 4.0, -1000.0]])
+    assert equations.explained_variance(values, returns, MASK).item() == pytest.approx(1 - 6 / 34)
+    assert equations.explained_variance(returns - 5, returns, MASK).item() == pytest.approx(1.0)
+    # Values that go the wrong way are worse than none: 4 times the variance is left.
+    assert equations.explained_variance(-returns, returns, MASK).item() == pytest.approx(-3.0)
+    assert equations.explained_variance(values, torch.full((2, 3), 2.0), MASK).item() == 0.0

@@ -59,6 +59,28 @@ def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
     assert metrics["judge/length/win_rate"] == 0.5
 
 
+def test_policy_and_base_policy_are_told_apart(evaluator: Evaluator) -> None:
+    policy: PreTrainedModel = models.freeze(evaluator.language_model.model)
+    noise = torch.Generator().manual_seed(0)
+    for parameter in policy.parameters():
+        parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.2 * parameter.std())
+    metrics, rows = evaluator.evaluate(policy)
+    base_answers = [row["base_response"] for row in evaluator.evaluate(evaluator.language_model.model)[1]]
+    assert [row["base_response"] for row in rows] == base_answers
+    assert [row["response"] for row in rows] != base_answers
+    num_words = [[len(row[name].split()) for row in rows] for name in ("response", "base_response")]
+    for name, counts in zip(("score", "base_score"), num_words, strict=True):
+        assert [row[f"judge/length/{name}"] for row in rows] == pytest.approx([0.1 * count for count in counts])
+        assert metrics[f"judge/length/{name}"] == pytest.approx(0.1 * sum(counts) / len(counts))
+    wins = [(ours > theirs) + (ours == theirs) / 2 for ours, theirs in zip(*num_words, strict=True)]
+    assert metrics["judge/length/win_rate"] == pytest.approx(sum(wins) / len(wins))
+    assert sum(wins) != len(wins) / 2
+    assert metrics["eval/base_score"] == evaluator.base_score != metrics["eval/score"]
+    own = [(row["score"] > row["base_score"]) + (row["score"] == row["base_score"]) / 2 for row in rows]
+    assert metrics["eval/win_rate"] == pytest.approx(sum(own) / len(own))
+    assert sum(own) != len(own) / 2
+
+
 def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator) -> None:
     metrics, rows = evaluator.evaluate(evaluator.language_model.model)
     ended = [sequence[-1] in evaluator.sampler.stop_ids for sequence in sequences_of(evaluator)]
@@ -165,4 +187,5 @@ def test_the_best_is_the_highest_score_within_the_budget() -> None:
     assert far.beats(better, kl_budget=None)
     assert not Evaluated(4, 2.0, 1.0).beats(better, kl_budget=15)
     assert not far.beats(None, kl_budget=15)
+    assert Evaluated(3, 3.0, 15.0).beats(better, kl_budget=15)  # all of the budget is still within it
     assert not Evaluated(5, float("nan"), 1.0).beats(better, kl_budget=15)

@@ -1,6 +1,7 @@
 """The trainer's options, each for what it promises; test_trainer checks those of the loss, test_parity TRL's."""
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,12 +39,15 @@ def same(before: Sequence[Tensor], module: nn.Module) -> bool:
 
 
 def test_the_kl_coefficient_adapts_and_is_part_of_the_state() -> None:
-    trainer = toy.trainer(toy.settings(kl_target=0.5, kl_horizon=60))
+    settings = toy.settings(kl_target=17.0, kl_horizon=60)
+    trainer = toy.trainer(settings)
     first = trainer.step()
-    error = min(max(first["objective/kl"] / 0.5 - 1, -0.2), 0.2)
+    # The sequence's, not the token's: that one would be far below the target, and its error would count as a fifth.
+    error = first["objective/kl"] / 17 - 1
+    assert 0.02 < error < 0.18
     assert first["objective/kl_coef"] == pytest.approx(0.1)
-    assert trainer.step()["objective/kl_coef"] == pytest.approx(0.1 * (1 + error * 6 / 60))
-    again = toy.trainer(toy.settings(kl_target=0.5, kl_horizon=60))
+    assert trainer.step()["objective/kl_coef"] == pytest.approx(0.1 * (1 + error * 6 / 60), rel=1e-5)
+    again = toy.trainer(settings)
     again.state = trainer.state
     assert again.kl_coef == trainer.kl_coef != 0.1
 
@@ -68,6 +72,18 @@ def test_epochs_end_at_the_target_kl(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < len(taken) < 12
     assert row["policy/epochs"] == (len(taken) + 1) / 2
     assert row["policy/approxkl_avg"] > 0.01 / 12
+
+
+def test_the_target_is_held_against_the_mean_of_a_token() -> None:
+    settings = {"lr": 0.003, "response_length": 8}
+    runs = [toy.trainer(toy.settings(**settings, num_ppo_epochs=number)).step() for number in (1, 2, 3, 4)]
+    # Each epoch's own mean, out of the means over one, two, three and four of them.
+    sums = [0.0, *(number * row["policy/approxkl_avg"] for number, row in enumerate(runs, start=1))]
+    first, second, third, fourth = (after - before for before, after in itertools.pairwise(sums))
+    assert first < second < third < fourth
+    for target, num_epochs in ((third * 1.01, 4.0), (third * 0.99, 3.0), (second * 0.99, 2.0)):
+        held = toy.trainer(toy.settings(**settings, num_ppo_epochs=4, target_kl=target))
+        assert held.step()["policy/epochs"] == num_epochs
 
 
 def test_no_step_at_all_is_not_an_error() -> None:
@@ -164,7 +180,9 @@ def test_adapters_train_and_the_weights_stay(value_model: str, compose_config: C
 
 
 def test_a_run_with_adapters_resumes_exactly_and_exports_plain_weights(compose_config: Compose, tmp_path: Path) -> None:
+    """What a trainer knows beside its weights, the KL coefficient and the scores so far, is resumed, too."""
     overrides = [*SMALL, "ppo.lora_rank=4", "ppo.lr=1e-2", "ppo.total_episodes=32", "eval.every=4"]
+    overrides += ["ppo.kl_target=1", "ppo.kl_horizon=100", "ppo.score_scaling=normalize"]
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     train(compose_config(*overrides), whole.folder)
     append = Run.append_metrics
@@ -179,7 +197,10 @@ def test_a_run_with_adapters_resumes_exactly_and_exports_plain_weights(compose_c
         with pytest.raises(KeyboardInterrupt):
             train(compose_config(*overrides), parts.folder)
     train(compose_config(*overrides), parts.folder)
-    assert [row["objective/scores"] for row in parts.metrics()] == [row["objective/scores"] for row in whole.metrics()]
+    for name in ("objective/scores", "objective/kl_coef"):
+        found = [row[name] for row in whole.metrics()]
+        assert len(set(found)) == 4
+        assert [row[name] for row in parts.metrics()] == found
     files = [run.model / "model.safetensors" for run in (whole, parts)]
     assert files[0].read_bytes() == files[1].read_bytes()
     exported = AutoModelForCausalLM.from_pretrained(whole.model)
@@ -347,6 +368,8 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(compose_config: Comp
 
 def test_the_health_metrics_by_definition() -> None:
     trainer = toy.trainer(toy.settings(num_ppo_epochs=2, lr=0.01))
+    torch.nn.init.normal_(trainer.value_model.head.weight, std=0.3, generator=torch.Generator().manual_seed(0))
+    head = copy.deepcopy(trainer.value_model.head.state_dict())
     kept: list[Any] = []
     run = trainer.optimization.run
     object.__setattr__(trainer, "optimization", copy.copy(trainer.optimization))
@@ -359,10 +382,12 @@ def test_the_health_metrics_by_definition() -> None:
     assert row["objective/rewards_std"] == pytest.approx(rollout.rewards.sum(-1).std().item(), rel=1e-5)
     assert row["objective/kl_per_token"] == pytest.approx((rollout.kl.sum() / mask.sum()).item(), rel=1e-5)
     assert row["objective/truncated_rate"] == pytest.approx(1 - rollout.ended.float().mean().item())
+    assert rollout.values[mask].std() > 0.1  # of values that are all 0 any formula would make 0
     left = (rollout.returns - rollout.values)[mask].var() / rollout.returns[mask].var()
     assert row["val/explained_variance"] == pytest.approx(1 - left.item(), rel=1e-4, abs=1e-5)
     # The second epoch's ratios, from the policy after one step; the first one's are 1.
     first = toy.trainer(toy.settings(num_ppo_epochs=1, lr=0.01))
+    first.value_model.head.load_state_dict(head)
     first.step()
     with torch.no_grad():
         new = LanguageModel(first.policy.model, 0.8, has_plain_head=True).logprobs(rollout)

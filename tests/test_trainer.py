@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,20 +112,27 @@ def test_one_update_equals_plain_ppo(changes: dict[str, Any], is_packed: bool) -
 
     groups = [{"params": policy.parameters()}, {"params": critic.parameters(), "lr": config.highest_value_lr}]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, eps=config.adam_eps, weight_decay=0.0)
+    logged: dict[str, list[Tensor]] = defaultdict(list)
     for _ in range(2):
         policy_losses, value_losses = [], []
         for i, (prompt, response) in enumerate(pairs):
             new = logprobs(policy, prompt, response)
             a, v, r = whitened[i], plain_values(critic, policy, prompt, response), returns[i]
             policy_losses.append(plain_policy_loss(new - old[i], a, config))
+            ratio, reach = (new - old[i]).exp(), config.clip_range
+            logged["loss/policy_avg"].append(policy_losses[-1])
+            logged["policy/approxkl_avg"].append(ratio.log() ** 2 / 2)
+            logged["policy/clipfrac_avg"].append(ratio.clamp(1 - reach, 1 + reach) * a < ratio * a)
             if config.kl_in == "loss":
                 policy_losses[-1] = policy_losses[-1] + 0.1 * plain_kl(new, ref[i], config.kl_estimator)
             if config.entropy_coef:
                 entropy = torch.distributions.Categorical(logits=logits(policy, prompt, response)).entropy()
                 policy_losses[-1] = policy_losses[-1] - config.entropy_coef * entropy
-            reach = config.value_clip_range or math.inf
-            near = torch.maximum(torch.minimum(v, old_values[i] + reach), old_values[i] - reach)
+            far = config.value_clip_range or math.inf
+            near = torch.maximum(torch.minimum(v, old_values[i] + far), old_values[i] - far)
             value_losses.append(0.5 * torch.maximum((v - r) ** 2, (near - r) ** 2))
+            logged["loss/value_avg"].append(value_losses[-1])
+            logged["val/clipfrac_avg"].append((near - r) ** 2 > (v - r) ** 2)
         if config.loss_aggregation == "sequence_mean":
             policy_losses, value_losses = (
                 [x.mean(0, keepdim=True) for x in xs] for xs in (policy_losses, value_losses)
@@ -137,6 +145,8 @@ def test_one_update_equals_plain_ppo(changes: dict[str, Any], is_packed: bool) -
     for trained, plain in ((trainer.policy.model, policy), (trainer.value_model, critic)):
         for (name, expected), actual in zip(plain.named_parameters(), trained.parameters(), strict=True):
             assert torch.allclose(actual, expected, atol=2e-5), name
+    for name, each in logged.items():
+        assert metrics[name] == pytest.approx(torch.cat(each).double().mean().item(), rel=1e-3, abs=1e-6), name
     assert metrics["objective/kl"] == pytest.approx(sum(kl.sum().item() for kl in kls) / 6, rel=1e-4)
     assert metrics["objective/entropy"] == pytest.approx(-sum(o.sum().item() for o in old) / 6, rel=1e-4)
     assert metrics["objective/non_score_reward"] == pytest.approx(-0.1 * metrics["objective/kl"], rel=1e-6)
@@ -157,7 +167,7 @@ def test_first_metrics_by_definition() -> None:
         entropies = torch.cat(
             [torch.distributions.Categorical(logits=logits(policy, p, r)).entropy() for p, r in pairs]
         )
-    num_tokens = sum(map(len, batch.response_lists()))
+    num_tokens, num_prompt_tokens = (sum(map(len, part)) for part in (batch.response_lists(), batch.prompt_lists()))
     assert metrics["val/ratio"] == pytest.approx(1.0, abs=1e-5)
     assert metrics["policy/approxkl_avg"] == pytest.approx(0.0, abs=1e-8)
     assert metrics["policy/clipfrac_avg"] == 0.0
@@ -166,6 +176,9 @@ def test_first_metrics_by_definition() -> None:
     assert metrics["val/num_eos_tokens"] == sum(response[-1] == toy.EOS for response in batch.response_lists())
     assert metrics["objective/length"] == pytest.approx(num_tokens / 6)
     assert (metrics["update"], metrics["episode"], metrics["epoch"], metrics["lr"]) == (1, 6, 1.0, 1e-3)
+    num_read = num_prompt_tokens + num_tokens
+    tokens = [metrics[f"tokens/{phase}"] for phase in ("sample", "score", "optimize")]
+    assert tokens == [num_tokens, num_read, num_read]
 
 
 def test_microbatches_do_not_change_the_numbers() -> None:
@@ -191,17 +204,24 @@ def test_one_optimizer_step_per_minibatch(value_model: str, monkeypatch: pytest.
     assert len(steps) == 3 * 2 * (1 if value_model == "shared" else 2)  # a step each, policy and value model
 
 
-def test_gradients_are_clipped_to_the_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    def change(limit: float | None) -> float:
-        trainer = toy.trainer(toy.settings(lr=1.0, max_grad_norm=limit))
-        parameters = list(trainer.policy.model.parameters())
-        monkeypatch.setattr(trainer.optimizer, "step", torch.optim.SGD(parameters, lr=1.0).step)
-        before = [parameter.clone() for parameter in parameters]
-        norm = trainer.step()["policy/grad_norm"]
-        moved = [after - b for after, b in zip(parameters, before, strict=True)]
-        length = math.sqrt(sum(m.square().sum().item() for m in moved))
-        assert length == pytest.approx(norm if limit is None else min(limit, norm), rel=1e-3)
-        return norm
+@pytest.mark.parametrize("value_model", ["shared", "policy"])
+def test_gradients_are_clipped_to_the_norm(value_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of policy and value model each for themselves."""
+
+    def change(limit: float | None) -> dict[str, float]:
+        trainer = toy.trainer(toy.settings(lr=1.0, max_grad_norm=limit, value_model=value_model))
+        parameters = {name: list(model.parameters()) for name, model in trainer.models.items()}
+        plain = torch.optim.SGD([parameter for each in parameters.values() for parameter in each], lr=1.0)
+        monkeypatch.setattr(trainer.optimizer, "step", plain.step)
+        before = {name: [parameter.clone() for parameter in each] for name, each in parameters.items()}
+        row = trainer.step()
+        norms = {name: row[f"{name}/grad_norm"] for name in parameters}
+        for name, norm in norms.items():
+            moved = [after - b for after, b in zip(parameters[name], before[name], strict=True)]
+            length = math.sqrt(sum(m.square().sum().item() for m in moved))
+            assert norm > 0.02
+            assert length == pytest.approx(limit or norm, rel=1e-3), name
+        return norms
 
     assert change(None) == pytest.approx(change(0.01), rel=1e-5)
 

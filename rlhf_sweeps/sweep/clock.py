@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.trials import COMPLETE, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
 
 
 class Clock:
@@ -31,10 +31,18 @@ class Clock:
         hours = self._plan.config.sweep.budget_hours
         return None if hours is None else hours * 3600 - self.seconds
 
-    def of_tests(self, trials: Sequence[Trial]) -> float:
-        """What the runs on the test seeds will take, by the trials that ran to their end."""
+    def of_tests(self, trials: Sequence[Trial], num_left: int | None = None) -> float:
+        """What the runs on the test seeds will take, by the trials that ran to their end.
+
+        Args:
+            num_left: trials that have not begun; None: enough for as many as are to be tested.
+        """
         each = [trial.seconds / max(1, len(trial.by_seed)) for trial in trials if trial.state == COMPLETE]
-        num_runs = len(self._plan.test_seeds) * self._plan.config.sweep.num_tested
+        num_settings = self._plan.config.sweep.num_tested
+        if num_left is not None:
+            num_possible = num_left + sum(trial.state not in (PRUNED, FAILED) for trial in trials)
+            num_settings = min(num_settings, num_possible)
+        num_runs = len(self._plan.test_seeds) * num_settings
         return num_runs * fmean(each) / self._num_workers if each else 0.0
 
     def left(self, trials: Sequence[Trial], num_left: int | None) -> float | None:
@@ -48,5 +56,5 @@ class Clock:
             return self.of_budget
         each = fmean(ended)
         running = sum(each - min(trial.seconds, each) for trial in trials if not trial.has_ended)
-        left = (num_left * each + running) / self._num_workers + self.of_tests(trials)
+        left = (num_left * each + running) / self._num_workers + self.of_tests(trials, num_left)
         return left if self.of_budget is None else min(left, self.of_budget)

@@ -1,0 +1,71 @@
+"""What a run's parts are given: the prompts of an update, and to whom each response is an answer."""
+
+from pathlib import Path
+
+import pytest
+from conftest import SMALL, Compose
+from torch import Tensor
+
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.runs import Run
+from rlhf_sweeps.session import Session, load_session
+
+
+@pytest.fixture
+def session(compose_config: Compose, tmp_path: Path) -> Session:
+    """8 responses to 4 prompts an update, scored by their text."""
+    return load_session(compose_config(*SMALL, "ppo.rollouts_per_prompt=2", "reward_model=length"), Run(tmp_path))
+
+
+def watch(session: Session) -> list[Exchanges]:
+    """All that the reward model is asked from here on."""
+    seen: list[Exchanges] = []
+    score = session.evaluator.scorer.score
+
+    def scored(exchanges: Exchanges) -> Tensor:
+        seen.append(exchanges)
+        return score(exchanges)
+
+    session.evaluator.scorer.score = scored  # type: ignore[method-assign]
+    return seen
+
+
+def assert_answers_belong_to_their_prompts(exchanges: Exchanges, session: Session) -> None:
+    """The policy's tokens are those of the prompt, as its template has it, and of the response."""
+    assert exchanges.sequences is not None
+    for messages, response, sequence in zip(exchanges.prompts, exchanges.responses, exchanges.sequences, strict=True):
+        prompt = session.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        assert list(sequence[: len(prompt)]) == prompt
+        assert session.tokenizer.decode(sequence[len(prompt) :], skip_special_tokens=True) == response
+
+
+def test_reward_models_are_told_which_prompt_a_response_answers(session: Session) -> None:
+    seen = watch(session)
+    session.ask_base_policy(None)
+    session.trainer.step()
+    session.evaluator.evaluate(session.policy)
+    base, update, evaluation = seen
+    assert (len(base), len(update), len(evaluation)) == (8, 8, 8)
+    for exchanges in seen:
+        assert_answers_belong_to_their_prompts(exchanges, session)
+        assert len({messages[-1]["content"] for messages in exchanges.prompts}) >= 4
+    assert base.prompts == evaluation.prompts
+    held_out = {messages[-1]["content"] for messages in evaluation.prompts}
+    assert not any(messages[-1]["content"] in held_out for messages in update.prompts)
+
+
+def test_every_prompt_of_an_update_is_answered_as_often_as_asked_for(session: Session) -> None:
+    seen = watch(session)
+    session.trainer.step()
+    session.trainer.step()
+    for exchanges in seen:
+        texts = [messages[-1]["content"] for messages in exchanges.prompts]
+        assert texts[::2] == texts[1::2]
+        assert len(set(texts)) == 4
+    assert not {m[-1]["content"] for m in seen[0].prompts} & {m[-1]["content"] for m in seen[1].prompts}
+
+
+def test_the_seed_decides_on_prompts_sampling_and_evaluation(compose_config: Compose, tmp_path: Path) -> None:
+    zero, one = (load_session(compose_config(*SMALL, f"seed={seed}"), Run(tmp_path / str(seed))) for seed in (0, 1))
+    assert (one.trainer.seed, one.evaluator.seed) == (1, 1)
+    assert sorted(set(zero.trainer.batch_indices(1))) != sorted(set(one.trainer.batch_indices(1)))
