@@ -31,14 +31,16 @@ class EncodedPrompts:
     line: str
 
 
-def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> EncodedPrompts:
-    """The prompts of a run, out of the record if it has them, else into it.
+def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord | None) -> EncodedPrompts:
+    """The prompts of a run, out of its sweep's record if that has them, else into it.
 
     A data set of the hub without a revision stays as it was found first, and so does a date that a template writes.
 
     Raises:
         ConfigError: if the data set cannot be used.
     """
+    if record is None:
+        return _encode(config, tokenizer)
     name = f"prompts_{_key(config, tokenizer)}"
     found = _read(record, name)
     if found is None:

@@ -87,7 +87,8 @@ class Session:
         """
         config = self.config
         used = (config.model, self.policy_digest, config.device, config.ppo.response_length, config.ppo.temperature,
-                config.ppo.top_p, config.ppo.stop_strings, config.ppo.precision, torch.get_num_threads())  # fmt: skip
+                config.ppo.top_p, config.ppo.stop_strings, config.ppo.precision, config.ppo.static_decoding,
+                torch.get_num_threads())  # fmt: skip
         record = self.run.base if sweep is None else sweep.base
         end_ids = self.trainer.sampler.stop_ids
         base_policy = BasePolicy(record, used, self._sample_base, self.tokenizer, self.training, end_ids)
@@ -161,7 +162,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     if device.type == "cpu":
         keep_freed_memory()
     tokenizer = models.load_tokenizer(config.model)
-    prompts = load_encoded(config, tokenizer, run.base if sweep is None else sweep.base)
+    prompts = load_encoded(config, tokenizer, None if sweep is None else sweep.base)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
     policy = models.load_policy(config.model, device)
