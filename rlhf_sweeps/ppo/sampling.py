@@ -19,6 +19,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.stop_strings import StopStringSearch
 
@@ -83,7 +84,7 @@ class Sampler:
         device = policy.device
         # One number for every token that may come: neither the batches nor the rows that left them change a draw.
         uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
-        with torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None):
+        with compute_in(policy, self.autocast):
             responses, ends, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
         response_ids, response_mask = pad_right(responses, self.pad_id, device)
         logprobs = logprobs[:, : response_ids.shape[1]].masked_fill(~response_mask, 0.0)
