@@ -24,7 +24,7 @@ class StopStringSearch:
         strings: what is looked for.
         decode: token ids -> text.
         start: the window's first token.
-        mark: where the next window begins, once it holds enough text.
+        mark: the next window's first token, once the text from there on is long enough.
         length: characters of the window's text before the mark.
     """
 
