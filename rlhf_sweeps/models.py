@@ -19,7 +19,9 @@ from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
+from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.sources import fetch_from_wheel, locate
 
@@ -62,6 +64,25 @@ def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
     """The policy as PPO reads it, at the precision that the config asks for."""
     return LanguageModel(
         policy, ppo.temperature, autocast(ppo, policy.device), ppo.gradient_checkpointing, has_plain_head(policy)
+    )
+
+
+def make_sampler(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ppo: PPOConfig, batch: Halving
+) -> Sampler:
+    """How the config wants this policy's responses to be sampled."""
+    end_ids = stop_ids(policy, tokenizer)
+    return Sampler(
+        end_ids,
+        end_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+        ppo.response_length,
+        ppo.temperature,
+        batch,
+        top_p=ppo.top_p,
+        stop_strings=tuple(ppo.stop_strings),
+        decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+        autocast=autocast(ppo, policy.device),
+        is_static=ppo.static_decoding,
     )
 
 

@@ -1,15 +1,20 @@
 """Ask a trained policy and its base the same question: `python -m rlhf_sweeps.sample outputs/<run> ["question"]`."""
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from omegaconf import OmegaConf
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps import models
-from rlhf_sweeps.config import ModelConfig
+from rlhf_sweeps.cli import conf_dir
+from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving
@@ -23,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
     parser.add_argument("question", nargs="?", help="without one, a prompt opens")
     parser.add_argument("--temperature", type=_positive, help="default: the run's")
-    parser.add_argument("--response-length", type=int, help="tokens at most; default: the run's")
+    parser.add_argument("--response-length", type=_count, help="tokens at most; default: the run's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
@@ -43,20 +48,18 @@ def _serve(options: argparse.Namespace) -> None:
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with hydra.run.dir={options.run}")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
-    tokenizer = AutoTokenizer.from_pretrained(run.model)
-    ppo = start["config"]["ppo"]
-    policies = {
-        "base": models.load_policy(ModelConfig(**start["config"]["model"]), device),
-        "trained": AutoModelForCausalLM.from_pretrained(run.model).eval().to(device),
-    }
-    stop_ids = models.stop_ids(policies["base"], tokenizer)
-    sampler = Sampler(
-        stop_ids,
-        pad_id=stop_ids[0],
-        response_length=options.response_length or ppo["response_length"],
-        temperature=options.temperature or ppo["temperature"],
-        batch=Halving("batch", 1),
+    base = ModelConfig(**start["config"]["model"])
+    trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None)
+    policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
+    tokenizer = models.load_tokenizer(trained)
+    ppo = _read_ppo(start["config"]["ppo"])
+    ppo = dataclasses.replace(
+        ppo,
+        response_length=options.response_length or ppo.response_length,
+        temperature=options.temperature or ppo.temperature,
+        static_decoding=False,  # compiling takes longer than any answer
     )
+    sampler = models.make_sampler(policies["base"], tokenizer, ppo, Halving("batch", 1))
     if options.question is not None:
         _answer(options.question, policies, tokenizer, sampler, options.seed)
         return
@@ -69,6 +72,13 @@ def _serve(options: argparse.Namespace) -> None:
         if not question.strip():
             return
         _answer(question, policies, tokenizer, sampler, seed)
+
+
+def _read_ppo(recorded: Mapping[str, Any]) -> PPOConfig:
+    """A run's settings; for keys that its version did not have yet, those of ppo=default."""
+    names = [entry.name for entry in dataclasses.fields(PPOConfig)]
+    defaults: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "ppo" / "default.yaml"))
+    return PPOConfig(**{name: recorded.get(name, defaults[name]) for name in names})
 
 
 def _answer(
@@ -91,6 +101,13 @@ def _positive(given: str) -> float:
     value = float(given)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{given}: must be > 0")
+    return value
+
+
+def _count(given: str) -> int:
+    value = int(given)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{given}: must be >= 1")
     return value
 
 

@@ -20,7 +20,6 @@ from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 from rlhf_sweeps.ppo.rollout import Responses
-from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.prompt_record import load_encoded
@@ -182,7 +181,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
             "which hides its features (allowed: policy, reward_model, path)"
         )
     ppo = config.ppo
-    sampler = make_sampler(config, policy, tokenizer, batch)
+    sampler = models.make_sampler(policy, tokenizer, ppo, batch)
     trainer = PPOTrainer(
         ppo,
         language_model,
@@ -245,25 +244,6 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
             raise ConfigError(f"{key} must be a classifier, is of kind {config.reward_model.kind}")
         return reward_model.value_model(key)
     return models.value_model(policy, is_shared=ppo.value_model == "shared")
-
-
-def make_sampler(
-    config: Config, policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Halving
-) -> Sampler:
-    """How the config wants responses to be sampled."""
-    stop_ids = models.stop_ids(policy, tokenizer)
-    return Sampler(
-        stop_ids,
-        stop_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
-        config.ppo.response_length,
-        config.ppo.temperature,
-        batch,
-        top_p=config.ppo.top_p,
-        stop_strings=tuple(config.ppo.stop_strings),
-        decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
-        autocast=models.autocast(config.ppo, policy.device),
-        is_static=config.ppo.static_decoding,
-    )
 
 
 def _millions(model: PreTrainedModel) -> float:

@@ -120,22 +120,6 @@ def test_values_that_contradict_each_other(overrides: tuple[str, ...], message: 
         compose_config(*overrides)
 
 
-def test_the_presets_say_what_they_stand_for(compose_config: Compose) -> None:
-    trl, published, details = (compose_config(f"ppo={name}").ppo for name in ("trl", "smollm2_human_like", "n_details"))
-    # PPOConfig's defaults in TRL 1.12.
-    assert (trl.lr, trl.num_ppo_epochs, trl.num_minibatches, trl.response_length, trl.temperature) == (
-        3e-6,
-        4,
-        1,
-        53,
-        0.7,
-    )
-    assert (trl.kl_coef, trl.clip_range, trl.value_clip_range, trl.vf_coef) == (0.05, 0.2, 0.2, 0.1)
-    assert (trl.gamma, trl.gae_lambda, trl.batch_size, trl.missing_eos_penalty) == (1.0, 0.95, 8, None)
-    assert (published.accumulation_steps, published.score_at, published.max_grad_norm) == (2, "after_end", None)
-    assert (details.kl_coef, details.kl_target, details.kl_horizon, details.adam_eps) == (0.15, 6.0, 10_000, 1e-5)
-
-
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [

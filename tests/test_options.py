@@ -23,7 +23,7 @@ from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.runs import Run
-from rlhf_sweeps.session import Session, load_session, make_sampler
+from rlhf_sweeps.session import Session, load_session
 from rlhf_sweeps.train import train
 
 
@@ -291,7 +291,7 @@ def test_the_sampler_gets_what_is_configured(
 ) -> None:
     config = compose_config(*SMALL, *overrides)
     policy, tokenizer = models.load_policy(config.model, torch.device("cpu")), models.load_tokenizer(config.model)
-    sampler = make_sampler(config, policy, tokenizer, Halving("", 4))
+    sampler = models.make_sampler(policy, tokenizer, config.ppo, Halving("", 4))
     assert {name: getattr(sampler, name) for name in expected} == expected
 
 

@@ -15,6 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.packing import pack, packs
+from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 
 CHUNK_BYTES = 2**26
@@ -134,26 +135,31 @@ class LanguageModel:
             size: sequences at once; None: all.
         """
         logprobs = torch.zeros(batch.response_ids.shape, device=batch.response_ids.device)
-        for part in batch.parts(size or len(batch.lengths)):
-            responses = batch.rows(part)
-            features = self.features(responses)
-            index, (rows, positions) = features.places(responses.lengths)
-            of_batch = torch.tensor(part, device=index.device)
-            for chunk in self.chunks(len(index)):
-                at = rows[chunk], positions[chunk]
-                found = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
-                logprobs[of_batch[at[0]], at[1]] = found
+        # Around all of it, so that neither a part nor a chunk casts the weights anew.
+        with compute_in(self.model, self.autocast):
+            for part in batch.parts(size or len(batch.lengths)):
+                self._read_part(batch, part, logprobs)
         return logprobs
+
+    def _read_part(self, batch: Responses, part: list[int], logprobs: Tensor) -> None:
+        """Fill in the logprobs (batch, response) of some rows."""
+        responses = batch.rows(part)
+        features = self.features(responses)
+        index, (rows, positions) = features.places(responses.lengths)
+        of_batch = torch.tensor(part, device=index.device)
+        for chunk in self.chunks(len(index)):
+            at = rows[chunk], positions[chunk]
+            found = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
+            logprobs[of_batch[at[0]], at[1]] = found
 
     @contextmanager
     def _computing(self, module: nn.Module) -> Iterator[None]:
         layers = [m for m in module.modules() if isinstance(m, GradientCheckpointingLayer)] if self.recomputes else []
-        device = next(module.parameters()).device
         # The layer alone must think that it is training; its parts must not, or they would drop out.
         for layer in layers:
             layer.training = torch.is_grad_enabled()
         try:
-            with torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            with compute_in(module, self.autocast):
                 yield
         finally:
             for layer in layers:

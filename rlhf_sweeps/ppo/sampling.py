@@ -19,7 +19,9 @@ from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.stop_strings import StopStringSearch
 
 # Rows leave the batch once this share of it has ended: leaving copies the cache of those who stay.
 ENDED_SHARE = 0.25
@@ -82,21 +84,22 @@ class Sampler:
         device = policy.device
         # One number for every token that may come: neither the batches nor the rows that left them change a draw.
         uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
-        with torch.autocast(device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            responses, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
+        with compute_in(policy, self.autocast):
+            responses, ends, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
         response_ids, response_mask = pad_right(responses, self.pad_id, device)
         logprobs = logprobs[:, : response_ids.shape[1]].masked_fill(~response_mask, 0.0)
         if not logprobs.isfinite().all():
             raise DivergedError("the policy's logits are not finite")
-        ended = torch.tensor([self._has_ended(response) for response in responses], device=device)
+        ended = torch.tensor(ends, device=device)
         return Responses(*pad_left(prompts, self.pad_id, device), response_ids, response_mask, logprobs, ended)
 
     def _sample_all(
         self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], uniform: Tensor, size: int
-    ) -> tuple[list[list[int]], Tensor]:
-        """Responses and log-probabilities (prompts, response), `size` at a time."""
+    ) -> tuple[list[list[int]], list[bool], Tensor]:
+        """Responses, whether they ended, and log-probabilities (prompts, response), `size` at a time."""
         logprobs = torch.zeros_like(uniform)
         responses: list[list[int]] = [[] for _ in prompts]
+        ended = [False] * len(prompts)
         # Like lengths together hold little padding; with the longest first, memory runs out at once or never.
         order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
         width = -(-len(prompts[order[0]]) // STATIC_WIDTH) * STATIC_WIDTH if self.is_static else 0
@@ -105,15 +108,15 @@ class Sampler:
             if self.is_static:
                 rows += rows[:1] * (size - len(rows))  # fills the shape; draws the same once more
             ids, mask = pad_left([prompts[row] for row in rows], self.pad_id, policy.device, width)
-            parts, logprobs[rows] = self._sample_batch(policy, ids, mask, uniform[rows])
-            for row, part in zip(rows, parts, strict=True):
-                responses[row] = part
-        return responses, logprobs
+            parts, ends, logprobs[rows] = self._sample_batch(policy, ids, mask, uniform[rows])
+            for row, part, end in zip(rows, parts, ends, strict=True):
+                responses[row], ended[row] = part, end
+        return responses, ended, logprobs
 
     def _sample_batch(
         self, policy: PreTrainedModel, ids: Tensor, prompt_mask: Tensor, uniform: Tensor
-    ) -> tuple[list[list[int]], Tensor]:
-        """Responses, and log-probabilities (batch, response) that mean nothing behind a response's last token.
+    ) -> tuple[list[list[int]], list[bool], Tensor]:
+        """Responses, whether they ended, and log-probabilities (batch, response), none behind a response's last token.
 
         ids and prompt_mask are (batch, prompt), uniform is (batch, response).
         """
@@ -124,6 +127,7 @@ class Sampler:
         positions, logprobs, step = token_positions(prompt_mask), torch.zeros_like(uniform), _step
         rows, index, ended = list(range(batch)), torch.arange(batch, device=ids.device), [False] * batch
         responses: list[list[int]] = [[] for _ in rows]
+        has_ended = [self._watch() for _ in rows]
         for t in range(self.response_length):
             seen = mask if self.is_static else mask[:, : width + t]
             now = uniform[:, t : t + 1]
@@ -134,7 +138,7 @@ class Sampler:
             for row, token_id in zip(rows, token.squeeze(-1).tolist(), strict=True):
                 if not ended[row]:
                     responses[row].append(token_id)
-                    ended[row] = self._has_ended(responses[row])
+                    ended[row] = has_ended[row](responses[row])
             if all(ended):
                 break
             # A CUDA graph writes its next token where it wrote this one.
@@ -147,16 +151,14 @@ class Sampler:
                 cache.batch_select_indices(kept)
                 ids, positions, mask, uniform = ids[kept], positions[kept], mask[kept], uniform[kept]
                 rows, index = [rows[i] for i in running], index[kept]
-        return responses, logprobs
+        return responses, ended, logprobs
 
-    def _has_ended(self, response: list[int]) -> bool:
-        if response[-1] in self.stop_ids:
-            return True
+    def _watch(self) -> Callable[[list[int]], bool]:
+        """Whether a response, to be shown after each of its tokens, has ended."""
         if not self.stop_strings or self.decode is None:
-            return False
-        # The whole response: a tokenizer may decode its tail to another text than the one it has in the whole.
-        text = self.decode(response)
-        return any(string in text for string in self.stop_strings)
+            return lambda response: response[-1] in self.stop_ids
+        search = StopStringSearch(self.stop_strings, self.decode)
+        return lambda response: response[-1] in self.stop_ids or search.ends(response)
 
 
 def pad_left(

@@ -1,0 +1,141 @@
+"""`python -m rlhf_sweeps.sample` against a sampler written here: one sequence, no cache, transformers' own nucleus."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SMALL, Compose
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TopPLogitsWarper
+
+from rlhf_sweeps import models, sample
+from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.ppo import sampling
+from rlhf_sweeps.runs import Run
+
+QUESTION = "What do you do on weekends?"
+# A nucleus and a stop string that change both answers to this question.
+SETTINGS = ("ppo.top_p=0.7", "ppo.stop_strings=[e t,'!']", "ppo.response_length=24", "ppo.temperature=1.3")
+
+
+@pytest.fixture
+def run(compose_config: Compose, tmp_path: Path) -> Run:
+    """A run as it is recorded, of a policy that was moved by hand."""
+    config = compose_config(*SMALL, *SETTINGS)
+    run = Run(tmp_path)
+    run.begin(as_dict(config))
+    policy, tokenizer = models.load_policy(config.model, torch.device("cpu")), models.load_tokenizer(config.model)
+    policy.lm_head.weight.data *= 0.8
+    policy.save_pretrained(run.model)
+    tokenizer.save_pretrained(run.model)
+    return run
+
+
+@torch.no_grad()
+def answer(
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int = 0,
+    length: int = 24,
+    temperature: float = 1.3,
+    top_p: float = 0.7,
+    stop_strings: tuple[str, ...] = ("e t", "!"),
+) -> str:
+    """A uniform number a token; tokens stand in the order of their probability."""
+    chat = [{"role": "user", "content": QUESTION}]
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+    response: list[int] = []
+    for uniform in torch.rand(1, length, generator=torch.Generator().manual_seed(seed))[0]:
+        logits = policy(torch.tensor([prompt + response])).logits[:, -1] / temperature
+        kept = TopPLogitsWarper(top_p)(None, logits).softmax(-1)[0] if top_p < 1 else logits.softmax(-1)[0]
+        mass, tokens = kept.sort(descending=True) if top_p < 1 else (kept, torch.arange(len(kept)))
+        response.append(int(tokens[int((mass.cumsum(0) <= uniform * mass.sum()).sum())]))
+        text = tokenizer.decode(response, skip_special_tokens=True)
+        if response[-1] == tokenizer.eos_token_id or any(string in text for string in stop_strings):
+            break
+    return str(tokenizer.decode(response, skip_special_tokens=True)).strip()
+
+
+def ask(run: Run, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+    sample.main([str(run.folder), QUESTION, "--device=cpu", *options])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0].strip() for line in lines] == ["base", "trained"]
+    return [line.partition(": ")[2] for line in lines]
+
+
+def expected(run: Run, compose_config: Compose, **settings: Any) -> list[str]:
+    base = compose_config(*SMALL).model
+    tokenizer = models.load_tokenizer(base)
+    policies = [models.load_policy(base, torch.device("cpu")) for _ in range(2)]
+    policies[1].lm_head.weight.data *= 0.8
+    return [answer(policy, tokenizer, **settings) for policy in policies]
+
+
+def rewrite(run: Run, **changes: Any) -> None:
+    """Change the recorded settings of ppo; None takes a key away."""
+    start = json.loads(run.start_file.read_text(encoding="utf-8"))
+    settings = start["config"]["ppo"] | changes
+    start["config"]["ppo"] = {key: value for key, value in settings.items() if value is not None}
+    run.start_file.write_text(json.dumps(start), encoding="utf-8")
+
+
+def test_both_answer_as_the_run_sampled(run: Run, capsys: pytest.CaptureFixture[str], compose_config: Compose) -> None:
+    answers = [ask(run, capsys, f"--seed={seed}") for seed in range(2)]
+    assert answers == [expected(run, compose_config, seed=seed) for seed in range(2)]
+    # Each setting is to be seen in them.
+    for change in ({"top_p": 1.0}, {"stop_strings": ()}, {"temperature": 1.0}):
+        assert answers != [expected(run, compose_config, seed=seed, **change) for seed in range(2)]
+
+
+def test_options_override_the_run(run: Run, capsys: pytest.CaptureFixture[str], compose_config: Compose) -> None:
+    answers = ask(run, capsys, "--temperature=0.6", "--response-length=5")
+    assert answers == expected(run, compose_config, temperature=0.6, length=5)
+
+
+def test_a_record_that_lacks_newer_keys_and_has_older_ones(
+    run: Run, capsys: pytest.CaptureFixture[str], compose_config: Compose
+) -> None:
+    rewrite(run, top_p=None, stop_strings=None, precision=None, dual_clip=None, no_longer_a_key=3)
+    assert ask(run, capsys) == expected(run, compose_config, top_p=1.0, stop_strings=())
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bfloat16", torch.bfloat16), ("float32", None), ("auto", None)])
+def test_the_precision_is_the_runs(
+    precision: str,
+    dtype: torch.dtype | None,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[torch.dtype | None] = []
+    step = sampling._step
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+        return step(*arguments)
+
+    monkeypatch.setattr(sampling, "_step", watched)
+    # Compiling for the sake of one answer would take far longer than the answer.
+    rewrite(run, precision=precision, static_decoding=True)
+    monkeypatch.setattr(sampling, "compiled", lambda _: pytest.fail("compiled"))
+    ask(run, capsys, "--response-length=2")
+    assert set(seen) == {dtype}
+
+
+def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--response-length=0", "--temperature=0"):
+        with pytest.raises(SystemExit) as caught:
+            sample.main([str(run.folder), QUESTION, option])
+        assert caught.value.code == 2
+        assert (
+            capsys.readouterr()
+            .err.splitlines()[-1]
+            .endswith("0: must be >= 1" if "length" in option else "must be > 0")
+        )
+    (run.model / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        sample.main([str(run.folder), QUESTION])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: model.path={run.model}: AutoModelForCausalLM cannot load it")
