@@ -52,7 +52,8 @@ def _texts() -> list[str]:
     return [*text.splitlines()[:300], "\n\n\n", "<|user|>\n<|assistant|>\n", " \n"]
 
 
-def byte_level(*special: str) -> Tokenizer:
+@functools.cache
+def _byte_level(*special: str) -> str:
     """Every byte is a token, and what is frequent is merged, as in GPT-2, Llama 3, Qwen and SmolLM2."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -64,10 +65,11 @@ def byte_level(*special: str) -> Tokenizer:
         show_progress=False,
     )
     inner.train_from_iterator(_texts(), trainer)
-    return inner
+    return str(inner.to_str())
 
 
-def metaspace(*special: str, prefix: bool) -> Tokenizer:
+@functools.cache
+def _metaspace(*special: str, prefix: bool) -> str:
     """Spaces are part of words, and unknown characters are bytes, as in Llama 2 and Gemma; only the first puts a space
     before a text."""
     inner = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
@@ -82,7 +84,17 @@ def metaspace(*special: str, prefix: bool) -> Tokenizer:
     known = content["model"]["vocab"]
     # They are no special tokens, which a text would not show.
     known |= {f"<0x{byte:02X}>": len(known) + byte for byte in range(256)}
-    return Tokenizer.from_str(json.dumps(content))
+    return json.dumps(content)
+
+
+def byte_level(*special: str) -> Tokenizer:
+    """A fresh one; learnt once."""
+    return Tokenizer.from_str(_byte_level(*special))
+
+
+def metaspace(*special: str, prefix: bool) -> Tokenizer:
+    """A fresh one; learnt once."""
+    return Tokenizer.from_str(_metaspace(*special, prefix=prefix))
 
 
 def _chat(inner: Tokenizer, template: str, eos: str, **tokens: str) -> PreTrainedTokenizerFast:
