@@ -13,7 +13,9 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps.data import Encoded, Messages
 from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.sampling import pad_left, pad_right
 from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 from rlhf_sweeps.reward_models.scale import NUM_PROMPTS, Scale, measure
 from rlhf_sweeps.reward_models.scorer import Scorer
 from rlhf_sweeps.runs import BaseRecord
@@ -27,12 +29,12 @@ class Answers:
     """The base policy's responses.
 
     Attributes:
-        lengths: of the responses, in tokens.
+        tokens: of the responses.
         key: stands for all that they depend on.
     """
 
     exchanges: Exchanges
-    lengths: Sequence[int]
+    tokens: Sequence[Sequence[int]]
     key: str
 
 
@@ -56,7 +58,7 @@ class BasePolicy:
 
     def answers(self, prompts: Encoded, purpose: str, seed: int) -> Answers:
         """Its responses to some prompts."""
-        key = _digest(self.settings, prompts.ids, purpose, seed)
+        key = _digest(self.settings, self.end_ids, prompts.messages, prompts.ids, purpose, seed)
         rows = self.record.read(f"responses_{key}")
         if not rows:
             batch = self.sample(prompts.ids, purpose, seed)
@@ -65,7 +67,7 @@ class BasePolicy:
             self.record.write(f"responses_{key}", rows)
         tokens, ended = [row["tokens"] for row in rows], [row["ended"] for row in rows]
         exchanges = exchanges_of(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
-        return Answers(exchanges, tuple(map(len, tokens)), key)
+        return Answers(exchanges, tokens, key)
 
     def scores(self, answers: Answers, scorer: Scorer) -> Tensor:
         """A reward model's scores of them, as it gives them, (prompts,)."""
@@ -101,18 +103,38 @@ def exchanges_of(
     end_ids: Sequence[int],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Exchanges:
-    """What reward models are given: prompts, responses as text without their end token, the policy's tokens of both.
+    """What reward models are given: prompts, responses as text without what ends them, the policy's tokens of both.
 
     Args:
         end_ids: the tokens that end a response; not all tokenizers take all of them for special ones.
     """
-    texts = [
-        response[:-1] if has_ended and response[-1] in end_ids else response
-        for response, has_ended in zip(responses, ended, strict=True)
-    ]
+    reader = ExchangeReader(tokenizer, None, None)
+    texts = []
+    for prompt, response, has_ended in zip(prompt_ids, responses, ended, strict=True):
+        bare = reader.strip(response, end_ids) if has_ended else response
+        texts.append(_decode_after(prompt, bare, tokenizer).removeprefix(reader.opening))
     sequences = [[*prompt, *response] for prompt, response in zip(prompt_ids, responses, strict=True)]
-    decoded = tokenizer.batch_decode(list(map(list, texts)), skip_special_tokens=True)
-    return Exchanges(prompts, decoded, sequences, ended, end_ids)
+    return Exchanges(prompts, texts, sequences, ended, end_ids)
+
+
+def responses_of(answers: Answers, prompts: Encoded, device: torch.device) -> Responses:
+    """Answers to these prompts as a batch; log-probabilities, which are not recorded, are 0."""
+    assert answers.exchanges.ended is not None
+    response_ids, response_mask = pad_right(answers.tokens, 0, device)
+    prompt_ids, prompt_mask = pad_left(prompts.ids, 0, device)
+    logprobs = torch.zeros(response_ids.shape, device=device)
+    ended = torch.tensor(answers.exchanges.ended, device=device)
+    return Responses(prompt_ids, prompt_mask, response_ids, response_mask, logprobs, ended)
+
+
+def _decode_after(prompt: Sequence[int], response: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """A response's text where it stands: alone, some tokenizers would leave out the space that it begins with."""
+    before, whole = (
+        str(tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in (prompt, [*prompt, *response])
+    )
+    if whole.startswith(before):
+        return whole.removeprefix(before)
+    return str(tokenizer.decode(list(response), skip_special_tokens=True))  # what cleans up the end of the prompt
 
 
 def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:

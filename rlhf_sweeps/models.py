@@ -141,9 +141,16 @@ def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
 
 
-def digest(model: nn.Module, about: str = "") -> str:
-    """Stands for a model's weights, and for what else is said about it."""
-    found = hashlib.sha256(about.encode())
+def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    """All that tokens depend on, but not where the tokenizer came from."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    made_of = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
+    return f"{tokenizer.special_tokens_map} {tokenizer.model_max_length} {tokenizer.chat_template} {made_of}"
+
+
+def digest(model: PreTrainedModel, about: str = "") -> str:
+    """Stands for a model's weights and config, and for what else is said about it."""
+    found = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
     for name, tensor in model.state_dict().items():
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())

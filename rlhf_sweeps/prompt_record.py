@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_sweeps import __version__
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.data import Encoded, describe, encode, files_of, load_prompts
+from rlhf_sweeps.models import tokenizer_text
 from rlhf_sweeps.runs import BaseRecord, stamp
 
 log = logging.getLogger("rlhf_sweeps")
@@ -64,9 +65,14 @@ def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
     """Stands for all that the encoded prompts depend on."""
     versions = (__version__, transformers.__version__)
     files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    reader = (config.model, repr(tokenizer), tokenizer.chat_template, backend and backend.to_str())
-    parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts)
+    parts = (
+        versions,
+        asdict(config.dataset),
+        files,
+        config.model,
+        tokenizer_text(tokenizer),
+        config.eval.num_prompts,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps import checkpoints, models
-from rlhf_sweeps.base_policy import BasePolicy, exchanges_of
+from rlhf_sweeps.base_policy import BasePolicy, exchanges_of, responses_of
 from rlhf_sweeps.config import Config, value_model_config
 from rlhf_sweeps.data import Encoded, batch_indices
 from rlhf_sweeps.evaluation import Evaluator
@@ -99,8 +99,7 @@ class Session:
         if self.trainer.update == 0:
             if config.ppo.value_model == "reward_model" and scale != UNIT:
                 self.trainer.value_model.rescale(scale.mean, scale.deviation)
-            assert answers.exchanges.ended is not None
-            self.trainer.start_values(answers.lengths, answers.exchanges.ended, scores)
+            self.trainer.start_values(responses_of(answers, self.evaluator.prompts, self.policy.device), scores)
 
     def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
         """One score each of the responses to these training prompts, (batch,)."""

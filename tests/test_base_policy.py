@@ -42,8 +42,7 @@ class Encoder:
     def embed(self, texts: Any) -> Tensor:
         return torch.ones(len(texts), 2)
 
-    def digest(self) -> str:
-        return "ones"
+    digest = "ones"
 
 
 class Constant(RewardModel):
@@ -95,7 +94,7 @@ def answers() -> Answers:
     given = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=False)
     response = [*tokenizer("fine", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     exchanges = exchanges_of([PROMPT], [given], [response], [True], [tokenizer.eos_token_id], tokenizer)
-    return Answers(exchanges, [len(response)], "answers")
+    return Answers(exchanges, [response], "answers")
 
 
 OTHERS: dict[str, tuple[Callable[[], RewardModel], Callable[[], RewardModel]]] = {

@@ -131,7 +131,7 @@ def test_of_what_is_too_long_the_template_stays_whole(
     assert score.tolist() == pytest.approx(expected_scores([kept]).tolist(), abs=1e-4)
     assert "reads 12 tokens at most" in caplog.text
     with pytest.raises(
-        ConfigError, match=r"^reward_model.max_length=5: must be at least 6, since the template takes 4"
+        ConfigError, match=r"^reward_model.max_length=5: must read at least 6 tokens, since the template takes 4"
     ):
         load_classifier(replace(config.reward_model, max_length=5), tokenizer, Halving("", 4), CPU)
 

@@ -263,10 +263,10 @@ def test_the_policys_tokens_are_cut_like_their_text(tokenizer: PreTrainedTokeniz
 def test_no_room_for_a_text_is_refused() -> None:
     tokenizer = chat_tokenizers.llama_3()
     num = len(whole(tokenizer, [{"role": "user", "content": ""}], ""))
-    with pytest.raises(ConfigError, match=f"^key={num + 1}: must be at least {num + 2}, .* takes {num} tokens$"):
+    with pytest.raises(ConfigError, match=f"^key={num + 1}: must read at least {num + 2} tokens, .* takes {num}$"):
         ExchangeReader(tokenizer, None, num + 1).check_room(f"key={num + 1}")
     ExchangeReader(tokenizer, None, num + 2).check_room("key")
-    with pytest.raises(ConfigError, match=r"^key=4: must be at least 5, since the template takes 3 tokens$"):
+    with pytest.raises(ConfigError, match=r"^key=4: must read at least 5 tokens, since the template takes 3$"):
         ExchangeReader(chat_tokenizers.bert(), None, 4).check_room("key=4")
 
 

@@ -176,9 +176,9 @@ def test_the_score_after_the_end_is_no_actions_reward() -> None:
 
 
 def test_a_cut_response_goes_on_with_its_value() -> None:
-    """In place of its score, which is 20; the penalty of 2 for being cut stays."""
+    """In place of its score, which is 20, and of the penalty of 2 for being cut."""
     rollout = assessed(bootstrap_truncated=True)
-    assert torch.allclose(rollout.returns, torch.tensor([[0.025, 10.0, 0.0], [1.0, 1.4, 0.5 * 8 - 2.0]]))
+    assert torch.allclose(rollout.returns, torch.tensor([[0.025, 10.0, 0.0], [1.0, 1.4, 0.5 * 8]]))
     assert rollout.scores.tolist() == [10.0, 18.0]
 
 

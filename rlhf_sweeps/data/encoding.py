@@ -97,7 +97,12 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
     has_template = bool(tokenizer.chat_template)
     encoded = tokenizer(texts, add_special_tokens=not has_template, return_attention_mask=False, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]
-    return ids
+    return ids if has_template else [without_end(part, tokenizer) for part in ids]
+
+
+def without_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The tokens of a text that is to go on, without the end token that some tokenizers put after every text."""
+    return list(ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids)
 
 
 def _as_text(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> str:

@@ -136,13 +136,13 @@ def assess(
         kl_coef: price of the KL, which the rewards pay unless the loss does.
     """
     mask = batch.response_mask
-    state_mask = _state_mask(config, mask)
-    penalty = _missing_eos_penalty(config, batch.ended)
+    state_mask = states(config, mask)
+    scores = scores - _missing_eos_penalty(config, batch.ended)
     # A cut response goes on, for whoever bootstraps: the value of the state that it was cut in, which is what its score
-    # is expected to become, takes that score's place. Both together would pay twice for being cut.
+    # is expected to become, takes the place of that score and of its penalty. Both together would pay twice.
     earned = scores * batch.ended if config.bootstrap_truncated else scores
     kl = equations.kl_estimate(batch.logprobs, ref_logprobs, mask, config.kl_estimator)
-    rewards = _token_rewards(config, kl, earned - penalty, state_mask, kl_coef)
+    rewards = _token_rewards(config, kl, earned, state_mask, kl_coef)
     if config.bootstrap_truncated:
         after = values.gather(-1, mask.sum(-1, keepdim=True)) * ~batch.ended.unsqueeze(-1)
         last = equations.last_position(mask).unsqueeze(-1)
@@ -152,7 +152,7 @@ def assess(
     return Rollout(
         **{entry.name: getattr(batch, entry.name) for entry in fields(Responses)},
         raw_scores=raw_scores,
-        scores=scores - penalty,
+        scores=scores,
         ref_logprobs=ref_logprobs,
         kl=kl,
         kl_coef=kl_coef,
@@ -164,25 +164,24 @@ def assess(
     )
 
 
-def mean_return(config: PPOConfig, lengths: Sequence[int], ended: Sequence[bool], scores: Tensor) -> float:
-    """The mean over the states of some responses of the return from there on, where no KL is paid.
+def mean_return(config: PPOConfig, batch: Responses, scores: Tensor) -> float:
+    """The mean over the states of some responses of the return from there on, the KL penalty left out.
 
     Args:
-        lengths: tokens of each response.
         scores: (batch,), scaled and clipped.
     """
-    has_ended = torch.tensor(ended)
-    if config.bootstrap_truncated and has_ended.any():  # a cut one has no score of its own then
-        lengths, scores = [n for n, e in zip(lengths, ended, strict=True) if e], scores[has_ended]
-        has_ended = has_ended[has_ended]
-    state_mask = _state_mask(config, torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(-1))
-    nothing = torch.zeros(state_mask.shape)
-    rewards = _token_rewards(config, nothing, scores - _missing_eos_penalty(config, has_ended), state_mask, 0.0)
+    rows = batch.ended if config.bootstrap_truncated and batch.ended.any() else torch.ones_like(batch.ended)
+    # Where cut responses earn no score of their own, they are not asked, or if there are but such, for the bare score.
+    penalty = 0.0 if config.bootstrap_truncated else _missing_eos_penalty(config, batch.ended)
+    mask = states(config, batch.response_mask)[rows]
+    nothing = torch.zeros(mask.shape, device=mask.device)
+    rewards = _token_rewards(config, nothing, (scores - penalty)[rows], mask, 0.0)
     returns = equations.generalized_advantages(rewards, nothing, config.gamma, gae_lambda=1.0)
-    return equations.masked_mean(returns, state_mask).item()
+    return equations.masked_mean(returns, mask).item()
 
 
-def _state_mask(config: PPOConfig, mask: Tensor) -> Tensor:
+def states(config: PPOConfig, mask: Tensor) -> Tensor:
+    """True where the value of the state before a token counts, of a mask of response tokens; both (batch, response)."""
     return equations.add_state_after_end(mask) if config.score_at == "after_end" else mask
 
 

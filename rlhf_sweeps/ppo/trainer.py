@@ -19,7 +19,7 @@ from rlhf_sweeps.ppo import DivergedError, equations
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.optimization import Optimization
-from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess, mean_return
+from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess, mean_return, states
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
 from rlhf_sweeps.ppo.seeds import generator
@@ -91,22 +91,28 @@ class PPOTrainer:
         self.score_statistics = RunningStatistics(**state["score_statistics"])
         self.value_model.offset = state["value_offset"]
 
-    def start_values(self, lengths: Sequence[int], ended: Sequence[bool], scores: Tensor) -> None:
-        """Let a new value head begin with the mean return of some responses, where the config asks for that.
+    def start_values(self, batch: Responses, scores: Tensor) -> None:
+        """Let the values of some responses begin with their mean return, where the config asks for that.
 
         Advantages are differences to the values: where those are far off, they say more of a token's place than of its
         worth, and clipped values take many updates to come near.
 
         Args:
-            lengths: tokens of each response, with `ended` and scores (batch,), as the reward model gives them.
+            scores: (batch,), as `score` gives them.
         """
         config = self.config
-        if config.value_start != "base_return" or config.value_model not in ("shared", "policy"):
+        if config.value_start != "base_return":
             return
         statistics = RunningStatistics()
         statistics.add(scores)
-        scaled = statistics.scale(scores, config.score_scaling, config.score_clip)
-        self.value_model.offset = mean_return(config, lengths, ended, scaled)
+        scaled = statistics.scale(scores, config.score_scaling, config.score_clip).to(batch.logprobs.device)
+        self.value_model.offset += mean_return(config, batch, scaled) - self._mean_value(batch)
+
+    def _mean_value(self, batch: Responses) -> float:
+        if not self.value_model.head.weight.any():  # a new head: nothing need be read
+            return self.value_model.offset
+        values = self.sampler.batch.run(lambda size: self._read_values(batch, size))[:, :-1]
+        return equations.masked_mean(values, states(self.config, batch.response_mask)).item()
 
     def updates(self) -> Iterator[dict[str, float]]:
         """Train to the end from wherever the trainer stands; yields each update's metrics."""
@@ -176,9 +182,15 @@ class PPOTrainer:
         ref_logprobs, values = self.sampler.batch.run(lambda size: self._read(batch, size))
         return assess(config, batch, raw_scores, scores, ref_logprobs, values, self.kl_coef)
 
-    @torch.no_grad()
     def _read(self, batch: Responses, size: int) -> tuple[Tensor, Tensor]:
         """The reference policy's logprobs, (batch, response), and values, (batch, response + 1); 0 outside the mask."""
+        values = self._read_values(batch, size)
+        with self.ref_policy() as model:
+            return replace(self.policy, model=model).logprobs(batch, size), values
+
+    @torch.no_grad()
+    def _read_values(self, batch: Responses, size: int) -> Tensor:
+        """Before each token and after the last one, (batch, response + 1); 0 outside the mask."""
         num_rows, width = batch.logprobs.shape
         values = batch.logprobs.new_zeros(num_rows, width + 1)
         trunk = self.value_model.trunk
@@ -188,8 +200,7 @@ class PPOTrainer:
             index, (places, positions) = features.places([length + 1 for length in part.lengths])
             of_batch = torch.tensor(rows, device=index.device)[places]
             values[of_batch, positions] = self.value_model(features.values[index])
-        with self.ref_policy() as model:
-            return replace(self.policy, model=model).logprobs(batch, size), values
+        return values
 
     def _orders(self, num_rows: int) -> list[list[int]]:
         """A permutation of the rows for every epoch."""

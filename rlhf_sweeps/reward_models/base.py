@@ -19,7 +19,8 @@ class Exchanges:
         prompts: chat messages that end on a user turn, (batch,).
         responses: texts, (batch,).
         sequences: the policy's tokens of prompt and response, (batch,), where they are at hand.
-        ended: whether each response ended by itself, (batch,), and was not cut at the length limit; None: all did.
+        ended: whether each response ended by itself, (batch,), and was not cut at the length limit. None: texts ended,
+            and the policy's tokens are whole as they are.
         end_ids: the tokens that end the policy's responses.
     """
 

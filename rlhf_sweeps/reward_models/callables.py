@@ -92,7 +92,7 @@ class CallableRewardModel(RewardModel):
         return torch.tensor(scores, dtype=torch.float32)
 
     def digest(self) -> str:
-        """Of the program text."""
+        """Of the program text of its module; what that imports or reads is not looked at."""
         return hashlib.sha256(self._source.encode()).hexdigest()
 
     def _call(self, exchanges: Exchanges) -> Any:

@@ -8,6 +8,7 @@ import copy
 import logging
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from transformers import (
 )
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.models import digest, load
+from rlhf_sweeps.models import digest, load, tokenizer_text
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.packing import enable_packing, pack, packs
@@ -77,10 +78,13 @@ class ClassifierRewardModel(RewardModel):
         return self.batch.run(lambda size: self._score_all(tokens, size)).cpu()
 
     def digest(self) -> str:
-        """Of the weights, the tokenizer and how both are used."""
-        used = (self.tokenizer.chat_template, sorted(self.tokenizer.get_vocab().items()), self.reads_tokens)
-        settings = (self.reader.template, self.max_length, self.output, self.completes_turns)
-        return digest(self.model, repr((used, settings)))
+        """Of the model, the tokenizer and how both are used."""
+        settings = (self.reader.template, self.max_length, self.output, self.completes_turns, self.reads_tokens)
+        return f"{self._digest_of_files} {settings}"
+
+    @cached_property
+    def _digest_of_files(self) -> str:
+        return digest(self.model, tokenizer_text(self.tokenizer))
 
     def value_model(self, key: str) -> ValueModel:
         """A value model that starts as this reward model; key: what asked for it.
@@ -99,17 +103,18 @@ class ClassifierRewardModel(RewardModel):
     def _read(self, exchanges: Exchanges, row: int) -> Tokens:
         """What it reads of an exchange: the policy's tokens where it can, else the text."""
         ended = exchanges.ended is None or exchanges.ended[row]
+        closing = None
         if self.reads_tokens and exchanges.sequences is not None:
-            sequence = exchanges.sequences[row]
+            ids = list(exchanges.sequences[row])
             if exchanges.ended is None or not self.completes_turns:
-                ids: list[int] | None = list(sequence)
+                closing = ids[-1:] if ended and ids[-1] in exchanges.end_ids else []
             elif self.reader.writes_as_policies_do:
-                ids = self.reader.complete(sequence, ended, exchanges.end_ids)
+                ids = self.reader.complete(ids, ended, exchanges.end_ids)
             else:
-                ids = None
-            if ids is not None and len(ids) <= (self.max_length or len(ids)):
+                return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended)
+            if len(ids) <= (self.max_length or len(ids)):
                 return Tokens(ids, [])
-        return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended)
+        return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended, closing)
 
     def _warn_of_cuts(self, tokens: Sequence[Tokens]) -> None:
         if not self._has_cut and any(one.is_cut for one in tokens):
@@ -193,7 +198,8 @@ def load_classifier(
     reward_model = ClassifierRewardModel(
         model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length, completes_turns
     )
-    reward_model.reader.check_room(f"{key.removesuffix('path')}max_length={reward_model.max_length}")
+    max_length = f"{key.removesuffix('path')}max_length={config.max_length}"
+    reward_model.reader.check_room(f"{key}={config.path}" if config.max_length is None else max_length)
     return reward_model
 
 

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,10 @@ class Encoder:
             del self._prompts[text]
         return found
 
+    @cached_property
     def digest(self) -> str:
-        """Stands for all that a vector depends on: weights, tokenizer and length, wherever they came from."""
-        return models.digest(self.model, f"{self.max_length} {sorted(self.tokenizer.get_vocab().items())}")
+        """Stands for all that a vector depends on: model, tokenizer and length, wherever they came from."""
+        return models.digest(self.model, f"{self.max_length} {models.tokenizer_text(self.tokenizer)}")
 
     def _embed(self, texts: Sequence[str], batch_size: int) -> Tensor:
         if not texts:
@@ -106,7 +108,7 @@ class EncoderRewardModel(RewardModel):
 
     def digest(self) -> str:
         """Of the encoder and of the head, which is fitted to pairs that may be the run's own."""
-        return f"{self.encoder.digest()} {hashlib.sha256(self.head.weights.numpy().tobytes()).hexdigest()}"
+        return f"{self.encoder.digest} {hashlib.sha256(self.head.weights.numpy().tobytes()).hexdigest()}"
 
 
 def load_encoder(
@@ -124,7 +126,7 @@ def load_encoder(
     """
     encoder = _load(config, batch_size, device, key)
     sample = _sample(config, dataset, key)
-    file = head_file(encoder.digest(), sample)
+    file = head_file(encoder.digest, sample)
     how = f"found in the cache ({file})"
 
     def fit(scratch: Path) -> Path:

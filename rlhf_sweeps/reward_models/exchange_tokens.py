@@ -5,17 +5,17 @@ templates put something after a response: an end token, and often a newline. A r
 however it ended; one that was cut gets nothing.
 """
 
-import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_sweeps.data import Messages, as_text
+from rlhf_sweeps.data import Messages, as_text, without_end
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.reward_models.exchange_cut import cut_exchange, last_characters
 
 MARKER = "x7q"  # stands for a response, to find out what a template puts around it
 
@@ -49,22 +49,31 @@ class ExchangeReader:
         self.template = template
         self.max_length = max_length
 
-    def read(self, prompt: Messages, response: str, ended: bool = True) -> Tokens:
+    def read(self, prompt: Messages, response: str, ended: bool = True, closing: Sequence[int] | None = None) -> Tokens:
         """The tokens of an exchange that is given as text.
+
+        White space at the ends of the response stays, also where the chat template would trim it, since policies write
+        some.
 
         Args:
             prompt: chat messages that end on a user turn.
             ended: False for a response that was cut at the length limit.
+            closing: tokens that end the response in place of the template's.
 
         Raises:
             RewardModelError: if the chat template refuses the prompt, or leaves no room for it.
         """
         if self.is_pair:
             return self._read_pair(as_text(prompt), response)
-        ids = self._encode(prompt, response, ended)
+
+        def encode(prompt: Messages, response: str) -> list[int]:
+            ids = self._encode(prompt, response, ended and closing is None)
+            return ids if closing is None else [*ids, *closing]
+
+        ids = encode(prompt, response)
         if self.max_length is None or len(ids) <= self.max_length:
             return Tokens(ids, [])
-        return Tokens(self._cut(prompt, response, ended, self.max_length), [], is_cut=True)
+        return Tokens(cut_exchange(prompt, response, encode, self.max_length, self.tokenizer), [], is_cut=True)
 
     def complete(self, sequence: Sequence[int], ended: bool, end_ids: Sequence[int]) -> list[int]:
         """The tokens of an exchange that is given as the policy's: those that `read` makes of the same text.
@@ -73,12 +82,21 @@ class ExchangeReader:
             sequence: of prompt and response.
             end_ids: tokens that end the policy's responses; another than the template's is replaced by it.
         """
-        ids = list(sequence)
-        if not ended:
-            return ids
-        if ids[-1] in end_ids:
-            ids.pop()
-        return ids + self._closing_ids
+        return [*self.strip(sequence, end_ids), *self._closing_ids] if ended else list(sequence)
+
+    def strip(self, ids: Sequence[int], end_ids: Sequence[int]) -> list[int]:
+        """The tokens of a response that ended without the last one, if that ended it, and what closes a turn.
+
+        A policy may write all that its template has after a response, and then another end token.
+        """
+        stripped, closing = list(ids), self._closing_ids
+        if stripped[-1] in end_ids:
+            stripped.pop()
+        if closing and closing[0] in self.tokenizer.all_special_ids:
+            for num in range(min(len(closing), len(stripped)), 0, -1):
+                if stripped[-num:] == closing[:num]:
+                    return stripped[:-num]
+        return stripped
 
     def check_room(self, given: str) -> None:
         """Refuse a max_length that leaves no token for either text; given: the setting.
@@ -89,9 +107,9 @@ class ExchangeReader:
         if self.is_pair:
             frame = self.tokenizer.num_special_tokens_to_add(pair=True)
         else:
-            frame = len(self._encode(_last(_question(), 0), "", ended=True))
+            frame = len(self._encode(last_characters(_question(), 0), "", ended=True))
         if self.max_length is not None and self.max_length < frame + 2:
-            raise ConfigError(f"{given}: must be at least {frame + 2}, since the template takes {frame} tokens")
+            raise ConfigError(f"{given}: must read at least {frame + 2} tokens, since the template takes {frame}")
 
     @property
     def is_pair(self) -> bool:
@@ -130,19 +148,28 @@ class ExchangeReader:
             head = self._render(prompt, add_generation_prompt=True)
         else:
             head = as_text(prompt) if len(prompt) == 1 else f"{as_text(prompt)}\n"
-        # A tokenizer may leave out the white space that a response begins with.
-        opening = self._opening if response and not response.startswith(self._opening) else ""
-        ids = self._encode_after(head, opening + response, add_special_tokens=not self.tokenizer.chat_template)
+        rest = self._opening + response if response else ""
+        ids = self._encode_after(head, rest, add_special_tokens=not self.tokenizer.chat_template)
         return ids + self._closing_ids if ended else ids
 
     def _encode_after(self, head: str, rest: str, add_special_tokens: bool) -> list[int]:
         """The tokens of head and rest that begin with those of the head, as what a policy is given and writes does."""
-        head_ids, ids = (self._ids(text, add_special_tokens) for text in (head, head + rest))
-        if add_special_tokens:  # some tokenizers end every text
-            head_ids, ids = (part[:-1] if part[-1:] == self._closing_ids else part for part in (head_ids, ids))
-        if ids[: len(head_ids)] == head_ids:
+        head_ids, ids = (
+            without_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + rest)
+        )
+        # In the joint text a token may take in the end of the head, or a special one the space that follows it.
+        if ids[: len(head_ids)] == head_ids and not (rest[:1].isspace() and self._swallows_space(head)):
             return ids
-        return head_ids + self._ids(rest)  # else one token would take in the end of the head
+        # Alone, the rest might get a space of its own before it.
+        for anchor in ("\n", "x"):
+            anchor_ids, ids = self._ids(anchor), self._ids(anchor + rest)
+            if ids[: len(anchor_ids)] == anchor_ids:
+                return head_ids + ids[len(anchor_ids) :]
+        return head_ids + self._ids(rest)
+
+    def _swallows_space(self, head: str) -> bool:
+        """Whether the head's last token leaves out white space that follows it."""
+        return self._ids(f"{head} x") == self._ids(f"{head}x") or self._ids(f"{head}\nx") == self._ids(f"{head}x")
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
@@ -158,13 +185,22 @@ class ExchangeReader:
 
     @cached_property
     def _around(self) -> tuple[str, str]:
-        """What the chat template puts before and after a response."""
-        before, _, after = self._render([*_question(), {"role": "assistant", "content": MARKER}]).rpartition(MARKER)
+        """What the chat template puts before and after a response; nothing where it refuses the question."""
+        try:
+            text = self._render([*_question(), {"role": "assistant", "content": MARKER}])
+        except RewardModelError:
+            return "", ""
+        before, _, after = text.rpartition(MARKER)
         return before, after
 
     @property
     def _closing(self) -> str:
         return self._around[1]
+
+    @property
+    def opening(self) -> str:
+        """The white space that the chat template puts between a policy's prompt and its response."""
+        return self._opening or ""
 
     @cached_property
     def _opening(self) -> str | None:
@@ -194,50 +230,6 @@ class ExchangeReader:
             roles = ", ".join(message["role"] for message in messages)
             raise RewardModelError(f"the reward model's chat template refuses turns of {roles} ({error})") from error
 
-    def _cut(self, prompt: Messages, response: str, ended: bool, max_length: int) -> list[int]:
-        """At most so many tokens: of the prompt's text the end, of the response's the beginning.
-
-        Each has half of the room, and the other's too as far as that does not need it. Special tokens and the
-        template's words stay whole.
-        """
-
-        def encode(num_prompt: int, num_response: int) -> list[int]:
-            return self._encode(_last(prompt, num_prompt), response[:num_response], ended)
-
-        num_prompt = sum(len(message["content"]) for message in prompt)
-        frame = len(encode(0, 0))
-        room = max_length - frame
-        if room < 0:
-            raise RewardModelError(
-                f"the reward model reads {max_length} tokens, of which its template alone takes {frame}"
-            )
-        needs_prompt, needs_response = len(encode(num_prompt, 0)) - frame, len(encode(0, len(response))) - frame
-        response_room = min(needs_response, max(room - room // 2, room - needs_prompt))
-        num_prompt = _most(num_prompt, max_length - response_room, lambda num: len(encode(num, 0)))
-        num_response = _most(len(response), max_length, lambda num: len(encode(num_prompt, num)))
-        return encode(num_prompt, num_response)
-
 
 def _question() -> Messages:
     return [{"role": "user", "content": "How are you?"}]
-
-
-def _most(num: int, limit: int, length: Callable[[int], int]) -> int:
-    """How many of so many characters make at most `limit` tokens; a cut between tokens could fall inside one."""
-    return num if length(num) <= limit else max(0, bisect.bisect_right(range(num + 1), limit, key=length) - 1)
-
-
-def _last(messages: Messages, num: int) -> Messages:
-    """A conversation of which only the last characters are left; turns without any, but for a system's, are left out.
-
-    The user's and the assistant's go together, since many templates want them to alternate.
-    """
-    contents: list[str] = []
-    for message in reversed(messages):
-        contents.append(message["content"][-num:] if num else "")
-        num -= len(contents[-1])
-    cut = [{**message, "content": content} for message, content in zip(messages, reversed(contents), strict=True)]
-    first = 1 if cut[0]["role"] == "system" else 0
-    while len(cut) > first + 2 and not cut[first]["content"] and not cut[first + 1]["content"]:
-        del cut[first : first + 2]
-    return cut

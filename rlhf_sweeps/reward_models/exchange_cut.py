@@ -1,0 +1,86 @@
+"""An exchange in no more tokens than a classifier reads: the texts are cut, special tokens and templates stay whole."""
+
+from collections.abc import Callable
+
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_sweeps.data import Messages, as_text
+from rlhf_sweeps.reward_models import RewardModelError
+
+
+def cut_exchange(
+    prompt: Messages,
+    response: str,
+    encode: Callable[[Messages, str], list[int]],
+    max_length: int,
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[int]:
+    """At most so many tokens: of the prompt's text the end, of the response's the beginning.
+
+    Each has half of the room, and the other's too as far as that does not need it.
+
+    Args:
+        encode: prompt and response -> tokens, template included.
+
+    Raises:
+        RewardModelError: if the template leaves no room.
+    """
+    empty = last_characters(prompt, 0)
+    frame = len(encode(empty, ""))
+    room = max_length - frame
+    if room < 0:
+        raise RewardModelError(f"the reward model reads {max_length} tokens, of which its template alone takes {frame}")
+    prompt_room = room - min(len(encode(empty, response)) - frame, room - room // 2)
+    num_prompt = _fit(
+        sum(len(message["content"]) for message in prompt),
+        frame + prompt_room,
+        lambda num: len(encode(last_characters(prompt, num), "")),
+        _characters(as_text(prompt), prompt_room, tokenizer),
+    )
+    kept = last_characters(prompt, num_prompt)
+    num_response = _fit(
+        len(response),
+        max_length,
+        lambda num: len(encode(kept, response[:num])),
+        _characters(response, max_length - len(encode(kept, "")), tokenizer),
+    )
+    return encode(kept, response[:num_response])
+
+
+def last_characters(messages: Messages, num: int) -> Messages:
+    """A conversation of which only the last characters are left; turns without any, but for a system's, are left out.
+
+    The user's and the assistant's go together, since many templates want them to alternate.
+    """
+    contents: list[str] = []
+    for message in reversed(messages):
+        contents.append(message["content"][-num:] if num else "")
+        num -= len(contents[-1])
+    cut = [{**message, "content": content} for message, content in zip(messages, reversed(contents), strict=True)]
+    first = 1 if cut[0]["role"] == "system" else 0
+    while len(cut) > first + 2 and not cut[first]["content"] and not cut[first + 1]["content"]:
+        del cut[first : first + 2]
+    return cut
+
+
+def _characters(text: str, num_tokens: int, tokenizer: PreTrainedTokenizerBase) -> int:
+    """About how many of a text's first characters make so many tokens."""
+    num_all = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return len(text) * max(0, num_tokens) // max(1, num_all)
+
+
+def _fit(num: int, limit: int, length: Callable[[int], int], guess: int) -> int:
+    """How many of so many characters make at most `limit` tokens.
+
+    Looked for around the guess: to encode is slow. A cut between tokens could fall inside a character, and a part's
+    tokens are not always among those of the whole.
+    """
+    most, step = min(guess, num), 1
+    while most and length(most) > limit:
+        most, step = max(0, most - step), 2 * step
+    while step and most < num:
+        if most + step <= num and length(most + step) <= limit:
+            most, step = most + step, 2 * step
+        else:
+            step //= 2
+    return most
