@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Callable
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from rlhf_sweeps import assets
@@ -155,6 +155,32 @@ def plain() -> PreTrainedTokenizerFast:
     tokenizer = _chat(byte_level("<|endoftext|>"), "", "<|endoftext|>")
     tokenizer.chat_template = None
     return tokenizer
+
+
+def plain_metaspace(ends_texts: bool = False) -> PreTrainedTokenizerFast:
+    """Of a base model like Llama 2: a response alone loses the space that it begins with."""
+    inner = metaspace("<s>", "</s>", prefix=True)
+    single = "<s> $A </s>" if ends_texts else "<s> $A"
+    special = [("<s>", 1), ("</s>", 2)] if ends_texts else [("<s>", 1)]
+    inner.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
+    tokenizer = _chat(inner, "", "</s>", bos_token="<s>")
+    tokenizer.chat_template = None
+    return tokenizer
+
+
+PHI = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+def phi() -> PreTrainedTokenizerFast:
+    """Like Phi-3's: white space after a special token is lost."""
+    inner = metaspace("<s>", "</s>", prefix=True)
+    inner.add_special_tokens(
+        [AddedToken(token, rstrip=True, normalized=False) for token in ("<|user|>", "<|assistant|>", "<|end|>")]
+    )
+    return _chat(inner, PHI, "<|end|>", bos_token="<s>")
 
 
 def bert() -> PreTrainedTokenizerFast:

@@ -1,5 +1,6 @@
 """What is found out about the base policy is shared by what it depends on, and by nothing else."""
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import torch
 from chat_tokenizers import smollm2
 from conftest import SMALL, Compose
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
@@ -18,6 +20,7 @@ from rlhf_sweeps import assets
 from rlhf_sweeps.base_policy import Answers, BasePolicy, exchanges_of
 from rlhf_sweeps.data import Encoded
 from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.reward_model_config import CallableConfig, VaderConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.callables import load_callable
@@ -97,6 +100,25 @@ def answers() -> Answers:
     return Answers(exchanges, [response], "answers")
 
 
+def with_eps(eps: float) -> RewardModel:
+    found = classifier()
+    assert isinstance(found, ClassifierRewardModel)
+    found.model.config.rms_norm_eps = found.model.model.norm.variance_epsilon = eps
+    return found
+
+
+def with_merges(num: int) -> RewardModel:
+    """A tokenizer of the same vocabulary that joins fewer characters."""
+    found = classifier(max_length=200)
+    assert isinstance(found, ClassifierRewardModel)
+    content = json.loads(found.tokenizer.backend_tokenizer.to_str())
+    content["model"]["merges"] = content["model"]["merges"][:num]
+    tokenizer = smollm2()
+    tokenizer._tokenizer = Tokenizer.from_str(json.dumps(content))
+    found.reads_tokens, found.tokenizer, found.reader.tokenizer = False, tokenizer, tokenizer
+    return found
+
+
 OTHERS: dict[str, tuple[Callable[[], RewardModel], Callable[[], RewardModel]]] = {
     "an encoder's head": (lambda: encoder(1.0), lambda: encoder(-1.0)),
     "an ensemble's scale": (lambda: ensemble(0.0), lambda: ensemble(5.0)),
@@ -105,6 +127,9 @@ OTHERS: dict[str, tuple[Callable[[], RewardModel], Callable[[], RewardModel]]] =
         lambda: classifier(),
         lambda: classifier(template="{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"),
     ),
+    "config": (lambda: with_eps(1e-6), lambda: with_eps(10.0)),
+    "tokenizer": (lambda: with_merges(10_000), lambda: with_merges(0)),
+    "length": (lambda: classifier(max_length=33), lambda: classifier(max_length=36)),
     "turns as TRL has them": (classifier, lambda: classifier(completes_turns=False)),
 }
 
@@ -156,3 +181,25 @@ def test_a_policy_with_other_weights_in_the_same_folder_is_asked_anew(compose_co
     train(config, tmp_path / "other", sweep)
     (second,) = set((tmp_path / "sweep" / "base").glob("responses_*")) - {first}
     assert first.read_bytes() != second.read_bytes()
+
+
+@pytest.mark.parametrize("what", ["messages", "end tokens", "settings"])
+def test_answers_to_other_questions_are_not_taken(what: str, tmp_path: Path) -> None:
+    """A template may make the same tokens of two prompts, which a reward model that reads text tells apart."""
+    tokenizer, record = smollm2(), BaseRecord(tmp_path)
+    asked: list[str] = []
+
+    def sample(*_: object) -> Any:
+        asked.append(what)
+        mask = torch.ones(1, 1, dtype=torch.bool)
+        return Responses(mask.long(), mask, mask.long(), mask, torch.zeros(1, 1), torch.tensor([False]))
+
+    other = [{"role": "user", "content": "Hello?  "}] if what == "messages" else PROMPT
+    end_ids = [3] if what == "end tokens" else [1]
+    settings = "static" if what == "settings" else None
+    for messages, ends, used in ((PROMPT, [1], None), (other, end_ids, settings), (PROMPT, [1], None)):
+        prompts = Encoded([messages], [[5, 6]], 0)
+        answers = BasePolicy(record, used, sample, tokenizer, prompts, ends).answers(prompts, "evaluation", 0)
+        assert list(answers.exchanges.end_ids) == ends
+        assert answers.exchanges.prompts == [messages]
+    assert len(asked) == 2

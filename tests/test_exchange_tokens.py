@@ -76,6 +76,74 @@ def test_text_and_tokens_are_what_the_template_makes(
     assert reader.complete(cut, False, [tokenizer.eos_token_id]) == cut
 
 
+@pytest.mark.parametrize(
+    "make", [*CHATS.values(), chat_tokenizers.plain, chat_tokenizers.plain_metaspace, chat_tokenizers.phi]
+)
+@pytest.mark.parametrize("response", ["three", " three", "  three", "\n\nthree", "", " "])
+def test_a_response_is_read_as_it_was_written_whatever_space_it_begins_with(
+    make: Callable[[], PreTrainedTokenizerFast], response: str
+) -> None:
+    """As text, which is taken out of the whole, and as tokens."""
+    tokenizer = make()
+    if make is chat_tokenizers.phi and response[:1] not in (" ", "\n", ""):
+        pytest.skip("begins a word of its own there, whose space a policy writes")
+    prompt = [{"role": "user", "content": "One, two,"}]
+    (given,) = encode([prompt], tokenizer, 10_000).ids
+    # After a token that no space is lost at, and that joins no other.
+    anchor = tokenizer("x", add_special_tokens=False)["input_ids"]
+    opening = " " if "[INST]" in (tokenizer.chat_template or "") and response else ""
+    ids = tokenizer(f"x{opening}{response}", add_special_tokens=False)["input_ids"]
+    assert ids[: len(anchor)] == anchor
+    written = [*ids[len(anchor) :], tokenizer.eos_token_id]
+    exchanges = exchanges_of([prompt], [given], [written], [True], [tokenizer.eos_token_id], tokenizer)
+    assert exchanges.responses == [response]
+    reader = ExchangeReader(tokenizer, None, None)
+    assert exchanges.sequences is not None
+    by_tokens = reader.complete(exchanges.sequences[0], True, exchanges.end_ids)
+    assert by_tokens[: len(given) + len(written) - 1] == [*given, *written[:-1]]
+    assert reader.read(prompt, response).ids == by_tokens
+
+
+def test_a_turn_that_the_policy_ended_itself_is_not_ended_twice() -> None:
+    """Where the generation config knows the end of texts only, a policy goes on to that."""
+    tokenizer = chat_tokenizers.gemma()
+    prompt = PROMPTS[0]
+    (given,) = encode([prompt], tokenizer, 10_000).ids
+    expected = whole(tokenizer, prompt, "ok")
+    end = tokenizer.eos_token_id
+    for num in (1, 2):  # of "<end_of_turn>" and a newline
+        response = [*expected[len(given) : len(expected) - 2 + num], end]
+        exchanges = exchanges_of([prompt], [given], [response], [True], [end], tokenizer)
+        assert exchanges.responses == ["ok"]
+        assert ExchangeReader(tokenizer, None, None).complete([*given, *response], True, [end]) == expected
+
+
+def test_an_end_token_that_is_not_special_is_no_part_of_the_text() -> None:
+    tokenizer = chat_tokenizers.smollm2()
+    (end,) = tokenizer("!", add_special_tokens=False)["input_ids"]
+    (given,) = encode([PROMPTS[0]], tokenizer, 10_000).ids
+    ok = tokenizer("ok", add_special_tokens=False)["input_ids"]
+    for ended, expected in ((True, "ok"), (False, "ok!")):
+        exchanges = exchanges_of([PROMPTS[0]], [given], [[*ok, end]], [ended], [end], tokenizer)
+        assert exchanges.responses == [expected]
+
+
+def test_a_tokenizer_that_ends_every_text_ends_no_prompt() -> None:
+    tokenizer, prompt = chat_tokenizers.plain_metaspace(ends_texts=True), [{"role": "user", "content": "One, two,"}]
+    assert tokenizer("One")["input_ids"][-1] == tokenizer.eos_token_id
+    open_ended = chat_tokenizers.plain_metaspace()
+    assert encode([prompt], tokenizer, 100).ids == [open_ended("One, two,")["input_ids"]]
+    ids = ExchangeReader(tokenizer, None, None).read(prompt, " three").ids
+    assert ids == [*open_ended("One, two, three")["input_ids"], tokenizer.eos_token_id]
+
+
+def test_a_conversation_without_a_template_is_lines() -> None:
+    tokenizer = chat_tokenizers.plain()
+    ids = ExchangeReader(tokenizer, None, None).read(PROMPTS[1], "ok", ended=False).ids
+    text = "user: Tell me about your day!\nassistant: It was 😀.\nuser: Why?\n\nReally?\nok"
+    assert tokenizer.decode(ids) == text
+
+
 @pytest.mark.parametrize("make", [chat_tokenizers.smollm2, chat_tokenizers.gemma, chat_tokenizers.plain])
 def test_no_token_takes_in_the_end_of_the_prompt(make: Callable[[], PreTrainedTokenizerFast]) -> None:
     """A policy cannot write it, so a reward model is not trained on it either."""
@@ -142,13 +210,30 @@ def test_trls_scores_are_those_of_the_sampled_tokens() -> None:
     assert not torch.allclose(classifier(tokenizer).score(exchanges), torch.tensor(expected), atol=1e-2)
 
 
+def test_trls_tokens_are_cut_without_what_the_template_adds() -> None:
+    tokenizer = chat_tokenizers.smollm2()
+    exchanges = policys(tokenizer, [tokenizer.eos_token_id], ended=True)
+    assert exchanges.sequences is not None
+    longest = max(exchanges.sequences, key=len)
+    row, read = list(exchanges.sequences).index(longest), []
+    model = classifier(tokenizer, completes_turns=False, max_length=len(longest) - 3)
+    model._score = lambda tokens: read.extend(tokens) or torch.zeros(len(tokens))  # type: ignore[method-assign]
+    model.score(exchanges.rows([row]))
+    assert len(read[0].ids) <= len(longest) - 3
+    assert read[0].ids[-1] == tokenizer.eos_token_id
+    assert list(longest)[-1] == tokenizer.eos_token_id
+
+
 def test_a_template_that_adds_to_an_answer_is_taken_at_its_word() -> None:
     """Its reward model was trained with the empty thought, which no policy's tokens hold."""
     tokenizer = chat_tokenizers.thoughtful()
     reader, prompt = ExchangeReader(tokenizer, None, None), PROMPTS[0]
     assert not reader.writes_as_policies_do
     for answer in ("ok", "<think>\nhm\n</think>\n\nok"):
-        assert reader.read(prompt, answer).ids == whole(tokenizer, prompt, answer)
+        ids = whole(tokenizer, prompt, answer)
+        assert reader.read(prompt, answer).ids == ids
+        assert tokenizer.decode(ids[-2:]) == "<|im_end|>\n"
+        assert reader.read(prompt, answer, ended=False).ids == ids[:-2]
     exchanges = policys(tokenizer, [tokenizer.eos_token_id], ended=True)
     expected = classifier(tokenizer).score(Exchanges(exchanges.prompts, exchanges.responses))
     assert torch.allclose(classifier(tokenizer).score(exchanges), expected, atol=1e-5)
@@ -247,9 +332,11 @@ def test_a_long_conversation_loses_its_oldest_turns() -> None:
 def test_a_system_prompt_is_never_left_out() -> None:
     """ChatML's default one would take its place."""
     tokenizer = chat_tokenizers.smollm2()
-    talk = [{"role": "system", "content": "rude " * 30}, {"role": "user", "content": "hello " * 30}]
+    hello = [{"role": "user", "content": "hello " * 30}, {"role": "assistant", "content": "what? " * 30}]
+    talk = [{"role": "system", "content": "rude " * 30}, *hello, hello[0]]
     text = tokenizer.decode(ExchangeReader(tokenizer, None, 50).read(talk, "fine").ids)
     assert text.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user\n")
+    assert "what" not in text
 
 
 def test_the_policys_tokens_are_cut_like_their_text(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,6 +51,13 @@ def test_other_tokens_are_another_response_though_they_read_the_same() -> None:
     found.score(exchanges("a", "a", tokens=[[1, 2], [1, 3]]))
     found.score(exchanges("a", tokens=[[1, 2]]))
     assert model.asked == [["a", "a"]]
+
+
+def test_the_same_tokens_cut_are_another_response_than_ended() -> None:
+    found, model = scorer()
+    for ended in (True, False, True):
+        found.score(replace(exchanges("a", tokens=[[1, 2]]), ended=[ended]))
+    assert model.asked == [["a"], ["a"]]
 
 
 def test_what_is_known_survives_a_checkpoint() -> None:

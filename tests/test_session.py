@@ -6,8 +6,10 @@ import pytest
 from conftest import SMALL, Compose
 from torch import Tensor
 
+from rlhf_sweeps.config import Config
 from rlhf_sweeps.reward_models.base import Exchanges
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
+from rlhf_sweeps.runs import BaseRecord, Run
 from rlhf_sweeps.session import Session, load_session
 
 
@@ -69,3 +71,50 @@ def test_the_seed_decides_on_prompts_sampling_and_evaluation(compose_config: Com
     zero, one = (load_session(compose_config(*SMALL, f"seed={seed}"), Run(tmp_path / str(seed))) for seed in (0, 1))
     assert (one.trainer.seed, one.evaluator.seed) == (1, 1)
     assert sorted(set(zero.trainer.batch_indices(1))) != sorted(set(one.trainer.batch_indices(1)))
+
+
+@pytest.mark.parametrize("completes_turns", [True, False])
+def test_how_turns_end_reaches_the_reward_model(completes_turns: bool, compose_config: Compose, tmp_path: Path) -> None:
+    config = compose_config(*SMALL, f"ppo.complete_turn={completes_turns}")
+    reward_model = load_session(config, Run(tmp_path)).evaluator.scorer.reward_model
+    assert isinstance(reward_model, ClassifierRewardModel)
+    assert reward_model.completes_turns == completes_turns
+
+
+class AskedError(Exception):
+    pass
+
+
+def settings_of_base(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Path) -> str:
+    """What the base policy's answers are recorded under."""
+    seen: list[str] = []
+
+    def asked(record: BaseRecord, settings: object, *_: object) -> None:
+        seen.append(repr(settings))
+        raise AskedError
+
+    monkeypatch.setattr("rlhf_sweeps.session.BasePolicy", asked)
+    with pytest.raises(AskedError):
+        load_session(config, Run(folder)).ask_base_policy(None)
+    return seen[0]
+
+
+def test_base_answers_are_known_by_how_they_were_sampled(
+    compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ["seed=5", "ppo.lr=1", *HOW_TO_SAMPLE]
+    plain, seed, lr, *others = (
+        settings_of_base(monkeypatch, compose_config(*SMALL, *change.split()), tmp_path) for change in ("", *changes)
+    )
+    assert plain == seed == lr
+    assert len({plain, *others}) == 1 + len(HOW_TO_SAMPLE)
+
+
+HOW_TO_SAMPLE = (
+    "ppo.temperature=0.9",
+    "ppo.top_p=0.9",
+    "ppo.stop_strings=[x]",
+    "ppo.response_length=17",
+    "ppo.precision=bfloat16",
+    "ppo.static_decoding=true",
+)

@@ -92,7 +92,7 @@ class ExchangeReader:
         stripped, closing = list(ids), self._closing_ids
         if stripped[-1] in end_ids:
             stripped.pop()
-        if closing and closing[0] in self.tokenizer.all_special_ids:
+        if closing and closing[0] in self._special_tokens:
             for num in range(min(len(closing), len(stripped)), 0, -1):
                 if stripped[-num:] == closing[:num]:
                     return stripped[:-num]
@@ -179,9 +179,14 @@ class ExchangeReader:
         """What `template` has after the response, if it is but special tokens and white space: the end of a turn."""
         assert self.template is not None
         end = words = self.template.rpartition("{response}")[2]
-        for token in self.tokenizer.all_special_tokens:
+        for token in self._special_tokens.values():
             words = words.replace(token, "")
         return "" if words.strip() else end
+
+    @cached_property
+    def _special_tokens(self) -> dict[int, str]:
+        """All of them, of which a tokenizer names a few only."""
+        return {num: token.content for num, token in self.tokenizer.added_tokens_decoder.items() if token.special}
 
     @cached_property
     def _around(self) -> tuple[str, str]:
