@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "validation",
         "wording",
     },
-    "prompt_record": {"config", "data", "runs"},
+    "prompt_record": {"config", "data", "models", "runs"},
     "base_policy": {"data", "ppo", "reward_models", "runs"},
     "comparison": {"intervals", "runs"},
     "comparison_table": set(),
