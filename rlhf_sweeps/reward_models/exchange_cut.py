@@ -35,14 +35,14 @@ def cut_exchange(
         sum(len(message["content"]) for message in prompt),
         frame + prompt_room,
         lambda num: len(encode(last_characters(prompt, num), "")),
-        _characters(as_text(prompt), prompt_room, tokenizer),
+        _last_tokens(as_text(prompt), prompt_room, tokenizer),
     )
     kept = last_characters(prompt, num_prompt)
     num_response = _fit(
         len(response),
         max_length,
         lambda num: len(encode(kept, response[:num])),
-        _characters(response, max_length - len(encode(kept, "")), tokenizer),
+        _first_tokens(response, max_length - len(encode(kept, "")), tokenizer),
     )
     return encode(kept, response[:num_response])
 
@@ -63,10 +63,25 @@ def last_characters(messages: Messages, num: int) -> Messages:
     return cut
 
 
-def _characters(text: str, num_tokens: int, tokenizer: PreTrainedTokenizerBase) -> int:
-    """About how many of a text's first characters make so many tokens."""
-    num_all = len(tokenizer(text, add_special_tokens=False)["input_ids"])
-    return len(text) * max(0, num_tokens) // max(1, num_all)
+def _first_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
+    """About how many characters a text's first tokens have."""
+    places = _places(text, tokenizer)
+    return len(text) if num >= len(places) else places[max(num, 0)]
+
+
+def _last_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
+    """About how many characters a text's last tokens have."""
+    places = _places(text, tokenizer)
+    return len(text) if num >= len(places) else len(text) - [*places, len(text)][len(places) - max(num, 0)]
+
+
+def _places(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The character at which each token begins; as if all were of one length, where the tokenizer does not know."""
+    if tokenizer.is_fast:
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return [first for first, _ in encoded["offset_mapping"]]
+    num = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return [len(text) * place // num for place in range(num)]
 
 
 def _fit(num: int, limit: int, length: Callable[[int], int], guess: int) -> int:
