@@ -59,12 +59,14 @@ class BasePolicy:
     def answers(self, prompts: Encoded, purpose: str, seed: int) -> Answers:
         """Its responses to some prompts."""
         key = _digest(self.settings, self.end_ids, prompts.messages, prompts.ids, purpose, seed)
-        rows = self.record.read(f"responses_{key}")
-        if not rows:
-            batch = self.sample(prompts.ids, purpose, seed)
-            responses = zip(batch.response_lists(), batch.ended.tolist(), strict=True)
-            rows = [{"tokens": tokens, "ended": ended} for tokens, ended in responses]
-            self.record.write(f"responses_{key}", rows)
+        name = f"responses_{key}"
+        if not (rows := self.record.read(name)):
+            with self.record.alone():  # of trials that start together, one asks and the others wait for the answers
+                if not (rows := self.record.read(name)):
+                    batch = self.sample(prompts.ids, purpose, seed)
+                    responses = zip(batch.response_lists(), batch.ended.tolist(), strict=True)
+                    rows = [{"tokens": tokens, "ended": ended} for tokens, ended in responses]
+                    self.record.write(name, rows)
         tokens, ended = [row["tokens"] for row in rows], [row["ended"] for row in rows]
         exchanges = exchanges_of(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
         return Answers(exchanges, tokens, key)

@@ -1,6 +1,8 @@
 """The cache: what takes long to make is made once, by one process, while the others wait for it. Loads no torch."""
 
+import glob
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +40,10 @@ def read_or_make(target: Path, read: Callable[[], Found | None], make: Callable[
     # The lock's file stays: to remove it under those who wait for it would let two in.
     with FileLock(target.with_name(f"{target.name}.lock")):
         if (found := read()) is None:
-            scratch = target.with_name(f"{target.name}.unfinished")
-            shutil.rmtree(scratch, ignore_errors=True)  # of a killed process: all others wait
+            for left in target.parent.glob(f"{glob.escape(target.name)}.*.unfinished"):  # by a killed process
+                shutil.rmtree(left, ignore_errors=True)
+            # Of a name of its own: a killed process may have left a child that still writes into its folder.
+            scratch = target.with_name(f"{target.name}.{secrets.token_hex(4)}.unfinished")
             scratch.mkdir()
             try:
                 make(scratch).replace(target)

@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
-from rlhf_sweeps.data import load_pairs, load_prompts
+from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.reward_models.checks import check_rule
@@ -25,7 +25,9 @@ def check(config: Config, folder: Path) -> None:
         ConfigError: naming the key, what was given and what is allowed.
     """
     check_folder(config, folder)
-    check_inputs(config)
+    _check_prompts(config.dataset, read_ahead)
+    for check_one, *arguments in (*_pair_checks(config), *_model_checks(config)):
+        check_one(*arguments)
 
 
 def check_trial(config: Config, folder: Path) -> None:
@@ -46,15 +48,15 @@ def check_inputs(config: Config, checked: set[str] | None = None) -> None:
         checked: what has been checked for other runs already, which is added to.
     """
     checked = set() if checked is None else checked
-    for check_one, *arguments in (*_data_checks(config), *_model_checks(config)):
+    prompts = (_check_prompts, config.dataset, load_prompts)
+    for check_one, *arguments in (prompts, *_pair_checks(config), *_model_checks(config)):
         if (what := repr((check_one.__name__, arguments))) not in checked:
             check_one(*arguments)
             checked.add(what)
 
 
-def _data_checks(config: Config) -> Iterator[tuple[Any, ...]]:
-    """Functions that read whole data sets, and their arguments."""
-    yield _check_prompts, config.dataset
+def _pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
+    """Functions that read the pairs of whole data sets, and their arguments."""
     for reward_model, key in _reward_models(config):
         if isinstance(reward_model, EncoderConfig):
             own = reward_model.pairs
@@ -89,9 +91,9 @@ def _with_members(config: RewardModelConfig, key: str) -> Iterator[tuple[RewardM
         yield from _with_members(member, f"{key}.members[{number}]")
 
 
-def _check_prompts(dataset: DatasetConfig) -> None:
+def _check_prompts(dataset: DatasetConfig, read: Callable[[DatasetConfig], object]) -> None:
     if _is_here(dataset, "dataset"):
-        load_prompts(dataset)
+        read(dataset)
 
 
 def _check_pairs(dataset: DatasetConfig, key: str) -> None:

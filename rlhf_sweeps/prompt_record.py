@@ -32,16 +32,14 @@ class EncodedPrompts:
     line: str
 
 
-def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord | None) -> EncodedPrompts:
-    """The prompts of a run, out of its sweep's record if that has them, else into it.
+def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> EncodedPrompts:
+    """The prompts of a run, out of the record if it has them, else into it.
 
     A data set of the hub without a revision stays as it was found first, and so does a date that a template writes.
 
     Raises:
         ConfigError: if the data set cannot be used.
     """
-    if record is None:
-        return _encode(config, tokenizer)
     name = f"prompts_{_key(config, tokenizer)}"
     found = _read(record, name)
     if found is None:
@@ -57,14 +55,15 @@ def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompt
     prompts = load_prompts(config.dataset)
     lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
     training = encode(prompts.train, tokenizer, *lengths)
-    held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts)
+    held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts, noun="held-out prompt")
     return EncodedPrompts(training, held_out, describe(prompts, training, held_out))
 
 
 def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
     """Stands for all that the encoded prompts depend on."""
     versions = (__version__, transformers.__version__)
-    files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
+    # The time of a change shows also what a copy that keeps the time of writing has replaced.
+    files = [(str(file), stamp(file), file.stat().st_ctime_ns) for file in files_of(config.dataset)]
     parts = (
         versions,
         asdict(config.dataset),

@@ -3,9 +3,9 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import OmegaConf
@@ -20,6 +20,8 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.runs import Run
+
+Section = TypeVar("Section")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,11 +50,11 @@ def _serve(options: argparse.Namespace) -> None:
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with hydra.run.dir={options.run}")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
-    base = ModelConfig(**start["config"]["model"])
+    base = _read(ModelConfig, start["config"]["model"], "model/local.yaml")
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None)
     policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
     tokenizer = models.load_tokenizer(trained)
-    ppo = _read_ppo(start["config"]["ppo"])
+    ppo = _read(PPOConfig, start["config"]["ppo"], "ppo/default.yaml")
     ppo = dataclasses.replace(
         ppo,
         response_length=options.response_length or ppo.response_length,
@@ -74,11 +76,11 @@ def _serve(options: argparse.Namespace) -> None:
         _answer(question, policies, tokenizer, sampler, seed)
 
 
-def _read_ppo(recorded: Mapping[str, Any]) -> PPOConfig:
-    """A run's settings; for keys that its version did not have yet, those of ppo=default."""
-    names = [entry.name for entry in dataclasses.fields(PPOConfig)]
-    defaults: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "ppo" / "default.yaml"))
-    return PPOConfig(**{name: recorded.get(name, defaults[name]) for name in names})
+def _read(section: Callable[..., Section], recorded: Mapping[str, Any], defaults: str) -> Section:
+    """A section of a run's settings; keys that its version did not have yet are those of a file in conf/."""
+    known: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
+    names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
+    return section(**{name: recorded[name] if name in recorded else known[name] for name in names})
 
 
 def _answer(

@@ -160,11 +160,11 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     if device.type == "cpu":
         keep_freed_memory()
     tokenizer = models.load_tokenizer(config.model)
-    prompts = load_encoded(config, tokenizer, None if sweep is None else sweep.base)
+    prompts = load_encoded(config, tokenizer, run.base if sweep is None else sweep.base)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
     policy = models.load_policy(config.model, device)
-    policy_digest = models.digest(policy)
+    policy_digest = models.digest(policy)  # before anything trains it
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
     loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn)
     scorer = loader.scorer(config.reward_model, "reward_model")
@@ -188,11 +188,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
         value_model,
         sampler,
         training.ids,
-        batch_indices=lambda update: [
-            index
-            for index in batch_indices(len(training.ids), ppo.num_prompts, update, config.seed)
-            for _ in range(ppo.rollouts_per_prompt)
-        ],
+        batch_indices=lambda update: _draw_prompts(config, len(training.ids), update),
         score=lambda indices, batch: session.score(indices, batch),
         seed=config.seed,
     )
@@ -200,6 +196,12 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
     session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
     return session
+
+
+def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
+    """Which prompts an update trains on, each as often as it is answered."""
+    indices = batch_indices(num_prompts, config.ppo.num_prompts, update, config.seed)
+    return [index for index in indices for _ in range(config.ppo.rollouts_per_prompt)]
 
 
 def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:

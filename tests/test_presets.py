@@ -51,6 +51,7 @@ N_DETAILS = [
     ("top_p", 1.0, "generation_config"),
     ("stop_strings", [], "min_new_tokens = max_new_tokens in generation_config"),
     ("value_model", "shared", "AutoModelForCausalLMWithScalarHead"),
+    ("complete_turn", True, "get_reward(reward_model, query_responses), as in train_reward_accelerate.py"),
     ("value_path", None, "the same"),
     ("value_start", "zero", "layer_init(nn.Linear(hidden_size, 1), std=0), whose bias is 0"),
     ("value_warmup_updates", 0, "loss = pg_loss + vf_coef * vf_loss from update 1 on"),

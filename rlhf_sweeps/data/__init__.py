@@ -9,7 +9,7 @@ from rlhf_sweeps.data.encoding import Encoded, encode, without_end
 from rlhf_sweeps.data.messages import Messages, as_text
 from rlhf_sweeps.data.pairs import Pair, Pairs, load_pairs
 from rlhf_sweeps.data.places import files_of
-from rlhf_sweeps.data.prompts import Prompts, batch_indices, load_prompts
+from rlhf_sweeps.data.prompts import Prompts, batch_indices, load_prompts, read_ahead
 
 __all__ = [
     "Counts",
@@ -26,5 +26,6 @@ __all__ = [
     "files_of",
     "load_pairs",
     "load_prompts",
+    "read_ahead",
     "without_end",
 ]

@@ -38,6 +38,7 @@ def encode(
     max_length: int,
     min_length: int = 1,
     most: int | None = None,
+    noun: str = "prompt",
 ) -> Encoded:
     """Template and tokenize prompts; one without a template is given to the policy as its plain text.
 
@@ -47,6 +48,7 @@ def encode(
         max_length: the most tokens that a prompt may have, its template included.
         min_length: the fewest.
         most: how many are wanted; the first of an allowed length. None: all.
+        noun: what errors call one of them.
 
     Raises:
         ConfigError: if none has an allowed length, or the tokenizer has no template for a conversation.
@@ -65,7 +67,7 @@ def encode(
         kept += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
     num_too_long = sum(length > max_length for length in lengths)
     if not kept:
-        raise ConfigError(_nothing_left(sorted(lengths), max_length, min_length, num_too_long))
+        raise ConfigError(_nothing_left(sorted(lengths), max_length, min_length, num_too_long, noun))
     return Encoded(
         [prompts[i] for i in kept],
         [known[id(prompts[i])] for i in kept],
@@ -75,15 +77,15 @@ def encode(
     )
 
 
-def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_long: int) -> str:
+def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_long: int, noun: str) -> str:
     if not lengths:
-        return "dataset.path: there are no prompts to encode"
+        return f"dataset.path: there are no {noun}s to encode"
     if num_too_long == len(lengths):
-        return f"dataset.max_prompt_length={max_length}: every prompt is longer; the shortest has {lengths[0]} tokens"
+        return f"dataset.max_prompt_length={max_length}: every {noun} is longer; the shortest has {lengths[0]} tokens"
     if num_too_long == 0:
-        return f"dataset.min_prompt_length={min_length}: every prompt is shorter; the longest has {lengths[-1]} tokens"
+        return f"dataset.min_prompt_length={min_length}: every {noun} is shorter; the longest has {lengths[-1]} tokens"
     return (
-        f"dataset.max_prompt_length={max_length}: no prompt has {min_length} to {max_length} tokens "
+        f"dataset.max_prompt_length={max_length}: no {noun} has {min_length} to {max_length} tokens "
         f"({len(lengths) - num_too_long} are shorter, {num_too_long} longer)"
     )
 
@@ -102,7 +104,7 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
 
 def without_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """The tokens of a text that is to go on, without the end token that some tokenizers put after every text."""
-    return list(ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids)
+    return list(ids[:-1] if ids and ids[-1] == getattr(tokenizer, "eos_token_id", None) else ids)
 
 
 def _as_text(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> str:

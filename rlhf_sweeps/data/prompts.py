@@ -35,9 +35,23 @@ def load_prompts(dataset: DatasetConfig, key: str = "dataset") -> Prompts:
     Raises:
         ConfigError: naming the key, and the file and line where there is one.
     """
+    if (found := _read_ahead.pop(repr(dataset), None)) is not None:
+        return found
     split = load_split(dataset, key, with_answers=False)
     train, held_out = ([example.prompt for example in part] for part in (split.train, split.held_out))
     return Prompts(train, held_out, split.counts, split.sources)
+
+
+_read_ahead: dict[str, Prompts] = {}
+
+
+def read_ahead(dataset: DatasetConfig) -> None:
+    """Check prompts by reading them, and keep them until `load_prompts` is asked for them; raises as that.
+
+    A run's data set is checked before its folder is made, and taken when its model is loaded.
+    """
+    _read_ahead.clear()
+    _read_ahead[repr(dataset)] = load_prompts(dataset)
 
 
 def batch_indices(num_prompts: int, batch_size: int, update: int, seed: int) -> list[int]:
@@ -50,7 +64,7 @@ def batch_indices(num_prompts: int, batch_size: int, update: int, seed: int) -> 
     return [_permute(num_prompts, seed, number)[place] for number, place in positions]
 
 
-@lru_cache(maxsize=2)  # an update may end one pass and begin the next
+@lru_cache(maxsize=1)
 def _permute(num_prompts: int, seed: int, number: int) -> Sequence[int]:
     """The order of the prompts in a pass over the data; drawing it anew at every update would take longer than some."""
     return random.Random(f"prompts {seed} {number}").sample(range(num_prompts), num_prompts)

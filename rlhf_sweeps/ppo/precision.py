@@ -1,4 +1,4 @@
-"""Computing at a lower precision than the weights', each weight cast once."""
+"""Computing at a lower precision than the weights', each weight cast once where responses are sampled or read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

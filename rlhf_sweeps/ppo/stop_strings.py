@@ -41,15 +41,15 @@ class StopStringSearch:
             return True
         # The next tokens may still turn the replacement character into another one: no window may begin there.
         if not text.endswith(REPLACEMENT):
-            self._advance(response, len(text))
+            self._advance(response, text)
         return False
 
-    def _advance(self, response: list[int], length: int) -> None:
+    def _advance(self, response: list[int], window: str) -> None:
         needed = max(map(len, self.strings)) + REACH
         # A replacement character may be found and lost again far back in a run of bytes, so it takes all of the text.
-        if length - self.length < needed or any(REPLACEMENT in string for string in self.strings):
+        if len(window) - self.length < needed or any(REPLACEMENT in string for string in self.strings):
             return
-        text = self.decode(response[self.mark :])
+        text = window if self.mark == self.start else self.decode(response[self.mark :])
         if len(text.lstrip(UNSETTLED)) >= needed:
             self.start, self.mark, self.length = self.mark, len(response), len(text)
 

@@ -52,7 +52,9 @@ class InUseError(RuntimeError):
 
 @contextlib.contextmanager
 def claim(folder: Path, refusal: str) -> Iterator[None]:
-    """Keep a folder to this process, without what killed ones left; the system gives it free when the process dies.
+    """Keep a folder to this process; the operating system gives it free when the process dies.
+
+    What killed processes left half written there is removed after an hour.
 
     Raises:
         InUseError: with `refusal`, if another process has it.
@@ -148,8 +150,10 @@ def open_atomically(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = str(path)
         raise
 
 
