@@ -1,5 +1,6 @@
 """Prompts read and encoded once: kept in the record, made anew where what they depend on has changed."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from rlhf_sweeps import models, preflight, prompt_record
 from rlhf_sweeps.config import Config, DatasetConfig
 from rlhf_sweeps.data import Prompts, load_prompts
+from rlhf_sweeps.data.mixtures import load_split
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.prompt_record import EncodedPrompts, load_encoded
 from rlhf_sweeps.runs import BaseRecord
@@ -165,3 +167,40 @@ def test_a_trial_that_its_sweeper_has_checked_reads_no_data_set_for_a_check(
         preflight.check(config, tmp_path)
     with pytest.raises(ConfigError, match=r"ppo.response_length=1000: .* must fit the model's context"):
         preflight.check_trial(compose_config("ppo.response_length=1000"), tmp_path)
+
+
+def test_a_runs_data_is_read_once_for_its_check_and_its_training(
+    compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compose_config()
+    reads: list[tuple[Any, ...]] = []
+    expected = load_prompts(config.dataset)
+
+    def read(*arguments: Any, **options: Any) -> object:
+        reads.append(arguments)
+        return load_split(*arguments, **options)
+
+    monkeypatch.setattr("rlhf_sweeps.data.prompts.load_split", read)
+    preflight.check(config, tmp_path / "run")
+    tokenizer = models.load_tokenizer(config.model)
+    found = load_encoded(config, tokenizer, BaseRecord(tmp_path))
+    assert len(reads) == 1
+    assert found.training.messages == expected.train[: len(found.training.messages)]
+    # Another data set is read for itself, and this one anew the next time.
+    preflight.check(config, tmp_path / "run")
+    other = replace(config.dataset, eval_path=None)
+    assert load_prompts(other).held_out != expected.held_out
+    assert load_prompts(config.dataset) == load_prompts(config.dataset) == expected
+    assert len(reads) == 4
+
+
+def test_held_out_prompts_that_do_not_fit_are_named_as_such(compose_config: Compose, tmp_path: Path) -> None:
+    for name, texts in (("train", ["short"]), ("test", ["much longer " * 30])):
+        lines = "".join(json.dumps({"prompt": text}) + "\n" for text in texts)
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    paths = (f"dataset.path={tmp_path}/train.jsonl", f"dataset.eval_path={tmp_path}/test.jsonl")
+    config = compose_config("dataset=local", *paths, "dataset.max_prompt_length=20")
+    with pytest.raises(
+        ConfigError, match=r"^dataset.max_prompt_length=20: every held-out prompt is longer; the shorte"
+    ):
+        load_encoded(config, models.load_tokenizer(config.model), BaseRecord(tmp_path))

@@ -1,5 +1,6 @@
 """Files and folders that several processes write or make at once."""
 
+import errno
 import os
 import re
 import signal
@@ -7,10 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from at_once import at_once
+from chat_tokenizers import smollm2
 from conftest import ROOT
 
+from rlhf_sweeps.base_policy import BasePolicy
 from rlhf_sweeps.cache import make_once
+from rlhf_sweeps.data import Encoded
+from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.runs import BaseRecord, Run, Sweep, open_atomically, write_atomically
 
 LONG = 20_000
@@ -40,6 +46,56 @@ def test_many_write_the_base_record_of_one_sweep(tmp_path: Path) -> None:
 
     assert at_once(4, write) == [0] * 4
     assert len(list((tmp_path / "base").iterdir())) == 30
+
+
+def test_the_base_policy_is_asked_by_one_of_those_that_start_at_once(tmp_path: Path) -> None:
+    prompts = Encoded([[{"role": "user", "content": "Hello?"}]], [[5, 6]], 0)
+
+    def sample(*_: object) -> Responses:
+        with (tmp_path / "asked").open("a") as asked:
+            asked.write("x")
+        time.sleep(0.2)
+        mask = torch.ones(1, 1, dtype=torch.bool)
+        return Responses(mask.long(), mask, mask.long(), mask, torch.zeros(1, 1), torch.tensor([False]))
+
+    def ask(_: int) -> None:
+        base_policy = BasePolicy(BaseRecord(tmp_path), None, sample, smollm2(), prompts)
+        assert base_policy.answers(prompts, "evaluation", 0).tokens == [[1]]
+
+    assert at_once(4, ask) == [0] * 4
+    assert (tmp_path / "asked").read_text() == "x"
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    with pytest.raises(OSError, match="No space left") as refusal, open_atomically(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert refusal.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_maker_gets_a_folder_that_no_other_ever_had(tmp_path: Path) -> None:
+    """A killed maker's child may write on; what it leaves goes with the next maker."""
+    folders: list[Path] = []
+
+    def fail(scratch: Path) -> Path:
+        folders.append(scratch)
+        (scratch / "part").touch()
+        raise KeyboardInterrupt
+
+    def make(scratch: Path) -> Path:
+        folders.append(scratch)
+        assert not list(scratch.iterdir())
+        (scratch / "whole").write_text("made")
+        return scratch / "whole"
+
+    with pytest.raises(KeyboardInterrupt):
+        make_once(tmp_path / "target", fail)
+    folders[0].mkdir()  # by the child
+    (folders[0] / "late").touch()
+    assert make_once(tmp_path / "target", make).read_text() == "made"
+    assert folders[0] != folders[1]
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
 def test_where_writing_fails_all_is_as_it_was(tmp_path: Path) -> None:

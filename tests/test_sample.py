@@ -97,6 +97,10 @@ def test_a_record_that_lacks_newer_keys_and_has_older_ones(
     run: Run, capsys: pytest.CaptureFixture[str], compose_config: Compose
 ) -> None:
     rewrite(run, top_p=None, stop_strings=None, precision=None, dual_clip=None, no_longer_a_key=3)
+    start = json.loads(run.start_file.read_text(encoding="utf-8"))
+    del start["config"]["model"]["pypi_wheel"]
+    start["config"]["model"]["no_longer_a_key"] = 3
+    run.start_file.write_text(json.dumps(start), encoding="utf-8")
     assert ask(run, capsys) == expected(run, compose_config, top_p=1.0, stop_strings=())
 
 

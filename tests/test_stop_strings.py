@@ -68,7 +68,7 @@ def metaspace() -> Tokenizer:
 
 def word_piece() -> Tokenizer:
     """As BERT's: a space before every token but the first, unless it goes on with a word; cleaned up."""
-    pieces = ["[UNK]", "do", "##ing", "n", "'", "t", "##s", ".", ",", "!", "#", "##'", "re", "日", LONG]
+    pieces = ["[UNK]", "do", "##ing", "n", "'", "t", "##s", ".", ",", "!", "#", "##'", "##", "re", "日", LONG]
     tokenizer = Tokenizer(WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
     tokenizer.decoder = decoders.WordPiece(cleanup=True)
     return tokenizer
@@ -190,6 +190,7 @@ LENGTHS = range(30, 90)
     ("make", "first", "repeated", "last", "string"),
     [
         pytest.param(word_piece, ["do"] * 7, ["'"], ["do"], "' do", id="apostrophes are cleaned by twos"),
+        pytest.param(word_piece, ["do"], ["'", "##"], ["do"], " do", id="a window may begin with what goes on"),
         pytest.param(word_piece, ["do"], ["##s"], ["n", "'", "t"], "ssssn't", id="spaces are cleaned away"),
         pytest.param(word_piece, ["do"], ["##ing"], [], "##ing", id="a window may begin within a word"),
         pytest.param(byte_fallback, ["x"], SMILE, ["."], "🙂🙂.", id="no window begins within a character"),
