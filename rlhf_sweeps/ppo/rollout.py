@@ -170,8 +170,9 @@ def mean_return(config: PPOConfig, batch: Responses, scores: Tensor) -> float:
     Args:
         scores: (batch,), scaled and clipped.
     """
+    # Where cut responses bootstrap, only those that ended have a return of their own; if all were cut, their bare scores
+    # stand in.
     rows = batch.ended if config.bootstrap_truncated and batch.ended.any() else torch.ones_like(batch.ended)
-    # Where cut responses earn no score of their own, they are not asked, or if there are but such, for the bare score.
     penalty = 0.0 if config.bootstrap_truncated else _missing_eos_penalty(config, batch.ended)
     mask = states(config, batch.response_mask)[rows]
     nothing = torch.zeros(mask.shape, device=mask.device)
