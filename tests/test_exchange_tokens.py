@@ -221,7 +221,7 @@ def test_trls_tokens_are_cut_without_what_the_template_adds() -> None:
     model.score(exchanges.rows([row]))
     assert len(read[0].ids) <= len(longest) - 3
     assert read[0].ids[-1] == tokenizer.eos_token_id
-    assert list(longest)[-1] == tokenizer.eos_token_id
+    assert read[0].ids.count(tokenizer.eos_token_id) == list(longest).count(tokenizer.eos_token_id)
 
 
 def test_a_template_that_adds_to_an_answer_is_taken_at_its_word() -> None:

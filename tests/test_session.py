@@ -118,3 +118,19 @@ HOW_TO_SAMPLE = (
     "ppo.precision=bfloat16",
     "ppo.static_decoding=true",
 )
+
+
+def test_reward_models_are_told_how_each_response_ended(compose_config: Compose, tmp_path: Path) -> None:
+    """The base policy's, those of an update and those of an evaluation; some are cut at this length."""
+    session = load_session(compose_config(*SMALL, "reward_model=length", "ppo.response_length=20"), Run(tmp_path))
+    seen = watch(session)
+    session.ask_base_policy(None)
+    session.trainer.step()
+    session.evaluator.evaluate(session.policy)
+    assert len(seen) == 3
+    for exchanges in seen:
+        assert exchanges.sequences is not None
+        assert list(exchanges.end_ids) == [session.tokenizer.eos_token_id]
+        ended = [sequence[-1] == session.tokenizer.eos_token_id for sequence in exchanges.sequences]
+        assert exchanges.ended == ended
+    assert {has_ended for exchanges in seen for has_ended in exchanges.ended or ()} == {True, False}
