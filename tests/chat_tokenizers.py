@@ -205,6 +205,12 @@ def bert() -> PreTrainedTokenizerFast:
     )
 
 
+def whole(tokenizer: PreTrainedTokenizerFast, prompt: list[dict[str, str]], answer: str) -> list[int]:
+    """By transformers alone."""
+    chat = [*prompt, {"role": "assistant", "content": answer}]
+    return list(tokenizer.apply_chat_template(chat, return_dict=False))
+
+
 # Those with a chat template that give a policy just what stands before a response in a whole exchange.
 CHATS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "smollm2": smollm2, "qwen": qwen, "llama_3": llama_3, "gemma": gemma, "zephyr": zephyr, "llama_2": llama_2
