@@ -170,8 +170,8 @@ def mean_return(config: PPOConfig, batch: Responses, scores: Tensor) -> float:
     Args:
         scores: (batch,), scaled and clipped.
     """
-    # Where cut responses bootstrap, only those that ended have a return of their own; if all were cut, their bare scores
-    # stand in.
+    # Where cut responses bootstrap, only those that ended have a return of their own; if all were cut, their bare
+    # scores stand in.
     rows = batch.ended if config.bootstrap_truncated and batch.ended.any() else torch.ones_like(batch.ended)
     penalty = 0.0 if config.bootstrap_truncated else _missing_eos_penalty(config, batch.ended)
     mask = states(config, batch.response_mask)[rows]
