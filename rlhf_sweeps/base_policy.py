@@ -60,13 +60,15 @@ class BasePolicy:
         """Its responses to some prompts."""
         key = _digest(self.settings, self.end_ids, prompts.messages, prompts.ids, purpose, seed)
         name = f"responses_{key}"
-        if not (rows := self.record.read(name)):
-            with self.record.alone():  # of trials that start together, one asks and the others wait for the answers
-                if not (rows := self.record.read(name)):
-                    batch = self.sample(prompts.ids, purpose, seed)
-                    responses = zip(batch.response_lists(), batch.ended.tolist(), strict=True)
-                    rows = [{"tokens": tokens, "ended": ended} for tokens, ended in responses]
-                    self.record.write(name, rows)
+
+        def ask() -> list[dict[str, Any]]:
+            batch = self.sample(prompts.ids, purpose, seed)
+            responses = zip(batch.response_lists(), batch.ended.tolist(), strict=True)
+            rows = [{"tokens": tokens, "ended": ended} for tokens, ended in responses]
+            self.record.write(name, rows)
+            return rows
+
+        rows = self.record.read_or_find(lambda: self.record.read(name) or None, ask)
         tokens, ended = [row["tokens"] for row in rows], [row["ended"] for row in rows]
         exchanges = exchanges_of(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
         return Answers(exchanges, tokens, key)

@@ -41,14 +41,13 @@ def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: Bas
         ConfigError: if the data set cannot be used.
     """
     name = f"prompts_{_key(config, tokenizer)}"
-    found = _read(record, name)
-    if found is None:
-        with record.alone():  # of trials that start together, one works and the others wait for what it finds
-            found = _read(record, name)
-            if found is None:
-                found = _encode(config, tokenizer)
-                record.write(name, [_as_row(found.training), _as_row(found.held_out), {"line": found.line}])
-    return found
+
+    def find() -> EncodedPrompts:
+        found = _encode(config, tokenizer)
+        record.write(name, [_as_row(found.training), _as_row(found.held_out), {"line": found.line}])
+        return found
+
+    return record.read_or_find(lambda: _read(record, name), find)
 
 
 def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompts:
@@ -62,16 +61,9 @@ def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompt
 def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
     """Stands for all that the encoded prompts depend on."""
     versions = (__version__, transformers.__version__)
-    # The time of a change shows also what a copy that keeps the time of writing has replaced.
-    files = [(str(file), stamp(file), file.stat().st_ctime_ns) for file in files_of(config.dataset)]
-    parts = (
-        versions,
-        asdict(config.dataset),
-        files,
-        config.model,
-        tokenizer_text(tokenizer),
-        config.eval.num_prompts,
-    )
+    files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
+    reader = (config.model, tokenizer_text(tokenizer))
+    parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 

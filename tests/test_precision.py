@@ -9,7 +9,7 @@ import torch
 import toy
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from rlhf_sweeps import models
 from rlhf_sweeps.ppo import language_model
@@ -38,21 +38,7 @@ class Casts(TorchDispatchMode):
 
 
 def policy(ties: bool = False) -> PreTrainedModel:
-    """Two layers of seven matrices, an embedding and an output layer, which may be one."""
-    config = LlamaConfig(
-        vocab_size=20,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=64,
-        initializer_range=0.5,
-        tie_word_embeddings=ties,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config).eval()
+    model = toy.policy(ties=ties)
     enable_packing(model.base_model)
     return model
 

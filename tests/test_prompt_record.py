@@ -1,6 +1,7 @@
 """Prompts read and encoded once: kept in the record, made anew where what they depend on has changed."""
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -204,3 +205,18 @@ def test_held_out_prompts_that_do_not_fit_are_named_as_such(compose_config: Comp
         ConfigError, match=r"^dataset.max_prompt_length=20: every held-out prompt is longer; the shorte"
     ):
         load_encoded(config, models.load_tokenizer(config.model), BaseRecord(tmp_path))
+
+
+def test_a_file_that_was_replaced_and_kept_its_time_is_read_anew(
+    config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    """In place, with as many bytes, as rsync --inplace --times does it."""
+    first = load_encoded(config, tokenizer, BaseRecord(tmp_path))
+    path = Path(config.dataset.path or "")
+    status, text = path.stat(), path.read_text(encoding="utf-8")
+    path.write_text(text.replace("question", "quastion"), encoding="utf-8")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_mtime_ns, path.stat().st_size) == (status.st_mtime_ns, status.st_size)
+    again = load_encoded(config, tokenizer, BaseRecord(tmp_path))
+    assert "quastion" in again.training.messages[0][0]["content"]
+    assert again.training.messages != first.training.messages

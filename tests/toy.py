@@ -23,8 +23,8 @@ EOS = 3
 PROMPTS = [[5, 6, 7], [8], [9, EOS, 10, 11], [4, 4], [12, 13, 5, 6, 7], [6]]
 
 
-def policy(seed: int = 0) -> PreTrainedModel:
-    """Random weights, 20 tokens."""
+def policy(seed: int = 0, ties: bool = False) -> PreTrainedModel:
+    """Random weights, 20 tokens; two layers of seven matrices, an embedding and an output layer, which may be one."""
     config = LlamaConfig(
         vocab_size=20,
         hidden_size=16,
@@ -37,6 +37,7 @@ def policy(seed: int = 0) -> PreTrainedModel:
         eos_token_id=EOS,
         bos_token_id=1,
         pad_token_id=0,
+        tie_word_embeddings=ties,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -80,10 +80,10 @@ class ClassifierRewardModel(RewardModel):
     def digest(self) -> str:
         """Of the model, the tokenizer and how both are used."""
         settings = (self.reader.template, self.max_length, self.output, self.completes_turns, self.reads_tokens)
-        return f"{self._digest_of_files} {settings}"
+        return f"{self._digest_of_model} {settings}"
 
     @cached_property
-    def _digest_of_files(self) -> str:
+    def _digest_of_model(self) -> str:
         return digest(self.model, tokenizer_text(self.tokenizer))
 
     def value_model(self, key: str) -> ValueModel:

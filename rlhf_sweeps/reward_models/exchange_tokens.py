@@ -116,24 +116,21 @@ class ExchangeReader:
         """Whether two texts are read, between special tokens."""
         return self.template is None and not self.tokenizer.chat_template and self.tokenizer.sep_token is not None
 
-    @cached_property
+    @property
     def writes_as_policies_do(self) -> bool:
         """Whether the text of an exchange is a prompt as policies are given it, with the response right after it.
 
         Some chat templates put more between the two than they give a policy to go on from (an empty thought), or take a
         response apart; some have no prompt for a policy.
         """
-        if self.template is not None or self.is_pair:
-            return False
-        return self._opening is not None
+        return self.template is None and not self.is_pair and self._opening is not None
 
     def _read_pair(self, question: str, response: str) -> Tokens:
-        # The tokenizer cuts the end of the longer text, so that the special tokens around both stay.
-        limit = {"truncation": "longest_first", "max_length": self.max_length} if self.max_length else {}
-        pair = self.tokenizer(question, response, **limit)
-        is_cut = self.max_length is not None and len(pair["input_ids"]) == self.max_length
+        pair = self.tokenizer(question, response, verbose=False)  # nobody need be warned of what is cut
+        is_cut = self.max_length is not None and len(pair["input_ids"]) > self.max_length
         if is_cut:
-            is_cut = len(self.tokenizer(question, response)["input_ids"]) > len(pair["input_ids"])
+            # The tokenizer cuts the end of the longer text, so that the special tokens around both stay.
+            pair = self.tokenizer(question, response, truncation="longest_first", max_length=self.max_length)
         return Tokens(pair["input_ids"], pair.get("token_type_ids", []), is_cut)
 
     def _encode(self, prompt: Messages, response: str, ended: bool) -> list[int]:

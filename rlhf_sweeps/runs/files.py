@@ -20,11 +20,13 @@ class Stamp(NamedTuple):
         inode: changes when the file is replaced.
         modified: nanoseconds since 1970.
         size: in bytes.
+        changed: nanoseconds since 1970; tells what a copy that keeps the time of modification has replaced.
     """
 
     inode: int = 0
     modified: int = 0
     size: int = 0
+    changed: int = 0
 
 
 def stamp(path: Path) -> Stamp:
@@ -33,7 +35,7 @@ def stamp(path: Path) -> Stamp:
         status = path.stat()
     except OSError:
         return Stamp()
-    return Stamp(status.st_ino, status.st_mtime_ns, status.st_size)
+    return Stamp(status.st_ino, status.st_mtime_ns, status.st_size, status.st_ctime_ns)
 
 
 def report_file(folder: Path) -> Path:

@@ -7,9 +7,9 @@ continues from are cut, since the run writes them again.
 import contextlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rlhf_sweeps.runs.files import (
     append_lines,
@@ -25,6 +25,7 @@ from rlhf_sweeps.runs.files import (
 )
 
 SCHEMA_VERSION = 1
+Found = TypeVar("Found")
 
 
 class BaseRecord:
@@ -43,11 +44,13 @@ class BaseRecord:
         remove_leftovers(self._folder)
         write_atomically(self._folder / f"{name}.jsonl", "".join(line(row) for row in rows))
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until no other process is in here, so that only one finds something out."""
-        with wait_for(self._folder):
-            yield
+    def read_or_find(self, read: Callable[[], Found | None], find: Callable[[], Found]) -> Found:
+        """What `read` gives; where that is nothing, one process finds it out and keeps it, while the others wait."""
+        if (found := read()) is None:
+            with wait_for(self._folder):
+                if (found := read()) is None:
+                    found = find()
+        return found
 
 
 class Run:
