@@ -53,6 +53,17 @@ def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]
     return found
 
 
+def missing(rows: Sequence[Row], config: ObjectiveConfig) -> list[str]:
+    """The metrics of objective and constraints that no update has."""
+    limited = [parts["metric"] for text in config.constraints if (parts := CONSTRAINT.fullmatch(text))]
+    return [metric for metric in (*config.metrics, *limited) if not any(metric in row for row in rows)]
+
+
+def is_evaluated(row: Row) -> bool:
+    """Whether an update was evaluated on held-out prompts."""
+    return any(name.startswith("eval/") for name in row)
+
+
 def measured(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     """The updates that have all of the objective's metrics."""
     return [row for row in rows if all(metric in row for metric in config.metrics)]

@@ -1,11 +1,15 @@
-"""How long a sweep has run, and how long it will."""
+"""How long a sweep has run, how long it will, and what there is still time for."""
 
+import math
 import time
 from collections.abc import Sequence
 from statistics import fmean
 
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, RUNNING, Trial
+
+# Runs on the test seeds may take so much longer than those that chose the setting.
+SPARE = 1.1
 
 
 class Clock:
@@ -31,19 +35,33 @@ class Clock:
         hours = self._plan.config.sweep.budget_hours
         return None if hours is None else hours * 3600 - self.seconds
 
-    def of_tests(self, trials: Sequence[Trial], num_left: int | None = None) -> float:
-        """What the runs on the test seeds will take, by the trials that ran to their end.
+    def of_run(self, trials: Sequence[Trial]) -> float:
+        """A whole run, by the trials that ran to their end; 0 as long as there is none."""
+        each = [_seconds(trial) / max(1, len(trial.by_seed)) for trial in trials if _is_measured(trial)]
+        return fmean(each) if each else 0.0
+
+    def of_tests(self, trials: Sequence[Trial], num_more: int = 0) -> float:
+        """What the runs on the test seeds will take; 0 as long as no trial has run to its end.
 
         Args:
-            num_left: trials that have not begun; None: enough for as many as are to be tested.
+            num_more: trials that may be complete by then, beside those that are now.
         """
-        each = [trial.seconds / max(1, len(trial.by_seed)) for trial in trials if trial.state == COMPLETE]
-        num_settings = self._plan.config.sweep.num_tested
-        if num_left is not None:
-            num_possible = num_left + sum(trial.state not in (PRUNED, FAILED) for trial in trials)
-            num_settings = min(num_settings, num_possible)
-        num_runs = len(self._plan.test_seeds) * num_settings
-        return num_runs * fmean(each) / self._num_workers if each else 0.0
+        num_complete = sum(trial.state == COMPLETE and trial.is_compared and trial.is_feasible for trial in trials)
+        num_settings = min(self._plan.config.sweep.num_tested, num_complete + num_more)
+        num_rounds = math.ceil(len(self._plan.test_seeds) * num_settings / self._num_workers)
+        return num_rounds * self.of_run(trials)
+
+    def has_time(self, trials: Sequence[Trial], share: float) -> bool:
+        """Whether a share of a run can begin now, and the runs on the test seeds still come to their end after it."""
+        if (left := self.of_budget) is None:
+            return True
+        tests = self.of_tests(trials, 1 + sum(trial.state == RUNNING for trial in trials))
+        return left > SPARE * tests + (share * self.of_run(trials) if tests else 0.0)
+
+    def is_time_for_tests(self, trials: Sequence[Trial]) -> bool:
+        """Whether what is left of the budget is only enough for the runs on the test seeds."""
+        left, tests = self.of_budget, self.of_tests(trials)
+        return left is not None and tests > 0 and left <= SPARE * tests
 
     def left(self, trials: Sequence[Trial], num_left: int | None) -> float | None:
         """Until the sweep's end, by the trials that have ended; None if nobody knows.
@@ -51,10 +69,20 @@ class Clock:
         Args:
             num_left: trials that have not begun; None: as many as the time allows.
         """
-        ended = [trial.seconds for trial in trials if trial.has_ended]
+        ended = [_seconds(trial) for trial in trials if trial.has_ended and trial.has_run]
         if num_left is None or not ended:
             return self.of_budget
         each = fmean(ended)
-        running = sum(each - min(trial.seconds, each) for trial in trials if not trial.has_ended)
-        left = (num_left * each + running) / self._num_workers + self.of_tests(trials, num_left)
+        begun = [trial for trial in trials if not trial.has_ended]
+        running = sum(each - min(_seconds(trial), each) for trial in begun)
+        left = (num_left * each + running) / self._num_workers + self.of_tests(trials, num_left + len(begun))
         return left if self.of_budget is None else min(left, self.of_budget)
+
+
+def _is_measured(trial: Trial) -> bool:
+    return trial.state == COMPLETE and trial.has_run and _seconds(trial) > 0
+
+
+def _seconds(trial: Trial) -> float:
+    """For which a trial has had a worker; of an earlier start's, at least the training is known."""
+    return max(trial.seconds, trial.worker_seconds)

@@ -14,7 +14,10 @@ from omegaconf._utils import OmegaConfDumper
 
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import write_atomically
 from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.wording import told
 
 
 class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
@@ -65,11 +68,32 @@ class Composer:
             # As written it may hold the time of day, which is another one when the trial reads it.
             "sweep": {**hydra["sweep"], "dir": str(self._master.hydra.sweep.dir)},
         }
-        target = folder / ".hydra"
-        target.mkdir(parents=True, exist_ok=True)
-        _save(_plain(task), target / "config.yaml")
-        _save({"hydra": hydra}, target / "hydra.yaml")
-        _save(list(overrides), target / "overrides.yaml")
+        _save_all(folder, _plain(task), hydra, list(overrides))
+        return config
+
+    def rewrite(self, source: Path, seed: int | None, folder: Path) -> Config:
+        """Compose a run as another one of its trial was composed by an earlier start; returns its checked config.
+
+        Args:
+            source: the other one's folder, or this one's own.
+            seed: of the run; None: the other one's.
+
+        Raises:
+            ConfigError, OmegaConfBaseException: if that cannot be read any more.
+        """
+        try:
+            task, hydra = (_load_plain(source / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"{source / '.hydra'}: cannot be read ({told(error)})") from error
+        hydra = hydra["hydra"]
+        overrides = list(hydra["overrides"]["task"])
+        if seed is not None:
+            task["seed"] = seed
+            overrides = [*(text for text in overrides if not text.startswith("seed=")), f"seed={seed}"]
+        hydra["overrides"]["task"], hydra["runtime"]["output_dir"] = overrides, str(folder.absolute())
+        hydra["sweep"]["dir"] = str(self._master.hydra.sweep.dir)
+        config = from_hydra(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), task)))
+        _save_all(folder, task, hydra, overrides)
         return config
 
     def _compose(self, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
@@ -104,6 +128,19 @@ def _plain(node: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
 
 
+def _load_plain(path: Path) -> dict[str, Any]:
+    return _plain(cast(DictConfig, OmegaConf.load(path)))
+
+
+def _save_all(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overrides: list[str]) -> None:
+    """The files that Hydra writes for a run, its config last: where that is, all are."""
+    target = folder / ".hydra"
+    target.mkdir(parents=True, exist_ok=True)
+    _save({"hydra": hydra}, target / "hydra.yaml")
+    _save(overrides, target / "overrides.yaml")
+    _save(task, target / "config.yaml")
+
+
 def _save(content: dict[str, Any] | list[str], path: Path) -> None:
     text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text)

@@ -73,7 +73,8 @@ def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], d
     for trial in trials:
         runs = _runs(trial, sweep, seeds)
         start = runs[0].start()
-        if trial.state == COMPLETE and trial.is_feasible and trial.objectives and start is not None:
+        is_compared = trial.is_compared and trial.is_feasible
+        if trial.state == COMPLETE and is_compared and trial.objectives and start is not None:
             name = start["config"]["reward_model"]["name"]
             setting = tuple((key, text) for key, text in trial.settings.items() if key != "seed")
             settings.setdefault(name, {}).setdefault(setting, []).append(trial)

@@ -10,6 +10,7 @@ from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 
 # Test seeds begin so far after the first seed that no tuning seed can be among them.
 TEST_SEEDS_AFTER = 1_000_000
+MOST_CHOICES = 10_000  # settings of a search up to which each is tried once
 FEWEST_COUNTED = 10  # finished trials, for the share that may fail
 
 
@@ -21,6 +22,7 @@ class Plan:
         config: of the first setting; holds what all share: objective, sweep, seed.
         directions: of the objectives.
         points: of a grid; None in a search.
+        choices: all points of a search that has but so many; None where there are more, or it is a grid.
         is_comparison: of reward models, which are then judges of each other.
     """
 
@@ -29,6 +31,7 @@ class Plan:
     config: Config
     directions: list[str]
     points: list[dict[str, Any]] | None
+    choices: list[dict[str, Any]] | None = None
     is_comparison: bool = False
 
     @property
@@ -38,7 +41,8 @@ class Plan:
             return len(self.points)
         if self.settings.n_trials is None and self.config.sweep.budget_hours is not None:
             return None
-        return self.settings.n_trials or DEFAULT_TRIALS
+        wanted = self.settings.n_trials or DEFAULT_TRIALS
+        return wanted if self.choices is None else min(wanted, len(self.choices))
 
     @property
     def pruner(self) -> str:

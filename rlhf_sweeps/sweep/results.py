@@ -47,9 +47,8 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
 
 
 def _is_comparable(trial: Trial) -> bool:
-    return (
-        trial.is_feasible and trial.objectives is not None and not any(math.isnan(value) for value in trial.objectives)
-    )
+    values = trial.objectives
+    return trial.is_compared and trial.is_feasible and values is not None and not any(map(math.isnan, values))
 
 
 def _losses(trial: Trial, directions: Sequence[str]) -> list[float]:

@@ -1,46 +1,27 @@
 """Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep.active import Active
+from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
 from rlhf_sweeps.sweep.results import best, ranking
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.unasked import Point
 
-
-@dataclass
-class Active:
-    """A run of a trial that waits for a worker or has one.
-
-    Attributes:
-        index: which of the tuning seeds it has; None on a test seed.
-        rows: its updates so far, up to the verdict.
-        verdict: why the sweeper has given the run up, if it has.
-        losses: how often its process was lost.
-        decided: the update up to which an earlier start has decided that it goes on.
-        seen: when it last gave a sign, in seconds of the monotonic clock.
-        future: of its process, once there is one.
-    """
-
-    trial: Trial
-    run: Run
-    seed: int
-    index: int | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    verdict: str | None = None
-    losses: int = 0
-    decided: int = 0
-    seen: float = 0.0
-    future: "Future[int] | None" = None
+# Suggestions in a row that bring nothing to run, after which no more are asked for.
+MOST_FUTILE = 100
+COMPARED = "compared"  # the judge's group of all trials that can be compared
+# Whether there is time for a share of a run.
+HasTime = Callable[[float], bool]
 
 
 class Schedule:
@@ -51,30 +32,40 @@ class Schedule:
         tested: trial number -> test seed -> objectives.
     """
 
-    def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge) -> None:
+    def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
         self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
+        self._configurations = configurations
         self.trials: list[Trial] = []
         self.tested: dict[int, dict[int, Sequence[float]]] = {}
         self._first: deque[Active] = deque()
         self._waiting: list[Active] = []
-        self._asked: list[Mapping[str, Any]] = []
+        self._points = {_key(point): point for point in plan.points or plan.choices or []}
+        self._asked: set[Hashable] = set()
         self._has_planned_tests = False
 
-    def adopt(self) -> None:
-        """Take up the trials of earlier starts: those that have ended stand, the others are gone on with."""
+    def adopt(self) -> list[Active]:
+        """Take up the trials of earlier starts: those that have ended stand, the others are gone on with.
+
+        Returns:
+            Runs of trials that an earlier configuration suggested and never began; nothing can be made of them.
+        """
+        lost = []
         for frozen in self._study.trials():
-            values = frozen.intermediate_values
-            self._judge.reports[frozen.number] = {step: self._plan.sign * values[step] for step in sorted(values)}
             if STATES[frozen.state] != RUNNING:
                 self._add_ended(frozen)
                 continue
-            params = self._study.resume(frozen, self._plan.space.suggest)
-            active = self._tuning_run(self._add(frozen.number, params), 0)
-            if active.run.stop_reason() == WAITING:
-                active.decided = active.trial.update = max(values, default=0)
+            active = self._tuning_run(self._take_up(frozen), 0)
+            trial = active.trial
+            if not self._configurations[trial.configuration].is_current and not active.has_begun:
+                trial.is_compared = False
+                self._asked.discard(_key(trial.params))
+                lost.append(active)
+            elif active.run.stop_reason() == WAITING:
+                active.decided = trial.update = max(frozen.intermediate_values, default=0)
                 self.wait(active)
             else:
                 self._first.append(active)
+        return lost
 
     def first(self, active: Active) -> None:
         """Have a run go on before anything else."""
@@ -90,88 +81,132 @@ class Schedule:
     def go_on(self, active: Active) -> bool:
         """Queue the next seed of a run's setting; whether there is one."""
         assert active.index is not None
-        if active.index + 1 == len(self._plan.seeds):
+        if active.index + 1 == len(self._seeds(active.trial)):
             return False
         self.first(self._tuning_run(active.trial, active.index + 1))
         return True
 
-    def next(self, may_ask: bool, is_idle: bool) -> Active | None:
+    def next(self, has_time: HasTime, is_idle: bool) -> Active | None:
         """The run that a free worker gets, if there is one.
 
         Args:
-            may_ask: whether time and failures allow another setting.
+            has_time: whether a share of a run, a new setting's or one that waits, may begin.
             is_idle: whether nothing runs that could change which settings are the best.
         """
-        promising = [active for active in self._waiting if self._judge.may_resume(active.trial.number)]
-        if self._first:
-            return self._first.popleft()
-        if promising:
-            return self._resume(promising)
-        if may_ask and self.num_left != 0:
+        if (first := self._next_first(has_time)) is not None:
+            self._first.remove(first)
+            return first
+        if (waiting := self._next_waiting(self._waiting, has_time)) is not None:
+            self._waiting.remove(waiting)
+            waiting.trial.state = RUNNING
+            return waiting
+        if has_time(1.0) and self.num_left != 0:
             return self._ask()
-        if self._waiting:
-            return self._resume(self._waiting)
         if is_idle and not self._has_planned_tests:
             self._plan_tests()
-        return self._first.popleft() if self._first else None
+            return self.next(has_time, is_idle)
+        return None
 
-    def has_others(self, may_ask: bool) -> bool:
-        """Whether a worker that a run gives up would get another."""
-        return bool(self._first or self._waiting) or (may_ask and self.num_left != 0)
+    def would_go_on(self, active: Active, has_time: HasTime) -> bool:
+        """Whether a run that gave its worker to another would be the next one itself."""
+        if self._next_first(has_time) is not None:
+            return False
+        following = self._next_waiting([*self._waiting, active], has_time)
+        return following is active or (following is None and not (has_time(1.0) and self.num_left != 0))
 
-    def twin(self, trial: Trial) -> Trial | None:
-        """A trial of the same setting whose end says all about it; samplers may suggest a setting twice."""
-        ends = [t for t in self.trials if t is not trial and t.params == trial.params]
+    def twin(self, active: Active) -> Trial | None:
+        """A trial of the same setting whose end says all about a run that has not begun.
+
+        One that has begun goes on: that its twin has ended since does not change what the sweep comes to.
+        """
+        trial = active.trial
+        if active.index != 0 or active.has_begun or not trial.is_compared:
+            return None
+        ends = [t for t in self.trials if t is not trial and t.is_compared and t.params == trial.params]
         return next((t for t in ends if t.state in (COMPLETE, PRUNED) or t.cause in BAD_SETTING), None)
 
     @property
     def num_left(self) -> int | None:
-        """Trials that are still to be asked for; None: as many as the time allows."""
+        """Trials that are still to be asked for; None: as many as the time allows.
+
+        What had nothing to run does not count: another setting is asked for in its place, until nothing else comes.
+        """
+        num_open = len(self._points.keys() - self._asked)
         if self._plan.points is not None:
-            return sum(point not in self._asked for point in self._plan.points)
-        return None if self._plan.num_trials is None else max(0, self._plan.num_trials - len(self.trials))
+            return num_open
+        if (self._plan.choices is not None and not num_open) or self.num_futile >= MOST_FUTILE:
+            return 0
+        if self._plan.num_trials is None:
+            return None
+        wanted = max(0, self._plan.num_trials - sum(t.is_compared and t.has_run for t in self.trials))
+        return wanted if self._plan.choices is None else min(wanted, num_open)
+
+    @property
+    def num_futile(self) -> int:
+        """How many of the newest suggestions, in a row, brought nothing to run."""
+        return next((n for n, trial in enumerate(reversed(self.trials)) if trial.has_run), len(self.trials))
 
     @property
     def failures(self) -> tuple[int, int]:
-        """Trials that have failed, and trials that have ended."""
-        ended = [trial.state for trial in self.trials if trial.has_ended]
+        """Trials that have failed, and trials that have ended, of those that had something to run."""
+        ended = [trial.state for trial in self.trials if trial.has_ended and trial.has_run and trial.is_compared]
         return ended.count(FAILED), len(ended)
 
     def note_seeds(self, trial: Trial) -> None:
         """Let the judge know the values of the seeds that a trial has finished."""
-        index, sign = self._plan.pruned_by, self._plan.sign
-        self._judge.by_seed[trial.number] = {seed: sign * values[index] for seed, values in trial.by_seed.items()}
+        index = self._plan.pruned_by
+        self._judge.end_seeds(trial.number, {seed: values[index] for seed, values in trial.by_seed.items()})
 
-    def _resume(self, waiting: Sequence[Active]) -> Active:
-        """The one that has got furthest, and of these the best."""
-        reports = self._judge.reports
+    def _next_first(self, has_time: HasTime) -> Active | None:
+        """Of the runs that go on before anything else the next one in time; those on test seeds always are."""
+        return next((one for one in self._first if one.index is None or has_time(self._rest(one))), None)
 
-        def rank(active: Active) -> tuple[int, float]:
-            step = max(reports[active.trial.number])
-            return step, reports[active.trial.number][step]
+    def _rest(self, active: Active) -> float:
+        """The share of a tuning run that it still has before it."""
+        assert active.index is not None
+        done, _ = self._judge.progress(active.trial.number)
+        return 1.0 - min(max(done - active.index, 0.0), 1.0)
 
-        best_one = max(waiting, key=rank)
-        self._waiting.remove(best_one)
-        best_one.trial.state = RUNNING
-        return best_one
+    def _next_waiting(self, waiting: Sequence[Active], has_time: HasTime) -> Active | None:
+        """The one that comes back: of those that are among the best by now, or of all where nothing else is left."""
+        in_time = [one for one in waiting if has_time(self._rest(one))]
+        promising = [one for one in in_time if self._judge.may_resume(one.trial.number)]
+        if not promising and has_time(1.0) and self.num_left != 0:
+            return None
+        # The one that has got furthest, and of these the best.
+        return max(promising or in_time, key=lambda one: self._judge.progress(one.trial.number), default=None)
+
+    def _seeds(self, trial: Trial) -> Sequence[int]:
+        return self._configurations[trial.configuration].seeds
+
+    @property
+    def _open(self) -> list[Point]:
+        """The points that have not been asked for."""
+        return [point for key, point in self._points.items() if key not in self._asked]
 
     def _ask(self) -> Active:
         """Begin a new trial."""
-        number, params = self._study.ask(self._plan.space.suggest, self._next_point())
-        self._judge.reports[number] = {}
-        return self._tuning_run(self._add(number, params), 0)
+        current = self._configurations.current
+        number, params = self._study.ask(
+            self._plan.space.suggest,
+            lambda params: {"settings": self._plan.space.settings(params), "configuration": current},
+            fixed=self._next_point(),
+            left=None if self._plan.choices is None else self._open,
+        )
+        self._judge.know(number, {}, group=COMPARED)
+        return self._tuning_run(self._add(number, params, current), 0)
 
-    def _next_point(self) -> Mapping[str, Any] | None:
+    def _next_point(self) -> Point | None:
         """Of a grid: in the order given, but where it is pruned, what promises most."""
         if self._plan.points is None:
             return None
-        left = [point for point in self._plan.points if point not in self._asked]
+        left = self._open
         if self._plan.pruner == "none":
             return left[0]
         tried = [
             (trial.params, self._judge.newest(trial.number))
             for trial in self.trials
-            if trial.params in self._plan.points
+            if trial.is_compared and _key(trial.params) in self._points
         ]
         return left[most_promising(self._plan.space.parameters, left, tried)]
 
@@ -184,26 +219,61 @@ class Schedule:
                 self._first.append(Active(trial, self._sweep.test_run(trial.number, seed), seed, None))
 
     def _tuning_run(self, trial: Trial, index: int) -> Active:
-        seeds = self._plan.seeds
+        seeds = self._seeds(trial)
         seed = seeds[index] if len(seeds) > 1 else None
         return Active(trial, self._sweep.run(trial.number, seed), seeds[index], index)
 
-    def _add(self, number: int, params: Mapping[str, Any], settings: Mapping[str, str] | None = None) -> Trial:
-        """Know a trial; its settings are given where it has ended, maybe in another search space."""
-        trial = Trial(number, params, settings or self._plan.space.settings(params), self._sweep.trial(number))
-        self.trials.append(trial)
-        self._asked.append(params)
-        return trial
+    def _take_up(self, frozen: FrozenTrial) -> Trial:
+        """A trial that has not ended."""
+        if self._configurations[frozen.user_attrs.get("configuration", 0)].is_current:
+            params = self._study.resume(frozen, self._plan.space.suggest)
+        else:
+            self._study.take_up(frozen)
+            params = frozen.params
+        return self._adopt(frozen, params)
 
     def _add_ended(self, frozen: FrozenTrial) -> None:
         notes = frozen.user_attrs
-        trial = self._add(frozen.number, frozen.params, notes.get("settings"))
+        trial = self._adopt(frozen, frozen.params)
         trial.state, trial.cause, trial.message = STATES[frozen.state], notes.get("cause"), notes.get("message")
-        trial.seconds = notes.get("seconds", 0.0)
-        trial.update = max(frozen.intermediate_values, default=0)
+        trial.seconds, trial.worker_seconds = notes.get("seconds", 0.0), notes.get("worker_seconds", 0.0)
+        trial.has_run = notes.get("has_run", True)
+        trial.update, trial.num_updates = max(frozen.intermediate_values, default=0), notes.get("num_updates", 0)
         trial.by_seed = {int(seed): values for seed, values in notes.get("by_seed", {}).items()}
         trial.violations = dict(frozen.constraints)
         if trial.state == COMPLETE:
             trial.objectives = list(frozen.values)
-            trial.by_seed = trial.by_seed or {self._plan.seeds[0]: trial.objectives}
+            trial.by_seed = trial.by_seed or {self._seeds(trial)[0]: trial.objectives}
         self.note_seeds(trial)
+
+    def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
+        notes = frozen.user_attrs
+        trial = self._add(frozen.number, params, notes.get("configuration", 0), notes.get("settings"))
+        # Where the values are no choices any more, the study has dropped them.
+        if trial.settings and not params:
+            trial.is_compared = False
+            self._asked.discard(_key(params))
+        group = COMPARED if trial.is_compared else trial.configuration
+        self._judge.know(frozen.number, frozen.intermediate_values, notes.get("num_updates"), group)
+        return trial
+
+    def _add(
+        self, number: int, params: Mapping[str, Any], configuration: int, settings: Mapping[str, str] | None = None
+    ) -> Trial:
+        """Know a trial; its settings are given where it was begun by an earlier start, maybe in another space."""
+        trial = Trial(
+            number,
+            params,
+            self._plan.space.settings(params) if settings is None else settings,
+            self._sweep.trial(number),
+            configuration=configuration,
+            is_compared=self._configurations[configuration].is_compared,
+        )
+        self.trials.append(trial)
+        if trial.is_compared:
+            self._asked.add(_key(params))
+        return trial
+
+
+def _key(point: Point) -> Hashable:
+    return frozenset(point.items())

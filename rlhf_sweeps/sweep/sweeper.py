@@ -14,17 +14,19 @@ from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
+from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
+from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
-from rlhf_sweeps.sweep.engine import BUDGET, INTERRUPTED, Engine
+from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
-from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import last_block, optimization_results
@@ -60,7 +62,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         return
     try:
         with sweep.claim():
-            _run(sweep, plan, composer, _begin(sweep, plan, master), executor)
+            start, configurations = _begin(sweep, plan, master)
+            _run(sweep, plan, composer, start, configurations, executor)
     except InUseError as error:
         raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
@@ -87,7 +90,8 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     for key in ("seeds", "test_seeds"):
         if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
             raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
-    return Plan(space, settings, config, directions(settings, config), points, is_comparison=bool(found))
+    choices = space.choices(MOST_CHOICES) if points is None else None
+    return Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
@@ -101,35 +105,29 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
         check_inputs(config, checked)
 
 
-def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> dict[str, Any]:
+def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any], Configurations]:
     """Note what the sweep is; refuse a folder that holds another one."""
     start, space = sweep.start(), plan.space.describe()
+    records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
-    elif changed := _changes(start, new):
-        if not plan.settings.accept_changes:
-            raise ConfigError(
-                f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or accept "
-                "the changes for the trials to come with hydra.sweeper.accept_changes=true"
-            )
-        log.info("accepted changes: %s", changed)
-    start = {**start, **new}
+    else:
+        records = start.get("configurations") or [{key: start[key] for key in KEYS}]
+        if changed := changes(start, new):
+            if not plan.settings.accept_changes:
+                raise ConfigError(
+                    f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
+                    "accept the changes for the trials to come with hydra.sweeper.accept_changes=true"
+                )
+            log.info("accepted changes: %s", changed)
+    configurations = Configurations(records, new)
     OmegaConf.save(master, sweep.hydra_file)
-    return start
+    return {**start, **new, "configurations": configurations.records}, configurations
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
-    # What is swept has no one value, and what a swept group brings along differs from setting to setting.
-    swept = tuple(f"{key.lstrip('+')}." for key in {**old["space"], **new["space"]})
-    shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
-    texts = [differences(old["space"], new["space"]), differences(*shared)]
-    texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
-    return "; ".join(filter(None, texts))
-
-
-def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
+def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:
     settings = plan.settings
 
     def sampler(number: int) -> BaseSampler:
@@ -137,7 +135,15 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
 
     sampler(0)  # a wrong name or argument is told before anything starts
     url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
-    study = Study(url, start["study_name"], plan.config.objective.metrics, plan.directions, sampler)
+    study = Study(
+        url,
+        start["study_name"],
+        plan.config.objective.metrics,
+        plan.directions,
+        sampler,
+        is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
+        num_updates=plan.config.ppo.num_updates,
+    )
     _refuse_strays(sweep, len(study.trials()))
     if study.move_to(plan.space.parameters):
         start["study_name"] = study.name
@@ -154,9 +160,16 @@ def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
         )
 
 
-def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], executor: Executor) -> None:
+def _run(
+    sweep: Sweep,
+    plan: Plan,
+    composer: Composer,
+    start: dict[str, Any],
+    configurations: Configurations,
+    executor: Executor,
+) -> None:
     """Run the trials, then give the answer."""
-    study = _open_study(sweep, plan, start)
+    study = _open_study(sweep, plan, start, configurations)
     num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
     metrics = plan.config.objective.metrics
     pruner = make_pruner(plan.pruner, plan.settings.pruner_args)
@@ -171,7 +184,8 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
     engine: Engine | None = None
     try:
         with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
-            engine = Engine(sweep, plan, study, Judge(pruner), composer, executor, display, tracker)
+            judge = Judge(pruner, plan.sign)
+            engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
             engine.run()
     finally:
         if engine is not None:

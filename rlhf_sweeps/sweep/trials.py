@@ -32,6 +32,10 @@ class Trial:
         update, num_updates: how far the current run is.
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
+        worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
+        configuration: the index of what it was begun under, in `Configurations`.
+        is_compared: whether that, and its values, are such that it can be compared with those to come.
+        has_run: False where there was nothing to run: a setting that cannot be, or that was run already.
     """
 
     number: int
@@ -49,6 +53,10 @@ class Trial:
     score: float | None = None
     kl: float | None = None
     seconds: float = 0.0
+    worker_seconds: float = 0.0
+    configuration: int = 0
+    is_compared: bool = True
+    has_run: bool = True
 
     @property
     def is_feasible(self) -> bool:

@@ -1,0 +1,82 @@
+"""What a sweep was configured as from start to start, where changes were accepted: which trials can be compared.
+
+A trial keeps the configuration that it was begun under. One of an earlier configuration is gone on with, but no result
+of it stands for the present one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from rlhf_sweeps.config import ObjectiveConfig
+from rlhf_sweeps.preflight import differences
+
+# space, config (flat), directions and seeds of a sweep, as sweep.json has them.
+Record = Mapping[str, Any]
+KEYS = ("space", "config", "directions", "seeds")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What all trials that were begun under it share.
+
+    Attributes:
+        seeds: a trial's value is the mean over these.
+        objective: what a run is worth.
+        is_current: whether new trials are begun under it.
+        is_compared: whether its trials can be compared with new ones: at most the search space differs.
+    """
+
+    seeds: Sequence[int]
+    objective: ObjectiveConfig
+    is_current: bool
+    is_compared: bool
+
+
+class Configurations:
+    """All of them by index, oldest first.
+
+    Args:
+        records: of earlier starts.
+        new: of this start.
+
+    Attributes:
+        records: these and, where it is another one, the new.
+        current: the index of the new one.
+    """
+
+    def __init__(self, records: Sequence[Record], new: Record) -> None:
+        same = [index for index, record in enumerate(records) if not changes(record, new)]
+        self.records = [*records] if same else [*records, new]
+        self.current = same[0] if same else len(records)
+        self._all = [
+            Configuration(
+                record["seeds"],
+                _objective(record["config"]),
+                index == self.current,
+                not _unlike(record, new),
+            )
+            for index, record in enumerate(self.records)
+        ]
+
+    def __getitem__(self, index: int) -> Configuration:
+        return self._all[index]
+
+
+def changes(old: Record, new: Record) -> str:
+    """What differs between two configurations, as text; empty where nothing does that matters."""
+    return "; ".join(filter(None, [differences(old["space"], new["space"]), *_unlike(old, new)]))
+
+
+def _unlike(old: Record, new: Record) -> list[str]:
+    """What keeps the trials of two configurations from being compared."""
+    # What is swept has no one value, and what a swept group brings along differs from setting to setting.
+    swept = tuple(f"{key.lstrip('+')}." for key in {**old["space"], **new["space"]})
+    shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
+    texts = [differences(*shared)]
+    texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
+    return [text for text in texts if text]
+
+
+def _objective(config: Mapping[str, Any]) -> ObjectiveConfig:
+    return ObjectiveConfig(**{field.name: config[f"objective.{field.name}"] for field in fields(ObjectiveConfig)})
