@@ -99,6 +99,18 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
     return study
 
 
+def without(study: Any, left_out: Sequence[int]) -> Any:
+    """The study, in memory, without some trials; the others keep their numbers as the user attribute `number`."""
+    import optuna
+
+    copied = optuna.create_study(directions=study.directions)
+    for trial in study.get_trials(deepcopy=True):
+        if trial.number not in left_out:
+            trial.user_attrs = {**trial.user_attrs, "number": trial.number}
+            copied.add_trial(trial)
+    return copied
+
+
 def _plain(value: Any) -> Any:
     """A value that Optuna can keep; what is not finite is none."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -23,7 +23,7 @@ class Active:
         rows: its updates so far, up to the verdict.
         verdict: why the sweeper has given the run up, if it has.
         losses: how often its process was lost.
-        decided: the update up to which an earlier start has decided that it goes on.
+        decided: the update up to which it is decided that it goes on, by an earlier start or before it waited.
         begun: when it got its worker, in seconds of the monotonic clock.
         seen: when it last gave a sign, likewise.
         future: of its process, once there is one.

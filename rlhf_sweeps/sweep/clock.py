@@ -1,11 +1,12 @@
 """How long a sweep has run, how long it will, and what there is still time for."""
 
-import math
+import heapq
 import time
 from collections.abc import Sequence
 from statistics import fmean
 
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.trials import COMPLETE, RUNNING, Trial
 
 # Runs on the test seeds may take so much longer than those that chose the setting.
@@ -37,26 +38,33 @@ class Clock:
 
     def of_run(self, trials: Sequence[Trial]) -> float:
         """A whole run, by the trials that ran to their end; 0 as long as there is none."""
-        each = [_seconds(trial) / max(1, len(trial.by_seed)) for trial in trials if _is_measured(trial)]
+        each = [_seconds_of_run(trial) for trial in trials if trial.state == COMPLETE and trial.has_run]
         return fmean(each) if each else 0.0
 
     def of_tests(self, trials: Sequence[Trial], num_more: int = 0) -> float:
-        """What the runs on the test seeds will take; 0 as long as no trial has run to its end.
+        """What the runs on the test seeds will take: as long as those that chose their settings.
 
         Args:
             num_more: trials that may be complete by then, beside those that are now.
         """
-        num_complete = sum(trial.state == COMPLETE and trial.is_compared and trial.is_feasible for trial in trials)
-        num_settings = min(self._plan.config.sweep.num_tested, num_complete + num_more)
-        num_rounds = math.ceil(len(self._plan.test_seeds) * num_settings / self._num_workers)
-        return num_rounds * self.of_run(trials)
+        wanted = self._plan.config.sweep.num_tested
+        each = [_seconds_of_run(trial) or self.of_run(trials) for trial in self._finalists(trials)]
+        each += [self.of_run(trials)] * min(num_more, wanted - len(each))
+        busy = [0.0] * self._num_workers
+        for seconds in each:
+            for _ in self._plan.test_seeds:
+                heapq.heapreplace(busy, busy[0] + seconds)
+        return max(busy)
+
+    def _finalists(self, trials: Sequence[Trial]) -> list[Trial]:
+        return finalists(trials, self._plan.directions, self._plan.config.sweep.num_tested)
 
     def has_time(self, trials: Sequence[Trial], share: float) -> bool:
         """Whether a share of a run can begin now, and the runs on the test seeds still come to their end after it."""
         if (left := self.of_budget) is None:
             return True
         tests = self.of_tests(trials, 1 + sum(trial.state == RUNNING for trial in trials))
-        return left > SPARE * tests + (share * self.of_run(trials) if tests else 0.0)
+        return left > SPARE * (tests + share * self.of_run(trials) if tests else 0.0)
 
     def is_time_for_tests(self, trials: Sequence[Trial]) -> bool:
         """Whether what is left of the budget is only enough for the runs on the test seeds."""
@@ -79,8 +87,8 @@ class Clock:
         return left if self.of_budget is None else min(left, self.of_budget)
 
 
-def _is_measured(trial: Trial) -> bool:
-    return trial.state == COMPLETE and trial.has_run and _seconds(trial) > 0
+def _seconds_of_run(trial: Trial) -> float:
+    return _seconds(trial) / max(1, len(trial.by_seed))
 
 
 def _seconds(trial: Trial) -> float:

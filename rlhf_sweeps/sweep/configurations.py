@@ -59,6 +59,11 @@ class Configurations:
             for index, record in enumerate(self.records)
         ]
 
+    @property
+    def compared(self) -> list[int]:
+        """The indices of those whose trials can be compared with new ones."""
+        return [index for index, one in enumerate(self._all) if one.is_compared]
+
     def __getitem__(self, index: int) -> Configuration:
         return self._all[index]
 

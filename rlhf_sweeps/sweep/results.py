@@ -46,6 +46,12 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
     return front
 
 
+def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -> list[Trial]:
+    """The settings that are run on the test seeds, so many at most."""
+    candidates = best if len(directions) > 1 else ranking
+    return candidates(trials, directions)[:number]
+
+
 def _is_comparable(trial: Trial) -> bool:
     values = trial.objectives
     return trial.is_compared and trial.is_feasible and values is not None and not any(map(math.isnan, values))

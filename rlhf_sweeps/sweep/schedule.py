@@ -12,7 +12,7 @@ from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
-from rlhf_sweeps.sweep.results import best, ranking
+from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 from rlhf_sweeps.sweep.unasked import Point
@@ -55,13 +55,13 @@ class Schedule:
                 self._add_ended(frozen)
                 continue
             active = self._tuning_run(self._take_up(frozen), 0)
-            trial = active.trial
+            trial, active.decided = active.trial, frozen.user_attrs.get("decided", 0)
             if not self._configurations[trial.configuration].is_current and not active.has_begun:
                 trial.is_compared = False
                 self._asked.discard(_key(trial.params))
                 lost.append(active)
             elif active.run.stop_reason() == WAITING:
-                active.decided = trial.update = max(frozen.intermediate_values, default=0)
+                trial.update = max(frozen.intermediate_values, default=0)
                 self.wait(active)
             else:
                 self._first.append(active)
@@ -73,7 +73,7 @@ class Schedule:
 
     def wait(self, active: Active) -> None:
         """Have a run wait until it is one of the best, or nothing else is left."""
-        active.trial.state = WAITING
+        active.trial.state, active.decided = WAITING, active.trial.update
         active.verdict, active.future = None, None
         active.run = Run(active.run.folder)  # which reads the record anew
         self._waiting.append(active)
@@ -99,6 +99,7 @@ class Schedule:
         if (waiting := self._next_waiting(self._waiting, has_time)) is not None:
             self._waiting.remove(waiting)
             waiting.trial.state = RUNNING
+            self._study.note(waiting.trial.number, decided=waiting.decided)
             return waiting
         if has_time(1.0) and self.num_left != 0:
             return self._ask()
@@ -213,8 +214,7 @@ class Schedule:
     def _plan_tests(self) -> None:
         """Queue the best settings' runs on the test seeds."""
         self._has_planned_tests = True
-        candidates = best if len(self._plan.directions) > 1 else ranking
-        for trial in candidates(self.trials, self._plan.directions)[: self._plan.config.sweep.num_tested]:
+        for trial in finalists(self.trials, self._plan.directions, self._plan.config.sweep.num_tested):
             for seed in self._plan.test_seeds:
                 self._first.append(Active(trial, self._sweep.test_run(trial.number, seed), seed, None))
 

@@ -124,7 +124,8 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
     OmegaConf.save(master, sweep.hydra_file)
-    return {**start, **new, "configurations": configurations.records}, configurations
+    kept = {"configurations": configurations.records, "compared": configurations.compared}
+    return {**start, **new, **kept}, configurations
 
 
 def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:

@@ -1,0 +1,254 @@
+"""What a sweep promises, whatever happens to it: made-up sweeps, drawn at random, against their records.
+
+Trials fail, hang, are lost, are ended by signals, wait, are pruned, have runs of unequal length; the sweeper is killed
+and interrupted at any of its steps and started again. None is lost, none runs twice, the budget is kept, the test seeds
+are run, and with one worker what was disturbed comes to the same study as what was not.
+"""
+
+import json
+import math
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from simulation import (
+    EVALUATED_EVERY,
+    START,
+    Simulation,
+    World,
+    defaults,
+    num_updates,
+    score,
+    trials,
+)
+
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.runs import Run
+from rlhf_sweeps.sweep.engine import Engine
+from rlhf_sweeps.sweep.settings import SweeperConfig
+
+Base = tuple[Config, SweeperConfig]
+LR, KL = "ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))"
+# Searches and grids; some with runs of unequal length, some with settings that cannot be.
+SPACES = (
+    (LR, KL),
+    (LR, KL, "ppo.batch_size=16,32,48"),
+    (LR, KL, "ppo.total_episodes=320,480,960"),
+    (LR, "ppo.batch_size=tag(int,interval(16,40))", "ppo.num_minibatches=4"),
+    ("ppo.lr=1e-5,1e-4,5e-4,1e-3", "ppo.kl_coef=0.001,0.01,0.1,1.0"),
+    ("ppo.lr=1e-4,5e-4,2e-3", "ppo.kl_coef=0.01,0.1", "ppo.batch_size=16,48"),
+)
+LOST = ("lost_once", "exit_once", "hang_once", "signal_once")
+BAD = ("diverged", "out_of_memory", "error")
+SLOWEST = 6.0  # seconds of an update
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+@pytest.fixture(scope="module")
+def base() -> Base:
+    return defaults()
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug here."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One sweep and what is done to it."""
+
+    arguments: tuple[str, ...]
+    settings: dict[str, Any]
+    limits: dict[str, Any]
+    world: dict[str, Any]
+    disturbances: dict[str, set[int]]
+
+    def simulation(self, base: Base, folder: Path, is_disturbed: bool) -> Simulation:
+        config, settings = base
+        world = World(folder, **self.world, **(self.disturbances if is_disturbed else {}))
+        config = replace(config, sweep=replace(config.sweep, **self.limits))
+        return Simulation(world, config, replace(settings, **self.settings), self.arguments)
+
+
+def scenario(seed: int, num_workers: int | None = None, budget: bool = False) -> Scenario:
+    """One drawn at random."""
+    draw = random.Random(seed)
+    settings = {
+        "n_trials": draw.choice([6, 10, 14]),
+        "seed": seed,
+        "sampler": draw.choice(["tpe", "tpe", "random", "qmc"]),
+        "pruner": draw.choice(["auto", "asha", "asha", "hyperband", "median", "percentile", "none"]),
+        "max_failure_rate": 1.0,
+    }
+    limits: dict[str, Any] = {
+        "seeds": draw.choice([1, 1, 2, 3]),
+        "test_seeds": draw.choice([0, 2]),
+        "num_tested": draw.choice([1, 2]),
+        "update_timeout": 60.0,
+        "retries": 3,
+    }
+    runs = [f"{trial}/seed_{seed}" for trial in range(30) for seed in range(3)] if limits["seeds"] > 1 else []
+    runs = runs or [str(trial) for trial in range(30)]
+    faults = {
+        run: {draw.randint(1, 30): draw.choice(LOST if draw.random() < 0.6 else BAD)}
+        for run in draw.sample(runs, len(runs) // 3)
+    }
+    if draw.random() < 0.5:
+        faults[runs[0]] = {draw.randint(1, 4): draw.choice(BAD)}  # before anything is reported
+    slowness = {run: draw.uniform(0.5, SLOWEST) for run in draw.sample(runs, len(runs) // 4)}
+    if budget:
+        limits |= {"budget_hours": draw.uniform(500, 2000) / 3600, "test_seeds": 2, "seeds": 1}
+        settings["n_trials"] = draw.choice([None, 20])
+    kills = {step + draw.randint(1, 60) for step in range(0, 6000, draw.choice([60, 200, 500]))}
+    return Scenario(
+        draw.choice(SPACES),
+        settings,
+        limits,
+        {"num_workers": num_workers or draw.choice([1, 2, 3]), "faults": faults, "slowness": slowness},
+        {"kills": kills, "interruptions": {step + 31 for step in list(kills)[::3]}},
+    )
+
+
+def runs_of(folder: Path) -> Iterator[Path]:
+    for history in folder.rglob("history"):
+        yield history.parent
+
+
+def check_history(run: Path) -> None:
+    """No update is skipped, none repeated but those after the last checkpoint, and what has ended is let be."""
+    last = saved = 0
+    ended = False
+    for line in (run / "history").read_text().splitlines():
+        word, _, number = line.partition(" ")
+        assert not ended, f"{run}: {line} after its end"
+        if word == "start":
+            last = saved
+        if word == "update":
+            assert int(number) == last + 1, f"{run}: {line} after {last}"
+            last = int(number)
+        if word == "checkpoint":
+            saved = int(number)
+        ended = word == "end"
+
+
+def setting_of(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / ".hydra" / "config.yaml").read_text())
+    return found
+
+
+def best_score(run: Path) -> float:
+    """Of the made-up run's evaluations, computed from what the run is, not from its record."""
+    setting = setting_of(run)
+    total = num_updates(setting)
+    steps = {*range(EVALUATED_EVERY, total + 1, EVALUATED_EVERY), total}
+    return max(score(setting, step / total) for step in steps)
+
+
+def check_trials(folder: Path, engine: Engine, seeds: int, may_be_open: bool) -> None:
+    """Study, schedule and folders tell the same, and the values are those of the runs."""
+    found = trials(folder)
+    assert [trial.number for trial in found] == list(range(len(found))) == [t.number for t in engine.schedule.trials]
+    for trial in found:
+        assert trial.state in ENDED or may_be_open, f"trial {trial.number} was lost"
+        own = folder / str(trial.number)
+        runs = [own / f"seed_{seed}" for seed in range(seeds)] if seeds > 1 else [own]
+        has_run = trial.user_attrs.get("has_run", True)
+        assert has_run == any((run / "history").exists() for run in runs) or trial.state not in ENDED
+        if trial.state == TrialState.COMPLETE and has_run:
+            assert all((Run(run).summary() or {})["status"] == "complete" for run in runs)
+            assert trial.values == [pytest.approx(math.fsum(map(best_score, runs)) / seeds)]
+
+
+def check_none_twice(folder: Path) -> None:
+    """No two trials run the same setting."""
+    settings = [
+        json.dumps(trial.params, sort_keys=True) for trial in trials(folder) if trial.user_attrs.get("has_run", True)
+    ]
+    assert len(set(settings)) == len(settings)
+
+
+def check_tests(folder: Path, engine: Engine, simulation: Simulation) -> None:
+    """The best settings have run on every test seed."""
+    limits = simulation.config.sweep
+    ended = [trial for trial in engine.schedule.trials if trial.state == "complete"]
+    best = sorted(ended, key=lambda trial: (-(trial.objectives or [0.0])[0], trial.number))[: limits.num_tested]
+    for trial in best:
+        for seed in range(1_000_000, 1_000_000 + limits.test_seeds):
+            run = folder / "test" / f"{trial.number}_seed_{seed}"
+            assert (Run(run).summary() or {}).get("status") == "complete", f"{run} was not run"
+            assert engine.schedule.tested[trial.number][seed] == [pytest.approx(best_score(run))]
+
+
+def check_no_wait_for_nothing(world: World) -> None:
+    """No run gives its worker up and is the next to get it; whole disturbed runs apart."""
+    for one, next_one in zip(world.starts, world.starts[1:], strict=False):
+        faults = world.faults.get(one, {})
+        assert one != next_one or any(fault in LOST for fault in faults.values()), f"{one} was started twice in a row"
+
+
+def contents(folder: Path) -> list[tuple[Any, ...]]:
+    """All about the trials but what the clock says."""
+    return [
+        (t.number, t.state, t.params, t.values, t.intermediate_values, t.user_attrs.get("cause"))
+        for t in trials(folder)
+    ]
+
+
+def check_all(simulation: Simulation, engine: Engine) -> None:
+    folder, limits = simulation.world.folder, simulation.config.sweep
+    check_trials(
+        folder, engine, limits.seeds, may_be_open=engine.stopping == "budget" or limits.budget_hours is not None
+    )
+    check_none_twice(folder)
+    for run in runs_of(folder):
+        check_history(run)
+
+
+def check_enough(simulation: Simulation, engine: Engine) -> None:
+    """As many settings were tried as were asked for, or there are no more."""
+    plan, found = simulation.plan(), [trial for trial in engine.schedule.trials if trial.has_run]
+    possible = len(plan.points or plan.choices or []) or math.inf
+    assert len(found) == min(plan.num_trials or math.inf, possible)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1150))
+def test_what_is_killed_and_continued_comes_to_the_same_study(base: Base, tmp_path: Path, seed: int) -> None:
+    drawn = scenario(seed, num_workers=1)
+    whole = drawn.simulation(base, tmp_path / "whole", is_disturbed=False)
+    broken = drawn.simulation(base, tmp_path / "broken", is_disturbed=True)
+    for simulation in (whole, broken):
+        engine = simulation.finish()
+        check_all(simulation, engine)
+        check_enough(simulation, engine)
+        check_tests(simulation.world.folder, engine, simulation)
+    check_no_wait_for_nothing(whole.world)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("seed", range(1000, 1150))
+def test_several_workers_lose_nothing_and_run_nothing_twice(base: Base, tmp_path: Path, seed: int) -> None:
+    simulation = scenario(seed).simulation(base, tmp_path / "sweep", is_disturbed=True)
+    engine = simulation.finish()
+    check_all(simulation, engine)
+    check_enough(simulation, engine)
+    check_tests(tmp_path / "sweep", engine, simulation)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1150))
+def test_the_budget_is_kept_and_the_test_seeds_are_run_within_it(base: Base, tmp_path: Path, seed: int) -> None:
+    simulation = scenario(seed, budget=True).simulation(base, tmp_path / "sweep", is_disturbed=seed % 2 == 0)
+    begun = simulation.world.now
+    engine = simulation.finish()
+    check_all(simulation, engine)
+    budget = (simulation.config.sweep.budget_hours or 0.0) * 3600
+    if not simulation.world.kills:
+        assert simulation.world.now - begun <= budget + SLOWEST + START + 1
+    if any(trial.state == "complete" for trial in engine.schedule.trials):
+        check_tests(tmp_path / "sweep", engine, simulation)
