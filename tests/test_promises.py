@@ -203,9 +203,7 @@ def contents(folder: Path) -> list[tuple[Any, ...]]:
 
 def check_all(simulation: Simulation, engine: Engine) -> None:
     folder, limits = simulation.world.folder, simulation.config.sweep
-    check_trials(
-        folder, engine, limits.seeds, may_be_open=engine.stopping == "budget" or limits.budget_hours is not None
-    )
+    check_trials(folder, engine, limits.seeds, may_be_open=limits.budget_hours is not None)
     check_none_twice(folder)
     for run in runs_of(folder):
         check_history(run)

@@ -1,4 +1,4 @@
-"""Trials whose runs have different numbers of updates, and trials without a report: who is compared with whom, where."""
+"""Runs of different numbers of updates, and trials without a report: who is compared with whom, and where."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.study import WHOLE_RUN, Study
 
-PRUNERS = ("asha", "hyperband", "median", "percentile", "patient", "optuna.pruners.MedianPruner")
+PRUNERS = ("asha", "hyperband", "median", "optuna.pruners.MedianPruner", "optuna.pruners.SuccessiveHalvingPruner")
 SEARCH = ("ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))")
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -30,11 +30,10 @@ def judge(pruner: str, lengths: dict[int, int], level: dict[int, float], sign: i
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_runs_that_are_alike_at_each_share_are_alike_whatever_their_length(pruner: str) -> None:
     """Trial 9 lies in the middle of its peers at every share of its run; by update it would be far behind or ahead."""
-    patient = {"pruner": "median", "patience": 1} if pruner == "patient" else {}
     for length in (10, 30, 60, 300):
         lengths = {1: 30, 2: 60, 3: 10, 4: 30, 5: 300}
         peers = {1: 1.0, 2: 1.1, 3: 2.1, 4: 0.9, 5: 1.2}
-        found = judge(pruner, lengths, peers, **patient)  # type: ignore[arg-type]
+        found = judge(pruner, lengths, peers)
         found.know(9, {length // 2: 0.5 * 1.15}, length)  # third of six
         assert not found.should_prune(9)
 
@@ -73,7 +72,7 @@ def test_ends_of_seeds_are_compared_with_ends_of_seeds() -> None:
 def test_peers_without_a_value_are_none(pruner: str) -> None:
     """Trial 0 was the first and has reported nothing, or nothing that is a number."""
     for nothing in ({}, {15: math.nan}, {15: -math.inf}):
-        lengths, level = dict.fromkeys(range(1, 9), 30), {number: 1.0 for number in range(1, 9)}
+        lengths, level = dict.fromkeys(range(1, 9), 30), dict.fromkeys(range(1, 9), 1.0)
         found = Judge(make_pruner(pruner, {}))
         found.know(0, nothing, 30)
         for number in lengths:
@@ -92,20 +91,20 @@ def test_a_first_trial_that_reports_nothing_saves_nobody(tmp_path: Path, pruner:
     sound, sick = ([t.state for t in trials(tmp_path / name)] for name in ("sound", "sick"))
     assert sick[0] == FAIL
     assert sound.count(PRUNED) >= 3
-    assert abs(sick.count(PRUNED) - sound.count(PRUNED)) <= 3
+    assert sick.count(PRUNED) > sound.count(PRUNED) / 2
 
 
 @pytest.mark.parametrize("key", ["ppo.batch_size=8,16,32,48,96", "ppo.total_episodes=320,640,960,1280,1600"])
 @pytest.mark.parametrize("pruner", ["asha", "median"])
 def test_settings_that_end_alike_are_not_pruned_for_their_length(tmp_path: Path, key: str, pruner: str) -> None:
-    """The fake trainer's curves are straight lines of the share of the run: these differ in nothing but their length."""
+    """The fake trainer's curves are straight lines over the share of a run: these differ in their length alone."""
     sweep(tmp_path, key, f"hydra.sweeper.pruner={pruner}", "objective.kl_budget=null")
     assert [trial.state for trial in trials(tmp_path)] == [COMPLETE] * 5
     assert len({trial.user_attrs["num_updates"] for trial in trials(tmp_path)}) == 5
 
 
 def test_bad_settings_end_whatever_the_length_of_their_runs(tmp_path: Path) -> None:
-    """Five learning rates at three lengths, in the grid's order shuffled by the sampler: the bad ones do not get far."""
+    """Five learning rates at three lengths, in the sampler's order: the bad ones do not get far."""
     sweep(
         tmp_path, "ppo.lr=5e-4,4e-4,6e-4,1e-6,1e-7", "ppo.batch_size=16,32,96",
         "hydra.sweeper.n_trials=14", "hydra.sweeper.pruner=median", "objective.kl_budget=null",
