@@ -248,21 +248,24 @@ class Simulation:
     """A sweep that can be begun, killed and continued.
 
     Args:
-        limits: of the config's part `sweep`.
+        config: of every run, but for what is swept.
         settings: of hydra.sweeper.
+        arguments: what is swept.
+        most_choices: settings of a search up to which each is tried once.
     """
 
     world: World
     config: Config
     settings: SweeperConfig
     arguments: Sequence[str]
+    most_choices: int = MOST_CHOICES
 
     def plan(self) -> Plan:
         space = SearchSpace.parse(self.arguments, {}, {}, [], None)
         points = space.grid() if space.is_grid else None
         if points is not None and self.settings.n_trials is not None and self.settings.n_trials < len(points):
             points = None
-        choices = space.choices(MOST_CHOICES) if points is None else None
+        choices = space.choices(self.most_choices) if points is None else None
         return Plan(space, self.settings, self.config, self.config.objective.directions, points, choices)
 
     def start(self) -> Engine:

@@ -348,3 +348,33 @@ def test_interruption_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     seconds = json.loads((tmp_path / "sweep.json").read_text())["seconds"]
     assert 0 < seconds < 60
     assert math.isfinite(seconds)
+
+
+def test_a_metric_that_nobody_records_ends_a_trial_at_its_first_evaluation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A trial function of one's own may record what it likes, so that nothing can be checked before."""
+    names = ("eval/scor", "eval/lenght", "loss/x")
+    given = ("metrics=[eval/scor]", "constraints=['eval/lenght<=1']", "metrics=[loss/x]")
+    for number, (name, objective) in enumerate(zip(names, given, strict=True)):
+        folder = tmp_path / str(number)
+        with pytest.raises(SweepFailedError, match="every trial failed"):
+            sweep(folder, "ppo.kl_coef=0.01,0.02", "hydra.sweeper.max_failure_rate=1", f"objective.{objective}")
+        for trial in trials(folder):
+            assert trial.state == FAIL
+            assert trial.user_attrs["cause"] == "config"
+            assert f"no update has {name} (recorded: eval/base_score, eval/kl" in trial.user_attrs["message"]
+            assert len(Run(folder / str(trial.number)).metrics()) == 5
+
+
+@pytest.mark.parametrize(("direction", "limits"), [("maximize", "lower"), ("minimize", "upper")])
+def test_optunas_pruners_see_the_metric_as_it_is(tmp_path: Path, direction: str, limits: str) -> None:
+    """Of four learning rates the two that end at a score above 1.5; limits keep their meaning where one minimizes."""
+    sweep(
+        tmp_path, "ppo.lr=5e-4,4e-4,1e-5,1e-6", "objective.kl_budget=null", "objective.reduction=last",
+        f"objective.directions=[{direction}]", "hydra.sweeper.pruner=optuna.pruners.ThresholdPruner",
+        f"hydra.sweeper.pruner_args={{{limits}: 0.0}}",
+    )  # fmt: skip
+    for trial in trials(tmp_path):
+        is_above = value(trial.params["ppo.lr"], 0.02, 0) > 0
+        assert (trial.state == COMPLETE) == (is_above if limits == "lower" else not is_above)

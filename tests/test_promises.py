@@ -30,6 +30,7 @@ from simulation import (
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.engine import Engine
+from rlhf_sweeps.sweep.plan import MOST_CHOICES
 from rlhf_sweeps.sweep.settings import SweeperConfig
 
 Base = tuple[Config, SweeperConfig]
@@ -69,12 +70,13 @@ class Scenario:
     limits: dict[str, Any]
     world: dict[str, Any]
     disturbances: dict[str, set[int]]
+    most_choices: int = MOST_CHOICES
 
     def simulation(self, base: Base, folder: Path, is_disturbed: bool) -> Simulation:
         config, settings = base
         world = World(folder, **self.world, **(self.disturbances if is_disturbed else {}))
         config = replace(config, sweep=replace(config.sweep, **self.limits))
-        return Simulation(world, config, replace(settings, **self.settings), self.arguments)
+        return Simulation(world, config, replace(settings, **self.settings), self.arguments, self.most_choices)
 
 
 def scenario(seed: int, num_workers: int | None = None, budget: bool = False) -> Scenario:
@@ -249,3 +251,23 @@ def test_the_budget_is_kept_and_the_test_seeds_are_run_within_it(base: Base, tmp
     if not simulation.world.kills:  # what a kill has cost is not reckoned with
         assert simulation.world.now - begun <= budget + SLOWEST + START + 1
         check_tests(tmp_path / "sweep", engine, simulation)
+
+
+@pytest.mark.parametrize("seed", range(300, 312))
+def test_copies_of_settings_do_not_count_and_change_nothing_where_a_sweep_is_continued(
+    base: Base, tmp_path: Path, seed: int
+) -> None:
+    """A space that is taken for one of very many settings, of which samplers suggest some twice."""
+    drawn = replace(
+        scenario(seed, num_workers=1), arguments=("ppo.lr=1e-4,5e-4,1e-3", "ppo.kl_coef=0.01,0.1"), most_choices=0
+    )
+    drawn.settings.update(n_trials=5, sampler="random")
+    whole = drawn.simulation(base, tmp_path / "whole", is_disturbed=False)
+    broken = drawn.simulation(base, tmp_path / "broken", is_disturbed=True)
+    for simulation in (whole, broken):
+        engine = simulation.finish()
+        check_enough(simulation, engine)
+        check_trials(simulation.world.folder, engine, simulation.config.sweep.seeds, may_be_open=False)
+        for run in runs_of(simulation.world.folder):
+            check_history(run)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")

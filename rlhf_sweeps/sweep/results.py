@@ -106,6 +106,7 @@ def last_block(
     folder: Path,
     is_grid: bool,
     tested: Tested | None = None,
+    num_test_seeds: int = 0,
     is_comparison: bool = False,
 ) -> str:
     """The last lines that a user reads.
@@ -117,6 +118,7 @@ def last_block(
         fixed: overrides that every trial has; for the command that runs the best setting again.
         folder: of the sweep.
         is_grid: whether every point was asked for; a few of them are then all printed.
+        num_test_seeds: on how many the best settings were to be run.
         is_comparison: of reward models, under which one objective cannot be compared with another.
     """
     tested = tested or {}
@@ -127,12 +129,19 @@ def last_block(
         lines = _best_lines(winners, metrics, tested) or ["no trial is complete, so there is no best setting"]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
+    if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
+        which = " and ".join([", ".join(earlier[:-1]), earlier[-1]] if len(earlier) > 1 else earlier)
+        lines.append(
+            f"{'trial' if len(earlier) == 1 else 'trials'} {which} {'is' if len(earlier) == 1 else 'are'} of an earlier "
+            "configuration, and not compared with the others"
+        )
     if winners and not is_comparison:
         num_settings = _num_settings(trials)
         if num_settings > 1 and not any(trial.number in tested for trial in winners):
+            how = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
             lines.append(
                 f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
-                "sweep.test_seeds=3 measures it on others"
+                + (how or "sweep.test_seeds=3 measures it on others")
             )
         lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed)}")
     lines.append(f"all in {shown(folder)}")
@@ -249,7 +258,7 @@ def _line(trial: Trial, metrics: Sequence[str]) -> str:
 
 def _num_settings(trials: Sequence[Trial]) -> int:
     """Settings that the best was chosen from; a pruned one was a candidate, and another seed is no other setting."""
-    tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED)]
+    tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED) and trial.is_compared]
     return len({tuple((key, text) for key, text in settings.items() if key != "seed") for settings in tried})
 
 

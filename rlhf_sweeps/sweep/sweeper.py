@@ -225,6 +225,7 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
             folder=sweep.folder,
             is_grid=plan.points is not None,
             tested=engine.schedule.tested,
+            num_test_seeds=len(plan.test_seeds),
             is_comparison=comparison is not None,
         )
     )
