@@ -47,8 +47,9 @@ class Outcomes:
         self._is_stopping = is_stopping
 
     def copy(self, active: Active, twin: Trial) -> None:
-        """End a trial as one of the same setting has ended."""
+        """End a trial as one of the same setting has ended; among the peers of others only that one counts."""
         trial = active.trial
+        self._judge.know(trial.number, {})
         for step, value in self._judge.reports(twin.number).items():
             self._study.report(trial.number, step, value, twin.num_updates)
         trial.num_updates, trial.update = twin.num_updates, twin.update

@@ -254,7 +254,9 @@ class Schedule:
             trial.is_compared = False
             self._asked.discard(_key(params))
         group = COMPARED if trial.is_compared else trial.configuration
-        self._judge.know(frozen.number, frozen.intermediate_values, notes.get("num_updates"), group)
+        # A copy's values are those of another trial, which is known already.
+        reports = frozen.intermediate_values if notes.get("has_run", True) else {}
+        self._judge.know(frozen.number, reports, notes.get("num_updates"), group)
         return trial
 
     def _add(
