@@ -37,6 +37,7 @@ from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import SweeperConfig, read_settings
+from rlhf_sweeps.sweep.storage import open_storage
 from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.validation import from_hydra
 
@@ -279,10 +280,11 @@ class Simulation:
         sweep = Sweep(world.folder)
         new = {"space": plan.space.describe(), "config": flatten(as_dict(plan.config))}
         new |= {"directions": plan.directions, "seeds": plan.seeds}
+        sweep.folder.mkdir(parents=True, exist_ok=True)
         start = sweep.start() or {"id": "0", "seconds": 0.0}
         configurations = Configurations(start.get("configurations", []), new)
         study = Study(
-            storage(world.folder),
+            url(world.folder),
             "simulated",
             plan.config.objective.metrics,
             plan.directions,
@@ -345,14 +347,11 @@ def stepping(world: World, function: Callable[..., Any]) -> Callable[..., Any]:
     return stepped
 
 
-def storage(folder: Path) -> str:
-    return f"journal:{folder / 'study.journal'}"
+def url(folder: Path) -> str:
+    """Of the study: a journal file, or where the folder's name says so a database."""
+    return f"sqlite:///{folder / 'study.db'}" if "sqlite" in folder.name else f"journal:{folder / 'study.journal'}"
 
 
 def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     """What Optuna finds."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    backend = JournalFileBackend(str(folder / "study.journal"))
-    return optuna.load_study(study_name="simulated", storage=JournalStorage(backend)).get_trials()
+    return optuna.load_study(study_name="simulated", storage=open_storage(url(folder))).get_trials()

@@ -59,7 +59,7 @@ def test_a_begun_trial_ends_under_its_own_configuration_and_all_points_are_run_u
     assert "best: trial 3," in output
     assert "run trial 3 again: " in output
     assert LONG in output.partition("run trial 3 again: ")[2].splitlines()[0]
-    assert "trials 0 and 1 are of an earlier configuration" in output
+    assert "begun under an earlier configuration, and not compared: trial 0, 1\n" in output
     assert (tmp_path / "test" / "3_seed_1000000").is_dir()
 
 

@@ -221,15 +221,16 @@ def check_enough(simulation: Simulation, engine: Engine) -> None:
 @pytest.mark.parametrize("seed", range(24))
 def test_what_is_killed_and_continued_comes_to_the_same_study(base: Base, tmp_path: Path, seed: int) -> None:
     drawn = scenario(seed, num_workers=1)
-    whole = drawn.simulation(base, tmp_path / "whole", is_disturbed=False)
-    broken = drawn.simulation(base, tmp_path / "broken", is_disturbed=True)
+    storage = "sqlite" if seed % 6 == 0 else "journal"
+    whole = drawn.simulation(base, tmp_path / f"whole_{storage}", is_disturbed=False)
+    broken = drawn.simulation(base, tmp_path / f"broken_{storage}", is_disturbed=True)
     for simulation in (whole, broken):
         engine = simulation.finish()
         check_all(simulation, engine)
         check_enough(simulation, engine)
         check_tests(simulation.world.folder, engine, simulation)
     check_no_wait_for_nothing(whole.world)
-    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    assert contents(broken.world.folder) == contents(whole.world.folder)
 
 
 @pytest.mark.parametrize("seed", range(100, 116))

@@ -130,11 +130,7 @@ def last_block(
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
-        which = " and ".join([", ".join(earlier[:-1]), earlier[-1]] if len(earlier) > 1 else earlier)
-        lines.append(
-            f"{'trial' if len(earlier) == 1 else 'trials'} {which} {'is' if len(earlier) == 1 else 'are'} of an earlier "
-            "configuration, and not compared with the others"
-        )
+        lines.append(f"begun under an earlier configuration, and not compared: trial {', '.join(earlier)}")
     if winners and not is_comparison:
         num_settings = _num_settings(trials)
         if num_settings > 1 and not any(trial.number in tested for trial in winners):
