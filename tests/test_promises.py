@@ -47,6 +47,9 @@ SPACES = (
 LOST = ("lost_once", "exit_once", "hang_once", "signal_once")
 BAD = ("diverged", "out_of_memory", "error")
 SLOWEST = 6.0  # seconds of an update
+# How often each promise is tried; many more times among the slow tests.
+FEW = 8
+MANY = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 160)]
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -218,10 +221,10 @@ def check_enough(simulation: Simulation, engine: Engine) -> None:
     assert len(found) == min(plan.num_trials or math.inf, possible)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", [*range(FEW), *MANY])
 def test_what_is_killed_and_continued_comes_to_the_same_study(base: Base, tmp_path: Path, seed: int) -> None:
     drawn = scenario(seed, num_workers=1)
-    storage = "sqlite" if seed % 6 == 0 else "journal"
+    storage = "sqlite" if seed % 8 == 1 else "journal"
     whole = drawn.simulation(base, tmp_path / f"whole_{storage}", is_disturbed=False)
     broken = drawn.simulation(base, tmp_path / f"broken_{storage}", is_disturbed=True)
     for simulation in (whole, broken):
@@ -233,7 +236,7 @@ def test_what_is_killed_and_continued_comes_to_the_same_study(base: Base, tmp_pa
     assert contents(broken.world.folder) == contents(whole.world.folder)
 
 
-@pytest.mark.parametrize("seed", range(100, 116))
+@pytest.mark.parametrize("seed", [*range(FEW), *MANY])
 def test_several_workers_lose_nothing_and_run_nothing_twice(base: Base, tmp_path: Path, seed: int) -> None:
     simulation = scenario(seed).simulation(base, tmp_path / "sweep", is_disturbed=True)
     engine = simulation.finish()
@@ -242,7 +245,7 @@ def test_several_workers_lose_nothing_and_run_nothing_twice(base: Base, tmp_path
     check_tests(tmp_path / "sweep", engine, simulation)
 
 
-@pytest.mark.parametrize("seed", range(200, 224))
+@pytest.mark.parametrize("seed", [*range(FEW), *MANY])
 def test_the_budget_is_kept_and_the_test_seeds_are_run_within_it(base: Base, tmp_path: Path, seed: int) -> None:
     simulation = scenario(seed, budget=True).simulation(base, tmp_path / "sweep", is_disturbed=seed % 2 == 0)
     begun = simulation.world.now
@@ -254,7 +257,7 @@ def test_the_budget_is_kept_and_the_test_seeds_are_run_within_it(base: Base, tmp
         check_tests(tmp_path / "sweep", engine, simulation)
 
 
-@pytest.mark.parametrize("seed", range(300, 312))
+@pytest.mark.parametrize("seed", [*range(FEW), *MANY])
 def test_copies_of_settings_do_not_count_and_change_nothing_where_a_sweep_is_continued(
     base: Base, tmp_path: Path, seed: int
 ) -> None:
