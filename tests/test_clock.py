@@ -1,5 +1,6 @@
 """Time left, by hand: means of what has ended."""
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,10 +58,12 @@ def test_starting_and_saving_count() -> None:
 def test_a_run_begins_while_the_test_seeds_still_have_their_time_after_it() -> None:
     """A run takes 100 s, two test seeds of the one that is complete and of the one to come 400 s, and a tenth more."""
     done = [trial(0, COMPLETE, 100.0)]
-    assert Clock(plan(hours=1, test_seeds=2), 3600 - 551.0, 1).has_time(done, 1.0)
-    assert not Clock(plan(hours=1, test_seeds=2), 3600 - 549.0, 1).has_time(done, 1.0)
-    assert Clock(plan(hours=1, test_seeds=2), 3600 - 549.0, 1).has_time(done, 0.5)
-    assert Clock(plan(hours=1), 3600 - 5.0, 1).has_time(done, 1.0)
+    assert Clock(plan(hours=1, test_seeds=2), 3600 - 550.0, 1).share_in_time(done) == pytest.approx(1.0, abs=0.02)
+    assert Clock(plan(hours=1, test_seeds=2), 3600 - 495.0, 1).share_in_time(done) == pytest.approx(0.5, abs=0.02)
+    assert Clock(plan(hours=1, test_seeds=2), 3600 - 220.0, 1).share_in_time(done) < 0
+    assert Clock(plan(hours=1), 3600 - 5.0, 1).share_in_time(done) == math.inf
+    assert Clock(plan(hours=1), 3600 + 5.0, 1).share_in_time(done) == -math.inf
+    assert Clock(plan(), 3600 + 5.0, 1).share_in_time(done) == math.inf
     assert not Clock(plan(hours=1, test_seeds=2), 3600 - 221.0, 1).is_time_for_tests(done)
     assert Clock(plan(hours=1, test_seeds=2), 3600 - 219.0, 1).is_time_for_tests(done)
     assert not Clock(plan(hours=1, test_seeds=2), 3600 - 5.0, 1).is_time_for_tests([])

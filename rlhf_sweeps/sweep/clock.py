@@ -1,6 +1,7 @@
 """How long a sweep has run, how long it will, and what there is still time for."""
 
 import heapq
+import math
 import time
 from collections.abc import Sequence
 from statistics import fmean
@@ -59,12 +60,17 @@ class Clock:
     def _finalists(self, trials: Sequence[Trial]) -> list[Trial]:
         return finalists(trials, self._plan.directions, self._plan.config.sweep.num_tested)
 
-    def has_time(self, trials: Sequence[Trial], share: float) -> bool:
-        """Whether a share of a run can begin now, and the runs on the test seeds still come to their end after it."""
+    def share_in_time(self, trials: Sequence[Trial]) -> float:
+        """The share of a run up to which one may begin, so that those on the test seeds still come to their end after it.
+
+        Below 0 where nothing may; infinite without a budget, and as long as nobody knows how long a run takes.
+        """
         if (left := self.of_budget) is None:
-            return True
-        tests = self.of_tests(trials, 1 + sum(trial.state == RUNNING for trial in trials))
-        return left > SPARE * (tests + share * self.of_run(trials) if tests else 0.0)
+            return math.inf
+        run, tests = self.of_run(trials), self.of_tests(trials, 1 + sum(trial.state == RUNNING for trial in trials))
+        if not tests:
+            return math.inf if left > 0 else -math.inf
+        return (left / SPARE - tests) / run
 
     def is_time_for_tests(self, trials: Sequence[Trial]) -> bool:
         """Whether what is left of the budget is only enough for the runs on the test seeds."""

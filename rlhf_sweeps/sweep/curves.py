@@ -1,8 +1,10 @@
 """What the rules that end trials early look at: the objectives that running trials would end with."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from rlhf_sweeps.fields import number
@@ -27,15 +29,19 @@ class Curve:
     by_seed: Mapping[int, float] = field(default_factory=dict)
     sign: int = 1
 
+    @cached_property
+    def _steps(self) -> list[float]:
+        return sorted(self.values)
+
     @property
     def step(self) -> float:
         """The newest step; 0 without any."""
-        return max(self.values, default=0)
+        return self._steps[-1] if self._steps else 0
 
     def at(self, step: float) -> float:
         """The newest value at or before a step; NaN if the trial has not got that far or had none yet."""
-        known = [known for known in self.values if known <= step]
-        return self.values[max(known)] if known and self.step >= step else math.nan
+        position = bisect_right(self._steps, step)
+        return self.values[self._steps[position - 1]] if position and self._steps[-1] >= step else math.nan
 
 
 class Pruner(Protocol):

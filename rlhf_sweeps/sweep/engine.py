@@ -121,17 +121,16 @@ class Engine:
             self._stop_where_due()
             if self.stopping is not None:
                 return
-            active = self.schedule.next(self._has_time, is_idle=not self._active)
+            active = self.schedule.next(self._share_in_time(), is_idle=not self._active)
             if active is None:
                 return
             self._start(active)
 
-    def _has_time(self, share: float) -> bool:
-        """Whether there is time for a share of a run, and for the test seeds after it."""
-        return self.clock.has_time(self.schedule.trials, share)
+    def _share_in_time(self) -> float:
+        return self.clock.share_in_time(self.schedule.trials)
 
     def _may_wait(self, active: Active) -> bool:
-        return self.stopping is None and not self.schedule.would_go_on(active, self._has_time)
+        return self.stopping is None and not self.schedule.would_go_on(active, self._share_in_time())
 
     def _stop_where_due(self) -> None:
         """Ask runs to stop, once for each reason: a Ctrl-C, too many failures, the end of the time."""

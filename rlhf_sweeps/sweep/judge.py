@@ -18,6 +18,8 @@ class _Known:
     group: object
     reports: dict[float, float] = field(default_factory=dict)
     by_seed: dict[int, float] = field(default_factory=dict)
+    # As a peer: updates of the run in question -> curve, None without a report. Made again when there is news.
+    curves: dict[int, Curve | None] = field(default_factory=dict)
 
 
 class Judge:
@@ -50,13 +52,15 @@ class Judge:
     def measure(self, number: int, num_steps: int) -> None:
         """Let it be known how many updates a trial's runs have."""
         self._known[number].num_steps = num_steps
+        self._known[number].curves.clear()
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Add what a trial would have been worth, as recorded; False where that step's report stands already."""
-        reports = self._known[number].reports
-        if step in reports:
+        known = self._known[number]
+        if step in known.reports:
             return False
-        reports[step] = self._sign * value
+        known.reports[step] = self._sign * value
+        known.curves.clear()
         return True
 
     def reports(self, number: int) -> dict[int, float]:
@@ -66,6 +70,7 @@ class Judge:
     def end_seeds(self, number: int, by_seed: Mapping[int, float]) -> None:
         """Let it be known what the seeds that a trial has finished were worth, as recorded."""
         self._known[number].by_seed = {seed: self._sign * value for seed, value in by_seed.items()}
+        self._known[number].curves.clear()
 
     def newest(self, number: int) -> float | None:
         """A trial's last report, higher being better; None if it has none that is a number."""
@@ -106,23 +111,21 @@ class Judge:
     def _peers(self, number: int) -> list[Curve]:
         """All others of the group that have a report, their steps stretched to those of the trial."""
         group, num_steps = self._known[number].group, self._num_steps(number)
-        others = [
-            (peer, known)
-            for peer, known in self._known.items()
-            if peer != number and known.group == group and any(map(math.isfinite, known.reports.values()))
-        ]
-        return [
-            Curve(peer, _stretched(known.reports, known.num_steps, num_steps), known.by_seed, self._sign)
-            for peer, known in others
-        ]
+        others = (peer for peer, known in self._known.items() if peer != number and known.group == group)
+        return [curve for peer in others if (curve := self._peer(peer, num_steps)) is not None]
 
-
-def _stretched(reports: Mapping[float, float], own: int | None, wanted: int) -> Mapping[float, float]:
-    """Reports by the steps of a run of another length; those that are no number tell nothing, and are left out."""
-    finite = {step: value for step, value in reports.items() if math.isfinite(value)}
-    if own is None or own == wanted:
-        return finite
-    return {step * wanted / own: value for step, value in finite.items()}
+    def _peer(self, number: int, num_steps: int) -> Curve | None:
+        """A trial by the steps of a run of another length; reports that are no number tell nothing."""
+        known = self._known[number]
+        if num_steps not in known.curves:
+            own = known.num_steps or num_steps
+            values = {
+                step if own == num_steps else step * num_steps / own: value
+                for step, value in known.reports.items()
+                if math.isfinite(value)
+            }
+            known.curves[num_steps] = Curve(number, values, known.by_seed, self._sign) if values else None
+        return known.curves[num_steps]
 
 
 def is_over_budget_for_good(rows: Sequence[Row], config: ObjectiveConfig, patience: int | None) -> bool:

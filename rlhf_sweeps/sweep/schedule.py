@@ -1,7 +1,7 @@
 """Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -20,8 +20,7 @@ from rlhf_sweeps.sweep.unasked import Point
 # Suggestions in a row that bring nothing to run, after which no more are asked for.
 MOST_FUTILE = 100
 COMPARED = "compared"  # the judge's group of all trials that can be compared
-# Whether there is time for a share of a run.
-HasTime = Callable[[float], bool]
+WHOLE = 1.0  # the share of a run that a new trial has before it
 
 
 class Schedule:
@@ -86,34 +85,34 @@ class Schedule:
         self.first(self._tuning_run(active.trial, active.index + 1))
         return True
 
-    def next(self, has_time: HasTime, is_idle: bool) -> Active | None:
+    def next(self, share_in_time: float, is_idle: bool) -> Active | None:
         """The run that a free worker gets, if there is one.
 
         Args:
-            has_time: whether a share of a run, a new setting's or one that waits, may begin.
+            share_in_time: up to which share of a run, a new setting's or one that waits, there is time.
             is_idle: whether nothing runs that could change which settings are the best.
         """
-        if (first := self._next_first(has_time)) is not None:
+        if (first := self._next_first(share_in_time)) is not None:
             self._first.remove(first)
             return first
-        if (waiting := self._next_waiting(self._waiting, has_time)) is not None:
+        if (waiting := self._next_waiting(self._waiting, share_in_time)) is not None:
             self._waiting.remove(waiting)
             waiting.trial.state = RUNNING
             self._study.note(waiting.trial.number, decided=waiting.decided)
             return waiting
-        if has_time(1.0) and self.num_left != 0:
+        if self._may_ask(share_in_time):
             return self._ask()
         if is_idle and not self._has_planned_tests:
             self._plan_tests()
-            return self.next(has_time, is_idle)
+            return self.next(share_in_time, is_idle)
         return None
 
-    def would_go_on(self, active: Active, has_time: HasTime) -> bool:
+    def would_go_on(self, active: Active, share_in_time: float) -> bool:
         """Whether a run that gave its worker to another would be the next one itself."""
-        if self._next_first(has_time) is not None:
+        if self._next_first(share_in_time) is not None:
             return False
-        following = self._next_waiting([*self._waiting, active], has_time)
-        return following is active or (following is None and not (has_time(1.0) and self.num_left != 0))
+        following = self._next_waiting([*self._waiting, active], share_in_time)
+        return following is active or (following is None and not self._may_ask(share_in_time))
 
     def twin(self, active: Active) -> Trial | None:
         """A trial of the same setting whose end says all about a run that has not begun.
@@ -158,24 +157,35 @@ class Schedule:
         index = self._plan.pruned_by
         self._judge.end_seeds(trial.number, {seed: values[index] for seed, values in trial.by_seed.items()})
 
-    def _next_first(self, has_time: HasTime) -> Active | None:
+    def _may_ask(self, share_in_time: float) -> bool:
+        return share_in_time >= WHOLE and self.num_left != 0
+
+    def _next_first(self, share_in_time: float) -> Active | None:
         """Of the runs that go on before anything else the next one in time; those on test seeds always are."""
-        return next((one for one in self._first if one.index is None or has_time(self._rest(one))), None)
+        return next((one for one in self._first if one.index is None or self._rest(one) <= share_in_time), None)
 
     def _rest(self, active: Active) -> float:
         """The share of a tuning run that it still has before it."""
         assert active.index is not None
         done, _ = self._judge.progress(active.trial.number)
-        return 1.0 - min(max(done - active.index, 0.0), 1.0)
+        return WHOLE - min(max(done - active.index, 0.0), WHOLE)
 
-    def _next_waiting(self, waiting: Sequence[Active], has_time: HasTime) -> Active | None:
+    def _next_waiting(self, waiting: Sequence[Active], share_in_time: float) -> Active | None:
         """The one that comes back: of those that are among the best by now, or of all where nothing else is left."""
-        in_time = [one for one in waiting if has_time(self._rest(one))]
-        promising = [one for one in in_time if self._judge.may_resume(one.trial.number)]
-        if not promising and has_time(1.0) and self.num_left != 0:
+        # Of those that have got equally far, only the best one can be among the best of all that got there.
+        best: dict[float, Active] = {}
+        for one in waiting:
+            if self._rest(one) > share_in_time:
+                continue
+            share, value = self._judge.progress(one.trial.number)
+            if share not in best or value > self._judge.progress(best[share].trial.number)[1]:
+                best[share] = one
+        promising = {share: one for share, one in best.items() if self._judge.may_resume(one.trial.number)}
+        if not promising and self._may_ask(share_in_time):
             return None
-        # The one that has got furthest, and of these the best.
-        return max(promising or in_time, key=lambda one: self._judge.progress(one.trial.number), default=None)
+        # The one that has got furthest.
+        candidates = promising or best
+        return candidates[max(candidates)] if candidates else None
 
     def _seeds(self, trial: Trial) -> Sequence[int]:
         return self._configurations[trial.configuration].seeds
