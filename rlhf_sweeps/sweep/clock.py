@@ -61,7 +61,7 @@ class Clock:
         return finalists(trials, self._plan.directions, self._plan.config.sweep.num_tested)
 
     def share_in_time(self, trials: Sequence[Trial]) -> float:
-        """The share of a run up to which one may begin, so that those on the test seeds still come to their end after it.
+        """The share of a run that may begin at most, so that the runs on the test seeds still come to their end.
 
         Below 0 where nothing may; infinite without a budget, and as long as nobody knows how long a run takes.
         """
