@@ -92,7 +92,7 @@ class Engine:
                     self._active.remove(active)
                     self._end(active)
         if self.stopping is None:
-            self.stopping = self._futility()
+            self.stopping = BUDGET if self.schedule.is_unfinished else self._futility()
 
     def look(self) -> None:
         """Read what the running trials have recorded since the last look, and show it."""

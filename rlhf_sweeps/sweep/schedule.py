@@ -142,6 +142,11 @@ class Schedule:
         return wanted if self._plan.choices is None else min(wanted, num_open)
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether there is anything left to run, for which there was no time."""
+        return bool(self._first or self._waiting) or self.num_left != 0
+
+    @property
     def num_futile(self) -> int:
         """How many of the newest suggestions, in a row, brought nothing to run."""
         return next((n for n, trial in enumerate(reversed(self.trials)) if trial.has_run), len(self.trials))
