@@ -46,6 +46,19 @@ def test_the_worst_at_half_of_a_run_ends_whatever_its_length(pruner: str, length
     assert found.should_prune(9)
 
 
+@pytest.mark.parametrize("pruner", ["median", "optuna.pruners.MedianPruner", "optuna.pruners.SuccessiveHalvingPruner"])
+def test_where_one_minimizes_the_highest_ends(pruner: str) -> None:
+    """A loss: -level as higher is better, so the trial in question has 0.05 or 5 where the others have about 0.5."""
+    for own, is_bad in ((0.05, False), (5.0, True)):
+        found = judge(pruner, dict.fromkeys(range(1, 7), 30), dict.fromkeys(range(1, 7), -1.0), sign=-1)
+        found.know(9, {15: own}, 30)
+        assert found.reports(1)[15] == 0.5
+        if pruner == "optuna.pruners.SuccessiveHalvingPruner":
+            for number in range(1, 7):
+                found.should_prune(number)  # which keeps their rungs
+        assert found.should_prune(9) == is_bad
+
+
 def test_who_waits_is_decided_by_shares_too() -> None:
     found = judge("asha", {1: 300, 2: 10, 3: 60}, {1: 1.0, 2: 1.2, 3: 0.8})
     found.know(9, {6: 0.25}, 30)  # a fifth of the run; the others have 0.2, 0.24 and 0.16 there
