@@ -14,6 +14,7 @@ from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
@@ -30,7 +31,7 @@ from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
-from rlhf_sweeps.sweep.settings import directions, read_settings
+from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -98,6 +99,8 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
         config = composer.config(plan.overrides(params, None))
         if plan.points is not None and is_new and len(plan.seeds) == 1:
             check_folder(config, sweep.trial(number))
+        if plan.settings.trial == OWN_TRIAL:
+            check_metrics(config)
         check_inputs(config, checked)
 
 
