@@ -16,6 +16,7 @@ import torch
 
 from rlhf_sweeps import __version__, checkpoints, tracking
 from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.exit_status import INTERRUPTED, exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
@@ -86,11 +87,15 @@ def _train(
             stop_reason = _loop(session, tracker, interruption, after_update)
         summary = _finish(session, stop_reason)
     except BaseException as error:
+        summary = {}
         if isinstance(error, Exception):
-            run.write_summary(failure(error, session.trainer.update))
-        tracker.finish(exit_code=1, summary={})
+            summary = failure(error, session.trainer.update)
+            run.write_summary(summary)
+        tracker.finish(exit_code=exit_status(error), summary=summary)
         raise
-    tracker.finish(exit_code=0, summary=summary, model_dir=run.model if run.model.exists() else None)
+    # The command line ends so where a run by itself was interrupted; a trial's process has done what it was asked to.
+    exit_code = INTERRUPTED if sweep is None and stop_reason == "interrupted" else 0
+    tracker.finish(exit_code=exit_code, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
 
 

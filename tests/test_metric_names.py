@@ -72,7 +72,8 @@ def test_judges_and_trls_metrics_exist_where_they_are_asked_for(compose_config: 
     assert len(lines) == 4
     assert "(judges of the run: none; see eval.judges. Of each: score, base_score, win_rate)" in lines[0]
     assert lines[1].endswith("(needs ppo.trl_metrics=true)")
-    assert "(judges of the run: length, a[b=1]; " in check(compose_config(JUDGES, "objective.metrics=[judge/x/score]"))[0]
+    lines = check(compose_config(JUDGES, "objective.metrics=[judge/x/score]"))
+    assert "(judges of the run: length, a[b=1]; " in lines[0]
 
 
 def refused(done: "subprocess.CompletedProcess[str]", line: str) -> bool:

@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
@@ -172,10 +173,15 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
         directions=plan.directions,
     )
     engine: Engine | None = None
+    end: BaseException | None = None
     try:
         with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
             engine = Engine(sweep, plan, study, Judge(pruner), composer, executor, display, tracker)
             engine.run()
+        end = _end(sweep, engine)
+    except BaseException as error:
+        end = error
+        raise
     finally:
         if engine is not None:
             engine.save()
@@ -185,9 +191,9 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
                 engine.schedule.trials,
                 study.importances(),
                 comparison["rows"] if comparison else [],
-                exit_code=0 if engine.stopping is None else 1,
+                exit_code=exit_status(end),
             )
-    _answer(sweep, plan, engine, comparison)
+    _answer(sweep, plan, engine, comparison, end)
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
@@ -200,8 +206,21 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     return comparison
 
 
-def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None) -> None:
-    """Print the last block; an end before the end is an exception."""
+def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
+    """What the sweep ends with; None if it went to its end, or to that of its time."""
+    if engine.stopping == INTERRUPTED:
+        return SweepInterruptedError(sweep.folder)
+    if engine.stopping not in (None, BUDGET):
+        return SweepFailedError(engine.stopping)
+    if not any(trial.state != FAILED for trial in engine.schedule.trials):
+        return SweepFailedError("every trial failed")
+    return None
+
+
+def _answer(
+    sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, end: BaseException | None
+) -> None:
+    """Print the last block; an end before the end is raised."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
     print(
@@ -218,11 +237,7 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
     )
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
-    if engine.stopping == INTERRUPTED:
-        raise SweepInterruptedError(sweep.folder)
-    if plan.config.sweep.report:
+    if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(report_line(sweep.folder))
-    if engine.stopping not in (None, BUDGET):
-        raise SweepFailedError(engine.stopping)
-    if not any(trial.state != FAILED for trial in engine.schedule.trials):
-        raise SweepFailedError("every trial failed")
+    if end is not None:
+        raise end
