@@ -24,6 +24,7 @@ from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.exit_status import FAILED, INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
@@ -57,6 +58,7 @@ def main() -> None:
 
 def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
+    tolerate()
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process

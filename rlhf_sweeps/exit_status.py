@@ -18,6 +18,8 @@ def exit_status(error: BaseException | None) -> int:
         return 0
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return error.code or 0
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES)
     if is_full or isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)):
         return WRONG_INPUT

@@ -3,7 +3,6 @@
 import logging
 import platform
 import shutil
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated, objectives
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
@@ -204,7 +204,7 @@ def _export(session: Session, summary: dict[str, Any]) -> None:
     session.tokenizer.save_pretrained(unfinished)
     card = model_card(session.config, summary, session.run.metrics())
     (unfinished / "README.md").write_text(card, encoding="utf-8")
-    unfinished.replace(target)
+    system.patiently(lambda: unfinished.replace(target))
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
@@ -259,7 +259,4 @@ def _peak_memory_mb() -> float:
     """The process's highest memory use so far: the accelerator's where there is one, else resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    import resource  # not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return system.peak_memory() / 2**20

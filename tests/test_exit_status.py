@@ -131,6 +131,9 @@ def test_runs_end_as_their_wandb_runs(server: WandbStub, tmp_path: Path) -> None
         (OSError(errno.EIO, "broken"), 1),
         (ValueError("x"), 1),
         (KeyboardInterrupt(), 130),
+        (SystemExit(), 0),
+        (SystemExit(3), 3),
+        (SystemExit("a text"), 1),
     ],
 )
 def test_errors_have_a_status(error: BaseException | None, status: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
+from sqlalchemy import URL
 
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
@@ -140,7 +141,7 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
 
     sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
+    url = settings.storage or URL.create("sqlite", database=str(sweep.study.absolute())).render_as_string()
     study = Study(url, start["study_name"], plan.config.objective.metrics, plan.directions, sampler)
     _refuse_strays(sweep, len(study.trials()))
     if study.move_to(plan.space.parameters):
