@@ -5,7 +5,6 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 
 import dataclasses
 import difflib
-import errno
 import os
 import shlex
 import sys
@@ -23,7 +22,9 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.exit_status import FAILED, INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
@@ -31,8 +32,6 @@ from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import shown
-
-INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
 def conf_dir() -> str:
@@ -59,6 +58,7 @@ def main() -> None:
 
 def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
+    tolerate()
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
@@ -74,13 +74,13 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             raise
         refuse(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+        if exit_status(error) != WRONG_INPUT:
             raise
         refuse(
             ConfigError(f"{error.filename or 'a file'}: {error.strerror}; the same command goes on when it is mended")
         )
     except (DivergedError, RewardModelError, SweepFailedError) as error:
-        refuse(error, status=1)
+        refuse(error, status=FAILED)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {_continue_command('hydra.sweep.dir', interrupt.folder.absolute())}")
@@ -129,8 +129,8 @@ def task_config(composed: DictConfig) -> DictConfig:
     return task
 
 
-def refuse(error: Exception, status: int = 2) -> None:
-    """Say in one line a problem what is wrong, and end; status 2 says that the input was."""
+def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
+    """Say in one line a problem what is wrong, and end; by default the input was."""
     for line in _explain(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)

@@ -17,6 +17,7 @@ from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.runs import Run
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
+    tolerate()
     try:
         _serve(options)
     except ConfigError as error:

@@ -41,6 +41,15 @@ def test_a_study_that_lies_elsewhere(tmp_path: Path) -> None:
     assert len(source.study.trials) == 3
 
 
+def test_a_study_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """What stands for something in a URL stands for itself in a path."""
+    sweep = write_sweep(tmp_path / "sweep", POINTS, updates=4).folder
+    for name in ("a?b", "a#b", "a%20b", "a b & ö"):
+        source = read(sweep.rename(tmp_path / name))
+        assert (source.problems, len(source.study.trials)) == ((), 3)
+        sweep = tmp_path / name
+
+
 def test_the_study_says_what_became_of_a_trial(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     write_sweep(folder, POINTS, updates=4)

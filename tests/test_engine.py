@@ -263,6 +263,13 @@ def test_the_budget_ends_the_sweep_and_more_of_it_continues(tmp_path: Path) -> N
     assert states(tmp_path) == [COMPLETE] * 3
 
 
+def test_a_sweep_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """What stands for something in a URL stands for itself in a path."""
+    folder = tmp_path / "a?b%20c"
+    sweep(folder, "ppo.lr=1e-4")
+    assert (folder / "study.db").exists()
+
+
 def test_a_trial_has_a_time_limit(tmp_path: Path) -> None:
     with pytest.raises(SweepFailedError, match="every trial failed"):
         sweep(tmp_path, "ppo.kl_coef=0.01,0.02", f"sweep.trial_hours={0.095 / 3600}")

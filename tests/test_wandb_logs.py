@@ -126,7 +126,9 @@ def test_a_file_is_read_as_wandbs_own_command_reads_it(sweep: Path) -> None:
     summary: dict[str, Any] = {}
     for record in found:
         if record["type"] == "summary":
-            summary |= record["summary"]["update"]
+            summary |= record["summary"].get("update", {})
+            for item in record["summary"].get("remove", []):
+                summary.pop(item["key"], None)
     (run,) = (record["run"] for record in found if record["type"] == "run")
 
     assert len(rows) == 25 + 5

@@ -47,9 +47,11 @@ def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: l
 
 def _read_only(path: Path) -> Any:
     from optuna.storages import RDBStorage
+    from sqlalchemy import URL
 
+    url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
     return RDBStorage(
-        f"sqlite:///file:{path.absolute().as_posix()}?mode=ro&uri=true",
+        url.render_as_string(),
         skip_compatibility_check=True,
         skip_table_creation=True,
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs.files import (
     append_lines,
     claim,
@@ -18,6 +19,7 @@ from rlhf_sweeps.runs.files import (
     parse_lines,
     read_json,
     read_lines,
+    remove,
     remove_leftovers,
     wait_for,
     write_atomically,
@@ -127,8 +129,8 @@ class Run:
                 write_atomically(path, "".join(line(row) for row in kept))
         if self.summary_file.exists():
             # The request to stop has been met; without a summary, it still stands.
-            self._stop.unlink(missing_ok=True)
-            self.summary_file.unlink(missing_ok=True)
+            remove(self._stop)
+            remove(self.summary_file)
 
     def summary(self) -> dict[str, Any] | None:
         """status, objective, best_update, versions, cost ...; None if the run did not finish."""
@@ -141,7 +143,7 @@ class Run:
     def stop_reason(self) -> str | None:
         """Why the run was asked to end, or None if it was not."""
         try:
-            return self._stop.read_text(encoding="utf-8").strip() or "unknown"
+            return system.patiently(self._stop.read_bytes).decode("utf-8-sig", errors="replace").strip() or "unknown"
         except FileNotFoundError:
             return None
 
@@ -151,13 +153,13 @@ class Run:
 
     def reopen(self) -> None:
         """Forget how the run ended and that it was asked to, so that it can be continued."""
-        self._stop.unlink(missing_ok=True)
-        self.summary_file.unlink(missing_ok=True)
+        remove(self._stop)
+        remove(self.summary_file)
 
     def new_metrics(self) -> list[dict[str, Any]]:
         """The updates that this object has not given yet; all of them again once the run has been rewound."""
         try:
-            with self.metrics_file.open("rb") as file:
+            with system.patiently(lambda: self.metrics_file.open("rb")) as file:
                 inode = os.fstat(file.fileno()).st_ino
                 if inode != self._inode:
                     self._inode, self._position = inode, 0

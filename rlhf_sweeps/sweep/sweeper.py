@@ -9,11 +9,14 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
+from sqlalchemy import URL
 
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
@@ -32,7 +35,7 @@ from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
-from rlhf_sweeps.sweep.settings import directions, read_settings
+from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -102,6 +105,8 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
         config = composer.config(plan.overrides(params, None))
         if plan.points is not None and is_new and len(plan.seeds) == 1:
             check_folder(config, sweep.trial(number))
+        if plan.settings.trial == OWN_TRIAL:
+            check_metrics(config)
         check_inputs(config, checked)
 
 
@@ -135,7 +140,7 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations:
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
 
     sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
+    url = settings.storage or URL.create("sqlite", database=str(sweep.study.absolute())).render_as_string()
     study = Study(
         url,
         start["study_name"],
@@ -183,11 +188,16 @@ def _run(
         directions=plan.directions,
     )
     engine: Engine | None = None
+    end: BaseException | None = None
     try:
         with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
             judge = Judge(pruner, plan.sign)
             engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
             engine.run()
+        end = _end(sweep, engine)
+    except BaseException as error:
+        end = error
+        raise
     finally:
         if engine is not None:
             engine.save()
@@ -197,9 +207,9 @@ def _run(
                 engine.schedule.trials,
                 study.importances(),
                 comparison["rows"] if comparison else [],
-                exit_code=0 if engine.stopping is None else 1,
+                exit_code=exit_status(end),
             )
-    _answer(sweep, plan, engine, comparison)
+    _answer(sweep, plan, engine, comparison, end)
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
@@ -212,8 +222,21 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     return comparison
 
 
-def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None) -> None:
-    """Print the last block; an end before the end is an exception."""
+def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
+    """What the sweep ends with; None if it went to its end, or to that of its time."""
+    if engine.stopping == INTERRUPTED:
+        return SweepInterruptedError(sweep.folder)
+    if engine.stopping not in (None, BUDGET):
+        return SweepFailedError(engine.stopping)
+    if not any(trial.state != FAILED for trial in engine.schedule.trials):
+        return SweepFailedError("every trial failed")
+    return None
+
+
+def _answer(
+    sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, end: BaseException | None
+) -> None:
+    """Print the last block; an end before the end is raised."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
     print(
@@ -231,11 +254,7 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
     )
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
-    if engine.stopping == INTERRUPTED:
-        raise SweepInterruptedError(sweep.folder)
-    if plan.config.sweep.report:
+    if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(report_line(sweep.folder))
-    if engine.stopping not in (None, BUDGET):
-        raise SweepFailedError(engine.stopping)
-    if not any(trial.state != FAILED for trial in engine.schedule.trials):
-        raise SweepFailedError("every trial failed")
+    if end is not None:
+        raise end

@@ -68,7 +68,7 @@ class SweepTracker:
         Args:
             importance: parameter -> its share in how much the objective varies; empty if that is unknown.
             comparison: a row for each train reward model and judge; none where none were compared.
-            exit_code: 0 if the sweep went to its end.
+            exit_code: the process's.
         """
         at = {"trial": self._figures(trials)["trial"]}
         self._tracker.log_table("sweep/trials", *_trials_table(trials, self._metrics), at=at)
@@ -78,7 +78,10 @@ class SweepTracker:
         if comparison:
             columns = list(comparison[0])
             self._tracker.log_table("sweep/comparison", columns, [list(row.values()) for row in comparison], at=at)
-        self._tracker.finish(exit_code=exit_code, summary={f"importance/{name}": share for name, share in shares})
+        # Of an earlier start, with another space.
+        unknown = {name: None for trial in trials for name in trial.params}
+        summary = {f"importance/{name}": share for name, share in {**unknown, **importance}.items()}
+        self._tracker.finish(exit_code=exit_code, summary=summary)
 
     def _figures(self, trials: Sequence[Trial]) -> dict[str, float]:
         states = Counter(trial.state for trial in trials)
