@@ -46,6 +46,17 @@ def test_the_worst_at_half_of_a_run_ends_whatever_its_length(pruner: str, length
     assert found.should_prune(9)
 
 
+@pytest.mark.parametrize("pruner", ["median", "optuna.pruners.MedianPruner"])
+def test_a_peer_that_was_evaluated_at_other_shares_has_there_what_it_was_worth_last(pruner: str) -> None:
+    """Peers at thirds of 30 updates, the trial at half of 20: they had 0.33 by then, in a run that ends at 1."""
+    for own, is_bad in ((0.3, True), (0.4, False)):
+        found = Judge(make_pruner(pruner, {}))
+        for number in range(1, 7):
+            found.know(number, {10: 1 / 3, 20: 2 / 3, 30: 1.0}, 30)
+        found.know(9, {10: own}, 20)
+        assert found.should_prune(9) == is_bad
+
+
 @pytest.mark.parametrize("pruner", ["median", "optuna.pruners.MedianPruner", "optuna.pruners.SuccessiveHalvingPruner"])
 def test_where_one_minimizes_the_highest_ends(pruner: str) -> None:
     """A loss: -level as higher is better, so the trial in question has 0.05 or 5 where the others have about 0.5."""
