@@ -21,7 +21,13 @@ def make(number: int, objectives: list[float] | None = None, **changes: Any) -> 
 
 
 def block(trials: list[Trial], **changes: Any) -> list[str]:
-    arguments: dict[str, Any] = {"metrics": ["eval/score"], "directions": ["maximize"], "fixed": [], "folder": SWEEP}
+    arguments: dict[str, Any] = {
+        "metrics": ["eval/score"],
+        "directions": ["maximize"],
+        "fixed": [],
+        "hydra": {},
+        "folder": SWEEP,
+    }
     return last_block(trials, **{**arguments, "is_grid": False, **changes}).splitlines()
 
 
@@ -139,7 +145,7 @@ def test_folders_are_shown_from_here() -> None:
 def test_the_command_is_quoted_for_a_shell() -> None:
     trial = make(0, [1.0], settings={"+ppo.stop_strings": "['a b',c]", "reward_model": "tiny"})
     command = """python -m rlhf_sweeps '+ppo.stop_strings=['"'"'a b'"'"',c]' reward_model=tiny"""
-    assert rerun_command(trial, []) == command
+    assert rerun_command(trial, [], {}) == command
 
 
 SETTINGS = {"ppo.lr": "1e-05", "ppo.batch_size": "8", "reward_model": "tiny", "ppo.kl_target": "null", "b": "[1,'x y']"}
@@ -191,6 +197,7 @@ def test_a_comparison_of_reward_models_has_no_best_objective() -> None:
         metrics=["eval/score"],
         directions=["maximize"],
         fixed=[],
+        hydra={},
         folder=Path("s"),
         is_grid=True,
         is_comparison=True,

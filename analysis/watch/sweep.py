@@ -11,7 +11,7 @@ from analysis.watch.liveness import is_swept
 from analysis.watch.plan import SweepPlan
 from analysis.watch.rows import Row, Seen, trial_row
 from analysis.watch.run import RUNNING, FollowedRun
-from rlhf_sweeps.runs import Sweep, runs_of, salvage_object, salvage_yaml, stamp
+from rlhf_sweeps.runs import Sweep, runs_of, salvage_hydra, salvage_object, stamp
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -144,9 +144,7 @@ class FollowedSweep:
         hydra, now = before.hydra, stamp(self._sweep.hydra_file).modified
         if now != self._hydra_stamp:  # the next start of a sweep may want more trials
             self._hydra_stamp = now
-            content = salvage_yaml(self._sweep.hydra_file, [])
-            found = content.get("hydra") if isinstance(content, dict) else None
-            hydra = found if isinstance(found, dict) else hydra
+            hydra = salvage_hydra(self._sweep, []) or hydra
         self._plan = SweepPlan(start or before.start, hydra)
 
     def _read_study(self) -> None:

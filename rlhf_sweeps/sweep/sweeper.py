@@ -14,6 +14,7 @@ from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
@@ -51,9 +52,11 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         SweepFailedError: if too many trials failed, or all.
         SweepInterruptedError: after Ctrl-C; what was begun is saved.
     """
-    composer = Composer(loader, master)
-    plan = make_plan(master, loader, composer, arguments)
-    sweep = Sweep(Path(master.hydra.sweep.dir))
+    # What is the same for all trials is asked of the first one.
+    with answering(as_job(master, Path(), number=0)):
+        composer = Composer(loader, master)
+        plan = make_plan(master, loader, composer, arguments)
+    sweep = Sweep(composer.folder)
     _check(plan, composer, sweep)
     if plan.settings.dry_run:
         print(dry_run(plan, composer, executor))
@@ -95,7 +98,7 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
     is_new = sweep.start() is None
     checked: set[str] = set()
     for number, params in enumerate(plan.points or plan.space.probes()):
-        config = composer.config(plan.overrides(params, None))
+        config = composer.config(plan.overrides(params, None), number)
         if plan.points is not None and is_new and len(plan.seeds) == 1:
             check_folder(config, sweep.trial(number))
         check_inputs(config, checked)
@@ -184,7 +187,7 @@ def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], ex
                 comparison["rows"] if comparison else [],
                 exit_code=0 if engine.stopping is None else 1,
             )
-    _answer(sweep, plan, engine, comparison)
+    _answer(sweep, plan, engine, comparison, composer.hydra)
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
@@ -197,7 +200,7 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     return comparison
 
 
-def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None) -> None:
+def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: dict[str, Any]) -> None:
     """Print the last block; an end before the end is an exception."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
@@ -206,7 +209,8 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
             engine.schedule.trials,
             metrics=plan.config.objective.metrics,
             directions=plan.directions,
-            fixed=plan.space.fixed,
+            fixed=plan.fixed,
+            hydra=hydra,
             folder=sweep.folder,
             is_grid=plan.points is not None,
             tested=engine.schedule.tested,
@@ -221,5 +225,6 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
         print(report_line(sweep.folder))
     if engine.stopping not in (None, BUDGET):
         raise SweepFailedError(engine.stopping)
-    if not any(trial.state != FAILED for trial in engine.schedule.trials):
+    trials = engine.schedule.trials
+    if trials and all(trial.state == FAILED for trial in trials):
         raise SweepFailedError("every trial failed")
