@@ -99,8 +99,8 @@ def _load(group: str, name: Any, key: str) -> DictConfig:
 
 @functools.lru_cache
 def _compose(hydra: Hydra, group: str, name: str, search_path: tuple[str, ...]) -> DictConfig:
-    """By Hydra, which reads the files again each time."""
-    node: DictConfig = compose(f"{group}/{name}", list(search_path))[group]
+    """By Hydra, which reads the files again each time; a primary config would be looked for without the search path."""
+    node: DictConfig = compose(None, [*search_path, override(f"+{group}", name)])[group]
     return node
 
 

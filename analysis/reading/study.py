@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from analysis.records import Source, Trial
 from rlhf_sweeps.runs import Sweep
@@ -48,8 +49,10 @@ def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: l
 def _read_only(path: Path) -> Any:
     from optuna.storages import RDBStorage
 
+    # Read as a URL by SQLAlchemy, and what that makes of it by SQLite.
+    place = quote(quote(path.absolute().as_posix()))
     return RDBStorage(
-        f"sqlite:///file:{path.absolute().as_posix()}?mode=ro&uri=true",
+        f"sqlite:///file:{place}?mode=ro&uri=true",
         skip_compatibility_check=True,
         skip_table_creation=True,
     )

@@ -32,6 +32,7 @@ from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import directions, read_settings
+from rlhf_sweeps.sweep.storage import file_url
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -139,7 +140,7 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
 
     sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
+    url = settings.storage or file_url(sweep.study)
     study = Study(url, start["study_name"], plan.config.objective.metrics, plan.directions, sampler)
     _refuse_strays(sweep, len(study.trials()))
     if study.move_to(plan.space.parameters):
