@@ -1,5 +1,6 @@
 """What a sweep would take: by hand, from times that the test gives."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,13 @@ from sweeping import sweep
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.sweep import dry_run
+
+
+@pytest.fixture(autouse=True)
+def own_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweeper has taken two seconds to start."""
+    monkeypatch.setattr(dry_run.time, "process_time", lambda: 2.0)
 
 
 def test_it_says_what_would_run_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,10 +28,45 @@ def test_it_says_what_would_run_and_leaves_nothing(tmp_path: Path, capsys: pytes
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "a grid of 3 trials, 2 seeds each"
     assert lines[1:4] == [f"    {n}: ppo.kl_coef={kl}" for n, kl in enumerate(("0.01", "0.02", "0.03"))]
-    assert "30 updates of 0.01 s, 6 evaluations of 0 s" in lines[4]  # what the fake trainer says it takes
-    assert lines[5].startswith("6 runs, 1 at a time: 0:00:0")
-    assert lines[6].startswith("cost: ")
-    assert not (tmp_path / "s").exists()
+    assert lines[4].startswith("once: 2")
+    assert "30 updates of 0.01 s, 6 evaluations of 0 s" in lines[5]  # what the fake trainer says it takes
+    assert lines[6].startswith("6 runs, 1 at a time: 0:00:0")
+    assert lines[7].startswith("cost: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_found_out_once_is_charged_once_and_left_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = ("sweep.seeds=2", "sweep.test_seeds=1", "sweep.num_tested=2", "hydra.sweeper.dry_run=true")
+    sweep(Path("s"), "ppo.kl_coef=0.01,0.02,0.03", *changes, "hydra.sweeper.trial=fake_trials.find_once")
+    text = capsys.readouterr().out
+    (once,) = map(float, re.findall("once: ([0-9.]+) s", text))
+    (start,) = map(float, re.findall("a run: ([0-9.e-]+) s to start", text))
+    assert 2.5 <= once < 2.9
+    assert start < 0.1
+    assert "30 updates of 0.1 s, 6 evaluations of 0.1 s: 0:00:04" in text  # 3.6
+    assert re.search("8 runs, 1 at a time: 0:00:3[12]", text)  # 2.5 + 8 * 3.6 = 31.3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("space", "num_runs"),
+    [
+        (["ppo.num_ppo_epochs=tag(int,interval(1,3))"], 3),
+        (["ppo.num_ppo_epochs=tag(int,interval(1,3))", "ppo.kl_coef=0.1,0.2"], 6),
+        (["ppo.kl_coef=tag(step:0.1,interval(0.1,0.5))"], 5),
+        (["ppo.kl_coef=interval(0.1,0.1)"], 1),
+        (["ppo.kl_coef=interval(0.1,0.5)"], 20),
+        (["ppo.kl_coef=0.1,0.2,0.1,1e-1"], 2),
+    ],
+)
+def test_copies_of_a_setting_cost_nothing(
+    space: list[str], num_runs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path / "s", *space, "hydra.sweeper.dry_run=true", "hydra.sweeper.n_trials=20")
+    assert f"\n{num_runs} runs, 1 at a time: " in capsys.readouterr().out
 
 
 def test_a_search_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
