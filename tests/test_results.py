@@ -122,6 +122,20 @@ def test_the_block_without_a_complete_trial() -> None:
     assert block([])[1] == "no trial was run"
 
 
+def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
+    trials = [
+        make(0, [1.0], violations={"eval/length<=10": 30.0, "eval/kl<=5": -1.0}),
+        make(1, [2.0], violations={"eval/length<=10": 2.5, "eval/kl<=5": 0.125}),
+        make(2, state=PRUNED),
+    ]
+    assert block(trials) == [
+        "no complete trial keeps objective.constraints, so there is no best setting; nearest is trial 1, which breaks "
+        "eval/length<=10 by 2.5, eval/kl<=5 by 0.125",
+        "3 trials: 2 complete, 1 pruned",
+        "all in outputs/sweep",
+    ]
+
+
 def test_the_block_of_several_objectives() -> None:
     trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
     tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1
