@@ -84,13 +84,16 @@ def test_what_is_swept_and_what_files_ask_is_answered(tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     file = tmp_path / "conf" / "experiment" / "mine.yaml"
     file.write_text("# @package _global_\ntracking:\n  project: p_${hydra:job.num}\n", encoding="utf-8")
+    (tmp_path / "conf" / "reward_model").mkdir()
+    judge = tmp_path / "conf" / "reward_model" / "asks.yaml"
+    judge.write_text("defaults: [length, _self_]\nname: asks_${hydra:job.num}\n", encoding="utf-8")
     sweep(
         tmp_path / "s",
         f"hydra.searchpath=[file://{tmp_path / 'conf'}]",
         "experiment=mine",
         "name=a_${hydra:job.num},b_${now:%Y}_${hydra:job.num}",
         "reward_model.name=${hydra:runtime.choices.reward_model}_${hydra:job.num}",
-        "eval.judges=[{reward_model: length, name: 'l_${hydra:job.num}'}]",
+        "eval.judges=[{reward_model: length, name: 'l_${hydra:job.num}'},asks]",
         "ppo.kl_coef=tag(log,interval(0.01,0.1))",
         "seed=${hydra:job.num}",
         "hydra.sweeper.n_trials=4",

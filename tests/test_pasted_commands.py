@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SMALL
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
@@ -38,9 +38,11 @@ from analysis.watch.places import Places
 from rlhf_sweeps import tracking
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.cli import conf_dir, register, task_config
+from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.hydra_part import answering
-from rlhf_sweeps.runs import Run, Sweep, override
+from rlhf_sweeps.runs import Run, Sweep, override, report_file
 from rlhf_sweeps.sweep import report as sweep_report
+from rlhf_sweeps.validation import from_hydra
 
 TESTS = Path(__file__).parent
 ALL_ODD = "ö a=b,c 'q' \"d\" {e}[f](g) $HOME `ls` \\' \\ #!~"
@@ -280,6 +282,30 @@ def test_a_run_without_a_model_is_continued(paste: Paste, capsys: pytest.Capture
         main([ALL_ODD])
     config, _ = composed(paste(f"python -m rlhf_sweeps {behind(capsys.readouterr().err, 'continue it with ')}"))
     assert config.hydra.run.dir == ALL_ODD
+
+
+def test_what_is_pasted_really_runs(paste: Paste, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real program: the best setting of a sweep, and its report once more."""
+    words = [*SMALL, "ppo.total_episodes=8", "ppo.kl_coef=0.01,0.02", "reward_model=length", "name='ä, $b'"]
+    folder = override("hydra.sweep.dir", "s ä {b}")
+    text = printed(SWEEP, "-m", *FAKE, "sweep.report=false", *words, "tracking=disabled", folder)
+    ((number, line),) = re.findall("^run trial ([0-9]+) again: (.*)$", text, re.MULTILINE)
+    Path("bin/python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    subprocess.run(["bash", "-c", f"{line} hydra.run.dir=again"], check=True, capture_output=True)
+    assert (Run("again").summary() or {})["status"] == "complete"
+    assert (Run("again").start() or {})["config"] == as_dict(from_hydra(merged(Path("s ä {b}") / number)))
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    line = sweep_report.report_line(Path("s ä {b}")).rpartition("; ")[2]
+    subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    assert report_file(Path("s ä {b}")).is_file()
+
+
+def merged(run: Path) -> DictConfig:
+    config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(run / ".hydra" / "config.yaml"))
+    assert isinstance(config, DictConfig)
+    return config
 
 
 def configs(name: str) -> Path:
