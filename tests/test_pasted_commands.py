@@ -40,7 +40,7 @@ from rlhf_sweeps.choices import expand
 from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.hydra_part import answering
-from rlhf_sweeps.runs import Run, Sweep, override, report_file
+from rlhf_sweeps.runs import Run, Sweep, command, folded, override, report_file
 from rlhf_sweeps.sweep import report as sweep_report
 from rlhf_sweeps.validation import from_hydra
 
@@ -157,6 +157,15 @@ def test_hydra_reads_an_override_as_the_text_that_it_was_given(name: str, paste:
         assert OmegaConf.create({"key": parser.parse_overrides(arrived)[0].value()}).key == text
     both = parser.parse_override(override("key", [name, "x"])).value()
     assert list(OmegaConf.create({"key": both}).key) == [name, "x"]
+
+
+@pytest.mark.parametrize("width", [12, 40, 79])
+def test_a_command_that_takes_several_lines_is_one(width: int, paste: Paste) -> None:
+    words = ["python", "-m", "rlhf_sweeps", *ODD, override("hydra.run.dir", f"outputs/{ALL_ODD}"), "x" * 100]
+    lines = folded(command(*words), width)
+    assert max(map(len, lines)) <= width
+    assert paste("\n".join(lines)) == words[1:]
+    assert folded("python -m analysis", 40) == ["python -m analysis"]
 
 
 def test_an_interrupted_run_goes_on(paste: Paste) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis.records import UNFINISHED
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import claimant
-from analysis.watch.rows import Row, Seen, settings_of
+from analysis.watch.rows import CONTINUE, Row, Seen, settings_of
 from analysis.watch.run import RUNNING, FollowedRun
 from analysis.watch.sweep import FollowedSweep
 from rlhf_sweeps.runs import Run, found, go_on
@@ -70,7 +70,7 @@ class Places:
             elapsed=run.seconds,
             left=row.left if state == RUNNING else None,
             warning=self._warnings.setdefault(run.folder, Warnings()).look([row]),
-            note=f"nothing is training there: continue with {command}" if state == UNFINISHED else None,
+            note=f"nothing is training there: {CONTINUE}{command}" if state == UNFINISHED else None,
             has_ended=state != RUNNING,
             is_complete=not row.is_open,
         )

@@ -4,7 +4,7 @@ Those who write the record read it with `Run` and `Sweep`, which raise where it 
 afterwards use `salvage` and `found`, which give what can be read and say what cannot.
 """
 
-from rlhf_sweeps.runs.commands import command, go_on, override, place, run_again, words_of
+from rlhf_sweeps.runs.commands import command, folded, go_on, override, place, run_again, words_of
 from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, runs_of
 from rlhf_sweeps.runs.files import (
     InUseError,
@@ -39,6 +39,7 @@ __all__ = [
     "analysis_folder",
     "claim",
     "command",
+    "folded",
     "found",
     "go_on",
     "is_run",

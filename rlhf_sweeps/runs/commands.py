@@ -27,6 +27,24 @@ def command(*words: str) -> str:
     return shlex.join(words)
 
 
+def folded(line: str, width: int) -> list[str]:
+    """A command as lines of at most so many characters, two at least, that a shell takes for one."""
+    lines, current = [], ""
+    for word in shlex.split(line):
+        if current and len(current) + 1 + len(command(word)) + 2 <= width:
+            current += f" {command(word)}"
+            continue
+        lines += [f"{current} \\"] if current else []
+        rest = word
+        while len(command(rest)) + 2 > width:
+            # Parts of a word, each quoted for itself, are one word where nothing is between them.
+            length = max((n for n in range(1, len(rest)) if len(command(rest[:n])) + 1 <= width), default=1)
+            lines.append(f"{command(rest[:length])}\\")
+            rest = rest[length:]
+        current = command(rest)
+    return [*lines, current]
+
+
 def place(folder: str | Path) -> str:
     """A folder as an argument of its own, which must not look like an option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
