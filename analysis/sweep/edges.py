@@ -131,7 +131,7 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
     kept = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
     kept = list(dict.fromkeys(text for text in kept if float(text) not in (last, 0.0)))
-    return command(f"{axis.key}={','.join([ordered[-1], *kept])}") if kept else None
+    return f"{axis.key}={command(','.join([ordered[-1], *kept]))}" if kept else None
 
 
 def override_text(axis: Axis, low: float, high: float) -> str:
@@ -142,4 +142,4 @@ def override_text(axis: Axis, low: float, high: float) -> str:
     tags = ["int"] * axis.is_int + ["log"] * axis.is_log
     interval = f"interval({','.join(ends)})"
     text = f"tag({','.join(tags)},{interval})" if tags else interval
-    return command(f"{axis.key}={text}")
+    return f"{axis.key}={command(text)}"
