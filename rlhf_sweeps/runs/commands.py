@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # What Hydra's grammar takes for a text as it stands, and what in there it takes for something else.
-_PLAIN = re.compile(r"(?=.*[A-Za-z/])[A-Za-z0-9_./][A-Za-z0-9_./-]*")
+_PLAIN = re.compile(r"(?=.*[A-Za-z/])[A-Za-z0-9_./]([A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?")
 _OTHER = re.compile(r"true|false|null|nan|inf|[0-9._]+e-?[0-9._]+", re.IGNORECASE)
 _QUOTE = re.compile(r"(\\*)('|$)")
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
