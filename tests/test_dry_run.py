@@ -1,14 +1,20 @@
 """What a sweep would take: by hand, from times that the test gives."""
 
+import os
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweeping import sweep
 
+from rlhf_sweeps import tracking
+from rlhf_sweeps.config import TrackingConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep import dry_run
+from rlhf_sweeps.tracking import Tracker
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +55,33 @@ def test_what_is_found_out_once_is_charged_once_and_left_nowhere(
     assert "30 updates of 0.1 s, 6 evaluations of 0.1 s: 0:00:04" in text  # 3.6
     assert re.search("8 runs, 1 at a time: 0:00:3[12]", text)  # 2.5 + 8 * 3.6 = 31.3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wandb_is_tried_offline_for_every_run_and_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = []
+
+    def start(config: TrackingConfig, run_dir: Path, **fields: Any) -> Tracker:
+        time.sleep(0.5)
+        tried.append((config.mode, run_dir, {key: os.environ[key] for key in os.environ if key.startswith("WANDB_")}))
+        return Tracker(None)
+
+    monkeypatch.setattr(tracking, "start", start)
+    monkeypatch.setenv("WANDB_DIR", "elsewhere")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    changes = ("tracking=wandb", "tracking.mode=online", "hydra.sweeper.trial=fake_trials.find_once")
+    sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true", *changes)
+    text = capsys.readouterr().out
+    ((mode, folder, environment),) = tried
+    assert (mode, environment.pop("WANDB_MODE")) == ("auto", "offline")
+    assert {Path(place).parent for key, place in environment.items() if key.endswith("DIR")} == {folder}
+    assert (os.environ["WANDB_DIR"], os.environ.get("WANDB_MODE")) == ("elsewhere", None)
+    (once,) = map(float, re.findall("once: ([0-9.]+) s", text))
+    (begin,) = map(float, re.findall("a run: ([0-9.e-]+) s to start", text))
+    assert 3.0 <= once < 3.4  # 2 s of its own, half a second for what is found out, half a second for W&B
+    assert 0.5 <= begin < 0.6
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """What a sweep would run, and what it would take, from measured updates; nothing of it is kept."""
 
+import logging
 import math
+import os
 import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,13 +15,13 @@ from statistics import fmean
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from rlhf_sweeps.config import Config
+from rlhf_sweeps import tracking
+from rlhf_sweeps.config import Config, TrackingConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.report import report_line
 
 NUM_LISTED = 20
 # One update with its evaluation, and nothing that is sent anywhere.
@@ -31,7 +33,7 @@ class Measured:
     """What runs take, in seconds.
 
     Attributes:
-        once: of the sweep: its own start, what the first run finds out for all, the report at the end.
+        once: of the sweep: its own start, and what the first run finds out for all.
         start: of each, beside its updates and evaluations.
     """
 
@@ -63,14 +65,11 @@ def dry_run(plan: Plan, composer: Composer, executor: Executor) -> str:
         config = _compose(plan, composer, folder, executor.num_workers)
         (alone,) = _run(executor, folder, [0])
         together = _run(executor, folder, range(1, executor.num_workers + 1))
-        begun = time.monotonic()
-        if plan.config.sweep.report:
-            report_line(folder)
-        report = time.monotonic() - begun
+        tracking_seconds = _seconds_of_tracking(plan.config.tracking, folder)
     whole, update, evaluation = (fmean(column) for column in zip(*together, strict=True))
     measured = Measured(
-        once=own + max(0.0, alone[0] - whole) + report,
-        start=max(0.0, whole - update - evaluation),
+        once=own + max(0.0, alone[0] - whole) + tracking_seconds,
+        start=max(0.0, whole - update - evaluation) + tracking_seconds,
         update=update,
         evaluation=evaluation,
         num_updates=config.ppo.num_updates,
@@ -110,6 +109,35 @@ def _run(executor: Executor, folder: Path, numbers: Sequence[int]) -> list[tuple
     return list(zip(wholes, updates, evaluations, strict=True))
 
 
+def _seconds_of_tracking(config: TrackingConfig, folder: Path) -> float:
+    """For which a process waits for W&B to start and end, tried offline and without a trace outside of `folder`."""
+    if config.mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
+        return 0.0
+    places = {f"WANDB_{what}": str(folder / "tracking") for what in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
+    before = {name: os.environ.get(name) for name in (*places, "WANDB_MODE")}
+    log, begun = logging.getLogger("rlhf_sweeps"), time.monotonic()
+    try:
+        os.environ.update(places, WANDB_MODE="offline")
+        log.disabled = True  # nobody is to upload this run
+        (folder / "tracking").mkdir()
+        tracker = tracking.start(
+            replace(config, mode="auto"),
+            run_dir=folder,
+            run_id="dry_run",
+            name="dry_run",
+            group=None,
+            job_type="train",
+            settings={},
+        )
+        tracker.finish(exit_code=0, summary={})
+    finally:
+        log.disabled = False
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
+    return time.monotonic() - begun
+
+
 def _note_end(ends: dict[Path, float], folder: Path, _: Future[int]) -> None:
     ends[folder] = time.monotonic()
 
@@ -117,7 +145,7 @@ def _note_end(ends: dict[Path, float], folder: Path, _: Future[int]) -> None:
 def _time_lines(plan: Plan, measured: Measured, workers: int) -> list[str]:
     """How long a run and the sweep take, and what that costs."""
     lines = [
-        f"once: {measured.once:.3g} s to start the sweep, for what all runs share, and for the report",
+        f"once: {measured.once:.3g} s to start the sweep, and to find out what all runs share",
         f"a run: {measured.start:.3g} s to start and end, {measured.num_updates} updates of {measured.update:.3g} s, "
         f"{measured.num_evaluations} evaluations of {measured.evaluation:.3g} s: {_hours(measured.each)} "
         f"(measured with {workers} at a time, on the first setting)",
