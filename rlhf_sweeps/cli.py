@@ -3,12 +3,12 @@
 Loads neither torch nor optuna until it must, so that --help and --cfg answer at once.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import os
-import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -24,10 +25,12 @@ from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.exit_status import FAILED, INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.runs import go_on
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -83,7 +86,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         refuse(error, status=FAILED)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
-            print(f"Continue with: {_continue_command('hydra.sweep.dir', interrupt.folder.absolute())}")
+            print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
         sys.exit(INTERRUPTED)
 
 
@@ -96,9 +99,19 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the run."""
         try:
-            preflight.check(from_hydra(task_config(config)), Path(config.hydra.run.dir))
+            with running(config) as folder:
+                preflight.check(from_hydra(task_config(config)), folder)
         except (ConfigError, OmegaConfBaseException) as error:
             refuse(error)
+
+
+@contextlib.contextmanager
+def running(composed: DictConfig) -> Iterator[Path]:
+    """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
+    with answering(composed):
+        folder = Path(composed.hydra.run.dir)
+    with answering(as_job(composed, folder)):
+        yield folder
 
 
 def _run(composed: DictConfig) -> float | None:
@@ -110,15 +123,13 @@ def _run(composed: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
     summary = train(config, folder, overrides=list(job.overrides.task))
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
-        print(f"Continue with: {_continue_command('hydra.run.dir', folder)}")
+        # Of a sweep only where Hydra's own sweeper runs it.
+        is_alone = job.mode == RunMode.RUN
+        key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
+        print(f"Continue with: {go_on(sys.argv[1:], key, shown(place))}")
         raise KeyboardInterrupt
     objective: float | None = summary["objective"]
     return objective
-
-
-def _continue_command(key: str, folder: Path) -> str:
-    words = [word for word in sys.argv[1:] if not word.startswith(f"{key}=")]
-    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={shown(folder)}"])
 
 
 def task_config(composed: DictConfig) -> DictConfig:

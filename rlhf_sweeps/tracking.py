@@ -10,12 +10,12 @@ import contextlib
 import glob
 import logging
 import os
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_sweeps.runs import command, place
 from rlhf_sweeps.wording import shown, told
 
 if TYPE_CHECKING:
@@ -232,9 +232,9 @@ def _sync_command(run: wandb.Run) -> str:
     """What uploads the run: all its folders, for each start offline makes another one; done ones are skipped."""
     folder = Path(run.sync_dir)
     if not run.offline:
-        return shlex.join(["wandb", "sync", "--include-online", shown(folder)])
+        return command("wandb", "sync", "--include-online", place(shown(folder)))
     files = folder.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
-    return shlex.join(["wandb", "sync", *(shown(file.parent) for file in sorted(files))])
+    return command("wandb", "sync", *(place(shown(file.parent)) for file in sorted(files)))
 
 
 @contextlib.contextmanager

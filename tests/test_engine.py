@@ -270,6 +270,15 @@ def test_a_sweep_in_a_folder_of_any_name(tmp_path: Path) -> None:
     assert (folder / "study.db").exists()
 
 
+def test_a_budget_that_ends_before_the_first_trial_is_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, *SEARCH, f"sweep.budget_hours={1e-6 / 3600}")
+    printed = capsys.readouterr().out
+    assert "no trial was run" in printed
+    assert "the time is over; the same command with a larger sweep.budget_hours" in printed
+
+
 def test_a_trial_has_a_time_limit(tmp_path: Path) -> None:
     with pytest.raises(SweepFailedError, match="every trial failed"):
         sweep(tmp_path, "ppo.kl_coef=0.01,0.02", f"sweep.trial_hours={0.095 / 3600}")

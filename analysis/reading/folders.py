@@ -24,7 +24,7 @@ from analysis.records import (
     objectives_in,
 )
 from analysis.statements import listed
-from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_object, salvage_samples, salvage_yaml
+from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_hydra, salvage_object, salvage_samples
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
 _STOPS = {"pruned": PRUNED, "timeout": FAILED}
@@ -147,7 +147,7 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
     if (directions := _directions(start.get("directions"))) and len(directions) == len(objective.get("metrics", [])):
         objective["directions"] = directions
     source = Source(name, "sweep", runs, **objective, space=space, folder=sweep.folder)
-    hydra = _mapping(_mapping(salvage_yaml(sweep.hydra_file, problems)).get("hydra"))
+    hydra = salvage_hydra(sweep, problems)
     sweeper = _mapping(hydra.get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems)
     trials = trials_of(source, study)

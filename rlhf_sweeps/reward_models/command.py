@@ -1,7 +1,6 @@
 """The command line of training a reward model; loads no torch until the checks have run."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
-from rlhf_sweeps.runs import InUseError, claim
+from rlhf_sweeps.runs import InUseError, claim, command, override
 from rlhf_sweeps.wording import shown
 
 MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
@@ -44,7 +43,8 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the training."""
         try:
-            check(from_hydra(cli.task_config(config)), Path(config.hydra.run.dir))
+            with cli.running(config) as folder:
+                check(from_hydra(cli.task_config(config)), folder)
         except (ConfigError, OmegaConfBaseException) as error:
             cli.refuse(error)
 
@@ -82,8 +82,8 @@ def _train(composed: DictConfig) -> float:
             report = train(config, folder)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error
-    words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown(folder)}"]
-    print(f"Use it with: {shlex.join(words)}")
+    words = ["reward_model=local", override("reward_model.path", shown(folder))]
+    print(f"Use it with: {command('python', '-m', 'rlhf_sweeps', *words)}")
     return report.accuracy.value
 
 

@@ -64,7 +64,7 @@ class Run:
         model: the export that from_pretrained loads.
         base: what is known about the base policy, where no sweep knows it.
         start_file, metrics_file, samples_file, summary_file: what the methods below read and write.
-        config_file, overrides_file: the config as Hydra composed it, and what the user changed.
+        config_file, hydra_file, overrides_file: the config as Hydra composed it, its own part, what the user changed.
         log_file: all that the run's process wrote to stdout and stderr.
     """
 
@@ -78,6 +78,7 @@ class Run:
         self.samples_file = self.folder / "samples.jsonl"
         self.summary_file = self.folder / "summary.json"
         self.config_file = self.folder / ".hydra" / "config.yaml"
+        self.hydra_file = self.folder / ".hydra" / "hydra.yaml"
         self.overrides_file = self.folder / ".hydra" / "overrides.yaml"
         self.log_file = self.folder / "rlhf_sweeps.log"
         self._stop = self.folder / "stop"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.runs import override
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 
@@ -76,10 +77,15 @@ class Plan:
 
     def overrides(self, params: Mapping[str, Any], seed: int | None) -> list[str]:
         """Of one run; with a seed where that is not the setting's own."""
-        common = self.space.overrides(params)
-        if self.directions != self.config.objective.directions:
-            common.append(f"objective.directions=[{','.join(self.directions)}]")
-        return common if seed is None else [*common, f"seed={seed}"]
+        settings = (f"{key}={text}" for key, text in self.space.settings(params).items())
+        return [*self.fixed, *settings, *([] if seed is None else [f"seed={seed}"])]
+
+    @property
+    def fixed(self) -> list[str]:
+        """The overrides that every run has, the sweeper's directions among them."""
+        if self.directions == self.config.objective.directions:
+            return self.space.fixed
+        return [*self.space.fixed, override("objective.directions", self.directions)]
 
     def may_fail(self, num_failed: int, num_finished: int) -> bool:
         """Whether the sweep may go on after so many failures."""

@@ -5,7 +5,6 @@ had no part in choosing a setting.
 """
 
 import math
-import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from rlhf_sweeps.runs import run_again
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 from rlhf_sweeps.wording import shown
 
@@ -103,6 +103,7 @@ def last_block(
     metrics: Sequence[str],
     directions: Sequence[str],
     fixed: Sequence[str],
+    hydra: Mapping[str, Any],
     folder: Path,
     is_grid: bool,
     tested: Tested | None = None,
@@ -116,6 +117,7 @@ def last_block(
         metrics: what each objective is.
         directions: "maximize" or "minimize" for each objective.
         fixed: overrides that every trial has; for the command that runs the best setting again.
+        hydra: Hydra's own part of the sweep's config, as plain values, for the same.
         folder: of the sweep.
         is_grid: whether every point was asked for; a few of them are then all printed.
         num_test_seeds: on how many the best settings were to be run.
@@ -126,7 +128,7 @@ def last_block(
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
-        lines = _best_lines(winners, metrics, tested) or ["no trial is complete, so there is no best setting"]
+        lines = _best_lines(winners, metrics, tested) or [_nothing_best(trials)]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
@@ -139,15 +141,14 @@ def last_block(
                 f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
                 + (how or "sweep.test_seeds=3 measures it on others")
             )
-        lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed)}")
+        lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {shown(folder)}")
     return "\n".join(lines)
 
 
-def rerun_command(trial: Trial, fixed: Sequence[str]) -> str:
+def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
-    settings = [f"{key}={text}" for key, text in trial.settings.items()]
-    return shlex.join(["python", "-m", "rlhf_sweeps", *fixed, *settings])
+    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
 
 
 def optimization_results(
@@ -210,6 +211,20 @@ def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested
     if len(winners) > FEW:
         lines.append(f"and {len(winners) - FEW} more on the Pareto front, in optimization_results.yaml")
     return lines
+
+
+def _nothing_best(trials: Sequence[Trial]) -> str:
+    """Why no trial is the best."""
+    broken = [trial for trial in trials if trial.state == COMPLETE and not trial.is_feasible]
+    if not broken:
+        return "no trial is complete, so there is no best setting"
+    # Of constraints on several metrics there is no common measure; most sweeps have one.
+    nearest = min(broken, key=lambda trial: sum(max(0.0, excess) for excess in trial.violations.values()))
+    breaks = ", ".join(f"{name} by {excess:.3g}" for name, excess in nearest.violations.items() if excess > 0)
+    return (
+        "no complete trial keeps objective.constraints, so there is no best setting; nearest is "
+        f"trial {nearest.number}, which breaks {breaks}"
+    )
 
 
 def _measured_text(trial: Trial, metrics: Sequence[str]) -> str:

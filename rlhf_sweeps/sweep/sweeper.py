@@ -9,13 +9,13 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
-from sqlalchemy import URL
 
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
@@ -36,6 +36,7 @@ from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
+from rlhf_sweeps.sweep.storage import file_url
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -56,9 +57,11 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         SweepFailedError: if too many trials failed, or all.
         SweepInterruptedError: after Ctrl-C; what was begun is saved.
     """
-    composer = Composer(loader, master)
-    plan = make_plan(master, loader, composer, arguments)
-    sweep = Sweep(Path(master.hydra.sweep.dir))
+    # What is the same for all trials is asked of the first one.
+    with answering(as_job(master, Path(), number=0)):
+        composer = Composer(loader, master)
+        plan = make_plan(master, loader, composer, arguments)
+    sweep = Sweep(composer.folder)
     _check(plan, composer, sweep)
     if plan.settings.dry_run:
         print(dry_run(plan, composer, executor))
@@ -102,7 +105,7 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
     is_new = sweep.start() is None
     checked: set[str] = set()
     for number, params in enumerate(plan.points or plan.space.probes()):
-        config = composer.config(plan.overrides(params, None))
+        config = composer.config(plan.overrides(params, None), number)
         if plan.points is not None and is_new and len(plan.seeds) == 1:
             check_folder(config, sweep.trial(number))
         if plan.settings.trial == OWN_TRIAL:
@@ -140,7 +143,7 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations:
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
 
     sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or URL.create("sqlite", database=str(sweep.study.absolute())).render_as_string()
+    url = settings.storage or file_url(sweep.study)
     study = Study(
         url,
         start["study_name"],
@@ -209,7 +212,9 @@ def _run(
                 comparison["rows"] if comparison else [],
                 exit_code=exit_status(end),
             )
-    _answer(sweep, plan, engine, comparison, end)
+    _answer(sweep, plan, engine, comparison, composer.hydra)
+    if end is not None:
+        raise end
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
@@ -228,15 +233,14 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
         return SweepInterruptedError(sweep.folder)
     if engine.stopping not in (None, BUDGET):
         return SweepFailedError(engine.stopping)
-    if not any(trial.state != FAILED for trial in engine.schedule.trials):
+    trials = [trial for trial in engine.schedule.trials if trial.is_compared]
+    if trials and all(trial.state == FAILED for trial in trials):
         return SweepFailedError("every trial failed")
     return None
 
 
-def _answer(
-    sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, end: BaseException | None
-) -> None:
-    """Print the last block; an end before the end is raised."""
+def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: dict[str, Any]) -> None:
+    """Print the last block, and where the report is."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
     print(
@@ -244,7 +248,8 @@ def _answer(
             engine.schedule.trials,
             metrics=plan.config.objective.metrics,
             directions=plan.directions,
-            fixed=plan.space.fixed,
+            fixed=plan.fixed,
+            hydra=hydra,
             folder=sweep.folder,
             is_grid=plan.points is not None,
             tested=engine.schedule.tested,
@@ -256,5 +261,3 @@ def _answer(
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(report_line(sweep.folder))
-    if end is not None:
-        raise end
