@@ -81,6 +81,7 @@ def test_an_interrupted_sweep_ends_as_its_wandb_run(server: WandbStub, tmp_path:
     assert of_sweep(server).exit_code == 130
 
 
+@pytest.mark.slow
 def test_runs_end_as_their_wandb_runs(server: WandbStub, tmp_path: Path) -> None:
     """One run: its reward model raises, then it is interrupted, then it goes to its end."""
     folder = tmp_path / "run"

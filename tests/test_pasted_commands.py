@@ -293,6 +293,7 @@ def test_a_run_without_a_model_is_continued(paste: Paste, capsys: pytest.Capture
     assert config.hydra.run.dir == ALL_ODD
 
 
+@pytest.mark.slow
 def test_what_is_pasted_really_runs(paste: Paste, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real program: the best setting of a sweep, and its report once more."""
     words = [*SMALL, "ppo.total_episodes=8", "ppo.kl_coef=0.01,0.02", "reward_model=length", "name='ä, $b'"]

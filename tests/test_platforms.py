@@ -174,6 +174,7 @@ def test_every_module_can_be_imported() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_run_and_its_analysis(tmp_path: Path) -> None:
     folder = tmp_path / "größe"
     judge = "eval.judges=[{reward_model: regex, patterns: [{pattern: a, weight: 1}]}]"
@@ -236,7 +237,7 @@ def test_the_report_and_a_look_at_a_sweep(swept: Path) -> None:
     assert (swept / "report.html").stat().st_size > 100_000
     done = run_python("-m", "analysis", "watch", "--once", str(swept))
     assert done.returncode == 0, done.stderr
-    assert "2 complete" in done.stdout
+    assert "2 complete" in " ".join(done.stdout.split())  # lines are as long as the terminal is wide
 
 
 def test_no_trial_outlives_its_sweeper(tmp_path: Path) -> None:

@@ -394,6 +394,7 @@ def test_sigterm_to_one_trial_costs_that_trial_a_restart_and_the_sweep_nothing(f
     assert "Continue with" not in text(folder)
 
 
+@pytest.mark.slow
 def test_a_trial_that_gets_sigterm_every_time_has_failed_alone(folder: Path) -> None:
     misbehave(folder, trial_1={"12": "sigterm", "13": "sigterm", "14": "sigterm"})
     assert end(start_sweep(folder, grid(3), "sweep.retries=2")) == 0
@@ -401,6 +402,7 @@ def test_a_trial_that_gets_sigterm_every_time_has_failed_alone(folder: Path) -> 
     assert trials(folder)[1].user_attrs["cause"] == "lost_process"
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_sweeper_stops_the_sweep(folder: Path) -> None:
     misbehave(folder, seconds_each=0.03)
     process = start_sweep(folder, grid(3))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -13,6 +14,7 @@ Process = BaseProcess
 # What multiprocessing reports of a process whose fork server is gone, and also of one that exits with this status.
 UNKNOWN_STATUS = 255
 KILLED = -9
+PAUSES = (0.0, 0.1, 0.5)  # seconds between tries to start a process
 
 
 class Starter:
@@ -39,14 +41,15 @@ class Starter:
             RuntimeError: if that fails.
         """
         process = system.process_class(self._method)(target=target, args=tuple(arguments))
-        try:
-            self._try_to_start(process)
-        except (OSError, EOFError):
-            # The fork server was killed, and is replaced the second time; unless its imports are what ends it.
+        # A fork server that was killed is replaced once it is seen to be gone; unless its imports are what ends it.
+        for seconds in (*PAUSES, None):
             try:
                 self._try_to_start(process)
+                break
             except (OSError, EOFError) as error:
-                raise RuntimeError(f"no process can be started ({type(error).__name__} {error})") from error
+                if seconds is None:
+                    raise RuntimeError(f"no process can be started ({type(error).__name__} {error})") from error
+                time.sleep(seconds)
         return process
 
     def close(self) -> None:
