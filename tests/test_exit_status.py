@@ -55,10 +55,10 @@ def of_sweep(server: WandbStub) -> StubRun:
 @pytest.mark.parametrize(
     ("overrides", "wanted", "status"),
     [
-        ((), {}, 0),
+        pytest.param((), {}, 0, marks=pytest.mark.slow),
         (("sweep.budget_hours=0.0005",), {"seconds_each": 0.3}, 0),
         ((), {"above": {"lr": 0.0, "how": "raise"}}, 1),
-        (("hydra.sweeper.max_failure_rate=0",), {"trial_0": {"1": "raise"}}, 1),
+        pytest.param(("hydra.sweeper.max_failure_rate=0",), {"trial_0": {"1": "raise"}}, 1, marks=pytest.mark.slow),
     ],
     ids=["complete", "budget", "every trial failed", "too many failed"],
 )

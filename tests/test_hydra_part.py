@@ -142,6 +142,7 @@ def test_no_answer_is_one_error_before_anything_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_single_run_is_checked_with_the_answers_that_it_will_have(command_line: CommandLine, tmp_path: Path) -> None:
     asked = "name=${hydra:job.name}_${hydra:runtime.output_dir}"
     wrong = command_line(asked, "ppo.clip_range=7", "hydra.run.dir=run")

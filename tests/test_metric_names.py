@@ -110,6 +110,7 @@ def test_a_sweep_is_refused_before_its_first_run(
     assert not (tmp_path / "sweep" / "0").exists()
 
 
+@pytest.mark.slow
 def test_reward_models_that_a_comparison_adds_as_judges_are_known(command_line: CommandLine, tmp_path: Path) -> None:
     overrides = ("-m", "hydra.sweep.dir=sweep", "hydra.sweeper.workers=0", "reward_model=tiny,length", *ONE_UPDATE)
     done = command_line(*overrides, "objective.metrics=[judge/length/win_rate]", "sweep.report=false")

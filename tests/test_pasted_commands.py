@@ -215,13 +215,18 @@ def watched(folder: Path) -> str:
     [
         (["ppo.kl_coef=0.01,0.02", "hydra.sweeper.direction=minimize"], "searchpath"),
         (["reward_model=theirs", "++ppo.lr=1e-4,1e-3", "name='007','1e3',null\\,x,'${seed} b'"], "config-dir"),
-        (["name=try_${hydra:job.num},${hydra:job.id}", "tracking.tags=[a\\,b,'it\\'s','$HOME']"], "config-dir"),
-        (["ppo.lr=1e-4,2e-4", "ppo.kl_coef=0.1,0.2", "hydra.sweeper.ties=[[ppo.lr,ppo.kl_coef]]"], "config-path"),
-        (["ppo=default,trl", "experiment=mine"], "config-name"),
-        (
-            ["search=mine", "hydra.sweeper.n_trials=2"],
-            "searchpath",
+        pytest.param(
+            ["name=try_${hydra:job.num},${hydra:job.id}", "tracking.tags=[a\\,b,'it\\'s','$HOME']"],
+            "config-dir",
+            marks=pytest.mark.slow,
         ),
+        pytest.param(
+            ["ppo.lr=1e-4,2e-4", "ppo.kl_coef=0.1,0.2", "hydra.sweeper.ties=[[ppo.lr,ppo.kl_coef]]"],
+            "config-path",
+            marks=pytest.mark.slow,
+        ),
+        (["ppo=default,trl", "experiment=mine"], "config-name"),
+        pytest.param(["search=mine", "hydra.sweeper.n_trials=2"], "searchpath", marks=pytest.mark.slow),
     ],
 )
 def test_the_best_setting_of_a_sweep_runs_again(given: list[str], where: str, paste: Paste) -> None:

@@ -240,6 +240,7 @@ def test_the_report_and_a_look_at_a_sweep(swept: Path) -> None:
     assert "2 complete" in " ".join(done.stdout.split())  # lines are as long as the terminal is wide
 
 
+@pytest.mark.slow
 def test_no_trial_outlives_its_sweeper(tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     misbehave(folder, seconds_each=1)  # a trial takes longer than its end is waited for

@@ -26,11 +26,11 @@ def ran(folder: Path) -> list[Mapping[str, Any]]:
     return [trial.params for trial in trials(folder) if (folder / str(trial.number) / "starts").exists()]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "sampler", ["tpe", *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(SAMPLERS) if name != "tpe")]
+)
 def test_twelve_trials_of_sixteen_points_are_twelve_settings(tmp_path: Path, sampler: str, seed: int) -> None:
-    if sampler in ("gp", "cmaes") and seed:
-        pytest.skip("slow to import; once is enough")
     sweep(tmp_path, *FOUR_BY_FOUR, "hydra.sweeper.n_trials=12", f"hydra.sweeper.sampler={sampler}",
           f"hydra.sweeper.seed={seed}")  # fmt: skip
     found = ran(tmp_path)
@@ -57,7 +57,9 @@ def test_conditions_count() -> None:
     assert SearchSpace.parse([*arguments, "ppo.gamma=interval(0.9,1)"], {}, {}, [], None).choices(10_000) is None
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+@pytest.mark.parametrize(
+    "sampler", ["tpe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "qmc"))]
+)
 def test_settings_that_cannot_be_are_told_to_the_sampler_and_are_no_failures(tmp_path: Path, sampler: str) -> None:
     sweep(tmp_path, *DIVIDED, "ppo.lr=tag(log,interval(1e-4,1e-3))", "hydra.sweeper.n_trials=8",
           f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.max_failure_rate=0.1")  # fmt: skip

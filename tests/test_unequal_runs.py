@@ -105,7 +105,7 @@ def test_peers_without_a_value_are_none(pruner: str) -> None:
         assert found.should_prune(9), nothing
 
 
-@pytest.mark.parametrize("pruner", ["asha", "hyperband"])
+@pytest.mark.parametrize("pruner", ["asha", pytest.param("hyperband", marks=pytest.mark.slow)])
 def test_a_first_trial_that_reports_nothing_saves_nobody(tmp_path: Path, pruner: str) -> None:
     """The same search twice; the one difference is that trial 0 runs out of memory before its first evaluation."""
     arguments = (*SEARCH, "hydra.sweeper.n_trials=25", "hydra.sweeper.sampler=random", f"hydra.sweeper.pruner={pruner}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.axes import Axis, Interval, interval_text, read, stretched
@@ -229,12 +229,16 @@ def _choice(parameter: Parameter, text: str) -> Any:
 
 
 def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
-    """All that a parameter can be; None of a real number."""
+    """All that a parameter can be; None of a real number without a step."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     if isinstance(distribution, IntDistribution):
         return range(distribution.low, distribution.high + 1, distribution.step)
-    return None
+    assert isinstance(distribution, FloatDistribution)
+    if (step := distribution.step) is None:
+        return None
+    last = round((distribution.high - distribution.low) / step)
+    return [min(distribution.low + index * step, distribution.high) for index in range(last + 1)]
 
 
 def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:
