@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from sweeping import misbehave, starts, sweep, trials, updates
 
@@ -12,6 +14,7 @@ from analysis.ranking import rank
 from analysis.reading.folders import read_folder
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep import SweepInterruptedError
+from rlhf_sweeps.sweep.study import Study
 
 COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
 ACCEPT = "hydra.sweeper.accept_changes=true"
@@ -142,3 +145,24 @@ def test_the_analysis_ranks_the_new_trials_and_says_so(tmp_path: Path) -> None:
     assert [trial.number for trial in found.trials] == [2, 3]
     assert [entry.numbers for entry in rank(found).ranked] == [(2,), (3,)]
     assert any("trials 0 and 1: begun under an earlier configuration" in problem for problem in found.problems)
+
+
+def test_samplers_learn_nothing_from_old_trials(tmp_path: Path) -> None:
+    study = Study(
+        f"journal:{tmp_path / 'j'}",
+        "s",
+        ["eval/score"],
+        ["maximize"],
+        lambda number: RandomSampler(seed=number),
+        is_compared=lambda notes: notes["configuration"] == 1,
+    )
+    for configuration, state in ((0, "complete"), (1, "complete"), (0, "pruned"), (0, "running")):
+        number, _ = study.ask(
+            lambda suggest: {"x": suggest("x", FloatDistribution(0, 1))},
+            lambda params, configuration=configuration: {"configuration": configuration},  # type: ignore[misc]
+        )
+        study.report(number, 5, 1.0)
+        if state != "running":
+            study.tell(number, state, [1.0] if state == "complete" else None)
+    assert [trial.state for trial in study._study.trials] == [FAIL, COMPLETE, FAIL, FAIL]
+    assert [trial.params.keys() for trial in study._study.trials] == [set(), {"x"}, set(), set()]
