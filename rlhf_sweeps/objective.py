@@ -41,13 +41,19 @@ def objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | No
 
 
 def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]:
-    """Constraint -> by how much the updates that give the objectives break it; 0 and below: kept."""
+    """Constraint -> by how much the updates that give the objectives break it; 0 and below: kept.
+
+    Where such an update has not the constraint's metric, as one without an evaluation has no length of answers, the
+    newest value up to there counts, or else the next one.
+    """
     found = {}
     for text in config.constraints:
         parts = CONSTRAINT.fullmatch(text)
         assert parts is not None  # from_hydra has checked it
-        values = [row[parts["metric"]] for row in _chosen(rows, config) if parts["metric"] in row]
-        if values:
+        known = [row for row in rows if parts["metric"] in row]
+        if known and (chosen := _chosen(rows, config)):
+            before = [[row for row in known if row["update"] <= one["update"]] for one in chosen]
+            values = [(found_rows or known[:1])[-1][parts["metric"]] for found_rows in before]
             excess = fmean(values) - float(parts["limit"])
             found[text] = excess if parts["sign"] == "<" else -excess
     return found

@@ -279,7 +279,7 @@ class Simulation:
         world.is_dead = False
         sweep = Sweep(world.folder)
         new = {"space": plan.space.describe(), "config": flatten(as_dict(plan.config))}
-        new |= {"directions": plan.directions, "seeds": plan.seeds}
+        new |= {"directions": plan.directions, "seeds": plan.seeds, "fixed": list(plan.fixed)}
         sweep.folder.mkdir(parents=True, exist_ok=True)
         start = sweep.start() or {"id": "0", "seconds": 0.0}
         configurations = Configurations(start.get("configurations", []), new)

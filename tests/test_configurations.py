@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
@@ -13,7 +14,7 @@ from sweeping import misbehave, starts, sweep, trials, updates
 from analysis.ranking import rank
 from analysis.reading.folders import read_folder
 from rlhf_sweeps.runs import Run, Sweep
-from rlhf_sweeps.sweep import SweepInterruptedError
+from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.study import Study
 
 COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
@@ -145,6 +146,33 @@ def test_the_analysis_ranks_the_new_trials_and_says_so(tmp_path: Path) -> None:
     assert [trial.number for trial in found.trials] == [2, 3]
     assert [entry.numbers for entry in rank(found).ranked] == [(2,), (3,)]
     assert any("trials 0 and 1: begun under an earlier configuration" in problem for problem in found.problems)
+
+
+def test_the_best_of_an_earlier_space_says_what_was_fixed_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the space has changed, so that the old trials are compared; but then 4e-4 was no choice, it was given."""
+    sweep(tmp_path, "ppo.lr=4e-4", "ppo.kl_coef=0.02,0.03", SHORT)
+    capsys.readouterr()
+    sweep(tmp_path, "ppo.lr=1e-5,1e-6", "ppo.kl_coef=0.02", SHORT, ACCEPT)
+    output = capsys.readouterr().out
+    assert "best: trial 0," in output
+    (line,) = [line for line in output.splitlines() if line.startswith("run trial 0 again")]
+    assert "ppo.lr=0.0004 ppo.kl_coef=0.02" in line
+    assert line.count("ppo.lr=") == line.count("ppo.kl_coef=") == 1
+    results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
+    assert results["best_params"] == {"ppo.lr": 4e-4, "ppo.kl_coef": 0.02}
+
+
+def test_where_no_new_trial_is_complete_no_old_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02", SHORT)
+    misbehave(tmp_path, trial_2={"3": "diverged"}, trial_3={"3": "diverged"})
+    capsys.readouterr()
+    with pytest.raises(SweepFailedError, match="every trial failed"):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02", LONG, ACCEPT)
+    output = capsys.readouterr().out
+    assert "no trial of the present configuration is complete, so there is no best setting" in output
+    assert "begun under an earlier configuration, and not compared: trial 0, 1\n" in output
 
 
 def test_samplers_learn_nothing_from_old_trials(tmp_path: Path) -> None:

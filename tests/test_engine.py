@@ -394,3 +394,20 @@ def test_optunas_pruners_see_the_metric_as_it_is(tmp_path: Path, direction: str,
     for trial in trials(tmp_path):
         is_above = value(trial.params["ppo.lr"], 0.02, 0) > 0
         assert (trial.state == COMPLETE) == (is_above if limits == "lower" else not is_above)
+
+
+def test_a_constraint_on_evaluations_binds_an_objective_of_every_update(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, "ppo.lr=1e-4,5e-4", "objective.metrics=[objective/scores]", "objective.reduction=best",
+          "objective.constraints=['eval/length<=10']")  # fmt: skip
+    assert [dict(trial.constraints) for trial in trials(tmp_path)] == [{"eval/length<=10": 10.0}] * 2
+    assert "no complete trial keeps objective.constraints" in capsys.readouterr().out
+
+
+def test_constraints_are_held_in_the_mean_over_seeds(tmp_path: Path) -> None:
+    """The fake trainer's scores at the end of each seed are known; the limit is 1."""
+    limit = ("objective.constraints=['eval/score<=1']", "objective.reduction=last")
+    sweep(tmp_path, "ppo.lr=1e-4", "sweep.seeds=3", *limit)
+    excess = sum(value(1e-4, 0.02, seed) for seed in range(3)) / 3 - 1
+    assert trials(tmp_path)[0].constraints["eval/score<=1"] == pytest.approx(excess)

@@ -60,13 +60,18 @@ def test_conditions_count() -> None:
 @pytest.mark.parametrize(
     "sampler", ["tpe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "qmc"))]
 )
-def test_settings_that_cannot_be_are_told_to_the_sampler_and_are_no_failures(tmp_path: Path, sampler: str) -> None:
+def test_settings_that_cannot_be_are_told_to_the_sampler_and_are_no_failures(
+    tmp_path: Path, sampler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep(tmp_path, *DIVIDED, "ppo.lr=tag(log,interval(1e-4,1e-3))", "hydra.sweeper.n_trials=8",
           f"hydra.sweeper.sampler={sampler}", "hydra.sweeper.max_failure_rate=0.1")  # fmt: skip
     found = trials(tmp_path)
     bad = [trial for trial in found if trial.state == FAIL]
     assert len(ran(tmp_path)) == 8
     assert len(bad) == len(found) - 8 > 0
+    (counts,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{len(found)} trials: ")]
+    assert "failed" not in counts
+    assert counts.endswith(f"; {len(bad)} settings cannot be")
     for trial in bad:
         assert trial.params["ppo.batch_size"] % 4 != 0
         assert trial.user_attrs["cause"] == "config"

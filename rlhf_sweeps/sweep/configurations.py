@@ -10,8 +10,10 @@ from typing import Any
 
 from rlhf_sweeps.config import ObjectiveConfig
 from rlhf_sweeps.preflight import differences
+from rlhf_sweeps.sweep.axes import as_text
+from rlhf_sweeps.sweep.trials import Trial
 
-# space, config (flat), directions and seeds of a sweep, as sweep.json has them.
+# space, config (flat), directions, seeds and overrides that are not swept (fixed), as sweep.json has them.
 Record = Mapping[str, Any]
 KEYS = ("space", "config", "directions", "seeds")
 
@@ -22,12 +24,16 @@ class Configuration:
 
     Attributes:
         seeds: a trial's value is the mean over these.
+        fixed: overrides that are not swept.
+        settings: key -> value of what is swept now and was not then.
         objective: what a run is worth.
         is_current: whether new trials are begun under it.
         is_compared: whether its trials can be compared with new ones: at most the search space differs.
     """
 
     seeds: Sequence[int]
+    fixed: Sequence[str]
+    settings: Mapping[str, Any]
     objective: ObjectiveConfig
     is_current: bool
     is_compared: bool
@@ -52,12 +58,20 @@ class Configurations:
         self._all = [
             Configuration(
                 record["seeds"],
+                record.get("fixed", new["fixed"]),
+                _fixed_then(record, new),
                 _objective(record["config"]),
                 index == self.current,
                 not _unlike(record, new),
             )
             for index, record in enumerate(self.records)
         ]
+
+    def complete(self, trial: Trial) -> None:
+        """Let a trial that was begun under an earlier configuration say what was fixed then."""
+        if not (own := self._all[trial.configuration]).is_current:
+            then = {key: as_text(value) for key, value in own.settings.items()}
+            trial.settings, trial.fixed = {**then, **trial.settings}, own.fixed
 
     @property
     def compared(self) -> list[int]:
@@ -81,6 +95,11 @@ def _unlike(old: Record, new: Record) -> list[str]:
     texts = [differences(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
     return [text for text in texts if text]
+
+
+def _fixed_then(old: Record, new: Record) -> dict[str, Any]:
+    keys = [key for key in new["space"] if key not in old["space"]]
+    return {key: old["config"][key.lstrip("+")] for key in keys if key.lstrip("+") in old["config"]}
 
 
 def _objective(config: Mapping[str, Any]) -> ObjectiveConfig:

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -119,6 +119,7 @@ class Outcomes:
             self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
             return
         trial.by_seed[active.seed] = list(values)
+        trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
         self._schedule.note_seeds(trial)
         mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
         if len(seeds) > 1:
@@ -176,10 +177,15 @@ class Outcomes:
         }
         notes = {key: value for key, value in notes.items() if value}
         self._study.note(trial.number, **notes, **({} if trial.has_run else {"has_run": False}))
-        if state == COMPLETE and active.rows:
-            trial.violations = violations(active.rows, self._of(trial).objective)
+        if state == COMPLETE and trial.has_run:
+            trial.violations = _mean_of_seeds(list(trial.broken.values()))
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._tracker.log(self._schedule.trials)
+
+
+def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for one in broken for name in one)
+    return {name: fmean(one[name] for one in broken if name in one) for name in names}
 
 
 def _how_lost(active: Active) -> str:

@@ -89,12 +89,18 @@ def objective_names(metrics: Sequence[str]) -> list[str]:
 
 
 def counts_text(trials: Sequence[Trial]) -> str:
-    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out."""
+    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out.
+
+    Settings that cannot be are no failures: `9 complete; 4 settings cannot be`.
+    """
+    impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
+    trials = [trial for trial in trials if trial not in impossible]
     states = Counter(trial.state for trial in trials)
     causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
     parts = [f"{states[state]} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING, WAITING) if states[state]]
     reasons = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
-    return ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
+    text = ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
+    return "; ".join(filter(None, [text, f"{_count(len(impossible), 'setting')} cannot be" if impossible else ""]))
 
 
 def last_block(
@@ -148,7 +154,9 @@ def last_block(
 
 def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
-    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
+    shared = fixed if trial.fixed is None else trial.fixed
+    kept = [word for word in shared if word.partition("=")[0] not in trial.settings]
+    return run_again(hydra, [*kept, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
 
 
 def optimization_results(
@@ -215,9 +223,10 @@ def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested
 
 def _nothing_best(trials: Sequence[Trial]) -> str:
     """Why no trial is the best."""
-    broken = [trial for trial in trials if trial.state == COMPLETE and not trial.is_feasible]
+    broken = [trial for trial in trials if trial.state == COMPLETE and trial.is_compared and not trial.is_feasible]
     if not broken:
-        return "no trial is complete, so there is no best setting"
+        which = "" if all(trial.is_compared for trial in trials) else " of the present configuration"
+        return f"no trial{which} is complete, so there is no best setting"
     # Of constraints on several metrics there is no common measure; most sweeps have one.
     nearest = min(broken, key=lambda trial: sum(max(0.0, excess) for excess in trial.violations.values()))
     breaks = ", ".join(f"{name} by {excess:.3g}" for name, excess in nearest.violations.items() if excess > 0)
@@ -260,6 +269,8 @@ def _other_lines(
 def _line(trial: Trial, metrics: Sequence[str]) -> str:
     if trial.state == COMPLETE and trial.objectives is not None:
         outcome = objectives_text(trial.objectives, metrics)
+    elif trial.state == FAILED and not trial.has_run:
+        outcome = "cannot be"
     elif trial.state == FAILED:
         outcome = f"failed ({trial.cause})"
     else:

@@ -264,6 +264,7 @@ class Schedule:
     def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
         notes = frozen.user_attrs
         trial = self._add(frozen.number, params, notes.get("configuration", 0), notes.get("settings"))
+        self._configurations.complete(trial)
         # Where the values are no choices any more, the study has dropped them.
         if trial.settings and not params:
             trial.is_compared = False
