@@ -4,6 +4,7 @@ Training reward cannot rank runs, since it contains the KL penalty, whose coeffi
 function of the recorded metrics, so that a sweep can follow a running trial by its record alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -88,4 +89,5 @@ def _chosen(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     if config.reduction == "mean":
         return allowed[-config.mean_over :]
     first, best = config.metrics[0], max if config.directions[0] == "maximize" else min
-    return [best(allowed, key=lambda row: row[first])]
+    numbers = [row for row in allowed if math.isfinite(row[first])]
+    return [best(numbers or allowed, key=lambda row: row[first])]

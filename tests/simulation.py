@@ -80,6 +80,7 @@ class World:
         slowness: likewise -> seconds of an update; by default 1, times a sixteenth of the batch.
         kills: at which of the sweeper's steps it is killed.
         interruptions: at which it gets Ctrl-C.
+        events_per_look: how many events pass, at most, before the sweeper looks again.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class World:
     slowness: Mapping[str, float] = field(default_factory=dict)
     kills: set[int] = field(default_factory=set)
     interruptions: set[int] = field(default_factory=set)
+    events_per_look: int = 1
     now: float = 1000.0
     num_steps: int = 0
     is_dead: bool = False
@@ -135,6 +137,11 @@ class SimulatedExecutor(Executor):
         """Nothing is held."""
 
     def advance(self) -> None:
+        """Let some events pass, as many as the folders in the order of starts say."""
+        for _ in range(1 + len(self.world.starts) % self.world.events_per_look):
+            self._pass_one()
+
+    def _pass_one(self) -> None:
         """Let time go on to the next event; without one for a while."""
         while self._events and self._events[0][2] not in self._runs:
             heapq.heappop(self._events)
@@ -279,7 +286,12 @@ class Simulation:
         world.is_dead = False
         sweep = Sweep(world.folder)
         new = {"space": plan.space.describe(), "config": flatten(as_dict(plan.config))}
-        new |= {"directions": plan.directions, "seeds": plan.seeds, "fixed": list(plan.fixed)}
+        new |= {
+            "directions": plan.directions,
+            "seeds": plan.seeds,
+            "fixed": list(plan.fixed),
+            "shape": plan.space.shape(),
+        }
         sweep.folder.mkdir(parents=True, exist_ok=True)
         start = sweep.start() or {"id": "0", "seconds": 0.0}
         configurations = Configurations(start.get("configurations", []), new)

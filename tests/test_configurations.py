@@ -1,11 +1,11 @@
 """hydra.sweeper.accept_changes=true: what was begun keeps its configuration, and no old result stands for a new one."""
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
@@ -13,6 +13,7 @@ from sweeping import misbehave, starts, sweep, trials, updates
 
 from analysis.ranking import rank
 from analysis.reading.folders import read_folder
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.study import Study
@@ -43,6 +44,11 @@ def begin(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str, after:
         interrupt_after(patch, after)
         with pytest.raises(SweepInterruptedError):
             sweep(folder, *arguments)
+
+
+def trials_now(folder: Path) -> list[Any]:
+    """Of the newest study, where the space has changed."""
+    return trials(folder, json.loads((folder / "sweep.json").read_text())["study_name"])
 
 
 def end_of(folder: Path, number: int) -> tuple[TrialState, int]:
@@ -148,20 +154,56 @@ def test_the_analysis_ranks_the_new_trials_and_says_so(tmp_path: Path) -> None:
     assert any("trials 0 and 1: begun under an earlier configuration" in problem for problem in found.problems)
 
 
-def test_the_best_of_an_earlier_space_says_what_was_fixed_then(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        # What was fixed is swept now, and the other way round: the old trials do not tell that key.
+        (("ppo.lr=4e-4", "ppo.kl_coef=0.02,0.03"), ("ppo.lr=1e-5,1e-6", "ppo.kl_coef=0.02")),
+        (("ppo.lr=1e-4,1e-5",), ("ppo.lr=1e-4,1e-5", "ppo.kl_coef=0.02,0.5")),
+        # Conditions: at lr 1e-4 there was a KL coefficient of 0.5, and is none now.
+        (
+            ("ppo.lr=1e-4,1e-3", "ppo.kl_coef=0.5,0.02"),
+            ("ppo.lr=1e-4,1e-3", "ppo.kl_coef=0.5,0.02", "hydra.sweeper.conditions={ppo.kl_coef: {ppo.lr: 1e-3}}"),
+        ),
+        # Ties: the old trials had another KL coefficient each.
+        (
+            ("ppo.lr=1e-4,1e-3", "ppo.kl_coef=0.1,0.2", "hydra.sweeper.ties=[[ppo.lr,ppo.kl_coef]]"),
+            ("ppo.lr=1e-4,1e-3", "ppo.kl_coef=0.1"),
+        ),
+    ],
+    ids=["swapped", "wider", "conditions", "ties"],
+)
+def test_trials_are_not_compared_where_other_keys_are_swept(
+    tmp_path: Path, first: tuple[str, ...], then: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only the space has changed, so that the old trials are compared; but then 4e-4 was no choice, it was given."""
-    sweep(tmp_path, "ppo.lr=4e-4", "ppo.kl_coef=0.02,0.03", SHORT)
+    sweep(tmp_path, *first, SHORT)
+    num_old = len(trials(tmp_path))
+    with pytest.raises(ConfigError, match="what is swept was"):
+        sweep(tmp_path, *then, SHORT)
     capsys.readouterr()
-    sweep(tmp_path, "ppo.lr=1e-5,1e-6", "ppo.kl_coef=0.02", SHORT, ACCEPT)
+    sweep(tmp_path, *then, SHORT, ACCEPT)
+    num_new = len(trials_now(tmp_path)) - num_old
+    sweep(tmp_path / "fresh", *then, SHORT)
+    assert num_new == len(trials(tmp_path / "fresh"))
     output = capsys.readouterr().out
-    assert "best: trial 0," in output
-    (line,) = [line for line in output.splitlines() if line.startswith("run trial 0 again")]
-    assert "ppo.lr=0.0004 ppo.kl_coef=0.02" in line
-    assert line.count("ppo.lr=") == line.count("ppo.kl_coef=") == 1
-    results = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
-    assert results["best_params"] == {"ppo.lr": 4e-4, "ppo.kl_coef": 0.02}
+    assert f"not compared: trial {', '.join(map(str, range(num_old)))}\n" in output
+
+
+def test_a_change_within_a_swept_group_is_noticed(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo=default,trl", "ppo.clip_range=0.3", SHORT)
+    with pytest.raises(ConfigError, match=r"overrides were ppo\.clip_range=0\.3 ppo\.total_episodes=320, are"):
+        sweep(tmp_path, "ppo=default,trl", "ppo.clip_range=0.25", SHORT)
+
+
+def test_a_list_may_become_an_interval_and_back(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.lr=1e-4,1e-3", SHORT)
+    sweep(tmp_path, "ppo.lr=tag(log,interval(5e-4,1e-2))", SHORT, ACCEPT, "hydra.sweeper.n_trials=3")
+    found = trials_now(tmp_path)
+    assert [trial.state for trial in found] == [FAIL, COMPLETE, COMPLETE, COMPLETE]  # 1e-4 is outside
+    assert found[1].params == {"ppo.lr": 1e-3}
+    sweep(tmp_path, "ppo.lr=interval(5e-4,1e-2)", SHORT, ACCEPT, "hydra.sweeper.n_trials=4")
+    sweep(tmp_path, "ppo.lr=1e-3,2e-3", SHORT, ACCEPT)
+    assert {trial.params.get("ppo.lr") for trial in trials_now(tmp_path)} == {None, 1e-3, 2e-3}
 
 
 def test_where_no_new_trial_is_complete_no_old_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

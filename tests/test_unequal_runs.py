@@ -152,8 +152,10 @@ def test_samplers_rank_pruned_trials_by_their_share_of_a_run(tmp_path: Path) -> 
     distribution = optuna.distributions.FloatDistribution(0, 1)
     for steps, length in (({5: 0.1}, 10), ({10: 0.2, 20: 0.3}, 60), ({15: 0.4}, None)):
         number, _ = study.ask(lambda suggest: {"x": suggest("x", distribution)})
+        if length is not None:
+            study.note(number, num_updates=length)
         for step, worth in steps.items():
-            study.report(number, step, worth, length)
+            study.report(number, step, worth)
         study.tell(number, "pruned")
     seen = [max(trial.intermediate_values) for trial in study._study.trials]
     assert seen == [WHOLE_RUN // 2, round(WHOLE_RUN / 3), WHOLE_RUN // 2]

@@ -102,14 +102,13 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
 
 
 def without(study: Any, left_out: Sequence[int]) -> Any:
-    """The study, in memory, without some trials; the others keep their numbers as the user attribute `number`."""
+    """The study, in memory, with nothing of some trials but their numbers."""
     import optuna
+    from optuna.trial import TrialState, create_trial
 
     copied = optuna.create_study(directions=study.directions)
     for trial in study.get_trials(deepcopy=True):
-        if trial.number not in left_out:
-            trial.user_attrs = {**trial.user_attrs, "number": trial.number}
-            copied.add_trial(trial)
+        copied.add_trial(create_trial(state=TrialState.FAIL) if trial.number in left_out else trial)
     return copied
 
 

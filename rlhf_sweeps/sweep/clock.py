@@ -39,7 +39,7 @@ class Clock:
 
     def of_run(self, trials: Sequence[Trial]) -> float:
         """A whole run, by the trials that ran to their end; 0 as long as there is none."""
-        each = [_seconds_of_run(trial) for trial in trials if trial.state == COMPLETE and trial.has_run]
+        each = [_seconds_of_run(trial) for trial in trials if trial.state == COMPLETE and _counts(trial)]
         return fmean(each) if each else 0.0
 
     def of_tests(self, trials: Sequence[Trial], num_more: int = 0) -> float:
@@ -83,7 +83,7 @@ class Clock:
         Args:
             num_left: trials that have not begun; None: as many as the time allows.
         """
-        ended = [_seconds(trial) for trial in trials if trial.has_ended and trial.has_run]
+        ended = [_seconds(trial) for trial in trials if trial.has_ended and _counts(trial)]
         if num_left is None or not ended:
             return self.of_budget
         each = fmean(ended)
@@ -91,6 +91,11 @@ class Clock:
         running = sum(each - min(_seconds(trial), each) for trial in begun)
         left = (num_left * each + running) / self._num_workers + self.of_tests(trials, num_left + len(begun))
         return left if self.of_budget is None else min(left, self.of_budget)
+
+
+def _counts(trial: Trial) -> bool:
+    """Whether a trial tells how long those to come will take."""
+    return trial.has_run and trial.is_compared
 
 
 def _seconds_of_run(trial: Trial) -> float:

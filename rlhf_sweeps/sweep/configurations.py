@@ -10,10 +10,9 @@ from typing import Any
 
 from rlhf_sweeps.config import ObjectiveConfig
 from rlhf_sweeps.preflight import differences
-from rlhf_sweeps.sweep.axes import as_text
-from rlhf_sweeps.sweep.trials import Trial
 
-# space, config (flat), directions, seeds and overrides that are not swept (fixed), as sweep.json has them.
+# Of a sweep, as sweep.json has it: space in words, its shape, config (flat), directions, seeds, and the overrides that
+# are not swept (fixed). Records of earlier versions have neither shape nor fixed.
 Record = Mapping[str, Any]
 KEYS = ("space", "config", "directions", "seeds")
 
@@ -24,16 +23,12 @@ class Configuration:
 
     Attributes:
         seeds: a trial's value is the mean over these.
-        fixed: overrides that are not swept.
-        settings: key -> value of what is swept now and was not then.
         objective: what a run is worth.
         is_current: whether new trials are begun under it.
-        is_compared: whether its trials can be compared with new ones: at most the search space differs.
+        is_compared: whether its trials can be compared with new ones: at most the values differ that are searched.
     """
 
     seeds: Sequence[int]
-    fixed: Sequence[str]
-    settings: Mapping[str, Any]
     objective: ObjectiveConfig
     is_current: bool
     is_compared: bool
@@ -58,20 +53,12 @@ class Configurations:
         self._all = [
             Configuration(
                 record["seeds"],
-                record.get("fixed", new["fixed"]),
-                _fixed_then(record, new),
                 _objective(record["config"]),
                 index == self.current,
                 not _unlike(record, new),
             )
             for index, record in enumerate(self.records)
         ]
-
-    def complete(self, trial: Trial) -> None:
-        """Let a trial that was begun under an earlier configuration say what was fixed then."""
-        if not (own := self._all[trial.configuration]).is_current:
-            then = {key: as_text(value) for key, value in own.settings.items()}
-            trial.settings, trial.fixed = {**then, **trial.settings}, own.fixed
 
     @property
     def compared(self) -> list[int]:
@@ -94,12 +81,26 @@ def _unlike(old: Record, new: Record) -> list[str]:
     shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
     texts = [differences(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
+    # A key that is swept now was fixed then, at a value that old trials do not tell; or one that was swept is fixed.
+    shapes = [one.get("shape") or {key: [] for key in one["space"]} for one in (old, new)]
+    if old.get("shape") is None:
+        shapes[1] = {key: [] for key in shapes[1]}
+    if shapes[0] != shapes[1]:
+        texts.append(f"what is swept was {_keys_text(shapes[0])}, is {_keys_text(shapes[1])}")
+    within = [[word for word in one.get("fixed", []) if _is_within(word, swept)] for one in (old, new)]
+    if "fixed" in old and within[0] != within[1]:
+        texts.append(f"overrides were {' '.join(within[0]) or 'none'}, are {' '.join(within[1]) or 'none'}")
     return [text for text in texts if text]
 
 
-def _fixed_then(old: Record, new: Record) -> dict[str, Any]:
-    keys = [key for key in new["space"] if key not in old["space"]]
-    return {key: old["config"][key.lstrip("+")] for key in keys if key.lstrip("+") in old["config"]}
+def _is_within(override: str, groups: tuple[str, ...]) -> bool:
+    """Whether an override changes something that a swept group brings along."""
+    return override.lstrip("+~").startswith(groups)
+
+
+def _keys_text(shape: Mapping[str, Sequence[str]]) -> str:
+    """`ppo.lr, ppo.kl_coef (if ppo.lr=0.001)`; `nothing`."""
+    return ", ".join(f"{key} ({'; '.join(ties)})" if ties else key for key, ties in shape.items()) or "nothing"
 
 
 def _objective(config: Mapping[str, Any]) -> ObjectiveConfig:

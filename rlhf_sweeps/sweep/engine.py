@@ -28,10 +28,12 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import MOST_FUTILE, Schedule
 from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.trials import FAILED, MENDABLE, WAITING
+from rlhf_sweeps.sweep.twins import ended_twin
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_BETWEEN_SAVES = 10.0
+SECONDS_TO_STOP = 10.0  # beside three updates, which a run may take until it has stopped
 
 
 class Engine:
@@ -55,7 +57,7 @@ class Engine:
         display: Display,
         tracker: SweepTracker,
     ) -> None:
-        self._sweep, self._plan, self._judge = sweep, plan, judge
+        self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
         self._configurations, self._composer, self._executor = configurations, composer, executor
         self._display = display
         self.schedule = Schedule(sweep, plan, study, judge, configurations)
@@ -64,7 +66,7 @@ class Engine:
             plan, study, judge, configurations, self.schedule, self._follower, display, tracker, self._is_stopping
         )
         self.stopping: str | None = None
-        self._is_testing = False  # what is left of the budget is for the test seeds
+        self._testing_since: float | None = None  # from when on what is left of the budget is for the test seeds
         self._active: list[Active] = []
         self._saved = 0.0
         self.clock = Clock(plan, float((sweep.start() or {}).get("seconds", 0.0)), executor.num_workers)
@@ -103,6 +105,8 @@ class Engine:
             if now - active.seen > limits.update_timeout:
                 self._display.event(f"trial {active.trial.number}: no update for {now - active.seen:.0f} s, ending it")
                 active.seen = now
+                self._executor.kill(active.run.folder)
+            if self._is_late_for_tests(active, now):
                 self._executor.kill(active.run.folder)
             if active.index is not None and active.trial.seconds > (limits.trial_hours or math.inf) * 3600:
                 active.give_up(TIMEOUT)
@@ -147,12 +151,19 @@ class Engine:
         if of_budget is not None and of_budget < 0:
             self._display.event("sweep.budget_hours are over; what runs is stopped after its update")
             self._stop(BUDGET)
-        elif not self._is_testing and self.clock.is_time_for_tests(self.schedule.trials):
-            self._is_testing = True
+        elif self._testing_since is None and self.clock.is_time_for_tests(self.schedule.trials):
+            self._testing_since = time.monotonic()
             self._display.event("what is left of sweep.budget_hours is for the test seeds; what runs waits")
             for active in self._active:
                 if active.index is not None and active.verdict is None:
                     active.run.ask_to_stop(WAITING)
+
+    def _is_late_for_tests(self, active: Active, now: float) -> bool:
+        """Whether a run that was asked to wait for the test seeds has not stopped in the time of a few updates."""
+        if self._testing_since is None or active.index is None or active.future is None:
+            return False
+        longest = max((row.get("perf/update_seconds", 0.0) for row in active.rows), default=0.0)
+        return now - self._testing_since > SECONDS_TO_STOP + 3 * longest
 
     def _stop(self, reason: str) -> None:
         self.stopping = reason
@@ -175,8 +186,10 @@ class Engine:
     def _start(self, active: Active) -> None:
         """Compose the run and give it to a worker, unless it has ended already."""
         trial, run = active.trial, active.run
-        if (twin := self.schedule.twin(active)) is not None:
+        if (twin := ended_twin(active, self.schedule.trials)) is not None:
             self._outcomes.copy(active, twin)
+            return
+        if self.schedule.hold(active):
             return
         is_new = not active.has_begun
         try:
@@ -186,7 +199,8 @@ class Engine:
             return
         if active.index is not None:
             trial.num_updates = config.ppo.num_updates
-            self._judge.measure(trial.number, trial.num_updates)
+            if self._judge.measure(trial.number, trial.num_updates):
+                self._study.note(trial.number, num_updates=trial.num_updates)
         active.begun = active.seen = time.monotonic()
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
             self._follower.follow(active)
@@ -209,7 +223,8 @@ class Engine:
         return self._composer.rewrite(self._sweep.run(trial.number, seed).folder, own_seed, active.run.folder)
 
     def _end(self, active: Active) -> None:
-        self.stopping = self._outcomes.end(active) or self.stopping
+        reason = self._outcomes.end(active)
+        self.stopping = self.stopping or reason
 
     def _is_stopping(self) -> bool:
         """Whether the sweep itself is to stop; a run in this process hears of a Ctrl-C first."""

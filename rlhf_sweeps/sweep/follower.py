@@ -57,7 +57,7 @@ class Follower:
         """Report a trial's worth at a step. What was reported before a kill stands."""
         value = values[self._plan.pruned_by]
         if self._judge.report(trial.number, step, value):
-            self._study.report(trial.number, step, value, trial.num_updates)
+            self._study.report(trial.number, step, value)
 
     def _decide(self, active: Active) -> None:
         """After an evaluation: does the run go on?"""

@@ -49,10 +49,13 @@ class Judge:
         signed: dict[float, float] = {step: self._sign * reports[step] for step in sorted(reports)}
         self._known[number] = _Known(num_steps, group, signed)
 
-    def measure(self, number: int, num_steps: int) -> None:
-        """Let it be known how many updates a trial's runs have."""
-        self._known[number].num_steps = num_steps
-        self._known[number].curves.clear()
+    def measure(self, number: int, num_steps: int) -> bool:
+        """Let it be known how many updates a trial's runs have; whether that is news."""
+        known = self._known[number]
+        is_new = known.num_steps != num_steps
+        known.num_steps = num_steps
+        known.curves.clear()
+        return is_new
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Add what a trial would have been worth, as recorded; False where that step's report stands already."""
@@ -81,7 +84,7 @@ class Judge:
         """The share of its runs' updates up to a trial's last report, and what it was worth; 0 without one."""
         known = self._known[number]
         step = max(known.reports, default=0)
-        return step / (known.num_steps or 1), known.reports.get(step, 0.0)
+        return (step / known.num_steps if known.num_steps else 0.0), known.reports.get(step, 0.0)
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner gives up a trial after its newest report."""

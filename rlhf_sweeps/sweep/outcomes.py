@@ -51,7 +51,7 @@ class Outcomes:
         trial = active.trial
         self._judge.know(trial.number, {})
         for step, value in self._judge.reports(twin.number).items():
-            self._study.report(trial.number, step, value, twin.num_updates)
+            self._study.report(trial.number, step, value)
         trial.num_updates, trial.update = twin.num_updates, twin.update
         trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
         trial.cause, trial.has_run = twin.cause, False
@@ -80,9 +80,13 @@ class Outcomes:
         status, reason = summary["status"], active.verdict or summary.get("stop_reason")
         if reason in (INTERRUPTED, BUDGET) and self._is_stopping():
             return str(reason)
-        if reason == WAITING and status not in ENDED:
+        if reason == PRUNE:  # decided, however far it has got before it heard of it
+            self._tell(active, PRUNED)
+        elif reason == OVER_BUDGET:
+            self._value(active, objectives(active.rows, self._of(active.trial).objective))
+        elif reason == WAITING and status not in ENDED:
             self._schedule.wait(active)
-        elif reason == INTERRUPTED and active.run.stop_reason() is None:
+        elif reason == INTERRUPTED and active.run.stop_reason() != INTERRUPTED:
             self._lose(active, "stopped by a signal that is not the sweep's")
         elif reason == TIMEOUT:
             self._fail(active, "timeout", f"sweep.trial_hours={self._plan.config.sweep.trial_hours:g} are over")
@@ -92,10 +96,10 @@ class Outcomes:
             self._fail(active, status, str(summary["message"]))
         elif status == "failed":
             self._fail(active, summary["cause"], str(summary["message"]))
-        elif status == "complete" or reason == OVER_BUDGET:
+        elif status == "complete":
             self._value(active, objectives(active.rows, self._of(active.trial).objective))
         else:
-            self._tell(active, PRUNED, None if reason == PRUNE else f"stopped: {reason}")
+            self._tell(active, PRUNED, f"stopped: {reason}")
         return None
 
     def _of(self, trial: Trial) -> Configuration:

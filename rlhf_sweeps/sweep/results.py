@@ -54,7 +54,9 @@ def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -
 
 def _is_comparable(trial: Trial) -> bool:
     values = trial.objectives
-    return trial.is_compared and trial.is_feasible and values is not None and not any(map(math.isnan, values))
+    if not (trial.is_compared and trial.has_run and trial.is_feasible):  # a copy is the trial that it is one of
+        return False
+    return values is not None and not any(map(math.isnan, values))
 
 
 def _losses(trial: Trial, directions: Sequence[str]) -> list[float]:
@@ -154,9 +156,7 @@ def last_block(
 
 def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
-    shared = fixed if trial.fixed is None else trial.fixed
-    kept = [word for word in shared if word.partition("=")[0] not in trial.settings]
-    return run_again(hydra, [*kept, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
+    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
 
 
 def optimization_results(

@@ -14,7 +14,8 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
 from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.twins import open_twin
 from rlhf_sweeps.sweep.unasked import Point
 
 # Suggestions in a row that bring nothing to run, after which no more are asked for.
@@ -41,6 +42,8 @@ class Schedule:
         self._points = {_key(point): point for point in plan.points or plan.choices or []}
         self._asked: set[Hashable] = set()
         self._has_planned_tests = False
+        self._num_adopted = 0
+        self._held: list[Active] = []
 
     def adopt(self) -> list[Active]:
         """Take up the trials of earlier starts: those that have ended stand, the others are gone on with.
@@ -64,6 +67,7 @@ class Schedule:
                 self.wait(active)
             else:
                 self._first.append(active)
+        self._num_adopted = len(self.trials)
         return lost
 
     def first(self, active: Active) -> None:
@@ -92,6 +96,10 @@ class Schedule:
             share_in_time: up to which share of a run, a new setting's or one that waits, there is time.
             is_idle: whether nothing runs that could change which settings are the best.
         """
+        if (held := next((one for one in self._held if open_twin(one, self.trials) is None), None)) is not None:
+            self._held.remove(held)
+            held.trial.state = RUNNING
+            return held
         if (first := self._next_first(share_in_time)) is not None:
             self._first.remove(first)
             return first
@@ -114,16 +122,13 @@ class Schedule:
         following = self._next_waiting([*self._waiting, active], share_in_time)
         return following is active or (following is None and not self._may_ask(share_in_time))
 
-    def twin(self, active: Active) -> Trial | None:
-        """A trial of the same setting whose end says all about a run that has not begun.
-
-        One that has begun goes on: that its twin has ended since does not change what the sweep comes to.
-        """
-        trial = active.trial
-        if active.index != 0 or active.has_begun or not trial.is_compared:
-            return None
-        ends = [t for t in self.trials if t is not trial and t.is_compared and t.params == trial.params]
-        return next((t for t in ends if t.state in (COMPLETE, PRUNED) or t.cause in BAD_SETTING), None)
+    def hold(self, active: Active) -> bool:
+        """Have a run that has not begun wait while another trial of its setting is not over; whether there is one."""
+        if open_twin(active, self.trials) is None:
+            return False
+        active.trial.state = WAITING
+        self._held.append(active)
+        return True
 
     @property
     def num_left(self) -> int | None:
@@ -144,12 +149,13 @@ class Schedule:
     @property
     def is_unfinished(self) -> bool:
         """Whether there is anything left to run, for which there was no time."""
-        return bool(self._first or self._waiting) or self.num_left != 0
+        return bool(self._first or self._waiting or self._held) or self.num_left != 0
 
     @property
     def num_futile(self) -> int:
-        """How many of the newest suggestions, in a row, brought nothing to run."""
-        return next((n for n, trial in enumerate(reversed(self.trials)) if trial.has_run), len(self.trials))
+        """How many of the newest suggestions of this start, in a row, brought nothing to run."""
+        new = self.trials[self._num_adopted :]
+        return next((n for n, trial in enumerate(reversed(new)) if trial.has_run), len(new))
 
     @property
     def failures(self) -> tuple[int, int]:
@@ -178,19 +184,23 @@ class Schedule:
     def _next_waiting(self, waiting: Sequence[Active], share_in_time: float) -> Active | None:
         """The one that comes back: of those that are among the best by now, or of all where nothing else is left."""
         # Of those that have got equally far, only the best one can be among the best of all that got there.
-        best: dict[float, Active] = {}
-        for one in waiting:
-            if self._rest(one) > share_in_time:
-                continue
+        in_time = [one for one in waiting if self._rest(one) <= share_in_time]
+        best: dict[tuple[object, float], Active] = {}
+        for one in in_time:
             share, value = self._judge.progress(one.trial.number)
-            if share not in best or value > self._judge.progress(best[share].trial.number)[1]:
-                best[share] = one
-        promising = {share: one for share, one in best.items() if self._judge.may_resume(one.trial.number)}
+            place = (self._group(one.trial), share)
+            if place not in best or value > self._judge.progress(best[place].trial.number)[1]:
+                best[place] = one
+        promising = [one for one in best.values() if self._judge.may_resume(one.trial.number)]
         if not promising and self._may_ask(share_in_time):
             return None
-        # The one that has got furthest.
-        candidates = promising or best
-        return candidates[max(candidates)] if candidates else None
+        # The one that has got furthest, and of these the best.
+        return max(promising or in_time, key=lambda one: self._judge.progress(one.trial.number), default=None)
+
+    @staticmethod
+    def _group(trial: Trial) -> object:
+        """Which trials the judge may compare a trial with."""
+        return COMPARED if trial.is_compared else trial.configuration
 
     def _seeds(self, trial: Trial) -> Sequence[int]:
         return self._configurations[trial.configuration].seeds
@@ -264,15 +274,14 @@ class Schedule:
     def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
         notes = frozen.user_attrs
         trial = self._add(frozen.number, params, notes.get("configuration", 0), notes.get("settings"))
-        self._configurations.complete(trial)
         # Where the values are no choices any more, the study has dropped them.
         if trial.settings and not params:
             trial.is_compared = False
             self._asked.discard(_key(params))
-        group = COMPARED if trial.is_compared else trial.configuration
         # A copy's values are those of another trial, which is known already.
         reports = frozen.intermediate_values if notes.get("has_run", True) else {}
-        self._judge.know(frozen.number, reports, notes.get("num_updates"), group)
+        num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
+        self._judge.know(frozen.number, reports, num_updates, self._group(trial))
         return trial
 
     def _add(

@@ -186,6 +186,15 @@ class SearchSpace:
             described[parameter.name] = text + (f" if {' and '.join(needs)}" if parameter.when else "")
         return described
 
+    def shape(self) -> dict[str, list[str]]:
+        """Parameter -> what else it sets and on what it depends, whatever the values."""
+        found = {}
+        for parameter in self.parameters:
+            tied = sorted(f"with {key.name}" for key in self._keys if key.parameter is parameter)
+            needs = [f"if {name}={','.join(texts)}" for name, texts in sorted(parameter.when.items())]
+            found[parameter.name] = [*(text for text in tied if text != f"with {parameter.name}"), *needs]
+        return dict(sorted(found.items()))
+
     def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
         return all(
             name in point and point[name] in [_choice(self._by_name[name], text) for text in texts]

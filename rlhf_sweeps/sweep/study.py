@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -120,18 +120,9 @@ class Study:
             self._study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         self._running[trial.number] = optuna.trial.Trial(self._study, trial._trial_id)
 
-    def report(self, number: int, step: int, value: float, num_updates: int | None = None) -> None:
-        """Record what a running trial would be worth at a step; Optuna's own report refuses several objectives.
-
-        Args:
-            step: updates so far.
-            num_updates: of one of its runs, which is noted with its first report.
-        """
-        trial = self._running[number]
-        with one_commit(self._storage):
-            if num_updates is not None and "num_updates" not in trial.user_attrs:
-                trial.set_user_attr("num_updates", num_updates)
-            self._study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+    def report(self, number: int, step: int, value: float) -> None:
+        """Record what a running trial would be worth at a step; Optuna's own report refuses several objectives."""
+        self._study._storage.set_trial_intermediate_value(self._running[number]._trial_id, step, value)
 
     def note(self, number: int, **attributes: Any) -> None:
         """Set user attributes of a running trial."""
@@ -158,13 +149,14 @@ class Study:
     def move_to(self, parameters: Sequence[Parameter]) -> bool:
         """Make room for another search space, if need be; whether that took another study, whose name is then `name`.
 
-        Optuna keeps a list's choices for ever. So the trials are copied to a new study beside the old one; those whose
-        values are no more among the choices stand there without them, as failed unless they still run, so that the
-        numbers stay.
+        Optuna keeps a list's choices, and what kind an interval is, for ever. So the trials are copied to a new study
+        beside the old one; those whose values are no more among the choices stand there without them, as failed unless
+        they still run, so that the numbers stay.
         """
-        lists = {p.name: p.distribution for p in parameters if isinstance(p.distribution, CategoricalDistribution)}
+        wanted = {parameter.name: parameter.distribution for parameter in parameters}
         trials = self.trials()
-        if all(lists.get(key, old) == old for trial in trials for key, old in trial.distributions.items()):
+        pairs = [(old, wanted.get(key, old)) for trial in trials for key, old in trial.distributions.items()]
+        if all(_are_compatible(old, new) for old, new in pairs):
             return False
         names = optuna.get_all_study_names(self._study._storage)
         self.name = next(name for n in itertools.count(2) if (name := f"{self.name}.{n}") not in names)
@@ -172,7 +164,7 @@ class Study:
             storage=self._study._storage, study_name=self.name, directions=list(self._study.directions)
         )
         for trial in trials:
-            new.add_trial(_moved(trial, lists))
+            new.add_trial(_moved(trial, wanted))
         self._study = _Learning(self.name, new._storage, self._view)
         return True
 
@@ -216,7 +208,8 @@ class _View:
 
     def _make(self, trial: FrozenTrial) -> FrozenTrial:
         notes = trial.user_attrs
-        if not self._is_compared(notes):
+        has_lost_values = notes.get("settings") and not trial.params and trial.state.is_finished()
+        if has_lost_values or not self._is_compared(notes):
             return _seen(trial, TrialState.FAIL, {})
         if trial.state == TrialState.FAIL and (notes.get("cause") in BAD_SETTING or notes.get("has_run") is False):
             return _seen(trial, TrialState.PRUNED, {})
@@ -258,13 +251,26 @@ def _directions(names: Sequence[str]) -> list[StudyDirection]:
     return [StudyDirection[name.upper()] for name in names]
 
 
-def _moved(trial: FrozenTrial, lists: Mapping[str, CategoricalDistribution]) -> FrozenTrial:
-    """A trial as it stands in a study with other choices."""
-    kept = {key: lists.get(key, old) for key, old in trial.distributions.items()}
-    is_inside = all(
-        not isinstance(new, CategoricalDistribution) or trial.params[key] in new.choices for key, new in kept.items()
-    )
-    if is_inside:
+def _are_compatible(old: BaseDistribution, new: BaseDistribution) -> bool:
+    """Whether one study can have both: lists must be the same, and intervals of one kind."""
+    try:
+        check_distribution_compatibility(old, new)
+    except ValueError:
+        return False
+    return True
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):  # a text for a number
+        return False
+
+
+def _moved(trial: FrozenTrial, wanted: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial as it stands in a study with other choices and intervals."""
+    kept = {key: wanted.get(key, old) for key, old in trial.distributions.items()}
+    if all(_holds(new, trial.params[key]) for key, new in kept.items()):
         return create_trial(
             state=trial.state,
             values=trial.values,

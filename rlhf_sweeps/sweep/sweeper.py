@@ -118,7 +118,7 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
     start, space = sweep.start(), plan.space.describe()
     records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
-    new["fixed"] = list(plan.fixed)
+    new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}

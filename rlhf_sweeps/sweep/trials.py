@@ -1,6 +1,6 @@
 """A trial: one setting, the runs it takes (one for each seed), and what has become of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ class Trial:
         seconds: of training so far.
         worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
         configuration: the index of what it was begun under, in `Configurations`.
-        fixed: overrides that all trials have which were begun under it, where that is an earlier one.
         is_compared: whether that, and its values, are such that it can be compared with those to come.
         has_run: False where there was nothing to run: a setting that cannot be, or that was run already.
     """
@@ -58,7 +57,6 @@ class Trial:
     seconds: float = 0.0
     worker_seconds: float = 0.0
     configuration: int = 0
-    fixed: Sequence[str] | None = None
     is_compared: bool = True
     has_run: bool = True
 
