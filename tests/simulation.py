@@ -77,7 +77,7 @@ class World:
 
     Attributes:
         faults: folder relative to the sweep's -> update -> what goes wrong there; on `_once` at its first start only.
-        slowness: likewise -> seconds of an update; by default 1, times a sixteenth of the batch.
+        slowness: likewise -> seconds of an update; by default `usual`, or 1 times a sixteenth of the batch.
         kills: at which of the sweeper's steps it is killed.
         interruptions: at which it gets Ctrl-C.
         events_per_look: how many events pass, at most, before the sweeper looks again.
@@ -89,6 +89,7 @@ class World:
     slowness: Mapping[str, float] = field(default_factory=dict)
     kills: set[int] = field(default_factory=set)
     interruptions: set[int] = field(default_factory=set)
+    usual: float | None = None
     events_per_look: int = 1
     now: float = 1000.0
     num_steps: int = 0
@@ -146,7 +147,7 @@ class SimulatedExecutor(Executor):
         while self._events and self._events[0][2] not in self._runs:
             heapq.heappop(self._events)
         if not self._events:
-            self.world.now += 10.0
+            self.world.now += 1.0
             return
         time, _, folder = heapq.heappop(self._events)
         self.world.now = max(self.world.now, time)
@@ -175,7 +176,7 @@ class SimulatedExecutor(Executor):
         record.rewind(done)
         total, batch = num_updates(setting), int(setting["ppo.batch_size"])
         for update in range(done + 1, total + 1):
-            seconds = self.world.slowness.get(name, batch / 16)
+            seconds = self.world.slowness.get(name, self.world.usual or batch / 16)
             yield seconds
             fault = fault_of(self.world, folder, name, update)
             if fault == "hang":

@@ -292,3 +292,40 @@ def test_copies_of_settings_do_not_count_and_change_nothing_where_a_sweep_is_con
         check_enough(simulation, engine)
         check_tests(simulation.world.folder, engine, simulation)
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
+def limited(base: Base, folder: Path, hours: float, faults: dict[str, dict[int, str]], **more: Any) -> Simulation:
+    """A sweep by asha of runs of 32 s, a budget, and two test seeds."""
+    config, settings = base
+    limits = {"budget_hours": hours, "test_seeds": 2, "num_tested": 1, "update_timeout": 3600.0, **more}
+    config = replace(config, sweep=replace(config.sweep, **limits))
+    return Simulation(World(folder, 2, faults), config, replace(settings, n_trials=None), (LR, KL))
+
+
+@pytest.mark.parametrize("fault", ["hang", "signal_once"])
+def test_a_run_that_does_not_stop_for_the_test_seeds_is_ended(base: Base, tmp_path: Path, fault: str) -> None:
+    """All trials from the sixth on hang in their second update, or are ended there by a signal."""
+    faults = {str(number): {2: fault} for number in range(6, 60)}
+    simulation = limited(base, tmp_path / "sweep", 2000 / 3600, faults, retries=100)
+    simulation.world.usual = 5.0
+    engine = simulation.finish()
+    assert engine.stopping == "budget"
+    check_tests(tmp_path / "sweep", engine, simulation)
+    assert all(t.state in ("complete", "pruned", "running", "waiting") for t in engine.schedule.trials)
+
+
+def test_a_trial_that_waits_before_its_first_report_goes_on_with_a_larger_budget(base: Base, tmp_path: Path) -> None:
+    """Those that were asked to wait for the test seeds had recorded no evaluation yet."""
+    simulation = limited(base, tmp_path / "sweep", 900 / 3600, {})
+    simulation.world.usual = 5.0
+    simulation.world.slowness = {str(number): 60.0 for number in range(4, 60)}
+    engine = simulation.finish()
+    found = trials(tmp_path / "sweep")
+    waiting = [t.number for t in engine.schedule.trials if t.state == "waiting"]
+    waiting = [number for number in waiting if not found[number].intermediate_values]
+    assert waiting
+    simulation.config = replace(simulation.config, sweep=replace(simulation.config.sweep, budget_hours=1.0))
+    simulation.world.slowness = {}
+    engine = simulation.finish()
+    assert all(engine.schedule.trials[number].state in ("complete", "pruned") for number in waiting)
+    check_history(tmp_path / "sweep" / str(waiting[0]))

@@ -74,8 +74,15 @@ class Clock:
 
     def is_time_for_tests(self, trials: Sequence[Trial]) -> bool:
         """Whether what is left of the budget is only enough for the runs on the test seeds."""
+        return self._is_only(SPARE, trials)
+
+    def is_too_late(self, trials: Sequence[Trial]) -> bool:
+        """Whether they must begin now: what has not stopped for them has used up half of the time to spare."""
+        return self._is_only((1 + SPARE) / 2, trials)
+
+    def _is_only(self, factor: float, trials: Sequence[Trial]) -> bool:
         left, tests = self.of_budget, self.of_tests(trials)
-        return left is not None and tests > 0 and left <= SPARE * tests
+        return left is not None and tests > 0 and left <= factor * tests
 
     def left(self, trials: Sequence[Trial], num_left: int | None) -> float | None:
         """Until the sweep's end, by the trials that have ended; None if nobody knows.

@@ -33,7 +33,6 @@ from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_BETWEEN_SAVES = 10.0
-SECONDS_TO_STOP = 10.0  # beside three updates, which a run may take until it has stopped
 
 
 class Engine:
@@ -66,7 +65,7 @@ class Engine:
             plan, study, judge, configurations, self.schedule, self._follower, display, tracker, self._is_stopping
         )
         self.stopping: str | None = None
-        self._testing_since: float | None = None  # from when on what is left of the budget is for the test seeds
+        self._is_testing = False  # what is left of the budget is for the test seeds
         self._active: list[Active] = []
         self._saved = 0.0
         self.clock = Clock(plan, float((sweep.start() or {}).get("seconds", 0.0)), executor.num_workers)
@@ -106,7 +105,7 @@ class Engine:
                 self._display.event(f"trial {active.trial.number}: no update for {now - active.seen:.0f} s, ending it")
                 active.seen = now
                 self._executor.kill(active.run.folder)
-            if self._is_late_for_tests(active, now):
+            if self._is_testing and active.index is not None and self.clock.is_too_late(self.schedule.trials):
                 self._executor.kill(active.run.folder)
             if active.index is not None and active.trial.seconds > (limits.trial_hours or math.inf) * 3600:
                 active.give_up(TIMEOUT)
@@ -151,19 +150,12 @@ class Engine:
         if of_budget is not None and of_budget < 0:
             self._display.event("sweep.budget_hours are over; what runs is stopped after its update")
             self._stop(BUDGET)
-        elif self._testing_since is None and self.clock.is_time_for_tests(self.schedule.trials):
-            self._testing_since = time.monotonic()
+        elif not self._is_testing and self.clock.is_time_for_tests(self.schedule.trials):
+            self._is_testing = True
             self._display.event("what is left of sweep.budget_hours is for the test seeds; what runs waits")
             for active in self._active:
                 if active.index is not None and active.verdict is None:
                     active.run.ask_to_stop(WAITING)
-
-    def _is_late_for_tests(self, active: Active, now: float) -> bool:
-        """Whether a run that was asked to wait for the test seeds has not stopped in the time of a few updates."""
-        if self._testing_since is None or active.index is None or active.future is None:
-            return False
-        longest = max((row.get("perf/update_seconds", 0.0) for row in active.rows), default=0.0)
-        return now - self._testing_since > SECONDS_TO_STOP + 3 * longest
 
     def _stop(self, reason: str) -> None:
         self.stopping = reason

@@ -12,9 +12,10 @@ from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
+from rlhf_sweeps.sweep.recall import recall
 from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.trials import FAILED, RUNNING, WAITING, Trial
 from rlhf_sweeps.sweep.twins import open_twin
 from rlhf_sweeps.sweep.unasked import Point
 
@@ -54,7 +55,9 @@ class Schedule:
         lost = []
         for frozen in self._study.trials():
             if STATES[frozen.state] != RUNNING:
-                self._add_ended(frozen)
+                trial = self._adopt(frozen, frozen.params)
+                recall(trial, frozen, self._seeds(trial)[0])
+                self.note_seeds(trial)
                 continue
             active = self._tuning_run(self._take_up(frozen), 0)
             trial, active.decided = active.trial, frozen.user_attrs.get("decided", 0)
@@ -256,20 +259,6 @@ class Schedule:
             self._study.take_up(frozen)
             params = frozen.params
         return self._adopt(frozen, params)
-
-    def _add_ended(self, frozen: FrozenTrial) -> None:
-        notes = frozen.user_attrs
-        trial = self._adopt(frozen, frozen.params)
-        trial.state, trial.cause, trial.message = STATES[frozen.state], notes.get("cause"), notes.get("message")
-        trial.seconds, trial.worker_seconds = notes.get("seconds", 0.0), notes.get("worker_seconds", 0.0)
-        trial.has_run = notes.get("has_run", True)
-        trial.update, trial.num_updates = max(frozen.intermediate_values, default=0), notes.get("num_updates", 0)
-        trial.by_seed = {int(seed): values for seed, values in notes.get("by_seed", {}).items()}
-        trial.violations = dict(frozen.constraints)
-        if trial.state == COMPLETE:
-            trial.objectives = list(frozen.values)
-            trial.by_seed = trial.by_seed or {self._seeds(trial)[0]: trial.objectives}
-        self.note_seeds(trial)
 
     def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
         notes = frozen.user_attrs
