@@ -316,7 +316,7 @@ def test_a_run_that_does_not_stop_for_the_test_seeds_is_ended(base: Base, tmp_pa
 
 def test_a_trial_that_waits_before_its_first_report_goes_on_with_a_larger_budget(base: Base, tmp_path: Path) -> None:
     """Those that were asked to wait for the test seeds had recorded no evaluation yet."""
-    simulation = limited(base, tmp_path / "sweep", 900 / 3600, {})
+    simulation = limited(base, tmp_path / "sweep", 500 / 3600, {})
     simulation.world.usual = 5.0
     simulation.world.slowness = {str(number): 60.0 for number in range(4, 60)}
     engine = simulation.finish()
