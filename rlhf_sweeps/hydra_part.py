@@ -79,7 +79,7 @@ def _questions(node: DictConfig | ListConfig, keys: Iterable[Any]) -> Iterator[t
         value = child._value()
         if isinstance(value, str) and _QUESTION.search(value):
             yield node, key
-        elif isinstance(child, Container) and not isinstance(value, str) and value is not None:
+        elif isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
             yield from _questions(child, range(len(child)) if isinstance(child, ListConfig) else list(child))
 
 
