@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps.fields import ConfigError
@@ -50,16 +50,19 @@ def _holds_names(composed: DictConfig) -> bool:
 
 
 def _expand_reward_model(node: DictConfig, key: str) -> None:
-    """The members of an ensemble, and the data set of an encoder's pairs."""
+    """The members of an ensemble, and the data set of an encoder's pairs, with its sources."""
     if "members" in node:
         _expand_list(node, "members", "reward_model", f"{key}.members")
     if node.get("pairs") is not None:
         node["pairs"] = _choice("dataset", node["pairs"], f"{key}.pairs")
+        _expand_list(node.pairs, "sources", "dataset", f"{key}.pairs.sources")
 
 
 def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
     if OmegaConf.is_missing(parent, name) or not parent[name]:
         return
+    if not isinstance(parent[name], ListConfig):
+        raise ConfigError(f"{key}={parent[name]}: must be a list")
     parent[name] = [_choice(group, entry, f"{key}[{number}]") for number, entry in enumerate(parent[name])]
     if group == "reward_model":
         for number, node in enumerate(parent[name]):

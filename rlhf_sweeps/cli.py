@@ -91,18 +91,31 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
 
 
 class Preflight(Callback):
-    """Checks of a single run what can be known beforehand; a sweep checks its runs itself.
+    """Checks of a run what can be known beforehand; our sweeper checks those of a sweep itself.
 
     Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
     """
 
+    def check(self, task: DictConfig, folder: Path) -> None:
+        """Check a run; raises ConfigError or OmegaConfBaseException."""
+        preflight.check(from_hydra(task), folder)
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the run."""
+        """Check a run on its own, before it has a folder."""
         try:
             with running(config) as folder:
-                preflight.check(from_hydra(task_config(config)), folder)
+                self.check(task_config(config), folder)
         except (ConfigError, OmegaConfBaseException) as error:
             refuse(error)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check a run of Hydra's own sweeper."""
+        job = HydraConfig.get()
+        if job.mode == RunMode.MULTIRUN:
+            try:
+                self.check(task_config(config), Path(job.runtime.output_dir))
+            except (ConfigError, OmegaConfBaseException) as error:
+                refuse(error)
 
 
 @contextlib.contextmanager

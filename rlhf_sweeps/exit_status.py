@@ -10,6 +10,8 @@ from rlhf_sweeps.fields import ConfigError
 FAILED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
+# No space left on the disk or of one's quota, or no right to write there.
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def exit_status(error: BaseException | None) -> int:
@@ -20,7 +22,8 @@ def exit_status(error: BaseException | None) -> int:
         return INTERRUPTED
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES)
-    if is_full or isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)):
+    if (isinstance(error, OSError) and error.errno in _REFUSED) or isinstance(
+        error, (ConfigError, HydraException, OmegaConfBaseException)
+    ):
         return WRONG_INPUT
     return FAILED

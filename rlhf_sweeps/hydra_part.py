@@ -55,7 +55,7 @@ def as_job(composed: DictConfig, folder: Path, number: int | None = None) -> Dic
 
 def has_questions(task: DictConfig) -> bool:
     """Whether anything asks Hydra."""
-    return any(True for _ in _questions(task))
+    return any(True for _ in _all_questions(task))
 
 
 def answer_questions(task: DictConfig) -> None:
@@ -64,20 +64,23 @@ def answer_questions(task: DictConfig) -> None:
     Raises:
         OmegaConfBaseException: if Hydra has no answer.
     """
-    for node, key in list(_questions(task)):
+    for node, key in list(_all_questions(task)):
         node[key] = _literal(node[key])
 
 
-def _questions(node: DictConfig | ListConfig) -> Iterator[tuple[Any, Any]]:
-    """Container and key of each value that asks Hydra, alone or within a text; Hydra's own part apart."""
-    keys: Iterable[Any] = range(len(node)) if isinstance(node, ListConfig) else [key for key in node if key != "hydra"]
+def _all_questions(task: DictConfig) -> Iterator[tuple[Any, Any]]:
+    """Container and key of each value that asks Hydra, alone or within a text; Hydra's own part, at the root, apart."""
+    return _questions(task, [key for key in task if key != "hydra"])
+
+
+def _questions(node: DictConfig | ListConfig, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     for key in keys:
         child: Any = node._get_node(key)
         value = child._value()
         if isinstance(value, str) and _QUESTION.search(value):
             yield node, key
-        elif isinstance(child, Container) and not isinstance(value, str) and value is not None:
-            yield from _questions(child)  # type: ignore[arg-type]
+        elif isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
+            yield from _questions(child, range(len(child)) if isinstance(child, ListConfig) else list(child))
 
 
 def _literal(value: Any) -> Any:

@@ -13,11 +13,12 @@ from sweeping import sweep, trials
 
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.cli import conf_dir, register, task_config
+from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, LengthConfig, VaderConfig
 from rlhf_sweeps.reward_models import training_config
-from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.validation import _read_sources, from_hydra
 
 
 def test_judges_by_name_and_with_keys_changed(compose_config: Compose) -> None:
@@ -57,6 +58,32 @@ def test_sources_and_pairs_are_data_sets(compose_config: Compose) -> None:
     ]
     assert isinstance(config.reward_model, EncoderConfig)
     assert config.reward_model.pairs.path == "y.csv"
+
+
+PAIRS = "pairs: {dataset: mixture, sources: [human_like_mini,{dataset: local, path: y.csv}]}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["reward_model=minilm", f"reward_model.{PAIRS.replace(': ', '=', 1)}"],
+        [f"eval.judges=[{{reward_model: minilm, {PAIRS}}}]"],
+        ["reward_model=ensemble", f"reward_model.members=[tiny,{{reward_model: minilm, {PAIRS}}}]"],
+    ],
+    ids=["reward model", "judge", "member"],
+)
+def test_pairs_may_be_a_mixture_wherever_an_encoder_stands(overrides: list[str], compose_config: Compose) -> None:
+    config = compose_config(*overrides)
+    members = config.reward_model.members if isinstance(config.reward_model, EnsembleConfig) else []
+    encoder = next(one for one in (config.reward_model, *config.eval.judges, *members) if one.name == "minilm")
+    assert isinstance(encoder, EncoderConfig)
+    sources = [(source.name, source.path) for source in encoder.pairs.sources]
+    assert sources == [("human_like_mini", "embedded:human_like_mini/train.jsonl"), ("local", "y.csv")]
+
+
+def test_what_is_no_mapping_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^dataset.sources\[0\]=x: must be a mapping of keys to values$"):
+        _read_sources(DatasetConfig(sources=["x"]), "dataset")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +132,15 @@ def test_sources_and_pairs_are_data_sets(compose_config: Compose) -> None:
         (["reward_model=callable", "reward_model.function=f"], r"reward_model.function=f: must be a dotted path"),
         (["dataset=mixture"], r"dataset.path=None: either a path or dataset.sources must be given"),
         (["reward_model=minilm", "reward_model.pairs=mixture"], r"reward_model.pairs.path=None: either a path or"),
+        (
+            ["reward_model=minilm", "reward_model.pairs={dataset: mixture, sources: [human]}"],
+            r"^reward_model.pairs.sources\[0\]=human: dataset has no such choice",
+        ),
+        (
+            ["eval.judges=[{reward_model: minilm, pairs: {dataset: mixture, sources: human_like_mini}}]"],
+            r"^eval.judges\[0\].pairs.sources=human_like_mini: must be a list$",
+        ),
+        (["reward_model=ensemble", "reward_model.members=tiny"], r"^reward_model.members=tiny: must be a list$"),
         (["dataset.min_prompt_length=65"], r"must be at most dataset.max_prompt_length=64"),
     ],
 )

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SMALL
 from sweeping import sweep
 
 from rlhf_sweeps import tracking
-from rlhf_sweeps.config import TrackingConfig
+from rlhf_sweeps.config import Config, TrackingConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep import dry_run
+from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.tracking import Tracker
 
 
@@ -71,7 +73,7 @@ def test_wandb_is_tried_offline_for_every_run_and_the_sweep(
     monkeypatch.setattr(tracking, "start", start)
     monkeypatch.setenv("WANDB_DIR", "elsewhere")
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    changes = ("tracking=wandb", "tracking.mode=online", "hydra.sweeper.trial=fake_trials.find_once")
+    changes = ("tracking.mode=online", "hydra.sweeper.trial=fake_trials.find_once")
     sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true", *changes)
     text = capsys.readouterr().out
     ((mode, folder, environment),) = tried
@@ -83,6 +85,84 @@ def test_wandb_is_tried_offline_for_every_run_and_the_sweep(
     assert once >= 3.0  # 2 s of its own, half a second for what is found out, half a second for W&B
     assert 0.5 <= begin < 0.9
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["tracking=wandb"],
+        ["tracking.mode=online"],
+        ["tracking=offline", "++tracking.mode=online"],
+        ["tracking.mode=offline,online"],
+    ],
+)
+def test_measured_runs_track_nothing_whatever_was_given(
+    changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+
+    def write(self: Composer, *given: Any, **named: Any) -> Config:
+        config = composed(self, *given, **named)
+        modes.append(config.tracking.mode)
+        return config
+
+    composed = Composer.write
+    monkeypatch.setattr(Composer, "write", write)
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: Tracker(None))
+    sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true", *changes)
+    assert modes == ["disabled", "disabled"]
+
+
+@pytest.mark.parametrize(("mode", "wandb_mode", "num_tried"), [("auto", "disabled", 0), ("online", "disabled", 1)])
+def test_a_mode_that_was_given_wins_over_the_environments(
+    mode: str, wandb_mode: str, num_tried: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    monkeypatch.setenv("WANDB_MODE", wandb_mode)
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: tried.append(1) or Tracker(None))
+    sweep(tmp_path / "s", "ppo.kl_coef=0.01", "hydra.sweeper.dry_run=true", "tracking=wandb", f"tracking.mode={mode}")
+    assert len(tried) == num_tried
+
+
+@pytest.mark.slow
+def test_a_real_run_that_is_measured_tells_wandb_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def start(config: TrackingConfig, *, run_id: str, **_: Any) -> Tracker:
+        if config.mode != "disabled":
+            tried.append(run_id)
+        return Tracker(None)
+
+    monkeypatch.setattr(tracking, "start", start)
+    monkeypatch.chdir(tmp_path)
+    real = ("hydra.sweeper.trial=rlhf_sweeps.trial.run", *SMALL, "tracking.mode=offline")
+    sweep(Path("s"), *real, "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true")
+    assert tried == ["dry_run"]  # W&B's own seconds, in the folder that is gone
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "seconds", "end"),
+    [
+        (1, 2 + 20 * 0.3, ""),
+        # 3.6 s less 2 s: 5 runs of 0.3 s, each of 30 updates of 0.01 s.
+        (0.001, 3.6, "; sweep.budget_hours=0.001: time for about 5 whole runs"),
+    ],
+)
+def test_a_sweep_takes_no_longer_than_its_budget(
+    hours: float,
+    seconds: float,
+    end: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(dry_run, "_run", lambda *_: [(0.01, 0.01, 0.0)])  # in all, of the update, of its evaluation
+    changes = ("hydra.sweeper.n_trials=20", f"sweep.budget_hours={hours}", "sweep.cost_per_hour=3600")
+    sweep(tmp_path / "s", "ppo.kl_coef=interval(0.1,0.5)", "hydra.sweeper.dry_run=true", *changes)
+    *_, runs, cost = capsys.readouterr().out.splitlines()
+    assert runs == f"20 runs, 1 at a time: 0:00:08, less where some are pruned{end}"
+    assert cost.startswith(f"cost: {seconds:.2f} at ")
 
 
 @pytest.mark.parametrize(

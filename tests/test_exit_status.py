@@ -129,6 +129,7 @@ def test_runs_end_as_their_wandb_runs(server: WandbStub, tmp_path: Path) -> None
         (ConfigError("x"), 2),
         (HydraException("x"), 2),
         (OSError(errno.ENOSPC, "full"), 2),
+        (OSError(errno.EDQUOT, "of the quota"), 2),
         (OSError(errno.EIO, "broken"), 1),
         (ValueError("x"), 1),
         (KeyboardInterrupt(), 130),

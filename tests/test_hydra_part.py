@@ -36,6 +36,11 @@ CASES = [
     ["reward_model=length", "reward_model.name=${hydra:runtime.choices.reward_model}_x", "ppo=trl"],
     ["name=x_${hydra:job.override_dirname}", "ppo.lr=7", "hydra.job.config.override_dirname.exclude_keys=[name]"],
     ["seed=${hydra:job.num}", "ppo.lr='${times:${hydra:job.num},0.001}'", "tracking.tags=${hydra:overrides.hydra}"],
+    [
+        "reward_model=callable",
+        "reward_model.function=a.b",
+        "+reward_model.arguments={hydra: '${hydra:job.num}', x: {hydra: ['${now:%Y}']}}",
+    ],
     ["name='\\${now:%Y}_${hydra:job.num}'", "tracking.project='${hydra:run.dir}'", "hydra.run.dir=of_${name}"],
 ]
 

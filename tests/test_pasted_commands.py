@@ -40,7 +40,7 @@ from rlhf_sweeps.choices import expand
 from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.hydra_part import answering
-from rlhf_sweeps.runs import Run, Sweep, command, folded, override, report_file
+from rlhf_sweeps.runs import Run, Sweep, command, folded, go_on, override, report_file
 from rlhf_sweeps.sweep import report as sweep_report
 from rlhf_sweeps.validation import from_hydra
 
@@ -201,6 +201,28 @@ def test_an_interrupted_sweep_goes_on(paste: Paste) -> None:
         assert again.hydra.sweep.dir == f"sweeps/{ALL_ODD}"
         assert again.hydra.sweeper.study_name == "a b"
         assert sorted(again.hydra.overrides.task) == sorted(["tracking=disabled", *words[-3:-2], words[-1]])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-m --config-dir {0} ppo.kl_coef=0.01,0.02 seed=3",
+        "ppo.kl_coef=0.01,0.02 seed=3 --config-dir {0} -m",
+        "-m ppo.kl_coef=0.01,0.02 seed=3 -cd {0}",
+        "--multi ppo.kl_coef=0.01,0.02 hydra.sweep.dir=given seed=3 --config-dir={0}",
+        "--config-dir {0} -- ppo.kl_coef=0.01,0.02 seed=3",
+        "--config-dir {0} -m",
+        "-m --config-dir {0}",
+        "--config-dir={0} hydra.sweep.dir=given -m",
+    ],
+)
+def test_hydra_reads_the_folder_wherever_flags_stand(line: str, paste: Paste) -> None:
+    words = [word.format(ALL_ODD) for word in line.split()]
+    before = get_args_parser().parse_args(words)
+    after = get_args_parser().parse_args(paste(go_on(words, "hydra.sweep.dir", "here"))[2:])
+    kept = [word for word in before.overrides if not word.startswith("hydra.sweep.dir")]
+    assert after.overrides == [*kept, "hydra.sweep.dir=here"]
+    assert (after.config_dir, after.multirun) == (ALL_ODD, before.multirun)
 
 
 def watched(folder: Path) -> str:

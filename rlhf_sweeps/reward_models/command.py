@@ -3,13 +3,9 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.data import load_pairs
@@ -34,19 +30,12 @@ def main() -> None:
     cli.run("reward_model_training", _train)
 
 
-class Preflight(Callback):
-    """Checks what can be known before a folder is made.
+class Preflight(cli.Preflight):
+    """Checks of a training what can be known beforehand."""
 
-    Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
-    """
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the training."""
-        try:
-            with cli.running(config) as folder:
-                check(from_hydra(cli.task_config(config)), folder)
-        except (ConfigError, OmegaConfBaseException) as error:
-            cli.refuse(error)
+    def check(self, task: DictConfig, folder: Path) -> None:
+        """Check a training; raises ConfigError or OmegaConfBaseException."""
+        check(from_hydra(task), folder)
 
 
 def check(config: RewardTrainingConfig, folder: Path) -> None:
@@ -72,8 +61,6 @@ def _train(composed: DictConfig) -> float:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     config = from_hydra(composed)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:  # whose runs Preflight has not seen
-        check(config, folder)
     show_one_gpu(config)
     from rlhf_sweeps.reward_models.training import train
 

@@ -18,6 +18,8 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{")
 # Of what Hydra was told, what a run on its own has no use for: where a sweep lies, and how it goes about it.
 _OF_SWEEPS = ("hydra.mode", "hydra.run.dir", "hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher")
 _FOLDERS = ("hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
+# Hydra's flags for a training that take no value; argparse knows beginnings of them, too.
+_ALONE = ("-m", "-r", "--multirun", "--run")
 _OF_JOBS = re.compile(r"\$\\?\{\s*hydra\s*\\?:\s*job\.(num|id)\b")
 _PACKAGE = Path(__file__).parents[1]
 
@@ -65,7 +67,15 @@ def go_on(words: Iterable[str], key: str, folder: str | Path) -> str:
         key: of Hydra, for the folder: hydra.run.dir or hydra.sweep.dir.
     """
     kept = [word for word in words if not word.lstrip("+").startswith(f"{key}=")]
-    return command("python", "-m", "rlhf_sweeps", *kept, override(key, str(folder)))
+    end = 1 + max((n for n in range(len(kept)) if _is_override(kept, n)), default=len(kept) - 1)
+    return command("python", "-m", "rlhf_sweeps", *kept[:end], override(key, str(folder)), *kept[end:])
+
+
+def _is_override(words: Sequence[str], number: int) -> bool:
+    """Whether one of a command line's words is no flag, nor a flag's value. Hydra takes overrides in a row only."""
+    before = words[number - 1] if number else ""
+    is_value = before.startswith("-") and "=" not in before and not any(flag.startswith(before) for flag in _ALONE)
+    return not words[number].startswith("-") and not is_value
 
 
 def words_of(hydra: Mapping[str, Any]) -> list[str]:

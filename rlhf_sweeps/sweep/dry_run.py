@@ -24,8 +24,9 @@ from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.plan import Plan
 
 NUM_LISTED = 20
-# One update with its evaluation, and nothing that is sent anywhere.
-MEASURED = ("eval.every=1", "tracking=disabled")
+# One update with its evaluation, and nothing that is sent anywhere. Hydra applies values after groups: the group
+# tracking=disabled would lose against a mode that was given.
+MEASURED = ("eval.every=1", "tracking.mode=disabled")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _run(executor: Executor, folder: Path, numbers: Sequence[int]) -> list[tuple
 
 def _seconds_of_tracking(config: TrackingConfig, folder: Path) -> float:
     """For which a process waits for W&B to start and end, tried offline and without a trace outside of `folder`."""
-    if config.mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
+    if config.mode == "disabled" or (config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
         return 0.0
     places = {f"WANDB_{what}": str(folder / "tracking") for what in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
     before = {name: os.environ.get(name) for name in (*places, "WANDB_MODE")}
@@ -150,27 +151,33 @@ def _time_lines(plan: Plan, measured: Measured, workers: int) -> list[str]:
         f"{measured.num_evaluations} evaluations of {measured.evaluation:.3g} s: {_hours(measured.each)} "
         f"(measured with {workers} at a time, on the first setting)",
     ]
-    num_settings = _num_settings(plan)
-    if num_settings is None:
-        total = (plan.config.sweep.budget_hours or 0.0) * 3600
-        runs_in_time = int(max(0.0, total - measured.once) / measured.each) * workers
-        lines.append(
-            f"sweep.budget_hours={plan.config.sweep.budget_hours:g}: time for about {runs_in_time} whole runs, "
-            "more where some are pruned"
-        )
-    else:
-        runs = num_settings * len(plan.seeds)
-        tests = min(num_settings, plan.config.sweep.num_tested) * len(plan.test_seeds)
-        # Tests begin when the last of the other runs has ended.
-        total = measured.once + (math.ceil(runs / workers) + math.ceil(tests / workers)) * measured.each
-        pruned = "" if plan.pruner == "none" else ", less where some are pruned"
-        lines.append(f"{runs + tests} runs, {workers} at a time: {_hours(total)}{pruned}")
+    total, line = _sweep_line(plan, measured, workers)
+    lines.append(line)
     price = plan.config.sweep.cost_per_hour
     if price is not None:
         lines.append(
             f"cost: {price * total / 3600 * workers:.2f} at {price:g} an hour of one worker (sweep.cost_per_hour)"
         )
     return lines
+
+
+def _sweep_line(plan: Plan, measured: Measured, workers: int) -> tuple[float, str]:
+    """The seconds that the whole sweep takes, of a budget no more than that, and a line that says so."""
+    budget, num_settings = plan.config.sweep.budget_hours, _num_settings(plan)
+    limit = math.inf if budget is None else budget * 3600
+    in_time = ""
+    if budget is not None:
+        num_whole = int(max(0.0, limit - measured.once) / measured.each) * workers
+        in_time = f"sweep.budget_hours={budget:g}: time for about {num_whole} whole runs"
+    if num_settings is None:
+        return limit, f"{in_time}, more where some are pruned"
+    runs = num_settings * len(plan.seeds)
+    tests = min(num_settings, plan.config.sweep.num_tested) * len(plan.test_seeds)
+    # Tests begin when the last of the other runs has ended.
+    total = measured.once + (math.ceil(runs / workers) + math.ceil(tests / workers)) * measured.each
+    pruned = "" if plan.pruner == "none" else ", less where some are pruned"
+    text = f"{runs + tests} runs, {workers} at a time: {_hours(total)}{pruned}"
+    return (total, text) if total <= limit else (limit, f"{text}; {in_time}")
 
 
 def _num_settings(plan: Plan) -> int | None:
