@@ -325,6 +325,7 @@ def test_a_trial_that_waits_before_its_first_report_goes_on_with_a_larger_budget
     waiting = [number for number in waiting if not found[number].intermediate_values]
     assert waiting
     simulation.config = replace(simulation.config, sweep=replace(simulation.config.sweep, budget_hours=1.0))
+    simulation.settings = replace(simulation.settings, n_trials=len(found))
     simulation.world.slowness = {}
     engine = simulation.finish()
     assert all(engine.schedule.trials[number].state in ("complete", "pruned") for number in waiting)
