@@ -195,6 +195,12 @@ def test_a_change_within_a_swept_group_is_noticed(tmp_path: Path) -> None:
         sweep(tmp_path, "ppo=default,trl", "ppo.clip_range=0.25", SHORT)
 
 
+def test_a_study_keeps_its_directions(tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.lr=1e-4", SHORT)
+    with pytest.raises(ConfigError, match=r"^objective\.directions=\['minimize'\]: the study in .*; choose another folder"):
+        sweep(tmp_path, "ppo.lr=1e-4", SHORT, "objective.directions=[minimize]", ACCEPT)
+
+
 def test_a_list_may_become_an_interval_and_back(tmp_path: Path) -> None:
     sweep(tmp_path, "ppo.lr=1e-4,1e-3", SHORT)
     sweep(tmp_path, "ppo.lr=tag(log,interval(5e-4,1e-2))", SHORT, ACCEPT, "hydra.sweeper.n_trials=3")

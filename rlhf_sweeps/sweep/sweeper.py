@@ -130,6 +130,11 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
                     f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
                     "accept the changes for the trials to come with hydra.sweeper.accept_changes=true"
                 )
+            if start["directions"] != plan.directions:
+                raise ConfigError(
+                    f"objective.directions={plan.directions}: the study in hydra.sweep.dir={sweep.folder} keeps "
+                    f"{start['directions']}; choose another folder"
+                )
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
     OmegaConf.save(master, sweep.hydra_file)
