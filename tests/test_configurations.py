@@ -197,7 +197,7 @@ def test_a_change_within_a_swept_group_is_noticed(tmp_path: Path) -> None:
 
 def test_a_study_keeps_its_directions(tmp_path: Path) -> None:
     sweep(tmp_path, "ppo.lr=1e-4", SHORT)
-    with pytest.raises(ConfigError, match=r"^objective\.directions=\['minimize'\]: the study in .*; choose another folder"):
+    with pytest.raises(ConfigError, match=r"^objective\.directions=\['minimize'\]: the study in .*; choose another"):
         sweep(tmp_path, "ppo.lr=1e-4", SHORT, "objective.directions=[minimize]", ACCEPT)
 
 

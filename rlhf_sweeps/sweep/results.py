@@ -140,7 +140,8 @@ def last_block(
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
-        lines.append(f"begun under an earlier configuration, and not compared: trial {', '.join(earlier)}")
+        which = f"trial {', '.join(earlier)}" if len(earlier) <= FEW else f"{len(earlier)} trials"
+        lines.append(f"begun under an earlier configuration, and not compared: {which}")
     if winners and not is_comparison:
         num_settings = _num_settings(trials)
         if num_settings > 1 and not any(trial.number in tested for trial in winners):

@@ -255,6 +255,8 @@ class Schedule:
         """A trial that has not ended."""
         if self._configurations[frozen.user_attrs.get("configuration", 0)].is_current:
             params = self._study.resume(frozen, self._plan.space.suggest)
+            if "settings" not in frozen.user_attrs:  # of a sweep of an earlier version
+                self._study.note(frozen.number, settings=self._plan.space.settings(params))
         else:
             self._study.take_up(frozen)
             params = frozen.params
