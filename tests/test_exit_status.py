@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SMALL
 from hydra.errors import HydraException
-from sweeping import TESTS, WITHOUT_REPORT, WITHOUT_TORCH, misbehave, until, updates
+from sweeping import TESTS, WITHOUT_REPORT, WITHOUT_TORCH, misbehave, sweep, until, updates
 from wandb_stub import StubRun, WandbStub
 
 from rlhf_sweeps import tracking
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep.display import Display
+from rlhf_sweeps.sweep.engine import Engine
+from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.train import failure
 
 ONLINE = "tracking.mode=online"
@@ -79,6 +82,31 @@ def test_an_interrupted_sweep_ends_as_its_wandb_run(server: WandbStub, tmp_path:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert of_sweep(server).exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "status"),
+    [
+        ((Engine, "__init__"), ValueError("no"), 1),
+        ((Display, "__enter__"), KeyboardInterrupt(), 130),
+        ((Engine, "save"), OSError(errno.ENOSPC, "full"), 2),
+        ((Sweep, "write_results"), OSError(errno.EDQUOT, "full"), 2),
+        ((SweepTracker, "conclude"), ValueError("no"), 1),
+        ((Engine, "run"), SystemExit(3), 3),
+    ],
+)
+def test_a_sweep_that_breaks_anywhere_ends_its_wandb_run_once(
+    where: tuple[type, str], error: BaseException, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    codes = []
+    monkeypatch.setattr(*where, fail)
+    monkeypatch.setattr(SweepTracker, "finish", lambda self, *, exit_code: codes.append(exit_code))
+    with pytest.raises(type(error)):
+        sweep(tmp_path / "sweep", "ppo.kl_coef=0.01")
+    assert codes == [status]
 
 
 @pytest.mark.slow

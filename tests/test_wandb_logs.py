@@ -98,7 +98,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             Trial(0, settings={"ppo.kl_coef": "0.1"}, state=TRIAL_COMPLETE, objectives=[2.5], seconds=60.0, **made),
             Trial(1, settings={"ppo.kl_coef": "0.2"}, state=TRIAL_FAILED, cause="out_of_memory", seconds=9.0, **made),
         ]
-        tracker.finish(trials, {"ppo.kl_coef": 1.0})
+        tracker.conclude(trials, {"ppo.kl_coef": 1.0})
+        tracker.finish(exit_code=0)
         yield folder
         sys.modules["wandb"].teardown()
 

@@ -183,44 +183,57 @@ def _run(
     configurations: Configurations,
     executor: Executor,
 ) -> None:
-    """Run the trials, then give the answer."""
+    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code."""
     study = _open_study(sweep, plan, start, configurations)
-    num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
-    metrics = plan.config.objective.metrics
-    pruner = make_pruner(plan.pruner, plan.settings.pruner_args)
+    judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
     tracker = SweepTracker(
         plan.config.tracking,
         folder=sweep.folder.absolute(),
         run_id=start["id"],
         settings=start,
-        metrics=metrics,
+        metrics=plan.config.objective.metrics,
         directions=plan.directions,
     )
-    engine: Engine | None = None
     end: BaseException | None = None
     try:
-        with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
-            judge = Judge(pruner, plan.sign)
-            engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
-            engine.run()
+        engine, comparison = _train(sweep, plan, study, judge, composer, configurations, executor, tracker)
         end = _end(sweep, engine)
     except BaseException as error:
         end = error
         raise
     finally:
-        if engine is not None:
-            engine.save()
-            sweep.write_results(optimization_results(engine.schedule.trials, plan.directions, engine.schedule.tested))
-            comparison = _compare(sweep, plan, engine.schedule.trials)
-            tracker.finish(
-                engine.schedule.trials,
-                study.importances(),
-                comparison["rows"] if comparison else [],
-                exit_code=exit_status(end),
-            )
+        tracker.finish(exit_code=exit_status(end))
     _answer(sweep, plan, engine, comparison, composer.hydra)
     if end is not None:
         raise end
+
+
+def _train(
+    sweep: Sweep,
+    plan: Plan,
+    study: Study,
+    judge: Judge,
+    composer: Composer,
+    configurations: Configurations,
+    executor: Executor,
+    tracker: SweepTracker,
+) -> tuple[Engine, dict[str, Any] | None]:
+    """Run the trials; the engine, and the comparison of reward models. What there is to record is, whatever happens."""
+    num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
+    metrics = plan.config.objective.metrics
+    engine: Engine | None = None
+    try:
+        with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
+            engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
+            engine.run()
+    finally:
+        if engine is not None:
+            trials = engine.schedule.trials
+            engine.save()
+            sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
+            comparison = _compare(sweep, plan, trials)
+            tracker.conclude(trials, study.importances(), comparison["rows"] if comparison else [])
+    return engine, comparison
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
