@@ -178,7 +178,7 @@ def test_trials_are_not_compared_where_other_keys_are_swept(
 ) -> None:
     sweep(tmp_path, *first, SHORT)
     num_old = len(trials(tmp_path))
-    with pytest.raises(ConfigError, match="what is swept was"):
+    with pytest.raises(ConfigError, match="holds another sweep"):
         sweep(tmp_path, *then, SHORT)
     capsys.readouterr()
     sweep(tmp_path, *then, SHORT, ACCEPT)

@@ -223,6 +223,7 @@ def test_a_trial_over_its_kl_budget_for_good_is_stopped_and_worth_what_it_was_wi
     assert len(Run(tmp_path / "1").metrics()) == 10  # two evaluations
 
 
+@pytest.mark.slow
 def test_what_diverges_is_learned_from_and_what_is_lost_is_not(tmp_path: Path) -> None:
     """TPE keeps away from where trials diverge, as it does from low values; four fifths of the space are bad."""
     shares = {}

@@ -59,7 +59,7 @@ def of_sweep(server: WandbStub) -> StubRun:
     ("overrides", "wanted", "status"),
     [
         pytest.param((), {}, 0, marks=pytest.mark.slow),
-        (("sweep.budget_hours=0.0005",), {"seconds_each": 0.3}, 0),
+        pytest.param(("sweep.budget_hours=0.0005",), {"seconds_each": 0.3}, 0, marks=pytest.mark.slow),
         ((), {"above": {"lr": 0.0, "how": "raise"}}, 1),
         pytest.param(("hydra.sweeper.max_failure_rate=0",), {"trial_0": {"1": "raise"}}, 1, marks=pytest.mark.slow),
     ],

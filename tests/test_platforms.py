@@ -211,12 +211,14 @@ def sweep_arguments(folder: Path, *overrides: str) -> Sequence[str]:
     return ("-m", f"hydra.sweep.dir={folder}", *fake, *overrides)
 
 
+@pytest.mark.slow
 def test_a_sweep(swept: Path) -> None:
     found = [(one.state.name, one.user_attrs.get("cause")) for one in trials(swept)]
     assert found == [("COMPLETE", None), ("FAIL", "lost_process"), ("FAIL", "lost_process"), ("COMPLETE", None)]
     assert [path.name for path in swept.glob(".lock")] == [".lock"]
 
 
+@pytest.mark.slow
 def test_trials_leave_the_terminal_and_take_their_children_with_them(swept: Path) -> None:
     calls = (swept / "calls").read_text(encoding="utf-8").splitlines()
     jobs = [json.loads(line.partition(" ")[2].replace("'", '"')) for line in calls if line.startswith("SetInfo")]
@@ -231,6 +233,7 @@ def test_trials_leave_the_terminal_and_take_their_children_with_them(swept: Path
     assert switched == ["SetConsoleCtrlHandler [None, True]", "SetConsoleCtrlHandler [None, False]"] * 4
 
 
+@pytest.mark.slow
 def test_the_report_and_a_look_at_a_sweep(swept: Path) -> None:
     done = run_python("-m", "analysis", "report", str(swept))
     assert (done.returncode, done.stderr) == (0, "")

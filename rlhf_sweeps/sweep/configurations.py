@@ -55,7 +55,7 @@ class Configurations:
                 record["seeds"],
                 _objective(record["config"]),
                 index == self.current,
-                not _unlike(record, new),
+                _are_alike(record, new) and not _unlike(record, new),
             )
             for index, record in enumerate(self.records)
         ]
@@ -81,12 +81,6 @@ def _unlike(old: Record, new: Record) -> list[str]:
     shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
     texts = [differences(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
-    # A key that is swept now was fixed then, at a value that old trials do not tell; or one that was swept is fixed.
-    shapes = [one.get("shape") or {key: [] for key in one["space"]} for one in (old, new)]
-    if old.get("shape") is None:
-        shapes[1] = {key: [] for key in shapes[1]}
-    if shapes[0] != shapes[1]:
-        texts.append(f"what is swept was {_keys_text(shapes[0])}, is {_keys_text(shapes[1])}")
     within = [[word for word in one.get("fixed", []) if _is_within(word, swept)] for one in (old, new)]
     if "fixed" in old and within[0] != within[1]:
         texts.append(f"overrides were {' '.join(within[0]) or 'none'}, are {' '.join(within[1]) or 'none'}")
@@ -98,9 +92,11 @@ def _is_within(override: str, groups: tuple[str, ...]) -> bool:
     return override.lstrip("+~").startswith(groups)
 
 
-def _keys_text(shape: Mapping[str, Sequence[str]]) -> str:
-    """`ppo.lr, ppo.kl_coef (if ppo.lr=0.001)`; `nothing`."""
-    return ", ".join(f"{key} ({'; '.join(ties)})" if ties else key for key, ties in shape.items()) or "nothing"
+def _are_alike(old: Record, new: Record) -> bool:
+    """Whether the same keys are swept. One that is swept now was fixed then, at a value that old trials do not tell."""
+    if (shape := old.get("shape")) is None:
+        return set(old["space"]) == set(new["space"])
+    return bool(shape == new["shape"])
 
 
 def _objective(config: Mapping[str, Any]) -> ObjectiveConfig:
