@@ -12,6 +12,7 @@ from pathlib import Path
 from analysis.errors import AnalysisError
 from analysis.records import Source
 from analysis.terminal import wrapped
+from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.runs import analysis_folder, report_file
 
 FORMATS = ("png", "svg", "pdf")
@@ -28,6 +29,7 @@ otherwise.
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status, 2 where the input was wrong."""
+    tolerate()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)

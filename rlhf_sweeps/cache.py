@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from rlhf_sweeps.platforms import system
+
 Found = TypeVar("Found")
 
 
@@ -46,7 +48,8 @@ def read_or_make(target: Path, read: Callable[[], Found | None], make: Callable[
             scratch = target.with_name(f"{target.name}.{secrets.token_hex(4)}.unfinished")
             scratch.mkdir()
             try:
-                make(scratch).replace(target)
+                made = make(scratch)
+                system.patiently(lambda: made.replace(target))
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
             found = read()

@@ -16,6 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rlhf_sweeps.platforms import system
+
 _UNFINISHED = "unfinished"
 
 
@@ -46,10 +48,10 @@ def save(
     (folder / "state.json").write_text(json.dumps({"update": update, **state}, indent=2), encoding="utf-8")
     _link(best or folder / "policy.safetensors", folder / "best.safetensors")
     for path in folder.iterdir():
-        _sync(path)
+        system.sync(path)
     older = [path for path in root.iterdir() if path != folder]
-    folder.replace(root / f"{update:07d}")
-    _sync(root)
+    system.patiently(lambda: folder.replace(root / f"{update:07d}"))
+    system.sync(root)
     for path in older:
         shutil.rmtree(path)
 
@@ -97,11 +99,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,12 +10,15 @@ from typing import Any
 
 from hydra import compose
 from hydra._internal.hydra import Hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import override
 
 # By group: a key that nobody changes, which tells the values of a choice from some that are to be changed.
 _EXPANDED = {"reward_model": "kind", "dataset": "sources"}
@@ -47,16 +50,19 @@ def _holds_names(composed: DictConfig) -> bool:
 
 
 def _expand_reward_model(node: DictConfig, key: str) -> None:
-    """The members of an ensemble, and the data set of an encoder's pairs."""
+    """The members of an ensemble, and the data set of an encoder's pairs, with its sources."""
     if "members" in node:
         _expand_list(node, "members", "reward_model", f"{key}.members")
     if node.get("pairs") is not None:
         node["pairs"] = _choice("dataset", node["pairs"], f"{key}.pairs")
+        _expand_list(node.pairs, "sources", "dataset", f"{key}.pairs.sources")
 
 
 def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
     if OmegaConf.is_missing(parent, name) or not parent[name]:
         return
+    if not isinstance(parent[name], ListConfig):
+        raise ConfigError(f"{key}={parent[name]}: must be a list")
     parent[name] = [_choice(group, entry, f"{key}[{number}]") for number, entry in enumerate(parent[name])]
     if group == "reward_model":
         for number, node in enumerate(parent[name]):
@@ -87,7 +93,7 @@ def _load(group: str, name: Any, key: str) -> DictConfig:
     if hydra is None:
         raise ConfigError(f"{key}={name}: names can be looked up by the command line only")
     try:
-        return _compose(hydra, group, str(name)).copy()
+        return _compose(hydra, group, str(name), _search_path()).copy()
     except MissingConfigException as error:
         raise ConfigError(f"{key}={name}: {group} has no such choice (allowed: {_options(group)})") from error
     except (HydraException, OmegaConfBaseException) as error:
@@ -95,11 +101,23 @@ def _load(group: str, name: Any, key: str) -> DictConfig:
 
 
 @functools.lru_cache
-def _compose(hydra: Hydra, group: str, name: str) -> DictConfig:
-    """By Hydra, which reads the files again each time."""
-    node: DictConfig = compose(f"{group}/{name}")[group]
+def _compose(hydra: Hydra, group: str, name: str, search_path: tuple[str, ...]) -> DictConfig:
+    """By Hydra, which reads the files again each time; a primary config would be looked for without the search path."""
+    node: DictConfig = compose(None, [*search_path, override(f"+{group}", name)])[group]
     return node
 
 
 def _options(group: str) -> str:
-    return ", ".join(GlobalHydra.instance().config_loader().get_group_options(group))
+    return ", ".join(options(GlobalHydra.instance().config_loader(), group))
+
+
+def options(loader: ConfigLoader, group: str) -> list[str]:
+    """The names of a group's choices."""
+    return loader.get_group_options(group, overrides=list(_search_path()))
+
+
+def _search_path() -> tuple[str, ...]:
+    """The places that hydra.searchpath has added, as an override; Hydra knows them for the primary config alone."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    added = [f"{one.schema}://{one.path}" for one in sources if one.provider.startswith("hydra.searchpath")]
+    return (override("hydra.searchpath", added),) if added else ()

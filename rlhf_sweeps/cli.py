@@ -3,13 +3,12 @@
 Loads neither torch nor optuna until it must, so that --help and --cfg answer at once.
 """
 
+import contextlib
 import dataclasses
 import difflib
-import errno
 import os
-import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,24 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.exit_status import FAILED, INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.hydra_part import answering, as_job
+from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.runs import go_on
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import shown
-
-INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
 def conf_dir() -> str:
@@ -59,6 +61,7 @@ def main() -> None:
 
 def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
+    tolerate()
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
@@ -74,31 +77,54 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             raise
         refuse(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+        if exit_status(error) != WRONG_INPUT:
             raise
         refuse(
             ConfigError(f"{error.filename or 'a file'}: {error.strerror}; the same command goes on when it is mended")
         )
     except (DivergedError, RewardModelError, SweepFailedError) as error:
-        refuse(error, status=1)
+        refuse(error, status=FAILED)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
-            print(f"Continue with: {_continue_command('hydra.sweep.dir', interrupt.folder.absolute())}")
+            print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
         sys.exit(INTERRUPTED)
 
 
 class Preflight(Callback):
-    """Checks of a single run what can be known beforehand; a sweep checks its runs itself.
+    """Checks of a run what can be known beforehand; our sweeper checks those of a sweep itself.
 
     Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
     """
 
+    def check(self, task: DictConfig, folder: Path) -> None:
+        """Check a run; raises ConfigError or OmegaConfBaseException."""
+        preflight.check(from_hydra(task), folder)
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the run."""
+        """Check a run on its own, before it has a folder."""
         try:
-            preflight.check(from_hydra(task_config(config)), Path(config.hydra.run.dir))
+            with running(config) as folder:
+                self.check(task_config(config), folder)
         except (ConfigError, OmegaConfBaseException) as error:
             refuse(error)
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check a run of Hydra's own sweeper."""
+        job = HydraConfig.get()
+        if job.mode == RunMode.MULTIRUN:
+            try:
+                self.check(task_config(config), Path(job.runtime.output_dir))
+            except (ConfigError, OmegaConfBaseException) as error:
+                refuse(error)
+
+
+@contextlib.contextmanager
+def running(composed: DictConfig) -> Iterator[Path]:
+    """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
+    with answering(composed):
+        folder = Path(composed.hydra.run.dir)
+    with answering(as_job(composed, folder)):
+        yield folder
 
 
 def _run(composed: DictConfig) -> float | None:
@@ -110,15 +136,13 @@ def _run(composed: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
     summary = train(config, folder, overrides=list(job.overrides.task))
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
-        print(f"Continue with: {_continue_command('hydra.run.dir', folder)}")
+        # Of a sweep only where Hydra's own sweeper runs it.
+        is_alone = job.mode == RunMode.RUN
+        key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
+        print(f"Continue with: {go_on(sys.argv[1:], key, shown(place))}")
         raise KeyboardInterrupt
     objective: float | None = summary["objective"]
     return objective
-
-
-def _continue_command(key: str, folder: Path) -> str:
-    words = [word for word in sys.argv[1:] if not word.startswith(f"{key}=")]
-    return shlex.join(["python", "-m", "rlhf_sweeps", *words, f"{key}={shown(folder)}"])
 
 
 def task_config(composed: DictConfig) -> DictConfig:
@@ -129,8 +153,8 @@ def task_config(composed: DictConfig) -> DictConfig:
     return task
 
 
-def refuse(error: Exception, status: int = 2) -> None:
-    """Say in one line a problem what is wrong, and end; status 2 says that the input was."""
+def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
+    """Say in one line a problem what is wrong, and end; by default the input was."""
     for line in _explain(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)

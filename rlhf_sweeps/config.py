@@ -16,7 +16,7 @@ from rlhf_sweeps.fields import choice, device, number, text
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
 DIRECTIONS = ("maximize", "minimize")
-CONSTRAINT = re.compile(r"\s*(?P<metric>[^\s<>=]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
+CONSTRAINT = re.compile(r"\s*(?P<metric>[^\s<>]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
 
 
 @dataclass
@@ -127,6 +127,11 @@ class PPOConfig:
     def microbatches_per_epoch(self) -> int:
         """TRL's microbatches, those that loss_aggregation=microbatch_mean and accumulation_steps count."""
         return self.num_minibatches * math.ceil(self.batch_size // self.num_minibatches / self.microbatch_size)
+
+    @property
+    def trl_slots(self) -> int:
+        """By how many TRL divides what it adds up over an update: for every minibatch as for a whole batch."""
+        return self.num_ppo_epochs * self.num_minibatches * math.ceil(self.batch_size / self.microbatch_size)
 
 
 @dataclass

@@ -10,7 +10,10 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 class Interruption:
-    """While entered, the two signals only set `reason`. Does nothing outside the main thread, which alone gets them."""
+    """While entered, the two signals only set `reason`, also that of an interruption around this one.
+
+    Does nothing outside the main thread, which alone gets them.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -31,5 +34,11 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.reason is not None:
             raise KeyboardInterrupt
-        self.reason = "interrupted"
+        self._interrupt()
         log.info("stopping after this update and its checkpoint; once more stops at once, without a checkpoint")
+
+    def _interrupt(self) -> None:
+        self.reason = "interrupted"
+        for handler in self._previous.values():
+            if isinstance(outer := getattr(handler, "__self__", None), Interruption):
+                outer._interrupt()

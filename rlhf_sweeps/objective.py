@@ -4,6 +4,7 @@ Training reward cannot rank runs, since it contains the KL penalty, whose coeffi
 function of the recorded metrics, so that a sweep can follow a running trial by its record alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -41,16 +42,33 @@ def objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | No
 
 
 def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]:
-    """Constraint -> by how much the updates that give the objectives break it; 0 and below: kept."""
+    """Constraint -> by how much the updates that give the objectives break it; 0 and below: kept.
+
+    Where such an update has not the constraint's metric, as one without an evaluation has no length of answers, the
+    newest value up to there counts, or else the next one.
+    """
     found = {}
     for text in config.constraints:
         parts = CONSTRAINT.fullmatch(text)
         assert parts is not None  # from_hydra has checked it
-        values = [row[parts["metric"]] for row in _chosen(rows, config) if parts["metric"] in row]
-        if values:
+        known = [row for row in rows if parts["metric"] in row]
+        if known and (chosen := _chosen(rows, config)):
+            before = [[row for row in known if row["update"] <= one["update"]] for one in chosen]
+            values = [(found_rows or known[:1])[-1][parts["metric"]] for found_rows in before]
             excess = fmean(values) - float(parts["limit"])
             found[text] = excess if parts["sign"] == "<" else -excess
     return found
+
+
+def missing(rows: Sequence[Row], config: ObjectiveConfig) -> list[str]:
+    """The metrics of objective and constraints that no update has."""
+    limited = [parts["metric"] for text in config.constraints if (parts := CONSTRAINT.fullmatch(text))]
+    return [metric for metric in (*config.metrics, *limited) if not any(metric in row for row in rows)]
+
+
+def is_evaluated(row: Row) -> bool:
+    """Whether an update was evaluated on held-out prompts."""
+    return any(name.startswith("eval/") for name in row)
 
 
 def measured(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
@@ -71,4 +89,5 @@ def _chosen(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     if config.reduction == "mean":
         return allowed[-config.mean_over :]
     first, best = config.metrics[0], max if config.directions[0] == "maximize" else min
-    return [best(allowed, key=lambda row: row[first])]
+    numbers = [row for row in allowed if math.isfinite(row[first])]
+    return [best(numbers or allowed, key=lambda row: row[first])]

@@ -9,6 +9,7 @@ from typing import Any
 from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.reward_models.checks import check_rule
 from rlhf_sweeps.runs import Run
@@ -25,6 +26,7 @@ def check(config: Config, folder: Path) -> None:
         ConfigError: naming the key, what was given and what is allowed.
     """
     check_folder(config, folder)
+    check_metrics(config)
     _check_prompts(config.dataset, read_ahead)
     for check_one, *arguments in (*_pair_checks(config), *_model_checks(config)):
         check_one(*arguments)
@@ -37,6 +39,7 @@ def check_trial(config: Config, folder: Path) -> None:
     none is read for the mere check.
     """
     check_folder(config, folder)
+    check_metrics(config)
     for check_one, *arguments in _model_checks(config):
         check_one(*arguments)
 

@@ -17,9 +17,10 @@ from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, command, override
 
 Section = TypeVar("Section")
 
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
+    tolerate()
     try:
         _serve(options)
     except ConfigError as error:
@@ -47,7 +49,8 @@ def _serve(options: argparse.Namespace) -> None:
     if start is None:
         raise ConfigError(f"run={options.run}: holds no run; allowed: a folder with a run.json")
     if not run.model.is_dir():
-        raise ConfigError(f"run={options.run}: has no model/ yet; continue it with hydra.run.dir={options.run}")
+        again = command(override("hydra.run.dir", str(options.run)))
+        raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
     base = _read(ModelConfig, start["config"]["model"], "model/local.yaml")

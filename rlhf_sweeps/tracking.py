@@ -10,12 +10,12 @@ import contextlib
 import glob
 import logging
 import os
-import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_sweeps.runs import command, place
 from rlhf_sweeps.wording import shown, told
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ _SUMMARIES = {
     "objective/scores": "max,last",
     "objective/kl": "max,last",
 }
+
+# What a run's end says of it in the summary: a run that goes on has not ended, and may end otherwise.
+_ENDING = (
+    "status", "stop_reason", "cause", "message", "traceback", "objective", "best_update", "base_score", "updates",
+    "episodes", "tokens", "seconds", "peak_memory_mb", "device",
+)  # fmt: skip
 
 # For W&B's processes, where the user has not set them. Its own error reports can hold up the end of a process for 20 s;
 # by default the file that `wandb sync` reads is 15 s behind, which a killed run would lose.
@@ -75,6 +81,7 @@ def start(
             run.define_metric("*", step_metric=axis, step_sync=True)
             for metric, summary in _SUMMARIES.items():
                 run.define_metric(metric, step_metric=axis, step_sync=True, summary=summary)
+            _forget(run, _ENDING)  # by an earlier start, whose process may have been killed since
     except Exception as error:
         _log.warning("W&B is off, training goes on without it: %s", told(error))
         return Tracker(None)
@@ -176,7 +183,8 @@ class Tracker:
     def finish(self, *, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None = None) -> None:
         """Write the scalars of `summary` and close the W&B run, with the model as an artifact if the config says so.
 
-        W&B has `finish_timeout` seconds for what it has not uploaded yet, the model included.
+        What is None is taken back, if an earlier start has written it. W&B has `finish_timeout` seconds for what it has
+        not uploaded yet, the model included.
         """
         run, self._run = self._run, None
         if run is None:
@@ -184,6 +192,7 @@ class Tracker:
         try:
             if self._is_on:
                 run.summary.update({name: x for name, x in summary.items() if isinstance(x, str | int | float)})
+                _forget(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:
                     _log_artifact(run, model_dir)
         except Exception as error:
@@ -204,6 +213,13 @@ class Tracker:
             _log.warning("W&B is off for the rest of this run, training goes on: %s", told(error))
 
 
+def _forget(run: wandb.Run, names: Iterable[str]) -> None:
+    """Take entries of the summary back; W&B keeps them over all starts of a run."""
+    for name in names:
+        with contextlib.suppress(KeyError):  # a disabled run's summary is a plain dict
+            del run.summary[name]  # type: ignore[no-untyped-call]
+
+
 def _log_artifact(run: wandb.Run, model_dir: Path) -> None:
     import wandb
 
@@ -216,9 +232,9 @@ def _sync_command(run: wandb.Run) -> str:
     """What uploads the run: all its folders, for each start offline makes another one; done ones are skipped."""
     folder = Path(run.sync_dir)
     if not run.offline:
-        return shlex.join(["wandb", "sync", "--include-online", shown(folder)])
+        return command("wandb", "sync", "--include-online", place(shown(folder)))
     files = folder.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
-    return shlex.join(["wandb", "sync", *(shown(file.parent) for file in sorted(files))])
+    return command("wandb", "sync", *(place(shown(file.parent)) for file in sorted(files)))
 
 
 @contextlib.contextmanager

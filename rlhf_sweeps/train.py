@@ -3,7 +3,6 @@
 import logging
 import platform
 import shutil
-import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,10 +15,12 @@ import torch
 
 from rlhf_sweeps import __version__, checkpoints, tracking
 from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.exit_status import INTERRUPTED, exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated, objectives
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
@@ -86,11 +87,15 @@ def _train(
             stop_reason = _loop(session, tracker, interruption, after_update)
         summary = _finish(session, stop_reason)
     except BaseException as error:
+        summary = {}
         if isinstance(error, Exception):
-            run.write_summary(failure(error, session.trainer.update))
-        tracker.finish(exit_code=1, summary={})
+            summary = failure(error, session.trainer.update)
+            run.write_summary(summary)
+        tracker.finish(exit_code=exit_status(error), summary=summary)
         raise
-    tracker.finish(exit_code=0, summary=summary, model_dir=run.model if run.model.exists() else None)
+    # The command line ends so where a run by itself was interrupted; a trial's process has done what it was asked to.
+    exit_code = INTERRUPTED if sweep is None and stop_reason == "interrupted" else 0
+    tracker.finish(exit_code=exit_code, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
 
 
@@ -199,7 +204,7 @@ def _export(session: Session, summary: dict[str, Any]) -> None:
     session.tokenizer.save_pretrained(unfinished)
     card = model_card(session.config, summary, session.run.metrics())
     (unfinished / "README.md").write_text(card, encoding="utf-8")
-    unfinished.replace(target)
+    system.patiently(lambda: unfinished.replace(target))
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
@@ -254,7 +259,4 @@ def _peak_memory_mb() -> float:
     """The process's highest memory use so far: the accelerator's where there is one, else resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    import resource  # not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return system.peak_memory() / 2**20

@@ -85,8 +85,10 @@ def _read_sources(dataset: DatasetConfig, key: str) -> DatasetConfig:
     return dataclasses.replace(dataset, sources=sources)
 
 
-def _read(schema: type[Node], values: dict[str, Any], key: str) -> Node:
+def _read(schema: type[Node], values: Any, key: str) -> Node:
     """Values that OmegaConf had no type for, as a dataclass."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{key}={values}: must be a mapping of keys to values")
     try:
         node = OmegaConf.merge(OmegaConf.structured(schema), values)
     except ConfigKeyError as error:

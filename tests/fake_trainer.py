@@ -7,6 +7,7 @@ record, the file `history` is never cut: "start", "update 1", "checkpoint 5", "e
 
 import json
 import math
+import multiprocessing
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.trials import BAD_SETTING
 
@@ -43,6 +45,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     record.rewind(done)
     total = math.ceil(config.ppo.total_episodes / config.ppo.batch_size)
     goal = value(config.ppo.lr, config.ppo.kl_coef, config.seed)
+    interrupted = _listen()
     for update in range(done + 1, total + 1):
         _misbehave(folder, update, record, config.ppo.lr)
         row = {"update": update, "objective/kl": 1.0, "objective/scores": goal, "perf/update_seconds": 0.01}
@@ -52,7 +55,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         record.append_metrics(row)
         _note(history, f"update {update}")
         after_update()
-        reason = record.stop_reason() if update < total else None
+        reason = (interrupted() or record.stop_reason()) if update < total else None
         if reason or update % EVALUATED_EVERY == 0:
             _save(checkpoint, update)
             _note(history, f"checkpoint {update}")
@@ -61,6 +64,14 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
             return
     _end(record, "complete", None)
     _note(history, "end")
+
+
+def _listen() -> Callable[[], str | None]:
+    """Answer SIGTERM as a real run does; whether it has come. In the sweeper's own process the sweeper answers it."""
+    if multiprocessing.parent_process() is None:
+        return lambda: None
+    interruption = Interruption().__enter__()
+    return lambda: interruption.reason
 
 
 def _save(checkpoint: Path, update: int) -> None:
@@ -116,5 +127,7 @@ def _misbehave(folder: Path, update: int, record: Run, lr: float) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "sigterm":
+        os.kill(os.getpid(), signal.SIGTERM)
     if how == "realtime_signal":
         os.kill(os.getpid(), signal.SIGRTMIN + 6)  # the enumeration signal.Signals has no name for it

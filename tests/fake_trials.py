@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 Watch = Callable[[], None]
 
 
@@ -89,3 +91,15 @@ def _tell_pid(folder: Path) -> None:
     (folder / "device").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"), encoding="utf-8")
     (folder / "pid.new").write_text(str(os.getpid()), encoding="utf-8")
     (folder / "pid.new").rename(folder / "pid")
+
+
+def find_once(folder: Path, watch: Watch) -> None:
+    """An update of 0.2 s, half of it its evaluation; the first run of a sweep takes half a second longer."""
+    hydra = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))["hydra"]
+    base = Path(hydra["sweep"]["dir"]) / "base"
+    if not base.exists():
+        time.sleep(0.5)
+        base.mkdir(parents=True)
+    time.sleep(0.2)
+    row = {"update": 1, "perf/update_seconds": 0.2, "perf/evaluate_seconds": 0.1}
+    (folder / "metrics.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")

@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from conftest import ROOT
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.runs import Run
@@ -43,7 +44,8 @@ def sweep(folder: Path, *overrides: str, workers: int = 0) -> None:
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", arguments, RunMode.MULTIRUN)
         with open_executor(master) as executor:
-            run_sweep(master, loader, list(master.hydra.overrides.task), executor)
+            arguments = OmegaConf.to_container(master.hydra.overrides.task, resolve=False)  # as Hydra does
+            run_sweep(master, loader, cast(list[str], arguments), executor)
 
 
 def start_sweep(folder: Path, *overrides: str, workers: int = 2, trainer: bool = False) -> subprocess.Popen[bytes]:

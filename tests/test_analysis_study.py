@@ -12,6 +12,7 @@ from records import rows, write_run, write_sweep
 from analysis.reading.sources import read
 from analysis.reading.study import rebuilt_study
 from analysis.records import RunRecord, Source, Trial
+from rlhf_sweeps.sweep.storage import file_url, open_storage
 
 POINTS = [{"ppo.lr": lr} for lr in (1e-5, 1e-4, 1e-3)]
 
@@ -39,6 +40,17 @@ def test_a_study_that_lies_elsewhere(tmp_path: Path) -> None:
         f"hydra.sweeper.storage=journal:{journal}: cannot be read (there is no such file)"
     )
     assert len(source.study.trials) == 3
+
+
+@pytest.mark.parametrize("name", ["ö {e} 'q'", "a?mode=rw#b", "50%20%", "$HOME [x], c=d&e;f"])
+def test_a_study_in_a_folder_of_any_name(name: str, tmp_path: Path) -> None:
+    """The file that the sweeper makes, at the URL that it uses, is the one that the analysis opens."""
+    made = write_sweep(tmp_path / "sweep", POINTS, updates=4).folder.rename(tmp_path / name)
+    study = optuna.load_study(study_name="made", storage=open_storage(file_url(made / "study.db")))
+    assert len(study.trials) == 3
+    source = read(made)
+    assert source.problems == ()
+    assert [trial.params for trial in source.study.trials] == [trial.params for trial in study.trials]
 
 
 def test_the_study_says_what_became_of_a_trial(tmp_path: Path) -> None:

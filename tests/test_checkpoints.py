@@ -44,7 +44,7 @@ def test_only_the_newest_stays_and_carries_the_best(tmp_path: Path) -> None:
 def test_what_was_being_written_when_the_process_died_does_not_count(tmp_path: Path) -> None:
     save(tmp_path, update=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "_sync", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(checkpoints.system, "sync", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path, update=2)
     newest = checkpoints.latest(tmp_path)

@@ -93,3 +93,31 @@ def test_a_sweep_runs_every_point_into_its_own_folder(command_line: CommandLine,
 def test_the_wheel_maps_the_config_into_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"] == {"conf": "rlhf_sweeps/conf"}
+
+
+def test_a_sweep_of_hydras_own_trains_nothing_for_a_metric_that_is_not_there(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    wrong = ("objective.metrics=[eval/scor]", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir=sweep")
+    result = command_line("-m", "hydra/sweeper=basic", *SMALL, *wrong)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: objective.metrics=eval/scor: no run with these settings records eval/scor; did ")
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: CommandLine, tmp_path: Path) -> None:
+    wrong = ("dataset=local", "dataset.path=none.jsonl", "seed=1,2", "hydra.sweep.dir=sweep")
+    result = command_line("train", "-m", *wrong, module="rlhf_sweeps.reward_models")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: dataset.path=none.jsonl: no such file")
+    assert not (tmp_path / "sweep" / "1").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_of_hydras_own_trains(command_line: CommandLine, tmp_path: Path) -> None:
+    small = (*SMALL, "ppo.total_episodes=8", "reward_model=length")
+    result = command_line("-m", "hydra/sweeper=basic", *small, "seed=1,2", "hydra.sweep.dir=sweep")
+    assert result.returncode == 0, result.stderr
+    assert [(Run(tmp_path / "sweep" / n).summary() or {})["status"] for n in ("0", "1")] == ["complete", "complete"]

@@ -223,6 +223,7 @@ def test_a_trial_over_its_kl_budget_for_good_is_stopped_and_worth_what_it_was_wi
     assert len(Run(tmp_path / "1").metrics()) == 10  # two evaluations
 
 
+@pytest.mark.slow
 def test_what_diverges_is_learned_from_and_what_is_lost_is_not(tmp_path: Path) -> None:
     """TPE keeps away from where trials diverge, as it does from low values; four fifths of the space are bad."""
     shares = {}
@@ -263,6 +264,22 @@ def test_the_budget_ends_the_sweep_and_more_of_it_continues(tmp_path: Path) -> N
     assert states(tmp_path) == [COMPLETE] * 3
 
 
+def test_a_sweep_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    """What stands for something in a URL stands for itself in a path."""
+    folder = tmp_path / "a?b%20c"
+    sweep(folder, "ppo.lr=1e-4")
+    assert (folder / "study.db").exists()
+
+
+def test_a_budget_that_ends_before_the_first_trial_is_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, *SEARCH, f"sweep.budget_hours={1e-6 / 3600}")
+    printed = capsys.readouterr().out
+    assert "no trial was run" in printed
+    assert "the time is over; the same command with a larger sweep.budget_hours" in printed
+
+
 def test_a_trial_has_a_time_limit(tmp_path: Path) -> None:
     with pytest.raises(SweepFailedError, match="every trial failed"):
         sweep(tmp_path, "ppo.kl_coef=0.01,0.02", f"sweep.trial_hours={0.095 / 3600}")
@@ -275,14 +292,14 @@ def test_fewer_trials_than_points_search_the_lists(tmp_path: Path) -> None:
     assert len(trials(tmp_path)) == 5
 
 
-def test_a_setting_that_is_suggested_again_is_not_run_again(tmp_path: Path) -> None:
+def test_a_setting_is_run_once(tmp_path: Path) -> None:
     space = ("ppo.kl_coef=0.01,0.02,0.03", "ppo.lr=tag(step:1e-4,interval(1e-4,2e-4))")
     sweep(tmp_path, *space, "hydra.sweeper.n_trials=9", "hydra.sweeper.sampler=random", "hydra.sweeper.pruner=none")
     found = trials(tmp_path)
     values = [value(trial.params["ppo.lr"], trial.params["ppo.kl_coef"], 0) for trial in found]
     assert [trial.value for trial in found] == pytest.approx(values)
     settings = {tuple(trial.params.values()) for trial in found}
-    assert len(list(tmp_path.glob("[0-9]*"))) == len(settings) < 9
+    assert len(found) == len(list(tmp_path.glob("[0-9]*"))) == len(settings) == 6  # all there are
 
 
 def test_a_second_sweeper_is_refused_with_the_firsts_process_and_host(tmp_path: Path) -> None:
@@ -348,3 +365,50 @@ def test_interruption_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     seconds = json.loads((tmp_path / "sweep.json").read_text())["seconds"]
     assert 0 < seconds < 60
     assert math.isfinite(seconds)
+
+
+def test_a_metric_that_nobody_records_ends_a_trial_at_its_first_evaluation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A trial function of one's own may record what it likes, so that nothing can be checked before."""
+    names = ("eval/scor", "eval/lenght", "loss/x")
+    given = ("metrics=[eval/scor]", "constraints=['eval/lenght<=1']", "metrics=[loss/x]")
+    for number, (name, objective) in enumerate(zip(names, given, strict=True)):
+        folder = tmp_path / str(number)
+        with pytest.raises(SweepFailedError, match="every trial failed"):
+            sweep(folder, "ppo.kl_coef=0.01,0.02", "hydra.sweeper.max_failure_rate=1", f"objective.{objective}")
+        for trial in trials(folder):
+            assert trial.state == FAIL
+            assert trial.user_attrs["cause"] == "config"
+            assert f"no update has {name} (recorded: eval/base_score, eval/kl" in trial.user_attrs["message"]
+            assert len(Run(folder / str(trial.number)).metrics()) == 5
+
+
+@pytest.mark.parametrize(("direction", "limits"), [("maximize", "lower"), ("minimize", "upper")])
+def test_optunas_pruners_see_the_metric_as_it_is(tmp_path: Path, direction: str, limits: str) -> None:
+    """Of four learning rates the two that end at a score above 1.5; limits keep their meaning where one minimizes."""
+    sweep(
+        tmp_path, "ppo.lr=5e-4,4e-4,1e-5,1e-6", "objective.kl_budget=null", "objective.reduction=last",
+        f"objective.directions=[{direction}]", "hydra.sweeper.pruner=optuna.pruners.ThresholdPruner",
+        f"hydra.sweeper.pruner_args={{{limits}: 0.0}}",
+    )  # fmt: skip
+    for trial in trials(tmp_path):
+        is_above = value(trial.params["ppo.lr"], 0.02, 0) > 0
+        assert (trial.state == COMPLETE) == (is_above if limits == "lower" else not is_above)
+
+
+def test_a_constraint_on_evaluations_binds_an_objective_of_every_update(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep(tmp_path, "ppo.lr=1e-4,5e-4", "objective.metrics=[objective/scores]", "objective.reduction=best",
+          "objective.constraints=['eval/length<=10']")  # fmt: skip
+    assert [dict(trial.constraints) for trial in trials(tmp_path)] == [{"eval/length<=10": 10.0}] * 2
+    assert "no complete trial keeps objective.constraints" in capsys.readouterr().out
+
+
+def test_constraints_are_held_in_the_mean_over_seeds(tmp_path: Path) -> None:
+    """The fake trainer's scores at the end of each seed are known; the limit is 1."""
+    limit = ("objective.constraints=['eval/score<=1']", "objective.reduction=last")
+    sweep(tmp_path, "ppo.lr=1e-4", "sweep.seeds=3", *limit)
+    excess = sum(value(1e-4, 0.02, seed) for seed in range(3)) / 3 - 1
+    assert trials(tmp_path)[0].constraints["eval/score<=1"] == pytest.approx(excess)

@@ -9,24 +9,39 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "rlhf_sweeps"
-ALL = {path.stem for path in PACKAGE.glob("*.py")} | {"assets", "data", "ppo", "reward_models", "runs", "sweep"}
+ALL = {path.stem for path in PACKAGE.glob("*.py")} | {
+    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep")
+}
 
 # Module or folder -> which of ours it may import.
 MAY_IMPORT = {
     "fields": set(),
+    "exit_status": {"fields"},
+    "metric_names": {"config", "fields"},
     "wording": set(),
-    "choices": {"fields"},
+    "choices": {"fields", "runs"},
     "reward_model_config": {"fields"},
     "config": {"fields", "reward_model_config"},
     "validation": {"choices", "config", "fields", "reward_model_config"},
+    "hydra_part": set(),
     "resolvers": set(),
-    "runs": {"runs"},
+    "platforms": {"platforms"},
+    "runs": {"platforms", "runs"},
     "assets": {"assets"},
-    "cache": set(),
+    "cache": {"platforms"},
     "sources": {"assets", "cache", "fields"},
     "data": {"config", "data", "fields", "sources", "wording"},
-    "preflight": {"config", "data", "fields", "reward_model_config", "reward_models", "runs", "sources"},
-    "ppo": {"config", "ppo"},
+    "preflight": {
+        "config",
+        "data",
+        "fields",
+        "metric_names",
+        "reward_model_config",
+        "reward_models",
+        "runs",
+        "sources",
+    },
+    "ppo": {"config", "platforms", "ppo"},
     "models": {"cache", "config", "fields", "reward_model_config", "sources", "ppo"},
     "reward_models": {
         "cache",
@@ -37,6 +52,7 @@ MAY_IMPORT = {
         "intervals",
         "model_card",
         "models",
+        "platforms",
         "ppo",
         "preflight",
         "reward_model_config",
@@ -52,18 +68,22 @@ MAY_IMPORT = {
     "comparison_table": set(),
     "intervals": set(),
     "model_card": {"config", "reward_model_config"},
-    "tracking": {"config", "wording"},
-    "checkpoints": set(),
+    "tracking": {"config", "runs", "wording"},
+    "checkpoints": {"platforms"},
     "objective": {"config"},
     "progress": set(),
     "interruption": set(),
     "cli": {
         "config",
+        "exit_status",
         "fields",
+        "hydra_part",
+        "platforms",
         "preflight",
         "ppo",
         "resolvers",
         "reward_models",
+        "runs",
         "sweep",
         "train",
         "validation",
@@ -76,9 +96,13 @@ MAY_IMPORT = {
         "comparison",
         "comparison_table",
         "config",
+        "exit_status",
         "fields",
+        "hydra_part",
         "interruption",
+        "metric_names",
         "objective",
+        "platforms",
         "preflight",
         "reward_model_config",
         "runs",
@@ -96,8 +120,11 @@ NO_TORCH = {
     "comparison",
     "comparison_table",
     "config",
+    "exit_status",
     "fields",
+    "hydra_part",
     "intervals",
+    "metric_names",
     "reward_model_config",
     "validation",
     "wording",
@@ -118,6 +145,7 @@ NO_TORCH = {
     "trial",
 }
 NO_TORCH |= {f"data/{path.stem}" for path in (PACKAGE / "data").glob("*.py")}
+NO_TORCH |= {f"platforms/{path.stem}" for path in (PACKAGE / "platforms").glob("*.py")}
 NO_TORCH |= {f"runs/{path.stem}" for path in (PACKAGE / "runs").glob("*.py")}
 NO_TORCH |= {f"sweep/{path.stem}" for path in (PACKAGE / "sweep").glob("*.py")}
 SLOW = {"torch", "transformers", "trl", "datasets", "optuna", "wandb"}
@@ -166,7 +194,7 @@ ANALYSIS = sorted((ROOT / "analysis").rglob("*.py"))
 
 @pytest.mark.parametrize("file", ANALYSIS, ids=lambda file: file.stem)
 def test_analysis_reads_the_record_alone(file: Path) -> None:
-    assert ours(file) <= {"runs"}
+    assert ours(file) <= {"platforms", "runs"}
     assert not {name.split(".")[0] for name in imports(file)} & {"torch", "transformers", "trl", "datasets"}
 
 

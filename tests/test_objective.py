@@ -65,3 +65,16 @@ def test_constraints_are_held_against_the_updates_that_count(compose_config: Com
         "eval/length >= -5": -25.0,
     }
     assert violations([row(1)], config("eval/kl<=10")) == {}
+
+
+def test_a_constraint_holds_also_where_the_update_that_counts_was_not_evaluated(compose_config: Compose) -> None:
+    """The best of all updates is one of those between the evaluations: the newest length before it counts, 30."""
+    config = compose_config(
+        "objective.metrics=[objective/scores]", "objective.constraints=['eval/length<=10']", "objective.kl_budget=null"
+    ).objective
+    scores = {1: 0.1, 2: 0.2, 3: 0.9, 4: 0.3}
+    rows = [{"update": update, "objective/scores": score, "objective/kl": 1.0} for update, score in scores.items()]
+    rows[1]["eval/length"], rows[3]["eval/length"] = 30.0, 5.0
+    assert objectives(rows, config) == [0.9]
+    assert violations(rows, config) == {"eval/length<=10": 20.0}
+    assert violations(rows[2:], config) == {"eval/length<=10": -5.0}  # none before it: the next one

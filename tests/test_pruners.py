@@ -266,3 +266,11 @@ def test_what_cannot_work_is_said_in_one_line(name: str, arguments: dict[str, An
     with pytest.raises(ConfigError, match=message) as caught:
         make_pruner(name, arguments)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_a_first_peer_without_a_value_saves_nobody(name: str) -> None:
+    """The number of a peer that has no value comes first: a maximum that begins with it would stay no number."""
+    peers = [Curve(0, {}), Curve(1, {8: math.nan}), *flat(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
+    for number in range(30, 34):  # of any bracket
+        assert rule(name).should_prune(Curve(number, dict.fromkeys(range(1, 5), 0.0)), peers, NUM_STEPS)

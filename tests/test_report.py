@@ -116,6 +116,14 @@ def test_data_in_the_page_are_the_curves(page: Reader) -> None:
     assert "history" in data["figures"]
 
 
+def test_the_first_screen_says_that_constraints_are_broken() -> None:
+    source = sweep()
+    broken = [replace(trial, violations={"eval/length<=10": 2.0}) for trial in source.trials]
+    source = replace(source, trials=broken)
+    won = dict(answers(source, rank(source), [], []).answers)["Which settings won?"]
+    assert won[0].startswith("None: no trial with an objective keeps objective.constraints (")
+
+
 def test_the_first_screen_answers_in_numbers() -> None:
     source = sweep()
     ranking = rank(source)

@@ -21,7 +21,13 @@ def make(number: int, objectives: list[float] | None = None, **changes: Any) -> 
 
 
 def block(trials: list[Trial], **changes: Any) -> list[str]:
-    arguments: dict[str, Any] = {"metrics": ["eval/score"], "directions": ["maximize"], "fixed": [], "folder": SWEEP}
+    arguments: dict[str, Any] = {
+        "metrics": ["eval/score"],
+        "directions": ["maximize"],
+        "fixed": [],
+        "hydra": {},
+        "folder": SWEEP,
+    }
     return last_block(trials, **{**arguments, "is_grid": False, **changes}).splitlines()
 
 
@@ -116,6 +122,20 @@ def test_the_block_without_a_complete_trial() -> None:
     assert block([])[1] == "no trial was run"
 
 
+def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
+    trials = [
+        make(0, [1.0], violations={"eval/length<=10": 30.0, "eval/kl<=5": -1.0}),
+        make(1, [2.0], violations={"eval/length<=10": 2.5, "eval/kl<=5": 0.125}),
+        make(2, state=PRUNED),
+    ]
+    assert block(trials) == [
+        "no complete trial keeps objective.constraints, so there is no best setting; nearest is trial 1, which breaks "
+        "eval/length<=10 by 2.5, eval/kl<=5 by 0.125",
+        "3 trials: 2 complete, 1 pruned",
+        "all in outputs/sweep",
+    ]
+
+
 def test_the_block_of_several_objectives() -> None:
     trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
     tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1
@@ -139,7 +159,7 @@ def test_folders_are_shown_from_here() -> None:
 def test_the_command_is_quoted_for_a_shell() -> None:
     trial = make(0, [1.0], settings={"+ppo.stop_strings": "['a b',c]", "reward_model": "tiny"})
     command = """python -m rlhf_sweeps '+ppo.stop_strings=['"'"'a b'"'"',c]' reward_model=tiny"""
-    assert rerun_command(trial, []) == command
+    assert rerun_command(trial, [], {}) == command
 
 
 SETTINGS = {"ppo.lr": "1e-05", "ppo.batch_size": "8", "reward_model": "tiny", "ppo.kl_target": "null", "b": "[1,'x y']"}
@@ -191,6 +211,7 @@ def test_a_comparison_of_reward_models_has_no_best_objective() -> None:
         metrics=["eval/score"],
         directions=["maximize"],
         fixed=[],
+        hydra={},
         folder=Path("s"),
         is_grid=True,
         is_comparison=True,

@@ -60,7 +60,9 @@ def undisturbed(name: str, **changes: Any) -> Suggested:
     return suggest(lambda _: study, name, **changes)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [name if name in ("tpe", "qmc") else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_a_resumed_search_suggests_what_an_undisturbed_one_does(name: str, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'study.db'}"
 

@@ -380,3 +380,35 @@ def test_the_real_trainer_killed_four_times_comes_to_the_same_numbers(tmp_path: 
 def timeless(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what the clock says."""
     return {key: value for key, value in row.items() if key != "eps" and not key.startswith("perf/")}
+
+
+def test_sigterm_to_one_trial_costs_that_trial_a_restart_and_the_sweep_nothing(folder: Path) -> None:
+    """As from earlyoom, or `kill`: the sweeper did not ask for it."""
+    misbehave(folder, seconds_each=0.03, trial_0={"8": "sigterm_once"})
+    process = start_sweep(folder, grid(3))
+    assert end(process) == 0
+    assert [starts(folder / str(number)) for number in range(3)] == [2, 1, 1]
+    check_all(folder, 3)
+    told = "trial 0: lost its process, starting it again (1 of 2): stopped by a signal that is not the sweep's"
+    assert told in text(folder)
+    assert "Continue with" not in text(folder)
+
+
+@pytest.mark.slow
+def test_a_trial_that_gets_sigterm_every_time_has_failed_alone(folder: Path) -> None:
+    misbehave(folder, trial_1={"12": "sigterm", "13": "sigterm", "14": "sigterm"})
+    assert end(start_sweep(folder, grid(3), "sweep.retries=2")) == 0
+    assert [trial.state for trial in trials(folder)] == [COMPLETE, FAIL, COMPLETE]
+    assert trials(folder)[1].user_attrs["cause"] == "lost_process"
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_sweeper_stops_the_sweep(folder: Path) -> None:
+    misbehave(folder, seconds_each=0.03)
+    process = start_sweep(folder, grid(3))
+    until(lambda: updates(folder / "0") >= 6 and updates(folder / "1") >= 6)
+    os.kill(process.pid, signal.SIGTERM)
+    assert end(process) == INTERRUPTED
+    assert (Run(folder / "0").summary() or {})["stop_reason"] == "interrupted"
+    assert end(start_sweep(folder, grid(3))) == 0
+    check_all(folder, 3)

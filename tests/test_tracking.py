@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from wandb_stub import Tracking, WandbStub
 
+from analysis.reading.wandb_logs import read_log
 from rlhf_sweeps import tracking
 from rlhf_sweeps.tracking import Tracker
 
@@ -253,6 +254,7 @@ import logging, sys
 from pathlib import Path
 from types import SimpleNamespace
 logging.basicConfig(level=logging.INFO, format="%(name)s|%(message)s", stream=sys.stdout)
+from analysis.reading.wandb_logs import read_log
 from rlhf_sweeps import tracking
 config = SimpleNamespace(
     mode={mode!r}, project="p", entity=None, tags=[], log_model=False, init_timeout=2.0, finish_timeout=2.0
@@ -449,3 +451,36 @@ def test_a_missing_wandb_costs_one_warning(monkeypatch: pytest.MonkeyPatch, capl
         tracker.log({"update": 1})
         tracker.finish(exit_code=0, summary={})
     assert [level for level, _ in said(caplog)] == ["WARNING"]
+
+
+def test_a_run_that_goes_on_has_not_ended(server: WandbStub) -> None:
+    """What an earlier start has said of its end is taken back at once, as the record does: the next may be killed."""
+    first = {"status": "stopped", "stop_reason": "waiting", "objective": 1.5, "seconds": 3.0}
+    start().finish(exit_code=0, summary=first)
+    assert server.runs["abc"].summary.items() >= first.items()
+    tracker = start()
+    tracker.log({"update": 1})
+    tracker.finish(exit_code=1, summary={})
+    assert not first.keys() & server.runs["abc"].summary.keys()
+
+
+def test_what_is_none_is_taken_back(server: WandbStub) -> None:
+    start().finish(exit_code=0, summary={"importance/lr": 0.5, "importance/kl": 0.5})
+    start().finish(exit_code=0, summary={"importance/lr": 1.0, "importance/kl": None, "importance/never": None})
+    assert {key: x for key, x in server.runs["abc"].summary.items() if key.startswith("imp")} == {"importance/lr": 1.0}
+
+
+def test_an_offline_run_that_went_on_has_one_end(server: WandbStub, caplog: pytest.LogCaptureFixture) -> None:
+    for summary in (
+        {"status": "stopped", "stop_reason": "waiting"},
+        {"status": "failed", "cause": "error", "message": "no"},
+        {"status": "complete", "stop_reason": None},
+    ):
+        tracker = start(mode="offline")
+        tracker.log({"update": 1})
+        tracker.finish(exit_code=0, summary=summary)
+    upload(said(caplog)[-1][1].split(": ", 1)[1])
+    ending = {"status", "stop_reason", "cause", "message"}
+    assert {key: x for key, x in server.runs["abc"].summary.items() if key in ending} == {"status": "complete"}
+    newest = max(Path("outputs/sweep/0/wandb").glob("offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    assert read_log(newest).summary.items() >= {"status": "complete"}.items()

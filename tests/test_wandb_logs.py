@@ -98,7 +98,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             Trial(0, settings={"ppo.kl_coef": "0.1"}, state=TRIAL_COMPLETE, objectives=[2.5], seconds=60.0, **made),
             Trial(1, settings={"ppo.kl_coef": "0.2"}, state=TRIAL_FAILED, cause="out_of_memory", seconds=9.0, **made),
         ]
-        tracker.finish(trials, {"ppo.kl_coef": 1.0})
+        tracker.conclude(trials, {"ppo.kl_coef": 1.0})
+        tracker.finish(exit_code=0)
         yield folder
         sys.modules["wandb"].teardown()
 
@@ -126,7 +127,9 @@ def test_a_file_is_read_as_wandbs_own_command_reads_it(sweep: Path) -> None:
     summary: dict[str, Any] = {}
     for record in found:
         if record["type"] == "summary":
-            summary |= record["summary"]["update"]
+            summary |= record["summary"].get("update", {})
+            for item in record["summary"].get("remove", []):
+                summary.pop(item["key"], None)
     (run,) = (record["run"] for record in found if record["type"] == "run")
 
     assert len(rows) == 25 + 5

@@ -18,7 +18,7 @@ from wandb_read_stub import KEY, ReadStub, StoredRun, new_machine
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
 from analysis.reading.wandb_projects import Place, connected, parse, read_project
-from analysis.records import COMPLETE, FAILED, PRUNED, UNFINISHED
+from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 
 Serve = Callable[..., ReadStub]
 
@@ -206,6 +206,15 @@ def test_state_of_a_run_without_a_status(serve: Serve, state: str, expected: str
     serve(StoredRun("aa", "a", {}, rows(1), state=state))
 
     assert read_project("entity/ppo").runs[0].state == expected
+
+
+def test_a_run_that_says_how_it_ended_is_believed(serve: Serve) -> None:
+    """An interrupted run's process fails, and so the run of W&B."""
+    serve(
+        StoredRun("aa", "a", {}, rows(1), state="failed", summary={"status": "stopped", "stop_reason": "interrupted"})
+    )
+
+    assert read_project("entity/ppo").runs[0].state == STOPPED
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def test_a_sweep_from_start_to_end(server: WandbStub, tmp_path: Path) -> None:
     tracker = start(tmp_path)
     tracker.log(TRIALS[:1])
     tracker.log(TRIALS)
-    tracker.finish(TRIALS, {"ppo.kl_coef": 0.25, "ppo.lr": 0.75})
+    tracker.conclude(TRIALS, {"ppo.kl_coef": 0.25, "ppo.lr": 0.75})
+    tracker.finish(exit_code=0)
 
     run = server.runs["abc"]
     first = run.upserts[0]
@@ -99,12 +101,35 @@ def test_a_continued_sweep_attaches_to_its_run(server: WandbStub, tmp_path: Path
     for num_trials in (1, 4):
         tracker = start(tmp_path)
         tracker.log(TRIALS[:num_trials])
-        tracker.finish(TRIALS[:num_trials], {}, exit_code=1)
+        tracker.conclude(TRIALS[:num_trials], {})
+        tracker.finish(exit_code=1)
     assert list(server.runs) == ["abc"]
     run = server.runs["abc"]
     assert [row["trial"] for row in run.history if "sweep/best" in row] == [1, 4]
     assert not any("sweep/importance" in row for row in run.history)
     assert run.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("metrics", "names"),
+    [(["eval/score"], ["sweep/best"]), (["eval/score", "eval/kl"], ["sweep/best/eval/score", "sweep/best/eval/kl"])],
+)
+def test_a_best_that_is_none_any_more_is_taken_back(
+    metrics: list[str], names: list[str], server: WandbStub, tmp_path: Path
+) -> None:
+    """Of an earlier configuration; while its end is not known, it stands."""
+    found = make(0, COMPLETE, objectives=[1.0, 2.0][: len(metrics)])
+    told = []
+    for trials in ([found], None, [replace(found, is_compared=False)]):
+        tracker = start(tmp_path, metrics=metrics, directions=["maximize"] * len(metrics))
+        if trials is not None:
+            tracker.log(trials)
+            tracker.conclude(trials, {})
+        tracker.finish(exit_code=0)
+        told.append([server.runs["abc"].summary.get(name) for name in names])
+    values = [1.0, 2.0][: len(metrics)]
+    assert told == [values, values, [None] * len(metrics)]
+    assert server.runs["abc"].summary["sweep/complete"] == 1
 
 
 class Recorder:
@@ -131,7 +156,8 @@ def test_several_objectives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     trials = [make(number, COMPLETE, objectives=values) for number, values in enumerate([[1.0, 2.0], [3.0, 4.0]])]
     tracker.log([make(9)])
     tracker.log(trials)
-    tracker.finish(trials, {})
+    tracker.conclude(trials, {})
+    tracker.finish(exit_code=0)
     assert [key for key in recorder.metrics[0] if "best" in key] == []
     assert (recorder.metrics[1]["sweep/best/eval/score"], recorder.metrics[1]["sweep/best/eval/kl"]) == (3.0, 2.0)
     assert recorder.columns == ["trial", "ppo.lr", "state", "cause", "eval/score", "eval/kl", "seeds", "seconds"]
@@ -145,7 +171,8 @@ def test_a_wandb_that_raises_does_not_reach_the_sweep(
     tracker = start(tmp_path)
     monkeypatch.setattr(wandb.Run, "log", lambda *_: 1 / 0)
     tracker.log(TRIALS)
-    tracker.finish(TRIALS, {"ppo.lr": 1.0})
+    tracker.conclude(TRIALS, {"ppo.lr": 1.0})
+    tracker.finish(exit_code=0)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "ZeroDivisionError" in warning
 
@@ -153,6 +180,7 @@ def test_a_wandb_that_raises_does_not_reach_the_sweep(
 def test_disabled_sends_nothing(server: WandbStub, tmp_path: Path) -> None:
     tracker = start(tmp_path, mode="disabled")
     tracker.log(TRIALS)
-    tracker.finish(TRIALS, {"ppo.lr": 1.0})
+    tracker.conclude(TRIALS, {"ppo.lr": 1.0})
+    tracker.finish(exit_code=0)
     assert server.requests == []
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.records import UPDATE
+from rlhf_sweeps.runs import command
 
 # What W&B keeps of a run as a whole: the tracker asks for the last eval/kl, and the highest eval/score.
 OBJECTIVE, LAST_KL, BEST_SCORE = "objective", "eval/kl.last", "eval/score.max"
@@ -13,7 +14,7 @@ OBJECTIVE, LAST_KL, BEST_SCORE = "objective", "eval/kl.last", "eval/score.max"
 SWEPT = (("ppo.lr", True), ("ppo.kl_coef", True), ("ppo.clip_range", False), ("reward_model.name", False))
 
 _CUMULATIVE = """**Cumulative reward**: W&B cannot add up over updates.
-`python -m analysis curves wandb:{project}` draws it from the same runs."""
+`{command}` draws it from the same runs."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ def sections(project: str) -> list[Any]:
 
     wr = _reports()
     curves = [_plot(lines) for lines in CURVES]
+    elsewhere = _CUMULATIVE.format(command=command("python", "-m", "analysis", "curves", f"wandb:{project}"))
     return [
         ws.Section(
             name="Curves",
-            panels=[*curves, wr.MarkdownPanel(markdown=_CUMULATIVE.format(project=project))],
+            panels=[*curves, wr.MarkdownPanel(markdown=elsewhere)],
             is_open=True,
         ),
         ws.Section(name="Evaluation", panels=[_plot(lines) for lines in EVALUATION], is_open=True),

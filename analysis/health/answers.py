@@ -41,7 +41,7 @@ def length_runs_away(run: RunRecord) -> Finding | None:
     text += f" {number(change.size)}: is it the length that is rewarded?"
     evidence = {"tokens at the start": length.start, "tokens at the end": length.end, "gain in score": change.size}
     advice = f"judge by a reward model that ignores length (eval.judges); {OTHER_REWARD}; raise ppo.kl_coef"
-    advice += "; limit it (objective.constraints=['eval/length<=...'])" if factor > 1 else ""
+    advice += "; limit it ('objective.constraints=[\"eval/length<=...\"]')" if factor > 1 else ""
     return Finding(LENGTH, update, text, evidence, advice)
 
 

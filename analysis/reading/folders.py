@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.reading.study import open_study, rebuilt_study
+from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
     DIVERGED,
@@ -23,7 +23,8 @@ from analysis.records import (
     mean_objectives,
     objectives_in,
 )
-from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_object, salvage_samples, salvage_yaml
+from analysis.statements import listed
+from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_hydra, salvage_object, salvage_samples
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
 _STOPS = {"pruned": PRUNED, "timeout": FAILED}
@@ -146,10 +147,17 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
     if (directions := _directions(start.get("directions"))) and len(directions) == len(objective.get("metrics", [])):
         objective["directions"] = directions
     source = Source(name, "sweep", runs, **objective, space=space, folder=sweep.folder)
-    hydra = _mapping(_mapping(salvage_yaml(sweep.hydra_file, problems)).get("hydra"))
+    hydra = salvage_hydra(sweep, problems)
     sweeper = _mapping(hydra.get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems)
     trials = trials_of(source, study)
+    if earlier := _of_earlier_configurations(start, study):
+        trials = [trial for trial in trials if trial.number not in earlier]
+        study = without(study, earlier)
+        problems.append(
+            f"trials {listed(map(str, earlier))}: begun under an earlier configuration (hydra.sweeper.accept_changes), "
+            "left out of every comparison of trials"
+        )
     if study is None:
         study = rebuilt_study(trials, source)
     return replace(
@@ -161,6 +169,15 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
         num_planned=sweeper.get("n_trials") if isinstance(sweeper.get("n_trials"), int) else None,
         problems=tuple(problems),
     )
+
+
+def _of_earlier_configurations(start: Mapping[str, Any], study: Any) -> list[int]:
+    """The numbers of the trials that cannot be compared with the newest, since more than the search space changed."""
+    compared = start.get("compared")
+    if study is None or not isinstance(compared, list):
+        return []
+    trials = study.get_trials(deepcopy=False)
+    return [trial.number for trial in trials if trial.user_attrs.get("configuration", 0) not in compared]
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:

@@ -47,9 +47,11 @@ def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: l
 
 def _read_only(path: Path) -> Any:
     from optuna.storages import RDBStorage
+    from sqlalchemy import URL
 
+    url = URL.create("sqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
     return RDBStorage(
-        f"sqlite:///file:{path.absolute().as_posix()}?mode=ro&uri=true",
+        url.render_as_string(),
         skip_compatibility_check=True,
         skip_table_creation=True,
     )
@@ -97,6 +99,17 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
             )
         )
     return study
+
+
+def without(study: Any, left_out: Sequence[int]) -> Any:
+    """The study, in memory, with nothing of some trials but their numbers."""
+    import optuna
+    from optuna.trial import TrialState, create_trial
+
+    copied = optuna.create_study(directions=study.directions)
+    for trial in study.get_trials(deepcopy=True):
+        copied.add_trial(create_trial(state=TrialState.FAIL) if trial.number in left_out else trial)
+    return copied
 
 
 def _plain(value: Any) -> Any:

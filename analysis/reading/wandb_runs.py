@@ -150,9 +150,10 @@ def samples_of(table: Sequence[Mapping[str, Any]]) -> Samples:
 
 
 def _state(summary: Mapping[str, Any], state: str) -> str:
-    if state == "finished":
-        return state_of(summary) if "status" in summary else COMPLETE
-    return FAILED if state == "failed" else UNFINISHED
+    # What our own run has said of its end tells more: an interrupted one's process fails, too.
+    if state in ("finished", "failed") and "status" in summary:
+        return state_of(summary)
+    return {"finished": COMPLETE, "failed": FAILED}.get(state, UNFINISHED)
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]], axis: str) -> dict[str, Floats]:

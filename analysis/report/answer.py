@@ -71,7 +71,10 @@ def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[
 def _nobody(source: Source, ranking: Ranking) -> list[str]:
     if not source.runs:
         return ["None: there is no run in this record", *source.problems[:3]]
-    lines = [f"None yet: no {ranking.word} has an objective ({_states(ranking.entries)})"]
+    why = f"None yet: no {ranking.word} has an objective"
+    if any(entry.objectives for entry in ranking.entries):
+        why = f"None: no {ranking.word} with an objective keeps objective.constraints"
+    lines = [f"{why} ({_states(ranking.entries)})"]
     failures = failure_sentence(ranking)
     return [*lines, *([failures] if failures else [])]
 

@@ -1,6 +1,5 @@
 """What differs between the runs, what the best one has, and everything that it was run with."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from analysis.ranking import Ranking
 from analysis.records import RunRecord, Source, differing_keys, shown
 from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
 from analysis.statements import clipped, counted, listed
+from rlhf_sweeps.runs import Run, run_again, salvage_hydra
 
 _MAX_KEYS = 200
 _MAX_VALUES = 8
@@ -21,8 +21,8 @@ def config_parts(source: Source, ranking: Ranking) -> list[Part]:
         return [Sentences(["No config is in this record"])]
     parts = _differences(with_config, best)
     if best is not None and best.overrides:
-        command = f"python -m rlhf_sweeps {shlex.join(best.overrides)}"
-        parts.append(Command("The best run again", command))
+        hydra = salvage_hydra(Run(best.folder), []) if best.folder else {}
+        parts.append(Command("The best run again", run_again(hydra, best.overrides, best.trial)))
     shown_run = best or with_config[0]
     name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
     rows = [[Cell(key), text_cell(_value(shown_run, key))] for key in sorted(shown_run.config)]

@@ -9,6 +9,7 @@ from analysis.sweep.axes import Axis
 from analysis.sweep.noise import repeated
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
+from rlhf_sweeps.runs import command
 
 # Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see tests/test_next_steps.py).
 _SURE = 0.95
@@ -130,15 +131,15 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
     kept = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
     kept = list(dict.fromkeys(text for text in kept if float(text) not in (last, 0.0)))
-    return f"{axis.key}={','.join([ordered[-1], *kept])}" if kept else None
+    return f"{axis.key}={command(','.join([ordered[-1], *kept]))}" if kept else None
 
 
 def override_text(axis: Axis, low: float, high: float) -> str:
-    """A part of an interval as a user types it, quoted for a shell; two digits."""
+    """A part of an interval as a word of a shell; two digits."""
     ends = [f"{low:.2g}", f"{high:.2g}"]
     if axis.is_int:
         ends = [str(round(low)), str(max(round(high), round(low) + 1))]
     tags = ["int"] * axis.is_int + ["log"] * axis.is_log
     interval = f"interval({','.join(ends)})"
     text = f"tag({','.join(tags)},{interval})" if tags else interval
-    return f"{axis.key}='{text}'"
+    return f"{axis.key}={command(text)}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.records import Source
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
+from analysis.sweep.lengths import in_per_cent, run_lengths
 from analysis.sweep.plots import (
     MAX_AXES,
     MAX_POINTS,
@@ -86,9 +87,11 @@ def _from_optuna(source: Source, found: SweepAnalysis) -> dict[str, Any]:
         )
     trials = study.get_trials(deepcopy=False)
     if one.view.is_single and any(trial.intermediate_values for trial in trials):
+        lengths = run_lengths(study, source.trials)
+        is_uneven = len(set(lengths.values())) > 1
         makers["intermediate_values"] = (
-            f"{metrics[0]} by update",
-            lambda: optuna_plots.plot_intermediate_values(study),
+            f"{metrics[0]} by {'per cent of the run' if is_uneven else 'update'}",
+            lambda: optuna_plots.plot_intermediate_values(in_per_cent(study, lengths) if is_uneven else study),
         )
     # A study that was rebuilt from runs does not know when they ran.
     if trials and not any("number" in trial.user_attrs for trial in trials):

@@ -1,8 +1,8 @@
 """What pruned trials would have been worth: without them, only the settings that did well would be looked at.
 
-A pruned trial counts as what it was worth at its last report and what complete trials gained from there on, in the
-median. Its uncertainty is how much these differ in that, and half of the gain: a setting that learns slowly has more of
-it to come. It is a guess, and nothing but fits is made with it.
+A pruned trial counts as what it was worth at its last report and what complete trials gained from that share of a run
+on, in the median. Its uncertainty is how much these differ in that, and half of the gain: a setting that learns slowly
+has more of it to come. It is a guess, and nothing but fits is made with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.records import COMPLETE, PRUNED, Trial
+from analysis.sweep.lengths import reports_by_share
 
 # Simulated searches with a median pruner: with it, what is not ruled out holds the optimum in 94 of 100 or more.
 _GAIN_UNKNOWN = 0.5
@@ -36,7 +37,7 @@ class Foretold:
 
 def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[Foretold]:
     """What the pruned among some trials would have been worth; empty with several objectives or without reports."""
-    reports = _reports(study) if num_objectives == 1 else {}
+    reports = reports_by_share(study, trials) if num_objectives == 1 else {}
     complete = [trial for trial in trials if trial.state == COMPLETE and trial.objectives]
     pairs = [(reports.get(trial.number), float((trial.objectives or [np.nan])[0])) for trial in complete]
     ends = [(report, end) for report, end in pairs if report and np.isfinite(end)]
@@ -47,29 +48,17 @@ def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[F
         own = reports.get(trial.number)
         if trial.state != PRUNED or not own:
             continue
-        step = max(own)
-        gains = [end - reported for report, end in ends if (reported := _at(report, step)) is not None]
+        share = max(own)
+        gains = [end - reported for report, end in ends if (reported := _at(report, share)) is not None]
         if len(gains) >= _MIN_COMPLETE:
             middle = float(np.median(gains))
             spread = _SPREAD * float(np.median(np.abs(np.array(gains) - middle)))
             deviation = float(np.hypot(spread, _GAIN_UNKNOWN * middle))
-            found.append(Foretold(trial.number, own[step] + middle, deviation))
+            found.append(Foretold(trial.number, own[share] + middle, deviation))
     return found
 
 
-def _at(report: Mapping[int, float], step: int) -> float | None:
-    """The last report up to a step; a trial that ended before it keeps what it had."""
-    steps = [one for one in report if one <= step]
-    return report[max(steps)] if steps else None
-
-
-def _reports(study: Any) -> dict[int, dict[int, float]]:
-    """Trial number -> update -> what it was worth then."""
-    if study is None:
-        return {}
-    found = {}
-    for trial in study.get_trials(deepcopy=False):
-        number = trial.user_attrs.get("number", trial.number)
-        values = {int(step): float(value) for step, value in trial.intermediate_values.items() if np.isfinite(value)}
-        found[int(number)] = values
-    return found
+def _at(report: Mapping[float, float], share: float) -> float | None:
+    """The last report up to a share of a run; a trial that ended before it keeps what it had."""
+    shares = [one for one in report if one <= share]
+    return report[max(shares)] if shares else None

@@ -6,11 +6,10 @@ from pathlib import Path
 from analysis.records import UNFINISHED
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import claimant
-from analysis.watch.plan import continue_command
-from analysis.watch.rows import Row, Seen, settings_of
+from analysis.watch.rows import CONTINUE, Row, Seen, settings_of
 from analysis.watch.run import RUNNING, FollowedRun
 from analysis.watch.sweep import FollowedSweep
-from rlhf_sweeps.runs import Run, found
+from rlhf_sweeps.runs import Run, found, go_on
 
 _SHARE_OF_SEARCH = 0.1  # of the time at most, for looking for further runs and sweeps
 _SILENT_AFTER = 60.0  # seconds, or as many updates as below if these take longer
@@ -62,7 +61,7 @@ class Places:
         is_open = not run.summary and (claimant(run.folder) is not None or run.silent_for < patience)
         state = run.state or (RUNNING if is_open else UNFINISHED)
         row = Row(name, settings_of([run], ()), [run], state, run.cause, objectives=run.objectives)
-        command = continue_command([], run.overrides, "hydra.run.dir", run.folder)
+        command = go_on(run.words, "hydra.run.dir", run.folder)
         return Seen(
             name,
             run.folder,
@@ -71,7 +70,7 @@ class Places:
             elapsed=run.seconds,
             left=row.left if state == RUNNING else None,
             warning=self._warnings.setdefault(run.folder, Warnings()).look([row]),
-            note=f"nothing is training there: continue with {command}" if state == UNFINISHED else None,
+            note=f"nothing is training there: {CONTINUE}{command}" if state == UNFINISHED else None,
             has_ended=state != RUNNING,
             is_complete=not row.is_open,
         )

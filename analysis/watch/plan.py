@@ -2,19 +2,17 @@
 
 import math
 import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis.records import as_number
 from analysis.sweep.axes import split_list
+from rlhf_sweeps.runs import go_on, words_of
 
 DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
 _WITH = re.compile(r" with ([^= ]+)=")
-# Of what Hydra was told, what `continue_command` says itself.
-_SAID = ("hydra.mode=", "hydra.sweep.dir=", "hydra.run.dir=")
 
 
 @dataclass(frozen=True)
@@ -94,23 +92,10 @@ class SweepPlan:
 
     def continue_command(self, folder: Path) -> str:
         """What goes on with the sweep."""
-        told = _mapping(self.hydra.get("overrides"))
-        words = [word for group in ("task", "hydra") if isinstance(told.get(group), list) for word in told[group]]
-        return continue_command(["-m"], words, "hydra.sweep.dir", folder)
+        return go_on(["-m", *words_of(self.hydra)], "hydra.sweep.dir", folder)
 
     def _setting(self, key: str) -> Any:
         return _mapping(self.start.get("config")).get(f"sweep.{key}")
-
-
-def continue_command(flags: Sequence[str], told: Sequence[str], key: str, folder: Path) -> str:
-    """The command that goes on in a folder, quoted for a shell.
-
-    Args:
-        told: overrides that it began with.
-        key: of Hydra, for the folder.
-    """
-    words = [word for word in map(str, told) if not word.startswith(_SAID)]
-    return shlex.join(["python", "-m", "rlhf_sweeps", *flags, *words, f"{key}={folder}"])
 
 
 def num_points(space: Mapping[str, Any]) -> int | None:

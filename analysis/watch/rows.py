@@ -10,6 +10,7 @@ from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED, mean
 from analysis.watch.run import RUNNING, WAITING, FollowedRun
 
 _ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}  # as Optuna has them
+CONTINUE = "continue with "  # what stands in a note before a command
 _ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
 
 

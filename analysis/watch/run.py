@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from analysis.reading.folders import state_of
 from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, objectives_in, planned_updates
-from rlhf_sweeps.runs import Run, Stamp, salvage_object, salvage_rows, salvage_yaml, stamp
+from rlhf_sweeps.runs import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
 
 RUNNING, WAITING = "running", "waiting"  # beside the states of a record
 _NEWEST = 10  # updates that the speed is the mean of
@@ -83,6 +83,11 @@ class FollowedRun:
             told = salvage_yaml(self._run.overrides_file, [])
             self._overrides = tuple(map(str, told)) if isinstance(told, list) else ()
         return self._overrides
+
+    @property
+    def words(self) -> list[str]:
+        """Those of the command line that began it."""
+        return words_of(salvage_hydra(self._run, [])) or list(self.overrides)
 
     @property
     def num_updates(self) -> int | None:

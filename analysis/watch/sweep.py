@@ -9,9 +9,9 @@ from analysis.records import COMPLETE, UNFINISHED, as_number
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.plan import SweepPlan
-from analysis.watch.rows import Row, Seen, trial_row
+from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import RUNNING, FollowedRun
-from rlhf_sweeps.runs import Sweep, runs_of, salvage_object, salvage_yaml, stamp
+from rlhf_sweeps.runs import Sweep, runs_of, salvage_hydra, salvage_object, stamp
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -110,11 +110,11 @@ class FollowedSweep:
         if is_alive is False:
             if not self._plan.hydra:
                 return "no sweeper is running; multirun.yaml, which has the command that continues, is missing"
-            return f"no sweeper is running: continue with {self._plan.continue_command(self.folder)}"
+            return f"no sweeper is running: {CONTINUE}{self._plan.continue_command(self.folder)}"
         if is_alive is None and silent > SILENT_AFTER:
             command = self._plan.continue_command(self.folder)
             since = f" for {silent / 60:.0f} min" if silent < 360_000 else ""
-            return f"no sign of a sweeper{since}; if it is gone, continue with {command}"
+            return f"no sign of a sweeper{since}; if it is gone, {CONTINUE}{command}"
         return None
 
     def _elapsed(self, since_heard: float) -> float | None:
@@ -144,9 +144,7 @@ class FollowedSweep:
         hydra, now = before.hydra, stamp(self._sweep.hydra_file).modified
         if now != self._hydra_stamp:  # the next start of a sweep may want more trials
             self._hydra_stamp = now
-            content = salvage_yaml(self._sweep.hydra_file, [])
-            found = content.get("hydra") if isinstance(content, dict) else None
-            hydra = found if isinstance(found, dict) else hydra
+            hydra = salvage_hydra(self._sweep, []) or hydra
         self._plan = SweepPlan(start or before.start, hydra)
 
     def _read_study(self) -> None:

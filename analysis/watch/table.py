@@ -13,9 +13,10 @@ from rich.text import Text
 
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.statements import number, setting_text
-from analysis.watch.rows import Row, Seen
+from analysis.watch.rows import CONTINUE, Row, Seen
 from analysis.watch.run import RUNNING, WAITING
 from analysis.watch.sparkline import sparkline
+from rlhf_sweeps.runs import folded
 
 _STYLES = {
     RUNNING: "",
@@ -84,8 +85,7 @@ def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
     """One sweep or run in so many lines."""
     top = [_line(text) for text in wrap(_summary(seen), page.width, break_on_hyphens=False)]
     top += [_line(_best_text(seen))] if seen.is_sweep else []
-    # A command that is to be copied must be whole.
-    top += [_line(text, "yellow") for text in wrap(seen.note or "", page.width, break_on_hyphens=False)]
+    top += [_line(text, "yellow") for text in _note_lines(seen.note or "", page.width)]
     top += [_line(seen.warning, "red")] if seen.warning else []
     rows = _chosen(seen, None if room is None else max(0, room - len(top) - _BESIDE_ROWS))
     parts: list[RenderableType] = [*top]
@@ -94,6 +94,16 @@ def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
     if (hidden := len(seen.rows) - len(rows)) > 0:
         parts.append(_line(f"and {hidden} more", "dim"))
     return parts
+
+
+def _note_lines(note: str, width: int) -> list[str]:
+    """A command that is to be copied must be whole, and be one also where it takes several lines."""
+    said, before, told = note.partition(CONTINUE)
+    if not before:
+        return wrap(note, width, break_on_hyphens=False)
+    if len(note) <= width:
+        return [note]
+    return [*wrap(said + before, width, break_on_hyphens=False), *folded(told, width)]
 
 
 def _summary(seen: Seen) -> str:

@@ -7,7 +7,6 @@ goes by whether the record grows.
 
 import contextlib
 import difflib
-import io
 import math
 import os
 import shutil
@@ -52,8 +51,6 @@ def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
         raise AnalysisError(f"--interval={interval:g}: must be above 0 seconds")
     is_terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     _check(folder, may_come=is_terminal and not once)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # names may hold what the terminal cannot show
     places = Places(folder)
     try:
         if is_terminal and not once:

@@ -7,7 +7,6 @@ drawn from one softmax without a running sum over the vocabulary.
 import functools
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.precision import compute_in
@@ -216,7 +216,7 @@ def compiled(device_type: str) -> Callable[..., tuple[Tensor, Tensor]]:
     if device_type == "cuda":
         return torch.compile(_step, mode="reduce-overhead", dynamic=False)
     # What inductor takes by default.
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    compiler = os.environ.get("CXX", system.cxx_compiler())
     return torch.compile(_step, dynamic=False) if device_type == "cpu" and shutil.which(compiler) else _step
 
 

@@ -4,7 +4,6 @@ TRL averages over microbatches, not tokens; some of it over padding, too; and it
 a whole batch has microbatches, whether they are filled or not (with 2 minibatches its ratio reads 0.5).
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -27,7 +26,6 @@ def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]
         for minibatch in microbatches(config, order)
         for part in minibatch
     ]
-    num_slots = config.num_ppo_epochs * config.num_minibatches * math.ceil(config.batch_size / config.microbatch_size)
     width = tally.rollout.response_ids.shape[1]
     stats: dict[str, Tensor] = {}
     for name in (*TOKEN, *STATE):
@@ -40,9 +38,9 @@ def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]
         if name == "val/ratio":
             sums = sums + (width - tally.lengths)  # padding counts as a ratio of 1
         means = torch.stack([sums[epoch, part].sum() / counts[part].sum() for epoch, part in entries])
-        stats[name] = torch.cat([means, means.new_zeros(num_slots - len(means))])
+        stats[name] = torch.cat([means, means.new_zeros(config.trl_slots - len(means))])
     result = {name: stat.mean() for name, stat in stats.items()}
-    if num_slots > 1:
+    if config.trl_slots > 1:
         result["val/ratio_var"] = stats["val/ratio"].var()
     result["val/num_eos_tokens"] = tally.rollout.ended.sum()
     return {f"trl_compat/{name}": value for name, value in result.items()}

@@ -1,23 +1,18 @@
 """The command line of training a reward model; loads no torch until the checks have run."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
-from rlhf_sweeps.runs import InUseError, claim
+from rlhf_sweeps.runs import InUseError, claim, command, override
 from rlhf_sweeps.wording import shown
 
 MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
@@ -35,18 +30,12 @@ def main() -> None:
     cli.run("reward_model_training", _train)
 
 
-class Preflight(Callback):
-    """Checks what can be known before a folder is made.
+class Preflight(cli.Preflight):
+    """Checks of a training what can be known beforehand."""
 
-    Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
-    """
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the training."""
-        try:
-            check(from_hydra(cli.task_config(config)), Path(config.hydra.run.dir))
-        except (ConfigError, OmegaConfBaseException) as error:
-            cli.refuse(error)
+    def check(self, task: DictConfig, folder: Path) -> None:
+        """Check a training; raises ConfigError or OmegaConfBaseException."""
+        check(from_hydra(task), folder)
 
 
 def check(config: RewardTrainingConfig, folder: Path) -> None:
@@ -72,8 +61,6 @@ def _train(composed: DictConfig) -> float:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     config = from_hydra(composed)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if HydraConfig.get().mode == RunMode.MULTIRUN:  # whose runs Preflight has not seen
-        check(config, folder)
     show_one_gpu(config)
     from rlhf_sweeps.reward_models.training import train
 
@@ -82,8 +69,8 @@ def _train(composed: DictConfig) -> float:
             report = train(config, folder)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error
-    words = ["python", "-m", "rlhf_sweeps", "reward_model=local", f"reward_model.path={shown(folder)}"]
-    print(f"Use it with: {shlex.join(words)}")
+    words = ["reward_model=local", override("reward_model.path", shown(folder))]
+    print(f"Use it with: {command('python', '-m', 'rlhf_sweeps', *words)}")
     return report.accuracy.value
 
 

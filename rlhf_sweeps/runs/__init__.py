@@ -4,6 +4,7 @@ Those who write the record read it with `Run` and `Sweep`, which raise where it 
 afterwards use `salvage` and `found`, which give what can be read and say what cannot.
 """
 
+from rlhf_sweeps.runs.commands import command, folded, go_on, override, place, run_again, words_of
 from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, runs_of
 from rlhf_sweeps.runs.files import (
     InUseError,
@@ -16,7 +17,15 @@ from rlhf_sweeps.runs.files import (
     write_atomically,
 )
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
-from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_object, salvage_rows, salvage_samples, salvage_yaml
+from rlhf_sweeps.runs.salvage import (
+    Salvaged,
+    salvage,
+    salvage_hydra,
+    salvage_object,
+    salvage_rows,
+    salvage_samples,
+    salvage_yaml,
+)
 from rlhf_sweeps.runs.sweep import Sweep
 
 __all__ = [
@@ -29,17 +38,25 @@ __all__ = [
     "Sweep",
     "analysis_folder",
     "claim",
+    "command",
+    "folded",
     "found",
+    "go_on",
     "is_run",
     "is_sweep",
     "open_atomically",
+    "override",
+    "place",
     "report_file",
+    "run_again",
     "runs_of",
     "salvage",
+    "salvage_hydra",
     "salvage_object",
     "salvage_rows",
     "salvage_samples",
     "salvage_yaml",
     "stamp",
+    "words_of",
     "write_atomically",
 ]

@@ -1,7 +1,6 @@
 """Reading and writing the record's files: whole or not at all, claimed by one process."""
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -9,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
+
+from rlhf_sweeps.platforms import system
 
 UNFINISHED = ".unfinished"  # how the names of files end that are being written, or whose writer was killed
 
@@ -62,28 +63,21 @@ def claim(folder: Path, refusal: str) -> Iterator[None]:
         InUseError: with `refusal`, if another process has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(system.locked(folder, wait=False))
         except BlockingIOError as error:
             raise InUseError(refusal) from error
         remove_leftovers(folder)
         yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager
 def wait_for(folder: Path) -> Iterator[None]:
     """Wait until no other process is in here with the same folder; one that dies is out."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with system.locked(folder, wait=True):
         yield
-    finally:
-        os.close(handle)
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -93,7 +87,7 @@ def line(row: Mapping[str, Any]) -> str:
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a file of JSON lines; they are on the disk when this returns."""
-    with path.open("a", encoding="utf-8") as file:
+    with system.patiently(lambda: path.open("a", encoding="utf-8", newline="\n")) as file:
         file.write("".join(line(row) for row in rows))
         file.flush()
         os.fsync(file.fileno())
@@ -103,7 +97,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines; none if there is no file; a last line that was cut off is left out."""
     if not path.exists():
         return []
-    return parse_lines(path.read_bytes())
+    return parse_lines(system.patiently(path.read_bytes))
 
 
 def parse_lines(content: bytes) -> list[dict[str, Any]]:
@@ -115,7 +109,7 @@ def parse_lines(content: bytes) -> list[dict[str, Any]]:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if there is no file."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(system.patiently(path.read_bytes))
     except FileNotFoundError:
         return None
     return content
@@ -151,12 +145,17 @@ def open_atomically(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[A
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+        system.patiently(lambda: unfinished.replace(path))
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:  # as of a full disk
             error.filename = str(path)
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    system.patiently(lambda: path.unlink(missing_ok=True))
 
 
 def remove_leftovers(folder: Path) -> None:

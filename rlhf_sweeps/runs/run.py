@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs.files import (
     append_lines,
     claim,
@@ -18,6 +19,7 @@ from rlhf_sweeps.runs.files import (
     parse_lines,
     read_json,
     read_lines,
+    remove,
     remove_leftovers,
     wait_for,
     write_atomically,
@@ -62,7 +64,7 @@ class Run:
         model: the export that from_pretrained loads.
         base: what is known about the base policy, where no sweep knows it.
         start_file, metrics_file, samples_file, summary_file: what the methods below read and write.
-        config_file, overrides_file: the config as Hydra composed it, and what the user changed.
+        config_file, hydra_file, overrides_file: the config as Hydra composed it, its own part, what the user changed.
         log_file: all that the run's process wrote to stdout and stderr.
     """
 
@@ -76,6 +78,7 @@ class Run:
         self.samples_file = self.folder / "samples.jsonl"
         self.summary_file = self.folder / "summary.json"
         self.config_file = self.folder / ".hydra" / "config.yaml"
+        self.hydra_file = self.folder / ".hydra" / "hydra.yaml"
         self.overrides_file = self.folder / ".hydra" / "overrides.yaml"
         self.log_file = self.folder / "rlhf_sweeps.log"
         self._stop = self.folder / "stop"
@@ -127,8 +130,8 @@ class Run:
                 write_atomically(path, "".join(line(row) for row in kept))
         if self.summary_file.exists():
             # The request to stop has been met; without a summary, it still stands.
-            self._stop.unlink(missing_ok=True)
-            self.summary_file.unlink(missing_ok=True)
+            remove(self._stop)
+            remove(self.summary_file)
 
     def summary(self) -> dict[str, Any] | None:
         """status, objective, best_update, versions, cost ...; None if the run did not finish."""
@@ -141,7 +144,7 @@ class Run:
     def stop_reason(self) -> str | None:
         """Why the run was asked to end, or None if it was not."""
         try:
-            return self._stop.read_text(encoding="utf-8").strip() or "unknown"
+            return system.patiently(self._stop.read_bytes).decode("utf-8-sig", errors="replace").strip() or "unknown"
         except FileNotFoundError:
             return None
 
@@ -151,13 +154,13 @@ class Run:
 
     def reopen(self) -> None:
         """Forget how the run ended and that it was asked to, so that it can be continued."""
-        self._stop.unlink(missing_ok=True)
-        self.summary_file.unlink(missing_ok=True)
+        remove(self._stop)
+        remove(self.summary_file)
 
     def new_metrics(self) -> list[dict[str, Any]]:
         """The updates that this object has not given yet; all of them again once the run has been rewound."""
         try:
-            with self.metrics_file.open("rb") as file:
+            with system.patiently(lambda: self.metrics_file.open("rb")) as file:
                 inode = os.fstat(file.fileno()).st_ino
                 if inode != self._inode:
                     self._inode, self._position = inode, 0

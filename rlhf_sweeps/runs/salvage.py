@@ -11,6 +11,7 @@ import orjson
 import yaml
 
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
+from rlhf_sweeps.runs.sweep import Sweep
 
 Row = dict[str, Any]
 
@@ -52,6 +53,13 @@ def salvage(run: Run) -> Salvaged:
     rows = _by_update(salvage_rows(run.metrics_file, problems))
     overrides = salvage_yaml(run.overrides_file, problems) or []
     return Salvaged(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
+
+
+def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
+    """Hydra's own part of the config of a run or sweep; empty where it cannot be read."""
+    content = salvage_yaml(place.hydra_file, problems)
+    hydra = content.get("hydra") if isinstance(content, dict) else None
+    return hydra if isinstance(hydra, dict) else {}
 
 
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:

@@ -23,6 +23,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 from optuna.distributions import FloatDistribution, IntDistribution
 
+from rlhf_sweeps.choices import options
 from rlhf_sweeps.fields import ConfigError
 
 Interval = FloatDistribution | IntDistribution
@@ -152,7 +153,7 @@ def _axis_of_sweep(given: str, override: Override) -> Axis:
         case Glob():
             if override.config_loader is None:
                 raise ConfigError(f"{given}: there are no config groups here; must be a list of names")
-            return _axis_of_list(given, override.sweep_iterator())
+            return _axis_of_list(given, sweep.filter(options(override.config_loader, override.key_or_group)))
     raise AssertionError(sweep)
 
 

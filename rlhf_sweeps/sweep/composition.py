@@ -1,11 +1,12 @@
 """Overrides -> the config of one run, written into its folder as Hydra would."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -14,7 +15,11 @@ from omegaconf._utils import OmegaConfDumper
 
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.hydra_part import answer_questions, answering, has_questions
+from rlhf_sweeps.runs import write_atomically
 from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.wording import told
 
 
 class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
@@ -30,9 +35,13 @@ class Composer:
 
     Hydra reads and merges all files again for every run, which takes 0.1 s. Values of single keys come last in any
     case, so the files are merged once for each choice of groups, and the values put into a copy. Hydra's own part, the
-    larger one, differs in six entries; it is kept as plain values, which nothing has to be copied for.
+    larger one, differs in a few entries; it is kept as plain values, which nothing has to be copied for.
+
+    A trial reads its config where no Hydra is, so what asks for Hydra's answers is answered here: ${now:...} with one
+    time for the whole sweep, ${hydra:...} from the run's own part.
 
     Attributes:
+        folder: of the sweep.
         finish: what is done to every run's config in the end.
     """
 
@@ -41,48 +50,94 @@ class Composer:
         self._master = master
         self._parser = OverridesParser.create(config_loader=loader)
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
+        # As written it may hold the time of day, which is another one when it is read again.
+        self.folder = Path(str(master.hydra.sweep.dir))
+        self._begun = datetime.now()
         self.finish: Callable[[DictConfig], DictConfig] = lambda task: task
 
-    def config(self, overrides: Sequence[str]) -> Config:
+    @property
+    def hydra(self) -> dict[str, Any]:
+        """Hydra's own part of the sweep's config, as plain values."""
+        return _plain(self._master.hydra)
+
+    def config(self, overrides: Sequence[str], number: int = 0) -> Config:
         """The checked config of a run.
 
         Raises:
             HydraException, OmegaConfBaseException: if an override cannot be applied.
             ConfigError: if values are out of range or contradict each other.
         """
-        return from_hydra(self._compose(overrides)[0])
+        return from_hydra(self._compose(overrides, number, self.folder / str(number), self.folder)[0])
 
-    def write(self, overrides: Sequence[str], number: int, folder: Path) -> Config:
-        """Compose a run into its folder, as files in .hydra; returns its checked config. Raises as `config`."""
-        task, hydra = self._compose(overrides)
+    def write(self, overrides: Sequence[str], number: int, folder: Path, sweep: Path | None = None) -> Config:
+        """Compose a run into its folder, as files in .hydra; returns its checked config. Raises as `config`.
+
+        Args:
+            sweep: the folder that holds what its trials share; None: the sweep's own.
+        """
+        task, hydra = self._compose(overrides, number, folder, sweep or self.folder)
         config = from_hydra(task)
-        job = {"num": number, "id": f"{hydra['job']['name']}_{number}", "override_dirname": ",".join(overrides)}
-        hydra = {
-            **hydra,
-            "overrides": {**hydra["overrides"], "task": list(overrides)},
-            "job": {**hydra["job"], **job},
-            "runtime": {**hydra["runtime"], "output_dir": str(folder.absolute())},
-            # As written it may hold the time of day, which is another one when the trial reads it.
-            "sweep": {**hydra["sweep"], "dir": str(self._master.hydra.sweep.dir)},
-        }
-        target = folder / ".hydra"
-        target.mkdir(parents=True, exist_ok=True)
-        _save(_plain(task), target / "config.yaml")
-        _save({"hydra": hydra}, target / "hydra.yaml")
-        _save(list(overrides), target / "overrides.yaml")
+        _save_all(folder, _plain(task), hydra, list(overrides))
         return config
 
-    def _compose(self, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
-        """The composed config, and Hydra's own part as it is without the overrides that set values."""
+    def rewrite(self, source: Path, seed: int | None, folder: Path) -> Config:
+        """Compose a run as another one of its trial was composed by an earlier start; returns its checked config.
+
+        Args:
+            source: the other one's folder, or this one's own.
+            seed: of the run; None: the other one's.
+
+        Raises:
+            ConfigError, OmegaConfBaseException: if that cannot be read any more.
+        """
+        try:
+            task, hydra = (_load_plain(source / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"{source / '.hydra'}: cannot be read ({told(error)})") from error
+        hydra = hydra["hydra"]
+        overrides = list(hydra["overrides"]["task"])
+        if seed is not None:
+            task["seed"] = seed
+            overrides = [*(text for text in overrides if not text.startswith("seed=")), f"seed={seed}"]
+        hydra["overrides"]["task"], hydra["runtime"]["output_dir"] = overrides, str(folder.absolute())
+        hydra["sweep"]["dir"] = str(self.folder)
+        config = from_hydra(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), task)))
+        _save_all(folder, task, hydra, overrides)
+        return config
+
+    def _compose(
+        self, overrides: Sequence[str], number: int, folder: Path, sweep: Path
+    ) -> tuple[DictConfig, dict[str, Any]]:
+        """The composed config, and Hydra's own part of the run."""
         parsed = self._parser.parse_overrides(list(overrides))
         values = [override for override in parsed if self._is_value(override)]
         groups = tuple(override.input_line or "" for override in parsed if override not in values)
         if groups not in self._composed:
             self._composed[groups] = self._load(groups)
-        task, hydra = self._composed[groups]
+        task, shared = self._composed[groups]
+        hydra = _of_job(shared, parsed, number, folder, sweep)
         task = task.copy()
         ConfigLoaderImpl._apply_overrides_to_config(values, task)
-        return self.finish(expand(task)), hydra
+        self._answer(task, hydra)
+        with answering(self._master):
+            task = expand(task)
+        self._answer(task, hydra)  # what the choices ask that were looked up
+        return self.finish(task), hydra
+
+    def _answer(self, task: DictConfig, hydra: dict[str, Any]) -> None:
+        """Put answers in place of what a config asks Hydra; in most there is nothing, and the rest takes 20 ms."""
+        if not has_questions(task):
+            return
+        with open_dict(task):
+            task["hydra"] = hydra
+            with answering(task, self._now):
+                answer_questions(task)
+            del task["hydra"]
+
+    def _now(self, pattern: str) -> str:
+        """When the sweep began; where its folder is named by the time, that time."""
+        said: str | None = OmegaConf.get_cache(self._master)["now"].get((pattern,))
+        return self._begun.strftime(pattern) if said is None else said
 
     def _load(self, groups: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._master, list(groups))
@@ -95,8 +150,27 @@ class Composer:
         """Whether an override sets one key that is there whatever groups are chosen, and is not a group itself."""
         if override.type != OverrideType.CHANGE or override.package is not None:
             return False
+        above, _, name = override.key_or_group.rpartition(".")
+        holder = OmegaConf.select(self._master, above) if above else self._master
+        if isinstance(holder, DictConfig) and name in holder and OmegaConf.is_interpolation(holder, name):
+            return True  # which perhaps cannot be resolved here
         node = OmegaConf.select(self._master, override.key_or_group)
-        return not isinstance(node, DictConfig) and (node is not None or "." in override.key_or_group)
+        return not isinstance(node, DictConfig) and (node is not None or above != "")
+
+
+def _of_job(
+    shared: dict[str, Any], overrides: Sequence[Override], number: int, folder: Path, sweep: Path
+) -> dict[str, Any]:
+    """Hydra's own part as a job of a sweep has it."""
+    job = shared["job"]
+    dirname = get_overrides_dirname(list(overrides), **job["config"]["override_dirname"])
+    return {
+        **shared,
+        "overrides": {**shared["overrides"], "task": [override.input_line for override in overrides]},
+        "job": {**job, "num": number, "id": f"{job['name']}_{number}", "override_dirname": dirname},
+        "runtime": {**shared["runtime"], "output_dir": str(folder.absolute())},
+        "sweep": {**shared["sweep"], "dir": str(sweep)},
+    }
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:
@@ -104,6 +178,19 @@ def _plain(node: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
 
 
+def _load_plain(path: Path) -> dict[str, Any]:
+    return _plain(cast(DictConfig, OmegaConf.load(path)))
+
+
+def _save_all(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overrides: list[str]) -> None:
+    """The files that Hydra writes for a run, its config last: where that is, all are."""
+    target = folder / ".hydra"
+    target.mkdir(parents=True, exist_ok=True)
+    _save({"hydra": hydra}, target / "hydra.yaml")
+    _save(overrides, target / "overrides.yaml")
+    _save(task, target / "config.yaml")
+
+
 def _save(content: dict[str, Any] | list[str], path: Path) -> None:
     text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text)

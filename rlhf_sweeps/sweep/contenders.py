@@ -4,7 +4,7 @@ Where a sweep varies its reward model by lists, each run is scored on a common s
 all others have made of the policy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
@@ -47,7 +47,7 @@ def introduce(task: DictConfig, others: Contenders) -> DictConfig:
     """A run's config with the other reward models as judges, and on a common scale, unless it says otherwise."""
     own = OmegaConf.to_container(task.reward_model, resolve=True)
     assert isinstance(own, dict)
-    own_label = next((label for label, config in others.items() if config == {**own, "normalize": None}), None)
+    own_label = _label_of({**own, "normalize": None}, others)
     if own_label is None:
         return task
     task = task.copy()
@@ -58,6 +58,13 @@ def introduce(task: DictConfig, others: Contenders) -> DictConfig:
             new = [{**config, "name": label} for label, config in others.items()]
             task.eval.judges = [*given, *(judge for judge in new if judge not in given)]
     return task
+
+
+def _label_of(own: Mapping[Any, Any], others: Contenders) -> str | None:
+    """What a reward model goes by; a name that asks Hydra for the trial's number is another one in every trial."""
+    exact = [label for label, config in others.items() if config == own]
+    alike = [label for label, config in others.items() if {**config, "name": own["name"]} == own]
+    return next(iter(exact or (alike if len(alike) == 1 else [])), None)
 
 
 def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], direction: str) -> list[Compared]:
@@ -73,7 +80,8 @@ def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], d
     for trial in trials:
         runs = _runs(trial, sweep, seeds)
         start = runs[0].start()
-        if trial.state == COMPLETE and trial.is_feasible and trial.objectives and start is not None:
+        is_compared = trial.is_compared and trial.is_feasible
+        if trial.state == COMPLETE and is_compared and trial.objectives and start is not None:
             name = start["config"]["reward_model"]["name"]
             setting = tuple((key, text) for key, text in trial.settings.items() if key != "seed")
             settings.setdefault(name, {}).setdefault(setting, []).append(trial)

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.platforms import system
 
 # Models small enough to train on a CPU gain little from many cores, and each run needs its own memory.
 WORKERS_ON_CPU = 2
@@ -35,7 +36,7 @@ def divide_workers(workers: int | None, num_devices: int, workers_per_device: in
         raise ConfigError(f"hydra.sweeper.workers={workers}: must be >= 0, or null for a number that fits the machine")
     if workers_per_device < 1:
         raise ConfigError(f"hydra.sweeper.workers_per_device={workers_per_device}: must be >= 1")
-    cores = _count_cores()
+    cores = system.num_cores()
     if workers is None:
         workers = num_devices * workers_per_device or min(WORKERS_ON_CPU, cores)
     threads = max(1, cores // max(1, workers))
@@ -62,11 +63,6 @@ def _parse_visible(visible: str) -> list[str]:
             break
         devices.append(name)
     return devices
-
-
-def _count_cores() -> int:
-    # Fewer than the machine has, where a scheduler or taskset restricts the process.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _thread_limit() -> int | None:

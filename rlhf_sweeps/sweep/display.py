@@ -129,7 +129,9 @@ class Display:
 
     def _progress_text(self, trials: Sequence[Trial], seconds_left: float | None) -> str:
         num_done = sum(trial.has_ended for trial in trials)
-        of_total = "" if self._total is None else f"/{self._total}"
+        # Trials that do not count come on top: those of an earlier configuration, and those with nothing to run.
+        extra = sum(not (trial.is_compared and trial.has_run) for trial in trials)
+        of_total = "" if self._total is None else f"/{self._total + extra}"
         left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
         counts = counts_text(trials)
         return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")

@@ -1,43 +1,38 @@
 """The one loop of a sweep: ask -> start -> follow the records -> prune, retry, tell; grids and searches alike.
 
-A trial knows nothing of the study. What is decided about it follows from its recorded updates in their order, not from
-when they are read: a sweep that was killed and continued, one worker at a time, comes to the same study as one that
-was not.
+A sweep that was killed and continued, one worker at a time, comes to the same study as one that was not: what happens
+follows from the trials' recorded updates (see follower.py), and what has been decided stands in the study.
 """
 
 import math
-import signal
 import time
-from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from statistics import fmean
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
-from rlhf_sweeps.objective import objectives, violations
 from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.clock import Clock
 from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.executors import Executor, InProcess
-from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
+from rlhf_sweeps.sweep.follower import Follower
+from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.outcomes import ENDED, Outcomes
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.schedule import Active, Schedule
+from rlhf_sweeps.sweep.schedule import MOST_FUTILE, Schedule
 from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, MENDABLE, PRUNED, WAITING, Trial
+from rlhf_sweeps.sweep.trials import FAILED, MENDABLE, WAITING
+from rlhf_sweeps.sweep.twins import ended_twin
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_BETWEEN_SAVES = 10.0
-# Why the sweeper asks a run to stop. The first two are decided by its updates, and end it; the last two end the sweep.
-PRUNE, OVER_BUDGET, TIMEOUT, BUDGET, INTERRUPTED = "pruned", "kl_budget", "timeout", "budget", "interrupted"
-# After these no update of the run is looked at any more: whatever it does until it hears of it decides nothing.
-FINAL = (PRUNE, OVER_BUDGET, WAITING)
-# A run with such a summary has nothing left to do.
-ENDED = ("complete", "diverged", "failed")
 
 
 class Engine:
@@ -55,15 +50,22 @@ class Engine:
         plan: Plan,
         study: Study,
         judge: Judge,
+        configurations: Configurations,
         composer: Composer,
         executor: Executor,
         display: Display,
         tracker: SweepTracker,
     ) -> None:
         self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
-        self._composer, self._executor, self._display, self._tracker = composer, executor, display, tracker
-        self.schedule = Schedule(sweep, plan, study, judge)
+        self._configurations, self._composer, self._executor = configurations, composer, executor
+        self._display = display
+        self.schedule = Schedule(sweep, plan, study, judge, configurations)
+        self._follower = Follower(plan, study, judge, configurations, self._may_wait)
+        self._outcomes = Outcomes(
+            plan, study, judge, configurations, self.schedule, self._follower, display, tracker, self._is_stopping
+        )
         self.stopping: str | None = None
+        self._is_testing = False  # what is left of the budget is for the test seeds
         self._active: list[Active] = []
         self._saved = 0.0
         self.clock = Clock(plan, float((sweep.start() or {}).get("seconds", 0.0)), executor.num_workers)
@@ -76,32 +78,37 @@ class Engine:
         Raises:
             KeyboardInterrupt: at a second Ctrl-C; the executor's processes are then still there.
         """
-        self.schedule.adopt()
+        for active in self.schedule.adopt():
+            self._outcomes.refuse(active, "suggested under an earlier configuration, and not begun when that changed")
         with Interruption() as self._interruption:
             while True:
                 self._stop_where_due()
                 self._fill()
                 if not self._active:
-                    return
+                    break
                 futures = [active.future for active in self._active if active.future is not None]
                 wait(futures, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                 self.look()
                 for active in [one for one in self._active if one.future is not None and one.future.done()]:
                     self._active.remove(active)
                     self._end(active)
+        if self.stopping is None:
+            self.stopping = BUDGET if self.schedule.is_unfinished else self._futility()
 
     def look(self) -> None:
         """Read what the running trials have recorded since the last look, and show it."""
         self._stop_where_due()
         limits, now = self._plan.config.sweep, time.monotonic()
         for active in self._active:
-            self._follow(active)
+            self._follower.follow(active)
             if now - active.seen > limits.update_timeout:
                 self._display.event(f"trial {active.trial.number}: no update for {now - active.seen:.0f} s, ending it")
                 active.seen = now
                 self._executor.kill(active.run.folder)
+            if self._is_testing and active.index is not None and self.clock.is_too_late(self.schedule.trials):
+                self._executor.kill(active.run.folder)
             if active.index is not None and active.trial.seconds > (limits.trial_hours or math.inf) * 3600:
-                self._give_up(active, TIMEOUT)
+                active.give_up(TIMEOUT)
         if now - self._saved > SECONDS_BETWEEN_SAVES:
             self.save()
         self._display.show(self.schedule.trials, self.clock.left(self.schedule.trials, self.schedule.num_left))
@@ -113,31 +120,42 @@ class Engine:
 
     def _fill(self) -> None:
         """Give every free worker a run."""
-        while self.stopping is None and len(self._active) < self._executor.num_workers:
+        while len(self._active) < self._executor.num_workers:
             self._stop_where_due()
-            active = self.schedule.next(self._may_ask(), is_idle=not self._active)
-            if active is None or self.stopping is not None:
+            if self.stopping is not None:
+                return
+            active = self.schedule.next(self._share_in_time(), is_idle=not self._active)
+            if active is None:
                 return
             self._start(active)
 
-    def _may_ask(self) -> bool:
-        """Whether time and failures allow another setting; too many failures end the sweep."""
+    def _share_in_time(self) -> float:
+        return self.clock.share_in_time(self.schedule.trials)
+
+    def _may_wait(self, active: Active) -> bool:
+        return self.stopping is None and not self.schedule.would_go_on(active, self._share_in_time())
+
+    def _stop_where_due(self) -> None:
+        """Ask runs to stop, once for each reason: a Ctrl-C, too many failures, the end of the time."""
+        if self._interruption.reason and self.stopping != INTERRUPTED:
+            self._stop(INTERRUPTED)
+        if self.stopping is not None:
+            return
         num_failed, num_ended = self.schedule.failures
         if not self._plan.may_fail(num_failed, num_ended):
             rate = self._plan.settings.max_failure_rate
             self.stopping = f"hydra.sweeper.max_failure_rate={rate:g}: {num_failed} of {num_ended} trials failed"
-            return False
+            return
         of_budget = self.clock.of_budget
-        return of_budget is None or of_budget > self.clock.of_tests(self.schedule.trials)
-
-    def _stop_where_due(self) -> None:
-        """Ask all runs to stop, once: at a Ctrl-C, or when the sweep's time is over."""
-        of_budget = self.clock.of_budget
-        if self._interruption.reason and self.stopping != INTERRUPTED:
-            self._stop(INTERRUPTED)
-        elif of_budget is not None and of_budget < 0 and self.stopping is None:
+        if of_budget is not None and of_budget < 0:
             self._display.event("sweep.budget_hours are over; what runs is stopped after its update")
             self._stop(BUDGET)
+        elif not self._is_testing and self.clock.is_time_for_tests(self.schedule.trials):
+            self._is_testing = True
+            self._display.event("what is left of sweep.budget_hours is for the test seeds; what runs waits")
+            for active in self._active:
+                if active.index is not None and active.verdict is None:
+                    active.run.ask_to_stop(WAITING)
 
     def _stop(self, reason: str) -> None:
         self.stopping = reason
@@ -145,24 +163,39 @@ class Engine:
             if active.verdict is None:
                 active.run.ask_to_stop(reason)
 
+    def _futility(self) -> str | None:
+        """Why a search ends before it has its number of trials, where settings that cannot be are the reason."""
+        if self._plan.points is not None or self.schedule.num_futile < MOST_FUTILE:
+            return None
+        newest = self.schedule.trials[-MOST_FUTILE:]
+        if bad := [trial for trial in newest if trial.state == FAILED]:
+            return f"of {MOST_FUTILE} settings in a row none could be run; trial {bad[-1].number}: {bad[-1].message}"
+        self._display.event(f"{MOST_FUTILE} suggestions in a row had been run before: nothing new is to be expected")
+        return None
+
     # A run from start to end
 
     def _start(self, active: Active) -> None:
         """Compose the run and give it to a worker, unless it has ended already."""
         trial, run = active.trial, active.run
-        if active.index is not None and (twin := self.schedule.twin(trial)) is not None:
-            self._copy(active, twin)
+        if (twin := ended_twin(active, self.schedule.trials)) is not None:
+            self._outcomes.copy(active, twin)
             return
-        seed = None if active.index is not None and len(self._plan.seeds) == 1 else active.seed
+        if self.schedule.hold(active):
+            return
+        is_new = not active.has_begun
         try:
-            config = self._composer.write(self._plan.overrides(trial.params, seed), trial.number, run.folder)
+            config = self._compose(active)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
-            self._fail(active, "config", " ".join(str(error).split()))
+            self._outcomes.refuse(active, " ".join(str(error).split()), is_new)
             return
-        trial.num_updates = config.ppo.num_updates
-        active.seen = time.monotonic()
+        if active.index is not None:
+            trial.num_updates = config.ppo.num_updates
+            if self._judge.measure(trial.number, trial.num_updates):
+                self._study.note(trial.number, num_updates=trial.num_updates)
+        active.begun = active.seen = time.monotonic()
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
-            self._follow(active)
+            self._follower.follow(active)
             active.verdict = reason  # an earlier start has decided it
         summary = run.summary() or {}
         if active.verdict or (summary.get("status") in ENDED and summary.get("cause") not in MENDABLE):
@@ -172,165 +205,19 @@ class Engine:
         self._active.append(active)
         active.future = self._executor.submit(run.folder)
 
-    def _copy(self, active: Active, twin: Trial) -> None:
-        """End a trial as one of the same setting has ended."""
-        trial, sign = active.trial, self._plan.sign
-        for step, value in self._judge.reports[twin.number].items():
-            self._study.report(trial.number, step, sign * value)
-        trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
-        trial.cause = twin.cause
-        self._tell(active, twin.state, f"the setting of trial {twin.number}, not run again")
-
-    def _follow(self, active: Active) -> None:
-        """Take in the run's new updates, up to the one that decides about it."""
-        trial = active.trial
-        for row in active.run.new_metrics():
-            active.seen = time.monotonic()
-            if active.verdict in FINAL or (active.rows and row["update"] <= active.rows[-1]["update"]):
-                continue
-            active.rows.append(row)
-            if active.index is None:
-                continue
-            trial.update = row["update"]
-            trial.seconds += row.get("perf/update_seconds", 0.0)
-            trial.score, trial.kl = row.get("eval/score", trial.score), row.get("eval/kl", trial.kl)
-            if all(metric in row for metric in self._plan.config.objective.metrics):
-                self._decide(active)
-
-    def _decide(self, active: Active) -> None:
-        """After an evaluation: does the run go on?"""
-        trial, config = active.trial, self._plan.config
-        if active.index == 0 and (values := objectives(active.rows, config.objective)) is not None:
-            self._report(trial, trial.update, values)
-            # A run that is gone on with shows its old updates again; what they led to is known, but for the last.
-            is_new = active.decided < trial.update == max(self._judge.reports[trial.number])
-            if is_new and trial.update < trial.num_updates:
-                if self._judge.should_prune(trial.number, trial.num_updates):
-                    self._give_up(active, PRUNE)
-                    return
-                if self._should_wait(trial):
-                    self._give_up(active, WAITING)
-                    return
-        if is_over_budget_for_good(active.rows, config.objective, config.sweep.kl_patience):
-            self._give_up(active, OVER_BUDGET)
-
-    def _should_wait(self, trial: Trial) -> bool:
-        is_wanted = self._judge.should_wait(trial.number, trial.num_updates)
-        return is_wanted and self.stopping is None and self.schedule.has_others(self._may_ask())
-
-    def _report(self, trial: Trial, step: int, values: Sequence[float]) -> None:
-        """Report a trial's worth at a step. What was reported before a kill stands."""
-        reports, value = self._judge.reports[trial.number], values[self._plan.pruned_by]
-        if step not in reports:
-            self._study.report(trial.number, step, value)
-            reports[step] = self._plan.sign * value
-
-    def _give_up(self, active: Active, verdict: str) -> None:
-        if active.verdict is None:
-            active.verdict = verdict
-            active.run.ask_to_stop(verdict)
+    def _compose(self, active: Active) -> Config:
+        """The run's config, written into its folder: as planned, or as its trial was begun by an earlier start."""
+        trial, configuration = active.trial, self._configurations[active.trial.configuration]
+        own_seed = active.seed if active.index is None or len(configuration.seeds) > 1 else None
+        if configuration.is_current:
+            return self._composer.write(self._plan.overrides(trial.params, own_seed), trial.number, active.run.folder)
+        seed = configuration.seeds[0] if len(configuration.seeds) > 1 else None
+        return self._composer.rewrite(self._sweep.run(trial.number, seed).folder, own_seed, active.run.folder)
 
     def _end(self, active: Active) -> None:
-        """A run's process is gone, or there was nothing left to do: what has become of it?"""
-        self._follow(active)
-        if active.verdict == WAITING:
-            self.schedule.wait(active)
-            return
-        summary = active.run.summary()
-        if active.verdict is not None and summary is None:
-            summary = {"status": "stopped", "stop_reason": active.verdict, "objective": None}
-            active.run.write_summary(summary)
-        if summary is None:
-            self._lose(active)
-            return
-        status, reason = summary["status"], active.verdict or summary.get("stop_reason")
-        if reason == PRUNE:
-            self._tell(active, PRUNED)
-        elif reason == TIMEOUT:
-            self._fail(active, "timeout", f"sweep.trial_hours={self._plan.config.sweep.trial_hours:g} are over")
-        elif reason in (INTERRUPTED, BUDGET):
-            self.stopping = self.stopping or reason
-        elif status == "diverged":
-            self._fail(active, status, str(summary["message"]))
-        elif status == "failed":
-            self._fail(active, summary["cause"], str(summary["message"]))
-        elif status == "complete" or reason == OVER_BUDGET:
-            self._value(active, objectives(active.rows, self._plan.config.objective))
-        else:
-            self._tell(active, PRUNED, f"stopped: {reason}")
+        reason = self._outcomes.end(active)
+        self.stopping = self.stopping or reason
 
-    def _value(self, active: Active, values: Sequence[float] | None) -> None:
-        """A run has ended with these objectives: the setting goes on with the next seed, or is complete."""
-        trial = active.trial
-        if values is None or not all(math.isfinite(value) for value in values):
-            self._tell(active, PRUNED, "no update within objective.kl_budget")
-            return
-        if active.index is None:
-            self.schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
-            return
-        trial.by_seed[active.seed] = list(values)
-        self.schedule.note_seeds(trial)
-        mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
-        if len(self._plan.seeds) > 1:
-            self._report(trial, (active.index + 1) * trial.num_updates, mean)
-            is_last = active.index + 1 == len(self._plan.seeds)
-            if not is_last and self._judge.should_prune(trial.number, trial.num_updates):
-                self._tell(active, PRUNED)
-                return
-        if not self.schedule.go_on(active):
-            trial.objectives = mean
-            self._tell(active, COMPLETE)
-
-    def _lose(self, active: Active) -> None:
-        """The process is gone without a word: start it again, it will go on from its checkpoint."""
-        if self.stopping is not None:
-            return
-        status, retries = active.future.result() if active.future else 0, self._plan.config.sweep.retries
-        how = f"ended by {_signal_name(-status)}" if status < 0 else f"exit status {status}, no summary"
-        how += f"; see {active.run.log_file}"
-        if active.losses == retries:
-            self._fail(active, "lost_process", how)
-            return
-        active.losses += 1
-        again = f"starting it again ({active.losses} of {retries})"
-        self._display.event(f"trial {active.trial.number}: lost its process, {again}: {how}")
-        self.schedule.first(active)
-
-    def _fail(self, active: Active, cause: str, message: str) -> None:
-        if active.index is None:
-            self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}): {message}")
-            return
-        active.trial.cause = cause
-        if cause in MENDABLE:
-            # A study closes a trial for good, so there it stays open.
-            active.trial.state, active.trial.message = (
-                FAILED,
-                f"{message}; once mended, the same command goes on with it",
-            )
-            self._tracker.log(self.schedule.trials)
-            return
-        self._tell(active, FAILED, message)
-
-    def _tell(self, active: Active, state: str, message: str | None = None) -> None:
-        """A trial has ended: into the study, at once."""
-        trial = active.trial
-        if active.index is None:
-            return
-        trial.state, trial.message = state, message
-        notes = {
-            "settings": dict(trial.settings),
-            "seconds": trial.seconds,
-            "by_seed": trial.by_seed if len(self._plan.seeds) > 1 else None,
-            "cause": trial.cause,
-            "message": message,
-        }
-        self._study.note(trial.number, **{key: value for key, value in notes.items() if value})
-        if state == COMPLETE and active.rows:
-            trial.violations = violations(active.rows, self._plan.config.objective)
-        self._study.tell(trial.number, state, trial.objectives, trial.violations)
-        self._tracker.log(self.schedule.trials)
-
-
-def _signal_name(number: int) -> str:
-    """Real-time signals have none in the enumeration."""
-    return next((one.name for one in signal.Signals if one == number), f"signal {number}")
+    def _is_stopping(self) -> bool:
+        """Whether the sweep itself is to stop; a run in this process hears of a Ctrl-C first."""
+        return self.stopping is not None or self._interruption.reason is not None

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.sweep import processes
 from rlhf_sweeps.sweep.trial_process import run_trial
 
@@ -35,7 +36,7 @@ class Executor(Protocol):
         ...
 
     def kill(self, folder: Path) -> None:
-        """End the trial of that folder at once, if it is still there; its status is then -9."""
+        """End the trial of that folder at once, if it is still there; its status is then -9, on Windows -15."""
         ...
 
     def close(self) -> None:
@@ -101,7 +102,8 @@ class LocalProcesses(Executor):
 
     Args:
         trial: dotted path, "package.module.function".
-        start_method: "forkserver", or "spawn" for a fresh interpreter each time: slow to start, and nothing shared.
+        start_method: "forkserver", or "spawn" for a fresh interpreter each time: slow to start, and nothing shared; of
+            the two, other systems than Linux have the second alone.
         devices: CUDA devices, one for each worker in turn, the only one that its trials see. Empty: all see the same.
         threads: of torch, in each trial.
         preload: modules for the fork server; one that is missing is passed over. They may only be imported there:
@@ -150,10 +152,10 @@ class LocalProcesses(Executor):
         return future
 
     def kill(self, folder: Path) -> None:
-        """Send SIGKILL to the folder's process and to those that it started."""
+        """Kill the folder's process and those that it started."""
         with self._lock:
             if folder in self._running:
-                processes.kill(self._running[folder].process)
+                system.kill(self._running[folder].process)
 
     def close(self) -> None:
         """Kill what runs, wait until it is gone, end the fork server."""
@@ -163,7 +165,7 @@ class LocalProcesses(Executor):
             self._closed = True
             left = list(self._running.values())
             for running in left:
-                processes.kill(running.process)
+                system.kill(running.process)
         for running in left:
             running.follower.join()
         self._starter.close()

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf_sweeps.sweep.curves import Curve, setting, values_at
+from rlhf_sweeps.sweep.curves import Curve, newest_values, setting, values_at
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Asha:
             return False
         num_kept = math.ceil((len(values) + 1) / self.reduction_factor)
         better = sum(other > value for other in values)
-        return better >= num_kept and self._final(trial, num_steps) < max(peer.at(peer.step) for peer in peers)
+        return better >= num_kept and self._final(trial, num_steps) < newest_values(peers)[0]
 
     def should_wait(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
         """Whether a trial should give its worker to another for now; to be asked once at each new step."""
@@ -68,7 +68,7 @@ class Asha:
         better = sum(other > trial.at(trial.step) for other in values)
         return better < (len(values) + 1) // self.wait_factor
 
-    def _num_waits(self, step: int, num_steps: int) -> int:
+    def _num_waits(self, step: float, num_steps: int) -> int:
         """How many points to wait at there are up to a step."""
         wait, num_waits = self.first_wait, 0
         while wait < self.first_rung and wait * num_steps <= step:
@@ -76,9 +76,9 @@ class Asha:
             num_waits += 1
         return num_waits
 
-    def _num_rungs(self, step: int, num_steps: int) -> int:
+    def _num_rungs(self, step: float, num_steps: int) -> int:
         """How many rungs there are up to a step."""
-        rung, num_rungs = self.first_rung * num_steps, step // num_steps
+        rung, num_rungs = self.first_rung * num_steps, int(step // num_steps)
         while rung <= step and rung < num_steps:
             rung *= self.rung_factor
             num_rungs += 1

@@ -1,6 +1,7 @@
 """Which running trials end or wait, decided by the reports of all trials so far."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlhf_sweeps.config import ObjectiveConfig
@@ -10,42 +11,124 @@ from rlhf_sweeps.sweep.halving import Asha
 
 
 @dataclass
-class Judge:
-    """Holds every trial's reports, signed so that higher is better.
+class _Known:
+    """What is known of one trial; see `Judge.know`."""
 
-    Attributes:
-        reports: trial number -> step -> what the trial would have been worth if it had ended there.
-        by_seed: trial number -> seed -> the value of a finished run.
+    num_steps: int | None
+    group: object
+    reports: dict[float, float] = field(default_factory=dict)
+    by_seed: dict[int, float] = field(default_factory=dict)
+    # As a peer: updates of the run in question -> curve, None without a report. Made again when there is news.
+    curves: dict[int, Curve | None] = field(default_factory=dict)
+
+
+class Judge:
+    """Holds every trial's reports, signed so that higher is better, and decides by them.
+
+    Trials are compared at the same share of their runs, whatever their numbers of updates, and within a group only. One
+    without a report takes no part.
+
+    Args:
+        sign: 1 where the objective is maximized, -1 where it is minimized.
     """
 
-    pruner: Pruner
-    reports: dict[int, dict[int, float]] = field(default_factory=dict)
-    by_seed: dict[int, dict[int, float]] = field(default_factory=dict)
+    def __init__(self, pruner: Pruner, sign: int = 1) -> None:
+        self._pruner, self._sign = pruner, sign
+        self._known: dict[int, _Known] = {}
 
-    def should_prune(self, number: int, num_steps: int) -> bool:
-        """Whether the pruner gives up a trial after its newest report; a run has `num_steps` updates."""
-        return self.pruner.should_prune(self._curve(number), self._peers(number), num_steps)
+    def know(
+        self, number: int, reports: Mapping[int, float], num_steps: int | None = None, group: object = None
+    ) -> None:
+        """Take in a trial.
+
+        Args:
+            reports: update -> what the trial would have been worth if it had ended there, as recorded.
+            num_steps: updates of one of its runs; None: not known yet, or as many as the trial in question has.
+            group: trials of one group can be compared.
+        """
+        signed: dict[float, float] = {step: self._sign * reports[step] for step in sorted(reports)}
+        self._known[number] = _Known(num_steps, group, signed)
+
+    def measure(self, number: int, num_steps: int) -> bool:
+        """Let it be known how many updates a trial's runs have; whether that is news."""
+        known = self._known[number]
+        is_new = known.num_steps != num_steps
+        known.num_steps = num_steps
+        known.curves.clear()
+        return is_new
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Add what a trial would have been worth, as recorded; False where that step's report stands already."""
+        known = self._known[number]
+        if step in known.reports:
+            return False
+        known.reports[step] = self._sign * value
+        known.curves.clear()
+        return True
+
+    def reports(self, number: int) -> dict[int, float]:
+        """A trial's reports as they were recorded."""
+        return {int(step): self._sign * value for step, value in self._known[number].reports.items()}
+
+    def end_seeds(self, number: int, by_seed: Mapping[int, float]) -> None:
+        """Let it be known what the seeds that a trial has finished were worth, as recorded."""
+        self._known[number].by_seed = {seed: self._sign * value for seed, value in by_seed.items()}
+        self._known[number].curves.clear()
 
     def newest(self, number: int) -> float | None:
-        """A trial's last report; None if it has none yet."""
-        reports = self.reports[number]
-        return reports[max(reports)] if reports else None
+        """A trial's last report, higher being better; None if it has none that is a number."""
+        values = [value for value in self._known[number].reports.values() if math.isfinite(value)]
+        return values[-1] if values else None
 
-    def should_wait(self, number: int, num_steps: int) -> bool:
+    def progress(self, number: int) -> tuple[float, float]:
+        """The share of its runs' updates up to a trial's last report, and what it was worth; 0 without one."""
+        known = self._known[number]
+        step = max(known.reports, default=0)
+        return (step / known.num_steps if known.num_steps else 0.0), known.reports.get(step, 0.0)
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the pruner gives up a trial after its newest report."""
+        return self._pruner.should_prune(self._curve(number), self._peers(number), self._num_steps(number))
+
+    def should_wait(self, number: int) -> bool:
         """Whether a trial should give its worker to another for now."""
-        rule = self.pruner
-        return isinstance(rule, Asha) and rule.should_wait(self._curve(number), self._peers(number), num_steps)
+        rule = self._pruner
+        if not isinstance(rule, Asha):
+            return False
+        return rule.should_wait(self._curve(number), self._peers(number), self._num_steps(number))
 
     def may_resume(self, number: int) -> bool:
         """Whether a trial that waits has become one of the best."""
-        rule = self.pruner
+        rule = self._pruner
         return isinstance(rule, Asha) and rule.may_resume(self._curve(number), self._peers(number))
 
-    def _peers(self, number: int) -> list[Curve]:
-        return [self._curve(peer) for peer in self.reports if peer != number]
+    def _num_steps(self, number: int) -> int:
+        num_steps = self._known[number].num_steps
+        assert num_steps is not None  # of a trial that is asked about
+        return num_steps
 
     def _curve(self, number: int) -> Curve:
-        return Curve(number, self.reports[number], self.by_seed.get(number, {}))
+        known = self._known[number]
+        return Curve(number, known.reports, known.by_seed, self._sign)
+
+    def _peers(self, number: int) -> list[Curve]:
+        """All others of the group that have a report, their steps stretched to those of the trial."""
+        group, num_steps = self._known[number].group, self._num_steps(number)
+        others = (peer for peer, known in self._known.items() if peer != number and known.group == group)
+        return [curve for peer in others if (curve := self._peer(peer, num_steps)) is not None]
+
+    def _peer(self, number: int, num_steps: int) -> Curve | None:
+        """A trial by the steps of a run of another length; reports that are no number tell nothing."""
+        known = self._known[number]
+        if num_steps not in known.curves:
+            own = known.num_steps or num_steps
+            values = {
+                step if own == num_steps else step * num_steps / own: value
+                for step, value in known.reports.items()
+                if math.isfinite(value)
+            }
+            known.curves[num_steps] = Curve(number, values, known.by_seed, self._sign) if values else None
+        return known.curves[num_steps]
 
 
 def is_over_budget_for_good(rows: Sequence[Row], config: ObjectiveConfig, patience: int | None) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.sweep.curves import Curve
@@ -13,11 +14,12 @@ from rlhf_sweeps.sweep.curves import Curve
 class OptunaRule:
     """Any pruner of Optuna's, which looks at an in-memory study that mirrors the curves.
 
+    Values and direction are those of the metric as it was recorded, since a pruner's arguments may hold limits of it.
+    Steps are updates of the trial in question. Pruners compare values of the very same step; so a peer that was
+    evaluated at other shares of its run has there what it was worth last.
+
     Trials that have come through a whole run count as complete there; what a pruner keeps with a trial, as successive
     halving keeps its rungs, is kept from call to call, though not beyond the process.
-
-    Args:
-        pruner: asked as in a study with direction maximize.
     """
 
     def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
@@ -28,21 +30,30 @@ class OptunaRule:
         """Where Optuna's pruner says so."""
         if math.isnan(trial.at(trial.step)):
             return True
-        study = optuna.create_study(direction="maximize", study_name="mirror")
+        direction = StudyDirection.MAXIMIZE if trial.sign > 0 else StudyDirection.MINIMIZE
+        study = optuna.create_study(direction=direction, study_name="mirror")
         curves = {curve.number: curve for curve in (*peers, trial)}
         for position in range(max(curves) + 1):
             done = position != trial.number and curves.get(position, trial).step >= num_steps
-            study.add_trial(self._mirrored(curves.get(position), done, self._kept.get(position, {})))
+            values = _values(curves.get(position), trial)
+            study.add_trial(_mirrored(values, done, self._kept.get(position, {})))
         should_prune = self._pruner.prune(study, study.trials[trial.number])
         self._kept[trial.number] = study.trials[trial.number].system_attrs
         return should_prune
 
-    @staticmethod
-    def _mirrored(curve: Curve | None, done: bool, kept: dict[str, Any]) -> FrozenTrial:
-        if curve is None:
-            return create_trial(state=TrialState.FAIL)
-        values = {step: value for step, value in curve.values.items() if not math.isnan(value)}
-        if done and values:
-            value = values[max(values)]
-            return create_trial(value=value, intermediate_values=values, system_attrs=kept)
-        return create_trial(state=TrialState.RUNNING, intermediate_values=values, system_attrs=kept)
+
+def _values(curve: Curve | None, trial: Curve) -> dict[int, float]:
+    """Step -> value of a curve, at its own steps and at those of the trial in question; empty without a curve."""
+    if curve is None:
+        return {}
+    own = {round(step): value for step, value in sorted(curve.values.items())}
+    shared = {round(step): curve.at(step) for step in trial.values if step <= curve.step}
+    return {step: curve.sign * value for step, value in (own | shared).items() if math.isfinite(value)}
+
+
+def _mirrored(values: dict[int, float], done: bool, kept: dict[str, Any]) -> FrozenTrial:
+    if not values:
+        return create_trial(state=TrialState.FAIL)
+    if done:
+        return create_trial(value=values[max(values)], intermediate_values=values, system_attrs=kept)
+    return create_trial(state=TrialState.RUNNING, intermediate_values=values, system_attrs=kept)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.runs import override
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 
 # Test seeds begin so far after the first seed that no tuning seed can be among them.
 TEST_SEEDS_AFTER = 1_000_000
+MOST_CHOICES = 10_000  # settings of a search up to which each is tried once
 FEWEST_COUNTED = 10  # finished trials, for the share that may fail
 
 
@@ -21,6 +23,7 @@ class Plan:
         config: of the first setting; holds what all share: objective, sweep, seed.
         directions: of the objectives.
         points: of a grid; None in a search.
+        choices: all points of a search that has but so many; None where there are more, or it is a grid.
         is_comparison: of reward models, which are then judges of each other.
     """
 
@@ -29,6 +32,7 @@ class Plan:
     config: Config
     directions: list[str]
     points: list[dict[str, Any]] | None
+    choices: list[dict[str, Any]] | None = None
     is_comparison: bool = False
 
     @property
@@ -38,7 +42,8 @@ class Plan:
             return len(self.points)
         if self.settings.n_trials is None and self.config.sweep.budget_hours is not None:
             return None
-        return self.settings.n_trials or DEFAULT_TRIALS
+        wanted = self.settings.n_trials or DEFAULT_TRIALS
+        return wanted if self.choices is None else min(wanted, len(self.choices))
 
     @property
     def pruner(self) -> str:
@@ -72,10 +77,15 @@ class Plan:
 
     def overrides(self, params: Mapping[str, Any], seed: int | None) -> list[str]:
         """Of one run; with a seed where that is not the setting's own."""
-        common = self.space.overrides(params)
-        if self.directions != self.config.objective.directions:
-            common.append(f"objective.directions=[{','.join(self.directions)}]")
-        return common if seed is None else [*common, f"seed={seed}"]
+        settings = (f"{key}={text}" for key, text in self.space.settings(params).items())
+        return [*self.fixed, *settings, *([] if seed is None else [f"seed={seed}"])]
+
+    @property
+    def fixed(self) -> list[str]:
+        """The overrides that every run has, the sweeper's directions among them."""
+        if self.directions == self.config.objective.directions:
+            return self.space.fixed
+        return [*self.space.fixed, override("objective.directions", self.directions)]
 
     def may_fail(self, num_failed: int, num_finished: int) -> bool:
         """Whether the sweep may go on after so many failures."""

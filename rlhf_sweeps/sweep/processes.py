@@ -2,15 +2,19 @@
 
 import contextlib
 import os
-import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.context import ForkServerProcess, SpawnProcess
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
-Process = ForkServerProcess | SpawnProcess
+from rlhf_sweeps.platforms import system
+
+Process = BaseProcess
 # What multiprocessing reports of a process whose fork server is gone, and also of one that exits with this status.
 UNKNOWN_STATUS = 255
+KILLED = -9
+PAUSES = (0.0, 0.1, 0.5)  # seconds between tries to start a process
 
 
 class Starter:
@@ -20,17 +24,15 @@ class Starter:
     so that no two starters may use it at a time.
 
     Args:
-        start_method: "forkserver" or "spawn".
+        start_method: "forkserver" or "spawn"; where there can be no fork server, it is "spawn" in any case.
         threads: for OMP_NUM_THREADS and MKL_NUM_THREADS.
         preload: modules that the fork server imports; missing ones are passed over.
     """
 
     def __init__(self, start_method: Literal["forkserver", "spawn"], threads: int, preload: Sequence[str]) -> None:
-        self._uses_server = start_method == "forkserver"
-        self._threads = str(threads)
-        if self._uses_server:
-            forkserver.set_forkserver_preload(list(preload))
-            self._ensure_server()
+        self._method = system.start_method(start_method)
+        self._threads, self._preload = str(threads), preload
+        self._ensure_server()
 
     def start(self, target: Callable[..., None], arguments: Sequence[Any]) -> Process:
         """Start a process that calls `target`.
@@ -38,71 +40,48 @@ class Starter:
         Raises:
             RuntimeError: if that fails.
         """
-        process_class = ForkServerProcess if self._uses_server else SpawnProcess
-        process = process_class(target=target, args=arguments)
-        try:
-            self._try_to_start(process)
-        except (OSError, EOFError):
-            # The fork server was killed, and is replaced the second time; unless its imports are what ends it.
+        process = system.process_class(self._method)(target=target, args=tuple(arguments))
+        # A fork server that was killed is replaced once it is seen to be gone; unless its imports are what ends it.
+        for seconds in (*PAUSES, None):
             try:
                 self._try_to_start(process)
+                break
             except (OSError, EOFError) as error:
-                raise RuntimeError(f"no process can be started ({type(error).__name__} {error})") from error
+                if seconds is None:
+                    raise RuntimeError(f"no process can be started ({type(error).__name__} {error})") from error
+                time.sleep(seconds)
         return process
 
     def close(self) -> None:
         """End the fork server."""
-        if not self._uses_server:
-            return
-        # multiprocessing ends it with the last process that holds a pipe to it, and offers no other way in public.
-        server: Any = forkserver._forkserver
-        if server._forkserver_pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(server._forkserver_pid, signal.SIGKILL)
-            server._stop()
+        if self._method == "forkserver":
+            system.close_server()
 
     def _try_to_start(self, process: Process) -> None:
-        if self._uses_server:
-            self._ensure_server()
+        self._ensure_server()
+        # What a fork server starts has inherited it from the server.
+        with self._inherited() if self._method == "spawn" else contextlib.nullcontext():
             process.start()
-        else:
-            with self._inherited():
-                process.start()
 
     def _ensure_server(self) -> None:
-        with self._inherited():
-            forkserver.ensure_running()
+        if self._method == "forkserver":
+            with self._inherited():
+                system.open_server(self._preload)
 
     @contextlib.contextmanager
     def _inherited(self) -> Iterator[None]:
         """What a process started meanwhile inherits: the number of threads, which torch reads when it is imported; and
-        SIGINT blocked, so that Ctrl-C does not end it before it ignores that."""
-        # multiprocessing starts its tracker beside the first process, and unblocks SIGINT then.
-        resource_tracker.ensure_running()
+        no Ctrl-C, which would end it before it ignores that."""
         old = {key: os.environ.get(key) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        os.environ.update(dict.fromkeys(old, self._threads))
-        try:
-            yield
-        finally:
-            for key, value in old.items():
-                del os.environ[key]
-                if value is not None:
-                    os.environ[key] = value
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def kill(process: Process) -> bool:
-    """Kill a process and the group that it leads; returns whether it was there."""
-    assert process.pid is not None
-    try:
-        os.kill(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    # It leads a group only from its first line on.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return True
+        with system.shielded():
+            os.environ.update(dict.fromkeys(old, self._threads))
+            try:
+                yield
+            finally:
+                for key, value in old.items():
+                    del os.environ[key]
+                    if value is not None:
+                        os.environ[key] = value
 
 
 def wait(process: Process) -> None:
@@ -118,7 +97,7 @@ def take_status(process: Process) -> int:
     process.join()
     status = process.exitcode
     assert status is not None
-    if status == UNKNOWN_STATUS and kill(process):
-        status = -signal.SIGKILL
+    if status == UNKNOWN_STATUS and system.kill(process):
+        status = KILLED
     process.close()
     return status

@@ -1,12 +1,11 @@
 """The report at the end of a sweep: the analysis writes it in a process of its own, since neither imports the other."""
 
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from rlhf_sweeps.runs import report_file
+from rlhf_sweeps.runs import command, place, report_file
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
 # The analysis that came with this package stands beside it; the working directory may hold another of that name.
@@ -23,16 +22,16 @@ def report_line(folder: Path) -> str:
     reason = _write(folder)
     if reason is None:
         return f"report: {shown(report_file(folder))}"
-    return f"no report: {reason}; {shlex.join(['python', '-m', 'analysis', 'report', shown(folder)])}"
+    return f"no report: {reason}; {command('python', '-m', 'analysis', 'report', place(shown(folder)))}"
 
 
 def _write(folder: Path) -> str | None:
     """Why there is no report; None where there is one."""
     # -P keeps the working directory from the front of the path, where -m would put it.
-    command = [sys.executable, "-P", "-m", "analysis", "report", str(folder)]
+    arguments = [sys.executable, "-P", "-m", "analysis", "report", place(folder)]
     try:
         with subprocess.Popen(
-            command,
+            arguments,
             env={**os.environ, **_environment()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ had no part in choosing a setting.
 """
 
 import math
-import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from rlhf_sweeps.runs import run_again
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 from rlhf_sweeps.wording import shown
 
@@ -46,10 +46,17 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
     return front
 
 
+def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -> list[Trial]:
+    """The settings that are run on the test seeds, so many at most."""
+    candidates = best if len(directions) > 1 else ranking
+    return candidates(trials, directions)[:number]
+
+
 def _is_comparable(trial: Trial) -> bool:
-    return (
-        trial.is_feasible and trial.objectives is not None and not any(math.isnan(value) for value in trial.objectives)
-    )
+    values = trial.objectives
+    if not (trial.is_compared and trial.has_run and trial.is_feasible):  # a copy is the trial that it is one of
+        return False
+    return values is not None and not any(map(math.isnan, values))
 
 
 def _losses(trial: Trial, directions: Sequence[str]) -> list[float]:
@@ -84,12 +91,18 @@ def objective_names(metrics: Sequence[str]) -> list[str]:
 
 
 def counts_text(trials: Sequence[Trial]) -> str:
-    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out."""
+    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out.
+
+    Settings that cannot be are no failures: `9 complete; 4 settings cannot be`.
+    """
+    impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
+    trials = [trial for trial in trials if trial not in impossible]
     states = Counter(trial.state for trial in trials)
     causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
     parts = [f"{states[state]} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING, WAITING) if states[state]]
     reasons = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
-    return ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
+    text = ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
+    return "; ".join(filter(None, [text, f"{_count(len(impossible), 'setting')} cannot be" if impossible else ""]))
 
 
 def last_block(
@@ -98,9 +111,11 @@ def last_block(
     metrics: Sequence[str],
     directions: Sequence[str],
     fixed: Sequence[str],
+    hydra: Mapping[str, Any],
     folder: Path,
     is_grid: bool,
     tested: Tested | None = None,
+    num_test_seeds: int = 0,
     is_comparison: bool = False,
 ) -> str:
     """The last lines that a user reads.
@@ -110,8 +125,10 @@ def last_block(
         metrics: what each objective is.
         directions: "maximize" or "minimize" for each objective.
         fixed: overrides that every trial has; for the command that runs the best setting again.
+        hydra: Hydra's own part of the sweep's config, as plain values, for the same.
         folder: of the sweep.
         is_grid: whether every point was asked for; a few of them are then all printed.
+        num_test_seeds: on how many the best settings were to be run.
         is_comparison: of reward models, under which one objective cannot be compared with another.
     """
     tested = tested or {}
@@ -119,25 +136,28 @@ def last_block(
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
-        lines = _best_lines(winners, metrics, tested) or ["no trial is complete, so there is no best setting"]
+        lines = _best_lines(winners, metrics, tested) or [_nothing_best(trials)]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
+    if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
+        which = f"trial {', '.join(earlier)}" if len(earlier) <= FEW else f"{len(earlier)} trials"
+        lines.append(f"begun under an earlier configuration, and not compared: {which}")
     if winners and not is_comparison:
         num_settings = _num_settings(trials)
         if num_settings > 1 and not any(trial.number in tested for trial in winners):
+            how = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
             lines.append(
                 f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
-                "sweep.test_seeds=3 measures it on others"
+                + (how or "sweep.test_seeds=3 measures it on others")
             )
-        lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed)}")
+        lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {shown(folder)}")
     return "\n".join(lines)
 
 
-def rerun_command(trial: Trial, fixed: Sequence[str]) -> str:
+def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
-    settings = [f"{key}={text}" for key, text in trial.settings.items()]
-    return shlex.join(["python", "-m", "rlhf_sweeps", *fixed, *settings])
+    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
 
 
 def optimization_results(
@@ -202,6 +222,21 @@ def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested
     return lines
 
 
+def _nothing_best(trials: Sequence[Trial]) -> str:
+    """Why no trial is the best."""
+    broken = [trial for trial in trials if trial.state == COMPLETE and trial.is_compared and not trial.is_feasible]
+    if not broken:
+        which = "" if all(trial.is_compared for trial in trials) else " of the present configuration"
+        return f"no trial{which} is complete, so there is no best setting"
+    # Of constraints on several metrics there is no common measure; most sweeps have one.
+    nearest = min(broken, key=lambda trial: sum(max(0.0, excess) for excess in trial.violations.values()))
+    breaks = ", ".join(f"{name} by {excess:.3g}" for name, excess in nearest.violations.items() if excess > 0)
+    return (
+        "no complete trial keeps objective.constraints, so there is no best setting; nearest is "
+        f"trial {nearest.number}, which breaks {breaks}"
+    )
+
+
 def _measured_text(trial: Trial, metrics: Sequence[str]) -> str:
     text = objectives_text(trial.objectives or [], metrics)
     if len(trial.by_seed) < 2:
@@ -235,6 +270,8 @@ def _other_lines(
 def _line(trial: Trial, metrics: Sequence[str]) -> str:
     if trial.state == COMPLETE and trial.objectives is not None:
         outcome = objectives_text(trial.objectives, metrics)
+    elif trial.state == FAILED and not trial.has_run:
+        outcome = "cannot be"
     elif trial.state == FAILED:
         outcome = f"failed ({trial.cause})"
     else:
@@ -244,7 +281,7 @@ def _line(trial: Trial, metrics: Sequence[str]) -> str:
 
 def _num_settings(trials: Sequence[Trial]) -> int:
     """Settings that the best was chosen from; a pruned one was a candidate, and another seed is no other setting."""
-    tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED)]
+    tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED) and trial.is_compared]
     return len({tuple((key, text) for key, text in settings.items() if key != "seed") for settings in tried})
 
 

@@ -1,46 +1,28 @@
 """Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep.active import Active
+from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
-from rlhf_sweeps.sweep.results import best, ranking
+from rlhf_sweeps.sweep.recall import recall
+from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.trials import FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.twins import open_twin
+from rlhf_sweeps.sweep.unasked import Point
 
-
-@dataclass
-class Active:
-    """A run of a trial that waits for a worker or has one.
-
-    Attributes:
-        index: which of the tuning seeds it has; None on a test seed.
-        rows: its updates so far, up to the verdict.
-        verdict: why the sweeper has given the run up, if it has.
-        losses: how often its process was lost.
-        decided: the update up to which an earlier start has decided that it goes on.
-        seen: when it last gave a sign, in seconds of the monotonic clock.
-        future: of its process, once there is one.
-    """
-
-    trial: Trial
-    run: Run
-    seed: int
-    index: int | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    verdict: str | None = None
-    losses: int = 0
-    decided: int = 0
-    seen: float = 0.0
-    future: "Future[int] | None" = None
+# Suggestions in a row that bring nothing to run, after which no more are asked for.
+MOST_FUTILE = 100
+COMPARED = "compared"  # the judge's group of all trials that can be compared
+WHOLE = 1.0  # the share of a run that a new trial has before it
 
 
 class Schedule:
@@ -51,30 +33,45 @@ class Schedule:
         tested: trial number -> test seed -> objectives.
     """
 
-    def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge) -> None:
+    def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
         self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
+        self._configurations = configurations
         self.trials: list[Trial] = []
         self.tested: dict[int, dict[int, Sequence[float]]] = {}
         self._first: deque[Active] = deque()
         self._waiting: list[Active] = []
-        self._asked: list[Mapping[str, Any]] = []
+        self._points = {_key(point): point for point in plan.points or plan.choices or []}
+        self._asked: set[Hashable] = set()
         self._has_planned_tests = False
+        self._num_adopted = 0
+        self._held: list[Active] = []
 
-    def adopt(self) -> None:
-        """Take up the trials of earlier starts: those that have ended stand, the others are gone on with."""
+    def adopt(self) -> list[Active]:
+        """Take up the trials of earlier starts: those that have ended stand, the others are gone on with.
+
+        Returns:
+            Runs of trials that an earlier configuration suggested and never began; nothing can be made of them.
+        """
+        lost = []
         for frozen in self._study.trials():
-            values = frozen.intermediate_values
-            self._judge.reports[frozen.number] = {step: self._plan.sign * values[step] for step in sorted(values)}
             if STATES[frozen.state] != RUNNING:
-                self._add_ended(frozen)
+                trial = self._adopt(frozen, frozen.params)
+                recall(trial, frozen, self._seeds(trial)[0])
+                self.note_seeds(trial)
                 continue
-            params = self._study.resume(frozen, self._plan.space.suggest)
-            active = self._tuning_run(self._add(frozen.number, params), 0)
-            if active.run.stop_reason() == WAITING:
-                active.decided = active.trial.update = max(values, default=0)
+            active = self._tuning_run(self._take_up(frozen), 0)
+            trial, active.decided = active.trial, frozen.user_attrs.get("decided", 0)
+            if not self._configurations[trial.configuration].is_current and not active.has_begun:
+                trial.is_compared = False
+                self._asked.discard(_key(trial.params))
+                lost.append(active)
+            elif active.run.stop_reason() == WAITING:
+                trial.update = max(frozen.intermediate_values, default=0)
                 self.wait(active)
             else:
                 self._first.append(active)
+        self._num_adopted = len(self.trials)
+        return lost
 
     def first(self, active: Active) -> None:
         """Have a run go on before anything else."""
@@ -82,7 +79,7 @@ class Schedule:
 
     def wait(self, active: Active) -> None:
         """Have a run wait until it is one of the best, or nothing else is left."""
-        active.trial.state = WAITING
+        active.trial.state, active.decided = WAITING, active.trial.update
         active.verdict, active.future = None, None
         active.run = Run(active.run.folder)  # which reads the record anew
         self._waiting.append(active)
@@ -90,120 +87,211 @@ class Schedule:
     def go_on(self, active: Active) -> bool:
         """Queue the next seed of a run's setting; whether there is one."""
         assert active.index is not None
-        if active.index + 1 == len(self._plan.seeds):
+        if active.index + 1 == len(self._seeds(active.trial)):
             return False
         self.first(self._tuning_run(active.trial, active.index + 1))
         return True
 
-    def next(self, may_ask: bool, is_idle: bool) -> Active | None:
+    def next(self, share_in_time: float, is_idle: bool) -> Active | None:
         """The run that a free worker gets, if there is one.
 
         Args:
-            may_ask: whether time and failures allow another setting.
+            share_in_time: up to which share of a run, a new setting's or one that waits, there is time.
             is_idle: whether nothing runs that could change which settings are the best.
         """
-        promising = [active for active in self._waiting if self._judge.may_resume(active.trial.number)]
-        if self._first:
-            return self._first.popleft()
-        if promising:
-            return self._resume(promising)
-        if may_ask and self.num_left != 0:
+        if (held := next((one for one in self._held if open_twin(one, self.trials) is None), None)) is not None:
+            self._held.remove(held)
+            held.trial.state = RUNNING
+            return held
+        if (first := self._next_first(share_in_time)) is not None:
+            self._first.remove(first)
+            return first
+        if (waiting := self._next_waiting(self._waiting, share_in_time)) is not None:
+            self._waiting.remove(waiting)
+            waiting.trial.state = RUNNING
+            self._study.note(waiting.trial.number, decided=waiting.decided)
+            return waiting
+        if self._may_ask(share_in_time):
             return self._ask()
-        if self._waiting:
-            return self._resume(self._waiting)
         if is_idle and not self._has_planned_tests:
             self._plan_tests()
-        return self._first.popleft() if self._first else None
+            return self.next(share_in_time, is_idle)
+        return None
 
-    def has_others(self, may_ask: bool) -> bool:
-        """Whether a worker that a run gives up would get another."""
-        return bool(self._first or self._waiting) or (may_ask and self.num_left != 0)
+    def would_go_on(self, active: Active, share_in_time: float) -> bool:
+        """Whether a run that gave its worker to another would be the next one itself."""
+        if self._next_first(share_in_time) is not None:
+            return False
+        following = self._next_waiting([*self._waiting, active], share_in_time)
+        return following is active or (following is None and not self._may_ask(share_in_time))
 
-    def twin(self, trial: Trial) -> Trial | None:
-        """A trial of the same setting whose end says all about it; samplers may suggest a setting twice."""
-        ends = [t for t in self.trials if t is not trial and t.params == trial.params]
-        return next((t for t in ends if t.state in (COMPLETE, PRUNED) or t.cause in BAD_SETTING), None)
+    def hold(self, active: Active) -> bool:
+        """Have a run that has not begun wait while another trial of its setting is not over; whether there is one."""
+        if open_twin(active, self.trials) is None:
+            return False
+        active.trial.state = WAITING
+        self._held.append(active)
+        return True
 
     @property
     def num_left(self) -> int | None:
-        """Trials that are still to be asked for; None: as many as the time allows."""
+        """Trials that are still to be asked for; None: as many as the time allows.
+
+        What had nothing to run does not count: another setting is asked for in its place, until nothing else comes.
+        """
+        num_open = len(self._points.keys() - self._asked)
         if self._plan.points is not None:
-            return sum(point not in self._asked for point in self._plan.points)
-        return None if self._plan.num_trials is None else max(0, self._plan.num_trials - len(self.trials))
+            return num_open
+        if (self._plan.choices is not None and not num_open) or self.num_futile >= MOST_FUTILE:
+            return 0
+        if self._plan.num_trials is None:
+            return None
+        wanted = max(0, self._plan.num_trials - sum(t.is_compared and t.has_run for t in self.trials))
+        return wanted if self._plan.choices is None else min(wanted, num_open)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether there is anything left to run, for which there was no time."""
+        return bool(self._first or self._waiting or self._held) or self.num_left != 0
+
+    @property
+    def num_futile(self) -> int:
+        """How many of the newest suggestions of this start, in a row, brought nothing to run."""
+        new = self.trials[self._num_adopted :]
+        return next((n for n, trial in enumerate(reversed(new)) if trial.has_run), len(new))
 
     @property
     def failures(self) -> tuple[int, int]:
-        """Trials that have failed, and trials that have ended."""
-        ended = [trial.state for trial in self.trials if trial.has_ended]
+        """Trials that have failed, and trials that have ended, of those that had something to run."""
+        ended = [trial.state for trial in self.trials if trial.has_ended and trial.has_run and trial.is_compared]
         return ended.count(FAILED), len(ended)
 
     def note_seeds(self, trial: Trial) -> None:
         """Let the judge know the values of the seeds that a trial has finished."""
-        index, sign = self._plan.pruned_by, self._plan.sign
-        self._judge.by_seed[trial.number] = {seed: sign * values[index] for seed, values in trial.by_seed.items()}
+        index = self._plan.pruned_by
+        self._judge.end_seeds(trial.number, {seed: values[index] for seed, values in trial.by_seed.items()})
 
-    def _resume(self, waiting: Sequence[Active]) -> Active:
-        """The one that has got furthest, and of these the best."""
-        reports = self._judge.reports
+    def _may_ask(self, share_in_time: float) -> bool:
+        return share_in_time >= WHOLE and self.num_left != 0
 
-        def rank(active: Active) -> tuple[int, float]:
-            step = max(reports[active.trial.number])
-            return step, reports[active.trial.number][step]
+    def _next_first(self, share_in_time: float) -> Active | None:
+        """Of the runs that go on before anything else the next one in time; those on test seeds always are."""
+        return next((one for one in self._first if one.index is None or self._rest(one) <= share_in_time), None)
 
-        best_one = max(waiting, key=rank)
-        self._waiting.remove(best_one)
-        best_one.trial.state = RUNNING
-        return best_one
+    def _rest(self, active: Active) -> float:
+        """The share of a tuning run that it still has before it."""
+        assert active.index is not None
+        done, _ = self._judge.progress(active.trial.number)
+        return WHOLE - min(max(done - active.index, 0.0), WHOLE)
+
+    def _next_waiting(self, waiting: Sequence[Active], share_in_time: float) -> Active | None:
+        """The one that comes back: of those that are among the best by now, or of all where nothing else is left."""
+        # Of those that have got equally far, only the best one can be among the best of all that got there.
+        in_time = [one for one in waiting if self._rest(one) <= share_in_time]
+        best: dict[tuple[object, float], Active] = {}
+        for one in in_time:
+            share, value = self._judge.progress(one.trial.number)
+            place = (self._group(one.trial), share)
+            if place not in best or value > self._judge.progress(best[place].trial.number)[1]:
+                best[place] = one
+        promising = [one for one in best.values() if self._judge.may_resume(one.trial.number)]
+        if not promising and self._may_ask(share_in_time):
+            return None
+        # The one that has got furthest, and of these the best.
+        return max(promising or in_time, key=lambda one: self._judge.progress(one.trial.number), default=None)
+
+    @staticmethod
+    def _group(trial: Trial) -> object:
+        """Which trials the judge may compare a trial with."""
+        return COMPARED if trial.is_compared else trial.configuration
+
+    def _seeds(self, trial: Trial) -> Sequence[int]:
+        return self._configurations[trial.configuration].seeds
+
+    @property
+    def _open(self) -> list[Point]:
+        """The points that have not been asked for."""
+        return [point for key, point in self._points.items() if key not in self._asked]
 
     def _ask(self) -> Active:
         """Begin a new trial."""
-        number, params = self._study.ask(self._plan.space.suggest, self._next_point())
-        self._judge.reports[number] = {}
-        return self._tuning_run(self._add(number, params), 0)
+        current = self._configurations.current
+        number, params = self._study.ask(
+            self._plan.space.suggest,
+            lambda params: {"settings": self._plan.space.settings(params), "configuration": current},
+            fixed=self._next_point(),
+            left=None if self._plan.choices is None else self._open,
+        )
+        self._judge.know(number, {}, group=COMPARED)
+        return self._tuning_run(self._add(number, params, current), 0)
 
-    def _next_point(self) -> Mapping[str, Any] | None:
+    def _next_point(self) -> Point | None:
         """Of a grid: in the order given, but where it is pruned, what promises most."""
         if self._plan.points is None:
             return None
-        left = [point for point in self._plan.points if point not in self._asked]
+        left = self._open
         if self._plan.pruner == "none":
             return left[0]
         tried = [
             (trial.params, self._judge.newest(trial.number))
             for trial in self.trials
-            if trial.params in self._plan.points
+            if trial.is_compared and _key(trial.params) in self._points
         ]
         return left[most_promising(self._plan.space.parameters, left, tried)]
 
     def _plan_tests(self) -> None:
         """Queue the best settings' runs on the test seeds."""
         self._has_planned_tests = True
-        candidates = best if len(self._plan.directions) > 1 else ranking
-        for trial in candidates(self.trials, self._plan.directions)[: self._plan.config.sweep.num_tested]:
+        for trial in finalists(self.trials, self._plan.directions, self._plan.config.sweep.num_tested):
             for seed in self._plan.test_seeds:
                 self._first.append(Active(trial, self._sweep.test_run(trial.number, seed), seed, None))
 
     def _tuning_run(self, trial: Trial, index: int) -> Active:
-        seeds = self._plan.seeds
+        seeds = self._seeds(trial)
         seed = seeds[index] if len(seeds) > 1 else None
         return Active(trial, self._sweep.run(trial.number, seed), seeds[index], index)
 
-    def _add(self, number: int, params: Mapping[str, Any], settings: Mapping[str, str] | None = None) -> Trial:
-        """Know a trial; its settings are given where it has ended, maybe in another search space."""
-        trial = Trial(number, params, settings or self._plan.space.settings(params), self._sweep.trial(number))
-        self.trials.append(trial)
-        self._asked.append(params)
+    def _take_up(self, frozen: FrozenTrial) -> Trial:
+        """A trial that has not ended."""
+        if self._configurations[frozen.user_attrs.get("configuration", 0)].is_current:
+            params = self._study.resume(frozen, self._plan.space.suggest)
+            if "settings" not in frozen.user_attrs:  # of a sweep of an earlier version
+                self._study.note(frozen.number, settings=self._plan.space.settings(params))
+        else:
+            self._study.take_up(frozen)
+            params = frozen.params
+        return self._adopt(frozen, params)
+
+    def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
+        notes = frozen.user_attrs
+        trial = self._add(frozen.number, params, notes.get("configuration", 0), notes.get("settings"))
+        # Where the values are no choices any more, the study has dropped them.
+        if trial.settings and not params:
+            trial.is_compared = False
+            self._asked.discard(_key(params))
+        # A copy's values are those of another trial, which is known already.
+        reports = frozen.intermediate_values if notes.get("has_run", True) else {}
+        num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
+        self._judge.know(frozen.number, reports, num_updates, self._group(trial))
         return trial
 
-    def _add_ended(self, frozen: FrozenTrial) -> None:
-        notes = frozen.user_attrs
-        trial = self._add(frozen.number, frozen.params, notes.get("settings"))
-        trial.state, trial.cause, trial.message = STATES[frozen.state], notes.get("cause"), notes.get("message")
-        trial.seconds = notes.get("seconds", 0.0)
-        trial.update = max(frozen.intermediate_values, default=0)
-        trial.by_seed = {int(seed): values for seed, values in notes.get("by_seed", {}).items()}
-        trial.violations = dict(frozen.constraints)
-        if trial.state == COMPLETE:
-            trial.objectives = list(frozen.values)
-            trial.by_seed = trial.by_seed or {self._plan.seeds[0]: trial.objectives}
-        self.note_seeds(trial)
+    def _add(
+        self, number: int, params: Mapping[str, Any], configuration: int, settings: Mapping[str, str] | None = None
+    ) -> Trial:
+        """Know a trial; its settings are given where it was begun by an earlier start, maybe in another space."""
+        trial = Trial(
+            number,
+            params,
+            self._plan.space.settings(params) if settings is None else settings,
+            self._sweep.trial(number),
+            configuration=configuration,
+            is_compared=self._configurations[configuration].is_compared,
+        )
+        self.trials.append(trial)
+        if trial.is_compared:
+            self._asked.add(_key(params))
+        return trial
+
+
+def _key(point: Point) -> Hashable:
+    return frozenset(point.items())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.axes import Axis, Interval, interval_text, read, stretched
@@ -121,17 +121,32 @@ class SearchSpace:
         assert self.is_grid, "a search has no list of points"
         points: list[dict[str, Any]] = [{}]
         for parameter in self._parents_first:
-            choices = self._order[parameter.name]
-            points = [
-                extended
-                for point in points
-                for extended in (
-                    [{**point, parameter.name: choice} for choice in choices]
-                    if self._is_active(parameter, point)
-                    else [point]
-                )
-            ]
+            points = self._extended(points, parameter, self._order[parameter.name])
         return sorted(points, key=self._rank)
+
+    def choices(self, most: int) -> list[dict[str, Any]] | None:
+        """All points, where there are no more than so many; None where there are more."""
+        points: list[dict[str, Any]] = [{}]
+        for parameter in self._parents_first:
+            values = _values(parameter.distribution)
+            if values is None or len(values) > most:
+                return None
+            points = self._extended(points, parameter, values)
+            if len(points) > most:
+                return None
+        return points
+
+    def _extended(
+        self, points: Sequence[dict[str, Any]], parameter: Parameter, values: Sequence[Any]
+    ) -> list[dict[str, Any]]:
+        """Each point with each value of another parameter, or as it is where that one is not active."""
+        return [
+            extended
+            for point in points
+            for extended in (
+                [{**point, parameter.name: value} for value in values] if self._is_active(parameter, point) else [point]
+            )
+        ]
 
     def suggest(self, suggest: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
         """A point whose values come from `suggest(name, distribution)`; asked for active parameters, parents first."""
@@ -170,6 +185,15 @@ class SearchSpace:
             needs = (f"{name}={','.join(texts)}" for name, texts in sorted(parameter.when.items()))
             described[parameter.name] = text + (f" if {' and '.join(needs)}" if parameter.when else "")
         return described
+
+    def shape(self) -> dict[str, list[str]]:
+        """Parameter -> what else it sets and on what it depends, whatever the values."""
+        found = {}
+        for parameter in self.parameters:
+            tied = sorted(f"with {key.name}" for key in self._keys if key.parameter is parameter)
+            needs = [f"if {name}={','.join(texts)}" for name, texts in sorted(parameter.when.items())]
+            found[parameter.name] = [*(text for text in tied if text != f"with {parameter.name}"), *needs]
+        return dict(sorted(found.items()))
 
     def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
         return all(
@@ -211,6 +235,19 @@ def _choice(parameter: Parameter, text: str) -> Any:
     assert isinstance(parameter.distribution, CategoricalDistribution)
     assert parameter.texts is not None
     return parameter.distribution.choices[parameter.texts.index(text)]
+
+
+def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
+    """All that a parameter can be; None of a real number without a step."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    if isinstance(distribution, IntDistribution):
+        return range(distribution.low, distribution.high + 1, distribution.step)
+    assert isinstance(distribution, FloatDistribution)
+    if (step := distribution.step) is None:
+        return None
+    last = round((distribution.high - distribution.low) / step)
+    return [min(distribution.low + index * step, distribution.high) for index in range(last + 1)]
 
 
 def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:

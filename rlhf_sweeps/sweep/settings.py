@@ -10,6 +10,7 @@ from rlhf_sweeps.config import DIRECTIONS, Config
 from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
 
 DEFAULT_TRIALS = 20
+OWN_TRIAL = "rlhf_sweeps.trial.run"  # whose record is known beforehand; another function records what it likes
 # Null in the files, since Hydra's struct mode lets nobody add keys to a mapping on the command line.
 MAPPINGS_AND_LISTS = {"params": dict, "conditions": dict, "ties": list, "sampler_args": dict, "pruner_args": dict}
 KINDS = {dict: "mapping, {key: value}", list: "list, [[key, other key]]"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.fields import ConfigError
@@ -32,6 +33,11 @@ def one_commit(storage: BaseStorage) -> Iterator[None]:
         finally:
             sessions.remove()
             sessions.configure(bind=engine)
+
+
+def file_url(path: Path) -> str:
+    """The URL of an SQLite file, whatever its folder is called: Optuna would fill in braces as a template."""
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
 
 
 def open_storage(url: str) -> BaseStorage:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -19,6 +19,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING
+from rlhf_sweeps.sweep.unasked import Point, Unasked
 from rlhf_sweeps.wording import told
 
 STATES = {
@@ -30,6 +31,7 @@ STATES = {
 }
 # Walks a search space: for each parameter it asks for a value in its distribution; returns them all.
 Suggest = Callable[[Callable[[str, BaseDistribution], Any]], dict[str, Any]]
+WHOLE_RUN = 1_000_000  # steps that a sampler sees in a run of whatever length
 
 
 class Study:
@@ -38,6 +40,8 @@ class Study:
     Args:
         url: an SQLAlchemy URL, or journal:PATH.
         make_sampler: trial number -> the sampler that suggests it.
+        is_compared: user attributes of a trial -> whether samplers may learn from it.
+        num_updates: of a run, where a trial has not noted its own.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class Study:
         metrics: Sequence[str],
         directions: Sequence[str],
         make_sampler: Callable[[int], BaseSampler],
+        is_compared: Callable[[Mapping[str, Any]], bool] = lambda attributes: True,
+        num_updates: int | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -65,7 +71,8 @@ class Study:
         if [direction.name.lower() for direction in study.directions] != list(directions):
             raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
         self.name = name
-        self._study = _Learning(name, study._storage)
+        self._view = _View(len(directions) > 1, is_compared, num_updates)
+        self._study = _Learning(name, study._storage, self._view)
         self._num_trials = len(self.trials())
         self._running: dict[int, optuna.Trial] = {}
 
@@ -73,30 +80,45 @@ class Study:
         """All trials as they are, oldest first."""
         return self._study._storage.get_all_trials(self._study._study_id, deepcopy=False)
 
-    def ask(self, suggest: Suggest, fixed: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self,
+        suggest: Suggest,
+        note: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda params: {},
+        fixed: Point | None = None,
+        left: Sequence[Point] | None = None,
+    ) -> tuple[int, dict[str, Any]]:
         """Begin a trial: its number and its parameters.
 
         Args:
             suggest: walks the search space, asking for one parameter after another.
+            note: parameters -> what is noted of the trial at once, as user attributes.
             fixed: the parameters, where they are given (a point of a grid).
+            left: the points of which it must be one; None: any.
         """
-        self._study.sampler = self._make_sampler(self._num_trials)
+        sampler = self._make_sampler(self._num_trials)
+        self._study.sampler = Unasked(sampler, left) if left else sampler
         with one_commit(self._storage):
             if fixed is not None:
                 self._study.enqueue_trial(dict(fixed))
             trial = self._study.ask()
             params = suggest(trial._suggest)
+            for key, value in note(params).items():
+                trial.set_user_attr(key, value)
         self._num_trials = trial.number + 1
         self._running[trial.number] = trial
         return trial.number, params
 
     def resume(self, trial: FrozenTrial, suggest: Suggest) -> dict[str, Any]:
         """The parameters of a trial that has begun; those that a kill has kept from being suggested are now."""
+        self.take_up(trial)
+        return suggest(self._running[trial.number]._suggest)
+
+    def take_up(self, trial: FrozenTrial) -> None:
+        """Go on with a trial that has begun, whatever its parameters."""
         self._study.sampler = self._make_sampler(trial.number)
         if trial.state == TrialState.WAITING:
             self._study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         self._running[trial.number] = optuna.trial.Trial(self._study, trial._trial_id)
-        return suggest(self._running[trial.number]._suggest)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record what a running trial would be worth at a step; Optuna's own report refuses several objectives."""
@@ -127,12 +149,14 @@ class Study:
     def move_to(self, parameters: Sequence[Parameter]) -> bool:
         """Make room for another search space, if need be; whether that took another study, whose name is then `name`.
 
-        Optuna keeps a list's choices for ever. So the trials are copied to a new study beside the old one; those whose
-        values are no more among the choices stand there without them, as failed, so that the numbers stay.
+        Optuna keeps a list's choices, and what kind an interval is, for ever. So the trials are copied to a new study
+        beside the old one; those whose values are no more among the choices stand there without them, as failed unless
+        they still run, so that the numbers stay.
         """
-        lists = {p.name: p.distribution for p in parameters if isinstance(p.distribution, CategoricalDistribution)}
+        wanted = {parameter.name: parameter.distribution for parameter in parameters}
         trials = self.trials()
-        if all(lists.get(key, old) == old for trial in trials for key, old in trial.distributions.items()):
+        pairs = [(old, wanted.get(key, old)) for trial in trials for key, old in trial.distributions.items()]
+        if all(_are_compatible(old, new) for old, new in pairs):
             return False
         names = optuna.get_all_study_names(self._study._storage)
         self.name = next(name for n in itertools.count(2) if (name := f"{self.name}.{n}") not in names)
@@ -140,8 +164,8 @@ class Study:
             storage=self._study._storage, study_name=self.name, directions=list(self._study.directions)
         )
         for trial in trials:
-            new.add_trial(_moved(trial, lists))
-        self._study = _Learning(self.name, new._storage)
+            new.add_trial(_moved(trial, wanted))
+        self._study = _Learning(self.name, new._storage, self._view)
         return True
 
     def importances(self) -> dict[str, float]:
@@ -155,57 +179,113 @@ class Study:
             return {}
 
 
-class _Learning(optuna.Study):
-    """What samplers see: all that is known of every trial.
+class _View:
+    """What samplers see of a trial: all that is known of it, and nothing of one that tells them nothing.
 
-    A setting that ran out of memory or diverged is the worst there is, not one never tried: it has failed, but samplers
-    skip failed trials, and rank those last that were pruned before any report. A trial that runs or waits is worth what
-    it has reported, as if it had been pruned there; samplers would take it for a bad one until it ends.
+    A setting that ran out of memory, diverged or cannot be is the worst there is, not one never tried: it has failed,
+    but samplers skip failed trials, and rank those last that were pruned before any report. A trial that runs or waits
+    is worth what it has reported, as if it had been pruned there; samplers would take it for a bad one until it ends.
+    Of two pruned trials the one that got further is taken for the better: by its share of a run, not by its updates.
+
+    Args:
+        has_many: whether there are several objectives; samplers then compare no reports.
+        is_compared, num_updates: as for Study.
     """
+
+    def __init__(
+        self, has_many: bool, is_compared: Callable[[Mapping[str, Any]], bool], num_updates: int | None
+    ) -> None:
+        self._has_many, self._is_compared, self._num_updates = has_many, is_compared, num_updates
+        self._ended: dict[int, FrozenTrial] = {}  # by identity; what has ended looks the same for ever
+
+    def of(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial as it is seen."""
+        if (seen := self._ended.get(trial._trial_id)) is None:
+            seen = self._make(trial)
+            if trial.state.is_finished():
+                self._ended[trial._trial_id] = seen
+        return seen
+
+    def _make(self, trial: FrozenTrial) -> FrozenTrial:
+        notes = trial.user_attrs
+        has_lost_values = notes.get("settings") and not trial.params and trial.state.is_finished()
+        if has_lost_values or not self._is_compared(notes):
+            return _seen(trial, TrialState.FAIL, {})
+        if trial.state == TrialState.FAIL and (notes.get("cause") in BAD_SETTING or notes.get("has_run") is False):
+            return _seen(trial, TrialState.PRUNED, {})
+        if trial.state not in (TrialState.RUNNING, TrialState.PRUNED) or not trial.intermediate_values:
+            return trial
+        if self._has_many:
+            return trial if trial.state == TrialState.RUNNING else _seen(trial, TrialState.PRUNED, {})
+        length = notes.get("num_updates", self._num_updates) or WHOLE_RUN
+        reports = {round(step * WHOLE_RUN / length): value for step, value in trial.intermediate_values.items()}
+        return _seen(trial, TrialState.PRUNED, reports)
+
+
+def _seen(trial: FrozenTrial, state: TrialState, reports: Mapping[int, float]) -> FrozenTrial:
+    is_failed = state == TrialState.FAIL
+    seen = create_trial(
+        state=state,
+        params={} if is_failed else trial.params,
+        distributions={} if is_failed else trial.distributions,
+        intermediate_values=dict(reports),
+    )
+    seen.number, seen._trial_id, seen.system_attrs = trial.number, trial._trial_id, trial.system_attrs
+    return seen
+
+
+class _Learning(optuna.Study):
+    """A study whose samplers see its trials by a view."""
+
+    def __init__(self, name: str, storage: optuna.storages.BaseStorage, view: _View) -> None:
+        super().__init__(name, storage)
+        self._view = view
 
     def _get_trials(self, deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache)
-        seen = [self._as_seen(trial) for trial in trials]
+        seen = [self._view.of(trial) for trial in trials]
         return seen if states is None else [trial for trial in seen if trial.state in states]
-
-    def _as_seen(self, trial: FrozenTrial) -> FrozenTrial:
-        is_bad = trial.state == TrialState.FAIL and trial.user_attrs.get("cause") in BAD_SETTING
-        has_reported = trial.state in (TrialState.RUNNING, TrialState.PRUNED) and trial.intermediate_values
-        # TPE compares reports, which it cannot where there are several objectives.
-        has_many = len(self.directions) > 1
-        if not is_bad and (not has_reported or (trial.state == TrialState.PRUNED and not has_many)):
-            return trial
-        if trial.state == TrialState.RUNNING and has_many:
-            return trial
-        reports = {} if is_bad or has_many else trial.intermediate_values
-        seen = create_trial(
-            state=TrialState.PRUNED,
-            params=trial.params,
-            distributions=trial.distributions,
-            intermediate_values=reports,
-        )
-        seen.number, seen._trial_id = trial.number, trial._trial_id
-        seen.system_attrs = trial.system_attrs
-        return seen
 
 
 def _directions(names: Sequence[str]) -> list[StudyDirection]:
     return [StudyDirection[name.upper()] for name in names]
 
 
-def _moved(trial: FrozenTrial, lists: Mapping[str, CategoricalDistribution]) -> FrozenTrial:
-    """A trial as it stands in a study with other choices."""
-    kept = {key: lists.get(key, old) for key, old in trial.distributions.items()}
-    is_inside = all(
-        not isinstance(new, CategoricalDistribution) or trial.params[key] in new.choices for key, new in kept.items()
-    )
-    return create_trial(
-        state=trial.state if is_inside else TrialState.FAIL,
-        values=trial.values if is_inside else None,
-        params=trial.params if is_inside else {},
-        distributions=kept if is_inside else {},
-        user_attrs=trial.user_attrs
-        | ({} if is_inside else {"cause": "config", "message": "not in the space any more"}),
-        system_attrs=trial.system_attrs,
-        intermediate_values=trial.intermediate_values if is_inside else {},
-    )
+def _are_compatible(old: BaseDistribution, new: BaseDistribution) -> bool:
+    """Whether one study can have both: lists must be the same, and intervals of one kind."""
+    try:
+        check_distribution_compatibility(old, new)
+    except ValueError:
+        return False
+    return True
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):  # a text for a number
+        return False
+
+
+def _moved(trial: FrozenTrial, wanted: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial as it stands in a study with other choices and intervals."""
+    kept = {key: wanted.get(key, old) for key, old in trial.distributions.items()}
+    if all(_holds(new, trial.params[key]) for key, new in kept.items()):
+        return create_trial(
+            state=trial.state,
+            values=trial.values,
+            params=trial.params,
+            distributions=kept,
+            user_attrs=trial.user_attrs,
+            system_attrs=trial.system_attrs,
+            intermediate_values=trial.intermediate_values,
+        )
+    if not trial.state.is_finished():
+        return create_trial(
+            state=trial.state,
+            user_attrs=trial.user_attrs,
+            system_attrs=trial.system_attrs,
+            intermediate_values=trial.intermediate_values,
+        )
+    notes = {**trial.user_attrs, "cause": "config", "message": "not in the space any more"}
+    return create_trial(state=TrialState.FAIL, user_attrs=notes, system_attrs=trial.system_attrs)

@@ -13,24 +13,30 @@ from optuna.samplers import BaseSampler
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
+from rlhf_sweeps.hydra_part import answering, as_job
+from rlhf_sweeps.metric_names import check_metrics
+from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
 from rlhf_sweeps.runs import InUseError, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
+from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
-from rlhf_sweeps.sweep.engine import BUDGET, INTERRUPTED, Engine
+from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
-from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
-from rlhf_sweeps.sweep.settings import directions, read_settings
+from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
+from rlhf_sweeps.sweep.storage import file_url
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -51,16 +57,19 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         SweepFailedError: if too many trials failed, or all.
         SweepInterruptedError: after Ctrl-C; what was begun is saved.
     """
-    composer = Composer(loader, master)
-    plan = make_plan(master, loader, composer, arguments)
-    sweep = Sweep(Path(master.hydra.sweep.dir))
+    # What is the same for all trials is asked of the first one.
+    with answering(as_job(master, Path(), number=0)):
+        composer = Composer(loader, master)
+        plan = make_plan(master, loader, composer, arguments)
+    sweep = Sweep(composer.folder)
     _check(plan, composer, sweep)
     if plan.settings.dry_run:
         print(dry_run(plan, composer, executor))
         return
     try:
         with sweep.claim():
-            _run(sweep, plan, composer, _begin(sweep, plan, master), executor)
+            start, configurations = _begin(sweep, plan, master)
+            _run(sweep, plan, composer, start, configurations, executor)
     except InUseError as error:
         raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
@@ -87,7 +96,8 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     for key in ("seeds", "test_seeds"):
         if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
             raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
-    return Plan(space, settings, config, directions(settings, config), points, is_comparison=bool(found))
+    choices = space.choices(MOST_CHOICES) if points is None else None
+    return Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
@@ -95,49 +105,60 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
     is_new = sweep.start() is None
     checked: set[str] = set()
     for number, params in enumerate(plan.points or plan.space.probes()):
-        config = composer.config(plan.overrides(params, None))
+        config = composer.config(plan.overrides(params, None), number)
         if plan.points is not None and is_new and len(plan.seeds) == 1:
             check_folder(config, sweep.trial(number))
+        if plan.settings.trial == OWN_TRIAL:
+            check_metrics(config)
         check_inputs(config, checked)
 
 
-def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> dict[str, Any]:
+def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any], Configurations]:
     """Note what the sweep is; refuse a folder that holds another one."""
     start, space = sweep.start(), plan.space.describe()
+    records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
+    new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
-    elif changed := _changes(start, new):
-        if not plan.settings.accept_changes:
-            raise ConfigError(
-                f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or accept "
-                "the changes for the trials to come with hydra.sweeper.accept_changes=true"
-            )
-        log.info("accepted changes: %s", changed)
-    start = {**start, **new}
+    else:
+        records = start.get("configurations") or [{key: start[key] for key in KEYS}]
+        if changed := changes(start, new):
+            if not plan.settings.accept_changes:
+                raise ConfigError(
+                    f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
+                    "accept the changes for the trials to come with hydra.sweeper.accept_changes=true"
+                )
+            if start["directions"] != plan.directions:
+                raise ConfigError(
+                    f"objective.directions={plan.directions}: the study in hydra.sweep.dir={sweep.folder} keeps "
+                    f"{start['directions']}; choose another folder"
+                )
+            log.info("accepted changes: %s", changed)
+    configurations = Configurations(records, new)
     OmegaConf.save(master, sweep.hydra_file)
-    return start
+    kept = {"configurations": configurations.records, "compared": configurations.compared}
+    return {**start, **new, **kept}, configurations
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> str:
-    # What is swept has no one value, and what a swept group brings along differs from setting to setting.
-    swept = tuple(f"{key.lstrip('+')}." for key in {**old["space"], **new["space"]})
-    shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
-    texts = [differences(old["space"], new["space"]), differences(*shared)]
-    texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
-    return "; ".join(filter(None, texts))
-
-
-def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any]) -> Study:
+def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:
     settings = plan.settings
 
     def sampler(number: int) -> BaseSampler:
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
 
     sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or f"sqlite:///{sweep.study.absolute()}"
-    study = Study(url, start["study_name"], plan.config.objective.metrics, plan.directions, sampler)
+    url = settings.storage or file_url(sweep.study)
+    study = Study(
+        url,
+        start["study_name"],
+        plan.config.objective.metrics,
+        plan.directions,
+        sampler,
+        is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
+        num_updates=plan.config.ppo.num_updates,
+    )
     _refuse_strays(sweep, len(study.trials()))
     if study.move_to(plan.space.parameters):
         start["study_name"] = study.name
@@ -154,37 +175,65 @@ def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
         )
 
 
-def _run(sweep: Sweep, plan: Plan, composer: Composer, start: dict[str, Any], executor: Executor) -> None:
-    """Run the trials, then give the answer."""
-    study = _open_study(sweep, plan, start)
-    num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
-    metrics = plan.config.objective.metrics
-    pruner = make_pruner(plan.pruner, plan.settings.pruner_args)
+def _run(
+    sweep: Sweep,
+    plan: Plan,
+    composer: Composer,
+    start: dict[str, Any],
+    configurations: Configurations,
+    executor: Executor,
+) -> None:
+    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code."""
+    study = _open_study(sweep, plan, start, configurations)
+    judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
     tracker = SweepTracker(
         plan.config.tracking,
         folder=sweep.folder.absolute(),
         run_id=start["id"],
         settings=start,
-        metrics=metrics,
+        metrics=plan.config.objective.metrics,
         directions=plan.directions,
     )
+    end: BaseException | None = None
+    try:
+        engine, comparison = _train(sweep, plan, study, judge, composer, configurations, executor, tracker)
+        end = _end(sweep, engine)
+    except BaseException as error:
+        end = error
+        raise
+    finally:
+        tracker.finish(exit_code=exit_status(end))
+    _answer(sweep, plan, engine, comparison, composer.hydra)
+    if end is not None:
+        raise end
+
+
+def _train(
+    sweep: Sweep,
+    plan: Plan,
+    study: Study,
+    judge: Judge,
+    composer: Composer,
+    configurations: Configurations,
+    executor: Executor,
+    tracker: SweepTracker,
+) -> tuple[Engine, dict[str, Any] | None]:
+    """Run the trials; the engine, and the comparison of reward models. What there is to record is, whatever happens."""
+    num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
+    metrics = plan.config.objective.metrics
     engine: Engine | None = None
     try:
         with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
-            engine = Engine(sweep, plan, study, Judge(pruner), composer, executor, display, tracker)
+            engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
             engine.run()
     finally:
         if engine is not None:
+            trials = engine.schedule.trials
             engine.save()
-            sweep.write_results(optimization_results(engine.schedule.trials, plan.directions, engine.schedule.tested))
-            comparison = _compare(sweep, plan, engine.schedule.trials)
-            tracker.finish(
-                engine.schedule.trials,
-                study.importances(),
-                comparison["rows"] if comparison else [],
-                exit_code=0 if engine.stopping is None else 1,
-            )
-    _answer(sweep, plan, engine, comparison)
+            sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
+            comparison = _compare(sweep, plan, trials)
+            tracker.conclude(trials, study.importances(), comparison["rows"] if comparison else [])
+    return engine, comparison
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
@@ -197,8 +246,20 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     return comparison
 
 
-def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None) -> None:
-    """Print the last block; an end before the end is an exception."""
+def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
+    """What the sweep ends with; None if it went to its end, or to that of its time."""
+    if engine.stopping == INTERRUPTED:
+        return SweepInterruptedError(sweep.folder)
+    if engine.stopping not in (None, BUDGET):
+        return SweepFailedError(engine.stopping)
+    trials = [trial for trial in engine.schedule.trials if trial.is_compared]
+    if trials and all(trial.state == FAILED for trial in trials):
+        return SweepFailedError("every trial failed")
+    return None
+
+
+def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: dict[str, Any]) -> None:
+    """Print the last block, and where the report is."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
     print(
@@ -206,20 +267,16 @@ def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any]
             engine.schedule.trials,
             metrics=plan.config.objective.metrics,
             directions=plan.directions,
-            fixed=plan.space.fixed,
+            fixed=plan.fixed,
+            hydra=hydra,
             folder=sweep.folder,
             is_grid=plan.points is not None,
             tested=engine.schedule.tested,
+            num_test_seeds=len(plan.test_seeds),
             is_comparison=comparison is not None,
         )
     )
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
-    if engine.stopping == INTERRUPTED:
-        raise SweepInterruptedError(sweep.folder)
-    if plan.config.sweep.report:
+    if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(report_line(sweep.folder))
-    if engine.stopping not in (None, BUDGET):
-        raise SweepFailedError(engine.stopping)
-    if not any(trial.state != FAILED for trial in engine.schedule.trials):
-        raise SweepFailedError("every trial failed")

@@ -5,12 +5,12 @@ import io
 import multiprocessing
 import os
 import pkgutil
-import signal
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs import Run
 
 
@@ -19,10 +19,7 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
 
     Its working directory is the sweeper's and its stdin empty, by multiprocessing as well.
     """
-    # Away from the terminal: Ctrl-C is the sweeper's to answer. Ignoring comes first, since it drops a pending one.
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    system.leave_terminal()  # Ctrl-C is the sweeper's to answer
     threading.Thread(target=_die_with_sweeper, daemon=True).start()
     _redirect(Run(folder).log_file)
     os.environ.update(environment)
@@ -34,7 +31,7 @@ def _die_with_sweeper() -> None:
     sweeper = multiprocessing.parent_process()
     assert sweeper is not None
     sweeper.join()
-    os.killpg(0, signal.SIGKILL)
+    system.end_own_group()
 
 
 def _redirect(log: Path) -> None:
@@ -42,12 +39,11 @@ def _redirect(log: Path) -> None:
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.flush()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     for stream in streams:
-        stream.reconfigure(line_buffering=True)
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     faulthandler.enable(2)
 
 

@@ -27,11 +27,16 @@ class Trial:
         cause: of a failure, one of CAUSES.
         message: the failure in one line.
         objectives: one value for each objective, once complete; the mean over seeds.
-        violations: constraint -> by how much a complete trial breaks it; 0 and below: kept.
+        violations: constraint -> by how much a complete trial breaks it, in the mean over seeds; 0 and below: kept.
+        broken: the same for every seed that has finished.
         by_seed: the same for every seed that has finished.
         update, num_updates: how far the current run is.
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
+        worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
+        configuration: the index of what it was begun under, in `Configurations`.
+        is_compared: whether that, and its values, are such that it can be compared with those to come.
+        has_run: False where there was nothing to run: a setting that cannot be, or that was run already.
     """
 
     number: int
@@ -43,12 +48,17 @@ class Trial:
     message: str | None = None
     objectives: list[float] | None = None
     violations: dict[str, float] = field(default_factory=dict)
+    broken: dict[int, dict[str, float]] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
     update: int = 0
     num_updates: int = 0
     score: float | None = None
     kl: float | None = None
     seconds: float = 0.0
+    worker_seconds: float = 0.0
+    configuration: int = 0
+    is_compared: bool = True
+    has_run: bool = True
 
     @property
     def is_feasible(self) -> bool:

@@ -34,6 +34,7 @@ class SweepTracker:
         directions: Sequence[str],
     ) -> None:
         self._metrics, self._directions = metrics, directions
+        self._summary: dict[str, float | None] = {}
         self._tracker = tracking.start(
             config,
             run_dir=folder,
@@ -55,20 +56,17 @@ class SweepTracker:
         """
         self._tracker.log(self._figures(trials))
 
-    def finish(
+    def conclude(
         self,
         trials: Sequence[Trial],
         importance: Mapping[str, float],
         comparison: Sequence[Mapping[str, Any]] = (),
-        *,
-        exit_code: int = 0,
     ) -> None:
-        """Send all trials, the importances and the comparison as tables, and close the W&B run.
+        """Send all trials, the importances and the comparison as tables.
 
         Args:
             importance: parameter -> its share in how much the objective varies; empty if that is unknown.
             comparison: a row for each train reward model and judge; none where none were compared.
-            exit_code: 0 if the sweep went to its end.
         """
         at = {"trial": self._figures(trials)["trial"]}
         self._tracker.log_table("sweep/trials", *_trials_table(trials, self._metrics), at=at)
@@ -78,7 +76,18 @@ class SweepTracker:
         if comparison:
             columns = list(comparison[0])
             self._tracker.log_table("sweep/comparison", columns, [list(row.values()) for row in comparison], at=at)
-        self._tracker.finish(exit_code=exit_code, summary={f"importance/{name}": share for name, share in shares})
+        # What an earlier start has told, with another space or configuration, and what is not so now, is taken back.
+        unknown = {name: None for trial in trials for name in trial.params}
+        shares_now = {f"importance/{name}": share for name, share in {**unknown, **importance}.items()}
+        self._summary = {**dict.fromkeys(self._best_names()), **self._best(trials), **shares_now}
+
+    def finish(self, *, exit_code: int) -> None:
+        """Close the W&B run; with no conclusion before, what an earlier start has told stands.
+
+        Args:
+            exit_code: the process's.
+        """
+        self._tracker.finish(exit_code=exit_code, summary=self._summary)
 
     def _figures(self, trials: Sequence[Trial]) -> dict[str, float]:
         states = Counter(trial.state for trial in trials)
@@ -92,12 +101,15 @@ class SweepTracker:
     def _best(self, trials: Sequence[Trial]) -> dict[str, float]:
         """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front."""
         winners = best(trials, self._directions)
+        names = self._best_names()
         columns = zip(*(trial.objectives or [] for trial in winners), strict=True)
-        names = ["sweep/best"] if len(self._metrics) == 1 else [f"sweep/best/{metric}" for metric in self._metrics]
         return {
             name: max(values) if direction == "maximize" else min(values)
             for name, direction, values in zip(names, self._directions, columns, strict=False)  # no winner, no columns
         }
+
+    def _best_names(self) -> list[str]:
+        return ["sweep/best"] if len(self._metrics) == 1 else [f"sweep/best/{metric}" for metric in self._metrics]
 
 
 def _trials_table(trials: Sequence[Trial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:

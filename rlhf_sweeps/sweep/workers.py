@@ -1,10 +1,12 @@
 """The executor that the settings ask for. Loads nothing slow, so that a fork server imports while the sweep is read."""
 
 import logging
+from pathlib import Path
 from typing import Literal, cast
 
 from omegaconf import DictConfig
 
+from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
 from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
 from rlhf_sweeps.sweep.settings import read_settings
@@ -21,10 +23,11 @@ def open_executor(master: DictConfig) -> Executor:
     Raises:
         ConfigError: if the settings are wrong.
     """
-    settings = read_settings(master)
+    with answering(as_job(master, Path(), number=0)):
+        settings, device = read_settings(master), str(master.device)
     if settings.wanted_workers == 0:
         return InProcess(settings.trial)
-    devices = detect_devices(str(master.device))
+    devices = detect_devices(device)
     workers, threads = divide_workers(settings.wanted_workers, len(devices), settings.workers_per_device)
     where = f", devices {', '.join(devices)}" if devices else ""
     log.info("%d trial(s) at a time, %d thread(s) each%s", workers, threads, where)

@@ -1,0 +1,54 @@
+"""Reports of trials by the share of their runs: where runs differ in length, the same update is not the same point."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.records import Trial, as_number
+
+
+def reports_by_share(study: Any, trials: Sequence[Trial]) -> dict[int, dict[float, float]]:
+    """Trial number -> share of a run -> what the trial was worth then, by what the study has; empty without a study.
+
+    Shares beyond 1 are further seeds. Where nobody knows how long any run is, updates stand for shares.
+    """
+    if study is None:
+        return {}
+    lengths = run_lengths(study, trials)
+    found = {}
+    for trial in study.get_trials(deepcopy=False):
+        number = number_of(trial)
+        length = lengths.get(number) if lengths else 1
+        if length is None:
+            continue
+        reports = trial.intermediate_values.items()
+        found[number] = {int(step) / length: float(value) for step, value in reports if np.isfinite(value)}
+    return found
+
+
+def run_lengths(study: Any, trials: Sequence[Trial]) -> dict[int, int]:
+    """Trial number -> updates of one of its runs, where its config or its study says so."""
+    found = {trial.number: length for trial in trials if trial.runs and (length := trial.runs[0].planned_updates)}
+    for trial in study.get_trials(deepcopy=False):
+        if (noted := as_number(trial.user_attrs.get("num_updates"))) is not None and noted > 0:
+            found[number_of(trial)] = int(noted)
+    return found
+
+
+def in_per_cent(study: Any, lengths: Mapping[int, int]) -> Any:
+    """The study, in memory, with its reports by per cent of a run; trials whose length is not known have none."""
+    import optuna
+
+    copied = optuna.create_study(directions=study.directions)
+    for trial in study.get_trials(deepcopy=True):
+        length = lengths.get(number_of(trial))
+        reports = trial.intermediate_values if length else {}
+        trial.intermediate_values = {round(100 * step / (length or 1)): value for step, value in reports.items()}
+        copied.add_trial(trial)
+    return copied
+
+
+def number_of(trial: Any) -> int:
+    """A trial's number in its sweep; in a study that was rebuilt it stands in an attribute."""
+    return int(trial.user_attrs.get("number", trial.number))

@@ -1,0 +1,10 @@
+"""What differs between operating systems, and nothing else: two files with the same functions, one of them used."""
+
+import sys
+
+if sys.platform == "win32":
+    from rlhf_sweeps.platforms import windows as system
+else:
+    from rlhf_sweeps.platforms import posix as system
+
+__all__ = ["system"]

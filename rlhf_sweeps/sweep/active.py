@@ -1,0 +1,53 @@
+"""A run of a trial that waits for a worker or has one."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf_sweeps.runs import Run
+from rlhf_sweeps.sweep.trials import WAITING, Trial
+
+# Why the sweeper asks a run to stop. Its updates decide about the first three, and end it; the last two end the sweep.
+PRUNE, OVER_BUDGET, NO_METRIC = "pruned", "kl_budget", "no_metric"
+TIMEOUT, BUDGET, INTERRUPTED = "timeout", "budget", "interrupted"
+# After these no update of the run is looked at any more: whatever it does until it hears of it decides nothing.
+FINAL = (PRUNE, OVER_BUDGET, NO_METRIC, WAITING)
+
+
+@dataclass
+class Active:
+    """A run of a trial that waits for a worker or has one.
+
+    Attributes:
+        index: which of the tuning seeds it has; None on a test seed.
+        rows: its updates so far, up to the verdict.
+        verdict: why the sweeper has given the run up, if it has.
+        losses: how often its process was lost.
+        decided: the update up to which it is decided that it goes on, by an earlier start or before it waited.
+        begun: when it got its worker, in seconds of the monotonic clock.
+        seen: when it last gave a sign, likewise.
+        future: of its process, once there is one.
+    """
+
+    trial: Trial
+    run: Run
+    seed: int
+    index: int | None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    verdict: str | None = None
+    losses: int = 0
+    decided: int = 0
+    begun: float = 0.0
+    seen: float = 0.0
+    future: "Future[int] | None" = None
+
+    def give_up(self, verdict: str) -> None:
+        """Ask the run to stop, unless it was asked already."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.run.ask_to_stop(verdict)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run was composed, by this start of the sweep or an earlier one."""
+        return self.run.config_file.is_file()

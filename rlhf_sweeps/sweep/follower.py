@@ -1,0 +1,78 @@
+"""Taking in what a running trial has recorded: does it go on, wait for a while, or end here?
+
+A trial knows nothing of the study. What is decided about it follows from its recorded updates in their order, not from
+when they are read.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rlhf_sweeps.objective import is_evaluated, missing, objectives
+from rlhf_sweeps.sweep.active import FINAL, NO_METRIC, OVER_BUDGET, PRUNE, Active
+from rlhf_sweeps.sweep.configurations import Configurations
+from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
+from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.study import Study
+from rlhf_sweeps.sweep.trials import WAITING, Trial
+
+
+class Follower:
+    """Follows runs by their records.
+
+    Args:
+        may_wait: whether another run would get the worker that this one gives up for a while.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        study: Study,
+        judge: Judge,
+        configurations: Configurations,
+        may_wait: Callable[[Active], bool],
+    ) -> None:
+        self._plan, self._study, self._judge = plan, study, judge
+        self._configurations, self._may_wait = configurations, may_wait
+
+    def follow(self, active: Active) -> None:
+        """Take in the run's new updates, up to the one that decides about it."""
+        trial = active.trial
+        for row in active.run.new_metrics():
+            active.seen = time.monotonic()
+            if active.verdict in FINAL or (active.rows and row["update"] <= active.rows[-1]["update"]):
+                continue
+            active.rows.append(row)
+            if active.index is None:
+                continue
+            trial.update = row["update"]
+            trial.seconds += row.get("perf/update_seconds", 0.0)
+            trial.score, trial.kl = row.get("eval/score", trial.score), row.get("eval/kl", trial.kl)
+            objective = self._configurations[trial.configuration].objective
+            if is_evaluated(row) and missing(active.rows, objective):
+                active.give_up(NO_METRIC)
+            elif all(metric in row for metric in objective.metrics):
+                self._decide(active)
+
+    def report(self, trial: Trial, step: int, values: Sequence[float]) -> None:
+        """Report a trial's worth at a step. What was reported before a kill stands."""
+        value = values[self._plan.pruned_by]
+        if self._judge.report(trial.number, step, value):
+            self._study.report(trial.number, step, value)
+
+    def _decide(self, active: Active) -> None:
+        """After an evaluation: does the run go on?"""
+        trial = active.trial
+        objective = self._configurations[trial.configuration].objective
+        if active.index == 0 and (values := objectives(active.rows, objective)) is not None:
+            self.report(trial, trial.update, values)
+            # A run that is gone on with shows its old updates again; what they led to is known, but for the last.
+            is_new = active.decided < trial.update == max(self._judge.reports(trial.number))
+            if is_new and trial.update < trial.num_updates:
+                if self._judge.should_prune(trial.number):
+                    active.give_up(PRUNE)
+                    return
+                if self._judge.should_wait(trial.number) and self._may_wait(active):
+                    active.give_up(WAITING)
+                    return
+        if is_over_budget_for_good(active.rows, objective, self._plan.config.sweep.kl_patience):
+            active.give_up(OVER_BUDGET)

@@ -1,0 +1,202 @@
+"""What has become of a run that ended: its setting goes on, has ended, or the run is started again."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from rlhf_sweeps.objective import missing, objectives, violations
+from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
+from rlhf_sweeps.sweep.configurations import Configuration, Configurations
+from rlhf_sweeps.sweep.display import Display
+from rlhf_sweeps.sweep.follower import Follower
+from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.schedule import Schedule
+from rlhf_sweeps.sweep.study import Study
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, MENDABLE, PRUNED, WAITING, Trial
+from rlhf_sweeps.sweep.wandb_run import SweepTracker
+
+# A run with such a summary has nothing left to do.
+ENDED = ("complete", "diverged", "failed")
+
+
+class Outcomes:
+    """Tells study, schedule and user how runs end.
+
+    Args:
+        is_stopping: whether the sweep itself is to stop.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        study: Study,
+        judge: Judge,
+        configurations: Configurations,
+        schedule: Schedule,
+        follower: Follower,
+        display: Display,
+        tracker: SweepTracker,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._plan, self._study, self._judge, self._configurations = plan, study, judge, configurations
+        self._schedule, self._follower, self._display, self._tracker = schedule, follower, display, tracker
+        self._is_stopping = is_stopping
+
+    def copy(self, active: Active, twin: Trial) -> None:
+        """End a trial as one of the same setting has ended; among the peers of others only that one counts."""
+        trial = active.trial
+        self._judge.know(trial.number, {})
+        for step, value in self._judge.reports(twin.number).items():
+            self._study.report(trial.number, step, value)
+        trial.num_updates, trial.update = twin.num_updates, twin.update
+        trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
+        trial.cause, trial.has_run = twin.cause, False
+        self._tell(active, twin.state, f"the setting of trial {twin.number}, not run again")
+
+    def refuse(self, active: Active, message: str, is_new: bool = True) -> None:
+        """A run cannot be composed: where its trial has not begun, that is no failure but a setting that cannot be."""
+        active.trial.has_run = not is_new or active.index != 0
+        self._fail(active, "config", message)
+
+    def end(self, active: Active) -> str | None:
+        """A run's process is gone, or there was nothing left to do; why the sweep has to stop, if it has."""
+        self._follower.follow(active)
+        if active.index is not None and active.future is not None:
+            active.trial.worker_seconds += time.monotonic() - active.begun
+        if active.verdict == WAITING:
+            self._schedule.wait(active)
+            return None
+        summary = active.run.summary()
+        if active.verdict is not None and summary is None:
+            summary = {"status": "stopped", "stop_reason": active.verdict, "objective": None}
+            active.run.write_summary(summary)
+        if summary is None:
+            self._lose(active, _how_lost(active))
+            return None
+        status, reason = summary["status"], active.verdict or summary.get("stop_reason")
+        if reason in (INTERRUPTED, BUDGET) and self._is_stopping():
+            return str(reason)
+        if reason == PRUNE:  # decided, however far it has got before it heard of it
+            self._tell(active, PRUNED)
+        elif reason == OVER_BUDGET:
+            self._value(active, objectives(active.rows, self._of(active.trial).objective))
+        elif reason == WAITING and status not in ENDED:
+            self._schedule.wait(active)
+        elif reason == INTERRUPTED and active.run.stop_reason() != INTERRUPTED:
+            self._lose(active, "stopped by a signal that is not the sweep's")
+        elif reason == TIMEOUT:
+            self._fail(active, "timeout", f"sweep.trial_hours={self._plan.config.sweep.trial_hours:g} are over")
+        elif reason == NO_METRIC:
+            self._fail(active, "config", self._missing_text(active))
+        elif status == "diverged":
+            self._fail(active, status, str(summary["message"]))
+        elif status == "failed":
+            self._fail(active, summary["cause"], str(summary["message"]))
+        elif status == "complete":
+            self._value(active, objectives(active.rows, self._of(active.trial).objective))
+        else:
+            self._tell(active, PRUNED, f"stopped: {reason}")
+        return None
+
+    def _of(self, trial: Trial) -> Configuration:
+        return self._configurations[trial.configuration]
+
+    def _missing_text(self, active: Active) -> str:
+        names = missing(active.rows, self._of(active.trial).objective)
+        recorded = sorted({name for row in active.rows for name in row})
+        return f"objective: no update has {', '.join(names)} (recorded: {', '.join(recorded)})"
+
+    def _value(self, active: Active, values: Sequence[float] | None) -> None:
+        """A run has ended with these objectives: the setting goes on with the next seed, or is complete."""
+        trial, seeds = active.trial, self._of(active.trial).seeds
+        if values is None and missing(active.rows, self._of(trial).objective):
+            self._fail(active, "config", self._missing_text(active))
+            return
+        if values is None or not all(math.isfinite(value) for value in values):
+            self._tell(active, PRUNED, "no update within objective.kl_budget")
+            return
+        if active.index is None:
+            self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
+            return
+        trial.by_seed[active.seed] = list(values)
+        trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
+        self._schedule.note_seeds(trial)
+        mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
+        if len(seeds) > 1:
+            self._follower.report(trial, (active.index + 1) * trial.num_updates, mean)
+            is_last = active.index + 1 == len(seeds)
+            if not is_last and self._judge.should_prune(trial.number):
+                self._tell(active, PRUNED)
+                return
+        if not self._schedule.go_on(active):
+            trial.objectives = mean
+            self._tell(active, COMPLETE)
+
+    def _lose(self, active: Active, how: str) -> None:
+        """The run is gone although nobody asked it to stop: start it again, it will go on from its checkpoint."""
+        if self._is_stopping():
+            return
+        retries = self._plan.config.sweep.retries
+        how += f"; see {active.run.log_file}"
+        if active.losses == retries:
+            self._fail(active, "lost_process", how)
+            return
+        active.losses += 1
+        again = f"starting it again ({active.losses} of {retries})"
+        self._display.event(f"trial {active.trial.number}: lost its process, {again}: {how}")
+        self._schedule.first(active)
+
+    def _fail(self, active: Active, cause: str, message: str) -> None:
+        if active.index is None:
+            self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}): {message}")
+            return
+        active.trial.cause = cause
+        if cause in MENDABLE:
+            # A study closes a trial for good, so there it stays open.
+            active.trial.state, active.trial.message = (
+                FAILED,
+                f"{message}; once mended, the same command goes on with it",
+            )
+            self._tracker.log(self._schedule.trials)
+            return
+        self._tell(active, FAILED, message)
+
+    def _tell(self, active: Active, state: str, message: str | None = None) -> None:
+        """A trial has ended: into the study, at once."""
+        trial = active.trial
+        if active.index is None:
+            return
+        trial.state, trial.message = state, message
+        notes: dict[str, Any] = {
+            "seconds": trial.seconds,
+            "worker_seconds": trial.worker_seconds,
+            "num_updates": trial.num_updates,
+            "by_seed": trial.by_seed if len(self._of(trial).seeds) > 1 else None,
+            "cause": trial.cause,
+            "message": message,
+        }
+        notes = {key: value for key, value in notes.items() if value}
+        self._study.note(trial.number, **notes, **({} if trial.has_run else {"has_run": False}))
+        if state == COMPLETE and trial.has_run:
+            trial.violations = _mean_of_seeds(list(trial.broken.values()))
+        self._study.tell(trial.number, state, trial.objectives, trial.violations)
+        self._tracker.log(self._schedule.trials)
+
+
+def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for one in broken for name in one)
+    return {name: fmean(one[name] for one in broken if name in one) for name in names}
+
+
+def _how_lost(active: Active) -> str:
+    """How a run's process ended that left no summary."""
+    status = active.future.result() if active.future else 0
+    if status >= 0:
+        return f"exit status {status}, no summary"
+    # Real-time signals have no name in the enumeration.
+    name = next((one.name for one in signal.Signals if one == -status), f"signal {-status}")
+    return f"ended by {name}"

@@ -1,0 +1,370 @@
+"""Sweeps in a made-up time: the real engine, schedule, study and records, with runs that take no time to compute.
+
+A `World` holds the clock. Its runs record updates as real ones do, and are what a test wants: slow, long, lost, hung,
+diverged, ended by a signal. The sweeper is killed at any of its steps, as by SIGKILL: nothing of it runs after that.
+"""
+
+import heapq
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from rlhf_sweeps.cli import conf_dir, register
+from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.preflight import flatten
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep import clock, engine, follower, outcomes
+from rlhf_sweeps.sweep.configurations import Configurations
+from rlhf_sweeps.sweep.engine import Engine
+from rlhf_sweeps.sweep.executors import Executor
+from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
+from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.samplers import make_sampler
+from rlhf_sweeps.sweep.search_space import SearchSpace
+from rlhf_sweeps.sweep.settings import SweeperConfig, read_settings
+from rlhf_sweeps.sweep.storage import open_storage
+from rlhf_sweeps.sweep.study import Study
+from rlhf_sweeps.validation import from_hydra
+
+START = 2.0  # seconds until a run's first update begins
+DECISION = 0.1  # seconds between a record and the run's look for a request to stop
+EVALUATED_EVERY = 5
+NUM_EPISODES = 480
+
+
+class Killed(BaseException):
+    """The sweeper's process is gone."""
+
+
+def defaults() -> tuple[Config, SweeperConfig]:
+    """The default config and sweeper settings."""
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        settings = read_settings(loader.load_configuration("config", [], RunMode.MULTIRUN))
+        composed = compose("config")
+    with open_dict(composed):
+        composed.pop("hydra", None)
+    return from_hydra(composed), settings
+
+
+def score(setting: Mapping[str, Any], share: float) -> float:
+    """Of a run at a share of it: by its learning rate late or early, by its KL coefficient high or low."""
+    lr, kl_coef = float(setting["ppo.lr"]), float(setting["ppo.kl_coef"])
+    end = 2 - math.log10(lr / 5e-4) ** 2 - 0.5 * math.log10(kl_coef / 0.02) ** 2
+    noise = 0.02 * math.sin(1000 * setting["seed"] + 100 * math.log(lr) + 10 * math.log(kl_coef))
+    return (end + noise) * share ** (0.5 + kl_coef)
+
+
+@dataclass
+class World:
+    """All that a sweep meets.
+
+    Attributes:
+        faults: folder relative to the sweep's -> update -> what goes wrong there; on `_once` at its first start only.
+        slowness: likewise -> seconds of an update; by default `usual`, or 1 times a sixteenth of the batch.
+        kills: at which of the sweeper's steps it is killed.
+        interruptions: at which it gets Ctrl-C.
+        events_per_look: how many events pass, at most, before the sweeper looks again.
+    """
+
+    folder: Path
+    num_workers: int = 1
+    faults: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    slowness: Mapping[str, float] = field(default_factory=dict)
+    kills: set[int] = field(default_factory=set)
+    interruptions: set[int] = field(default_factory=set)
+    usual: float | None = None
+    events_per_look: int = 1
+    now: float = 1000.0
+    num_steps: int = 0
+    is_dead: bool = False
+    engine: Engine | None = None
+    # Folders in the order in which they got a worker, and when they gave it back.
+    starts: list[str] = field(default_factory=list)
+
+    def step(self) -> None:
+        """The sweeper does something; it may be its last."""
+        if self.is_dead:
+            raise Killed
+        self.num_steps += 1
+        if self.num_steps in self.interruptions and self.engine is not None:
+            interruption = getattr(self.engine, "_interruption", None)
+            if interruption is not None:
+                interruption.reason = "interrupted"
+        if self.num_steps in self.kills:
+            self.is_dead = True
+            raise Killed
+
+
+class SimulatedExecutor(Executor):
+    """Runs records, one event after another."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.num_workers = world, world.num_workers
+        self._order = itertools.count()
+        self._events: list[tuple[float, int, Path]] = []
+        self._runs: dict[Path, tuple[Iterator[float], Future[int]]] = {}
+
+    def submit(self, folder: Path) -> Future[int]:
+        assert folder not in self._runs, "it is running"
+        assert len(self._runs) < self.num_workers, "more runs than workers"
+        self.world.starts.append(str(folder.relative_to(self.world.folder)))
+        future: Future[int] = Future()
+        self._runs[folder] = (self._life(folder, future), future)
+        self._schedule(folder)
+        return future
+
+    def kill(self, folder: Path) -> None:
+        if folder in self._runs:
+            self._runs.pop(folder)[1].set_result(-9)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def advance(self) -> None:
+        """Let some events pass, as many as the folders in the order of starts say."""
+        for _ in range(1 + len(self.world.starts) % self.world.events_per_look):
+            self._pass_one()
+
+    def _pass_one(self) -> None:
+        """Let time go on to the next event; without one for a while."""
+        while self._events and self._events[0][2] not in self._runs:
+            heapq.heappop(self._events)
+        if not self._events:
+            self.world.now += 1.0
+            return
+        time, _, folder = heapq.heappop(self._events)
+        self.world.now = max(self.world.now, time)
+        self._schedule(folder)
+
+    def _schedule(self, folder: Path) -> None:
+        life, future = self._runs[folder]
+        try:
+            seconds = next(life)
+        except StopIteration:
+            del self._runs[folder]
+            if not future.done():
+                future.set_result(0)
+            return
+        if math.isfinite(seconds):
+            heapq.heappush(self._events, (self.world.now + seconds, next(self._order), folder))
+
+    def _life(self, folder: Path, future: "Future[int]") -> Iterator[float]:
+        setting = json.loads((folder / ".hydra" / "config.yaml").read_text())
+        record, name = Run(folder), str(folder.relative_to(self.world.folder))
+        yield START
+        note(folder, "start")
+        record.begin({})
+        checkpoint = folder / "checkpoint_of_simulation"
+        done = int(checkpoint.read_text()) if checkpoint.exists() else 0
+        record.rewind(done)
+        total, batch = num_updates(setting), int(setting["ppo.batch_size"])
+        for update in range(done + 1, total + 1):
+            seconds = self.world.slowness.get(name, self.world.usual or batch / 16)
+            yield seconds
+            fault = fault_of(self.world, folder, name, update)
+            if fault == "hang":
+                yield math.inf
+            if fault in ("lost", "exit"):
+                future.set_result(-9 if fault == "lost" else 0)
+                return
+            if fault is not None and fault != "signal":
+                status = {"status": fault} if fault == "diverged" else {"status": "failed", "cause": fault}
+                record.write_summary({**status, "message": "no", "objective": None})
+                future.set_result(1)
+                return
+            record.append_metrics(row_of(setting, update, total, seconds))
+            note(folder, f"update {update}")
+            yield DECISION
+            reason = record.stop_reason() if update < total else None
+            reason = reason or ("interrupted" if fault == "signal" and update < total else None)
+            if reason or update % EVALUATED_EVERY == 0 or update == total:
+                checkpoint.write_text(str(update))
+                note(folder, f"checkpoint {update}")
+            if reason:
+                record.write_summary({"status": "stopped", "stop_reason": reason, "objective": None})
+                return
+        record.write_summary({"status": "complete", "stop_reason": None, "objective": 0.0})
+        note(folder, "end")
+
+
+def fault_of(world: World, folder: Path, name: str, update: int) -> str | None:
+    fault = world.faults.get(name, {}).get(update)
+    if fault is None or not fault.endswith("_once"):
+        return fault
+    mark = folder / f"fault_{update}"
+    if mark.exists():
+        return None
+    mark.touch()
+    return fault.removesuffix("_once")
+
+
+def row_of(setting: Mapping[str, Any], update: int, total: int, seconds: float) -> dict[str, Any]:
+    row = {"update": update, "objective/kl": 1.0, "perf/update_seconds": seconds}
+    if update % EVALUATED_EVERY == 0 or update == total:
+        row |= {"eval/score": score(setting, update / total), "eval/base_score": 0.0, "eval/kl": 1.0}
+    return row
+
+
+def num_updates(setting: Mapping[str, Any]) -> int:
+    return math.ceil(int(setting["ppo.total_episodes"]) / int(setting["ppo.batch_size"]))
+
+
+def note(folder: Path, line: str) -> None:
+    """Unlike the record, the history is never cut."""
+    with (folder / "history").open("a") as file:
+        file.write(f"{line}\n")
+
+
+class SimulatedComposer:
+    """Settings as JSON, which YAML is."""
+
+    def __init__(self, world: World, config: Config) -> None:
+        self._world, self._config = world, config
+
+    def write(self, overrides: Sequence[str], number: int, folder: Path) -> Config:
+        setting: dict[str, Any] = {"ppo.lr": 5e-4, "ppo.kl_coef": 0.02, "ppo.batch_size": 16}
+        setting |= {"ppo.total_episodes": NUM_EPISODES, "seed": self._config.seed}
+        for override in overrides:
+            key, _, text = override.partition("=")
+            setting[key] = json.loads(text)
+        if setting.get("ppo.num_minibatches") and setting["ppo.batch_size"] % setting["ppo.num_minibatches"]:
+            raise ConfigError("ppo.num_minibatches: must divide ppo.batch_size")
+        (folder / ".hydra").mkdir(parents=True, exist_ok=True)
+        (folder / ".hydra" / "config.yaml").write_text(json.dumps(setting))
+        episodes, batch = int(setting["ppo.total_episodes"]), int(setting["ppo.batch_size"])
+        return replace(self._config, ppo=replace(self._config.ppo, total_episodes=episodes, batch_size=batch))
+
+
+@dataclass
+class Simulation:
+    """A sweep that can be begun, killed and continued.
+
+    Args:
+        config: of every run, but for what is swept.
+        settings: of hydra.sweeper.
+        arguments: what is swept.
+        most_choices: settings of a search up to which each is tried once.
+    """
+
+    world: World
+    config: Config
+    settings: SweeperConfig
+    arguments: Sequence[str]
+    most_choices: int = MOST_CHOICES
+
+    def plan(self) -> Plan:
+        space = SearchSpace.parse(self.arguments, {}, {}, [], None)
+        points = space.grid() if space.is_grid else None
+        if points is not None and self.settings.n_trials is not None and self.settings.n_trials < len(points):
+            points = None
+        choices = space.choices(self.most_choices) if points is None else None
+        return Plan(space, self.settings, self.config, self.config.objective.directions, points, choices)
+
+    def start(self) -> Engine:
+        """Run until the sweep's end.
+
+        Raises:
+            Killed: where the world wants it.
+        """
+        world, plan, settings = self.world, self.plan(), self.settings
+        world.is_dead = False
+        sweep = Sweep(world.folder)
+        new = {"space": plan.space.describe(), "config": flatten(as_dict(plan.config))}
+        new |= {
+            "directions": plan.directions,
+            "seeds": plan.seeds,
+            "fixed": list(plan.fixed),
+            "shape": plan.space.shape(),
+        }
+        sweep.folder.mkdir(parents=True, exist_ok=True)
+        start = sweep.start() or {"id": "0", "seconds": 0.0}
+        configurations = Configurations(start.get("configurations", []), new)
+        study = Study(
+            url(world.folder),
+            "simulated",
+            plan.config.objective.metrics,
+            plan.directions,
+            lambda number: make_sampler(settings.sampler, {}, settings.seed, number, len(plan.directions)),
+            is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
+            num_updates=plan.config.ppo.num_updates,
+        )
+        sweep.write_start({**start, **new, "configurations": configurations.records})
+        executor, nothing = SimulatedExecutor(world), lambda *arguments, **named: None
+        display = SimpleNamespace(event=nothing, show=nothing)
+        tracker = SimpleNamespace(log=nothing)
+        judge, composer = Judge(make_pruner(plan.pruner, {}), plan.sign), SimulatedComposer(world, plan.config)
+        world.engine = Engine(
+            sweep, plan, study, judge, configurations, composer, executor, display, tracker,  # type: ignore[arg-type]
+        )  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine, "wait", lambda futures, seconds, how: executor.advance())
+            for module in (engine, clock, follower, outcomes):
+                patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: world.now))
+            for owner, name in STEPS:
+                patch.setattr(owner, name, stepping(world, getattr(owner, name)))
+            # A new clock begins where the world is.
+            world.engine.clock._begun = world.now
+            world.engine.run()
+            world.engine.save()
+        return world.engine
+
+    def finish(self) -> Engine:
+        """Start again after every kill and interruption, until the sweep has come to its end."""
+        while True:
+            try:
+                ended = self.start()
+            except Killed:
+                continue
+            if ended.stopping != "interrupted":
+                return ended
+
+
+# What a killed sweeper may have done last.
+STEPS: Sequence[tuple[Any, str]] = (
+    *((Study, name) for name in ("ask", "report", "note", "tell", "take_up")),
+    (Run, "ask_to_stop"),
+    (Run, "reopen"),
+    (Sweep, "write_start"),
+    (SimulatedComposer, "write"),
+    (SimulatedExecutor, "submit"),
+    (SimulatedExecutor, "advance"),
+)
+
+
+def stepping(world: World, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a step of the sweeper before and after it."""
+
+    def stepped(*arguments: Any, **named: Any) -> Any:
+        world.step()
+        result = function(*arguments, **named)
+        world.step()
+        return result
+
+    return stepped
+
+
+def url(folder: Path) -> str:
+    """Of the study: a journal file, or where the folder's name says so a database."""
+    return f"sqlite:///{folder / 'study.db'}" if "sqlite" in folder.name else f"journal:{folder / 'study.journal'}"
+
+
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    """What Optuna finds."""
+    return optuna.load_study(study_name="simulated", storage=open_storage(url(folder))).get_trials()
