@@ -72,6 +72,7 @@ def test_bad_input_is_one_line_and_nothing_starts(
     assert "Launching" not in result.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_point_into_its_own_folder(command_line: CommandLine, tmp_path: Path) -> None:
     arguments = ["-m", *SMALL, "ppo.total_episodes=8", "ppo.kl_coef=0.01,0.02", "ppo.lr=${model.suggested_lr}"]
     result = command_line(*arguments)

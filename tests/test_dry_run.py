@@ -52,7 +52,7 @@ def test_what_is_found_out_once_is_charged_once_and_left_nowhere(
     text = capsys.readouterr().out
     (once,) = map(float, re.findall("once: ([0-9.]+) s", text))
     (start,) = map(float, re.findall("a run: ([0-9.e-]+) s to start", text))
-    assert once >= 2.5
+    assert once >= 2.2  # which the runs take less to start that are measured beside it
     assert start < 0.4  # on a busy machine; 0.5 would be what is found out once
     assert "30 updates of 0.1 s, 6 evaluations of 0.1 s: 0:00:04" in text  # 3.6
     (total,) = map(int, re.findall("8 runs, 1 at a time: 0:00:([0-9]+)", text))

@@ -74,6 +74,7 @@ def test_a_sweep_ends_as_its_wandb_run(
     assert of_sweep(server).exit_code == status
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_ends_as_its_wandb_run(server: WandbStub, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     misbehave(folder, seconds_each=0.1)

@@ -236,7 +236,11 @@ def watched(folder: Path) -> str:
     ("given", "where"),
     [
         (["ppo.kl_coef=0.01,0.02", "hydra.sweeper.direction=minimize"], "searchpath"),
-        (["reward_model=theirs", "++ppo.lr=1e-4,1e-3", "name='007','1e3',null\\,x,'${seed} b'"], "config-dir"),
+        pytest.param(
+            ["reward_model=theirs", "++ppo.lr=1e-4,1e-3", "name='007','1e3',null\\,x,'${seed} b'"],
+            "config-dir",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["name=try_${hydra:job.num},${hydra:job.id}", "tracking.tags=[a\\,b,'it\\'s','$HOME']"],
             "config-dir",

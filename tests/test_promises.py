@@ -48,7 +48,7 @@ LOST = ("lost_once", "exit_once", "hang_once", "signal_once")
 BAD = ("diverged", "out_of_memory", "error")
 SLOWEST = 6.0  # seconds of an update
 # How often each promise is tried; many more times among the slow tests.
-FEW = 4
+FEW = 3
 MANY = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 160)]
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -241,7 +241,7 @@ def check_enough(simulation: Simulation, engine: Engine) -> None:
 @pytest.mark.parametrize("seed", [*range(FEW), 1048, *MANY])
 def test_what_is_killed_and_continued_comes_to_the_same_study(base: Base, tmp_path: Path, seed: int) -> None:
     drawn = scenario(seed, num_workers=1)
-    storage = "sqlite" if seed % 4 == 1 else "journal"
+    storage = "sqlite" if seed % 3 == 1 else "journal"
     whole = drawn.simulation(base, tmp_path / f"whole_{storage}", is_disturbed=False)
     broken = drawn.simulation(base, tmp_path / f"broken_{storage}", is_disturbed=True)
     for simulation in (whole, broken):

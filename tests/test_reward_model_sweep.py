@@ -82,6 +82,7 @@ def test_the_answers_of_the_base_policy_are_sampled_once(compared: Sweep) -> Non
     assert base.count("scale") == 2
 
 
+@pytest.mark.slow
 def test_a_continued_run_scores_as_an_undisturbed_one(compose_config: Compose, tmp_path: Path) -> None:
     members = "reward_model.members=[tiny,length]"
     config = compose_config(

@@ -171,6 +171,7 @@ def test_a_trial_out_of_retries_has_failed_with_the_reason(rough: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_killed_trial_is_started_again_at_once(folder: Path) -> None:
     misbehave(folder, seconds_each=0.03)
     process = start_sweep(folder, grid(2))
@@ -195,6 +196,7 @@ def test_nothing_outlives_a_killed_sweeper_and_the_same_command_goes_on(folder: 
     check_all(folder, 3)
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_after_all_its_processes_were_killed(folder: Path) -> None:
     misbehave(folder, seconds_each=0.03)
     process = start_sweep(folder, grid(3))

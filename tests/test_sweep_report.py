@@ -134,6 +134,7 @@ def test_a_sweep_succeeds_without_it(stand_in: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr().out.endswith("no report: no memory; python -m analysis report outputs/s\n")
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off_and_on_when_a_sweep_goes_on(stand_in: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The key is no setting of any run: with another value the sweep is still the same."""
     program(stand_in, WRITES)

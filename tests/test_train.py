@@ -129,6 +129,7 @@ def test_the_export_loads_plainly_and_has_a_card(finished: Run) -> None:
     assert "| eval/win_rate |" in card
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_the_same(finished: Run, tmp_path: Path) -> None:
     """SIGKILL after the first update, amid a checkpoint, after an evaluation between checkpoints, amid the export."""
     run = Run(tmp_path / "killed")

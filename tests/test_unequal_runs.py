@@ -105,7 +105,8 @@ def test_peers_without_a_value_are_none(pruner: str) -> None:
         assert found.should_prune(9), nothing
 
 
-@pytest.mark.parametrize("pruner", ["asha", pytest.param("hyperband", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", ["asha", "hyperband"])
 def test_a_first_trial_that_reports_nothing_saves_nobody(tmp_path: Path, pruner: str) -> None:
     """The same search twice; the one difference is that trial 0 runs out of memory before its first evaluation."""
     arguments = (*SEARCH, "hydra.sweeper.n_trials=25", "hydra.sweeper.sampler=random", f"hydra.sweeper.pruner={pruner}")
@@ -127,6 +128,7 @@ def test_settings_that_end_alike_are_not_pruned_for_their_length(tmp_path: Path,
     assert len({trial.user_attrs["num_updates"] for trial in trials(tmp_path)}) == 5
 
 
+@pytest.mark.slow
 def test_bad_settings_end_whatever_the_length_of_their_runs(tmp_path: Path) -> None:
     """Five learning rates at three lengths, in the sampler's order: the bad ones do not get far."""
     sweep(
