@@ -29,7 +29,7 @@ class Trial:
         objectives: one value for each objective, once complete; the mean over seeds.
         violations: constraint -> by how much a complete trial breaks it, in the mean over seeds; 0 and below: kept.
         broken: the same for every seed that has finished.
-        by_seed: the same for every seed that has finished.
+        by_seed: the objectives of every seed that has finished.
         update, num_updates: how far the current run is.
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
