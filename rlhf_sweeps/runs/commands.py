@@ -119,8 +119,13 @@ def _flags(hydra: Mapping[str, Any]) -> list[str]:
 
 
 def _is_other(path: str) -> bool:
-    """Whether a config directory is none of ours: in the package, or beside it; here, or where the record was made."""
-    return Path(path).is_dir() and Path(path) not in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
+    """Whether a config directory holds something else than ours does, wherever the record was made."""
+    own = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
+    return Path(path).is_dir() and _files(Path(path)) != _files(own)
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.yaml")}
 
 
 def _told(hydra: Mapping[str, Any], group: str) -> list[str]:
