@@ -16,6 +16,7 @@ from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict, r
 
 # The resolvers that only a process has in which Hydra's command line runs.
 _QUESTION = re.compile(r"\$\{\s*(now|hydra|python_version)\s*:")
+_OF_JOB = re.compile(r"\$\{\s*hydra\s*:\s*job\s*(\.\s*(num|id)\b|\})")
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
@@ -56,6 +57,11 @@ def as_job(composed: DictConfig, folder: Path, number: int | None = None) -> Dic
 def has_questions(task: DictConfig) -> bool:
     """Whether anything asks Hydra."""
     return any(True for _ in _all_questions(task))
+
+
+def asks_for_the_job(task: DictConfig) -> bool:
+    """Whether anything asks which of a sweep's jobs this is: a run on its own has no number."""
+    return any(_OF_JOB.search(node._get_node(key)._value()) for node, key in _all_questions(task))
 
 
 def answer_questions(task: DictConfig) -> None:

@@ -252,6 +252,8 @@ def watched(folder: Path) -> str:
             marks=pytest.mark.slow,
         ),
         (["ppo=default,trl", "experiment=mine"], "config-name"),
+        (["ppo.kl_coef=0.02,0.01", "experiment=asks", "hydra.job.name='of ä'"], "config-name"),
+        pytest.param(["ppo=default,trl", "eval.judges=[asks]"], "config-name", marks=pytest.mark.slow),
         pytest.param(["search=mine", "hydra.sweeper.n_trials=2"], "searchpath", marks=pytest.mark.slow),
     ],
 )
@@ -354,6 +356,8 @@ def configs(name: str) -> Path:
     folder = Path(name).absolute()
     for group, file, text in (
         ("experiment", "mine", "# @package _global_\ntracking:\n  project: of mine\neval:\n  judges: [theirs]\n"),
+        ("experiment", "asks", "# @package _global_\nseed: ${hydra:job.num}\nname: 'a_${ hydra : job.id }'\n"),
+        ("reward_model", "asks", "defaults: [length, _self_]\nname: asks_${hydra:job.num}\n"),
         ("reward_model", "theirs", "defaults: [length, _self_]\nname: theirs\nunit: characters\n"),
         ("search", "mine", SEARCH),
         (".", "other", (Path(conf_dir()) / "config.yaml").read_text(encoding="utf-8").replace("seed: 0", "seed: 4")),

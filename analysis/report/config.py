@@ -22,7 +22,7 @@ def config_parts(source: Source, ranking: Ranking) -> list[Part]:
     parts = _differences(with_config, best)
     if best is not None and best.overrides:
         hydra = salvage_hydra(Run(best.folder), []) if best.folder else {}
-        parts.append(Command("The best run again", run_again(hydra, best.overrides, best.trial)))
+        parts.append(Command("The best run again", run_again(hydra, best.overrides)))
     shown_run = best or with_config[0]
     name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
     rows = [[Cell(key), text_cell(_value(shown_run, key))] for key in sorted(shown_run.config)]

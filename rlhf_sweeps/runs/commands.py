@@ -20,7 +20,6 @@ _OF_SWEEPS = ("hydra.mode", "hydra.run.dir", "hydra.sweep", "hydra/sweeper", "hy
 _FOLDERS = ("hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
 # Hydra's flags for a training that take no value; argparse knows beginnings of them, too.
 _ALONE = ("-m", "-r", "--multirun", "--run")
-_OF_JOBS = re.compile(r"\$\\?\{\s*hydra\s*\\?:\s*job\.(num|id)\b")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -88,20 +87,16 @@ def words_of(hydra: Mapping[str, Any]) -> list[str]:
     return [*_flags(hydra), *(word for word in told if not word.lstrip("+").startswith(_FOLDERS))]
 
 
-def run_again(hydra: Mapping[str, Any], overrides: Sequence[str], number: int | None) -> str:
+def run_again(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
     """The command that runs a setting of a sweep on its own, in a new folder.
 
     Args:
-        hydra: the part `hydra` of the sweep's config, or of the run's, as plain values; it may be empty.
+        hydra: the part `hydra` of the run's config, which holds the job's number where the config asks for it, or of
+            the sweep's, as plain values; it may be empty.
         overrides: of the run.
-        number: of its trial, which an override may ask for: name=try_${hydra:job.num}.
     """
     kept = [word for word in _told(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
-    job = _mapping(hydra.get("job"))
-    said = {"num": str(number), "id": f"{job.get('name', 'rlhf_sweeps')}_{number}"}
-    asked = sorted({name for word in overrides for name in _OF_JOBS.findall(word)}) if number is not None else []
-    jobs = [f"hydra.job.{name}={said[name]}" for name in asked]
-    return command("python", "-m", "rlhf_sweeps", *_flags(hydra), *kept, *jobs, *overrides)
+    return command("python", "-m", "rlhf_sweeps", *_flags(hydra), *kept, *overrides)
 
 
 def _flags(hydra: Mapping[str, Any]) -> list[str]:

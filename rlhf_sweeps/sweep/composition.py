@@ -16,8 +16,8 @@ from omegaconf._utils import OmegaConfDumper
 from rlhf_sweeps.choices import expand
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.hydra_part import answer_questions, answering, has_questions
-from rlhf_sweeps.runs import write_atomically
+from rlhf_sweeps.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
+from rlhf_sweeps.runs import override, write_atomically
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import told
 
@@ -118,21 +118,29 @@ class Composer:
         hydra = _of_job(shared, parsed, number, folder, sweep)
         task = task.copy()
         ConfigLoaderImpl._apply_overrides_to_config(values, task)
-        self._answer(task, hydra)
+        is_asked = self._answer(task, hydra)
         with answering(self._master):
             task = expand(task)
-        self._answer(task, hydra)  # what the choices ask that were looked up
+        # What the choices ask that were looked up.
+        if self._answer(task, hydra) or is_asked:
+            hydra = _for_itself(hydra)
         return self.finish(task), hydra
 
-    def _answer(self, task: DictConfig, hydra: dict[str, Any]) -> None:
-        """Put answers in place of what a config asks Hydra; in most there is nothing, and the rest takes 20 ms."""
+    def _answer(self, task: DictConfig, hydra: dict[str, Any]) -> bool:
+        """Put answers in place of what a config asks Hydra; in most there is nothing, and the rest takes 20 ms.
+
+        Returns:
+            whether the job's number was among what it asked.
+        """
         if not has_questions(task):
-            return
+            return False
+        is_asked = asks_for_the_job(task)
         with open_dict(task):
             task["hydra"] = hydra
             with answering(task, self._now):
                 answer_questions(task)
             del task["hydra"]
+        return is_asked
 
     def _now(self, pattern: str) -> str:
         """When the sweep began; where its folder is named by the time, that time."""
@@ -171,6 +179,13 @@ def _of_job(
         "runtime": {**shared["runtime"], "output_dir": str(folder.absolute())},
         "sweep": {**shared["sweep"], "dir": str(sweep)},
     }
+
+
+def _for_itself(hydra: dict[str, Any]) -> dict[str, Any]:
+    """Hydra's own part of a run whose config asks for its number, with what gives that number to a run on its own."""
+    number, name = hydra["job"]["num"], hydra["job"]["id"]
+    told = [*hydra["overrides"]["hydra"], f"hydra.job.num={number}", override("hydra.job.id", name)]
+    return {**hydra, "overrides": {**hydra["overrides"], "hydra": told}}
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def last_block(
         metrics: what each objective is.
         directions: "maximize" or "minimize" for each objective.
         fixed: overrides that every trial has; for the command that runs the best setting again.
-        hydra: Hydra's own part of the sweep's config, as plain values, for the same.
+        hydra: Hydra's own part of the first best run's config, as plain values, for the same.
         folder: of the sweep.
         is_grid: whether every point was asked for; a few of them are then all printed.
         num_test_seeds: on how many the best settings were to be run.
@@ -157,7 +157,7 @@ def last_block(
 
 def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
-    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())], trial.number)
+    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
 
 
 def optimization_results(

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
-from rlhf_sweeps.runs import InUseError, Sweep
+from rlhf_sweeps.runs import InUseError, Sweep, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
@@ -32,7 +32,7 @@ from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.report import report_line
-from rlhf_sweeps.sweep.results import last_block, optimization_results
+from rlhf_sweeps.sweep.results import best, last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
@@ -258,13 +258,19 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
     return None
 
 
-def _answer(sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: dict[str, Any]) -> None:
+def _answer(
+    sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: Mapping[str, Any]
+) -> None:
     """Print the last block, and where the report is."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
+    trials = engine.schedule.trials
+    if winners := best(trials, plan.directions):
+        run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
+        hydra = salvage_hydra(run, []) or hydra
     print(
         last_block(
-            engine.schedule.trials,
+            trials,
             metrics=plan.config.objective.metrics,
             directions=plan.directions,
             fixed=plan.fixed,
