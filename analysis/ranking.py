@@ -1,10 +1,10 @@
 """What is ranked, best first: the trials of a sweep, or the runs where there is no sweep."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from statistics import fmean
-from typing import Any
 
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.groups import SOUND
@@ -13,6 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.records import COMPLETE, RunRecord, Source, Trial, as_number, shown
 from analysis.statements import clipped, listed, setting_text
 from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
+from analysis.worth import broken
 
 _SEED, _RUN = "seed", "run"
 _MAX_TEXT = 160  # letters of a setting
@@ -29,6 +30,8 @@ class Entry:
         settings: what differs between entries: key -> text.
         objectives: what it is worth; None where that is not known, or where it did not come to its end.
         runs: on the seeds that choose; tests: on those that do not.
+        violations: constraint -> by how much it is broken; 0 and below: kept, nan: unknown.
+        metrics: what the objectives are.
         is_maximized: whether more of the first objective is better.
     """
 
@@ -43,8 +46,14 @@ class Entry:
     seconds: float = 0.0
     cause: str | None = None
     message: str | None = None
-    is_allowed: bool = True
+    violations: Mapping[str, float] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
     is_maximized: bool = True
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether it is known to keep all constraints."""
+        return all(value <= 0 for value in self.violations.values())
 
     @property
     def name(self) -> str:
@@ -70,11 +79,9 @@ class Entry:
             return pick(with_value, key=lambda run: (run.objectives or [0.0])[0])
         return self.runs[0] if self.runs else None
 
-    def summarized(self, key: str, part: str | None = None) -> float | None:
-        """The mean over its runs of a number in their summaries; of `part`, such as `best`."""
-        contents: list[Any] = [run.summary if part is None else run.summary.get(part) for run in self.runs]
-        values = [content.get(key) for content in contents if isinstance(content, dict)]
-        numbers = [number for value in values if (number := as_number(value)) is not None]
+    def summarized(self, key: str) -> float | None:
+        """The mean over its runs of a number in their summaries."""
+        numbers = [number for run in self.runs if (number := as_number(run.summary.get(key))) is not None]
         return fmean(numbers) if numbers else None
 
 
@@ -94,6 +101,8 @@ class Ranking:
         view: the settings behind `ranked`, where the objectives have one scale.
         comparison: of the reward models, where they have not.
         how: what is to be known about what a run is worth, as the end of a sentence.
+        apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
+            all of them then.
     """
 
     entries: Sequence[Entry]
@@ -106,11 +115,25 @@ class Ranking:
     view: View | None = None
     comparison: GroupComparison | None = None
     how: str = ""
+    apart: "Sequence[tuple[Source, Ranking]]" = ()
 
     @property
     def best(self) -> Entry | None:
         """The first of those that are ranked."""
         return self.ranked[0] if self.ranked else None
+
+    @property
+    def leaders(self) -> Sequence[Entry]:
+        """Those that are ranked, best first; of several rankings the best of each, then the second of each."""
+        if not self.apart:
+            return self.ranked
+        rows = zip_longest(*(ranking.ranked for _, ranking in self.apart))
+        return [entry for row in rows for entry in row if entry is not None]
+
+    @property
+    def winners(self) -> Sequence[Entry]:
+        """The best one; of several rankings the best of each."""
+        return [one.best for one in (self, *(ranking for _, ranking in self.apart)) if one.best is not None]
 
     def gain(self, better: float, worse: float) -> float:
         """By how much one value is better than the other."""
@@ -118,11 +141,16 @@ class Ranking:
 
 
 def rank(source: Source) -> Ranking:
-    """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer."""
+    """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer.
+
+    Runs that look for different things are ranked apart.
+    """
+    if len(source.apart) > 1:
+        return _beside([(part, rank(part)) for part in source.apart])
     swept, how = (source, "") if source.trials else _as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
-    entries = [_entry(trial, word, is_maximized) for trial in swept.trials]
+    entries = [_entry(trial, word, swept) for trial in swept.trials]
     by_number = {entry.numbers[0]: entry for entry in entries}
     found = views(swept)
     settings = [setting for view in found for setting in view.ranked]
@@ -135,6 +163,13 @@ def rank(source: Source) -> Ranking:
     view = found[0] if is_comparable and found else None
     metric = str(swept.metrics[0])
     return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how)
+
+
+def _beside(apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
+    """Several rankings as one in which nobody is ranked."""
+    entries = [entry for _, ranking in apart for entry in ranking.entries]
+    keys = list(dict.fromkeys(key for _, ranking in apart for key in ranking.keys))
+    return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
 
 def reward_model_of(entry: Entry) -> str:
@@ -181,7 +216,7 @@ def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
     )
 
 
-def _entry(trial: Trial, word: str, is_maximized: bool) -> Entry:
+def _entry(trial: Trial, word: str, source: Source) -> Entry:
     name = str(trial.number) if word == "trial" else trial.runs[0].name
     return Entry(
         f"{word.capitalize()} {name}",
@@ -195,8 +230,9 @@ def _entry(trial: Trial, word: str, is_maximized: bool) -> Entry:
         trial.seconds,
         trial.cause,
         trial.message,
-        all(value <= 0 for value in trial.violations.values()),
-        is_maximized,
+        trial.violations,
+        tuple(source.metrics),
+        source.directions[0] == "maximize",
     )
 
 
@@ -228,7 +264,8 @@ def _as_sweep(source: Source) -> tuple[Source, str]:
                 run.cause,
                 None if text is None else str(text),
                 run.seconds,
-                runs=[run],
+                broken(run) if worth is not None else {},
+                [run],
             )
         )
     if any(run.objectives for run in runs):

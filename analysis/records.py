@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -38,6 +38,19 @@ TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinit
 _NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What runs look for: metrics, and for each whether to maximize or minimize it."""
+
+    metrics: tuple[str, ...] = ("eval/score",)
+    directions: tuple[str, ...] = ("maximize",)
+
+    @property
+    def text(self) -> str:
+        """`maximize eval/score, minimize eval/kl`."""
+        return ", ".join(f"{way} {metric}" for metric, way in zip(self.metrics, self.directions, strict=False))
+
+
 @dataclass(frozen=True, eq=False)
 class RunRecord:
     """One run.
@@ -54,6 +67,7 @@ class RunRecord:
         problems: what of its record could not be read, in sentences.
         folder: where it lies; None for a run that comes from elsewhere.
         read_samples: the evaluation samples, in the order of the record.
+        objective: what it looked for; None where its source says it for all.
     """
 
     name: str
@@ -67,6 +81,7 @@ class RunRecord:
     problems: tuple[str, ...] = ()
     folder: Path | None = None
     read_samples: Callable[[], Samples] = list
+    objective: Objective | None = None
 
     @property
     def updates(self) -> Floats:
@@ -170,8 +185,8 @@ class Source:
         kind: sweep, run, folder, table or wandb.
         runs: in the order of their trials.
         trials: of a sweep; a run outside of one is no trial.
-        metrics: what each objective is.
-        directions: maximize or minimize, for each objective.
+        metrics: what each objective is, of runs that do not say it themselves.
+        directions: maximize or minimize, for each of these.
         space: swept key -> what it may be, as text: `tag(log, interval(1e-05, 0.001))`.
         comparison: of reward models, as the sweep has written it (see rlhf_sweeps/comparison.py); None where none was.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
@@ -194,6 +209,20 @@ class Source:
     num_planned: int | None = None
     problems: tuple[str, ...] = ()
     folder: Path | None = None
+
+    @cached_property
+    def apart(self) -> "Sequence[Source]":
+        """One source for each objective that runs have, in their order; itself alone where all have the same."""
+        default = Objective(tuple(self.metrics), tuple(self.directions))
+        runs: dict[Objective, list[RunRecord]] = {}
+        for run in self.runs:
+            runs.setdefault(run.objective or default, []).append(run)
+        if len(runs) < 2:
+            return [self]
+        return [
+            replace(self, runs=those, trials=(), study=None, metrics=one.metrics, directions=one.directions)
+            for one, those in runs.items()
+        ]
 
     @cached_property
     def metric_names(self) -> list[str]:

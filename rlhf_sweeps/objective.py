@@ -33,7 +33,7 @@ def objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | No
     Only updates count that have the metrics and whose KL is within the budget. Where none is, a score is worth the base
     policy's, since that is what one is left with; other metrics then have no value.
     """
-    chosen = _chosen(rows, config)
+    chosen = counted(rows, config)
     if chosen:
         return [fmean(row[metric] for row in chosen) for metric in config.metrics]
     if config.metrics == ["eval/score"] and (evaluated := measured(rows, config)):
@@ -52,7 +52,7 @@ def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]
         parts = CONSTRAINT.fullmatch(text)
         assert parts is not None  # from_hydra has checked it
         known = [row for row in rows if parts["metric"] in row]
-        if known and (chosen := _chosen(rows, config)):
+        if known and (chosen := counted(rows, config)):
             before = [[row for row in known if row["update"] <= one["update"]] for one in chosen]
             values = [(found_rows or known[:1])[-1][parts["metric"]] for found_rows in before]
             excess = fmean(values) - float(parts["limit"])
@@ -81,8 +81,11 @@ def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
     return config.kl_budget is not None and row.get("eval/kl", row["objective/kl"]) > config.kl_budget
 
 
-def _chosen(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
-    """The updates whose mean the objectives are: the best one by the first metric, the last, or the last few."""
+def counted(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
+    """The updates whose mean the objectives are: the best one by the first metric, the last, or the last few.
+
+    None where no update with the metrics has a KL within the budget.
+    """
     allowed = [row for row in measured(rows, config) if not is_over_budget(row, config)]
     if not allowed or config.reduction == "last":
         return allowed[-1:]

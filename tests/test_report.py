@@ -121,7 +121,7 @@ def test_the_first_screen_says_that_constraints_are_broken() -> None:
     broken = [replace(trial, violations={"eval/length<=10": 2.0}) for trial in source.trials]
     source = replace(source, trials=broken)
     won = dict(answers(source, rank(source), [], []).answers)["Which settings won?"]
-    assert won[0].startswith("None: no trial with an objective keeps objective.constraints (")
+    assert won[0].startswith("None: no trial with an objective is known to keep objective.constraints (")
 
 
 def test_the_first_screen_answers_in_numbers() -> None:

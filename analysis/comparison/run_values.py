@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
+from analysis.records import REWARD, SCORES, TOO_LARGE, Objective, RunRecord, Source, as_number
+from analysis.statements import listed
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "objective",
@@ -136,7 +137,17 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
 
 
 def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
-    """The first objective; of runs that lack one the best score; where there are no evaluations the training scores."""
+    """The first objective; of runs that lack one the best score; where there are no evaluations the training scores.
+
+    Raises:
+        AnalysisError: if runs look for different things.
+    """
+    if len(source.apart) > 1:
+        texts = [Objective(tuple(one.metrics), tuple(one.directions)).text for one in source.apart]
+        raise AnalysisError(
+            f"objective: must be the same in all runs to compare them by it (it is {listed(texts)}); --metric NAME "
+            "compares by one metric, and a folder of runs with one objective by that"
+        )
     is_lower_better = bool(source.directions) and source.directions[0] == "minimize"
     name = source.metrics[0] if source.metrics else EVAL_SCORE
     values: dict[str, float | None] = {}
@@ -170,15 +181,18 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
     values = {
         run.name: value_at(run, metric, best_update(run)) if is_evaluated else _at_end(run, metric) for run in runs
     }
-    if metric in source.metrics:
-        position = list(source.metrics).index(metric)
-        is_lower_better = len(source.directions) > position and source.directions[position] == "minimize"
-    else:
-        is_lower_better = metric.startswith("loss/") or metric.endswith(_LOWER_IS_BETTER)
+    told = {
+        way for one in source.apart for name, way in zip(one.metrics, one.directions, strict=False) if name == metric
+    }
+    is_lower_better = metric.startswith("loss/") or metric.endswith(_LOWER_IS_BETTER)
     warnings = []
+    if len(told) == 1:
+        is_lower_better = told == {"minimize"}
+    elif told:
+        warnings = [f"some runs maximize {metric} and some minimize it"]
     is_score = metric.endswith(("/score", "/scores", "reward", "raw_scores")) and not metric.startswith(_JUDGE)
     if is_score and len({scale(run) for run in runs}) > 1:
-        warnings = [f"{metric} is measured by several reward models here, which have no common scale"]
+        warnings += [f"{metric} is measured by several reward models here, which have no common scale"]
     better = "lower is better" if is_lower_better else "higher is better"
     text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"
     return Measure(metric, text, _known(values), is_lower_better, metric.endswith("_rate"), warnings)

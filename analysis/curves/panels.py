@@ -118,10 +118,11 @@ def _thinned(curve: Curve) -> Curve:
 def _best(source: Source, lines: dict[str, Sequence[RunRecord]]) -> tuple[list[str], str]:
     """The best runs of the best settings, or the first ones where nothing ranks them; and how they were chosen."""
     ranking = rank(source)
-    named = [entry.run.name for entry in ranking.ranked if entry.run is not None and entry.run.name in lines]
+    named = [entry.run.name for entry in ranking.leaders if entry.run is not None and entry.run.name in lines]
     if not named:
         return list(lines)[:_NUM_BEST], "the first ones"
-    return named[:_NUM_BEST], f"the best by {ranking.metric if ranking.is_comparable else 'other judges'}"
+    by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
+    return named[:_NUM_BEST], f"the best by {by}"
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:

@@ -16,6 +16,7 @@ from analysis.records import (
     UNFINISHED,
     UPDATE,
     Floats,
+    Objective,
     RunRecord,
     Source,
     Trial,
@@ -24,6 +25,7 @@ from analysis.records import (
     objectives_in,
 )
 from analysis.statements import listed
+from analysis.worth import broken, mean_broken
 from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_hydra, salvage_object, salvage_samples
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
@@ -40,7 +42,7 @@ def read_folder(place: Run | Sweep, name: str | None = None) -> Source:
     if isinstance(place, Sweep):
         return _read_sweep(place, name)
     run = read_run(place, name)
-    return Source(name, "run", [run], **_objective(run.config), folder=place.folder)
+    return Source(name, "run", [run], **keywords(objective_in(run.config)), folder=place.folder)
 
 
 def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = False) -> RunRecord:
@@ -119,12 +121,17 @@ def _from_wandb(record: RunRecord) -> RunRecord:
     )
 
 
-def _objective(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the runs look for, as keywords of `Source`."""
-    metrics, directions = config.get("objective.metrics"), config.get("objective.directions")
-    if isinstance(metrics, list) and 0 < len(metrics) == len(_directions(directions)):
-        return {"metrics": list(map(str, metrics)), "directions": _directions(directions)}
-    return {}
+def objective_in(config: Mapping[str, Any]) -> Objective | None:
+    """What a run with such a config looks for; None where it does not say."""
+    metrics, directions = config.get("objective.metrics"), _directions(config.get("objective.directions"))
+    if isinstance(metrics, list) and 0 < len(metrics) == len(directions):
+        return Objective(tuple(map(str, metrics)), tuple(directions))
+    return None
+
+
+def keywords(objective: Objective | None) -> dict[str, Any]:
+    """What runs look for, as keywords of `Source`."""
+    return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
 
 
 def _directions(content: Any) -> list[str]:
@@ -143,10 +150,11 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
         for one in runs_of(sweep)
     ]
     space = {str(key): str(value) for key, value in _mapping(start.get("space")).items()}
-    objective = _objective(_mapping(start.get("config")) or next((run.config for run in runs if run.config), {}))
-    if (directions := _directions(start.get("directions"))) and len(directions) == len(objective.get("metrics", [])):
-        objective["directions"] = directions
-    source = Source(name, "sweep", runs, **objective, space=space, folder=sweep.folder)
+    objective = objective_in(_mapping(start.get("config")) or next((run.config for run in runs if run.config), {}))
+    directions = _directions(start.get("directions"))
+    if objective is not None and len(directions) == len(objective.metrics):
+        objective = replace(objective, directions=tuple(directions))
+    source = Source(name, "sweep", runs, **keywords(objective), space=space, folder=sweep.folder)
     hydra = salvage_hydra(sweep, problems)
     sweeper = _mapping(hydra.get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems)
@@ -214,10 +222,17 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == "failed" else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
         as_number(notes.get("seconds")) or sum(run.seconds for run in chosen),
-        dict(known.constraints) if known is not None and getattr(known, "constraints", None) else {},
+        _violations(chosen, known),
         chosen,
         [run for run in runs if run.is_test],
     )
+
+
+def _violations(runs: Sequence[RunRecord], known: Any) -> dict[str, float]:
+    """The study's word where there is one; else by the runs that are worth something."""
+    if known is not None:
+        return dict(getattr(known, "constraints", None) or {})
+    return mean_broken([broken(run) for run in runs if run.objectives])
 
 
 def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:

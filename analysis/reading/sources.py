@@ -1,11 +1,12 @@
 """Where a record can be read from: a folder, a table, W&B's files, a W&B project."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.reading.folders import read_folder
-from analysis.records import RunRecord, Source
+from analysis.reading.folders import keywords, read_folder
+from analysis.records import Objective, RunRecord, Source
 from rlhf_sweeps.runs import found
 
 PROJECT = "wandb:"
@@ -63,24 +64,23 @@ def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> 
     labels = [f"{name}({index})" if names.count(name) > 1 else name for index, name in enumerate(names)]
     runs: list[RunRecord] = []
     for label, source in zip(labels, sources, strict=True):
-        runs += [renamed(run, label if source.kind == "run" else f"{label}/{run.name}") for run in source.runs]
-    first = next((source for source in sources if source.runs), sources[0])
+        runs += [_joined(source, run, label) for run in source.runs]
+    found = list(dict.fromkeys(run.objective for run in runs))
     return Source(
         name,
         "folder",
         runs,
-        metrics=first.metrics,
-        directions=first.directions,
+        **keywords(found[0] if len(found) == 1 else None),
         problems=tuple(f"{label}: {text}" for label, one in zip(labels, sources, strict=True) for text in one.problems),
         folder=folder,
     )
 
 
-def renamed(run: RunRecord, name: str) -> RunRecord:
-    """A run outside of its sweep."""
-    from dataclasses import replace
-
-    return replace(run, name=name, trial=None)
+def _joined(source: Source, run: RunRecord, label: str) -> RunRecord:
+    """A run of a source among those of others, outside of its sweep."""
+    objective = run.objective or Objective(tuple(source.metrics), tuple(source.directions))
+    name = label if source.kind == "run" else f"{label}/{run.name}"
+    return replace(run, name=name, trial=None, objective=objective)
 
 
 def _read_directory(folder: Path) -> Source:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.folders import flat, trials_of
+from analysis.reading.folders import flat, keywords, objective_in, trials_of
 from analysis.reading.study import rebuilt_study
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
@@ -27,7 +27,7 @@ def make_source(
     """
     groups = {run.group for run in runs}
     if len(groups) != 1 or groups == {""}:
-        return Source(name, "wandb", named(runs), **_objective(runs[0].run.config), folder=folder)
+        return _of_several(name, [_told_apart(run) for run in runs], folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     space = {str(key): str(value) for key, value in _mapping(settings.get("space")).items()}
@@ -36,7 +36,7 @@ def make_source(
         name,
         "wandb",
         named(_placed(runs, space, table)),
-        **_objective(base),
+        **keywords(objective_in(base)),
         space=space,
         seconds=as_number(settings.get("seconds")) or 0.0,
         folder=folder,
@@ -46,15 +46,18 @@ def make_source(
     return replace(source, trials=trials, study=rebuilt_study(trials, source))
 
 
+def _of_several(name: str, runs: Sequence[WandbRun], folder: Path | None) -> Source:
+    found = {run.run.objective for run in runs}
+    return Source(name, "wandb", named(runs), **keywords(found.pop() if len(found) == 1 else None), folder=folder)
+
+
+def _told_apart(run: WandbRun) -> WandbRun:
+    """A run of no known sweep, which may look for something else than the others."""
+    return replace(run, run=replace(run.run, objective=objective_in(run.run.config)))
+
+
 def _mapping(content: Any) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
-
-
-def _objective(config: Mapping[str, Any]) -> dict[str, Any]:
-    metrics, directions = config.get("objective.metrics"), config.get("objective.directions")
-    if isinstance(metrics, list) and isinstance(directions, list) and 0 < len(metrics) == len(directions):
-        return {"metrics": list(map(str, metrics)), "directions": list(map(str, directions))}
-    return {}
 
 
 def _placed(runs: Sequence[WandbRun], space: Mapping[str, str], table: Table) -> list[WandbRun]:

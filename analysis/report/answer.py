@@ -4,8 +4,11 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from analysis.constraints import constraint_sentences
 from analysis.ranking import Entry, Ranking
-from analysis.records import Source
+from analysis.records import Objective, Source
+from analysis.report.counted import SCORE, counted_sentences
+from analysis.report.noise import noise_sentences
 from analysis.report.parts import Answers, Tiles
 from analysis.report.problems import failure_sentence
 from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
@@ -20,6 +23,8 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
         noise: whether the lead is more than noise.
         advice: what to do next.
     """
+    if ranking.apart:
+        return _apart(source, ranking, advice)
     if ranking.best is None:
         return Answers([("Which settings won?", _nobody(source, ranking)), *_asked("What next?", advice)])
     question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
@@ -39,6 +44,22 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
     )
 
 
+def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
+    """The same questions for each objective, where runs look for different things."""
+    objectives = [Objective(tuple(part.metrics), tuple(part.directions)) for part, _ in ranking.apart]
+    several = [
+        f"{one.text} ({counted(len(part.runs), 'run')})"
+        for one, (part, _) in zip(objectives, ranking.apart, strict=True)
+    ]
+    found: list[tuple[str, Sequence[str]]] = [
+        ("Which settings won?", [f"None over all, since the runs look for different things: {listed(several)}"])
+    ]
+    for one, (part, own) in zip(objectives, ranking.apart, strict=True):
+        answered = answers(part, own, noise_sentences(own), []).answers
+        found += [(f"{question.removesuffix('?')}, to {one.text}?", lines) for question, lines in answered]
+    return Answers([*found, *_asked("What next?", advice)])
+
+
 def tiles(source: Source, ranking: Ranking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
@@ -46,7 +67,7 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
-        hint = f"base policy: {number(base)}" if base is not None and ranking.metric == "eval/score" else ranking.metric
+        hint = f"base policy: {number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         found.append(("Best", number(best.worth, 4), hint))
     num_runs = len(source.runs)
     if num_runs != len(entries):
@@ -73,8 +94,8 @@ def _nobody(source: Source, ranking: Ranking) -> list[str]:
         return ["None: there is no run in this record", *source.problems[:3]]
     why = f"None yet: no {ranking.word} has an objective"
     if any(entry.objectives for entry in ranking.entries):
-        why = f"None: no {ranking.word} with an objective keeps objective.constraints"
-    lines = [f"{why} ({_states(ranking.entries)})"]
+        why = f"None: no {ranking.word} with an objective is known to keep objective.constraints"
+    lines = [f"{why} ({_states(ranking.entries)})", *_left_out(ranking)]
     failures = failure_sentence(ranking)
     return [*lines, *([failures] if failures else [])]
 
@@ -88,13 +109,17 @@ def _winner(source: Source, ranking: Ranking) -> list[str]:
     mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ranking.how
     first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth, 4)}{mean}"
     lines = [first] if is_single else [*_front(source, ranking), first]
+    lines += counted_sentences(best)
     base = best.summarized("base_score")
-    if base is not None and ranking.metric == "eval/score":
-        kl, update = best.summarized("kl", "best"), best.summarized("update", "best")
-        if kl is not None and update is not None:
-            lines.append(f"That is after update {number(update)}, at a KL of {number(kl)} nats to the base policy")
+    if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {number(base)} on the same held-out prompts")
-    return lines
+    return [*lines, *_left_out(ranking)]
+
+
+def _left_out(ranking: Ranking) -> list[str]:
+    """Who cannot win, since constraints are not kept."""
+    held = {entry.name: entry.violations for entry in ranking.entries if entry.objectives}
+    return constraint_sentences(held, ranking.word)
 
 
 def _front(source: Source, ranking: Ranking) -> list[str]:
@@ -123,7 +148,7 @@ def _lead(ranking: Ranking) -> list[str]:
             f"{_gap(ranking, last)} better than the worst ({number(last.worth)})"
         )
     base = best.summarized("base_score")
-    if base is not None and ranking.metric == "eval/score":
+    if base is not None and ranking.metric == SCORE:
         lines.append(f"{number(best.worth - base)} better than the base policy")
     return [*lines, *_tested(best)]
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from analysis.colors import COLORS
 from analysis.comparison.compare import ComparedGroup, GroupComparison, compare
 from analysis.comparison.frontier import frontiers_of
+from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.pairs import Pair, verdict_text
 from analysis.comparison.text import statements
-from analysis.records import Source
+from analysis.records import Objective, Source
 from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
 from analysis.report.parts import (
     Cell,
@@ -23,6 +24,7 @@ from analysis.report.parts import (
     plain_label,
     text_cell,
 )
+from analysis.statements import counted
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30
@@ -34,29 +36,52 @@ def comparisons(source: Source, known: GroupComparison | None = None) -> list[Gr
     Args:
         known: one of them, where it has been made before.
     """
-    keys = sorted(source.axes, key=lambda key: key != "reward_model")[:_MAX_KEYS] if len(source.runs) > 1 else []
-    return [known if known is not None and known.by == key else compare(source, key) for key in keys]
+    return [known if known is not None and known.by == key else compare(source, key) for key in _keys(source)]
 
 
-def compare_parts(source: Source, found: Sequence[GroupComparison]) -> list[Part]:
-    """The matrix first, then each key, then the frontier by the first of them."""
+def compare_parts(source: Source, known: GroupComparison | None = None) -> list[Part]:
+    """What compares the runs, those of each objective with each other alone, then reward against KL of all of them."""
+    parts: list[Part] = []
+    for place, part in enumerate(source.apart):
+        suffix = ""
+        if len(source.apart) > 1:
+            suffix, known = f"-{place}", None
+            text = Objective(tuple(part.metrics), tuple(part.directions)).text
+            parts.append(Sentences([f"{counted(len(part.runs), 'run')}, compared with each other"], f"To {text}"))
+        parts += _of_objective(part, comparisons(part, known), suffix)
+    keys = _keys(source)
+    return [*parts, *(_against_kl(grouping(source, keys[0])) if keys else [])]
+
+
+def _keys(source: Source) -> list[str]:
+    """The keys to compare by, reward models first; at most so many as a reader looks at."""
+    return sorted(source.axes, key=lambda key: key != "reward_model")[:_MAX_KEYS] if len(source.runs) > 1 else []
+
+
+def _of_objective(source: Source, found: Sequence[GroupComparison], suffix: str) -> list[Part]:
+    """The matrix first, then each key."""
     if not found:
         return [Sentences(["There is nothing to compare: the runs differ in nothing but their seeds"])]
     parts: list[Part] = []
     first = found[0]
     if first.matrix is not None and len(first.matrix.judges) > 1:
-        parts.append(matrix_figure(first.matrix, "judges"))
+        parts.append(matrix_figure(first.matrix, f"judges{suffix}"))
     said: set[str] = set()
     for place, comparison in enumerate(found):
-        parts += _of_key(comparison, f"compare-{place}", said)
-    parts += frontier_parts(frontiers_of(first.grouping), first.by)
-    matched = matched_kl_of(first.grouping)
-    parts += [matched_table(matched, first.by)] if matched is not None and matched.levels else []
+        parts += _of_key(comparison, f"compare{suffix}-{place}", said)
     left = len(source.axes) - len(found)
     if left > 0:
         more = f"{left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
         parts.append(Sentences([more]))
     return parts
+
+
+def _against_kl(grouped: Grouping) -> list[Part]:
+    """Frontier and gains at the same KL."""
+    by = ", ".join(grouped.keys)
+    matched = matched_kl_of(grouped)
+    found = frontier_parts(frontiers_of(grouped), by)
+    return [*found, *([matched_table(matched, by)] if matched is not None and matched.levels else [])]
 
 
 def _of_key(comparison: GroupComparison, name: str, said: set[str]) -> list[Part]:

@@ -16,13 +16,16 @@ _MAX_VALUES = 8
 def config_parts(source: Source, ranking: Ranking) -> list[Part]:
     """Differences, the best run's command, its config, and the versions that it ran on."""
     best = ranking.best.run if ranking.best else None
+    winners = [winner.run for winner in ranking.winners if winner.run is not None]
     with_config = [run for run in source.runs if run.config]
     if not with_config:
         return [Sentences(["No config is in this record"])]
     parts = _differences(with_config, best)
-    if best is not None and best.overrides:
-        hydra = salvage_hydra(Run(best.folder), []) if best.folder else {}
-        parts.append(Command("The best run again", run_again(hydra, best.overrides)))
+    for run in winners:
+        if run.overrides:
+            hydra = salvage_hydra(Run(run.folder), []) if run.folder else {}
+            which = "The best run" if best is not None else f"Run {run.name}, the best by its objective,"
+            parts.append(Command(f"{which} again", run_again(hydra, run.overrides)))
     shown_run = best or with_config[0]
     name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
     rows = [[Cell(key), text_cell(_value(shown_run, key))] for key in sorted(shown_run.config)]

@@ -100,7 +100,7 @@ def _chosen(source: Source, ranking: Ranking) -> tuple[list[RunRecord], str]:
     runs = [run for run in source.runs if len(run.updates)]
     if len(runs) <= _NUM_ALL:
         return runs, f"One line a run; {counted(len(runs), 'run')}"
-    ranked = [entry.run for entry in ranking.ranked if entry.run is not None and len(entry.run.updates)]
+    ranked = [entry.run for entry in ranking.leaders if entry.run is not None and len(entry.run.updates)]
     best, worst = ranked[:_NUM_BEST], ranked[_NUM_BEST:][-_NUM_WORST:]
     running = [run for run in runs if run.state in _RUNNING and run not in ranked][:_NUM_RUNNING]
     chosen = [*best, *worst, *running] or runs[:_NUM_ALL]
@@ -108,7 +108,7 @@ def _chosen(source: Source, ranking: Ranking) -> tuple[list[RunRecord], str]:
     parts += [f"the {len(worst)} worst"] if len(worst) > 1 else ["the worst"] if worst else []
     parts += [f"{counted(len(running), 'unfinished one')}"] if running else []
     which = listed(parts) or f"the first {len(chosen)}"
-    what = "one seed of each" if any(len(entry.runs) > 1 for entry in ranking.ranked) else "one line a run"
+    what = "one seed of each" if any(len(entry.runs) > 1 for entry in ranking.leaders) else "one line a run"
     return chosen, f"Shown are {which} of {len(runs)} runs, {what}"
 
 

@@ -85,7 +85,7 @@ class _Maker:
 
 
 def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> list[Section]:
-    from analysis.report.compare import compare_parts, comparisons
+    from analysis.report.compare import compare_parts
     from analysis.report.config import config_parts
     from analysis.report.cost import cost_parts
     from analysis.report.curves import curve_parts
@@ -112,7 +112,7 @@ def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> li
         return [*curve_parts(source, ranking, detail), *phases]
 
     def compared() -> Sequence[Part]:
-        return compare_parts(source, comparisons(source, ranking.comparison)) if len(source.runs) > 1 else []
+        return compare_parts(source, ranking.comparison) if len(source.runs) > 1 else []
 
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
         ("overview", "Overview"): overview,

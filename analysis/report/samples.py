@@ -79,7 +79,7 @@ def _chosen(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
     """The best run, and the best run of every other reward model; without a ranking the first with samples."""
     chosen: list[tuple[str, RunRecord]] = []
     seen: set[str] = set()
-    for place, entry in enumerate(ranking.ranked):
+    for place, entry in enumerate(ranking.leaders):
         if entry.run is None:
             continue
         reward_model = reward_model_of(entry)

@@ -6,8 +6,9 @@ import numpy as np
 
 from analysis.ranking import Entry, Ranking
 from analysis.records import CUMULATIVE_REWARD, REWARD, Source, as_number
+from analysis.report.counted import Counted, counted_in
 from analysis.report.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
-from analysis.statements import clipped, counted, listed
+from analysis.statements import clipped, counted, listed, number
 from analysis.thinning import telling
 
 _MAX_SETTINGS = 12
@@ -36,7 +37,7 @@ def trial_parts(source: Source, ranking: Ranking) -> list[Part]:
 def trial_table(source: Source, ranking: Ranking) -> Table:
     """A row for each entry: state, settings, objectives, where the best evaluation was, cost, a small curve."""
     keys = ranking.keys[:_MAX_SETTINGS]
-    metrics = list(source.metrics) if len(source.metrics) > 1 else [ranking.metric]
+    metrics = list(dict.fromkeys(metric for entry in ranking.entries for metric in entry.metrics))
     small = next((name for name in _SMALL_CURVES if any(name in run.metrics for run in source.runs)), REWARD)
     columns = [
         Column(ranking.word.capitalize(), ranking.word == "trial"),
@@ -44,17 +45,17 @@ def trial_table(source: Source, ranking: Ranking) -> Table:
         *[Column(metric, True, "what it is worth: the objective") for metric in metrics],
         *[Column(key, _is_numeric(ranking.entries, key), f"setting {key}") for key in keys],
         Column("Base", True, "the base policy's held-out score"),
-        Column("KL", True, "of the best evaluation, in nats"),
-        Column("Update", True, "of the best evaluation"),
+        Column("KL", True, "in the evaluations that counted, in nats"),
+        Column("Update", True, "of the evaluations that counted"),
         Column("Curve", False, f"{small} over the updates"),
         Column("Runs", True, "seeds that choose"),
         Column("Seconds", True, "of training"),
         Column("Tokens", True, "in and out of all models"),
         Column("Cause", False, "of a failure"),
     ]
-    best = set(ranking.best.names) if ranking.best else set()
+    best = {name for winner in ranking.winners for name in winner.names}
     entries = ranking.entries[:_MAX_ROWS]
-    rows = [_row(entry, keys, len(metrics), small, entry.name in best) for entry in entries]
+    rows = [_row(entry, keys, metrics, small, entry.name in best) for entry in entries]
     columns, rows = _without_empty(columns, rows)
     star = "; ★: the best" if best and len(entries) > 1 else ""
     caption = f"{counted(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
@@ -62,24 +63,31 @@ def trial_table(source: Source, ranking: Ranking) -> Table:
     return Table("trials", caption, columns, rows, True, states)
 
 
-def _row(entry: Entry, keys: Sequence[str], num_objectives: int, small: str, is_best: bool) -> list[Cell]:
-    values = list(entry.objectives or [])[:num_objectives]
+def _row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, is_best: bool) -> list[Cell]:
+    values = dict(zip(entry.metrics, entry.objectives or [], strict=False))
     tone = "" if entry.is_allowed else "warn"
-    objectives = [number_cell(value, tone) for value in values] + [Cell("-")] * (num_objectives - len(values))
+    at = counted_in(entry)
     return [
         Cell(f"★ {entry.name}", text_cell(entry.name).value, "best") if is_best else text_cell(entry.name),
         Cell(entry.state, None, _TONES.get(entry.state, "")),
-        *objectives,
+        *[number_cell(values.get(metric), tone) for metric in metrics],
         *[setting_cell(entry.settings.get(key)) for key in keys],
         number_cell(entry.summarized("base_score")),
-        number_cell(entry.summarized("kl", "best")),
-        number_cell(entry.summarized("update", "best")),
+        number_cell(at and at.kl),
+        _updates_cell(at),
         _curve_cell(entry, small),
         number_cell(len(entry.runs)),
         number_cell(entry.seconds or None),
         number_cell(sum(_tokens(entry)) or None),
         text_cell(entry.cause and f"{entry.cause}: {clipped(entry.message or '', 80)}".removesuffix(": ")),
     ]
+
+
+def _updates_cell(at: Counted | None) -> Cell:
+    """`15`, `10 to 15`, sorted by the last."""
+    if at is None or at.first == at.last:
+        return number_cell(at and at.last)
+    return Cell(f"{number(at.first)} to {number(at.last)}", at.last)
 
 
 def _is_numeric(entries: Sequence[Entry], key: str) -> bool:

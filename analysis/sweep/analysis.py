@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from analysis.constraints import constraint_sentences
 from analysis.records import Source
 from analysis.statements import Statement
 from analysis.sweep.failures import bad_regions
@@ -85,6 +86,8 @@ def analyse(source: Source) -> SweepAnalysis:
         )
     if len(found) > _MAX_VIEWS:
         notes.append(f"{len(found)} reward models; only the first {_MAX_VIEWS} are looked at here")
+    held = {str(trial.number): trial.violations for trial in source.trials if trial.objectives}
+    notes += [f"{line[0].lower()}{line[1:]}" for line in constraint_sentences(held, "trial")]
     tied = {key: leader for view in found for key, leader in view.tied.items()}
     notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]
     num_pruned = sum(len(view.pruned) for view in found)

@@ -22,10 +22,12 @@ def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
             if front
         )
         text = f"{len(front)} of {len(view.settings)} settings are on the Pareto front: {ends}" if front else ""
-        return [Statement(text or "no setting keeps all constraints", {"settings": float(len(view.settings))})]
+        return [
+            Statement(text or "no setting is known to keep all constraints", {"settings": float(len(view.settings))})
+        ]
     best = view.best
     if best is None:
-        return [Statement(f"none of {len(view.settings)} complete settings keeps all constraints")]
+        return [Statement(f"none of {len(view.settings)} complete settings is known to keep all constraints")]
     value = float(best.objectives[0])
     text = f"best {view.metrics[0]} {number(value, 4)}: trial {best.numbers[0]}, {shown_values(best.values, view.axes)}"
     return [Statement(text, {"objective": value, "settings": float(len(view.settings))})]

@@ -1,0 +1,199 @@
+"""What runs looked for is theirs: where folders have different objectives or constraints, none is lost in joining them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from records import config, rows, summary, write_run, write_sweep
+
+from analysis.comparison.compare import compare
+from analysis.errors import AnalysisError
+from analysis.ranking import rank
+from analysis.reading.sources import read
+from analysis.records import Objective, RunRecord, Source
+from analysis.report.answer import answers
+from analysis.report.report import report
+from analysis.worth import broken, counted_rows
+from rlhf_sweeps.config import ObjectiveConfig
+from rlhf_sweeps.objective import violations
+
+LOOKS_FOR_KL = {"objective__metrics": ["eval/kl"], "objective__directions": ["minimize"]}
+
+
+def said(source: Source) -> list[tuple[str, list[str]]]:
+    return [(question, list(lines)) for question, lines in answers(source, rank(source), [], []).answers]
+
+
+def kl_run(folder: Path, kl: float, **settings: Any) -> None:
+    """A run that minimizes its KL, worth the last."""
+    metrics = [{**row, "eval/kl": kl} if "eval/score" in row else row for row in rows(20, height=1.0)]
+    end = summary(metrics, objective=kl, objectives=[kl])
+    write_run(folder, metrics, settings={**LOOKS_FOR_KL, **settings}, end=end)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A sweep that maximizes eval/score, worth 0.9, 1.9 and 2.8, and runs that minimize eval/kl, worth 9, 3 and 5."""
+    write_sweep(tmp_path / "a_score", [{"ppo.lr": lr} for lr in (1e-5, 1e-4, 1e-3)], updates=20, heights=[1, 2, 3])
+    for number, kl in enumerate((9.0, 3.0, 5.0)):
+        kl_run(tmp_path / "b_kl" / f"run_{number}", kl, ppo__lr=1e-5 * (number + 1))
+    return tmp_path
+
+
+def test_each_objective_is_ranked_apart(mixed: Path) -> None:
+    source = read(mixed)
+    ranking = rank(source)
+    assert ranking.best is None and not ranking.ranked
+    assert [part.runs[0].objective for part, _ in ranking.apart] == [
+        Objective(("eval/score",), ("maximize",)),
+        Objective(("eval/kl",), ("minimize",)),
+    ]
+    assert [[entry.name for entry in one.ranked] for _, one in ranking.apart] == [
+        ["a_score/2", "a_score/1", "a_score/0"],
+        ["b_kl/run_1", "b_kl/run_2", "b_kl/run_0"],
+    ]
+    assert [entry.name for entry in ranking.leaders][:3] == ["a_score/2", "b_kl/run_1", "a_score/1"]
+    assert [entry.name for entry in ranking.winners] == ["a_score/2", "b_kl/run_1"]
+
+
+def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
+    questions = dict(said(read(mixed)))
+    (intro,) = questions["Which settings won?"]
+    assert intro == (
+        "None over all, since the runs look for different things: maximize eval/score (3 runs) and minimize eval/kl "
+        "(3 runs)"
+    )
+    assert questions["Which settings won, to maximize eval/score?"][0].startswith("Run a_score/2 won with ppo.lr=0.001")
+    (first, *_) = questions["Which settings won, to minimize eval/kl?"]
+    assert first.startswith("Run b_kl/run_1 won with ppo.lr=2e-05") and first.endswith("its eval/kl is 3")
+    assert questions["By how much, to minimize eval/kl?"][0] == "2 better than the second, run b_kl/run_2 (5)"
+
+
+def test_the_report_shows_each_by_its_own(mixed: Path) -> None:
+    page = report(read(mixed))
+    assert "Left out of this report" not in page
+    for text in ("To maximize eval/score", "To minimize eval/kl", "Run b_kl/run_1 won", "b_kl/run_0 won"):
+        assert (text in page) == (text != "b_kl/run_0 won"), text
+
+
+def test_they_are_not_compared_by_their_objectives(mixed: Path) -> None:
+    with pytest.raises(AnalysisError, match="maximize eval/score and minimize eval/kl"):
+        compare(read(mixed), "ppo.lr")
+    assert compare(read(mixed), "ppo.lr", "eval/score").groups[0].label == "0.001"
+    found = compare(read(mixed), "run", "eval/kl")  # whose direction one of the objectives tells
+    assert found.measure.is_lower_better and found.groups[-1].label == "b_kl/run_0"
+
+
+def test_where_all_look_for_one_thing_a_folder_keeps_it(tmp_path: Path) -> None:
+    for number, kl in enumerate((9.0, 3.0)):
+        kl_run(tmp_path / f"run_{number}", kl, ppo__lr=1e-5 * (number + 1))
+    source = read(tmp_path)
+    assert (list(source.metrics), list(source.directions)) == (["eval/kl"], ["minimize"])
+    assert [entry.name for entry in rank(source).ranked] == ["run_1", "run_0"]
+
+
+# Constraints
+
+
+def limited(folder: Path, limit: str = "eval/length<=30", **more: Any) -> None:
+    """Two runs, the better one with answers of 40 tokens, and one whose record has no lengths."""
+    for name, height, length in (("long", 3.0, 40.0), ("short", 2.0, 25.0), ("silent", 4.0, None)):
+        metrics = [
+            {k: v for k, v in {**row, "eval/length": length}.items() if "eval/score" in row or k != "eval/length"}
+            for row in rows(20, height=height)
+        ]
+        metrics = [{key: value for key, value in row.items() if value is not None} for row in metrics]
+        settings = {"objective__constraints": [limit], "ppo__lr": 1e-4 * height, **more}
+        write_run(folder / name, metrics, settings=settings)
+
+
+def test_constraints_hold_in_a_folder_of_runs(tmp_path: Path) -> None:
+    limited(tmp_path)
+    ranking = rank(read(tmp_path))
+    assert [entry.name for entry in ranking.ranked] == ["short"]
+    held = {entry.name: entry.violations["eval/length<=30"] for entry in ranking.entries}
+    assert (held["long"], held["short"]) == (10.0, -5.0) and np.isnan(held["silent"])
+    (_, lines), *_ = said(read(tmp_path))
+    assert "1 run breaks eval/length<=30 and cannot win: long" in lines
+    assert (
+        "Whether 1 run keeps eval/length<=30 is unknown, since the record does not tell, so it cannot win: silent"
+        in lines
+    )
+
+
+def constrained_sweep(folder: Path) -> None:
+    """Trial 0 has a score of 2.8 and breaks the constraint; trial 1 has 1.9 and keeps it."""
+    points = [{"ppo.lr": 1e-3}, {"ppo.lr": 1e-4}]
+    sweep = write_sweep(folder, points, updates=20, heights=[3.0, 2.0], study=False)
+    for number, length in ((0, 40.0), (1, 25.0)):
+        metrics = [
+            {**row, "eval/length": length} if "eval/score" in row else row for row in rows(20, height=3 - number)
+        ]
+        settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": points[number]["ppo.lr"]}
+        told = [f"ppo.lr={points[number]['ppo.lr']}"]
+        for file in ("run.json", "summary.json"):
+            (sweep.trial(number) / file).unlink(missing_ok=True)
+        write_run(sweep.trial(number), metrics, settings=settings, overrides=told)
+
+
+def test_constraints_hold_without_the_study_and_in_a_folder_of_sweeps(tmp_path: Path) -> None:
+    constrained_sweep(tmp_path / "one")
+    alone = read(tmp_path / "one")
+    assert [trial.violations for trial in alone.trials] == [{"eval/length<=30": 10.0}, {"eval/length<=30": -5.0}]
+    assert [entry.name for entry in rank(alone).ranked] == ["1"]
+    constrained_sweep(tmp_path / "two")
+    assert [list(entry.names) for entry in rank(read(tmp_path)).ranked] == [["one/1", "two/1"]]
+
+
+@pytest.mark.parametrize("reduction", ["best", "last", "mean"])
+def test_constraints_are_those_of_the_engine(reduction: str) -> None:
+    """The engine's own function on the rows as it has them."""
+    metrics = [{**row, "objective/length": 20.0 + row["update"]} for row in rows(20)]
+    given = ["objective/length<=30", "eval/kl>=7.5"]
+    flat = {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"], "objective.reduction": reduction}
+    flat |= {"objective.mean_over": 2, "objective.kl_budget": 7.8, "objective.constraints": given}
+    columns = {name: np.array([row.get(name, np.nan) for row in metrics]) for name in metrics[-1] | metrics[0]}
+    run = RunRecord("a", columns, flat)
+    engine = ObjectiveConfig(["eval/score"], ["maximize"], reduction, 2, 7.8, given)
+    assert broken(run) == pytest.approx(violations(metrics, engine))
+    updates = [row["update"] for row in counted_rows(run)]
+    # eval/kl is 8 (1 - exp(-update / 5)): 5.06, 6.92, 7.60 and 7.85 at 5, 10, 15 and 20, of which the last is too much.
+    assert updates == {"best": [15], "last": [15], "mean": [10, 15]}[reduction]
+
+
+# The evaluation that counted
+
+
+@pytest.mark.parametrize(
+    ("reduction", "told"),
+    [
+        ("last", "That is after update 15, at a KL of 6 nats to the base policy"),
+        ("best", "That is after update 10, at a KL of 4 nats to the base policy"),
+        ("mean", "That is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
+    ],
+)
+def test_the_answer_names_the_evaluation_that_counted(tmp_path: Path, reduction: str, told: str) -> None:
+    """Scores of 0.2, 0.9 and 0.5 at updates 5, 10 and 15, with a KL of 2, 4 and 6."""
+    scores = {5: (0.2, 2.0), 10: (0.9, 4.0), 15: (0.5, 6.0)}
+    metrics = [
+        {**row, "eval/score": scores[row["update"]][0], "eval/kl": scores[row["update"]][1]}
+        if row["update"] in scores
+        else row
+        for row in rows(15)
+    ]
+    worth = {"last": 0.5, "best": 0.9, "mean": 0.7}[reduction]
+    end = summary(metrics, objective=worth, objectives=[worth])
+    settings = {"objective": {**config()["objective"], "reduction": reduction, "mean_over": 2}}
+    write_run(tmp_path / "run", metrics, settings=settings, end=end)
+    (_, lines), *_ = said(read(tmp_path / "run"))
+    assert lines[0].endswith(f"its eval/score is {worth}")
+    assert lines[1] == told
+
+
+def test_a_run_beyond_its_budget_is_worth_the_base(tmp_path: Path) -> None:
+    metrics = rows(15)
+    end = summary(metrics, objective=-0.1, objectives=[-0.1])
+    write_run(tmp_path / "run", metrics, settings={"objective__kl_budget": 1.5}, end=end)
+    (_, lines), *_ = said(read(tmp_path / "run"))
+    assert lines[1] == "It never stayed within the KL budget of 1.5 nats, and is worth what the base policy is"
