@@ -1,4 +1,4 @@
-"""What runs looked for is theirs: where folders have different objectives or constraints, none is lost in joining them."""
+"""What runs looked for is theirs: joining folders loses neither objectives nor constraints."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ def mixed(tmp_path: Path) -> Path:
 def test_each_objective_is_ranked_apart(mixed: Path) -> None:
     source = read(mixed)
     ranking = rank(source)
-    assert ranking.best is None and not ranking.ranked
+    assert ranking.best is None
+    assert not ranking.ranked
     assert [part.runs[0].objective for part, _ in ranking.apart] == [
         Objective(("eval/score",), ("maximize",)),
         Objective(("eval/kl",), ("minimize",)),
@@ -66,7 +67,8 @@ def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
     )
     assert questions["Which settings won, to maximize eval/score?"][0].startswith("Run a_score/2 won with ppo.lr=0.001")
     (first, *_) = questions["Which settings won, to minimize eval/kl?"]
-    assert first.startswith("Run b_kl/run_1 won with ppo.lr=2e-05") and first.endswith("its eval/kl is 3")
+    assert first.startswith("Run b_kl/run_1 won with ppo.lr=2e-05")
+    assert first.endswith("its eval/kl is 3")
     assert questions["By how much, to minimize eval/kl?"][0] == "2 better than the second, run b_kl/run_2 (5)"
 
 
@@ -82,7 +84,8 @@ def test_they_are_not_compared_by_their_objectives(mixed: Path) -> None:
         compare(read(mixed), "ppo.lr")
     assert compare(read(mixed), "ppo.lr", "eval/score").groups[0].label == "0.001"
     found = compare(read(mixed), "run", "eval/kl")  # whose direction one of the objectives tells
-    assert found.measure.is_lower_better and found.groups[-1].label == "b_kl/run_0"
+    assert found.measure.is_lower_better
+    assert found.groups[-1].label == "b_kl/run_0"
 
 
 def test_where_all_look_for_one_thing_a_folder_keeps_it(tmp_path: Path) -> None:
@@ -113,7 +116,8 @@ def test_constraints_hold_in_a_folder_of_runs(tmp_path: Path) -> None:
     ranking = rank(read(tmp_path))
     assert [entry.name for entry in ranking.ranked] == ["short"]
     held = {entry.name: entry.violations["eval/length<=30"] for entry in ranking.entries}
-    assert (held["long"], held["short"]) == (10.0, -5.0) and np.isnan(held["silent"])
+    assert (held["long"], held["short"]) == (10.0, -5.0)
+    assert np.isnan(held["silent"])
     (_, lines), *_ = said(read(tmp_path))
     assert "1 run breaks eval/length<=30 and cannot win: long" in lines
     assert (
