@@ -10,8 +10,9 @@ from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.groups import SOUND
 from analysis.comparison.run_values import OBJECTIVE, OTHER_JUDGES, objective
 from analysis.errors import AnalysisError
-from analysis.records import COMPLETE, RunRecord, Source, Trial, as_number, shown
-from analysis.statements import clipped, listed, setting_text
+from analysis.labels import exact, setting_labels
+from analysis.records import COMPLETE, RunRecord, Source, Trial, as_number
+from analysis.statements import clipped, listed
 from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
 from analysis.worth import broken
 
@@ -28,6 +29,7 @@ class Entry:
         names: the trials' numbers, or the runs' names.
         numbers: of the trials; of runs outside of a sweep their places among these.
         settings: what differs between entries: key -> text.
+        labels: the same for readers; those of different settings differ.
         objectives: what it is worth; None where that is not known, or where it did not come to its end.
         runs: on the seeds that choose; tests: on those that do not.
         violations: constraint -> by how much it is broken; 0 and below: kept, nan: unknown.
@@ -49,6 +51,7 @@ class Entry:
     violations: Mapping[str, float] = field(default_factory=dict)
     metrics: Sequence[str] = ()
     is_maximized: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_allowed(self) -> bool:
@@ -67,8 +70,8 @@ class Entry:
 
     @property
     def settings_text(self) -> str:
-        """`ppo.lr=0.0001, seed=1`, numbers with 4 digits; empty where there are no settings."""
-        return ", ".join(f"{key}={clipped(setting_text(value), _MAX_TEXT)}" for key, value in self.settings.items())
+        """`ppo.lr=0.0001, seed=1`; empty where there are no settings."""
+        return ", ".join(f"{key}={clipped(label, _MAX_TEXT)}" for key, label in self.labels.items())
 
     @cached_property
     def run(self) -> RunRecord | None:
@@ -150,7 +153,7 @@ def rank(source: Source) -> Ranking:
     swept, how = (source, "") if source.trials else _as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
-    entries = [_entry(trial, word, swept) for trial in swept.trials]
+    entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
     by_number = {entry.numbers[0]: entry for entry in entries}
     found = views(swept)
     settings = [setting for view in found for setting in view.ranked]
@@ -167,7 +170,7 @@ def rank(source: Source) -> Ranking:
 
 def _beside(apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
     """Several rankings as one in which nobody is ranked."""
-    entries = [entry for _, ranking in apart for entry in ranking.entries]
+    entries = _labelled([entry for _, ranking in apart for entry in ranking.entries])
     keys = list(dict.fromkeys(key for _, ranking in apart for key in ranking.keys))
     return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
@@ -209,6 +212,7 @@ def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
         names=names,
         numbers=setting.numbers,
         settings={key: value for key, value in group[0].settings.items() if key != _SEED},
+        labels={key: label for key, label in group[0].labels.items() if key != _SEED},
         objectives=worth,
         runs=[run for entry in group for run in entry.runs],
         tests=[run for entry in group for run in entry.tests],
@@ -236,6 +240,16 @@ def _entry(trial: Trial, word: str, source: Source) -> Entry:
     )
 
 
+def _labelled(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries with labels that tell all of their settings apart."""
+    texts: dict[str, list[str]] = {}
+    for entry in entries:
+        for key, text in entry.settings.items():
+            texts.setdefault(key, []).append(text)
+    named = {key: setting_labels(those) for key, those in texts.items()}
+    return [replace(entry, labels={key: named[key][text] for key, text in entry.settings.items()}) for entry in entries]
+
+
 def _as_sweep(source: Source) -> tuple[Source, str]:
     """Runs outside of a sweep as trials of one, and how it is known what they are worth.
 
@@ -248,7 +262,7 @@ def _as_sweep(source: Source) -> tuple[Source, str]:
     is_seeded = len({run.seed for run in source.runs}) > 1
     trials = []
     for number, run in enumerate(runs):
-        settings = {key: shown(value) for key in source.axes if (value := run.value(key)) is not None}
+        settings = {key: exact(value) for key in source.axes if (value := run.value(key)) is not None}
         if is_seeded and run.seed is not None:
             settings[_SEED] = str(run.seed)
         value = measured.values.get(run.name)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.statements import number
+from analysis.labels import identity
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -265,7 +265,7 @@ def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     configs = list(configs)
     keys = sorted({key for config in configs for key in config})
     kept = [key for key in keys if key.partition(".")[0] not in _NO_SETTING]
-    return [key for key in kept if len({repr(config.get(key)) for config in configs}) > 1]
+    return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
 
 
 def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
@@ -301,10 +301,3 @@ def as_number(value: Any) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:  # a whole number of hundreds of digits
         return None
-
-
-def shown(value: Any) -> str:
-    """A config value as a label."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower() if value is not None else "none"
-    return number(value, 4) if isinstance(value, int | float) else str(value)

@@ -29,10 +29,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def setting_text(text: str) -> str:
-    """A setting as a reader wants it: a number with 4 digits, any other text as it is."""
+def setting_text(text: str, digits: int = 4) -> str:
+    """A setting as a reader wants it: a number with so many digits, whole numbers and any other text as they are."""
     try:
-        return number(float(text), 4) if len(text) > 6 else text
+        is_short = len(text) <= 6 or text.lstrip("+-").isdigit()
+        return text if is_short else number(float(text), digits)
     except ValueError:
         return text
 

@@ -17,9 +17,20 @@ def short(label: str, longest: int = LONGEST_LABEL) -> str:
 
 
 def told_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
-    """Labels that fit and still differ: what all begin or end with is left out before each is shortened."""
-    if all(len(label) <= longest for label in labels):
-        return list(labels)
+    """Labels that differ as these do, and fit if that is possible.
+
+    What all begin or end with is left out before each is shortened; what is then alike is shortened less.
+    """
+    length = longest
+    while length < max(map(len, labels), default=0):
+        found = _shortened(labels, length)
+        if len(set(found)) == len(set(labels)):
+            return found
+        length += 1 + length // 8
+    return list(labels)
+
+
+def _shortened(labels: Sequence[str], longest: int) -> list[str]:
     start = _num_shared(labels)
     end = _num_shared([label[start:][::-1] for label in labels])
     room = longest - 2 - max(len(label) - start - end for label in labels)

@@ -17,10 +17,11 @@ from analysis.records import RunRecord, Source
 from analysis.report.noise import noise_sentences
 from analysis.statements import duration, setting_text
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import Axis, split_list
+from analysis.sweep.axes import Axis
 from analysis.sweep.lead import lead
 from analysis.sweep.noise import Noise, repeated
 from analysis.sweep.settings import Setting, are_incomparable, views
+from analysis.sweep.space import split_list
 from analysis.sweep.surface import fit
 from analysis.thinning import spread, telling
 from analysis.watch.plan import num_points

@@ -7,10 +7,11 @@ import pytest
 from scipy.stats import t
 from sweep_sources import SPACE, of, run, swept, trial
 
-from analysis.sweep.axes import axes_of, split_list
+from analysis.sweep.axes import axes_of
 from analysis.sweep.noise import repeated
 from analysis.sweep.settings import views
 from analysis.sweep.slices import mean_and_margin, slices
+from analysis.sweep.space import split_list
 
 
 @pytest.mark.parametrize(

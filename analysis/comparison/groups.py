@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number, shown
+from analysis.labels import shown
+from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number
 
 SOUND = (COMPLETE, STOPPED)
 MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
-from analysis.records import COMPLETE, Floats, RunRecord, Source, as_number, shown
+from analysis.labels import labels
+from analysis.records import COMPLETE, Floats, RunRecord, Source, as_number
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 
@@ -82,9 +83,8 @@ def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord
     """Runs by what they have for a config key: numbers ascending, then everything else in the order of the runs."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        value = run.value(by)
-        label = shown(value)
+    found = [run.value(by) for run in runs]
+    for run, value, label in zip(runs, found, labels(found), strict=True):
         values.setdefault(label, value)
         groups.setdefault(label, []).append(run)
     order = sorted(

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from analysis.curves.curves import Curve, group_labels, grouped
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import window_of
+from analysis.labels import shown
 from analysis.ranking import rank
-from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, as_number, shown
+from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, as_number
 from analysis.thinning import spread, telling
 
 MAX_LINES = 12  # with a name of their own

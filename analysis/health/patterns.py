@@ -1,11 +1,12 @@
 """Where in the search space a finding lives: only beyond some value of a key, or only with one of its values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 
 from analysis.health.signals import Finding
-from analysis.records import RunRecord, Source, as_number, shown
+from analysis.labels import identity, labels
+from analysis.records import RunRecord, Source, as_number
 from analysis.statements import number
 
 _LEVEL = 0.05
@@ -51,9 +52,9 @@ def patterns(source: Source, found: Mapping[str, Sequence[Finding]]) -> list[Pat
 
 
 def _settings(runs: Sequence[RunRecord], axes: Sequence[str]) -> list[list[RunRecord]]:
-    units: dict[str, list[RunRecord]] = {}
+    units: dict[Hashable, list[RunRecord]] = {}
     for run in runs:
-        units.setdefault(repr([run.value(key) for key in axes]), []).append(run)
+        units.setdefault(identity([run.value(key) for key in axes]), []).append(run)
     return list(units.values())
 
 
@@ -68,8 +69,8 @@ def _pattern(
         free, where = _numeric_side(key, values, sick)
         sides = 2
     else:
-        names = [shown(value) for value in values]
-        only = {shown(value) for value in sick}
+        names = labels(values)
+        only = {name for name, flag in zip(names, is_sick, strict=True) if flag}
         if len(only) > 1:
             return None
         (name,) = only

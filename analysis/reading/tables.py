@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.labels import shown
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
-from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, shown
+from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.
 _METRICS = {

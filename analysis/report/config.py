@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from analysis.labels import exact, labels
 from analysis.ranking import Ranking
-from analysis.records import RunRecord, Source, differing_keys, shown
+from analysis.records import RunRecord, Source, differing_keys
 from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
 from analysis.statements import clipped, counted, listed
 from rlhf_sweeps.runs import Run, run_again, salvage_hydra
@@ -28,7 +29,7 @@ def config_parts(source: Source, ranking: Ranking) -> list[Part]:
             parts.append(Command(f"{which} again", run_again(hydra, run.overrides)))
     shown_run = best or with_config[0]
     name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
-    rows = [[Cell(key), text_cell(_value(shown_run, key))] for key in sorted(shown_run.config)]
+    rows = [[Cell(key), text_cell(exact(shown_run.config[key]))] for key in sorted(shown_run.config)]
     parts.append(
         Table("config", f"All of the config of {name}", [Column("Key"), Column("Value")], rows, is_filterable=True)
     )
@@ -42,8 +43,9 @@ def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part
         return [Sentences([what])]
     rows = []
     for key in keys[:_MAX_KEYS]:
-        counts = Counter(_value(run, key) for run in runs)
-        best_cell = [text_cell(_value(best, key))] if best is not None else []
+        values = labels([run.config.get(key) for run in runs])
+        counts = Counter(values)
+        best_cell = [text_cell(values[runs.index(best)] if best in runs else None)] if best is not None else []
         rows.append([Cell(key), *best_cell, Cell(_counts(counts)), Cell(str(len(counts)), float(len(counts)))])
     columns = [Column("Key"), *([Column("Best run")] if best is not None else [])]
     columns += [Column("Values", False, "how many runs have it"), Column("Different values", True)]
@@ -64,10 +66,6 @@ def _counts(counts: Counter[str]) -> str:
             pass
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return listed([f"{clipped(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
-
-
-def _value(run: RunRecord, key: str) -> str:
-    return shown(run.config.get(key))
 
 
 def _versions(run: RunRecord, name: str) -> list[Part]:

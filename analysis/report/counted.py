@@ -1,5 +1,6 @@
 """Which evaluations made a setting worth what it is, at what KL, in words and numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -30,7 +31,7 @@ class Counted:
 
 def counted_in(entry: Entry) -> Counted | None:
     """The evaluations that gave an entry its objectives; None where the record does not tell."""
-    by_run = [found for run in entry.runs if (found := _of_run(run))]
+    by_run = [found for run in entry.runs if (found := _of_run(run, entry.metrics))]
     if not by_run or len(by_run) < len(entry.runs):
         return None
     updates = [update for found in by_run for update, _ in found]
@@ -58,14 +59,13 @@ def counted_sentences(entry: Entry) -> list[str]:
     return [text + (f", at a KL of {number(found.kl)} nats to the base policy" if found.kl is not None else "")]
 
 
-def _of_run(run: RunRecord) -> list[tuple[float, float | None]]:
-    """(update, KL) of each; where the metrics are gone, of the best evaluation as the run itself tells it."""
+def _of_run(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float | None]]:
+    """(update, KL) of each; where the record does not tell, of the best evaluation as the run's summary has it."""
     rows = counted_rows(run)
     if rows:
         return [(row[UPDATE], next((row[name] for name in _KLS if name in row), None)) for row in rows]
-    best = run.summary.get("best")
-    is_known = SCORE not in run.metrics and run.config.get("objective.reduction", "best") == "best"
-    if not is_known or not isinstance(best, dict):
+    best = run.summary.get("best") if list(metrics) == [SCORE] else None
+    if run.config.get("objective.reduction", "best") != "best" or not isinstance(best, dict):
         return []
     update = as_number(best.get(UPDATE))
     return [] if update is None else [(update, as_number(best.get("kl")))]

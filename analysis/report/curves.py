@@ -6,6 +6,7 @@ from typing import Any
 from analysis.colors import COLORS
 from analysis.curves.curves import group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
+from analysis.labels import identity
 from analysis.ranking import Ranking
 from analysis.records import Floats, RunRecord, Source
 from analysis.report.lines import averaged, points, thinned
@@ -120,7 +121,7 @@ def _group_keys(source: Source, ranking: Ranking) -> list[str]:
         keys.append("trial")
     chosen: list[str] = []
     for key in keys:
-        values = {repr(run.value(key)) for run in source.runs if not run.is_test}
+        values = {identity(run.value(key)) for run in source.runs if not run.is_test}
         if 1 < len(values) <= _MAX_GROUPS:
             chosen.append(key)
     return chosen

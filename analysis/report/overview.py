@@ -123,5 +123,5 @@ def _ended(entries: Sequence[Entry], ranking: Ranking) -> list[dict[str, Any]]:
 def _label(entry: Entry) -> str:
     """What is shown at a point; Plotly reads a few HTML tags in it, so that < may not stand in a record's own words."""
     worth = f": {number(entry.worth)}" if entry.objectives else f": {entry.state}"
-    lines = [entry.title + worth, *[f"{key}={value}" for key, value in list(entry.settings.items())[:12]]]
+    lines = [entry.title + worth, *[f"{key}={value}" for key, value in list(entry.labels.items())[:12]]]
     return "<br>".join(plain_label(line) for line in lines)

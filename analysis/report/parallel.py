@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.labels import labels as labels_of
 from analysis.records import Floats
 from analysis.report.parts import plain_label
 from analysis.statements import number
@@ -64,6 +65,9 @@ def _lines(first: Floats, heights: Floats, labels: Sequence[str], is_lower_bette
     order = order[spread(len(order), _MAX_LINES)]
     parts = [part for part in np.array_split(order, min(_CLASSES, len(order))) if len(part)]
     data = []
+    ranges = [sorted((float(first[part[0]]), float(first[part[-1]]))) for part in parts]
+    ends = iter(labels_of([end for both in ranges for end in both], 3))
+    names = [low if low == high else f"{low} to {high}" for low, high in zip(ends, ends, strict=True)]
     for index, part in enumerate(parts):
         x: list[float | None] = []
         y: list[float | None] = []
@@ -72,13 +76,12 @@ def _lines(first: Floats, heights: Floats, labels: Sequence[str], is_lower_bette
             x += [*range(len(heights)), None]
             y += [*heights[:, line].tolist(), None]
             text += [labels[line]] * (len(heights) + 1)
-        ends = sorted((float(first[part[0]]), float(first[part[-1]])))
         is_top = index == len(parts) - 1
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": number(ends[0]) if ends[0] == ends[1] else f"{number(ends[0])} to {number(ends[1])}",
+                "name": names[index],
                 "x": x,
                 "y": y,
                 "text": text,
@@ -108,7 +111,8 @@ def _ticks(dimension: Mapping[str, Any], ends: tuple[float, float]) -> list[tupl
         return [(float(value), str(label)) for value, label in zip(values, labels, strict=False)]
     if ends[0] == ends[1]:
         return [(ends[0], number(ends[0]))]
-    return [(float(value), number(float(value))) for value in np.linspace(*ends, _TICKS)]
+    values = np.linspace(*ends, _TICKS).tolist()
+    return list(zip(values, labels_of(values, 3), strict=True))
 
 
 def _label(dimensions: Sequence[Mapping[str, Any]], values: Floats) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.statements import clipped, number, setting_text
+from analysis.statements import clipped, number
 from analysis.terminal import digits_of, interval
 
 # Of a text that comes from a record, such as a path in a config, or a response.
@@ -154,15 +154,10 @@ def text_cell(value: Any, tone: str = "") -> Cell:
     return Cell(text, found if math.isfinite(found) else None, tone)
 
 
-def setting_cell(text: str | None) -> Cell:
-    """A setting: a number with 4 digits, sorted by its whole value."""
+def setting_cell(text: str | None, label: str | None) -> Cell:
+    """A setting under its label, a number sorted by its whole value."""
     cell = text_cell(text)
-    return cell if cell.value is None or text is None else Cell(short(text), cell.value)
-
-
-def short(text: str) -> str:
-    """A setting as a reader wants it, not endless."""
-    return clipped(setting_text(text), _MAX_CELL)
+    return cell if label is None else Cell(clipped(label, _MAX_CELL), cell.value)
 
 
 def plain_label(text: str) -> str:

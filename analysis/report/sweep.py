@@ -128,6 +128,9 @@ def _front_table(one: ViewAnalysis, identity: str) -> Table:
     rows = []
     for setting in one.front:
         values = [number_cell(float(value)) for value in setting.objectives]
-        settings = [setting_cell(setting.values.get(key)) for key in keys]
+        known = setting.values
+        settings = [
+            setting_cell(known.get(key), one.view.shown(key, known[key]) if key in known else None) for key in keys
+        ]
         rows.append([number_cell(setting.numbers[0]), *values, *settings])
     return Table(identity, "Pareto front: settings that no other beats in all objectives", columns, rows)

@@ -23,7 +23,7 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
         f"That is the {comparison.measure.text}",
     ]
     best = next((entry for entry in ranking.ranked if reward_model_of(entry) == first.label), None)
-    others = {key: value for key, value in best.settings.items() if key != REWARD_MODEL} if best else {}
+    others = {key: value for key, value in best.labels.items() if key != REWARD_MODEL} if best else {}
     if best is not None and others:
         lines.append(
             f"Its best setting is {best.title}: {', '.join(f'{key}={value}' for key, value in others.items())}"

@@ -2,11 +2,15 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from analysis.statements import number
+from analysis.labels import labels
+from analysis.sweep.space import split_list, swept_keys
+
+_DIGITS = 3  # of a label
 
 # Lists of numbers whose ends are this factor apart are spread by factors, as learning rates are.
 _LOG_FACTOR = 10.0
@@ -74,10 +78,23 @@ class Axis:
 
     def label(self, position: float) -> str:
         """The value at a position, as a reader wants it."""
+        return self.labels([position])[0]
+
+    def labels(self, positions: Sequence[float]) -> list[str]:
+        """The values at several positions; different ones are told apart."""
+        if self.choices:
+            places = [self.position(text) for text in self.choices]
+            nearest = [[abs(place - position) for place in places] for position in positions]
+            return [self.choice_labels[apart.index(min(apart))] for apart in nearest]
+        values = [self.value(position) for position in positions]
+        return labels([round(value) for value in values] if self.is_int else values, _DIGITS)
+
+    @cached_property
+    def choice_labels(self) -> list[str]:
+        """Of a list, the choices as a reader wants them; different ones are told apart."""
         if not self.is_numeric:
-            return self.choices[min(max(round(position), 0), len(self.choices) - 1)]
-        value = self.value(position)
-        return number(round(value) if self.is_int else value)
+            return list(self.choices)
+        return labels([int(text) if _is_whole(text) else float(text) for text in self.choices], _DIGITS)
 
 
 def as_number(text: str) -> float | None:
@@ -89,14 +106,18 @@ def as_number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _is_whole(text: str) -> bool:
+    return text.lstrip("+-").isdigit()
+
+
 def axes_of(space: Mapping[str, str], values: Mapping[str, Iterable[str]]) -> list[Axis]:
     """The axes of a sweep, in the order of the space; of a key without a readable one, what its values tell.
 
     Args:
-        space: key -> text, as sweep.json has it: `tag(log,interval(1e-05,0.001))`, `choice(0.1,0.2)`.
+        space: key -> text, as sweep.json has it: `tag(log,interval(1e-05,0.001))`, `choice(0.1,0.2)` (see space.py).
         values: key -> the texts that trials had.
     """
-    texts = {key.lstrip("+"): text for key, text in space.items()}
+    texts = swept_keys(space)
     keys = dict.fromkeys([*texts, *values])
     found = [_axis(key, str(texts.get(key, "")), list(dict.fromkeys(values.get(key, ())))) for key in keys]
     return [axis for axis in found if axis is not None]
@@ -127,25 +148,6 @@ def _list_axis(key: str, choices: list[str], is_guessed: bool) -> Axis | None:
     if is_guessed and len(choices) > 8:  # nobody lists that many; they were drawn from an interval nobody has told
         return Axis(key, (), low, high, is_log, all(text.lstrip("-").isdigit() for text in choices))
     return Axis(key, tuple(ordered), low, high, is_log)
-
-
-def split_list(text: str) -> list[str]:
-    """The items of a list in Hydra's syntax: commas within brackets or quotes do not part them."""
-    items, depth, quote, item, before = [], 0, "", "", ""
-    for char in text:
-        if quote:
-            quote = "" if char == quote and before != "\\" else quote
-        elif char in "'\"":
-            quote = char
-        else:
-            depth += (char in "([{") - (char in ")]}")
-        if char == "," and depth == 0 and not quote:
-            items.append(item.strip())
-            item = ""
-        else:
-            item += char
-        before = char
-    return [*items, item.strip()] if item.strip() or items else []
 
 
 def plain(value: Any) -> str:

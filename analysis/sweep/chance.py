@@ -22,6 +22,7 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
 
     The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared
     is the probability of the F statistic, smallest over the axes (the single-step min P of Westfall and Young 1993).
+    A key that is active in some settings only is judged by these, since where it is not, another key has decided.
     With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that one
     which does not matter seems to follow one that does.
 
@@ -36,12 +37,11 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     random = np.random.default_rng(0)
     rows = np.stack([ranks, *(random.permutation(ranks) for _ in range(_NUM_PERMUTATIONS))])
     terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
+    inactive = [_inactive(positions[:, index]) for index in range(len(axes))]
     is_partial = _SETTINGS_PER_TERM * sum(one.shape[1] for one in terms) <= num
     found = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
-        others = np.concatenate(
-            [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])], axis=1
-        )
+        others = np.concatenate([inactive[index], *(terms[:index] + terms[index + 1 :] if is_partial else [])], axis=1)
         found[index] = _tail(_basis(others), _basis(np.concatenate([others, own], axis=1)), rows)
     smallest = found.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
@@ -63,12 +63,19 @@ def _tail(without: Floats, full: Floats, rows: Floats) -> Floats:
 
 
 def _terms(axis: Axis, column: Floats) -> Floats:
-    """What an axis can explain, (settings, terms)."""
-    known = np.where(np.isnan(column), np.nanmean(column) if not np.isnan(column).all() else 0.0, column)
-    levels = np.unique(known)
+    """What an axis can explain among the settings in which it is active, (settings, terms); 0 in all others."""
+    is_active = np.isfinite(column)
+    levels = np.unique(column[is_active])
     if axis.is_interval or (axis.is_numeric and len(levels) > 4):
+        known = np.where(is_active, column, 0.0)
         return np.stack([known, known**2], axis=1)
-    return np.asarray(known[:, None] == levels[None, 1:], dtype=np.float64)
+    return np.asarray(column[:, None] == levels[None, 1:], dtype=np.float64)
+
+
+def _inactive(column: Floats) -> Floats:
+    """Where an axis is not active, which is another key's doing, (settings, 0 or 1 terms)."""
+    is_inactive = np.isnan(column)
+    return is_inactive[:, None].astype(np.float64) if is_inactive.any() else np.zeros((len(column), 0))
 
 
 def _basis(terms: Floats) -> Floats:

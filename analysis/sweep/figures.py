@@ -154,14 +154,16 @@ def _cut(trace: Any, longest: int) -> None:
     kept = spread(length, longest)
     for name in ("x", "y", "z", "text", "hovertext", "base"):
         if name in trace and isinstance(column := trace[name], list | tuple | np.ndarray) and len(column) == length:
-            trace[name] = [_told_short(column[index]) for index in kept]
+            is_text = name in ("text", "hovertext")
+            trace[name] = [_told_short(column[index], is_text) for index in kept]
     if "marker" in trace and trace.marker is not None:
         color = trace.marker.color
         if isinstance(color, list | tuple | np.ndarray) and len(color) == length:
-            trace.marker.color = [_told_short(color[index]) for index in kept]
+            trace.marker.color = [_told_short(color[index], False) for index in kept]
 
 
-def _told_short(value: Any) -> Any:
+def _told_short(value: Any, is_text: bool) -> Any:
+    """Texts that stand for a place on an axis stay whole, since two of them may begin alike."""
     if isinstance(value, float | np.floating):
         return short(float(value))
-    return value[:200] if isinstance(value, str) else value
+    return value[:200] if is_text and isinstance(value, str) else value

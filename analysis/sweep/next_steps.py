@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from analysis.records import COMPLETE, Source
-from analysis.statements import Statement, counted, duration, setting_text
+from analysis.statements import Statement, counted, duration
 from analysis.sweep.edges import Edge, edges, override_text
 from analysis.sweep.lead import Lead
 from analysis.sweep.ledger import Ledger
@@ -54,7 +54,11 @@ def _profile_steps(view: View, found: Optimum, profile: Profile) -> list[Stateme
     if profile.is_flat and not profile.is_clear:
         value = found.anchor.values.get(axis.key)
         text = f"{axis.key} does not matter here: leave it out of the next search"
-        return [Statement(text + (f", with {axis.key}={setting_text(value)}" if value is not None else ""), evidence)]
+        return [
+            Statement(
+                text + (f", with {axis.key}={view.shown(axis.key, value)}" if value is not None else ""), evidence
+            )
+        ]
     if not profile.is_clear:
         return []
     if not axis.is_numeric:
@@ -73,7 +77,8 @@ def _narrow_steps(profile: Profile) -> list[Statement]:
     if not axis.is_interval or width > _NARROW or width <= 0:
         return []
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
-    text = f"nothing outside of {axis.label(possible[0])} to {axis.label(possible[-1])} comes near the best {axis.key}"
+    ends = " to ".join(axis.labels([float(possible[0]), float(possible[-1])]))
+    text = f"nothing outside of {ends} comes near the best {axis.key}"
     return [Statement(f"{text}: narrow it to {override_text(axis, low, high)}", {"share of the axis": width})]
 
 
@@ -92,7 +97,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     if high - low < _GAP or not inside.any() or profile.within[inside].max() < 0.5:
         return []
     override = override_text(axis, axis.value(low), axis.value(high))
-    text = f"no trial has {axis.key} between {axis.label(low)} and {axis.label(high)}, where the best may lie"
+    text = f"no trial has {axis.key} between {' and '.join(axis.labels([low, high]))}, where the best may lie"
     return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
 
 

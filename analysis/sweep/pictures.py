@@ -1,6 +1,7 @@
 """Static figures of a sweep: its history, importance, slices with the fitted surface, Pareto front."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Profile
 from analysis.sweep.slices import Slice
+from analysis.terminal import told_apart
 
 _MAX_AXES = 9
 _MAX_LABELS = 12
+_MAX_NAMES = 24  # of choices below an axis
+_MAX_LETTERS = 40  # side by side
 _FORMATS = (".png", ".svg")
 
 
 def write_pictures(found: SweepAnalysis, out: Path) -> list[Path]:
     """Write those figures there is something to show in, as PNG and SVG; returns their paths."""
     figures: dict[str, Any] = {}
-    for one in found.views:
-        suffix = f"_{_file_name(one.view.label)}" if one.view.label else ""
+    suffixes = _file_names([one.view.label for one in found.views])
+    for one, suffix in zip(found.views, suffixes, strict=True):
         if one.view.settings:
             figures[f"sweep_history{suffix}"] = history_figure(one)
         for index, result in enumerate(one.importances):
@@ -140,11 +144,14 @@ def _draw_slice(axes: Any, cut: Slice) -> None:
     axis = cut.axis
     if axis.is_interval:
         places = [0.0, 0.25, 0.5, 0.75, 1.0]
-        axes.set_xticks(places, [axis.label(place) for place in places], fontsize=7)
+        axes.set_xticks(places, axis.labels(places), fontsize=7)
     else:
-        places = _ticks(axis)
-        step = math.ceil(len(places) / 6)
-        axes.set_xticks(places[::step], [text[:14] for text in axis.choices[::step]], fontsize=7)
+        places, labels = _ticks(axis), told_apart(axis.choice_labels, 14)
+        # Between numbers a reader can count on; between names nobody can.
+        step = math.ceil(len(places) / 6) if axis.is_numeric else math.ceil(len(places) / _MAX_NAMES)
+        axes.set_xticks(places[::step], labels[::step], fontsize=7)
+        if not axis.is_numeric and sum(map(len, labels[::step])) > _MAX_LETTERS:
+            axes.tick_params(axis="x", rotation=90)
     axes.set_xlabel(f"{axis.key}{' (log)' if axis.is_log else ''}")
 
 
@@ -173,5 +180,9 @@ def _titled(text: str, label: str) -> str:
     return f"{text} (reward model {label})" if label else text
 
 
-def _file_name(label: str) -> str:
-    return "".join(char if char.isalnum() or char in "-_" else "-" for char in label)[:40]
+def _file_names(labels: Sequence[str]) -> list[str]:
+    """The ends of their figures' names; different labels have different ones."""
+    short = ["".join(char if char.isalnum() or char in "-_" else "-" for char in label)[-40:] for label in labels]
+    return [
+        f"_{name}{f'-{index}' if short.count(name) > 1 else ''}" if name else "" for index, name in enumerate(short)
+    ]

@@ -130,7 +130,7 @@ def _dimension(axis: Axis, places: Floats) -> dict[str, Any]:
     else:
         ticks = [axis.position(text) for text in axis.choices]
         low, high = min(ticks), max(ticks)
-    labels = [axis.label(tick) for tick in ticks] if axis.is_interval else told_apart(axis.choices, 20)
+    labels = axis.labels(ticks) if axis.is_interval else told_apart(axis.choice_labels, 20)
     if np.isnan(places).any():
         low -= 0.15 * (high - low)
         ticks, labels = [low, *ticks], ["not active", *labels]

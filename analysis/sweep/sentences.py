@@ -1,9 +1,9 @@
 """A sweep in sentences: what it found, which keys matter, how flat the optimum is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from analysis.records import Floats
-from analysis.statements import Statement, listed, number, setting_text
+from analysis.statements import Statement, listed, number
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE
 from analysis.sweep.importance import Importance
@@ -29,13 +29,14 @@ def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
     if best is None:
         return [Statement(f"none of {len(view.settings)} complete settings is known to keep all constraints")]
     value = float(best.objectives[0])
-    text = f"best {view.metrics[0]} {number(value, 4)}: trial {best.numbers[0]}, {shown_values(best.values, view.axes)}"
+    text = f"best {view.metrics[0]} {number(value, 4)}: trial {best.numbers[0]}, {shown_values(best, view)}"
     return [Statement(text, {"objective": value, "settings": float(len(view.settings))})]
 
 
-def shown_values(values: Mapping[str, str], axes: Sequence[Axis]) -> str:
+def shown_values(setting: Setting, view: View) -> str:
     """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
-    found = [f"{axis.key}={setting_text(values[axis.key])}" for axis in axes if axis.key in values]
+    values = setting.values
+    found = [f"{axis.key}={view.shown(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
     return ", ".join(found) or "nothing but the seed was swept"
 
 
@@ -100,7 +101,7 @@ def _flatness(profile: Profile) -> Statement:
     evidence = {"least probability of being within noise": float(profile.within.min())}
     if profile.is_flat:
         where = (
-            f"from {axis.label(0)} to {axis.label(1)}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
+            f"from {' to '.join(axis.labels([0, 1]))}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
         )
         return Statement(f"{axis.key}: the objective stays within noise of the best {where}", evidence)
     likely, possible = profile.likely, profile.possible
@@ -108,8 +109,8 @@ def _flatness(profile: Profile) -> Statement:
     if profile.is_unknown:
         return Statement(f"{axis.key}: the data rule out no value, and do not show it to be flat either", evidence)
     if axis.choices:
-        good = [axis.label(place) for place in likely]
-        bad = [axis.choices[i] for i in range(len(axis.choices)) if profile.within[i] < 0.1]
+        good = axis.labels(likely.tolist())
+        bad = [axis.choice_labels[i] for i in range(len(axis.choices)) if profile.within[i] < 0.1]
         text = f"{axis.key}: the objective stays within noise of the best for {', '.join(good) or 'none surely'}"
         return Statement(
             text + (f"; {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} worse" if bad else ""), evidence
@@ -122,7 +123,7 @@ def _flatness(profile: Profile) -> Statement:
 def _between(axis: Axis, places: Floats) -> str:
     if len(places) == 0:
         return "nowhere surely"
-    low, high = axis.label(float(places[0])), axis.label(float(places[-1]))
+    low, high = axis.labels([float(places[0]), float(places[-1])])
     return f"at {low}" if low == high else f"between {low} and {high}"
 
 

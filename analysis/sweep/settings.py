@@ -12,9 +12,12 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.labels import setting_labels
 from analysis.records import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
+from analysis.statements import setting_text
 from analysis.sweep.axes import Axis, axes_of, plain
 from analysis.sweep.pruned import foretold
+from analysis.sweep.space import parse
 
 REWARD_MODEL = "reward_model"
 _JUDGE = "judge/"
@@ -89,6 +92,16 @@ class View:
         found = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
         return np.array(found, dtype=np.float64).reshape(len(rows), len(self.axes))
 
+    def shown(self, key: str, text: str) -> str:
+        """A value of an axis as a reader wants it; those of different settings differ."""
+        return self._labels.get(key, {}).get(text) or setting_text(text)
+
+    @cached_property
+    def _labels(self) -> dict[str, dict[str, str]]:
+        settings = [*self.settings, *self.pruned]
+        keys = dict.fromkeys(key for setting in settings for key in setting.values)
+        return {key: setting_labels(one.values[key] for one in settings if key in one.values) for key in keys}
+
     @cached_property
     def ranked(self) -> list[Setting]:
         """The settings that keep all constraints, best first by the first objective; of equal ones the first."""
@@ -152,11 +165,11 @@ def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
     columns = {key: values for key, values in _columns(trials).items() if key != "seed"}
     if label:
         columns = {key: values for key, values in columns.items() if key.split(".")[0] != REWARD_MODEL}
-    space = {key: text for key, text in source.space.items() if key.lstrip("+") in columns}
-    axes = [axis for axis in axes_of(space, columns) if not axis.is_single]
+    axes = [axis for axis in axes_of(source.space, columns) if axis.key in columns and not axis.is_single]
     num_objectives = len(source.directions)
     settings = list(_merged(trials, num_objectives, [axis.key for axis in axes]))
-    axes, tied = _untied(axes, [settings_of(trial) for trial in trials])
+    declared = {name: key for key, text in source.space.items() for name in parse(text).tied}
+    axes, tied = _untied(axes, [settings_of(trial) for trial in trials], declared)
     kept = [axis.key for axis in axes]
     pruned = list(_pruned(source, trials, kept))
     return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
@@ -207,12 +220,21 @@ def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
     return np.array([one for one in found if one is not None], dtype=np.float64).reshape(-1, num_objectives)
 
 
-def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
-    """The axes without those that always move along with another one, and what these follow."""
+def _untied(
+    axes: Sequence[Axis], rows: Sequence[Mapping[str, str]], declared: Mapping[str, str]
+) -> tuple[list[Axis], dict[str, str]]:
+    """The axes without those that always move along with another one, and what these follow.
+
+    Args:
+        declared: key -> the key that it is tied to in the search space; others may be found to move along, too.
+    """
+    leaders = {name.lstrip("+"): key.lstrip("+") for name, key in declared.items()}
+    tied = {axis.key: leaders[axis.key] for axis in axes if leaders.get(axis.key) in {one.key for one in axes}}
     kept: list[Axis] = []
     columns: list[Floats] = []
-    tied: dict[str, str] = {}
     for axis in axes:
+        if axis.key in tied:
+            continue
         column = np.array([_rank(axis, row.get(axis.key)) for row in rows])
         same = [k for k, other in enumerate(columns) if np.allclose(column, other, atol=_SAME, rtol=0, equal_nan=True)]
         if same and len(set(column.tolist())) > 1:

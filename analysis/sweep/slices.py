@@ -71,7 +71,10 @@ def slices(view: View, objective: int = 0) -> list[Slice]:
         is_known = np.isfinite(column)
         numbers = [setting.numbers[0] for setting, known in zip(view.settings, is_known, strict=True) if known]
         bins = _bins(axis, column[is_known], values[is_known])
-        kept = [_bin(axis, low, high, inside, is_best(inside.tolist())) for low, high, inside in bins]
+        kept = [
+            Bin(label, low, high, len(inside), *_mean_and_ends(inside), is_best(inside.tolist()))
+            for label, (low, high, inside) in zip(_labels(axis, bins), bins, strict=True)
+        ]
         found.append(Slice(axis, column[is_known], values[is_known], numbers, kept))
     return found
 
@@ -89,10 +92,15 @@ def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, fl
     return [(float(positions[part[0]]), float(positions[part[-1]]), values[part]) for part in parts]
 
 
-def _bin(axis: Axis, low: float, high: float, values: Floats, best: float) -> Bin:
+def _labels(axis: Axis, bins: Sequence[tuple[float, float, Floats]]) -> list[str]:
+    """`0.001 to 0.002`, or one value; ends of different bins are told apart."""
+    ends = axis.labels([end for low, high, _ in bins for end in (low, high)])
+    return [low if low == high else f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
+
+
+def _mean_and_ends(values: Floats) -> tuple[float, float, float]:
     mean, margin = mean_and_margin(values)
-    label = axis.label(low) if low == high else f"{axis.label(low)} to {axis.label(high)}"
-    return Bin(label, low, high, len(values), mean, mean - margin, mean + margin, best)
+    return mean, mean - margin, mean + margin
 
 
 def mean_and_margin(values: Floats) -> tuple[float, float]:

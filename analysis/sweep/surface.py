@@ -21,7 +21,7 @@ _NOISE = (np.log(0.05), 1.5)
 _MEAN_VARIANCE = 1.0  # of the constant that the surface varies about
 _JITTER = 1e-8
 _STEP = 1e-3  # of a logarithm, for differences of gradients
-_MISSING = 0.5  # where a key lies that is not active
+_MISSING = 0.5  # of an axis, beside which a setting lies in which the key is not active
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,6 @@ class Surface:
         """The surface's mean, (points,), and covariance, (points, points), in the objective's unit and its square."""
         from scipy.linalg import solve_triangular
 
-        points = _filled(points)
         factor, weights = self._solved
         cross = _kernel(_squares(self.axes, points, self.points), self.theta)[0]
         prior = _kernel(_squares(self.axes, points, points), self.theta)[0]
@@ -115,7 +114,6 @@ def fit(
     """
     from scipy.optimize import minimize
 
-    points = _filled(points)
     center, scale = float(gains.mean()), float(gains.std()) or 1.0
     standard = (gains - center) / scale
     squares = _squares(axes, points, points)
@@ -176,13 +174,17 @@ def _filled(points: Floats) -> Floats:
 
 
 def _squares(axes: Sequence[Axis], first: Floats, second: Floats) -> Floats:
-    """Squared distances along each axis; two choices without order are 1 apart, (axes, first, second)."""
-    first, second = _filled(first), _filled(second)
-    apart = first.T[:, :, None] - second.T[:, None, :]
+    """Squared distances along each axis, (axes, first, second).
+
+    Two choices without order are 1 apart. Where a key is not active a setting lies beside the axis, at a distance of 1
+    from its middle.
+    """
+    apart = _filled(first).T[:, :, None] - _filled(second).T[:, None, :]
+    beside = np.isnan(first).T[:, :, None] != np.isnan(second).T[:, None, :]
     for index, axis in enumerate(axes):
         if not axis.is_numeric:
-            apart[index] = np.abs(apart[index]) > 1e-9
-    return np.asarray(apart**2, dtype=np.float64)
+            apart[index] = (np.abs(apart[index]) > 1e-9) & ~beside[index]
+    return np.asarray(apart**2 + beside, dtype=np.float64)
 
 
 def _kernel(squares: Floats, theta: Floats) -> tuple[Floats, Floats]:

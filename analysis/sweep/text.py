@@ -80,7 +80,7 @@ def _front_lines(one: ViewAnalysis) -> list[str]:
     lines = [f"Pareto front ({', '.join(one.view.metrics)}):"] if one.front else []
     for setting in one.front[:_MAX_FRONT]:
         values = ", ".join(number(float(value)) for value in setting.objectives)
-        lines.append(f"  {values}  trial {setting.numbers[0]}: {shown_values(setting.values, one.view.axes)}")
+        lines.append(f"  {values}  trial {setting.numbers[0]}: {shown_values(setting, one.view)}")
     left = len(one.front) - _MAX_FRONT
     return [*lines, f"  and {left} more, in trials.csv"] if left > 0 else lines
 

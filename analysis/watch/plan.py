@@ -1,18 +1,16 @@
 """What a sweep is to do, as far as its record says: how many trials, on how many seeds, how it is continued."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analysis.records import as_number
-from analysis.sweep.axes import split_list
+from analysis.sweep.space import parse, split_list, swept_keys
 from rlhf_sweeps.runs import go_on, words_of
 
 DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
-_WITH = re.compile(r" with ([^= ]+)=")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class SweepPlan:
     @property
     def keys(self) -> list[str]:
         """What is swept, keys that move along with others among it."""
-        return [name for key, text in self.space.items() for name in (key.lstrip("+"), *_WITH.findall(str(text)))]
+        return list(swept_keys({key: str(text) for key, text in self.space.items()}))
 
     @property
     def metrics(self) -> list[str]:
@@ -100,11 +98,11 @@ class SweepPlan:
 
 def num_points(space: Mapping[str, Any]) -> int | None:
     """Points of a grid; None for a search, and where keys depend on others."""
-    texts = list(map(str, space.values()))
-    if any(not text.startswith("choice(") or " if " in text for text in texts):
+    found = [parse(str(text)) for text in space.values()]
+    if any(not swept.own.startswith("choice(") or swept.when for swept in found):
         return None
-    lists = [text.partition(" with ")[0] for text in texts]  # keys that move together make no more points
-    return math.prod(len(split_list(text.removeprefix("choice(").removesuffix(")"))) for text in lists)
+    lists = [swept.own.removeprefix("choice(").removesuffix(")") for swept in found]
+    return math.prod(len(split_list(text)) for text in lists)  # keys that move together make no more points
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:
