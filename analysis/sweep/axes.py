@@ -15,6 +15,8 @@ _DIGITS = 3  # of a label
 # Lists of numbers whose ends are this factor apart are spread by factors, as learning rates are.
 _LOG_FACTOR = 10.0
 _INTERVAL = re.compile(r"interval\(\s*([^,()]+),\s*([^,()]+)\)")
+_QUOTED, _ESCAPED = re.compile(r"'[^']*'|\"[^\"]*\""), re.compile(r"\\(.)")
+_WORDS = ("", "null", "true", "false")
 _LIST = re.compile(r"(?:choice|shuffle)\((.*)\)", re.DOTALL)
 
 
@@ -151,9 +153,13 @@ def _list_axis(key: str, choices: list[str], is_guessed: bool) -> Axis | None:
 
 
 def plain(value: Any) -> str:
-    """A setting as text, comparable between trials: `0.10` and `0.1` are the same number."""
+    """A setting as text, comparable between trials: `0.10` and `0.1` are the same number.
+
+    A word comes without its quotes, unless it would be a number or another word of Hydra's without them.
+    """
     text = str(value).strip()
     found = as_number(text)
     if found is None:
-        return text
+        word = _ESCAPED.sub(r"\1", text[1:-1] if _QUOTED.fullmatch(text) else text)
+        return text if as_number(word) is not None or word.lower() in _WORDS else word
     return repr(int(text)) if text.lstrip("-").isdigit() else repr(found)

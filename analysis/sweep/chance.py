@@ -22,7 +22,7 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
 
     The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared
     is the probability of the F statistic, smallest over the axes (the single-step min P of Westfall and Young 1993).
-    A key that is active in some settings only is judged by these, since where it is not, another key has decided.
+    A key that is active in some settings only is judged by these alone, since where it is not another key decides.
     With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that one
     which does not matter seems to follow one that does.
 
@@ -30,22 +30,28 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
         positions: nan where a key is not active, (settings, axes).
         gains: (settings,).
     """
-    from scipy.stats import rankdata
-
     num = len(gains)
-    ranks = rankdata(gains) - (num + 1) / 2
     random = np.random.default_rng(0)
-    rows = np.stack([ranks, *(random.permutation(ranks) for _ in range(_NUM_PERMUTATIONS))])
+    rows = np.stack([gains, *(random.permutation(gains) for _ in range(_NUM_PERMUTATIONS))])
     terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
-    inactive = [_inactive(positions[:, index]) for index in range(len(axes))]
     is_partial = _SETTINGS_PER_TERM * sum(one.shape[1] for one in terms) <= num
     found = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
-        others = np.concatenate([inactive[index], *(terms[:index] + terms[index + 1 :] if is_partial else [])], axis=1)
-        found[index] = _tail(_basis(others), _basis(np.concatenate([others, own], axis=1)), rows)
+        is_active = np.isfinite(positions[:, index])
+        others = [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])]
+        without = np.concatenate(others, axis=1)[is_active]
+        full = np.concatenate([without, own[is_active]], axis=1)
+        found[index] = _tail(_basis(without), _basis(full), _ranks(rows[:, is_active]))
     smallest = found.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
     return np.asarray([(smallest <= one * (1 + 1e-9)).mean() for one in found[:, 0]], dtype=np.float64)
+
+
+def _ranks(rows: Floats) -> Floats:
+    """The ranks within each row, 0 in the mean, (rows, settings)."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(rows, axis=1) - (rows.shape[1] + 1) / 2, dtype=np.float64)
 
 
 def _tail(without: Floats, full: Floats, rows: Floats) -> Floats:
@@ -54,7 +60,7 @@ def _tail(without: Floats, full: Floats, rows: Floats) -> Floats:
 
     more, left = full.shape[1] - without.shape[1], rows.shape[1] - 1 - full.shape[1]
     total = (rows**2).sum(axis=1)
-    if more <= 0 or left <= 0 or total[0] == 0:
+    if more <= 0 or left <= 0 or not total.all():
         return np.ones(len(rows))
     explained = ((rows @ full) ** 2).sum(axis=1) / total
     before = ((rows @ without) ** 2).sum(axis=1) / total
@@ -72,15 +78,9 @@ def _terms(axis: Axis, column: Floats) -> Floats:
     return np.asarray(column[:, None] == levels[None, 1:], dtype=np.float64)
 
 
-def _inactive(column: Floats) -> Floats:
-    """Where an axis is not active, which is another key's doing, (settings, 0 or 1 terms)."""
-    is_inactive = np.isnan(column)
-    return is_inactive[:, None].astype(np.float64) if is_inactive.any() else np.zeros((len(column), 0))
-
-
 def _basis(terms: Floats) -> Floats:
     """An orthonormal basis of some terms, without the constant, (settings, at most terms)."""
-    if not terms.shape[1]:
-        return terms
+    if not terms.size:
+        return np.zeros((len(terms), 0))
     vectors, values, _ = np.linalg.svd(terms - terms.mean(axis=0), full_matrices=False)
     return np.asarray(vectors[:, values > 1e-9 * max(1.0, float(values.max()))], dtype=np.float64)

@@ -66,15 +66,18 @@ def _partition(text: str, word: str) -> tuple[str, str, str]:
 
 
 def _outside(text: str) -> Iterator[int]:
-    """The places outside of brackets and quotes."""
-    depth, quote, before = 0, "", ""
+    """The places outside of brackets and quotes whose character stands for itself."""
+    depth, quote, is_escaped = 0, "", False
     for place, char in enumerate(text):
-        if quote:
-            quote = "" if char == quote and before != "\\" else quote
+        if is_escaped:
+            is_escaped = False
+        elif char == "\\":
+            is_escaped = True
+        elif quote:
+            quote = "" if char == quote else quote
         elif char in "'\"":
             quote = char
         else:
             depth += (char in "([{") - (char in ")]}")
             if depth == 0:
                 yield place
-        before = char
