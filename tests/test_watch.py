@@ -25,6 +25,7 @@ from analysis.errors import AnalysisError
 from analysis.watch.liveness import claimant, is_swept
 from analysis.watch.places import Places
 from analysis.watch.plan import SweepPlan, num_points
+from analysis.watch.remaining import seconds_left, span
 from analysis.watch.rows import Row, Seen
 from analysis.watch.run import FollowedRun
 from analysis.watch.sparkline import sparkline
@@ -270,8 +271,8 @@ def test_a_running_sweep(tmp_path: Path) -> None:
         seen = see(sweep.folder)
     assert (seen.counts(), seen.num_planned, seen.has_ended) == ("2 complete, 1 running", 4, False)
     assert seen.elapsed == pytest.approx(100.0, abs=16)
-    # Two took 15 s each; one has gone on for 6 s, one is to come; two at a time.
-    assert seen.left == pytest.approx((15 + 9) / 2)
+    # Two took 15 s each; one has gone on for 6 s of its 15, one is to come; two at a time.
+    assert seen.left == pytest.approx(15)
     assert seen.trials[1].left == pytest.approx(18 * 0.5)
     lines = text([seen], height=6)
     assert re.fullmatch(r" +1 +0\.0005 +12/30 +\S+ +\S+ +[▁-█]{10} +0\.5 +0:00:09 +running", lines[3])
@@ -753,3 +754,76 @@ def test_a_sweep_that_has_ended_is_looked_at_again_when_it_goes_on(
     with claim(sweep.folder, ""):
         (seen,) = places.look()
     assert (len(seen.trials), seen.has_ended) == (3, False)
+
+
+# Time left
+
+
+def busy(left: float, state: str = "running", seconds: float = 0.0) -> Row:
+    """A trial that has so many seconds left by its own speed."""
+    return Timed("0", {}, [], state, still=left, took=seconds)
+
+
+class Timed(Row):
+    """A row whose times are given."""
+
+    def __init__(self, *arguments: Any, still: float | None, took: float) -> None:
+        super().__init__(*arguments)
+        self._still, self._took = still, took
+
+    left = property(lambda self: self._still)  # type: ignore[assignment]
+    seconds = property(lambda self: self._took)  # type: ignore[assignment]
+    whole = property(lambda self: None if self._still is None else self._took + self._still)  # type: ignore[assignment]
+
+
+ENDED = [busy(0.0, "complete", 100.0), busy(0.0, "pruned", 20.0)]
+
+
+@pytest.mark.parametrize(
+    ("trials", "num_new", "workers", "expected"),
+    [
+        ([*ENDED, busy(270.0, seconds=30.0)], 0, 4, 270.0),  # nobody can help the last one
+        ([*ENDED, busy(150.0, seconds=200.0), busy(200.0, seconds=200.0)], 0, 2, 200.0),
+        ([*ENDED, busy(10.0), busy(30.0)], 3, 2, 10.0 + 2 * 60.0),  # 60 s each, at 10, 30 and 70
+        ([*ENDED, busy(10.0), busy(40.0, "waiting")], 1, 1, 10.0 + 40.0 + 60.0),
+        ([*ENDED, busy(10.0)], 4, 4, 10.0 + 60.0),  # three idle workers begin at once
+        ([busy(90.0, seconds=10.0)], 2, 1, 90.0 + 2 * 100.0),  # nothing has ended: as long as the one that runs
+        ([*ENDED, Timed("1", {}, [], "running", still=None, took=30.0)], 0, 2, 100.0 - 30.0),  # no speed yet
+        ([Timed("1", {}, [], "running", still=None, took=30.0)], 0, 2, None),
+        ([], 3, 2, None),
+    ],
+)
+def test_the_time_left_is_that_of_the_last_to_end(
+    trials: list[Row], num_new: int, workers: int, expected: float | None
+) -> None:
+    assert seconds_left(trials, [], num_new, 0, workers) == expected
+
+
+def test_test_seeds_come_after_all_trials() -> None:
+    trials = [*ENDED, busy(50.0, seconds=50.0)]
+    assert seconds_left(trials, [], 0, 3, 2) == 50.0 + 2 * 100.0  # three of 100 s, two at a time
+    assert seconds_left(ENDED, [busy(70.0)], 0, 1, 2) == 100.0
+    # Two seeds a trial: a test run takes half of a trial.
+    several = [Timed("0", {}, [], "complete", None, 2, still=0.0, took=100.0)]
+    assert seconds_left(several, [], 0, 1, 1) == 50.0
+
+
+def test_very_many_trials_take_no_time_to_count() -> None:
+    assert span([], [], [1.0] * 1_000_000, 4) == 250_000.0
+
+
+def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
+    points = [{"ppo.lr": 1e-3}, {"ppo.lr": 1e-4}]
+    sweep = write_sweep(tmp_path / "s", points, study=False)
+    for number, length in ((0, 40.0), (1, 25.0)):
+        metrics = [{**row, "objective/length": length} for row in rows(30, height=3.0 - number)]
+        for file in ("run.json", "summary.json"):
+            (sweep.trial(number) / file).unlink()
+        settings = {"objective__constraints": ["objective/length<=30"]}
+        write_run(sweep.trial(number), metrics, settings=settings, overrides=[f"ppo.lr={points[number]['ppo.lr']}"])
+    assert [row.label for row in see(sweep.folder).best()] == ["1"]
+
+
+def test_settings_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", [{"ppo.lr": 1.2341e-4}, {"ppo.lr": 1.2344e-4}])
+    assert {line.split()[1] for line in text([see(sweep.folder)])[3:5]} == {"0.00012341", "0.00012344"}

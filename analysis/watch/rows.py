@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from analysis.labels import setting_labels
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED, mean_objectives
 from analysis.watch.run import RUNNING, WAITING, FollowedRun
+from analysis.worth import mean_broken
 
 _ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}  # as Optuna has them
 CONTINUE = "continue with "  # what stands in a note before a command
@@ -103,6 +106,12 @@ class Seen:
     def __post_init__(self) -> None:
         self.trials = [row for row in self.rows if not row.is_test]
 
+    @cached_property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Swept key -> a setting's text -> how it is shown; different ones are told apart."""
+        keys = dict.fromkeys(key for row in self.rows for key in row.settings)
+        return {key: setting_labels(row.settings[key] for row in self.rows if key in row.settings) for key in keys}
+
     def ranking(self) -> list[Row]:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
         valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
@@ -176,7 +185,7 @@ def trial_row(
         cause,
         num_seeds,
         _objectives(runs, known) if found == COMPLETE else None,
-        all(violation <= 0 for violation in (getattr(known, "constraints", None) or {}).values()),
+        found != COMPLETE or all(excess <= 0 for excess in _violations(runs, known).values()),
         is_test,
     )
 
@@ -194,6 +203,13 @@ def _from_runs(runs: Sequence[FollowedRun], num_seeds: int, unended: str) -> tup
             return str(run.state), run.cause
     is_whole = len(runs) >= num_seeds and all(run.state == COMPLETE for run in runs)
     return (COMPLETE if is_whole and runs else unended), None
+
+
+def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:
+    """The study's, else the mean over seeds."""
+    if known is not None:
+        return getattr(known, "constraints", None) or {}
+    return mean_broken([run.broken for run in runs])
 
 
 def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from analysis.reading.folders import state_of
+from analysis.reading.folders import read_run, state_of
 from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, objectives_in, planned_updates
+from analysis.worth import broken
 from rlhf_sweeps.runs import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
 
 RUNNING, WAITING = "running", "waiting"  # beside the states of a record
@@ -39,12 +40,13 @@ class FollowedRun:
         self._points: list[_Point] = []
         self._overrides: tuple[str, ...] = ()
         self._config: Mapping[str, Any] = {}
+        self._broken: Mapping[str, float] | None = None
 
     def look(self) -> None:
         """Take in what is new; the updates of a run that has ended are not read before `read_updates` asks for them."""
         now = stamp(self._run.summary_file)
         if now != self._summary_stamp:
-            self._summary_stamp = now
+            self._summary_stamp, self._broken = now, None
             self.summary = salvage_object(self._run.summary_file, [])
         if not self.summary:
             self.read_updates()
@@ -92,11 +94,7 @@ class FollowedRun:
     @property
     def num_updates(self) -> int | None:
         """Updates in a whole run; None where its config does not tell."""
-        if not self._config:
-            config = salvage_object(self._run.start_file, []).get("config")
-            self._config = config if isinstance(config, dict) else {}
-        ppo = self._config.get("ppo")
-        ppo = ppo if isinstance(ppo, dict) else {}
+        ppo = self._group("ppo")
         planned = planned_updates(ppo.get("total_episodes"), ppo.get("batch_size"))
         return self.update if planned is None and self.summary.get("status") == COMPLETE else planned
 
@@ -141,6 +139,14 @@ class FollowedRun:
         return objectives_in(self.summary)
 
     @property
+    def broken(self) -> Mapping[str, float]:
+        """Constraint -> by how much a run that has ended breaks it; 0 and below: kept, nan: unknown."""
+        if self._broken is None:
+            is_limited = bool(self._group("objective").get("constraints"))
+            self._broken = broken(read_run(self._run, self.folder.name)) if is_limited else {}
+        return self._broken
+
+    @property
     def state(self) -> str | None:
         """How it has ended; None if it has not."""
         status, reason = self.summary.get("status"), self.summary.get("stop_reason")
@@ -170,6 +176,14 @@ class FollowedRun:
     def _reason(self) -> str | None:
         reason = self.summary.get("stop_reason")
         return None if reason is None else str(reason)
+
+    def _group(self, name: str) -> Mapping[str, Any]:
+        """A group of the config; empty where the record has none."""
+        if not self._config:
+            config = salvage_object(self._run.start_file, []).get("config")
+            self._config = config if isinstance(config, dict) else {}
+        found = self._config.get(name)
+        return found if isinstance(found, dict) else {}
 
     def _durations(self) -> list[float]:
         return [point.seconds for point in self._points if math.isfinite(point.seconds)]

@@ -9,6 +9,7 @@ from analysis.records import COMPLETE, UNFINISHED, as_number
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.plan import SweepPlan
+from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import RUNNING, FollowedRun
 from rlhf_sweeps.runs import Sweep, runs_of, salvage_hydra, salvage_object, stamp
@@ -122,20 +123,15 @@ class FollowedSweep:
         return None if seconds is None else seconds + since_heard
 
     def _left(self, trials: Sequence[Row], tests: Sequence[Row]) -> float | None:
-        """Seconds until the end, by the trials that have ended, else by the speed of those that run."""
+        """Seconds until the end, or until the budget's."""
         budget, elapsed = self._plan.budget, self._elapsed(0.0) or 0.0
         limit = None if budget is None else max(0.0, budget - elapsed)
-        ended = [row.seconds for row in trials if not row.is_open and row.seconds > 0]
-        known = ended or [row.whole for row in trials if row.whole is not None]
-        if not known or self._plan.num_trials is None:
+        planned = self._plan.num_trials
+        if planned is None:
             return limit
-        each = sum(known) / len(known)
-        left = max(0, self._plan.num_trials - len(trials)) * each
-        left += sum(each - min(row.seconds, each) for row in trials if row.is_open)
-        left += max(0, self._num_tests(trials) - len(tests)) * each / self._plan.num_seeds
-        left += sum(row.left or 0.0 for row in tests)
-        left /= self._plan.num_workers or self._most_running
-        return left if limit is None else min(left, limit)
+        num_new, num_tests = max(0, planned - len(trials)), max(0, self._num_tests(trials) - len(tests))
+        left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
+        return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
     def _read_plan(self) -> None:
         start, before = salvage_object(self._sweep.start_file, []), self._plan

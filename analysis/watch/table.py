@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
-from analysis.statements import number, setting_text
+from analysis.statements import number
 from analysis.watch.rows import CONTINUE, Row, Seen
 from analysis.watch.run import RUNNING, WAITING
 from analysis.watch.sparkline import sparkline
@@ -130,7 +130,7 @@ def _best_text(seen: Seen) -> str:
     if len(seen.directions) > 1:
         return f"best so far (Pareto front): trials {', '.join(row.label for row in winners)}"
     (winner,) = winners
-    settings = " ".join(f"{key}={setting_text(text)}" for key, text in winner.settings.items())
+    settings = " ".join(f"{key}={seen.labels[key][text]}" for key, text in winner.settings.items())
     return f"best so far: objective {_values(winner)}, trial {winner.label}: {settings}"
 
 
@@ -179,7 +179,9 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[_Column]:
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
     columns = [_Column("trial" if seen.is_sweep else "run", [row.label for row in rows], is_left=not seen.is_sweep)]
     columns += [
-        _Column(name, [setting_text(row.settings.get(key, "")) for row in rows], is_left=True, is_setting=True)
+        _Column(
+            name, [seen.labels[key].get(row.settings.get(key, ""), "") for row in rows], is_left=True, is_setting=True
+        )
         for key, name in zip(keys, _short_names(keys), strict=True)
     ]
     columns.append(_Column("update", [_progress(row) for row in rows]))

@@ -1,0 +1,70 @@
+"""How long a sweep still takes: each piece of work goes to the worker that is free first."""
+
+import heapq
+from collections.abc import Sequence
+from statistics import fmean
+
+from analysis.records import COMPLETE
+from analysis.watch.rows import Row
+from analysis.watch.run import RUNNING
+
+_MOST = 10_000  # pieces that are given out one by one; of more, the mean is as good
+
+
+def seconds_left(
+    trials: Sequence[Row], tests: Sequence[Row], num_new: int, num_tests: int, workers: int
+) -> float | None:
+    """Seconds until the last run ends, were all to go on as fast; None where no speed is known.
+
+    A trial that has begun takes what its own speed says. One to come takes what ended ones took in the mean, pruned
+    ones among them, since some of those to come will be pruned, too. Test seeds begin when all trials have ended, and
+    run to their end as those of complete trials did.
+
+    Args:
+        tests: runs on test seeds that have begun.
+        num_new: trials to come.
+        num_tests: runs on test seeds to come.
+        workers: how many run at a time.
+    """
+    wholes = [row.whole for row in trials if row.whole is not None]
+    complete = [row.seconds for row in trials if row.state == COMPLETE and row.seconds > 0]
+    ended = [row.seconds for row in trials if not row.is_open and row.seconds > 0]
+    if not (complete or ended or wholes):
+        return None
+    full = fmean(complete or wholes or ended)
+    each = fmean(ended or wholes)
+    seeds = max((row.num_seeds for row in trials), default=1)
+    searched = span(*_begun(trials, full), [each] * num_new, workers)
+    return searched + span(*_begun(tests, full / seeds), [full / seeds] * num_tests, workers)
+
+
+def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], workers: int) -> float:
+    """Seconds until all is done.
+
+    Args:
+        busy: what workers are still at; begun: what waits for one; new: what comes after that; seconds each.
+    """
+    queue = [*begun, *new]
+    free = sorted(busy) + [0.0] * max(0, workers - len(busy))
+    if not queue:
+        return max(free, default=0.0)
+    if len(queue) > _MOST:
+        return (sum(free) + sum(queue)) / max(1, len(free))
+    heapq.heapify(free)
+    last = max(free)
+    for seconds in queue:
+        end = heapq.heappop(free) + seconds
+        last = max(last, end)
+        heapq.heappush(free, end)
+    return last
+
+
+def _begun(rows: Sequence[Row], full: float) -> tuple[list[float], list[float]]:
+    """What rows that run, and those that have begun and do not, still take."""
+    running: list[float] = []
+    waiting: list[float] = []
+    for row in rows:
+        if row.is_open:
+            left = max(0.0, full - row.seconds) if row.left is None else row.left
+            (running if row.state == RUNNING else waiting).append(left)
+    return running, waiting
