@@ -2,18 +2,21 @@
 
 import datetime
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from records import write_sweep
+from records import rows, write_run, write_sweep
 from sweep_sources import SPACE, drawn, hill, of, search, swept, trial
 
+from analysis.ranking import rank
 from analysis.reading.sources import read
 from analysis.reading.study import rebuilt_study
 from analysis.records import Source
+from analysis.report.overview import history
 from analysis.sweep.figures import figures
 from analysis.sweep.text import write_sweep_views
 from analysis.terminal import told_apart
@@ -204,3 +207,32 @@ def test_text_and_files_of_a_folder_are_the_same_every_time(tmp_path: Path) -> N
         assert one.read_bytes() == other.read_bytes(), one.name
     assert "ppo.lr matters" in first
     assert "best eval/score" in first
+
+
+def numbered(folder: Path) -> Source:
+    """Trials 2, 5 and 11 of a sweep; of the others, and of its study, nothing is left."""
+    write_sweep(folder, [{"ppo.lr": 10.0**-n} for n in range(2, 14)], updates=12, heights=list(range(12)), study=False)
+    for number in set(range(12)) - {2, 5, 11}:
+        shutil.rmtree(folder / str(number))
+    return read(folder)
+
+
+def test_a_trial_axis_shows_numbers(tmp_path: Path) -> None:
+    source = numbered(tmp_path / "s")
+    assert [trial.number for trial in source.trials] == [2, 5, 11]
+    made = figures(source)
+    assert list(made["history"].data[0].x) == [2, 5, 11]
+    assert {trace.name for trace in made["intermediate_values"].data} == {"Trial2", "Trial5", "Trial11"}
+    shown = history(rank(source))
+    assert shown is not None
+    assert [trace["x"] for trace in shown.data] == [[2, 5, 11], [2, 5, 11]]
+
+
+def test_an_axis_of_runs_has_their_names(tmp_path: Path) -> None:
+    for name in ("run_2", "run_10", "run_1"):
+        write_run(tmp_path / name, rows(12), settings={"ppo__lr": len(name) / 10})
+    shown = history(rank(read(tmp_path)))
+    assert shown is not None
+    axis = shown.layout["xaxis"]
+    entries = {entry.numbers[0]: entry.name for entry in rank(read(tmp_path)).entries}
+    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True)) == entries

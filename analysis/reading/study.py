@@ -9,6 +9,7 @@ from typing import Any
 from analysis.records import Source, Trial
 from rlhf_sweeps.runs import Sweep
 
+_MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
 _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale
 
 
@@ -70,7 +71,10 @@ def _storage(url: str) -> Any:
 
 
 def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
-    """A study in memory with what the runs tell: values of what differs between them, ends, objectives."""
+    """A study in memory with what the runs tell: values of what differs between them, ends, objectives.
+
+    Numbers between those of the trials stand as failed, without anything else.
+    """
     import optuna
     from optuna.study import StudyDirection
     from optuna.trial import TrialState, create_trial
@@ -82,7 +86,12 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
     distributions = {key: found for key, column in values.items() if (found := _distribution(column)) is not None}
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=[StudyDirection[name.upper()] for name in source.directions])
+    num = 0
     for index, trial in enumerate(trials):
+        # Optuna counts by itself: trials that nobody knows of hold their places.
+        for _ in range(trial.number - num if trial.number <= _MOST_NUMBERS else 0):
+            study.add_trial(create_trial(state=TrialState.FAIL))
+        num = max(num, trial.number) + 1
         params = {key: values[key][index] for key in distributions if values[key][index] is not None}
         is_valued = trial.objectives is not None and len(trial.objectives) == len(source.directions)
         state = states.get(trial.state, TrialState.FAIL)

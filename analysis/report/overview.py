@@ -10,8 +10,10 @@ from analysis.report.answer import answers, tiles
 from analysis.report.parts import Figure, Part, Sentences, plain_label
 from analysis.report.problems import failure_sentence, problem_sentences
 from analysis.statements import number
+from analysis.terminal import told_apart
 
 _MAX_POINTS = 2000
+_MAX_NAMES = 20
 
 
 def overview_parts(
@@ -44,18 +46,26 @@ def overview_parts(
 def history(ranking: Ranking) -> Figure | None:
     """What each entry is worth, in their order, and the best so far; None for fewer than three."""
     entries = ranking.entries[:_MAX_POINTS]
-    done = [(place, entry) for place, entry in enumerate(entries) if entry.objectives]
+    done = [(entry.numbers[0], entry) for entry in entries if entry.objectives]
     if len(done) < 3 or not ranking.is_comparable:
         return None
     data = [_points(done, ranking), *_best_so_far(done, ranking), *_ended(entries, ranking)]
     layout = {
-        "xaxis": {"title": {"text": ranking.word}},
+        "xaxis": {"title": {"text": ranking.word}, **_names(entries, ranking.word)},
         "yaxis": {"title": {"text": ranking.metric}},
         "legend": {"orientation": "h"},
         "margin": {"l": 56, "r": 12, "t": 8, "b": 40},
     }
     title = f"{ranking.metric} of every {ranking.word}"
     return Figure("history", title, data, layout, "Point at one to see its settings", 340)
+
+
+def _names(entries: Sequence[Entry], word: str) -> dict[str, Any]:
+    """Below the axis, the runs' names where there is room; trials have numbers."""
+    if word == "trial" or len(entries) > _MAX_NAMES:
+        return {} if word == "trial" else {"title": {"text": "run, in the order of the table"}}
+    names = told_apart([entry.name for entry in entries], 16)
+    return {"tickvals": [entry.numbers[0] for entry in entries], "ticktext": [plain_label(name) for name in names]}
 
 
 def _points(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> dict[str, Any]:
@@ -103,7 +113,7 @@ def _ended(entries: Sequence[Entry], ranking: Ranking) -> list[dict[str, Any]]:
     bottom = min(worths) - 0.06 * ((max(worths) - min(worths)) or 1.0)
     traces = []
     for state, symbol in symbols.items():
-        found = [(place, entry) for place, entry in enumerate(entries) if entry.state == state and not entry.objectives]
+        found = [(entry.numbers[0], entry) for entry in entries if entry.state == state and not entry.objectives]
         if found:
             traces.append(
                 {
