@@ -181,7 +181,10 @@ def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probabilit
 
     The interval is the score interval of Newcombe (2006, Statistics in Medicine 25, 559-573, method 5) with Student's
     quantile in place of the normal one, and with the variances of the strata added up. Unlike a bootstrap's it does not
-    shrink to a point where all runs of one group beat all of the other.
+    shrink to a point where all runs of one group beat all of the other. Strata with one run of each are pairs of one
+    sample: n of them have n - 1 degrees of freedom, as in Student's test of their differences (`pairs.rank`). That test
+    looks at how large the differences are, this at how often they are above 0, so few pairs may be enough for the one
+    and not for the other.
 
     Args:
         first, second: the values of the same strata in the same order, (runs,) each.
@@ -199,7 +202,8 @@ def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probabilit
         others = (num_ours + num_theirs) / 2 - 1
         spread = 1 + others * ((1 - guesses) / (2 - guesses) + guesses / (1 + guesses))
         variance += guesses * (1 - guesses) * spread / (num_ours * num_theirs)
-    freedom = max(sum(num_ours + num_theirs - 2 for num_ours, num_theirs in sizes), 1)
+    num_single = sizes.count((1, 1))
+    freedom = max(sum(map(sum, sizes)) - 2 * len(sizes) + max(num_single - 1, 0), 1)
     margin = student_quantile(freedom) * np.sqrt(variance) / len(sizes)
     inside = guesses[np.abs(guesses - value) <= margin]
     low, high = (inside[0], inside[-1]) if len(inside) else (value, value)
