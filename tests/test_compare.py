@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from scipy.stats import t as student
 from scipy.stats import ttest_ind as welch
 
@@ -12,7 +13,7 @@ from analysis.comparison.compare import compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.judge_matrix import OWN, matrix
 from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, BY_STRATUM, NOISE, UNKNOWN, WORSE, rank
-from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE, best_update
+from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE, best_update, num_prompts
 from analysis.comparison.text import comparison_text, statements
 from analysis.errors import AnalysisError
 from analysis.records import DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED, RunRecord, Source
@@ -215,6 +216,52 @@ def test_equal_values():
     # Runs that agree by chance, as rates of few prompts may, are no evidence.
     found = compare(source(seeds([1.0, 1.0], key=1) + seeds([0.0, 0.0], "b", key=2)), "key")
     assert found.pairs[0].verdict == UNKNOWN
+
+
+def test_the_same_shift_in_every_setting_is_no_noise_at_all():
+    # 0.1 more each, up to rounding in the last digit.
+    first = {level: np.array([level + 0.1]) for level in (0.1, 0.2, 0.7, 1.1)}
+    second = {level: np.array([level]) for level in first}
+    pair = rank({"a": first, "b": second}).pairs[0]
+    assert (pair.design, pair.verdict) == (BY_SETTING, UNKNOWN)
+    assert np.isnan([pair.low, pair.high, pair.p_value]).all()
+
+
+def rated(name, rate, prompts=60, **config):
+    """A run whose win rate is its objective; its samples say how many prompts there were."""
+    one = run(name, rate, metrics={"eval/win_rate": at(10, rate), "eval/score": at(10, 1.0)}, **config)
+    samples = [{"update": update, "prompt": str(prompt)} for update in (5, 10) for prompt in range(prompts)]
+    return replace(one, read_samples=lambda: samples)
+
+
+def test_equal_rates_are_as_uncertain_as_their_prompts():
+    runs = [rated(f"{key}{seed}", rate, key=key, seed=seed) for key, rate in ((1, 1.0), (2, 0.5)) for seed in range(3)]
+    found = compare(source(runs, metrics=["eval/win_rate"]), "key")
+    assert found.measure.num_prompts == 60
+    for group, rate in zip(found.groups, (1.0, 0.5), strict=True):
+        known = binomtest(round(60 * rate), 60).proportion_ci(method="wilson")
+        assert (group.estimate.low, group.estimate.high) == pytest.approx((known.low, known.high))
+    assert any("as wide as 60 held-out prompts" in note for note in found.notes)
+    assert "[0.9398, 1]" in comparison_text(found)
+
+
+def test_prompts_are_counted_else_those_that_the_config_asks_for():
+    config = {"eval__num_prompts": 128}
+    counted = [rated(str(seed), 1.0, seed=seed, **config) for seed in range(2)]
+    assert num_prompts(counted) == 60
+    assert num_prompts([replace(one, read_samples=list) for one in counted]) == 128
+    assert num_prompts([*counted, rated("few", 1.0, prompts=20, dataset__path="other")]) == 20
+    assert num_prompts([run("a", 1.0)]) is None
+
+
+def test_equal_values_that_are_no_rates_have_no_interval():
+    found = compare(source(seeds([0.7] * 3, key=1) + seeds([0.1, 0.3, 0.2], "b", key=2)), "key")
+    first, second = (next(group for group in found.groups if group.label == label) for label in "12")
+    assert np.isnan([first.estimate.low, first.estimate.high]).all()
+    assert second.estimate.low < 0.2 < second.estimate.high
+    assert "[0.7, 0.7]" not in comparison_text(found)
+    rates = seeds([3e-4] * 3, key=1, metrics={"learning_rate": np.full(10, 3e-4)})
+    assert not compare(source(rates), "key", "learning_rate").measure.is_rate
 
 
 def test_noise_of_a_pair_by_hand():

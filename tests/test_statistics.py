@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import trim_mean
+from scipy.stats import binomtest, trim_mean
 
 from analysis.comparison import statistics
 from analysis.comparison.statistics import (
@@ -14,9 +14,9 @@ from analysis.comparison.statistics import (
     estimate,
     holm,
     interquartile_mean,
+    of_rate,
     probability,
     resampled,
-    within_unit,
 )
 
 RLIABLE = json.loads((Path(__file__).parent / "parity" / "rliable.json").read_text(encoding="utf-8"))
@@ -87,9 +87,20 @@ def test_one_run_has_a_value_and_no_interval():
     assert np.isnan([found.low, found.high, found.percentile_low, found.error]).all()
 
 
-def test_equal_runs():
-    found = estimate([np.full(3, 0.7)])
-    assert (found.low, found.value, found.high, found.error) == (0.7, 0.7, 0.7, 0.0)
+@pytest.mark.parametrize(
+    "strata",
+    [
+        [np.full(3, 0.7)],
+        [np.full(7, 0.1)],  # whose mean is rounded
+        [np.array([0.3, 0.1 + 0.2])],
+        [np.full(2, 1.0), np.full(2, 2.0)],
+    ],
+)
+def test_runs_that_are_all_alike_have_no_interval(strata):
+    found = estimate(strata)
+    assert found.value == pytest.approx(np.concatenate(strata).mean())
+    assert np.isnan([found.low, found.high, found.percentile_low, found.percentile_high]).all()
+    assert (found.error, found.num_runs) == (0.0, sum(map(len, strata)))
 
 
 def test_no_runs_are_refused():
@@ -98,10 +109,31 @@ def test_no_runs_are_refused():
 
 
 def test_rates_stay_within_0_and_1():
-    found = within_unit(estimate([np.array([0.9, 0.99])]))
+    found = of_rate(estimate([np.array([0.9, 0.99])]))
     assert found.high == 1.0
     assert 0 <= found.low < 0.9
-    assert np.isnan(within_unit(estimate([np.array([0.5])])).low)
+    assert np.isnan(of_rate(estimate([np.array([0.5])]), 100).low)
+
+
+def wilson(rate: float, size: int) -> tuple[float, float]:
+    found = binomtest(round(rate * size), size).proportion_ci(method="wilson")
+    return found.low, found.high
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.0, 0.5])
+def test_equal_rates_have_the_interval_of_their_prompts(rate):
+    found = of_rate(estimate([np.full(3, rate)]), 120)
+    assert (found.low, found.high) == pytest.approx(wilson(rate, 120))
+    # Without their number, each of four runs counts as one prompt.
+    found = of_rate(estimate([np.full(4, rate)]))
+    assert (found.low, found.high) == pytest.approx(wilson(rate, 4))
+
+
+def test_the_interval_of_a_rate_is_the_wider_of_seeds_and_prompts():
+    near = of_rate(estimate([np.array([0.89, 0.9, 0.91])]), 100)
+    assert (near.low, near.high) == pytest.approx(wilson(0.9, 100))
+    far = estimate([np.array([0.7, 0.8, 0.9])])
+    assert of_rate(far, 1000).low == far.low
 
 
 def _coverage(monkeypatch, size: int, draw, truth: float, draws: int = 250) -> tuple[float, float]:

@@ -142,7 +142,8 @@ def _tested(best: Entry) -> list[str]:
     if not values:
         return []
     mean = fmean(values)
-    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if len(values) > 1 else ""
+    is_known = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
+    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if is_known else ""
     return [
         f"On {counted(len(values), 'seed')} that had no part in choosing it, it is worth {number(mean)}{error}: "
         "that is the number to quote"
