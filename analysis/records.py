@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
 
 # States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
-# that stands. PRUNED and STOPPED ended early and are sound as far as they go.
+# that stands. A STOPPED one waits or was interrupted, and can go on.
 COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED, UNFINISHED = (
     "complete",
     "pruned",

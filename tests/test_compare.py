@@ -1,9 +1,11 @@
 """Groups compared: values, verdicts that are rarely wrong, judges, seeds, runs that do not count."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from records import rows, summary, write_run
 from scipy.stats import binomtest
 from scipy.stats import t as student
 from scipy.stats import ttest_ind as welch
@@ -16,6 +18,7 @@ from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, BY_STRATUM, NO
 from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE, best_update, num_prompts
 from analysis.comparison.text import comparison_text, statements
 from analysis.errors import AnalysisError
+from analysis.reading.sources import read
 from analysis.records import DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED, RunRecord, Source
 
 UPDATES = np.arange(1.0, 11.0)
@@ -90,14 +93,31 @@ def test_unknown_keys_and_metrics_are_named():
 
 
 def test_runs_that_do_not_count_are_counted():
-    states = [PRUNED, PRUNED, FAILED, DIVERGED, UNFINISHED, STOPPED]
+    states = [PRUNED, PRUNED, FAILED, DIVERGED, UNFINISHED]
     runs = [run(f"x{index}", 9.0, state=state, key=1) for index, state in enumerate(states)]
-    runs += [run("none", None, key=1), *seeds([1.0, 2.0], "b", key=2)]
+    reasons = ["waiting", "waiting", "interrupted", "budget"]
+    runs += [run(f"y{i}", 9.0, state=STOPPED, summary={"stop_reason": why}, key=1) for i, why in enumerate(reasons)]
+    runs += [run("ended", 1.5, key=1), run("none", None, key=1), *seeds([1.0, 2.0], "b", key=2)]
     found = compare(source(runs), "key")
     group = next(group for group in found.groups if group.label == "1")
-    assert list(group.values) == ["x5"]
-    assert group.excluded == {PRUNED: 2, FAILED: 1, DIVERGED: 1, UNFINISHED: 1, "without a value": 1}
-    assert any("1 diverged, 1 failed, 2 pruned, 1 unfinished, 1 without a value" in note for note in found.notes)
+    assert group.values == {"ended": 1.5}
+    stopped = {"waiting": 2, "interrupted": 1, "out of time": 1}
+    assert group.excluded == {PRUNED: 2, FAILED: 1, DIVERGED: 1, UNFINISHED: 1, "without a value": 1} | stopped
+    told = "1 diverged, 1 failed, 1 interrupted, 1 out of time, 2 pruned, 1 unfinished, 2 waiting, 1 without a value"
+    assert any(told in note for note in found.notes)
+
+
+def test_only_runs_that_came_to_their_end_count_by_their_folders(tmp_path):
+    """As the runs themselves write it: one that waits has an objective already, one over its KL budget has ended."""
+    ends = {"0": "complete", "1": "waiting", "2": "interrupted", "3": "kl_budget", "4": "pruned"}
+    for name, reason in ends.items():
+        metrics = rows(30 if reason == "complete" else 5)
+        end = summary(metrics) | ({"status": "stopped", "stop_reason": reason} if reason != "complete" else {})
+        write_run(tmp_path / name, metrics, settings={"seed": int(name)}, end=end)
+    runs = [replace(one, name=Path(one.name).name) for one in read(tmp_path).runs]
+    (group,) = compare(source(runs), "reward_model").groups
+    assert sorted(group.values) == ["0", "3"]
+    assert group.excluded == {"waiting": 1, "interrupted": 1, PRUNED: 1}
 
 
 def test_test_seeds_count_alone_where_all_groups_have_them():

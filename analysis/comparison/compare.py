@@ -74,7 +74,8 @@ class GroupComparison:
 def compare(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
     """Compare the runs of a source by config keys.
 
-    A run counts if it is complete or was stopped early; pruned, failed, diverged and unfinished ones are counted apart.
+    A run counts if it came to its end; those that were pruned, failed, diverged, wait, were interrupted or go on are
+    counted apart.
 
     Args:
         source: what was read.
