@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.spans import running_sum
 from analysis.statements import number
 
 Floats = NDArray[np.float64]
@@ -93,7 +94,7 @@ class RunRecord:
     def seconds(self) -> float:
         """Of training: as it says itself, else those of its recorded updates."""
         seconds = as_number(self.summary.get("seconds"))
-        return float(self.curve("perf/update_seconds")[1].sum()) if seconds is None else seconds
+        return self.total("perf/update_seconds") if seconds is None else seconds
 
     @property
     def cause(self) -> str | None:
@@ -111,17 +112,21 @@ class RunRecord:
     def curve(self, metric: str) -> tuple[Floats, Floats]:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
 
-        `cumulative_reward` is the running sum of the step reward (where there is none, of the scores), where it is not
-        recorded itself.
+        `cumulative_reward` is the running sum over updates of the step reward (where there is none, of the scores),
+        where it is not recorded itself; a row stands for the updates since the row before, see `spans`.
         """
         values = self.metrics.get(metric)
         if values is None and metric == CUMULATIVE_REWARD:
             updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
-            return updates, np.cumsum(rewards)
+            return updates, running_sum(updates, rewards)
         if values is None:
             return np.empty(0), np.empty(0)
         is_there = np.isfinite(values)
         return self.updates[is_there], values[is_there]
+
+    def total(self, metric: str) -> float:
+        """Of a metric over all updates, each row counted for those that it stands for; 0 where none has it."""
+        return float((running_sum(*self.curve(metric))[-1:]).sum())
 
     def value(self, key: str) -> Any:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.

@@ -52,6 +52,7 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
     """The phases of a running sum, which adds up its noise: found in its steps, where the noise is no sum.
 
+    A step across a gap is brought to the length of the usual ones, since a sum grows there by more than by one of them.
     A sum rises where its steps are above 0 on average, by more than noise, and is level where they are not. The noise
     of its phases is that of a step.
 
@@ -61,7 +62,8 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
     updates, sums = _finite(updates, sums)
     if len(sums) <= MIN_POINTS:
         return []
-    steps = np.diff(sums)
+    lengths = np.diff(updates)
+    steps = np.diff(sums) / (lengths / np.median(lengths))
     if _is_constant(steps):
         phase = _constant(updates, sums)
         kind = LEVEL if _is_constant(sums) else RISES if steps[0] > 0 else FALLS
