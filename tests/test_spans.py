@@ -9,7 +9,6 @@ from curve_runs import noise
 
 from analysis.curves.metrics import curve_of
 from analysis.curves.phases import find_sum_phases
-from analysis.curves.sentences import describe
 from analysis.reading.sources import read
 from analysis.records import CUMULATIVE_REWARD, REWARD, RunRecord, Source
 from analysis.spans import spans
@@ -73,10 +72,19 @@ def test_the_published_curve_is_the_sum_of_its_scores_from_update_0_on(tmp_path:
     assert run.curve(CUMULATIVE_REWARD)[1] == pytest.approx([1.4062, 2.6562, 3.75, 5.1562])
 
 
-def test_a_gap_is_no_jump_of_a_running_sum() -> None:
-    updates = np.array([*range(1, 41), *range(81, 121)], dtype=np.float64)
-    run = RunRecord("a", {"update": updates, REWARD: 1 + 0.05 * noise(80, 3)})
-    assert [phase.kind for phase in find_sum_phases(*curve_of(run, CUMULATIVE_REWARD))] == ["rises"]
-    (text,) = describe([run], [CUMULATIVE_REWARD])
-    assert "stands apart" not in text.text
-    assert "rises throughout, from 1.1 to 120" in text.text
+GAP = [*range(1, 41), *range(81, 121)]
+OFTEN_LATER = [*range(10, 410, 10), *range(411, 491)]
+
+
+@pytest.mark.parametrize("logged", [GAP, OFTEN_LATER])
+def test_gaps_are_no_turns_of_a_running_sum(logged: list[int]) -> None:
+    """Of 150 curves each, 2 and 4 level ones were said to have a phase; 73 and 89 if noise is not counted by gaps."""
+    updates, wrong = np.array(logged, dtype=np.float64), 0
+    for seed in range(30):
+        rewards = 0.3 * noise(len(updates), seed)
+        rising = RunRecord("a", {"update": updates, REWARD: 1 + rewards})
+        (phase,) = find_sum_phases(*curve_of(rising, CUMULATIVE_REWARD))
+        assert (phase.kind, phase.slope) == ("rises", pytest.approx(1, rel=0.3))
+        level = RunRecord("b", {"update": updates, REWARD: rewards})
+        wrong += [phase.kind for phase in find_sum_phases(*curve_of(level, CUMULATIVE_REWARD))] != ["level"]
+    assert wrong <= 3
