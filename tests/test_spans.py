@@ -84,7 +84,8 @@ def test_gaps_are_no_turns_of_a_running_sum(logged: list[int]) -> None:
         rewards = 0.3 * noise(len(updates), seed)
         rising = RunRecord("a", {"update": updates, REWARD: 1 + rewards})
         (phase,) = find_sum_phases(*curve_of(rising, CUMULATIVE_REWARD))
-        assert (phase.kind, phase.slope) == ("rises", pytest.approx(1, rel=0.3))
+        assert phase.kind == "rises"
+        assert phase.slope == pytest.approx(1, rel=0.3)
         level = RunRecord("b", {"update": updates, REWARD: rewards})
         wrong += [phase.kind for phase in find_sum_phases(*curve_of(level, CUMULATIVE_REWARD))] != ["level"]
     assert wrong <= 3

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.colors import COLORS
-from analysis.curves.curves import group_labels, grouped
+from analysis.curves.curves import choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
 from analysis.ranking import Ranking
 from analysis.records import Floats, RunRecord, Source
@@ -127,7 +127,8 @@ def _group_keys(source: Source, ranking: Ranking) -> list[str]:
 
 
 def _grouped(source: Source, key: str, metrics: Mapping[str, int]) -> dict[str, Any] | None:
-    runs = [run for run in source.runs if not run.is_test and len(run.updates)]
+    recorded = [run for run in source.runs if len(run.updates)]
+    runs = choosing(recorded)
     found: dict[str, dict[str, Any]] = {}
     spreads: dict[str, None] = {}
     for metric, most in metrics.items():
@@ -141,6 +142,8 @@ def _grouped(source: Source, key: str, metrics: Mapping[str, int]) -> dict[str, 
     if len(labels) < 2:
         return None
     band = f"; the band: {listed(spreads)}" if spreads else ""
+    num_left = len(recorded) - len(runs)
+    band += f"; without {counted(num_left, 'run')} on test seeds" if num_left else ""
     return {
         "title": f"by {key}",
         "note": f"Mean over the runs that share a value of {key}, as long as half of them are there{band}",
