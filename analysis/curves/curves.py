@@ -176,6 +176,7 @@ def write_curves(
     metrics: Sequence[str] | None = None,
     by: str | None = None,
     smooth: float | None = None,
+    axis: str | None = None,
     formats: Sequence[str] = ("png", "svg"),
 ) -> tuple[str, list[Path]]:
     """Draw the curves and say what they do; returns the text and the files: figures, curves.csv, phases.json.
@@ -184,12 +185,14 @@ def write_curves(
         out: a folder, made if it is not there.
         metrics: names or patterns; by default the panels of the published figure.
         by: a config key whose values share a line; by default a line is a run.
-        smooth: see `smoothing.window_of`.
+        smooth: see `panels.panels`.
+        axis: update or episode; by default see `axis.chosen_unit`.
         formats: of the figures: png, svg, pdf.
 
     Raises:
         AnalysisError: if no run has a metric that is asked for.
     """
+    from analysis.curves.axis import chosen_unit
     from analysis.curves.figures import MAX_PANELS, draw
     from analysis.curves.metrics import chosen_metrics
     from analysis.curves.panels import chosen_lines, panels, without_mean
@@ -199,8 +202,10 @@ def write_curves(
 
     names = chosen_metrics(source.runs, metrics)
     choice = chosen_lines(source, names, by)
+    unit, why = chosen_unit(choice.drawn, axis)
+    choice = replace(choice, unit=unit)
     found = panels(choice, names, smooth)
-    choice = replace(choice, notes=(*choice.notes, *without_mean(found, choice)))
+    choice = replace(choice, notes=(*choice.notes, *([why] if why else []), *without_mean(found, choice)))
     found = [panel for panel in found if panel.curves or panel.others]
     if not found:
         why = "; ".join(choice.notes) or "no run has recorded a metric yet"

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+from analysis.curves.axis import EPISODE, along, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
 from analysis.ranking import rank
-from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, as_number, shown
+from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number, shown
 from analysis.statements import counted, listed
 from analysis.thinning import spread, telling
 
@@ -24,7 +26,7 @@ class Panel:
 
     Attributes:
         metric: its name.
-        window: of the smoothing, in updates; 1 for none.
+        window: of the smoothing, in the axis's unit; 1 for none.
         curves: lines with a name.
         others: lines without one, drawn grey.
         missing: groups whose runs have no updates in common, so that there is no mean to draw.
@@ -47,7 +49,8 @@ class Choice:
         scale: line -> its value, where lines are told apart by a colour scale instead.
         others: runs or groups without a name that are drawn.
         notes: what a reader must know of what is left out.
-        runs: line -> its runs, named lines and others.
+        runs: line -> its runs as they were recorded, named lines and others.
+        unit: what the axis counts: update or episode.
     """
 
     by: str | None
@@ -56,6 +59,12 @@ class Choice:
     others: Sequence[str]
     notes: tuple[str, ...]
     runs: dict[str, Sequence[RunRecord]]
+    unit: str = UPDATE
+
+    @cached_property
+    def drawn(self) -> list[RunRecord]:
+        """All of their runs, as they were recorded."""
+        return list(dict.fromkeys(run for several in self.runs.values() for run in several))
 
 
 def chosen_lines(source: Source, metrics: Sequence[str], by: str | None) -> Choice:
@@ -103,11 +112,14 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
-        smooth: see `smoothing.window_of`; by default a tenth of the longest run.
+        smooth: see `smoothing.window_of`, in updates; by default a tenth of the longest run. On an axis of episodes,
+            updates are those of the largest batch.
     """
     found = []
     named = [*choice.names, *choice.scale]
-    runs = list(dict.fromkeys(run for name in (*named, *choice.others) for run in choice.runs[name]))
+    runs = [along(run, choice.unit) for run in choice.drawn]
+    if smooth is not None and smooth >= 1 and choice.unit == EPISODE:
+        smooth *= max((pace_of(run) or 1.0 for run in choice.drawn), default=1.0)
     for metric in metrics:
         spans = [updates[-1] - updates[0] for run in runs if len(updates := curve_of(run, metric)[0])]
         # A running sum is smooth as it is; smoothing would only round its turns.
