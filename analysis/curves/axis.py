@@ -58,7 +58,8 @@ def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
         return UPDATE, f"against updates, not episodes, since {unknown} neither episodes nor {_BATCH}"
     if wanted is None:
         batches = listed(dict.fromkeys(map(number, sorted(pace for pace in paces if pace is not None))), 4)
-        return EPISODE, f"against episodes, since runs differ in how many they take an update: {batches}"
+        why = f"against episodes, since runs differ in how many they take an update: {batches}"
+        return EPISODE, f"{why} (cumulative reward is summed over updates all the same)"
     return EPISODE, ""
 
 
