@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     curves.add_argument("--by", metavar="KEY", help="mean and spread of the runs that share a config key's value")
     curves.add_argument("--smooth", type=_updates, metavar="UPDATES", help="smooth over so many updates; 1: not at all")
+    curves.add_argument(
+        "--x",
+        choices=("updates", "episodes"),
+        help="what to draw against (default: episodes where batch sizes differ, else updates)",
+    )
     _add_formats(curves)
     compare = _add(commands, "compare", "groups of runs: intervals, who beats whom, reward against KL", _compare)
     compare.add_argument(
@@ -193,6 +198,7 @@ def _curves(options: argparse.Namespace) -> int:
             metrics=metrics,
             by=by,
             smooth=options.smooth,
+            axis=options.x and options.x.removesuffix("s"),
             formats=options.format,
         )
     )

@@ -253,7 +253,7 @@ def _labelled(entries: Sequence[Entry]) -> list[Entry]:
 def _as_sweep(source: Source) -> tuple[Source, str]:
     """Runs outside of a sweep as trials of one, and how it is known what they are worth.
 
-    Those that ended soundly are worth something; where none of these is, all.
+    Those that came to their end are worth something; where none of these is, all.
     """
     runs = [run for run in source.runs if not run.is_test]
     measured = objective(source, [run for run in runs if run.state in SOUND])

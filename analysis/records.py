@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.labels import identity
+from analysis.objective import Objective
+from analysis.spans import running_sum
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
 
 # States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
-# that stands. PRUNED and STOPPED ended early and are sound as far as they go.
+# that stands. A STOPPED one waits or was interrupted, and can go on.
 COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED, UNFINISHED = (
     "complete",
     "pruned",
@@ -36,19 +38,6 @@ KL_BUDGET = "objective.kl_budget"
 TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
 # Of a run's config, what tells nothing about its setting.
 _NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What runs look for: metrics, and for each whether to maximize or minimize it."""
-
-    metrics: tuple[str, ...] = ("eval/score",)
-    directions: tuple[str, ...] = ("maximize",)
-
-    @property
-    def text(self) -> str:
-        """`maximize eval/score, minimize eval/kl`."""
-        return ", ".join(f"{way} {metric}" for metric, way in zip(self.metrics, self.directions, strict=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +97,7 @@ class RunRecord:
     def seconds(self) -> float:
         """Of training: as it says itself, else those of its recorded updates."""
         seconds = as_number(self.summary.get("seconds"))
-        return float(self.curve("perf/update_seconds")[1].sum()) if seconds is None else seconds
+        return self.total("perf/update_seconds") if seconds is None else seconds
 
     @property
     def cause(self) -> str | None:
@@ -126,17 +115,21 @@ class RunRecord:
     def curve(self, metric: str) -> tuple[Floats, Floats]:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
 
-        `cumulative_reward` is the running sum of the step reward (where there is none, of the scores), where it is not
-        recorded itself.
+        `cumulative_reward` is the running sum over updates of the step reward (where there is none, of the scores),
+        where it is not recorded itself; a row stands for the updates since the row before, see `spans`.
         """
         values = self.metrics.get(metric)
         if values is None and metric == CUMULATIVE_REWARD:
             updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
-            return updates, np.cumsum(rewards)
+            return updates, running_sum(updates, rewards)
         if values is None:
             return np.empty(0), np.empty(0)
         is_there = np.isfinite(values)
         return self.updates[is_there], values[is_there]
+
+    def total(self, metric: str) -> float:
+        """Of a metric over all updates, each row counted for those that it stands for; 0 where none has it."""
+        return float((running_sum(*self.curve(metric))[-1:]).sum())
 
     def value(self, key: str) -> Any:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.

@@ -17,7 +17,7 @@ Outcomes = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its interval; without bounds where there is a single prompt, which says nothing about others."""
+    """A mean and its interval; without bounds where outcomes do not show how much others would differ."""
 
     mean: float
     low: float | None
@@ -31,13 +31,13 @@ class Estimate:
 
 
 def mean_estimate(values: Outcomes) -> Estimate:
-    """The mean with Student's interval.
+    """The mean with Student's interval; a single prompt, or outcomes that are all alike, have none.
 
     Args:
         values: of any scale, (seeds, prompts).
     """
     mean = float(values.mean())
-    if values.shape[1] == 1:
+    if values.shape[1] == 1 or np.ptp(values) == 0:
         return Estimate(mean, None, None)
     variance, freedom = _variance_of_mean(values)
     margin = _quantile(freedom) * float(np.sqrt(variance))

@@ -9,9 +9,10 @@ from records import config, rows, summary, write_run, write_sweep
 
 from analysis.comparison.compare import compare
 from analysis.errors import AnalysisError
+from analysis.objective import Objective
 from analysis.ranking import rank
 from analysis.reading.sources import read
-from analysis.records import Objective, RunRecord, Source
+from analysis.records import RunRecord, Source
 from analysis.report.answer import answers
 from analysis.report.report import report
 from analysis.worth import broken, counted_rows

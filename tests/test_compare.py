@@ -1,9 +1,12 @@
 """Groups compared: values, verdicts that are rarely wrong, judges, seeds, runs that do not count."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from records import rows, summary, write_run
+from scipy.stats import binomtest
 from scipy.stats import t as student
 from scipy.stats import ttest_ind as welch
 
@@ -12,9 +15,10 @@ from analysis.comparison.compare import compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.judge_matrix import OWN, matrix
 from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, BY_STRATUM, NOISE, UNKNOWN, WORSE, rank
-from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE, best_update
+from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE, best_update, num_prompts
 from analysis.comparison.text import comparison_text, statements
 from analysis.errors import AnalysisError
+from analysis.reading.sources import read
 from analysis.records import DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED, RunRecord, Source
 
 UPDATES = np.arange(1.0, 11.0)
@@ -89,14 +93,31 @@ def test_unknown_keys_and_metrics_are_named():
 
 
 def test_runs_that_do_not_count_are_counted():
-    states = [PRUNED, PRUNED, FAILED, DIVERGED, UNFINISHED, STOPPED]
+    states = [PRUNED, PRUNED, FAILED, DIVERGED, UNFINISHED]
     runs = [run(f"x{index}", 9.0, state=state, key=1) for index, state in enumerate(states)]
-    runs += [run("none", None, key=1), *seeds([1.0, 2.0], "b", key=2)]
+    reasons = ["waiting", "waiting", "interrupted", "budget"]
+    runs += [run(f"y{i}", 9.0, state=STOPPED, summary={"stop_reason": why}, key=1) for i, why in enumerate(reasons)]
+    runs += [run("ended", 1.5, key=1), run("none", None, key=1), *seeds([1.0, 2.0], "b", key=2)]
     found = compare(source(runs), "key")
     group = next(group for group in found.groups if group.label == "1")
-    assert list(group.values) == ["x5"]
-    assert group.excluded == {PRUNED: 2, FAILED: 1, DIVERGED: 1, UNFINISHED: 1, "without a value": 1}
-    assert any("1 diverged, 1 failed, 2 pruned, 1 unfinished, 1 without a value" in note for note in found.notes)
+    assert group.values == {"ended": 1.5}
+    stopped = {"waiting": 2, "interrupted": 1, "out of time": 1}
+    assert group.excluded == {PRUNED: 2, FAILED: 1, DIVERGED: 1, UNFINISHED: 1, "without a value": 1} | stopped
+    told = "1 diverged, 1 failed, 1 interrupted, 1 out of time, 2 pruned, 1 unfinished, 2 waiting, 1 without a value"
+    assert any(told in note for note in found.notes)
+
+
+def test_only_runs_that_came_to_their_end_count_by_their_folders(tmp_path):
+    """As the runs themselves write it: one that waits has an objective already, one over its KL budget has ended."""
+    ends = {"0": "complete", "1": "waiting", "2": "interrupted", "3": "kl_budget", "4": "pruned"}
+    for name, reason in ends.items():
+        metrics = rows(30 if reason == "complete" else 5)
+        end = summary(metrics) | ({"status": "stopped", "stop_reason": reason} if reason != "complete" else {})
+        write_run(tmp_path / name, metrics, settings={"seed": int(name)}, end=end)
+    runs = [replace(one, name=Path(one.name).name) for one in read(tmp_path).runs]
+    (group,) = compare(source(runs), "reward_model").groups
+    assert sorted(group.values) == ["0", "3"]
+    assert group.excluded == {"waiting": 1, "interrupted": 1, PRUNED: 1}
 
 
 def test_test_seeds_count_alone_where_all_groups_have_them():
@@ -215,6 +236,52 @@ def test_equal_values():
     # Runs that agree by chance, as rates of few prompts may, are no evidence.
     found = compare(source(seeds([1.0, 1.0], key=1) + seeds([0.0, 0.0], "b", key=2)), "key")
     assert found.pairs[0].verdict == UNKNOWN
+
+
+def test_the_same_shift_in_every_setting_is_no_noise_at_all():
+    # 0.1 more each, up to rounding in the last digit.
+    first = {level: np.array([level + 0.1]) for level in (0.1, 0.2, 0.7, 1.1)}
+    second = {level: np.array([level]) for level in first}
+    pair = rank({"a": first, "b": second}).pairs[0]
+    assert (pair.design, pair.verdict) == (BY_SETTING, UNKNOWN)
+    assert np.isnan([pair.low, pair.high, pair.p_value]).all()
+
+
+def rated(name, rate, prompts=60, **config):
+    """A run whose win rate is its objective; its samples say how many prompts there were."""
+    one = run(name, rate, metrics={"eval/win_rate": at(10, rate), "eval/score": at(10, 1.0)}, **config)
+    samples = [{"update": update, "prompt": str(prompt)} for update in (5, 10) for prompt in range(prompts)]
+    return replace(one, read_samples=lambda: samples)
+
+
+def test_equal_rates_are_as_uncertain_as_their_prompts():
+    runs = [rated(f"{key}{seed}", rate, key=key, seed=seed) for key, rate in ((1, 1.0), (2, 0.5)) for seed in range(3)]
+    found = compare(source(runs, metrics=["eval/win_rate"]), "key")
+    assert found.measure.num_prompts == 60
+    for group, rate in zip(found.groups, (1.0, 0.5), strict=True):
+        known = binomtest(round(60 * rate), 60).proportion_ci(method="wilson")
+        assert (group.estimate.low, group.estimate.high) == pytest.approx((known.low, known.high))
+    assert any("as wide as 60 held-out prompts" in note for note in found.notes)
+    assert "[0.9398, 1]" in comparison_text(found)
+
+
+def test_prompts_are_counted_else_those_that_the_config_asks_for():
+    config = {"eval__num_prompts": 128}
+    counted = [rated(str(seed), 1.0, seed=seed, **config) for seed in range(2)]
+    assert num_prompts(counted) == 60
+    assert num_prompts([replace(one, read_samples=list) for one in counted]) == 128
+    assert num_prompts([*counted, rated("few", 1.0, prompts=20, dataset__path="other")]) == 20
+    assert num_prompts([run("a", 1.0)]) is None
+
+
+def test_equal_values_that_are_no_rates_have_no_interval():
+    found = compare(source(seeds([0.7] * 3, key=1) + seeds([0.1, 0.3, 0.2], "b", key=2)), "key")
+    first, second = (next(group for group in found.groups if group.label == label) for label in "12")
+    assert np.isnan([first.estimate.low, first.estimate.high]).all()
+    assert second.estimate.low < 0.2 < second.estimate.high
+    assert "[0.7, 0.7]" not in comparison_text(found)
+    rates = seeds([3e-4] * 3, key=1, metrics={"learning_rate": np.full(10, 3e-4)})
+    assert not compare(source(rates), "key", "learning_rate").measure.is_rate
 
 
 def test_noise_of_a_pair_by_hand():

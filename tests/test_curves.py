@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,46 @@ def test_a_mean_ends_where_fewer_than_half_of_the_runs_are_left() -> None:
     assert curve.num_runs.tolist() == [3, 2]
     assert curve.ends == [(1, "failed"), (2, "pruned")]
     assert [one.name for one in lasting(runs, SCORES)] == ["a", "b"]
+
+
+def test_runs_that_are_never_there_together_have_no_mean_and_that_is_said(tmp_path: Path) -> None:
+    apart = [run(name, [1.0, 2, 3, 4, 5], start=start, lr=1) for name, start in (("a", 1), ("b", 11), ("c", 21))]
+    (curve,) = grouped(apart, SCORES, "lr")
+    assert (len(curve.updates), curve.is_smoothed, len(curve.runs)) == (0, False, 3)
+    text, paths = write_curves(Source("s", "sweep", apart), tmp_path, by="lr", formats=("svg",))
+    assert not paths
+    assert text == (
+        "s: lr=1 has no mean of score and cumulative reward: nowhere are half of its 3 runs recorded at once "
+        "(without --by, each run is a line), so there is nothing to draw"
+    )
+    together = [run(name, [1.0, 2, 3, 4, 5], lr=2) for name in "de"]
+    text, _ = write_curves(Source("s", "sweep", apart + together), tmp_path, by="lr", formats=("svg",))
+    assert "lr=1 has no mean of score" in text
+    assert {row["group"] for row in read(tmp_path / "curves.csv")} == {"2"}
+
+
+@pytest.mark.parametrize("by", [None, "lr", "run", "nothing"])
+def test_odd_records_are_drawn_as_far_as_they_go(tmp_path: Path, by: str | None) -> None:
+    nothing = RunRecord("nothing", {"update": np.empty(0)}, {"lr": 1})
+    unknown = run("unknown", [np.nan] * 5, lr=1)
+    one = run("one", [1.0], start=40, lr=1)
+    whole = run("whole", [1.0, 2, 3], lr=1)
+    for some in ([one], [nothing, one], [unknown, one, whole], [unknown], [one, whole, nothing, unknown]):
+        text, _ = write_curves(Source("s", "sweep", some), tmp_path, by=by, formats=("svg",))
+        assert text
+
+
+def test_means_are_over_the_seeds_that_choose(tmp_path: Path) -> None:
+    chose = [run(f"0/seed_{seed}", [1.0, 1, 1], lr=1) for seed in range(2)]
+    tests = [replace(run(f"test/0_seed_{seed}", [7.0, 7, 7], lr=1), is_test=True) for seed in range(3)]
+    text, _ = write_curves(Source("s", "sweep", chose + tests), tmp_path, by="lr", formats=("svg",))
+    assert {row["value"] for row in read(tmp_path / "curves.csv") if row["metric"] == SCORES} == {"1.0"}
+    assert "3 runs on test seeds are left out of the means" in text
+    # Where there are no others, and where each line is a run, they are drawn.
+    for some, by in ((tests, "lr"), (chose + tests, None), (chose + tests, "run")):
+        text, _ = write_curves(Source("s", "sweep", some), tmp_path, by=by, formats=("svg",))
+        assert "7.0" in {row["value"] for row in read(tmp_path / "curves.csv")}
+        assert "left out" not in text
 
 
 def test_runs_evaluated_at_other_updates_do_not_make_a_zigzag() -> None:

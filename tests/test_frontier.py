@@ -66,6 +66,13 @@ def test_the_peak_by_hand():
     assert gain[1] == max(gain)
 
 
+def test_runs_that_are_all_alike_do_not_make_a_law_certain():
+    distances = np.linspace(1, 30, 12)
+    found = fit([(distances, law(distances, 2.0, 0.5) + np.sin(distances))] * 3)
+    bounds = [found.alpha_low, found.alpha_high, found.beta_low, found.beta_high, found.peak_low, found.peak_high]
+    assert np.isnan(bounds).all()
+
+
 def test_the_peaks_interval_by_hand(monkeypatch):
     # Fieller: (2 - r)^2 = 0.04 - 2 r 0.01 + r^2 0.01, so that 0.99 r^2 - 3.98 r + 3.96 = 0.
     spread = np.array([[0.04, 0.01], [0.01, 0.01]])

@@ -39,7 +39,7 @@ def test_seeds_and_prompts_that_happen_to_agree_do_not_make_a_mean_certain() -> 
     # Seeds 0, prompts 0, error 1; one degree of freedom; the variance of four independent values.
     margin = stats.t.ppf(0.975, 1) * 0.5
     assert bounds(mean_estimate(np.array([[0.0, 1.0], [1.0, 0.0]]))) == pytest.approx((0.5 - margin, 0.5 + margin))
-    assert bounds(mean_estimate(np.full((3, 4), 2.0))) == (2.0, 2.0)
+    assert mean_estimate(np.full((3, 4), 2.0)) == Estimate(2.0, None, None)
 
 
 def test_win_rates_of_several_seeds_by_hand() -> None:

@@ -39,6 +39,8 @@ def test_the_margin_is_students() -> None:
     assert margin == pytest.approx(2.776 * 0.1 * math.sqrt(1 + 1 / 4), rel=1e-3)
     assert math.isnan(Noise().margin(setting(1), setting(1)))
     assert not Noise(0.0, 3, 3).is_known  # runs that are all alike
+    alike = Setting((0,), {}, np.zeros(1), np.full((7, 1), 0.1), np.empty((0, 1)))  # whose mean is rounded
+    assert not repeated([alike]).is_known
 
 
 @pytest.mark.parametrize(("num", "num_repetitions"), [(14, 0), (14, 1), (14, 4), (30, 1)])

@@ -11,7 +11,7 @@ from analysis.comparison.groups import Group, Grouping, grouping
 from analysis.comparison.judge_matrix import Matrix, matrix
 from analysis.comparison.pairs import Pair, Ranking, rank
 from analysis.comparison.run_values import Measure, measure
-from analysis.comparison.statistics import Estimate, Strata, within_unit
+from analysis.comparison.statistics import Estimate, Strata, of_rate
 from analysis.records import Source
 
 NO_VALUE = "without a value"
@@ -74,7 +74,8 @@ class GroupComparison:
 def compare(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
     """Compare the runs of a source by config keys.
 
-    A run counts if it is complete or was stopped early; pruned, failed, diverged and unfinished ones are counted apart.
+    A run counts if it came to its end; those that were pruned, failed, diverged, wait, were interrupted or go on are
+    counted apart.
 
     Args:
         source: what was read.
@@ -98,6 +99,8 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     ]
     groups.sort(key=lambda group: group.place or math.inf)
     notes = [*measured.warnings, *grouped.notes, *_notes(grouped, groups, strata)]
+    if measured.num_prompts and any(len(group.values) > 1 for group in groups):
+        notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
     judged = matrix(source, grouped)
     if judged is not None:
         judged = judged.ordered([group.label for group in groups])
@@ -120,7 +123,7 @@ def _compared(group: Group, place: int, ranking: Ranking | None, measured: Measu
         excluded[NO_VALUE] += len(group.runs) - len(values)
     found = ranking.estimates.get(group.label) if ranking else None
     if found is not None and measured.is_rate:
-        found = within_unit(found)
+        found = of_rate(found, measured.num_prompts)
     return ComparedGroup(group.label, place, found, values, num_settings, dict(excluded))
 
 

@@ -11,7 +11,9 @@ from analysis.errors import AnalysisError
 from analysis.labels import shown
 from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number
 
-SOUND = (COMPLETE, STOPPED)
+# Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
+# interrupted, and goes on.
+SOUND = (COMPLETE,)
 MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
 _MOST_RANGES, _FEWEST_IN_RANGE = 4, 3
 _OUTSIDE_SWEEP = ("run", "trial")
@@ -23,7 +25,7 @@ class Group:
 
     Attributes:
         label: these values, as a reader sees them; unique.
-        runs: that ended soundly, on the seeds that count.
+        runs: that came to their end, on the seeds that count.
         excluded: why -> how many runs do not count.
     """
 
@@ -152,8 +154,16 @@ def _is_test(groups: Iterable[Sequence[RunRecord]]) -> bool:
 def _group(label: str, runs: Sequence[RunRecord], is_test: bool) -> Group:
     # Failures of choosing runs are no failures of the tests, and the other way round.
     counted = [run for run in runs if run.is_test == is_test]
-    excluded = Counter(run.state for run in counted if run.state not in SOUND)
+    excluded = Counter(_why_not(run) for run in counted if run.state not in SOUND)
     return Group(label, [run for run in counted if run.state in SOUND], dict(sorted(excluded.items())))
+
+
+def _why_not(run: RunRecord) -> str:
+    """Why a run does not count: its state, and what stopped it: `waiting`, `interrupted`, `out of time`."""
+    reason = run.summary.get("stop_reason")
+    if run.state != STOPPED or not reason:
+        return run.state
+    return "out of time" if reason == "budget" else str(reason)
 
 
 def _seed_notes(source: Source, is_test: bool) -> list[str]:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from analysis.comparison.groups import Grouping
-from analysis.comparison.run_values import WIN_RATE, best_update, value_at
-from analysis.comparison.statistics import estimate, within_unit
+from analysis.comparison.run_values import WIN_RATE, best_update, num_prompts, value_at
+from analysis.comparison.statistics import estimate, of_rate
 from analysis.records import RunRecord, Source
 
 REWARD_MODEL = "reward_model"
@@ -90,6 +90,7 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
     if any(str(run.value(REWARD_MODEL)) not in judges for run in runs):
         judges.append(OWN)
     cells: dict[tuple[str, str], Cell] = {}
+    prompts = num_prompts(runs)
     rates = {(run.name, judge): rate for run in runs for judge, rate in _rates(run, judges).items()}
     for group in grouping.groups:
         models = {str(run.value(REWARD_MODEL)) for run in group.runs}
@@ -99,9 +100,10 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
                 if (run.name, judge) in rates:
                     strata.setdefault(grouping.setting(run), []).append(rates[run.name, judge])
             if strata:
-                cells[group.label, judge] = _cell(list(strata.values()), judge == OWN or models == {judge})
+                cells[group.label, judge] = _cell(list(strata.values()), judge == OWN or models == {judge}, prompts)
     labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
-    return Matrix(labels, judges, cells, "intervals are about other seeds")
+    least = f", at least as wide as {prompts} prompts make them" if prompts else ""
+    return Matrix(labels, judges, cells, f"intervals are about other seeds{least}")
 
 
 def _is_judge(key: str) -> bool:
@@ -120,6 +122,6 @@ def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
     return {judge: rate for judge, rate in found.items() if rate is not None}
 
 
-def _cell(strata: Sequence[Sequence[float]], is_own: bool) -> Cell:
-    found = within_unit(estimate([np.array(values) for values in strata]))
+def _cell(strata: Sequence[Sequence[float]], is_own: bool, prompts: int | None) -> Cell:
+    found = of_rate(estimate([np.array(values) for values in strata]), prompts)
     return Cell(found.value, found.low, found.high, found.num_runs, is_own)

@@ -8,8 +8,8 @@ import numpy as np
 from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.pairs import Ranking, rank
-from analysis.comparison.run_values import common_judges, scale
-from analysis.comparison.statistics import Strata, within_unit
+from analysis.comparison.run_values import common_judges, num_prompts, scale
+from analysis.comparison.statistics import Strata, of_rate
 from analysis.records import Floats, Source
 from analysis.statements import number
 from analysis.terminal import listed
@@ -97,7 +97,11 @@ def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> M
     if is_training:
         text += " (of training batches, where there are no evaluations)"
     kls = sorted(levels) if levels is not None else _levels(paths)
-    return MatchedKl(text, is_rate, [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None])
+    found = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
+    if is_rate:
+        prompts = num_prompts(runs)
+        found = [_bounded(level, prompts) for level in found]
+    return MatchedKl(text, is_rate, found)
 
 
 def gain_at(way: Path, kl: float) -> float | None:
@@ -150,7 +154,7 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
     reached = {label: sum(map(len, groups.get(label, {}).values())) for label in paths}
     return Level(
         kl,
-        _bounded(rank(groups)) if is_rate else rank(groups),
+        rank(groups),
         reached,
         {
             label: sum(bool(way.kls[0] > kl) for ways in parts.values() for way in ways)
@@ -160,5 +164,6 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
     )
 
 
-def _bounded(ranking: Ranking) -> Ranking:
-    return replace(ranking, estimates={label: within_unit(one) for label, one in ranking.estimates.items()})
+def _bounded(level: Level, prompts: int | None) -> Level:
+    estimates = {label: of_rate(one, prompts) for label, one in level.ranking.estimates.items()}
+    return replace(level, ranking=replace(level.ranking, estimates=estimates))

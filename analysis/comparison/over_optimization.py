@@ -25,7 +25,8 @@ class Fit:
     Attributes:
         alpha, alpha_low, alpha_high: gain a unit of sqrt(nats), at d = 1.
         beta, beta_low, beta_high: by how much that falls when d grows e-fold.
-        peak_kl, peak_low, peak_high: the KL in nats where the gain is highest; nan unless beta's interval is above 0.
+        peak_kl, peak_low, peak_high: the KL in nats where the gain is highest; nan unless beta's interval is above 0,
+            or beta is and its interval is unknown.
         largest_kl: of the points.
         num_points, num_runs: what was fitted.
         deviation: the root mean squared distance of the points from the curve.
@@ -67,7 +68,7 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
     cover too little (two runs: 60 %), so intervals are Student's with the bootstrap's standard error, and the peak's is
     Fieller's (1954) for the ratio alpha / beta with the bootstrap's covariance. It is bounded exactly where beta's
     interval leaves out 0. For a single run, covariances are those of least squares, as if its points were independent,
-    and say nothing of how runs differ.
+    and say nothing of how runs differ. Where runs are all alike, or one lies on the law itself, intervals are unknown.
 
     Args:
         paths: of each run distances sqrt(KL) and gains, (points,) each, all finite, distances 0 or more.
@@ -92,6 +93,8 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
         quantile, covariance = student_quantile(len(runs) - 1), _covariance(squares, products, seed)
     else:
         quantile, covariance = student_quantile(len(distances) - 2), _covariance_of_one(squares[0], residuals)
+    if not np.sqrt(np.diag(covariance)).max() > 1e-9 * max(abs(alpha), abs(beta)):
+        covariance = np.full((2, 2), np.nan)  # runs that are all alike do not show how much others would differ
     alpha_margin, beta_margin = (quantile * np.sqrt(np.diag(covariance))).tolist()
     peak_kl, peak_low, peak_high = _peak(alpha, beta, quantile**2 * covariance)
     return Fit(
@@ -142,11 +145,13 @@ def _covariance_of_one(squares: Floats, residuals: Floats) -> Floats:
 
 
 def _peak(alpha: float, beta: float, spread: Floats) -> tuple[float, float, float]:
-    """The peak's KL and its interval: Fieller's for alpha / beta; nan where beta may be 0.
+    """The peak's KL and its interval: Fieller's for alpha / beta; nan where beta may be 0, or where nothing is known.
 
     Args:
         spread: the covariance times the squared quantile, (2, 2).
     """
+    if np.isnan(spread).any() and beta > 0:
+        return math.exp(min(2 * (alpha / beta - 1), 700.0)), math.nan, math.nan
     # All ratios r with (alpha - r beta)^2 <= quantile^2 Var(alpha - r beta).
     square = beta**2 - spread[1, 1]
     if not (beta > 0 and np.isfinite(square) and square > 0):

@@ -15,7 +15,16 @@ from itertools import combinations
 
 import numpy as np
 
-from analysis.comparison.statistics import Estimate, Probability, Strata, estimate, holm, probability, student_quantile
+from analysis.comparison.statistics import (
+    Estimate,
+    Probability,
+    Strata,
+    are_alike,
+    estimate,
+    holm,
+    probability,
+    student_quantile,
+)
 from analysis.records import Floats
 
 BETTER, NOISE, UNKNOWN = "better", "within noise", "cannot tell"
@@ -168,8 +177,10 @@ def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, 
         return _Difference(names, BY_RUN, ours, theirs, *_noise_of(*unmatched, noise))
     ours, theirs = ([samples.groups[name][key] for key in keys] for name in names)
     if len(keys) > 1 and all(len(values) == 1 for values in [*ours, *theirs]):
-        paired = estimate([np.concatenate(ours) - np.concatenate(theirs)])
-        freedom = paired.freedom if paired.error > 0 else 0.0
+        differences = np.concatenate(ours) - np.concatenate(theirs)
+        paired = estimate([differences])
+        size = max(float(np.abs(values).max()) for values in [*ours, *theirs])
+        freedom = 0.0 if are_alike(differences, size) else paired.freedom
         return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)
     matched = samples.estimate(first, keys), samples.estimate(second, keys)
     return _Difference(names, BY_STRATUM, ours, theirs, *_noise_of(*matched, noise))

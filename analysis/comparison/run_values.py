@@ -3,12 +3,13 @@
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.records import REWARD, SCORES, TOO_LARGE, Objective, RunRecord, Source, as_number
+from analysis.objective import Objective
+from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
 from analysis.statements import listed
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
@@ -18,6 +19,7 @@ OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "eval/win_rate",
 )
 _JUDGE, _WINS = "judge/", "/win_rate"
+_HELD_OUT = ("eval/", _JUDGE)
 _AT_BEST, _AT_END = "at each run's best evaluation", "as the mean over the last 10 % of updates"
 _LOWER_IS_BETTER = ("loss/", "kl", "truncated_rate", "_seconds", "memory_mb", "approxkl_avg", "kl_per_token")
 
@@ -33,6 +35,7 @@ class Measure:
         is_lower_better: of two values, which is better.
         is_rate: whether values lie within 0 and 1.
         warnings: sentences.
+        num_prompts: of a rate of held-out prompts: how many these are; None where that is unknown.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Measure:
     is_lower_better: bool = False
     is_rate: bool = False
     warnings: Sequence[str] = ()
+    num_prompts: int | None = None
 
 
 def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Measure:
@@ -53,10 +57,36 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
         AnalysisError: if a metric is asked for that no run has recorded.
     """
     if metric is not None and metric != OBJECTIVE:
-        return _metric(source, runs, metric)
-    if metric is None and len({scale(run) for run in runs}) > 1:
-        return _across_scales(source, runs)
-    return objective(source, runs)
+        found = _metric(source, runs, metric)
+    elif metric is None and len({scale(run) for run in runs}) > 1:
+        found = _across_scales(source, runs)
+    else:
+        found = objective(source, runs)
+    name = str(source.metrics[0]) if found.name == OBJECTIVE and source.metrics else found.name
+    if found.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
+        return replace(found, num_prompts=num_prompts(runs))
+    return found
+
+
+def num_prompts(runs: Sequence[RunRecord]) -> int | None:
+    """How many held-out prompts the runs were evaluated on: the fewest, where they differ; None where nothing tells.
+
+    Their samples are counted, once for runs that have the same prompts; where there are none the config says how many
+    were asked for.
+    """
+    alike: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        parts = sorted((key, repr(value)) for key, value in run.config.items() if key.startswith(("dataset.", "eval.")))
+        alike.setdefault(repr(parts), []).append(run)
+    counts = [next((count for run in some if (count := _num_samples(run))), None) for some in alike.values()]
+    asked = [as_number(some[0].config.get("eval.num_prompts")) for some in alike.values()]
+    known = [found for count, most in zip(counts, asked, strict=True) if (found := count or int(most or 0))]
+    return min(known, default=None)
+
+
+def _num_samples(run: RunRecord) -> int:
+    """Samples of an evaluation; one that was cut has fewer."""
+    return max(Counter(repr(row.get("update")) for row in run.read_samples()).values(), default=0)
 
 
 def scale(run: RunRecord) -> str:
@@ -168,7 +198,7 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     text += ", lower is better)" if is_lower_better else ")"
     if computed:
         text += f"; of {computed} runs without one the best {EVAL_SCORE} within the KL budget"
-    return Measure(OBJECTIVE, text, _known(values), is_lower_better, name.endswith("_rate"))
+    return Measure(OBJECTIVE, text, _known(values), is_lower_better, _is_rate(name))
 
 
 def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
@@ -177,7 +207,7 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
         raise AnalysisError(
             f"--metric {metric}: no run has recorded it (recorded: {', '.join(near) or 'nothing'}, ...)"
         )
-    is_evaluated = metric.startswith(("eval/", _JUDGE)) and any(len(run.curve(EVAL_SCORE)[0]) for run in runs)
+    is_evaluated = metric.startswith(_HELD_OUT) and any(len(run.curve(EVAL_SCORE)[0]) for run in runs)
     values = {
         run.name: value_at(run, metric, best_update(run)) if is_evaluated else _at_end(run, metric) for run in runs
     }
@@ -195,7 +225,12 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
         warnings += [f"{metric} is measured by several reward models here, which have no common scale"]
     better = "lower is better" if is_lower_better else "higher is better"
     text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"
-    return Measure(metric, text, _known(values), is_lower_better, metric.endswith("_rate"), warnings)
+    return Measure(metric, text, _known(values), is_lower_better, _is_rate(metric), warnings)
+
+
+def _is_rate(metric: str) -> bool:
+    """Whether a metric is a share; a learning rate is none."""
+    return metric.endswith("_rate") and not metric.endswith("learning_rate")
 
 
 def _at_end(run: RunRecord, metric: str) -> float | None:

@@ -32,9 +32,10 @@ class Estimate:
 
     Attributes:
         value: the mean of the middle half of all runs; of fewer than four, of all.
-        low, high: 95 % interval, Student's with the bootstrap's standard error; nan for one run.
-        percentile_low, percentile_high: the plain percentile bootstrap interval, as rliable gives it; nan for one run.
-        error: the standard error, nan for one run.
+        low, high: 95 % interval, Student's with the bootstrap's standard error; nan for one run, and where runs that
+            differ in their seeds only are all alike, which does not show how much others would differ.
+        percentile_low, percentile_high: the plain percentile bootstrap interval, as rliable gives it; nan likewise.
+        error: the standard error, nan for one run, 0 for runs that are all alike.
         freedom: degrees of freedom of the standard error; 0 for one run.
         num_runs: how many values there are.
     """
@@ -75,13 +76,12 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
 
     samples = resampled(strata)
     pooled = np.concatenate(samples)
-    value = float(interquartile_mean(pooled))
+    value, nan = float(interquartile_mean(pooled)), float("nan")
     if len(pooled) == 1:
-        nan = float("nan")
         return Estimate(value, nan, nan, nan, nan, nan, 0.0, 1)
-    if np.ptp(pooled) == 0:
-        value = float(pooled[0])  # without the rounding of a mean
-        return Estimate(value, value, value, value, value, 0.0, _freedom(samples), len(pooled))
+    if all(are_alike(values) for values in samples):
+        value = float(pooled[0]) if are_alike(pooled) else value  # without the rounding of a mean
+        return Estimate(value, nan, nan, nan, nan, 0.0, _freedom(samples), len(pooled))
     found = bootstrap(
         samples,
         lambda *drawn, axis: interquartile_mean(np.concatenate(drawn, axis=axis), axis=axis),
@@ -107,11 +107,37 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
     )
 
 
-def within_unit(found: Estimate) -> Estimate:
-    """The interval of a rate, which lies within 0 and 1."""
-    if math.isnan(found.low):
+def are_alike(values: Floats, size: float | None = None) -> bool:
+    """Whether values differ by no more than rounding; of differences, `size` is that of the values behind them."""
+    return bool(np.ptp(values) <= 1e-9 * (np.abs(values).max() if size is None else size))
+
+
+def of_rate(found: Estimate, num_prompts: int | None = None) -> Estimate:
+    """With the interval of a rate: within 0 and 1, and never of no width because seeds happen to agree.
+
+    A rate is a share of prompts, so its interval is at least Wilson's for that many. All seeds answer the same prompts,
+    which therefore count once. Where their number is unknown and the runs are all alike, each run counts as one prompt:
+    nothing within 0 and 1 varies more about its mean than what is either 0 or 1 (Bhatia and Davis 2000, The American
+    Mathematical Monthly 107, 353-357). One run alone has no interval, since nothing tells how seeds differ.
+
+    In simulations of 2, 3 and 5 seeds that answer the same 60 or 128 prompts, which they win with probabilities that
+    differ between prompts and between seeds, it held the expectation over both in 98 to 100 % of the cases.
+    """
+    if found.num_runs < 2:
         return found
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+    size = num_prompts or (found.num_runs if math.isnan(found.low) else None)
+    bounds = [] if math.isnan(found.low) else [(max(found.low, 0.0), min(found.high, 1.0))]
+    if size is not None:
+        bounds.append(_wilson(min(max(found.value, 0.0), 1.0), size))
+    return replace(found, low=min(low for low, _ in bounds), high=max(high for _, high in bounds))
+
+
+def _wilson(rate: float, size: int) -> tuple[float, float]:
+    """The ends of Wilson's score interval (1927) of a rate within 0 and 1 among so many wins and losses."""
+    excess = student_quantile(math.inf) ** 2 / size
+    centre = (rate + excess / 2) / (1 + excess)
+    margin = math.sqrt(excess * (rate * (1 - rate) + excess / 4)) / (1 + excess)
+    return max(centre - margin, 0.0), min(centre + margin, 1.0)
 
 
 def resampled(strata: Iterable[Floats]) -> list[Floats]:
@@ -181,7 +207,10 @@ def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probabilit
 
     The interval is the score interval of Newcombe (2006, Statistics in Medicine 25, 559-573, method 5) with Student's
     quantile in place of the normal one, and with the variances of the strata added up. Unlike a bootstrap's it does not
-    shrink to a point where all runs of one group beat all of the other.
+    shrink to a point where all runs of one group beat all of the other. Strata with one run of each are pairs of one
+    sample: n of them have n - 1 degrees of freedom, as in Student's test of their differences (`pairs.rank`). That test
+    looks at how large the differences are, this at how often they are above 0, so few pairs may be enough for the one
+    and not for the other.
 
     Args:
         first, second: the values of the same strata in the same order, (runs,) each.
@@ -199,7 +228,8 @@ def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probabilit
         others = (num_ours + num_theirs) / 2 - 1
         spread = 1 + others * ((1 - guesses) / (2 - guesses) + guesses / (1 + guesses))
         variance += guesses * (1 - guesses) * spread / (num_ours * num_theirs)
-    freedom = max(sum(num_ours + num_theirs - 2 for num_ours, num_theirs in sizes), 1)
+    num_single = sizes.count((1, 1))
+    freedom = max(sum(map(sum, sizes)) - 2 * len(sizes) + max(num_single - 1, 0), 1)
     margin = student_quantile(freedom) * np.sqrt(variance) / len(sizes)
     inside = guesses[np.abs(guesses - value) <= margin]
     low, high = (inside[0], inside[-1]) if len(inside) else (value, value)

@@ -48,7 +48,7 @@ def _answer(comparison: GroupComparison) -> Statement:
     ranked = [group for group in comparison.groups if group.estimate is not None]
     ranking = comparison.ranking
     if ranking is None or not ranked:
-        return Statement("nothing to compare: no run that ended soundly has a value")
+        return Statement("nothing to compare: no run that came to its end has a value")
     best, name = ranked[0], short(ranked[0].label)
     evidence = {f"value of {group.label}": group.estimate.value for group in ranked[:2] if group.estimate}
     if len(ranked) == 1:

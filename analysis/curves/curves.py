@@ -1,7 +1,7 @@
 """Training curves: one of each run, or the mean and spread of runs that share a setting."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,17 @@ class Curve:
     @property
     def is_smoothed(self) -> bool:
         """Whether smoothing has changed anything: not where values lie further apart than its window."""
-        return not np.allclose(self.mean, self.smoothed, rtol=1e-9, atol=1e-9 * float(np.ptp(self.mean)))
+        return bool(len(self.mean)) and not np.allclose(
+            self.mean, self.smoothed, rtol=1e-9, atol=1e-9 * float(np.ptp(self.mean))
+        )
 
 
 def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int = 1) -> list[Curve]:
     """A metric's curves: for each run, or for each value of a config key.
 
     A group's mean at an update is over those of its runs that are still there, and ends where fewer than half are:
-    `num_runs` tells where runs have ended, so that the mean is over others than before. Between two updates of its own
+    `num_runs` tells where runs have ended, so that the mean is over others than before. Where at no update half of them
+    are there, it is nowhere: its curve has no points. Between two updates of its own
     a run counts with the straight line between them, since runs may be evaluated at different updates; before its first
     and after its last it does not count. The spread is from the lowest to the highest run, or between the quartiles if
     every group has `FEW` runs.
@@ -91,6 +94,11 @@ def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord
         groups, key=lambda label: (0, number) if (number := as_number(values[label])) is not None else (1, 0)
     )
     return {label: groups[label] for label in order}
+
+
+def choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs on seeds that choose, of which means are taken; those on test seeds where there are no others."""
+    return [run for run in runs if not run.is_test] or list(runs)
 
 
 def lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
@@ -168,6 +176,7 @@ def write_curves(
     metrics: Sequence[str] | None = None,
     by: str | None = None,
     smooth: float | None = None,
+    axis: str | None = None,
     formats: Sequence[str] = ("png", "svg"),
 ) -> tuple[str, list[Path]]:
     """Draw the curves and say what they do; returns the text and the files: figures, curves.csv, phases.json.
@@ -176,24 +185,31 @@ def write_curves(
         out: a folder, made if it is not there.
         metrics: names or patterns; by default the panels of the published figure.
         by: a config key whose values share a line; by default a line is a run.
-        smooth: see `smoothing.window_of`.
+        smooth: see `panels.panels`.
+        axis: update or episode; by default see `axis.chosen_unit`.
         formats: of the figures: png, svg, pdf.
 
     Raises:
         AnalysisError: if no run has a metric that is asked for.
     """
+    from analysis.curves.axis import chosen_unit
     from analysis.curves.figures import MAX_PANELS, draw
     from analysis.curves.metrics import chosen_metrics
-    from analysis.curves.panels import chosen_lines, panels
+    from analysis.curves.panels import chosen_lines, panels, without_mean
     from analysis.curves.tables import write_phases, write_table
     from analysis.curves.text import described_lines, told
     from analysis.style import save_figure
 
     names = chosen_metrics(source.runs, metrics)
     choice = chosen_lines(source, names, by)
+    unit, why = chosen_unit(choice.drawn, axis)
+    choice = replace(choice, unit=unit)
     found = panels(choice, names, smooth)
+    choice = replace(choice, notes=(*choice.notes, *([why] if why else []), *without_mean(found, choice)))
+    found = [panel for panel in found if panel.curves or panel.others]
     if not found:
-        return f"{source.name}: no run has recorded a metric yet, so there is nothing to draw", []
+        why = "; ".join(choice.notes) or "no run has recorded a metric yet"
+        return f"{source.name}: {why}, so there is nothing to draw", []
     out.mkdir(parents=True, exist_ok=True)
     described = described_lines(choice, [panel.metric for panel in found])
     only = {one.metric: one for one in next(iter(described.values()))} if len(choice.runs) == 1 else None

@@ -45,7 +45,7 @@ def draw(
     # Room for the longest of the sentences, so that all titles stand at one height.
     room = 7 + 8.5 * max((len(told.get(panel.metric, ())) for panel in found), default=0)
     for cell, panel in zip(cells, found, strict=False):
-        _draw_panel(cell, panel, colors)
+        _draw_panel(cell, panel, colors, choice.unit)
         if described:
             cell.set_title(cell.get_title(), fontsize=10, pad=room)
         if described and panel.metric in described:
@@ -76,14 +76,14 @@ def _color_scale(choice: Choice) -> Any:
     return ScalarMappable((LogNorm if is_wide else Normalize)(low, high), "viridis")
 
 
-def _draw_panel(axes: "Axes", panel: Panel, colors: Mapping[str, tuple[Any, Any]]) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, colors: Mapping[str, tuple[Any, Any]], unit: str) -> None:
     for curve in panel.others:
         axes.plot(curve.updates, curve.smoothed, color=_GREY, linewidth=0.7, alpha=0.5, zorder=1)
         _draw_ends(axes, curve, _GREY)
     for curve in panel.curves:
         _draw_curve(axes, curve, *colors[curve.label])
     axes.set_title(title_of(panel.metric), fontsize=10)
-    axes.set_xlabel("update", fontsize=8)
+    axes.set_xlabel(unit, fontsize=8)
     axes.tick_params(labelsize=8)
     if title_of(panel.metric) != panel.metric:
         axes.set_ylabel(panel.metric, fontsize=7, color="#666666")
@@ -95,7 +95,7 @@ def _draw_panel(axes: "Axes", panel: Panel, colors: Mapping[str, tuple[Any, Any]
 
 def _draw_curve(axes: "Axes", curve: Curve, color: Any, style: str) -> None:
     """The raw values faintly, the smoothed ones over them, dashed where not all of the group's runs are left."""
-    is_sparse = len(curve.updates) < 2 or np.median(np.diff(curve.updates)) > 1
+    is_sparse = len(curve.updates) < 2 or np.median(np.diff(curve.updates)) > _step(curve)
     marker = "." if is_sparse and len(curve.updates) <= 60 else None
     if curve.spread:
         axes.fill_between(curve.updates, curve.low, curve.high, color=color, alpha=0.15, linewidth=0, zorder=2)
@@ -111,6 +111,12 @@ def _draw_curve(axes: "Axes", curve: Curve, color: Any, style: str) -> None:
             line = np.where(part, curve.smoothed, np.nan)
             axes.plot(curve.updates, line, color=color, linewidth=1.7, linestyle=look, marker=marker, zorder=4)
     _draw_ends(axes, curve, color)
+
+
+def _step(curve: Curve) -> float:
+    """How far rows of its runs are apart, 1 at least: values further apart, as of evaluations, get a mark each."""
+    steps = [float(np.median(np.diff(run.updates))) for run in curve.runs if len(run.updates) > 1]
+    return max(1.0, *steps) if steps else 1.0
 
 
 def _draw_ends(axes: "Axes", curve: Curve, color: Any) -> None:
@@ -149,7 +155,7 @@ def _notes(found: Sequence[Panel], choice: Choice, has_phases: bool) -> str:
     if windows:
         over = str(windows[0]) if len(windows) == 1 else f"{windows[0]} to {windows[-1]}"
         sums = " (a running sum is not)" if any(panel.metric == CUMULATIVE_REWARD for panel in found) else ""
-        parts.append(f"smoothed over {over} updates{sums}{', raw values faint behind' if curves else ''}")
+        parts.append(f"smoothed over {over} {choice.unit}s{sums}{', raw values faint behind' if curves else ''}")
     else:
         parts.append("not smoothed")
     spreads = sorted({curve.spread for curve in curves if curve.spread})
@@ -160,7 +166,7 @@ def _notes(found: Sequence[Panel], choice: Choice, has_phases: bool) -> str:
     if any(len(curve.ends) > _MAX_ENDS for curve in curves):
         parts.append(f"ends of runs are not marked where a line has more than {_MAX_ENDS}")
     if has_phases:
-        parts.append("dotted vertical: a phase begins; grey: updates at which it may begin")
+        parts.append("dotted vertical: a phase begins; grey: where it may begin")
     return "\n".join(textwrap.wrap("; ".join([*parts, *choice.notes]), 150))
 
 

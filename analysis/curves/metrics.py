@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
+from analysis.spans import running_sum
 
 ENTROPY = "objective/entropy"
 KL = "objective/kl"
@@ -30,13 +31,14 @@ def title_of(metric: str) -> str:
 
 
 def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
-    """A run's metric as `RunRecord.curve`, each update once; without rewards the scores are summed up.
+    """A run's metric as `RunRecord.curve`, each update once.
 
-    Of several values at one update the mean is taken; values so large that their squares overflow count as missing.
+    Of several values at one update the mean is taken, also before they are summed up; values so large that their
+    squares overflow count as missing.
     """
-    if metric == CUMULATIVE_REWARD and CUMULATIVE_REWARD not in run.metrics and REWARD not in run.metrics:
-        updates, values = curve_of(run, SCORES)
-        return updates, np.cumsum(values)
+    if metric == CUMULATIVE_REWARD and CUMULATIVE_REWARD not in run.metrics:
+        updates, values = curve_of(run, REWARD if REWARD in run.metrics else SCORES)
+        return updates, running_sum(updates, values)
     updates, values = run.curve(metric)
     is_sane = np.abs(values) < TOO_LARGE
     updates, values = updates[is_sane], values[is_sane]

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from analysis.curves.curves import Curve, group_labels, grouped
-from analysis.curves.metrics import curve_of
+from analysis.curves.axis import EPISODE, along, pace_of
+from analysis.curves.curves import Curve, choosing, group_labels, grouped
+from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
 from analysis.labels import shown
 from analysis.ranking import rank
-from analysis.records import CUMULATIVE_REWARD, RunRecord, Source, as_number
+from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
+from analysis.statements import counted, listed
 from analysis.thinning import spread, telling
 
 MAX_LINES = 12  # with a name of their own
@@ -24,15 +27,17 @@ class Panel:
 
     Attributes:
         metric: its name.
-        window: of the smoothing, in updates; 1 for none.
+        window: of the smoothing, in the axis's unit; 1 for none.
         curves: lines with a name.
         others: lines without one, drawn grey.
+        missing: groups whose runs have no updates in common, so that there is no mean to draw.
     """
 
     metric: str
     window: int
     curves: Sequence[Curve]
     others: Sequence[Curve]
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Choice:
         scale: line -> its value, where lines are told apart by a colour scale instead.
         others: runs or groups without a name that are drawn.
         notes: what a reader must know of what is left out.
-        runs: line -> its runs, named lines and others.
+        runs: line -> its runs as they were recorded, named lines and others.
+        unit: what the axis counts: update or episode.
     """
 
     by: str | None
@@ -54,14 +60,36 @@ class Choice:
     others: Sequence[str]
     notes: tuple[str, ...]
     runs: dict[str, Sequence[RunRecord]]
+    unit: str = UPDATE
+
+    @cached_property
+    def drawn(self) -> list[RunRecord]:
+        """All of their runs, as they were recorded."""
+        return list(dict.fromkeys(run for several in self.runs.values() for run in several))
 
 
 def chosen_lines(source: Source, metrics: Sequence[str], by: str | None) -> Choice:
-    """The lines of a figure: all, if they are few enough to be told apart, else the best runs before all others."""
+    """The lines of a figure: all, if they are few enough to be told apart, else the best runs before all others.
+
+    A mean is over runs on seeds that choose; those on test seeds are left out of it, and a note says so.
+    """
     runs = [run for run in source.runs if len(run.updates)]
-    lines: dict[str, Sequence[RunRecord]] = (
-        {run.name: [run] for run in runs} if by is None else {**group_labels(runs, by)}
-    )
+    if by is None:
+        return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs})
+    kept = runs if by == "run" else choosing(runs)
+    choice = _chosen(source, metrics, by, kept, {**group_labels(kept, by)})
+    num_left = len(runs) - len(kept)
+    which = f"{counted(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
+    return replace(choice, notes=(*choice.notes, which)) if num_left else choice
+
+
+def _chosen(
+    source: Source,
+    metrics: Sequence[str],
+    by: str | None,
+    runs: Sequence[RunRecord],
+    lines: dict[str, Sequence[RunRecord]],
+) -> Choice:
     if len(lines) <= MAX_LINES:
         names = {name: _run_label(name, runs_, source) if by is None else _cut(name) for name, runs_ in lines.items()}
         return Choice(by, names, {}, (), (), lines)
@@ -85,21 +113,39 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
     """The panels of the metrics, each smoothed by one window for all its lines; those without a value are left out.
 
     Args:
-        smooth: see `smoothing.window_of`; by default a tenth of the longest run.
+        smooth: see `smoothing.window_of`, in updates; by default a tenth of the longest run. On an axis of episodes,
+            updates are those of the largest batch.
     """
     found = []
     named = [*choice.names, *choice.scale]
-    runs = list(dict.fromkeys(run for name in (*named, *choice.others) for run in choice.runs[name]))
+    runs = [along(run, choice.unit) for run in choice.drawn]
+    if smooth is not None and smooth >= 1 and choice.unit == EPISODE:
+        smooth *= max((pace_of(run) or 1.0 for run in choice.drawn), default=1.0)
     for metric in metrics:
         spans = [updates[-1] - updates[0] for run in runs if len(updates := curve_of(run, metric)[0])]
         # A running sum is smooth as it is; smoothing would only round its turns.
         window = 1 if metric == CUMULATIVE_REWARD else window_of(float(max(spans, default=0.0)), smooth)
-        curves = {curve.label: _thinned(curve) for curve in grouped(runs, metric, choice.by, window)}
+        means = {curve.label: _thinned(curve) for curve in grouped(runs, metric, choice.by, window)}
+        curves = {label: curve for label, curve in means.items() if len(curve.updates)}
+        missing = [label for label in means if label not in curves]
         shown_, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
         window = window if any(curve.is_smoothed for curve in curves.values()) else 1
-        if shown_ or others:
-            found.append(Panel(metric, window, shown_, others))
+        if shown_ or others or missing:
+            found.append(Panel(metric, window, shown_, others, missing))
     return found
+
+
+def without_mean(found: Sequence[Panel], choice: Choice) -> list[str]:
+    """For each group without a mean, of which metrics; as sentences."""
+    metrics: dict[str, list[str]] = {}
+    for panel in found:
+        for label in panel.missing:
+            metrics.setdefault(label, []).append(title_of(panel.metric))
+    return [
+        f"{choice.by}={label} has no mean of {listed(several, 3)}: nowhere are half of its "
+        f"{len(choice.runs[label])} runs recorded at once (without --by, each run is a line)"
+        for label, several in metrics.items()
+    ]
 
 
 def _num_points(runs: Sequence[RunRecord], metric: str) -> int:

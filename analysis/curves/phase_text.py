@@ -10,7 +10,7 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import smoothed, window_of
 from analysis.curves.spikes import told_spikes, without_spikes
-from analysis.records import Floats
+from analysis.records import UPDATE, Floats
 from analysis.statements import Statement, number
 
 _TIGHT, _CLEAR = 0.03, 0.2  # shares of the updates: a turn known so well is "at", so well "about", else "between"
@@ -18,32 +18,37 @@ _MOST, _SOON = 0.8, 0.6  # of a change, where it takes no more of the updates: a
 _WANDERS = 0.6  # memory of the noise from which a level curve is said to wander
 
 
-def tell(name: str, updates: Floats, values: Floats, is_sum: bool = False) -> tuple[Statement, list[Phase]]:
+def tell(
+    name: str, updates: Floats, values: Floats, is_sum: bool = False, unit: str = UPDATE
+) -> tuple[Statement, list[Phase]]:
     """What a curve does, in one sentence, and the phases that it says it of.
 
     Args:
         name: what the sentence is about: `entropy`.
         updates, values: ascending and finite, (n,) each.
         is_sum: whether it is a running sum.
+        unit: what the updates are, where they are something else: `episode`.
     """
     phases = find_sum_phases(updates, values) if is_sum else find_phases(updates, values)
     if not phases:
-        return Statement(f"{name} {_too_short(updates, values)}", _evidence(updates, values, [])), []
+        return Statement(f"{name} {_too_short(updates, values, unit)}", _evidence(updates, values, [], unit)), []
     raw, values = values, values if is_sum else without_spikes(values)
     phases = phases if is_sum else _with_ends(phases, updates, values)
-    evidence = _evidence(updates, raw, phases)
+    evidence = _evidence(updates, raw, phases, unit)
     if len(phases) == 1:
         text = _single(phases[0], updates, values, is_sum)
     else:
-        extreme = _extreme(phases, updates, values, is_sum, evidence)
+        extreme = _extreme(phases, updates, values, is_sum)
+        if extreme:
+            evidence |= {f"{extreme[0]} {unit}": extreme[1], f"{extreme[0]} value": extreme[2]}
         turn = _turn(phases, extreme, updates)
-        parts = [_part(phase, index, phases, updates, index == turn) for index, phase in enumerate(phases)]
-        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{_shown(extreme) if extreme and turn is None else ''}"
+        parts = [_part(phase, index, phases, updates, index == turn, unit) for index, phase in enumerate(phases)]
+        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{_shown(extreme, unit) if extreme and turn is None else ''}"
     if not is_sum and (most := _most(phases, updates, values)) is not None:
         word, update = most
-        text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it {word} update {number(update)}"
-        evidence[f"most of it {word} update"] = update
-    return Statement(f"{name} {text}{_apart(updates, raw, values, phases)}", evidence), phases
+        text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it {word} {unit} {number(update)}"
+        evidence[f"most of it {word} {unit}"] = update
+    return Statement(f"{name} {text}{_apart(updates, raw, values, phases, unit)}", evidence), phases
 
 
 def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
@@ -58,26 +63,26 @@ def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Pha
     return found
 
 
-def place(update: float, begins: tuple[float, float], updates: Floats) -> str:
+def place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
     """An update as exactly as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
     step = float(np.median(np.diff(updates))) if len(updates) > 1 else 1.0
     span = float(updates[-1] - updates[0])
     loose = begins[1] - begins[0]
     if loose <= max(2 * step, _TIGHT * span):
-        return f"update {number(round(update))}"
+        return f"{unit} {number(round(update))}"
     if loose <= _CLEAR * span:
-        return f"about update {number(round(update))}"
+        return f"about {unit} {number(round(update))}"
     low, high = min(begins[0], update), max(begins[1], update)
-    return f"somewhere between updates {number(round(low))} and {number(round(high))}"
+    return f"somewhere between {unit}s {number(round(low))} and {number(round(high))}"
 
 
-def _too_short(updates: Floats, values: Floats) -> str:
+def _too_short(updates: Floats, values: Floats, unit: str) -> str:
     if not len(values):
         return "is not recorded"
     if len(values) == 1:
-        return f"has one value: {number(float(values[0]))} at update {number(float(updates[0]))}"
-    ends = f"{number(float(values[0]))} at update {number(float(updates[0]))}"
-    ends += f", {number(float(values[-1]))} at update {number(float(updates[-1]))}"
+        return f"has one value: {number(float(values[0]))} at {unit} {number(float(updates[0]))}"
+    ends = f"{number(float(values[0]))} at {unit} {number(float(updates[0]))}"
+    ends += f", {number(float(values[-1]))} at {unit} {number(float(updates[-1]))}"
     return f"has {len(values)} values, too few to tell phases from noise: {ends}"
 
 
@@ -98,12 +103,16 @@ def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     return f"has no trend beyond its noise: around {number(float(values.mean()))}, ±{noise} from value to value{few}"
 
 
-def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool) -> str:
+def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool, unit: str) -> str:
     first, last = number(phase.first), number(phase.last)
     after = phases[index + 1] if index + 1 < len(phases) else None
-    until = "" if after is None or after.kind in (JUMPS, DROPS) else f" until {place(phase.end, after.begins, updates)}"
+    until = (
+        ""
+        if after is None or after.kind in (JUMPS, DROPS)
+        else f" until {place(phase.end, after.begins, updates, unit)}"
+    )
     if phase.kind in (JUMPS, DROPS):
-        return f"{phase.kind} from {first} to {last} at {place(phase.end, phase.begins, updates)}"
+        return f"{phase.kind} from {first} to {last} at {place(phase.end, phase.begins, updates, unit)}"
     if phase.kind == LEVEL:
         # After a jump it has been said where it is.
         known = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
@@ -111,13 +120,11 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
     start = f" from {first}" if index == 0 else ""
     if is_extreme and after is not None:
         what = "a peak" if phase.kind == RISES else "a low"
-        return f"{phase.kind}{start} to {what} of {last} at {place(phase.end, after.begins, updates)}"
+        return f"{phase.kind}{start} to {what} of {last} at {place(phase.end, after.begins, updates, unit)}"
     return f"{phase.kind}{start} to {last}{until}"
 
 
-def _extreme(
-    phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: bool, evidence: dict[str, float]
-) -> tuple[str, float, float] | None:
+def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: bool) -> tuple[str, float, float] | None:
     """Name, update and value of the top between a rise and a fall, or the bottom between a fall and a rise."""
     course = [phase.kind for phase in phases if phase.kind in (RISES, FALLS)]
     if course not in ([RISES, FALLS], [FALLS, RISES]) or any(phase.kind in (JUMPS, DROPS) for phase in phases):
@@ -125,10 +132,7 @@ def _extreme(
     smooth = values if is_sum else smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
     is_peak = course[0] == RISES
     index = int(np.argmax(smooth) if is_peak else np.argmin(smooth))
-    name = "peak" if is_peak else "trough"
-    found = name, float(updates[index]), float(smooth[index])
-    evidence |= {f"{name} update": found[1], f"{name} value": found[2]}
-    return found
+    return "peak" if is_peak else "trough", float(updates[index]), float(smooth[index])
 
 
 def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
@@ -141,9 +145,9 @@ def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, upd
     return None
 
 
-def _shown(extreme: tuple[str, float, float]) -> str:
+def _shown(extreme: tuple[str, float, float], unit: str) -> str:
     name, update, value = extreme
-    return f" ({'peak' if name == 'peak' else 'lowest'}: {number(value)} at update {number(update)})"
+    return f" ({'peak' if name == 'peak' else 'lowest'}: {number(value)} at {unit} {number(update)})"
 
 
 def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
@@ -163,27 +167,27 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
     return ("after", after) if after >= updates[-1] - _SOON * span else None
 
 
-def _apart(updates: Floats, values: Floats, kept: Floats, phases: Sequence[Phase]) -> str:
+def _apart(updates: Floats, values: Floats, kept: Floats, phases: Sequence[Phase], unit: str) -> str:
     """The values that none of this is said of, as they are spikes."""
     told = told_spikes(values, kept, phases[0].noise)
     if not len(told):
         return ""
-    furthest = f"{number(float(values[told[0]]))} at update {number(float(updates[told[0]]))}"
+    furthest = f"{number(float(values[told[0]]))} at {unit} {number(float(updates[told[0]]))}"
     return f"; {furthest} stands apart" if len(told) == 1 else f"; {len(told)} values stand apart, as {furthest}"
 
 
-def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase]) -> dict[str, float]:
+def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: str) -> dict[str, float]:
     if not len(values):
         return {}
     found = {
-        "first update": float(updates[0]),
-        "last update": float(updates[-1]),
+        f"first {unit}": float(updates[0]),
+        f"last {unit}": float(updates[-1]),
         "first value": float(values[0]),
         "last value": float(values[-1]),
         "highest value": float(values.max()),
-        "highest value update": float(updates[int(np.argmax(values))]),
+        f"highest value {unit}": float(updates[int(np.argmax(values))]),
         "lowest value": float(values.min()),
-        "lowest value update": float(updates[int(np.argmin(values))]),
+        f"lowest value {unit}": float(updates[int(np.argmin(values))]),
         "values": float(len(values)),
     }
     if phases:

@@ -52,6 +52,7 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
     """The phases of a running sum, which adds up its noise: found in its steps, where the noise is no sum.
 
+    A step across a gap is brought to the length of the usual ones, since a sum grows there by more than by one of them.
     A sum rises where its steps are above 0 on average, by more than noise, and is level where they are not. The noise
     of its phases is that of a step.
 
@@ -61,7 +62,8 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
     updates, sums = _finite(updates, sums)
     if len(sums) <= MIN_POINTS:
         return []
-    steps = np.diff(sums)
+    lengths = np.diff(updates) / np.median(np.diff(updates))
+    steps = np.diff(sums) / lengths
     if _is_constant(steps):
         phase = _constant(updates, sums)
         kind = LEVEL if _is_constant(sums) else RISES if steps[0] > 0 else FALLS
@@ -70,7 +72,7 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
     steps = without_spikes(steps)
     memory = cut(updates[:-1], steps).memory
     found = cut(updates[:-1], steps, degree=0, max_memory=memory)
-    judge = _judge_of_sums(found, len(steps), float(np.ptp(sums)), float(updates[-1] - updates[0]))
+    judge = _judge_of_sums(found, updates, lengths, float(np.ptp(sums)))
     starts = [updates[0], *found.x[list(found.cuts[1:-1])], updates[-1]]
     loose = [(updates[0], updates[0]), *found.loose]
     phases = []
@@ -134,14 +136,18 @@ def _judge_of_lines(found: Segmentation) -> Judge:
     return judge
 
 
-def _judge_of_sums(found: Segmentation, num_steps: int, size: float, span: float) -> Judge:
+def _judge_of_sums(found: Segmentation, updates: Floats, lengths: Floats, size: float) -> Judge:
     """Tells a sum's kind: level if its steps are 0 on average but for noise, or make up little of the sum's range."""
     limit = _quantile(len(found.x) - (len(found.cuts) - 1))
-    thinned = num_steps / len(found.x)  # a point of the segmentation is the mean of as many steps
+    thinned = len(lengths) / len(found.x)  # a point of the segmentation is the mean of as many steps
+    span = float(updates[-1] - updates[0])
 
     def judge(phase: Phase) -> str:
         count, noise = _noise_within(found, phase)
-        deviation = noise * np.sqrt(count * (1 + found.memory) / (1 - found.memory)) * thinned
+        within = lengths[(updates[:-1] >= phase.start) & (updates[:-1] < phase.end)]
+        # One value stands for all of a gap, so that its noise adds up to more.
+        uneven = float(np.sqrt(np.mean(within**2))) if len(within) else 1.0
+        deviation = noise * uneven * np.sqrt(count * (1 + found.memory) / (1 - found.memory)) * thinned
         smallest = min(_MIN_SUM_CHANGE, _MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
         return _kind(phase.change, max(limit * float(deviation), smallest))
 

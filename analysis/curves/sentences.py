@@ -11,7 +11,7 @@ from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.verdicts import entropy_verdict, kl_verdict
-from analysis.records import CUMULATIVE_REWARD, Floats, RunRecord
+from analysis.records import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
 from analysis.statements import Statement, number
 from analysis.thinning import spread
 
@@ -45,8 +45,12 @@ def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
     return [text for metric in wanted for text in describe_metric(runs, metric).statements]
 
 
-def describe_metric(runs: Sequence[RunRecord], metric: str) -> Described:
-    """What one metric does: over the runs that last as long as at least half do, so that none drops out of the mean."""
+def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> Described:
+    """What one metric does: over the runs that last as long as at least half do, so that none drops out of the mean.
+
+    Args:
+        unit: what the runs' updates are, where they are something else; see `axis.along`.
+    """
     kept = lasting(runs, metric)
     if not kept:
         return Described(metric, (), ())
@@ -58,27 +62,28 @@ def describe_metric(runs: Sequence[RunRecord], metric: str) -> Described:
         updates, values = mean.updates[all_there], mean.mean[all_there]
     name = f"{title_of(metric)}{_of_what(len(kept), num_there)}"
     if not len(values):
-        return Described(metric, (Statement(f"{name} is recorded by the runs at updates that do not overlap"),), ())
-    told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD)
+        return Described(metric, (Statement(f"{name} is recorded by the runs at {unit}s that do not overlap"),), ())
+    told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
     told = replace(told, evidence={"runs": float(len(kept)), **told.evidence})
-    verdict = kl_verdict(updates, values, phases, runs) if metric == KL else None
-    verdict = entropy_verdict(updates, values) if metric == ENTROPY else verdict
+    verdict = kl_verdict(updates, values, phases, runs, unit) if metric == KL else None
+    verdict = entropy_verdict(updates, values, unit) if metric == ENTROPY else verdict
     if verdict is not None:
         told = Statement(f"{told.text}; {verdict.text}", {**told.evidence, **verdict.evidence})
-    if num_there == 1 and (ending := _ending(kept[0], metric, updates)) is not None:
+    if num_there == 1 and (ending := _ending(kept[0], metric, updates, unit)) is not None:
         told = Statement(f"{told.text}; {ending.text}", {**told.evidence, **ending.evidence})
     disagreement = _disagreement(kept, metric) if len(kept) > 1 else None
     return Described(metric, (told, disagreement) if disagreement else (told,), tuple(phases))
 
 
-def _ending(run: RunRecord, metric: str, updates: Floats) -> Statement | None:
+def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statement | None:
     """That a metric ends before its run does, as where it becomes nan, by more than the gaps between its values."""
     last, end = float(updates[-1]), float(run.updates.max())
-    gap = float(np.diff(updates).max()) if len(updates) > 1 else 0.0
-    if end - last <= 2 * max(gap, 1.0) or metric == CUMULATIVE_REWARD:
+    step = float(np.median(np.diff(run.updates))) if len(run.updates) > 1 else 1.0
+    gap = float(np.diff(updates).max()) if len(updates) > 1 else step
+    if end - last <= 2 * max(gap, step) or metric == CUMULATIVE_REWARD:
         return None
-    evidence = {"last usable value at update": last, "run ends at update": end}
-    return Statement(f"no usable value after update {number(last)} of {number(end)}", evidence)
+    evidence = {f"last usable value at {unit}": last, f"run ends at {unit}": end}
+    return Statement(f"no usable value after {unit} {number(last)} of {number(end)}", evidence)
 
 
 def _of_what(num_kept: int, num_there: int) -> str:

@@ -2,22 +2,25 @@
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from analysis.curves.axis import EPISODE, other_unit
 from analysis.curves.panels import Choice, Panel
 from analysis.curves.sentences import Described
 from rlhf_sweeps.runs import open_atomically, write_atomically
 
-COLUMNS = ("group", "run", "metric", "update", "value", "smoothed", "low", "high", "num_runs")
+COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
 
 
 def write_table(found: Sequence[Panel], choice: Choice, path: Path) -> Path:
     """Every number that is drawn, a row for each point of each line, named lines first.
 
     `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
-    for a single run. `group` is empty where lines are runs, `run` where they are groups.
+    for a single run. `group` is empty where lines are runs, `run` where they are groups; `episode` where nothing tells
+    it, and `update` where episodes are the axis of a group whose runs take unlike numbers of them.
     """
     with open_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -26,9 +29,11 @@ def write_table(found: Sequence[Panel], choice: Choice, path: Path) -> Path:
             for curve in (*panel.curves, *panel.others):
                 names = ("", curve.label) if choice.by is None else (curve.label, "")
                 band = (curve.low, curve.high) if curve.spread else ([""] * len(curve.updates),) * 2
-                columns = (curve.updates, curve.mean, curve.smoothed, *band, curve.num_runs)
+                other = other_unit(curve.updates, choice.runs[curve.label], choice.unit)
+                axes = (other, curve.updates) if choice.unit == EPISODE else (curve.updates, other)
+                columns = (*axes, curve.mean, curve.smoothed, *band, curve.num_runs)
                 rows = zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True)
-                writer.writerows((*names, panel.metric, _whole(update), *rest) for update, *rest in rows)
+                writer.writerows((*names, panel.metric, _whole(u), _whole(e), *rest) for u, e, *rest in rows)
     return path
 
 
@@ -46,10 +51,11 @@ def write_phases(
         for line, several in described.items()
         for one in several
     ]
-    content = {"by": choice.by, "smoothed_over_updates": dict(windows), "curves": entries}
+    content = {"by": choice.by, "axis": choice.unit, f"smoothed_over_{choice.unit}s": dict(windows), "curves": entries}
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return path
 
 
-def _whole(update: float) -> float | int:
-    return int(update) if update == int(update) else update
+def _whole(place: float) -> float | int | str:
+    """Whole numbers as such; empty for nan."""
+    return "" if math.isnan(place) else int(place) if place == int(place) else place

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from analysis.curves.axis import along
 from analysis.curves.metrics import title_of
 from analysis.curves.panels import MAX_LINES, Choice
 from analysis.curves.sentences import Described, describe_metric
@@ -15,7 +16,8 @@ def described_lines(choice: Choice, metrics: Sequence[str]) -> dict[str, list[De
     lines = list(choice.names) or list(choice.scale)
     if len(lines) > MAX_LINES:
         lines = [lines[i] for i in spread(len(lines), MAX_LINES)]
-    found = {line: [describe_metric(choice.runs[line], metric) for metric in metrics] for line in lines}
+    runs = {line: [along(run, choice.unit) for run in choice.runs[line]] for line in lines}
+    found = {line: [describe_metric(runs[line], metric, choice.unit) for metric in metrics] for line in lines}
     return {line: [one for one in several if one.statements] for line, several in found.items()}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.curves.phase import RISES, Phase
 from analysis.curves.smoothing import smoothed, window_of
-from analysis.records import KL_BUDGET, Floats, RunRecord
+from analysis.records import KL_BUDGET, UPDATE, Floats, RunRecord
 from analysis.statements import Statement, number
 
 USUAL_BUDGET = 15.0  # nats of a whole response: conf/config.yaml's objective.kl_budget
@@ -17,20 +17,23 @@ _LATE = 0.15  # of the KL's range: what it rises by in its last third at least i
 _COLLAPSE, _LOW, _GROWN = 0.1, 0.3, 1.5  # of the entropy at the start
 
 
-def kl_verdict(updates: Floats, values: Floats, phases: Sequence[Phase], runs: Sequence[RunRecord]) -> Statement:
+def kl_verdict(
+    updates: Floats, values: Floats, phases: Sequence[Phase], runs: Sequence[RunRecord], unit: str = UPDATE
+) -> Statement:
     """Whether the KL of whole responses stays within the budget, as a clause, and what it rests on.
 
     Args:
         updates, values: at least one, finite, (n,) each.
         phases: of these.
         runs: whose config tells the budget: the lowest, where they differ.
+        unit: what the updates are, where they are something else: `episode`.
     """
     budget = _budget(runs)
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
     highest, last = float(values.max()), float(smooth[-1])
     evidence = {
         "KL highest": highest,
-        "KL highest update": float(updates[int(np.argmax(values))]),
+        f"KL highest {unit}": float(updates[int(np.argmax(values))]),
         "KL at the end": last,
     }
     negative = float(np.mean(values < 0))
@@ -38,14 +41,14 @@ def kl_verdict(updates: Floats, values: Floats, phases: Sequence[Phase], runs: S
         evidence["share of negative values"] = negative
         return Statement("a KL cannot be below 0, so the estimate is off, as with truncated sampling", evidence)
     if blow_up := _blow_up(updates, smooth):
-        evidence |= {"blow-up update": blow_up[0], "KL before the blow-up": blow_up[1]}
+        evidence |= {f"blow-up {unit}": blow_up[0], "KL before the blow-up": blow_up[1]}
         if budget is None or highest > budget:
-            return Statement(f"blows up after update {number(blow_up[0])}, from {number(blow_up[1])}", evidence)
+            return Statement(f"blows up after {unit} {number(blow_up[0])}, from {number(blow_up[1])}", evidence)
     if budget is None:
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
     evidence["KL budget"] = budget
     name = "the budget" if any(KL_BUDGET in run.config for run in runs) else "the usual budget"
-    return Statement(_against(name, budget, updates, smooth, highest, phases, evidence), evidence)
+    return Statement(_against(name, budget, updates, smooth, highest, phases, evidence, unit), evidence)
 
 
 def _against(
@@ -56,6 +59,7 @@ def _against(
     highest: float,
     phases: Sequence[Phase],
     evidence: dict[str, float],
+    unit: str,
 ) -> str:
     given = f"{name} of {number(budget)} nats"
     over = smooth > budget
@@ -68,11 +72,11 @@ def _against(
         still = ", though it still rises at the end" if rising and smooth[-1] > _NEAR / 2 * budget else ""
         return f"under control: at most {number(highest)}, below {given}{still}"
     first = float(updates[int(np.argmax(over))])
-    evidence |= {"first update over budget": first, "share of updates over budget": float(over.mean())}
+    evidence |= {f"first {unit} over budget": first, f"share of {unit}s over budget": float(over.mean())}
     if smooth.max() > _BLOW_UP * budget:
-        return f"out of control: over {given} from update {number(first)} on, up to {number(highest)}"
+        return f"out of control: over {given} from {unit} {number(first)} on, up to {number(highest)}"
     end = "on" if over[-1] else f"on, back below it at the end ({number(float(smooth[-1]))})"
-    return f"over {given} from update {number(first)} {end}"
+    return f"over {given} from {unit} {number(first)} {end}"
 
 
 def _budget(runs: Sequence[RunRecord]) -> float | None:
@@ -95,7 +99,7 @@ def _blow_up(updates: Floats, smooth: Floats) -> tuple[float, float] | None:
     return float(updates[index]), float(smooth[index])
 
 
-def entropy_verdict(updates: Floats, values: Floats) -> Statement | None:
+def entropy_verdict(updates: Floats, values: Floats, unit: str = UPDATE) -> Statement | None:
     """Whether the entropy collapses or grows, as a clause; None where it does neither.
 
     Args:
@@ -112,12 +116,12 @@ def entropy_verdict(updates: Floats, values: Floats) -> Statement | None:
         "entropy at the start": start,
         "entropy at the end": end,
         "entropy lowest": lowest,
-        "lowest update": where,
+        f"lowest {unit}": where,
     }
     if end < _COLLAPSE * start:
         return Statement(f"it has collapsed: {_percent(end / start)} of its start is left", evidence)
     if lowest < _COLLAPSE * start:
-        return Statement(f"it collapses to {_percent(lowest / start)} of its start by update {number(where)}", evidence)
+        return Statement(f"it collapses to {_percent(lowest / start)} of its start by {unit} {number(where)}", evidence)
     if end < _LOW * start:
         return Statement(f"only {_percent(end / start)} of its start is left", evidence)
     if end > _GROWN * start:

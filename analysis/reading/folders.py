@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.objective import Objective
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
@@ -16,7 +17,6 @@ from analysis.records import (
     UNFINISHED,
     UPDATE,
     Floats,
-    Objective,
     RunRecord,
     Source,
     Trial,

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.objective import Objective
 from analysis.reading.folders import keywords, read_folder
-from analysis.records import Objective, RunRecord, Source
+from analysis.records import RunRecord, Source
 from rlhf_sweeps.runs import found
 
 PROJECT = "wandb:"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from analysis.constraints import constraint_sentences
+from analysis.objective import Objective
 from analysis.ranking import Entry, Ranking
-from analysis.records import Objective, Source
+from analysis.records import Source
 from analysis.report.counted import SCORE, counted_sentences
 from analysis.report.noise import noise_sentences
 from analysis.report.parts import Answers, Tiles
@@ -167,7 +168,8 @@ def _tested(best: Entry) -> list[str]:
     if not values:
         return []
     mean = fmean(values)
-    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if len(values) > 1 else ""
+    is_known = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
+    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if is_known else ""
     return [
         f"On {counted(len(values), 'seed')} that had no part in choosing it, it is worth {number(mean)}{error}: "
         "that is the number to quote"

@@ -10,7 +10,8 @@ from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.pairs import Pair, verdict_text
 from analysis.comparison.text import statements
-from analysis.records import Objective, Source
+from analysis.objective import Objective
+from analysis.records import Source
 from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
 from analysis.report.parts import (
     Cell,

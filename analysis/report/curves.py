@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.colors import COLORS
-from analysis.curves.curves import group_labels, grouped
+from analysis.curves.axis import along, chosen_unit
+from analysis.curves.curves import choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
 from analysis.labels import identity
 from analysis.ranking import Ranking
-from analysis.records import Floats, RunRecord, Source
+from analysis.records import UPDATE, Floats, RunRecord, Source
 from analysis.report.lines import averaged, points, thinned
 from analysis.report.parts import Block, Part, Sentences
 from analysis.statements import counted, listed
@@ -34,8 +35,12 @@ def curve_parts(source: Source, ranking: Ranking, detail: int = 0) -> list[Part]
         return [Sentences(["No run has recorded an update yet"])]
     more = more_metrics(source) if detail < 2 else []
     most = 200 if detail == 0 else 100
-    views = curve_views(source, ranking, more, most, most // 2)
-    parts: list[Part] = [Block("curves", {"views": views, "panels": panels(source), "more": more}, "curves")]
+    unit, why = chosen_unit([run for run in source.runs if len(run.updates)])
+    views = curve_views(source, ranking, more, most, most // 2, unit)
+    for view in views if why else ():
+        view["note"] += f"; {why}"
+    content = {"views": views, "panels": panels(source), "more": more, "unit": unit}
+    parts: list[Part] = [Block("curves", content, "curves")]
     if detail == 2:
         parts.append(Sentences(["Of this many runs and metrics only the panels' metrics are in this file"]))
     return parts
@@ -58,25 +63,31 @@ def more_metrics(source: Source) -> list[str]:
 
 
 def curve_views(
-    source: Source, ranking: Ranking, more: Sequence[str], most: int = 200, most_more: int = 100
+    source: Source,
+    ranking: Ranking,
+    more: Sequence[str],
+    most: int = 200,
+    most_more: int = 100,
+    unit: str = UPDATE,
 ) -> list[dict[str, Any]]:
     """What can be chosen to look at: `title`, `note`, `lines` (name and style), `metrics` (points, for each line).
 
     Args:
         more: metrics beside those of the panels.
         most, most_more: points a line, in the panels and beside them.
+        unit: of the points' first numbers: update or episode.
     """
     metrics = {metric: most for metric, _ in panels(source)} | dict.fromkeys(more, most_more)
-    views = [_single_runs(source, ranking, metrics)]
+    views = [_single_runs(source, ranking, metrics, unit)]
     for key in _group_keys(source, ranking)[: _MAX_VIEWS - 1]:
-        view = _grouped(source, key, metrics)
+        view = _grouped(source, key, metrics, unit)
         if view is not None:
             views.append(view)
     is_seeded = any(len(entry.runs) > 1 for entry in ranking.entries)
     return [*views[1:], views[0]] if is_seeded else views
 
 
-def _single_runs(source: Source, ranking: Ranking, metrics: Mapping[str, int]) -> dict[str, Any]:
+def _single_runs(source: Source, ranking: Ranking, metrics: Mapping[str, int], unit: str) -> dict[str, Any]:
     runs, note = _chosen(source, ranking)
     best = ranking.best.run if ranking.best else None
     lines = []
@@ -85,8 +96,9 @@ def _single_runs(source: Source, ranking: Ranking, metrics: Mapping[str, int]) -
         name = f"{run.name} (the best)" if is_best else run.name
         dash = "solid" if index < len(COLORS) else "dot"
         lines.append(_style(name, index, 3.0 if is_best else 1.6, dash, 1.0 if is_best else 0.85))
+    drawn = [along(run, unit) for run in runs]
     found = {
-        metric: [points(*thinned(*line, most)) if len(line[0]) else None for line in _lines(runs, metric)]
+        metric: [points(*thinned(*line, most)) if len(line[0]) else None for line in _lines(drawn, metric)]
         for metric, most in metrics.items()
     }
     return {"title": "single runs", "note": note, "lines": lines, "metrics": found}
@@ -127,8 +139,9 @@ def _group_keys(source: Source, ranking: Ranking) -> list[str]:
     return chosen
 
 
-def _grouped(source: Source, key: str, metrics: Mapping[str, int]) -> dict[str, Any] | None:
-    runs = [run for run in source.runs if not run.is_test and len(run.updates)]
+def _grouped(source: Source, key: str, metrics: Mapping[str, int], unit: str) -> dict[str, Any] | None:
+    recorded = [run for run in source.runs if len(run.updates)]
+    runs = [along(run, unit) for run in choosing(recorded)]
     found: dict[str, dict[str, Any]] = {}
     spreads: dict[str, None] = {}
     for metric, most in metrics.items():
@@ -142,6 +155,8 @@ def _grouped(source: Source, key: str, metrics: Mapping[str, int]) -> dict[str, 
     if len(labels) < 2:
         return None
     band = f"; the band: {listed(spreads)}" if spreads else ""
+    num_left = len(recorded) - len(runs)
+    band += f"; without {counted(num_left, 'run')} on test seeds" if num_left else ""
     return {
         "title": f"by {key}",
         "note": f"Mean over the runs that share a value of {key}, as long as half of them are there{band}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from analysis.curves.curves import choosing
 from analysis.curves.sentences import describe
 from analysis.ranking import Ranking
 from analysis.records import RunRecord, Source
@@ -40,7 +41,7 @@ def _best_title(ranking: Ranking) -> str:
 
 def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
     """By reward model where there are several, else every run."""
-    runs = [run for run in source.runs if not run.is_test and len(run.updates)]
+    runs = choosing([run for run in source.runs if len(run.updates)])
     names = {str(run.value("reward_model")) for run in runs}
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:

@@ -16,7 +16,7 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
     """The first of the comparison, and its best setting where more than the reward model was swept."""
     known = _known(comparison)
     if not known:
-        return ["Nothing to compare: no run that ended soundly has a value"]
+        return ["Nothing to compare: no run that came to its end has a value"]
     first = known[0]
     lines = [
         f"Reward model {first.label}: {comparison.measure.name} {_value(first)}",

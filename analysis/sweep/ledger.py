@@ -1,7 +1,7 @@
 """What a sweep cost, by trial and by what became of it, and what pruning saved.
 
-A run's own summary counts; where it has none, its recorded updates do. Seconds are those of one worker, so that their
-sum is worker-time, not what passed on the clock.
+A run's own summary counts; where it has none, its recorded rows do, each for the updates since the row before. Seconds
+are those of one worker, so that their sum is worker-time, not what passed on the clock.
 """
 
 import math
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.records import PRUNED, RunRecord, Source, Trial, as_number
+from analysis.spans import spans
 
 # Of the seconds of an update, those that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"
@@ -166,7 +167,7 @@ def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
 def _run_cost(run: RunRecord) -> Cost:
     summary = run.summary
     seconds = run.seconds
-    tokens = sum(_total(run, name) for name in run.metrics if name.startswith("tokens/"))
+    tokens = sum(run.total(name) for name in run.metrics if name.startswith("tokens/"))
     episodes = run.curve("episode")[1]
     memory = run.curve("perf/peak_memory_mb")[1]
     return Cost(
@@ -186,15 +187,11 @@ def _scoring(run: RunRecord) -> float:
     models = run.summary.get("scoring")
     if isinstance(models, Mapping) and models:
         return sum(_first(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
-    return _total(run, _SCORE_SECONDS)
+    return run.total(_SCORE_SECONDS)
 
 
 def _updates(run: RunRecord) -> int:
-    return int(_first(run.summary.get("updates"), float(len(run.updates))))
-
-
-def _total(run: RunRecord, metric: str) -> float:
-    return float(run.curve(metric)[1].sum())
+    return int(_first(run.summary.get("updates"), float(spans(run.updates).sum())))
 
 
 def _first(value: Any, otherwise: float) -> float:

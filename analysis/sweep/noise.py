@@ -52,6 +52,8 @@ def repeated(settings: Sequence[Setting], objective: int = 0) -> Noise:
     for setting in settings:
         for values in (setting.by_run, setting.by_test):
             if len(values) > 1:
-                squares += float(((values[:, objective] - values[:, objective].mean()) ** 2).sum())
+                # From the first value on, so that the rounding of a mean is no noise of runs that are all alike.
+                others = values[:, objective] - values[0, objective]
+                squares += float(((others - others.mean()) ** 2).sum())
                 freedom += len(values) - 1
     return Noise(math.sqrt(squares / freedom), freedom, freedom) if freedom else Noise()

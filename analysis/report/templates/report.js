@@ -283,7 +283,7 @@
     });
     const empty = { text: "not recorded by these runs", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
     const hover = data.length > 12 ? "closest" : "x unified";
-    return { data, layout: { xaxis: { title: { text: "update", standoff: 4 } }, yaxis: {}, hovermode: hover, margin: { l: 44, r: 8, t: 8, b: 34 },
+    return { data, layout: { xaxis: { title: { text: content.unit, standoff: 4 } }, yaxis: {}, hovermode: hover, margin: { l: 44, r: 8, t: 8, b: 34 },
       annotations: data.length ? [] : [empty] } };
   }
   function legend(content) {

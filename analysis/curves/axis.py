@@ -1,0 +1,114 @@
+"""What curves are drawn against: the update, or the episodes that were trained on by then."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
+from analysis.spans import running_sum
+from analysis.statements import counted, listed, number
+
+EPISODE = "episode"
+_COLUMNS = (EPISODE, "episodes")  # as our own runs and TRL record them, and as tables may call them
+_BATCH = "ppo.batch_size"
+
+
+def episodes_of(run: RunRecord) -> Floats | None:
+    """The episodes by each recorded update, ascending, (updates,); None where nothing tells.
+
+    What was recorded counts, and where an update lacks it, or none has it, the updates times the batch size.
+    """
+    updates, batch = run.updates, _positive(run.config.get(_BATCH))
+    for column in _COLUMNS:
+        recorded, known = run.curve(column)
+        if not len(known):
+            continue
+        pace = batch or _positive(float(known[-1] / recorded[-1]) if recorded[-1] else None)
+        filled = np.where(np.isfinite(run.metrics[column]), run.metrics[column], updates * (pace or np.nan))
+        if np.isfinite(filled).all() and (np.diff(filled) >= 0).all():
+            return filled
+    return None if batch is None else updates * batch
+
+
+def pace_of(run: RunRecord) -> float | None:
+    """The episodes of one update, by the record's column before the config; None where neither tells."""
+    episodes = episodes_of(run)
+    if episodes is None:
+        return None
+    if len(episodes) > 1 and run.updates[-1] > run.updates[0]:
+        return float((episodes[-1] - episodes[0]) / (run.updates[-1] - run.updates[0]))
+    known = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
+    return _positive(known) or _positive(run.config.get(_BATCH))
+
+
+def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
+    """What the axis counts, UPDATE or EPISODE, and a sentence on why; empty where there is nothing to say.
+
+    Args:
+        runs: that are drawn on one axis.
+        wanted: UPDATE or EPISODE; by default episodes where the runs differ in their batch size, since they have then
+            seen unlike numbers of them after as many updates.
+    """
+    paces = [pace_of(run) for run in runs]
+    if wanted == UPDATE or (wanted is None and _are_one(paces)):
+        return UPDATE, ""
+    if None in paces:
+        unknown = counted(paces.count(None), "run tells", "runs tell")
+        return UPDATE, f"against updates, not episodes, since {unknown} neither episodes nor {_BATCH}"
+    if wanted is None:
+        batches = listed(dict.fromkeys(map(number, sorted(pace for pace in paces if pace is not None))), 4)
+        why = f"against episodes, since runs differ in how many they take an update: {batches}"
+        return EPISODE, f"{why} (cumulative reward is summed over updates all the same)"
+    return EPISODE, ""
+
+
+def along(run: RunRecord, unit: str) -> RunRecord:
+    """The run with its rows at the episodes, in place of the updates, where these are the unit.
+
+    Its cumulative reward stays the sum over updates.
+    """
+    episodes = episodes_of(run) if unit == EPISODE else None
+    if episodes is None:
+        return run
+    return replace(run, metrics={**run.metrics, **_cumulated(run), UPDATE: episodes})
+
+
+def other_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
+    """Updates at episodes, where these are the unit, else episodes at updates; nan where runs do not agree, (n,).
+
+    Args:
+        places: in the unit, (n,).
+        runs: of one line, as they were recorded.
+    """
+    paces = [pace_of(run) for run in runs]
+    if None in paces or not _are_one(paces):
+        return np.full(len(places), np.nan)
+    episodes = episodes_of(runs[0])
+    if len(runs) == 1 and episodes is not None:
+        columns = (episodes, runs[0].updates) if unit == EPISODE else (runs[0].updates, episodes)
+        return np.asarray(np.interp(places, *columns))
+    pace = paces[0] or 1.0
+    return places / pace if unit == EPISODE else places * pace
+
+
+def _cumulated(run: RunRecord) -> dict[str, Floats]:
+    """The cumulative reward as a column, summed over updates while these are known."""
+    rewards = run.metrics.get(REWARD, run.metrics.get(SCORES))
+    if rewards is None or CUMULATIVE_REWARD in run.metrics:
+        return {}
+    is_there = np.abs(rewards) < TOO_LARGE
+    column = np.full(len(rewards), np.nan)
+    column[is_there] = running_sum(run.updates[is_there], rewards[is_there])
+    return {CUMULATIVE_REWARD: column}
+
+
+def _are_one(paces: Sequence[float | None]) -> bool:
+    """Whether runs take equally many episodes an update; a last batch that was smaller makes no difference."""
+    known = [pace for pace in paces if pace is not None]
+    return not known or max(known) <= 1.01 * min(known)
+
+
+def _positive(value: object) -> float | None:
+    found = as_number(value)
+    return found if found is not None and found > 0 else None
