@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from analysis.statements import number
 
@@ -30,6 +30,12 @@ def told_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]
     return list(labels)
 
 
+def shortened(labels: Iterable[str], longest: int = LONGEST_LABEL) -> dict[str, str]:
+    """Label -> the same, short; see `told_apart`."""
+    distinct = list(dict.fromkeys(labels))
+    return dict(zip(distinct, told_apart(distinct, longest), strict=True))
+
+
 def _shortened(labels: Sequence[str], longest: int) -> list[str]:
     start = _num_shared(labels)
     end = _num_shared([label[start:][::-1] for label in labels])
@@ -48,7 +54,7 @@ def _num_shared(labels: Sequence[str]) -> int:
 
 def listed(labels: Sequence[str]) -> str:
     """The first three labels, and how many more there are."""
-    names = [short(label) for label in labels[:3]]
+    names = list(shortened(labels).values())[:3]
     return ", ".join(names) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
 
 

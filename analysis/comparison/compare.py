@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from analysis.comparison.pairs import Pair, Ranking, rank
 from analysis.comparison.run_values import Measure, measure
 from analysis.comparison.statistics import Estimate, Strata, of_rate
 from analysis.records import Source
+from analysis.terminal import shortened
 
 NO_VALUE = "without a value"
 
@@ -59,6 +61,11 @@ class GroupComparison:
     matrix: Matrix | None
     grouping: Grouping
     notes: Sequence[str]
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """The groups' labels -> short names, which differ as the labels do."""
+        return shortened(group.label for group in self.groups)
 
     @property
     def winner(self) -> str | None:

@@ -16,7 +16,7 @@ from analysis.comparison.pairs import BETTER, UNKNOWN
 from analysis.comparison.tables import write_tables
 from analysis.comparison.text import cell_text, comparison_text
 from analysis.records import Source
-from analysis.terminal import short
+from analysis.terminal import short, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def values_figure(comparison: GroupComparison) -> "Figure | None":
         runs = np.array(sorted(group.values.values()))
         axes.plot(runs, np.full(len(runs), place + 0.22), "|", color="#555555", markersize=4)
         axes.plot(found.value, place, "o", color=COLORS[0], markersize=5)
-    axes.set_yticks(range(len(groups)), [f"{short(group.label)}  ({len(group.values)})" for group in groups])
+    axes.set_yticks(range(len(groups)), [f"{comparison.names[group.label]}  ({len(group.values)})" for group in groups])
     axes.set_ylim(len(groups) - 0.5, -0.5)
     known = [group.estimate for group in groups if group.estimate is not None]
     frame(axes, [value for group in groups for value in group.values.values()], known)
@@ -136,12 +136,12 @@ def probability_figure(comparison: GroupComparison) -> "Figure | None":
     axes.axvline(0.5, color="#888888", linewidth=0.8)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(len(pairs) - 0.5, -0.5)
-    axes.set_yticks(range(len(pairs)), [short(pair.second) for pair in pairs])
+    axes.set_yticks(range(len(pairs)), [comparison.names[pair.second] for pair in pairs])
     axes.set_xlabel("probability (95 % interval)")
     rest = len(ranking.labels) - 1 - len(pairs)
     titled(
         axes,
-        f"that a run of {short(ranking.labels[0])} beats one of this group",
+        f"that a run of {comparison.names[ranking.labels[0]]} beats one of this group",
         "filled: better by more than noise; hollow: within noise",
         f"{rest} more groups are left out" if rest else "",
     )
@@ -176,9 +176,9 @@ def judges_figure(matrix: Matrix) -> "Figure | None":
                 box = (column - 0.47, row - 0.47)
                 axes.add_patch(Rectangle(box, 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.6))
     is_long = any(len(judge) > 12 for judge in judges)
-    axes.set_xticks(range(len(judges)), [short(judge, 20) for judge in judges])
+    axes.set_xticks(range(len(judges)), told_apart(judges, 20))
     axes.tick_params("x", labelrotation=25 if is_long else 0)
-    axes.set_yticks(range(len(labels)), [short(label) for label in labels])
+    axes.set_yticks(range(len(labels)), told_apart(labels))
     axes.set_xlabel("judge")
     axes.set_ylabel("runs of")
     is_cut = len(matrix.labels) > len(labels) or len(matrix.judges) > len(judges)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.labels import shown
+from analysis.labels import identity, labels
 from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number
 
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
@@ -54,7 +54,7 @@ class Grouping:
 
     def setting(self, run: RunRecord) -> Hashable:
         """What else was chosen for a run: runs of a group with the same setting differ in their seeds only."""
-        return tuple(repr(run.value(key)) for key in self.others)
+        return tuple(identity(run.value(key)) for key in self.others)
 
 
 def grouping(source: Source, by: str | None) -> Grouping:
@@ -71,12 +71,12 @@ def grouping(source: Source, by: str | None) -> Grouping:
     if "trial" in keys:
         others = []
     values = {run.name: tuple(run.value(key) for key in keys) for run in source.runs}
-    labels, order, notes = _labels(source, keys, values)
+    named, order, notes = _labels(source, keys, values)
     if notes:
         others = [*keys, *others]
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
-        by_label[labels[run.name]].append(run)
+        by_label[named[run.name]].append(run)
     is_test = _is_test(by_label.values())
     groups = [_group(label, runs, is_test) for label, runs in by_label.items()]
     return Grouping(keys, others, groups, is_test, [*notes, *_seed_notes(source, is_test)])
@@ -101,7 +101,7 @@ def _labels(
     source: Source, keys: Sequence[str], values: Mapping[str, tuple[Any, ...]]
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """The label of every run, all labels in order, and what to say about them."""
-    counts = Counter(repr(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
+    counts = Counter(identity(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
     numbers = [value[0] for value in values.values()] if len(keys) == 1 else []
     if numbers and all(as_number(value) is not None for value in numbers):
         is_drawn = "interval" in source.space.get(keys[0], "")
@@ -109,17 +109,11 @@ def _labels(
         num_ranges = min(_MOST_RANGES, len(counts) // _FEWEST_IN_RANGE)
         if is_single and num_ranges > 1 and (is_drawn or len(counts) > MOST_VALUES):
             return _ranges(source, keys[0], values, num_ranges)
-    distinct = {repr(value): value for value in values.values()}
+    distinct = {identity(value): value for value in values.values()}
     ordered = sorted(distinct.values(), key=lambda value: tuple(_sort_key(part) for part in value))
-    texts = [", ".join(map(shown, value)) for value in ordered]
-    repeated = {text for text, count in Counter(texts).items() if count > 1}
-    by_value = {
-        repr(value): ", ".join(map(str, value)) if text in repeated else text
-        for value, text in zip(ordered, texts, strict=True)
-    }
-    if len(set(by_value.values())) < len(by_value):  # 1 and "1" look alike
-        by_value = {value: value.strip("(,)") for value in by_value}
-    return {name: by_value[repr(value)] for name, value in values.items()}, list(by_value.values()), []
+    columns = zip(*(labels(column) for column in zip(*ordered, strict=True)), strict=True)
+    by_value = dict(zip(map(identity, ordered), map(", ".join, columns), strict=True))
+    return {name: by_value[identity(value)] for name, value in values.items()}, list(by_value.values()), []
 
 
 def _ranges(
@@ -131,13 +125,14 @@ def _ranges(
     every = np.array(sorted({float(value[0]) for value in values.values()}))
     places = np.searchsorted(bounds, every, side="right")
     parts = [every[places == place] for place in range(num_ranges)]
-    order = [f"{shown(float(part[0]))} to {shown(float(part[-1]))}" for part in parts]
-    labels = {name: order[int(np.searchsorted(bounds, value[0], side="right"))] for name, value in values.items()}
+    ends = labels([float(end) for part in parts for end in (part[0], part[-1])])
+    order = [f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
+    names = {name: order[int(np.searchsorted(bounds, value[0], side="right"))] for name, value in values.items()}
     note = (
         f"{key} has {len(counted)} values and hardly any two runs of one, so runs are grouped into {num_ranges} "
         "ranges; its slice among the sweep's views shows every value"
     )
-    return labels, order, [note]
+    return names, order, [note]
 
 
 def _sort_key(value: Any) -> tuple[int, float, str]:

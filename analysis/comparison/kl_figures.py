@@ -9,7 +9,7 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import Level, MatchedKl
 from analysis.statements import number
-from analysis.terminal import short
+from analysis.terminal import shortened, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,17 +42,18 @@ def frontier_figure(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequenc
     grid = figure.subplots(num_rows, columns, squeeze=False)
     colors = {label: COLORS[index % len(COLORS)] for index, label in enumerate(shown)}
     drawn: dict[str, Any] = {}
+    names, judges = shortened(labels), shortened(panels)
     for axes, (judge, lines) in zip(grid.flat, panels.items(), strict=False):
         for line in sorted(lines, key=lambda line: shown.index(line.label)):
             drawn.setdefault(line.label, _draw_frontier(axes, line, colors[line.label]))
-        axes.set_title("own reward model" if judge == OWN else f"judged by {short(judge)}", fontsize=9)
+        axes.set_title("own reward model" if judge == OWN else f"judged by {judges[judge]}", fontsize=9)
         axes.set_xlabel("distance from the base policy, √KL (√nats)", fontsize=8)
         axes.set_ylabel("gain in score")
         axes.axhline(0, color="#888888", linewidth=0.8)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
     order = [label for label in shown if label in drawn]
-    figure.legend([drawn[label] for label in order], [short(label) for label in order], loc="outside right upper")
+    figure.legend([drawn[label] for label in order], [names[label] for label in order], loc="outside right upper")
     which = f" of the best {len(shown)} groups" if len(labels) > len(shown) else ""
     law = "lines: fitted d (α - β log d), d = √KL; triangles: their peaks"
     figure.supxlabel(f"points: evaluations{which}; {law}", fontsize=8)
@@ -89,7 +90,7 @@ def matched_figure(matched: MatchedKl) -> "Figure | None":
         if matched.is_rate:
             axes.axvline(0.5, color="#888888", linewidth=0.8)
         axes.locator_params(axis="x", nbins=4)
-    panels[0].set_yticks(range(len(order)), [short(label) for label in order])
+    panels[0].set_yticks(range(len(order)), told_apart(order))
     panels[0].set_ylim(len(order) - 0.5, -0.5)
     rest = len(last.num_runs) - len(order)
     which = f"; the best {len(order)} groups" if rest > 0 else ""

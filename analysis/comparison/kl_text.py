@@ -7,7 +7,7 @@ from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.pairs import verdict_text
 from analysis.statements import number
-from analysis.terminal import aligned, digits_of, interval, listed, short, wrapped
+from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
 
 _MOST_BEST = 5  # groups of a table
 
@@ -22,8 +22,9 @@ def frontier_lines(frontiers: Sequence[Frontier]) -> Iterator[str]:
         f"gain in score at a distance d = sqrt(KL), {judge}, fitted by d (alpha - beta log d) [95 % interval over runs]"
     )
     rows = [["", "alpha", "", "beta", "", "best KL by the fit", "points"]]
+    names = shortened(line.label for line in frontiers)
     for line in frontiers[:_MOST_BEST]:
-        rows.append([short(line.label), *_fit_cells(line), f"{len(line.gains)} of {_runs(len(line.runs))}"])
+        rows.append([names[line.label], *_fit_cells(line), f"{len(line.gains)} of {_runs(len(line.runs))}"])
     yield from aligned(rows)
     if len(frontiers) > _MOST_BEST:
         yield "  the rest is in comparison.json"
@@ -61,6 +62,7 @@ def matched_lines(matched: MatchedKl | None) -> Iterator[str]:
     yield ""
     yield from wrapped(f"at the same KL, where a run first reaches it: {matched.text} [95 % interval]")
     rows = [["KL", "", "", "value", "", "reached", "against the best"]]
+    names = shortened(label for level in matched.levels for label in level.num_runs)
     for level in matched.levels:
         for place, label in enumerate(level.ranking.labels[:_MOST_BEST], start=1):
             found = level.ranking.estimates[label]
@@ -69,7 +71,7 @@ def matched_lines(matched: MatchedKl | None) -> Iterator[str]:
             share = f"{level.num_reached[label]} of {level.num_runs[label]}"
             digits = digits_of(found.value, found.low, found.high)
             value = [number(found.value, digits), interval(found.low, found.high, digits)]
-            rows.append([number(level.kl) if place == 1 else "", f"{place}.", short(label), *value, share, noise])
+            rows.append([number(level.kl) if place == 1 else "", f"{place}.", names[label], *value, share, noise])
     yield from aligned(rows)
     if any(len(level.ranking.labels) > _MOST_BEST for level in matched.levels):
         yield f"  the best {_MOST_BEST} each; the rest is in comparison.json"

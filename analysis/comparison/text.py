@@ -10,7 +10,7 @@ from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
 from analysis.comparison.statistics import FEW_RUNS
 from analysis.statements import Statement, number
-from analysis.terminal import aligned, digits_of, interval, listed, short, wrapped
+from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
 
 MOST_ROWS = 15  # of the values; comparison.csv has all
 _MOST_BEST = 5  # groups of the other tables
@@ -49,7 +49,7 @@ def _answer(comparison: GroupComparison) -> Statement:
     ranking = comparison.ranking
     if ranking is None or not ranked:
         return Statement("nothing to compare: no run that came to its end has a value")
-    best, name = ranked[0], short(ranked[0].label)
+    name = comparison.names[ranked[0].label]
     evidence = {f"value of {group.label}": group.estimate.value for group in ranked[:2] if group.estimate}
     if len(ranked) == 1:
         return Statement(f"only {name} has runs with a value, so there is nothing to compare it with", evidence)
@@ -58,7 +58,7 @@ def _answer(comparison: GroupComparison) -> Statement:
     if len({group.estimate.value for group in ranked if group.estimate}) == 1:
         return Statement("all groups have the same value", evidence)
     if len(unknown) == len(pairs):
-        return Statement(_unknown(best, ranked), evidence)
+        return Statement(_unknown(name, ranked), evidence)
     beaten = [pair.second for pair in pairs if pair.verdict == BETTER]
     near = [pair.second for pair in pairs if pair.verdict == NOISE]
     worse = [pair.second for pair in pairs if pair.verdict == WORSE]
@@ -69,24 +69,28 @@ def _answer(comparison: GroupComparison) -> Statement:
         return Statement(f"{name} is better than every other group by more than noise", evidence)
     parts = [f"{name} has the best value"]
     if near:
-        parts.append(f"within noise of {listed(near)}")
+        parts.append(f"within noise of {_named(comparison, near)}")
     if beaten:
-        parts.append(f"better by more than noise than {listed(beaten)}")
+        parts.append(f"better by more than noise than {_named(comparison, beaten)}")
     if worse:
-        parts.append(f"but worse, in the settings that both have, than {listed(worse)}")
+        parts.append(f"but worse, in the settings that both have, than {_named(comparison, worse)}")
     if unknown:
-        parts.append(f"nothing can be said about {listed(unknown)}")
+        parts.append(f"nothing can be said about {_named(comparison, unknown)}")
     return Statement(": ".join([parts[0], "; ".join(parts[1:])]), evidence)
 
 
-def _unknown(best: ComparedGroup, ranked: Sequence[ComparedGroup]) -> str:
+def _named(comparison: GroupComparison, labels: Sequence[str]) -> str:
+    return listed([comparison.names[label] for label in labels])
+
+
+def _unknown(name: str, ranked: Sequence[ComparedGroup]) -> str:
     if all(len(group.values) == 1 for group in ranked):
         return (
             "one run in each group, so how much seeds differ is unknown and nothing can be said about which is better; "
             "sweep.seeds=3 shows it"
         )
     return (
-        f"{short(best.label)} has the best value, but the others have one run only, or runs that are all alike, so "
+        f"{name} has the best value, but the others have one run only, or runs that are all alike, so "
         "that nothing can be said about noise; sweep.seeds=3 shows it"
     )
 
@@ -100,7 +104,7 @@ def _values(comparison: GroupComparison) -> Iterator[str]:
         shown = comparison.groups[:MOST_ROWS]
         for group in shown:
             pair = ranking.against_best(group.label) if group.place else None
-            rows.append([*_group_cells(group), *_pair_cells(pair), _counts(group)])
+            rows.append([*_group_cells(group, comparison.names[group.label]), *_pair_cells(pair), _counts(group)])
         yield from aligned(rows)
         if len(comparison.groups) > len(shown):
             yield f"  and {len(comparison.groups) - len(shown)} more groups, in comparison.csv"
@@ -109,14 +113,14 @@ def _values(comparison: GroupComparison) -> Iterator[str]:
         yield from wrapped(statement.text)
 
 
-def _group_cells(group: ComparedGroup) -> list[str]:
+def _group_cells(group: ComparedGroup, name: str) -> list[str]:
     place = f"{group.place}." if group.place else "-"
     found = group.estimate
     if found is None:
-        return [place, short(group.label), "-", "", "0"]
+        return [place, name, "-", "", "0"]
     digits = digits_of(found.value, found.low, found.high)
     value, bounds = number(found.value, digits), interval(found.low, found.high, digits)
-    return [place, short(group.label), value, bounds, str(found.num_runs)]
+    return [place, name, value, bounds, str(found.num_runs)]
 
 
 def _pair_cells(pair: Pair | None) -> list[str]:
@@ -153,9 +157,10 @@ def _matrix(matrix: Matrix | None) -> Iterator[str]:
         f"win rate against the base policy in % [95 %]; *: own judge, which chose the evaluation; {matrix.text}"
     )
     judges = matrix.judges[:_MOST_JUDGES]
-    rows = [["runs of", *(short(judge, 18) for judge in judges)]]
+    names = shortened(matrix.labels)
+    rows = [["runs of", *shortened(judges, 18).values()]]
     for label in matrix.labels[:_MOST_BEST]:
-        rows.append([short(label), *(cell_text(matrix.cells.get((label, judge))) for judge in judges)])
+        rows.append([names[label], *(cell_text(matrix.cells.get((label, judge))) for judge in judges)])
     yield from aligned(rows)
     if len(matrix.judges) > len(judges) or len(matrix.labels) > _MOST_BEST:
         yield "  the rest is in comparison.json"

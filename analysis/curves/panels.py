@@ -1,6 +1,6 @@
 """What a figure of training curves holds: its panels, the lines with a name, and those that stand back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,10 +8,11 @@ from analysis.curves.axis import EPISODE, along, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
-from analysis.labels import shown
+from analysis.labels import labels
 from analysis.ranking import rank
 from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
 from analysis.statements import counted, listed
+from analysis.terminal import told_apart
 from analysis.thinning import spread, telling
 
 MAX_LINES = 12  # with a name of their own
@@ -91,7 +92,7 @@ def _chosen(
     lines: dict[str, Sequence[RunRecord]],
 ) -> Choice:
     if len(lines) <= MAX_LINES:
-        names = {name: _run_label(name, runs_, source) if by is None else _cut(name) for name, runs_ in lines.items()}
+        names = _names(lines, source, by)
         return Choice(by, names, {}, (), (), lines)
     values = {} if by is None else {name: as_number(one[0].value(by)) for name, one in lines.items()}
     room = max(MAX_LINES, _MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
@@ -105,7 +106,7 @@ def _chosen(
     num_left = len(lines) - len(best)
     which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
     notes = (f"named: {how}; grey: {which} other {what}",)
-    names = {name: _run_label(name, lines[name], source) if by is None else _cut(name) for name in best}
+    names = _names({name: lines[name] for name in best}, source, by)
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
 
 
@@ -176,13 +177,20 @@ def _evenly(names: Sequence[str], most: int) -> list[str]:
     return [names[i] for i in spread(len(names), max(most, 1))] if names else []
 
 
-def _run_label(name: str, runs: Sequence[RunRecord], source: Source) -> str:
-    """A run's name and what makes it different."""
-    settings = [f"{key.rpartition('.')[2]}={shown(runs[0].value(key))}" for key in source.axes[:3]]
-    return _cut(f"{name} ({', '.join(settings)})" if settings else name)
+def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | None) -> dict[str, str]:
+    """Line -> its text in the legend: a run's name and what makes it different, or what a group shares.
 
-
-def _cut(label: str) -> str:
-    """A label that fits a legend, and that no plotting library takes for a formula or hides."""
-    text = label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}…"
-    return text.replace("$", r"\$")
+    Texts differ as the lines do, fit the legend, and none is taken for a formula or hidden by a plotting library.
+    """
+    texts = list(lines)
+    if by is None:
+        keys = source.axes[:3]
+        columns = [labels([runs[0].value(key) for runs in lines.values()]) for key in keys]
+        last = [key.rpartition(".")[2] for key in keys]
+        settings = [
+            ", ".join(f"{key}={label}" for key, label in zip(last, row, strict=True))
+            for row in (zip(*columns, strict=True) if columns else [()] * len(texts))
+        ]
+        texts = [f"{name} ({told})" if told else name for name, told in zip(texts, settings, strict=True)]
+    short = told_apart(texts, _MAX_LABEL)
+    return {name: text.replace("$", r"\$") for name, text in zip(lines, short, strict=True)}
