@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from sweep_sources import of, trial
 
 from analysis.reading.sources import read
 from analysis.records import RunRecord, Source
+from analysis.report.cost import cost_sentences, cost_tiles
 from analysis.sweep.analysis import analyse
-from analysis.sweep.ledger import Cost, ledger
-from analysis.sweep.tables import write_tables
+from analysis.sweep.ledger import MEASURED, Cost, ledger
+from analysis.sweep.tables import ledger_content, write_tables
 from analysis.sweep.text import sweep_text
 
 
@@ -128,8 +130,47 @@ def test_wrong_values_are_passed_over(config: dict[str, Any], end: dict[str, Any
     assert total.saved_updates in (0, 26)
 
 
-def test_a_run_without_updates_costs_nothing() -> None:
-    assert ledger(Source("x", "run", [RunRecord("x", {"update": np.empty(0)})])).total.seconds == 0
+def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
+    """A table of scores alone: how long it took, on what, with how many tokens, nobody knows."""
+    silent = RunRecord("a", {"update": np.arange(1.0, 31.0), "objective/scores": np.ones(30)})
+    costs = ledger(Source("x", "table", [silent]))
+    assert (costs.total.runs, costs.total.updates, costs.price) == (1, 30, None)
+    assert all(math.isnan(getattr(costs.total, name)) for name in MEASURED)
+    tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
+    assert tiles == {"Worker time": ("unknown", "not recorded"), "GPU-hours": ("unknown", "not recorded")}
+    untold = "Time, time on GPUs, time of scoring, tokens and episodes are not recorded"
+    assert cost_sentences(costs) == [
+        "1 run took 30 updates",
+        untold,
+        "1 run wrote no summary; counted as far as updates are recorded",
+    ]
+    text = sweep_text(Source("x", "table", [silent]), analyse(Source("x", "table", [silent])))
+    assert f"  {untold[0].lower()}{untold[1:]}" in text
+    assert not re.search(r"\b0 (s|tokens|episodes|GPU)|nan", text)
+    content = ledger_content(costs)
+    assert content["total"]["seconds"] is content["gpu_hours"] is content["worker_hours"] is None
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+def test_sums_say_of_how_many_runs_they_are() -> None:
+    silent = RunRecord("b", {"update": np.arange(1.0, 31.0)})
+    costs = ledger(Source("x", "folder", [run("a", 30, summary=summary(30)), silent]))
+    assert (costs.total.seconds, costs.total.tokens, costs.gpu_hours) == (90.0, 6000.0, 0.0)
+    tiles = {label: (value, hint) for label, value, hint in cost_tiles(costs).tiles}
+    assert tiles["Worker time"] == ("90 s", "of one worker; of 1 of 2 runs")
+    assert tiles["GPU-hours"] == ("0", "no CUDA device; of 1 of 2 runs")
+    assert any("not recorded in 1 of 2 runs, which sums leave out" in line for line in cost_sentences(costs))
+
+
+def test_pruning_may_have_saved_a_time_that_nobody_knows() -> None:
+    planned = {"ppo.total_episodes": 960, "ppo.batch_size": 32}
+    pruned = RunRecord("0", {"update": np.arange(1.0, 11.0)}, planned, "pruned")
+    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, None, state="pruned", runs=[pruned])]))
+    assert costs.total.saved_updates == 20
+    assert math.isnan(costs.total.saved_seconds)
+    assert "Pruning saved 20 updates, which were not run; their time is unknown (67 % of all" in "\n".join(
+        cost_sentences(costs)
+    )
 
 
 def test_costs_add_up() -> None:

@@ -513,7 +513,7 @@ def test_parallel_coordinates_are_lines_in_fifths() -> None:
 
 def test_cost_is_told_by_state() -> None:
     source = sweep()
-    found = tables(cost_parts(source, ledger(source)))["ledger"]
+    found = tables(cost_parts(ledger(source)))["ledger"]
     rows = {row[0].text: [cell.text for cell in row[1:4]] for row in found.rows}
     # 20 seconds a run; the unfinished one has 40 updates of 0.5 seconds.
     assert rows["complete"] == ["8", "160", "67 %"]

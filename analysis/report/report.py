@@ -122,7 +122,7 @@ def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> li
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trial_parts(source, ranking),
         ("samples", "Samples"): lambda: sample_parts(source, ranking, _SAMPLES[detail]),
         ("health", "Health"): lambda: health_parts(source, ranking, found),
-        ("cost", "Cost"): lambda: cost_parts(source, analysis.ledger if analysis else ledger(source)),
+        ("cost", "Cost"): lambda: cost_parts(analysis.ledger if analysis else ledger(source)),
         ("config", "Config"): lambda: config_parts(source, ranking),
     }
     sections = [Section(name, title, make(f"the tab {title}", part)) for (name, title), part in parts.items()]

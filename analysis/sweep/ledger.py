@@ -5,6 +5,7 @@ are those of one worker, so that their sum is worker-time, not what passed on th
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ TEST = "test"
 
 @dataclass(frozen=True)
 class Cost:
-    """What some runs took.
+    """What some runs took; of what is measured, the sum over the runs that tell, nan where none does.
 
     Attributes:
         runs: how many.
@@ -32,29 +33,39 @@ class Cost:
         planned_updates: updates that were planned.
         saved_seconds: an estimate of what the updates that pruning left out would have taken.
         saved_updates: how many updates pruning left out.
-        peak_memory_mb: the most that one run's process used; nan where no run tells.
+        peak_memory_mb: the most that one run's process used.
+        untold: measured name -> runs that do not tell.
     """
 
     runs: int = 0
-    seconds: float = 0.0
-    gpu_seconds: float = 0.0
-    scoring_seconds: float = 0.0
-    tokens: float = 0.0
-    episodes: float = 0.0
+    seconds: float = math.nan
+    gpu_seconds: float = math.nan
+    scoring_seconds: float = math.nan
+    tokens: float = math.nan
+    episodes: float = math.nan
     updates: int = 0
     planned_updates: int = 0
-    saved_seconds: float = 0.0
+    saved_seconds: float = math.nan
     saved_updates: int = 0
     peak_memory_mb: float = math.nan
+    untold: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, other: "Cost") -> "Cost":
         """Both together."""
+        counts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        sums: dict[str, Any] = {name: _sum_of(getattr(self, name), getattr(other, name)) for name in MEASURED}
         peaks = [peak for peak in (self.peak_memory_mb, other.peak_memory_mb) if not math.isnan(peak)]
-        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
-        return Cost(**sums, peak_memory_mb=max(peaks, default=math.nan))
+        untold = dict(Counter(self.untold) + Counter(other.untold))
+        return Cost(**counts, **sums, peak_memory_mb=max(peaks, default=math.nan), untold=untold)
 
 
-_SUMMED = [name for name in Cost.__dataclass_fields__ if name != "peak_memory_mb"]
+COUNTS = ("runs", "updates", "planned_updates", "saved_updates")
+MEASURED = ("seconds", "gpu_seconds", "scoring_seconds", "tokens", "episodes", "saved_seconds")
+
+
+def _sum_of(*values: float) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) if known else math.nan
 
 
 @dataclass(frozen=True)
@@ -92,18 +103,20 @@ class Ledger:
 
     @property
     def worker_hours(self) -> float:
-        """Hours of one worker."""
+        """Hours of one worker; nan where that is unknown."""
         return self.total.seconds / 3600
 
     @property
     def gpu_hours(self) -> float:
-        """Hours of one worker on a CUDA device."""
+        """Hours of one worker on a CUDA device; nan where that is unknown."""
         return self.total.gpu_seconds / 3600
 
     @property
     def price(self) -> float | None:
-        """What the worker-hours cost; None where no price is known."""
-        return None if self.cost_per_hour is None else self.cost_per_hour * self.worker_hours
+        """What the worker-hours cost; None where no price is known, or no hours."""
+        if self.cost_per_hour is None or math.isnan(self.worker_hours):
+            return None
+        return self.cost_per_hour * self.worker_hours
 
 
 @dataclass
@@ -115,7 +128,7 @@ class _Tally:
 
     def add(self, state: str, cost: Cost) -> None:
         """Add to what trials of a state took."""
-        if cost != Cost() or state not in self.by_state:
+        if cost.runs or not math.isnan(cost.seconds) or state not in self.by_state:
             self.by_state[state] = self.by_state.get(state, Cost()).plus(cost)
 
 
@@ -143,7 +156,7 @@ def ledger(source: Source) -> Ledger:
 def _trial_cost(trial: Trial, tally: _Tally) -> Cost:
     if not trial.runs:
         # The study knows how long it took, though its folder is gone.
-        return Cost(seconds=_first(trial.seconds, 0.0))
+        return Cost(seconds=trial.seconds or math.nan)
     cost = _sum(trial.runs, _run_cost)
     if trial.state != PRUNED or not cost.updates:
         return cost
@@ -166,20 +179,24 @@ def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
 
 def _run_cost(run: RunRecord) -> Cost:
     summary = run.summary
-    seconds = run.seconds
-    tokens = sum(run.total(name) for name in run.metrics if name.startswith("tokens/"))
+    seconds = _told(summary.get("seconds"), run, "perf/update_seconds")
+    device = str(summary.get("device") or "")
     episodes = run.curve("episode")[1]
     memory = run.curve("perf/peak_memory_mb")[1]
+    measured: dict[str, Any] = {
+        "seconds": seconds,
+        "gpu_seconds": math.nan if not device else seconds if device.startswith("cuda") else 0.0,
+        "scoring_seconds": _scoring(run),
+        "tokens": _told(summary.get("tokens"), run, *(name for name in run.metrics if name.startswith("tokens/"))),
+        "episodes": _first(summary.get("episodes"), float(episodes.max()) if len(episodes) else math.nan),
+    }
     return Cost(
         runs=1,
-        seconds=seconds,
-        gpu_seconds=seconds if str(summary.get("device", "")).startswith("cuda") else 0.0,
-        scoring_seconds=_scoring(run),
-        tokens=_first(summary.get("tokens"), tokens),
-        episodes=_first(summary.get("episodes"), float(episodes.max()) if len(episodes) else 0.0),
+        **measured,
         updates=_updates(run),
         planned_updates=max((run.planned_updates or 0), _updates(run)),
         peak_memory_mb=_first(summary.get("peak_memory_mb"), float(memory.max()) if len(memory) else math.nan),
+        untold={name: 1 for name, value in measured.items() if math.isnan(value)},
     )
 
 
@@ -187,7 +204,13 @@ def _scoring(run: RunRecord) -> float:
     models = run.summary.get("scoring")
     if isinstance(models, Mapping) and models:
         return sum(_first(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
-    return run.total(_SCORE_SECONDS)
+    return _told(None, run, _SCORE_SECONDS)
+
+
+def _told(said: Any, run: RunRecord, *metrics: str) -> float:
+    """What a run says itself, else the sum of its metrics over all updates; nan where it has none of these."""
+    known = [metric for metric in metrics if len(run.curve(metric)[0])]
+    return _first(said, sum(run.total(metric) for metric in known) if known else math.nan)
 
 
 def _updates(run: RunRecord) -> int:

@@ -13,7 +13,7 @@ from analysis.sweep.ledger import Cost, Ledger
 from analysis.sweep.settings import settings_of
 from rlhf_sweeps.runs import open_atomically, write_atomically
 
-_COSTS = list(Cost.__dataclass_fields__)
+_COSTS = [name for name in Cost.__dataclass_fields__ if name != "untold"]
 
 
 def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
@@ -36,16 +36,17 @@ def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
 
 
 def ledger_content(costs: Ledger) -> dict[str, Any]:
-    """The ledger in plain values: total, by state, hours, price."""
+    """The ledger in plain values: total, by state, hours, price; null: unknown."""
     return {
         "total": _cost(costs.total),
         "by_state": {state: _cost(cost) for state, cost in costs.by_state.items()},
-        "worker_hours": costs.worker_hours,
-        "gpu_hours": costs.gpu_hours,
-        "wall_seconds": costs.wall_seconds,
+        "worker_hours": _known(costs.worker_hours),
+        "gpu_hours": _known(costs.gpu_hours),
+        "wall_seconds": costs.wall_seconds or None,
         "cost_per_hour": costs.cost_per_hour,
         "price": costs.price,
         "runs_without_summary": costs.num_without_end,
+        "runs_that_do_not_tell": dict(sorted(costs.total.untold.items())),
     }
 
 
@@ -64,7 +65,7 @@ def _trial_rows(source: Source) -> Iterable[dict[str, Any]]:
             **dict(zip(source.metrics, objectives, strict=False)),
             "by_seed": " ".join(f"{seed}:{'/'.join(map(repr, values))}" for seed, values in seeds.items()) or None,
             "violations": " ".join(f"{name}:{value!r}" for name, value in trial.violations.items()) or None,
-            "seconds": trial.seconds,
+            "seconds": trial.seconds or None,
         }
 
 
@@ -84,8 +85,11 @@ def _importance_rows(found: SweepAnalysis) -> Iterable[dict[str, Any]]:
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
-    values = {name: getattr(cost, name) for name in _COSTS}
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in values.items()}
+    return {name: _known(getattr(cost, name)) for name in _COSTS}
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:

@@ -1,11 +1,13 @@
 """The sweep views for the terminal, with the tables and figures that belong to them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.records import FAILED, Source, Trial
 from analysis.statements import clipped, counted, duration, number
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
+from analysis.sweep.cost_text import cost_words, saved_sentence, untold_sentences
 from analysis.sweep.failures import counts
 from analysis.sweep.importance import Importance, Share
 from analysis.sweep.ledger import Cost, Ledger
@@ -99,26 +101,23 @@ def _slice_lines(cut: Slice, metric: str) -> list[str]:
 
 def _ledger_lines(costs: Ledger) -> list[str]:
     total = costs.total
-    if not total.runs and not total.seconds:
+    if not total.runs and math.isnan(total.seconds):
         return ["cost: not recorded"]
-    lines = [
-        f"cost: {duration(total.seconds)} of one worker, {number(total.tokens, 3)} tokens, {number(total.episodes)} "
-    ]
-    lines[0] += f"episodes, {counted(total.runs, 'run')}"
-    if total.gpu_seconds:
+    lines = [f"cost: {', '.join([*cost_words(total), counted(total.runs, 'run')])}"]
+    if total.gpu_seconds > 0:
         lines[0] += f"; {number(costs.gpu_hours)} GPU-hours (of one worker each)"
     if costs.price is not None:
         lines[0] += f"; {number(costs.price)} at {number(costs.cost_per_hour)} an hour"
-    states = sorted(costs.by_state.items(), key=lambda one: -one[1].seconds)[:_MAX_STATES]
-    lines += [f"  {state:10} {duration(cost.seconds):>10}  {_part(cost, total)}" for state, cost in states]
-    if total.saved_updates:
-        lines.append(
-            f"  pruning saved about {duration(total.saved_seconds)}: {total.saved_updates} updates not run, "
-            "at the pace of the pruned trials themselves"
-        )
+    states = sorted(costs.by_state.items(), key=lambda one: -(one[1].seconds if one[1].seconds > 0 else 0.0))[
+        :_MAX_STATES
+    ]
+    lines += [f"  {state:10} {_time(cost):>10}  {_part(cost, total)}" for state, cost in states]
+    lines += [f"  {line}" for line in untold_sentences(total)]
+    if saved := saved_sentence(total):
+        lines.append(f"  {saved}")
     if costs.wall_seconds > 0:
-        busy = total.seconds / costs.wall_seconds
-        lines.append(f"  on the clock {duration(costs.wall_seconds)}, {number(busy, 2)} workers busy on average")
+        busy = f", {number(total.seconds / costs.wall_seconds, 2)} workers busy on average" if total.seconds > 0 else ""
+        lines.append(f"  on the clock {duration(costs.wall_seconds)}{busy}")
     if total.seconds > 0 and total.scoring_seconds > 0:
         lines.append(f"  scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
     if total.peak_memory_mb == total.peak_memory_mb:
@@ -131,9 +130,13 @@ def _ledger_lines(costs: Ledger) -> list[str]:
 
 
 def _part(cost: Cost, total: Cost) -> str:
-    share = 100 * cost.seconds / total.seconds if total.seconds else 0.0
-    size = f"{counted(cost.runs, 'run')}, {counted(cost.updates, 'update')}, {number(cost.tokens, 3)} tokens"
-    return f"{share:3.0f} %  {size}"
+    share = f"{100 * cost.seconds / total.seconds:3.0f} %" if cost.seconds >= 0 and total.seconds > 0 else "  - %"
+    tokens = "" if math.isnan(cost.tokens) else f", {number(cost.tokens, 3)} tokens"
+    return f"{share}  {counted(cost.runs, 'run')}, {counted(cost.updates, 'update')}{tokens}"
+
+
+def _time(cost: Cost) -> str:
+    return "-" if math.isnan(cost.seconds) else duration(cost.seconds)
 
 
 def _failure_lines(trials: Sequence[Trial]) -> list[str]:
