@@ -1,6 +1,7 @@
 """Runs and sweeps as the analysis sees them, wherever they were read from."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.statements import number
+from rlhf_sweeps.runs import natural
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -34,6 +36,8 @@ SCORES = "objective/scores"
 CUMULATIVE_REWARD = "cumulative_reward"
 KL_BUDGET = "objective.kl_budget"
 TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
+_LARGEST_WHOLE = 2**53  # up to which every whole number is a float
+_SEED = re.compile(r"([-+]?[0-9]{1,100})(?:\.0*)?")
 # Of a run's config, what tells nothing about its setting.
 _NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
 
@@ -76,8 +80,7 @@ class RunRecord:
     @property
     def seed(self) -> int | None:
         """Of its random numbers."""
-        seed = self.config.get("seed")
-        return seed if isinstance(seed, int) else None
+        return as_seed(self.config.get("seed"))
 
     @property
     def kl_budget(self) -> float | None:
@@ -126,10 +129,13 @@ class RunRecord:
     def value(self, key: str) -> Any:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
 
-        A list is given as a tuple, so that values can be compared and hashed. None where the run has no such key.
+        A list is given as a tuple, so that values can be compared and hashed; a seed as a whole number, however it is
+        written. None where the run has no such key.
         """
         if key in ("run", "trial"):
             return self.name if key == "run" else self.trial
+        if key == "seed" and self.seed is not None:
+            return self.seed
         found = self.config.get(key, self.config.get(f"{key}.name"))
         return tuple(found) if isinstance(found, list) else found
 
@@ -198,7 +204,7 @@ class Source:
     @cached_property
     def metric_names(self) -> list[str]:
         """Every metric that any run has, sorted, without `update`."""
-        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE})
+        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE}, key=natural)
 
     @cached_property
     def axes(self) -> list[str]:
@@ -272,6 +278,21 @@ def as_number(value: Any) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:  # a whole number of hundreds of digits
         return None
+
+
+def as_seed(value: Any) -> int | None:
+    """A config's value as a seed: a whole number, as a float or a text, too; None for anything else.
+
+    A float beyond 2^53 is none, since it can be any of several whole numbers.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= _LARGEST_WHOLE else None
+    found = _SEED.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(found[1]) if found else None
 
 
 def shown(value: Any) -> str:

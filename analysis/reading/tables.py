@@ -10,7 +10,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
-from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, shown
+from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_seed, shown
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.
 _METRICS = {
@@ -49,11 +49,11 @@ def read_table(path: Path) -> Source:
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
     """
-    frame = without_extremes(read_frame(path))
-    axis = _first(frame, _UPDATES)
-    if axis and not (is_number(frame[axis]) and np.isfinite(frame[axis].to_numpy(np.float64, na_value=np.nan)).any()):
-        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers")
     problems: list[str] = []
+    frame = without_extremes(read_frame(path, problems, _is_name, _is_count))
+    axis = _first(frame, _UPDATES)
+    if axis:
+        frame = _with_updates(path, frame, axis, problems)
     if axis and is_export(frame, axis):
         runs = [replace(run, metrics=_renamed(run.metrics)) for run in runs_of(_numeric(frame), axis)]
     else:
@@ -62,6 +62,19 @@ def read_table(path: Path) -> Source:
         what = f"no column but {axis}" if axis else "no column"
         raise AnalysisError(f"{path}: {what} holds numbers (there are: {', '.join(map(str, frame.columns))})")
     return Source(path.stem, "table", runs, problems=tuple(problems))
+
+
+def _with_updates(path: Path, frame: Any, axis: str, problems: list[str]) -> Any:
+    """The rows that have an update's number."""
+    if not is_number(frame[axis]):
+        examples = ", ".join(map(str, frame[axis].dropna().unique()[:3]))
+        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers (there are: {examples})")
+    has_update = np.isfinite(frame[axis].to_numpy(np.float64, na_value=np.nan))
+    if not has_update.any():
+        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers (there are none)")
+    if num := int((~has_update).sum()):
+        problems.append(f"column {axis}: {num} {'rows have' if num > 1 else 'row has'} no update's number, left out")
+    return frame[has_update]
 
 
 def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
@@ -121,9 +134,10 @@ def _run(
     path: Path, rows: Any, axis: str | None, named: list[str], config: list[str], numeric: Iterable[str]
 ) -> RunRecord:
     first = {column: _plain(rows[column].iloc[0]) for column in (*named, *config)}
-    texts = [f"seed {shown(first[column])}" if column.lower() == "seed" else str(first[column]) for column in named]
+    texts = [
+        f"seed {_seed_text(first[column])}" if column.lower() == "seed" else str(first[column]) for column in named
+    ]
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
-    rows, updates = rows[np.isfinite(updates)], updates[np.isfinite(updates)]
     if len(set(updates)) < len(updates):
         raise AnalysisError(
             f"{path}: update {updates[0]:g} and others stand there twice; a column `run` tells runs apart"
@@ -136,6 +150,11 @@ def _run(
             metrics[column] = values
     config_values = {key.lower() if key in named else key: x for key, x in first.items() if x is not None}
     return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), config_values)
+
+
+def _seed_text(value: Any) -> str:
+    seed = as_seed(value)
+    return shown(value) if seed is None else str(seed)
 
 
 def _numeric(frame: Any) -> Any:
@@ -162,8 +181,20 @@ def _shown(run: RunRecord, keys: list[str]) -> str:
 
 
 def _first(frame: Any, names: tuple[str, ...]) -> str | None:
-    lowered = {column.lower().replace("/", "_"): column for column in reversed(list(frame.columns))}
+    lowered = {_plain_name(column): column for column in reversed(list(frame.columns))}
     return next((lowered[name] for name in names if name in lowered), None)
+
+
+def _plain_name(column: str) -> str:
+    return column.lower().replace("/", "_")
+
+
+def _is_name(column: str) -> bool:
+    return _plain_name(column) in _RUNS
+
+
+def _is_count(column: str) -> bool:
+    return _plain_name(column) in _UPDATES
 
 
 def _plain(value: Any) -> Any:
