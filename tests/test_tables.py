@@ -387,3 +387,39 @@ def test_seeds_of_a_table(tmp_path: Path, kind: str) -> None:
         "seed 1",
         "seed none",
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        ([1, 2, 3, 4, 5, 6, 4, 5], [1, 2, 3, 4, 5]),
+        ([*range(10, 110, 10), 95, 105], [*range(10, 100, 10), 95, 105]),  # no step comes twice; 100 is dead
+        ([*range(100, 120), *range(1, 20)], [*range(1, 20), *range(100, 120)]),  # two parts in another order
+        ([5, 4, 3, 2, 1], [1, 2, 3, 4, 5]),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "trainer_state.json"])
+def test_a_restart_leaves_nothing_beyond_it(tmp_path: Path, name: str, steps: list[int], kept: list[int]) -> None:
+    rows = [{"step": step, "kl": position} for position, step in enumerate(steps)]
+    if name == "t.csv":
+        text = pd.DataFrame(rows).to_csv(index=False)
+    else:
+        text = json.dumps({"log_history": rows}) if name.endswith("json") else "\n".join(map(json.dumps, rows))
+    source = source_of(tmp_path, text, name)
+    (run,) = source.runs
+    assert run.updates.tolist() == kept
+    last = {step: position for position, step in enumerate(steps)}
+    assert run.curve("objective/kl")[1].tolist() == [last[step] for step in kept]
+    assert len(source.problems) == (sorted({*steps}) != kept)
+
+
+def test_a_restart_of_a_trainer_with_several_rows_an_update(tmp_path: Path) -> None:
+    steps = [(10, 1.0, None), (10, None, 5.0), (20, 2.0, None), (20, None, 6.0), (30, 3.0, None), (30, None, 7.0)]
+    rows = [
+        {"step": step, "kl": kl, "eval_score": score} for step, kl, score in [*steps, (20, 9.0, None), (20, None, 8)]
+    ]
+    source = source_of(tmp_path, json.dumps({"log_history": rows}), "trainer_state.json")
+    (run,) = source.runs
+    assert run.updates.tolist() == [10, 20]
+    assert run.curve("objective/kl")[1].tolist() == [1, 9]
+    assert run.curve("eval_score")[1].tolist() == [5, 8]

@@ -11,6 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
 from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_seed, shown
+from rlhf_sweeps.runs import alive, continued, restarts
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.
 _METRICS = {
@@ -35,7 +36,6 @@ _METRICS = {
 }
 _UPDATES = (UPDATE, "updates", "step", "_step", "iteration", "global_step", "train_global_step")
 _RUNS = ("run", "name", "run_name", "run_id")
-_MAX_RETURNS = 0.1  # of the rows: where updates go back more often, rows of several runs are mixed
 
 
 def read_table(path: Path) -> Source:
@@ -43,8 +43,9 @@ def read_table(path: Path) -> Source:
 
     The updates come from a column `update`, `step` or the like, else they are counted from 0. Several runs are told
     apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates start
-    again. Where they only go back some way, as after a kill, the later values count. Rows of one update that do not
-    contradict each other are one. What is the same throughout every run, but not in all, is taken for the config.
+    again. Where they only go back some way, as after a kill, the later values count, and what lay beyond is dead. Rows
+    of one update that do not contradict each other are one. What is the same throughout every run, but not in all, is
+    taken for the config.
 
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
@@ -106,22 +107,32 @@ def _split(frame: Any, columns: list[str]) -> list[Any]:
 
 def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     """The runs of rows that are alike in everything that names a run."""
+    updates = rows[axis].to_numpy(np.float64)
+    going_back = restarts(updates)
     if not rows[axis].duplicated().any():
-        return [rows]
-    if (rows.groupby(axis).nunique() <= 1).all(axis=None):  # a row for training and one for evaluation, as TRL logs
-        return [rows.groupby(axis, as_index=False, sort=False).first()]
+        problems += [continued(updates[position - 1], updates[position]) for position in going_back]
+        return [rows.iloc[alive(updates, going_back)]]
+    if _agree(rows, axis):
+        return [_merged(rows, axis)]
     runs: list[Any] = []
-    parts = [part for _, part in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False)]
-    for part in parts:
+    for _, part in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False):
         start = part[axis].iloc[0]
-        if runs and start > runs[-1][axis].min() and len(parts) - 1 <= _MAX_RETURNS * len(rows):
+        if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
             runs.append(_joined(before, part, axis))
-            text = f"the updates go back from {before[axis].iloc[-1]:g} to {start:g}: read as a run that was continued"
-            problems.append(f"{text}, so the later values count")
+            problems.append(continued(before[axis].iloc[-1], start))
         else:
             runs.append(part)
-    return runs
+    return [_merged(run, axis) if _agree(run, axis) else run for run in runs]
+
+
+def _agree(rows: Any, axis: str) -> bool:
+    """Whether rows of one update do not contradict each other: one is for training, one for evaluation, as TRL logs."""
+    return bool((rows.groupby(axis).nunique() <= 1).all(axis=None))
+
+
+def _merged(rows: Any, axis: str) -> Any:
+    return rows.groupby(axis, as_index=False, sort=False).first()
 
 
 def _joined(before: Any, part: Any, axis: str) -> Any:

@@ -12,16 +12,18 @@ def restarts(updates: Sequence[float]) -> list[int]:
     """The positions at which the updates go back, as after a kill or a rewind; none where they have no order.
 
     Updates that go back at more rows than one in four, or one in ten where none comes twice, are those of rows in any
-    order, or of several runs mixed. A single step back counts where updates come again.
+    order, or of several runs mixed. A single step back counts where updates come again; where none does, one to before
+    the first update does not, since parts of a table may stand in any order.
 
     Args:
         updates: of one run, in the order in which they were recorded; nan where a row has none.
     """
     found = returns(updates)
     numbers = [update for update in updates if not math.isnan(update)]
-    comes_again = len(set(numbers)) < len(numbers)
-    most = max(1.0, _MOST_REPEATED * len(numbers)) if comes_again else _MOST * len(numbers)
-    return found if len(found) <= most else []
+    if len(set(numbers)) < len(numbers):
+        return found if len(found) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
+    is_within = all(updates[position] > numbers[0] for position in found)
+    return found if is_within and len(found) <= _MOST * len(numbers) else []
 
 
 def returns(updates: Sequence[float]) -> list[int]:
