@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number, shown
+from rlhf_sweeps.runs import natural
 
 SOUND = (COMPLETE, STOPPED)
 MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
@@ -137,8 +138,8 @@ def _ranges(
     return labels, order, [note]
 
 
-def _sort_key(value: Any) -> tuple[int, float, str]:
-    return (0, float(value), "") if as_number(value) is not None else (1, 0.0, str(value))
+def _sort_key(value: Any) -> tuple[int, float, Any]:
+    return (0, float(value), natural("")) if as_number(value) is not None else (1, 0.0, natural(str(value)))
 
 
 def _is_test(groups: Iterable[Sequence[RunRecord]]) -> bool:
