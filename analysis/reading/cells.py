@@ -63,6 +63,9 @@ def is_missing(text: str) -> bool:
 def reading(text: str) -> Reading | None:
     """A cell as a number; None where it is none. `12.5 %` is 0.125."""
     text = text.strip()
+    whole, _, part = text.removeprefix("-").partition(POINT)
+    if text.isascii() and whole.isdigit() and part.isdigit() and (len(part) != 3 or len(whole) > 3 or whole[0] == "0"):
+        return Reading(float(text), None)  # most cells of most tables, at a tenth of the time
     if found := _INFINITE.fullmatch(text):
         infinite = math.copysign(math.inf, -1 if found[1] in ("-", "−") else 1)
         return Reading(infinite, infinite)
@@ -101,10 +104,10 @@ def decimal_sign(
         is_count: whether a column of that name counts something.
         problems: gets a sentence where the rule has decided.
     """
-    found = [(name, one) for name, own in columns.items() for one in own]
-    num_points = sum(one.comma is None for _, one in found)
-    num_commas = sum(one.point is None for _, one in found)
-    unclear = [(name, one) for name, one in found if one.is_ambiguous]
+    readings = {name: list(own) for name, own in columns.items()}
+    num_points = sum(one.comma is None for own in readings.values() for one in own)
+    num_commas = sum(one.point is None for own in readings.values() for one in own)
+    unclear = [(name, one) for name, own in readings.items() for one in own if one.is_ambiguous]
     rule = COMMA if separator == ";" and any(map(_has_comma, (one for _, one in unclear))) else POINT
     if num_points != num_commas:
         decimal = POINT if num_points > num_commas else COMMA

@@ -1,13 +1,14 @@
-"""The order in which people count: run_2 comes before run_10."""
+"""The order in which people count: run_2 comes before run_10, and lr=0.02 before lr=0.1."""
 
 import re
+from decimal import Decimal
 
-_DIGITS = re.compile(r"([0-9]+)")
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]{1,4})?)")
+_NONE = Decimal(-1)
 
 
-def natural(text: str) -> tuple[list[tuple[str, tuple[int, str]]], str]:
+def natural(text: str) -> tuple[list[tuple[str, Decimal]], str]:
     """A key to sort names by: numbers in them count as numbers, everything else as text."""
-    *texts, last = _DIGITS.split(text)  # text and digits by turns, a text last
-    digits = [part.lstrip("0") for part in texts[1::2]]
-    numbers = [(len(part), part) for part in digits]  # no int(), which refuses thousands of digits
-    return [*zip(texts[::2], numbers, strict=True), (last, (-1, ""))], text
+    *parts, last = _NUMBER.split(text)  # text and numbers by turns, a text last
+    pairs = [(before, Decimal(number)) for before, number in zip(parts[::2], parts[1::2], strict=True)]
+    return [*pairs, (last, _NONE)], text
