@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -17,13 +17,18 @@ _LARGEST = 2**63
 
 
 def as_numbers(
-    columns: Mapping[str, Sequence[Any]], separator: str, is_count: Callable[[str], bool], problems: list[str]
+    columns: Mapping[str, Sequence[Any]],
+    separator: str,
+    keys: Sequence[Hashable],
+    is_count: Callable[[str], bool],
+    problems: list[str],
 ) -> dict[str, Any]:
     """Columns of any cells: those that hold numbers as arrays of these, nan where there is none, the others as texts.
 
     Args:
         columns: texts, numbers, None ..., (rows,) each.
         separator: between the columns of a file of text; empty where there is none.
+        keys: what names each row's run, (rows,).
         is_count: whether a column counts updates: no cell of it is per cent or money.
         problems: gets a sentence for each column with cells that are no numbers, and where a text could be two.
     """
@@ -31,24 +36,27 @@ def as_numbers(
     known = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
     readings = {name: [one for text in own if (one := known[text]) is not None] for name, own in texts.items()}
     decimal = decimal_sign(readings, separator, is_count, problems)
-    return {name: _column(name, cells, known, decimal, is_count(name), problems) for name, cells in columns.items()}
+    values = {name: [_value(cell, known, decimal, is_count(name)) for cell in own] for name, own in columns.items()}
+    runs = _runs(keys, next((own for name, own in values.items() if is_count(name)), [None] * len(keys)))
+    return {name: _column(name, columns[name], own, runs, is_count(name), problems) for name, own in values.items()}
 
 
 def _column(
     name: str,
     cells: Sequence[Any],
-    known: Mapping[str, Reading | None],
-    decimal: str,
+    values: Sequence[Any],
+    runs: Sequence[Hashable],
     is_count: bool,
     problems: list[str],
 ) -> Any:
-    values = [_value(cell, known, decimal, is_count) for cell in cells]
     numbers = [value for value in values if _is_number(value)]
     bad = Counter(value for value in values if isinstance(value, str))
     if not numbers and (bad or any(isinstance(value, bool) for value in values)):
         return _texts(cells)
+    if bad and not is_count and _is_setting(values, runs):
+        return _texts(cells)
     shown = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
-    if bad and not is_count and _is_told(numbers, bad):
+    if sum(not text.startswith("#") for text in bad) > len(numbers) and not is_count:  # remarks; # is a spreadsheet's
         num, what = len(numbers), "are numbers" if len(numbers) > 1 else "is a number"
         problems.append(f"column {name}: {num} of {len(cells)} cells {what}, others not ({shown}): taken as text")
         return _texts(cells)
@@ -56,6 +64,27 @@ def _column(
         what = "are no numbers" if bad.total() > 1 else "is no number"
         problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {what} ({shown}), left out")
     return _array([None if isinstance(value, str) else value for value in values], is_exact=name.lower() == "seed")
+
+
+def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
+    """Which run each row is of: one begins where another one is named, or where the updates go back."""
+    last: dict[Hashable, float] = {}
+    count: Counter[Hashable] = Counter()
+    found: list[Hashable] = []
+    for key, update in zip(keys, updates, strict=True):
+        if _is_number(update):
+            count[key] += update < last.get(key, update)
+            last[key] = update
+        found.append((key, count[key]))
+    return found
+
+
+def _is_setting(values: Sequence[Any], runs: Sequence[Hashable]) -> bool:
+    """Whether each of several runs has one value in all its rows: what it was told, not what it recorded."""
+    by_run: dict[Hashable, set[Any]] = {}
+    for run, value in zip(runs, values, strict=True):
+        by_run.setdefault(run, set()).add(value)
+    return 1 < len(by_run) < len(runs) and all(len(own) == 1 for own in by_run.values())
 
 
 def _value(cell: Any, known: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
@@ -76,17 +105,6 @@ def _value(cell: Any, known: Mapping[str, Reading | None], decimal: str, is_coun
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_told(numbers: Sequence[float], bad: Counter[str]) -> bool:
-    """Whether a column of numbers and texts is what runs were told, or a remark, rather than a metric.
-
-    A spreadsheet's errors are a metric's; so are texts that are fewer than the numbers, unless all come again and again
-    as a setting does.
-    """
-    odd = {text: count for text, count in bad.items() if not text.startswith("#")}
-    counts = Counter(numbers)
-    return len(odd) > len(counts) or (bool(odd) and min(*counts.values(), *odd.values()) > 1)
 
 
 def _array(values: list[Any], is_exact: bool) -> Any:

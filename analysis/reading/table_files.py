@@ -48,9 +48,11 @@ def read_frame(path: Path, problems: list[str], is_name: Callable[[str], bool], 
         raise AnalysisError(f"{path}: holds no row")
     named = [name for name in frame.columns if name and not name.startswith("Unnamed: ")]
     frame = frame[[name for name in named if is_number(frame[name]) or not _holds_lists(frame[name])]].copy()
-    open_columns = [name for name in frame.columns if not is_number(frame[name]) and not is_name(name)]
-    cells = {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in open_columns}
-    for name, values in as_numbers(cells, separator, is_count, problems).items():
+    keys = [_cells(frame[name]) for name in frame.columns if is_name(name) or name.lower() == "seed"]
+    unread = [name for name in frame.columns if not is_name(name) and (is_count(name) or not is_number(frame[name]))]
+    rows = list(zip(*keys, strict=True)) or [()] * len(frame)
+    cells = {name: _cells(frame[name]) for name in unread}
+    for name, values in as_numbers(cells, separator, rows, is_count, problems).items():
         frame[name] = values
     return frame
 
@@ -60,6 +62,12 @@ def is_number(column: Any) -> bool:
     import pandas as pd
 
     return bool(pd.api.types.is_numeric_dtype(column))
+
+
+def _cells(column: Any) -> list[Any]:
+    """With None for nan and the like."""
+    cells: list[Any] = column.astype(object).where(column.notna(), None).tolist()
+    return cells
 
 
 def _holds_lists(column: Any) -> bool:
