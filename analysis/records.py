@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.labels import identity
 from analysis.objective import Objective
+from analysis.seeds import as_seed
 from analysis.spans import running_sum
+from rlhf_sweeps.runs import natural
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -80,8 +82,7 @@ class RunRecord:
     @property
     def seed(self) -> int | None:
         """Of its random numbers."""
-        seed = self.config.get("seed")
-        return seed if isinstance(seed, int) else None
+        return as_seed(self.config.get("seed"))
 
     @property
     def kl_budget(self) -> float | None:
@@ -134,10 +135,13 @@ class RunRecord:
     def value(self, key: str) -> Any:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
 
-        A list is given as a tuple, so that values can be compared and hashed. None where the run has no such key.
+        A list is given as a tuple, so that values can be compared and hashed; a seed as a whole number, however it is
+        written. None where the run has no such key.
         """
         if key in ("run", "trial"):
             return self.name if key == "run" else self.trial
+        if key == "seed" and self.seed is not None:
+            return self.seed
         found = self.config.get(key, self.config.get(f"{key}.name"))
         return tuple(found) if isinstance(found, list) else found
 
@@ -220,7 +224,7 @@ class Source:
     @cached_property
     def metric_names(self) -> list[str]:
         """Every metric that any run has, sorted, without `update`."""
-        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE})
+        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE}, key=natural)
 
     @cached_property
     def axes(self) -> list[str]:

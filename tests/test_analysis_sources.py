@@ -1,5 +1,6 @@
 """What the analysis reads from folders, however they were left, and what it says of a place that it cannot read."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -137,6 +138,48 @@ def test_a_folder_with_several(grid: Path, tmp_path: Path) -> None:
 def test_a_file_of_a_run_stands_for_it(grid: Path) -> None:
     assert read(grid / "0" / "metrics.jsonl").runs[0].updates.size == 12
     assert len(read(grid / "study.db").runs) == 4
+
+
+def test_a_named_file_is_read_and_nothing_beside_it(tmp_path: Path) -> None:
+    write_run(tmp_path / "proj" / "runA", rows(3))
+    write_sweep(tmp_path / "proj" / "sweep", [{"ppo.lr": 1e-4}], updates=2, study=False)
+    history = [{"step": step, "objective/kl": step / 10} for step in (10, 20)]
+    state = tmp_path / "proj" / "trainer_state.json"
+    state.write_text(json.dumps({"log_history": history}), encoding="utf-8")
+    lines = "".join(f"{json.dumps(row)}\n" for row in history)
+    for name in ("metrics.jsonl", "other.jsonl", "runA/log.jsonl", "sweep/0/log.JSONL"):
+        (tmp_path / "proj" / name).write_text(lines, encoding="utf-8")
+    for name in ("trainer_state.json", "metrics.jsonl", "other.jsonl", "runA/log.jsonl", "sweep/0/log.JSONL"):
+        source = read(tmp_path / "proj" / name)
+        assert source.kind == "table"
+        assert [run.updates.tolist() for run in source.runs] == [[10, 20]]
+    (tmp_path / "proj" / "study.yaml").write_text("{}", encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"study.yaml: is no file of a run or sweep"):
+        read(tmp_path / "proj" / "study.yaml")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.json", "summary.json", "samples.jsonl", ".hydra/config.yaml"])
+def test_a_file_of_a_trial_stands_for_that_trial_alone(tmp_path: Path, name: str) -> None:
+    for trial in range(2):
+        folder = write_run(tmp_path / str(trial), rows(3 + trial), texts=[("a", "b", "c")]).folder
+        (folder / ".hydra").mkdir(exist_ok=True)
+        (folder / ".hydra" / "config.yaml").write_text("seed: 0\n", encoding="utf-8")
+    source = read(tmp_path / "1" / name)
+    assert (source.kind, source.name, [run.updates.size for run in source.runs]) == ("run", "1", [4])
+
+
+def test_a_folder_of_digits_holds_the_run_that_lies_in_it(tmp_path: Path) -> None:
+    write_run(tmp_path / "out" / "2024" / "runA", rows(4))
+    assert [(run.name, run.updates.size) for run in read(tmp_path / "out").runs] == [("runA", 4)]
+    write_run(tmp_path / "out" / "2024" / "runB", rows(5))
+    source = read(tmp_path / "out")
+    assert [(run.name, run.updates.size, run.trial) for run in source.runs] == [
+        ("2024/runA", 4, None),
+        ("2024/runB", 5, None),
+    ]
+    assert list(source.trials) == []
+    alone = read(write_run(tmp_path / "2023", rows(2)).folder)
+    assert (alone.kind, alone.name, [run.updates.size for run in alone.runs]) == ("run", "2023", [2])
 
 
 def test_places_that_cannot_be_read(tmp_path: Path) -> None:

@@ -5,7 +5,20 @@ from pathlib import Path
 import pytest
 from records import rows, write_run, write_sweep
 
-from rlhf_sweeps.runs import Run, Sweep, analysis_folder, found, is_run, is_sweep, runs_of, salvage, salvage_samples
+from rlhf_sweeps.runs import (
+    Run,
+    Sweep,
+    alive,
+    analysis_folder,
+    found,
+    is_run,
+    is_sweep,
+    natural,
+    restarts,
+    runs_of,
+    salvage,
+    salvage_samples,
+)
 
 
 def test_a_sound_record_has_no_problems(tmp_path: Path) -> None:
@@ -132,3 +145,83 @@ def test_what_the_analysis_wrote_is_no_record(tmp_path: Path) -> None:
     analysis_folder(tmp_path).mkdir()
     (analysis_folder(tmp_path) / "comparison.json").write_text("{}", encoding="utf-8")
     assert [place.folder.name for place in found(tmp_path)] == ["a", "b"]
+
+
+def places_in(folder: Path) -> list[tuple[str, str]]:
+    return [(type(place).__name__, place.folder.relative_to(folder).as_posix()) for place in found(folder)]
+
+
+@pytest.mark.parametrize(
+    ("runs", "files", "expected"),
+    [
+        (["2024/runA"], [], [("Run", "2024/runA")]),
+        (["2024/runA", "2025/runB"], [], [("Run", "2024/runA"), ("Run", "2025/runB")]),
+        (["2024/0001/a", "1²/b"], [], [("Run", "1²/b"), ("Run", "2024/0001/a")]),
+        (["2024-11-29/12-00-00"], [], [("Run", "2024-11-29/12-00-00")]),
+        (["2024-11-29/12-00-00/0"], ["2024-11-29/12-00-00/multirun.yaml"], [("Sweep", "2024-11-29/12-00-00")]),
+        (["2024/0", "2024/1"], ["2024/sweep.json"], [("Sweep", "2024")]),
+        (["1", "2", "baseline"], [], [("Run", "1"), ("Run", "2"), ("Run", "baseline")]),
+        (["0", "2024/runA"], [], [("Run", "0"), ("Run", "2024/runA")]),
+        (["lr=0.1", "lr=0.2"], ["multirun.yaml"], [("Run", "lr=0.1"), ("Run", "lr=0.2")]),
+        (["a/0", "b/0"], ["study.db"], [("Sweep", "a"), ("Sweep", "b")]),
+        (["007", "08/seed_01"], [], [("Run", "007"), ("Run", "08/seed_01")]),
+        (["0/seed_0", "test/0_seed_7"], [], [("Sweep", ".")]),
+    ],
+)
+def test_a_folder_of_digits_is_a_trial_only_where_it_is_one(
+    tmp_path: Path, runs: list[str], files: list[str], expected: list[tuple[str, str]]
+) -> None:
+    for name in runs:
+        write_run(tmp_path / name, rows(1))
+    for name in files:
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    assert places_in(tmp_path) == expected
+
+
+def test_a_sweeps_trials_are_those_that_hold_something_of_a_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", rows(1))
+    (tmp_path / "1" / ".hydra").mkdir(parents=True)
+    (tmp_path / "1" / ".hydra" / "config.yaml").write_text("seed: 0\n", encoding="utf-8")
+    (tmp_path / "2" / "seed_5" / ".hydra").mkdir(parents=True)
+    (tmp_path / "2" / "seed_5" / ".hydra" / "config.yaml").write_text("seed: 5\n", encoding="utf-8")
+    write_run(tmp_path / "2024" / "notes", rows(1))
+    (tmp_path / "3").mkdir()
+    (tmp_path / "0004").mkdir()
+    (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
+    assert places_in(tmp_path) == [("Sweep", ".")]
+    assert [(one.trial, one.seed) for one in runs_of(Sweep(tmp_path))] == [(0, None), (1, None), (2, 5)]
+
+
+def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
+    names = ["run_1", "run_2", "run_10", "run_10b", "run_a"]
+    for name in reversed(names):
+        write_run(tmp_path / name, rows(1))
+    assert [place.folder.name for place in found(tmp_path)] == names
+    ordered = ["", "10", "9" * 5000, "a10c2", "a10c10", "b02", "b2", "b10", "lr=1e-05", "lr=0.02", "lr=0.1", "lr=10"]
+    assert sorted({*ordered}, key=natural) == ordered
+
+
+def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path: Path) -> None:
+    """Updates 1 to 6, then 4 and 5 again: 6 was never part of the run that went on."""
+    recorded = [{"update": update, "x": x} for x, update in enumerate([1, 2, 3, 4, 5, 6, 4, 5])]
+    content = salvage(write_run(tmp_path / "run", recorded))
+    assert [(row["update"], row["x"]) for row in content.rows] == [(1, 0), (2, 1), (3, 2), (4, 6), (5, 7)]
+    assert content.problems == (
+        "the updates go back from 6 to 4: read as a run that was continued, so the later values count",
+    )
+
+
+@pytest.mark.parametrize(
+    ("updates", "kept"),
+    [
+        ([0, 1, 2, 3, 4, 2, 3, 1], [0, 7]),  # twice rewound: 0, and 1 again
+        ([*range(10), *range(5, 10), *range(7, 9)], [*range(5), 10, 11, 15, 16]),
+        ([10, 20, 30, 40, 50, 60, 70, 80, 90, 85, 95], [0, 1, 2, 3, 4, 5, 6, 7, 9, 10]),  # no update comes twice
+        ([3, 2, 1], [0, 1, 2]),  # newest first
+        ([2, 1, 2, 1, 3, 3], [0, 1, 2, 3, 4, 5]),  # mixed
+        ([1, float("nan"), 3, 2, 3], [0, 1, 3, 4]),
+        ([], []),
+    ],
+)
+def test_where_a_run_went_back(updates: list[float], kept: list[int]) -> None:
+    assert alive(updates, restarts(updates)) == kept

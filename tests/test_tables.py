@@ -9,7 +9,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
-from analysis.records import RunRecord
+from analysis.records import RunRecord, Source
 
 PUBLISHED = "update,reward,cumulative_reward,policy_loss,entropy,kl\n0,1.5,1.5,2.8,1.7,0.07\n1,0.5,2.0,,1.6,0.06\n"
 
@@ -137,7 +137,7 @@ def test_times_do_not_hide_that_a_run_starts_again(tmp_path: Path) -> None:
 
 def test_a_comma_in_quotes_is_no_decimal_one(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, 'update,kl,tokens\n1,2,"1,500"\n2,3,"2,500"\n')
-    assert set(run.metrics) == {"update", "objective/kl"}
+    assert run.curve("tokens")[1].tolist() == [1500, 2500]
 
 
 def test_text_within_a_named_run_does_not_split_it(tmp_path: Path) -> None:
@@ -215,3 +215,44 @@ def test_columns_of_lists_are_left_out(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     (run,) = read(tmp_path / "t.parquet").runs
     assert run.curve("objective/kl")[1].tolist() == [0.1, 0.2]
+
+
+def source_of(tmp_path: Path, text: str, name: str = "t.csv") -> Source:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        ([1, 2, 3, 4, 5, 6, 4, 5], [1, 2, 3, 4, 5]),
+        ([*range(10, 110, 10), 95, 105], [*range(10, 100, 10), 95, 105]),  # no step comes twice; 100 is dead
+        ([*range(100, 120), *range(1, 20)], [*range(1, 20), *range(100, 120)]),  # two parts in another order
+        ([5, 4, 3, 2, 1], [1, 2, 3, 4, 5]),
+    ],
+)
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "trainer_state.json"])
+def test_a_restart_leaves_nothing_beyond_it(tmp_path: Path, name: str, steps: list[int], kept: list[int]) -> None:
+    rows = [{"step": step, "kl": position} for position, step in enumerate(steps)]
+    if name == "t.csv":
+        text = pd.DataFrame(rows).to_csv(index=False)
+    else:
+        text = json.dumps({"log_history": rows}) if name.endswith("json") else "\n".join(map(json.dumps, rows))
+    source = source_of(tmp_path, text, name)
+    (run,) = source.runs
+    assert run.updates.tolist() == kept
+    last = {step: position for position, step in enumerate(steps)}
+    assert run.curve("objective/kl")[1].tolist() == [last[step] for step in kept]
+    assert len(source.problems) == (sorted({*steps}) != kept)
+
+
+def test_a_restart_of_a_trainer_with_several_rows_an_update(tmp_path: Path) -> None:
+    steps = [(10, 1.0, None), (10, None, 5.0), (20, 2.0, None), (20, None, 6.0), (30, 3.0, None), (30, None, 7.0)]
+    rows = [
+        {"step": step, "kl": kl, "eval_score": score} for step, kl, score in [*steps, (20, 9.0, None), (20, None, 8)]
+    ]
+    source = source_of(tmp_path, json.dumps({"log_history": rows}), "trainer_state.json")
+    (run,) = source.runs
+    assert run.updates.tolist() == [10, 20]
+    assert run.curve("objective/kl")[1].tolist() == [1, 9]
+    assert run.curve("eval_score")[1].tolist() == [5, 8]

@@ -215,3 +215,45 @@ def test_without_a_table_trials_are_the_settings_in_their_order(tmp_path: Path) 
         (0, {"ppo.kl_coef": "0.2"}, [1.0]),  # the mean of runs 0 and 2
         (1, {"ppo.kl_coef": "0.1"}, [1.0]),
     ]
+
+
+@pytest.mark.parametrize("steps", [range(4, 6), range(2)])  # as the server gives them; offline from 0
+@pytest.mark.parametrize("axis", ["update", None])
+def test_a_rewind_leaves_no_dead_tail(tmp_path: Path, steps: range, axis: str | None) -> None:
+    """Steps 0 to 9, rewound to step 3, then two more: what lay at 4 to 9 is not the run's any more."""
+
+    def row(step: int, x: int) -> dict[str, int]:
+        return {"x": x} if axis is None else {"x": x, axis: step}
+
+    write_log(tmp_path / "1" / "run-a.wandb", [row(step, step) for step in range(10)], id="a", start=1)
+    again = [row(4, 104), row(5, 105)]
+    write_log(tmp_path / "2" / "run-a.wandb", again, id="a", start=2, branch=("a", 3), steps=steps)
+
+    (run,) = runs_from_logs([tmp_path])
+
+    assert run.updates.tolist() == [0, 1, 2, 3, 4, 5]
+    assert run.metrics["x"].tolist() == [0, 1, 2, 3, 104, 105]
+
+
+def test_a_rewind_counts_before_anything_is_logged_and_beyond_the_step_where_logging_goes_on(tmp_path: Path) -> None:
+    write_log(tmp_path / "1" / "run-a.wandb", [{"update": n, "x": n} for n in range(10)], id="a", start=1)
+    path = write_log(tmp_path / "2" / "run-a.wandb", [], id="a", start=2, branch=("a", 3), exit_code=None)
+    (run,) = runs_from_logs([tmp_path])
+    assert run.updates.tolist() == [0, 1, 2, 3]
+
+    write_log(path, [{"update": 8, "x": 108}], id="a", start=2, branch=("a", 3), steps=[4])
+    (run,) = runs_from_logs([tmp_path])
+    assert run.updates.tolist() == [0, 1, 2, 3, 8]
+
+
+def test_a_fork_says_that_it_has_a_past_elsewhere(tmp_path: Path) -> None:
+    rows = [{"update": n, "x": n} for n in range(5)]
+    write_log(tmp_path / "run-a.wandb", rows, id="a", start=1, display_name="a")
+    write_log(tmp_path / "run-b.wandb", rows[3:], id="b", start=2, branch=("a", 2), steps=[3, 4], display_name="b")
+
+    first, second = runs_from_logs([tmp_path])
+
+    assert (first.updates.tolist(), second.updates.tolist()) == ([0, 1, 2, 3, 4], [3, 4])
+    assert second.problems == (
+        "run-b.wandb: forked from run a at its step 2: what came before is in its file",
+    )  # fmt: skip

@@ -343,3 +343,27 @@ def test_errors_of_the_client_come_out_as_ours(serve: Serve) -> None:
     line = rf"^here: no usable answer from {stub.url}: .* \(one two\)$"
     with pytest.raises(AnalysisError, match=line), connected("here", "entity"):
         raise ValueError("one\ntwo")
+
+
+@pytest.mark.parametrize("is_rewound", [True, False])
+def test_rows_and_samples_beyond_a_rewind_are_dead(serve: Serve, is_rewound: bool) -> None:
+    """Updates 1 to 10, then 5 and 6 again; after a rewind at the same steps, after a kill at further ones.
+
+    The client gives the rows by their steps, those that a parquet file holds before the others.
+    """
+    again = [{**row, "objective/kl": 100.0 + row["update"], "_timestamp": 50.0} for row in rows(10)[4:6]]
+    again = again if is_rewound else [{**row, "_step": row["_step"] + 6} for row in again]
+    logged = [*rows(10), *again]
+    files = {}
+    for position, update in ((3, 4), (8, 9), (11, 6)):
+        path = f"media/table/samples_{position}.table.json"
+        files[path] = table(["update", "prompt", "response", "score"], [update, "Hi", f"at {position}", 1.5])
+        logged[position]["samples"] = table_file(path)
+    serve(StoredRun("aa", "a", config(0.1), logged, files=files, exported=10 if is_rewound else 0))
+
+    (run,) = read("wandb:entity/ppo/aa").runs
+
+    assert run.updates.tolist() == [1, 2, 3, 4, 5, 6]
+    assert run.curve("objective/kl")[1].tolist() == [0, 0.5, 1, 1.5, 105, 106]
+    responses = [row["response"] for row in run.read_samples()]
+    assert responses == (["at 11"] if is_rewound else ["at 3", "at 11"])  # tables are not in a parquet file

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.reading.wandb_logs import WandbLog, merge
-from analysis.reading.wandb_runs import axis_of, make_run, samples_of
+from analysis.reading.wandb_rows import axis_of
+from analysis.reading.wandb_runs import make_run, samples_of
 from analysis.records import COMPLETE, UNFINISHED
 
 
@@ -125,3 +126,47 @@ def test_steps_count_on_where_there_is_no_other_axis() -> None:
 
     assert [row["_step"] for row in appended.rows] == [0, 1, 2, 3]
     assert [row["_step"] for row in replaced.rows] == [0, 1]
+
+
+BACK = "the updates go back from 6 to 4: read as a run that was continued, so the later values count"
+
+
+@pytest.mark.parametrize("axis", ["update", "train/global_step", "_step"])
+def test_what_was_logged_beyond_the_point_to_which_a_run_went_back_is_dead(axis: str) -> None:
+    """Updates 1 to 6 with an evaluation at 6, then 4 and 5 again."""
+    rows = [{axis: update, "x": float(n)} for n, update in enumerate([1, 2, 3, 4, 5, 6, 4, 5])]
+    rows.insert(6, {axis: 6, "eval/score": 9.0})
+    run = make_run({}, rows, {}, "running")
+
+    assert {name: values.tolist() for name, values in run.metrics.items()} == {
+        "update": [1, 2, 3, 4, 5],
+        "x": [0, 1, 2, 6, 7],
+    }
+    assert BACK in run.problems
+
+
+def test_an_evaluation_that_is_logged_late_takes_nothing_back() -> None:
+    rows: list[dict[str, Any]] = [{"update": n, "train/epoch": n, "x": n} for n in range(10)]
+    rows.insert(8, {"update": 6, "train/epoch": 6, "eval/score": 2.0})
+    rows.append({"update": 3, "train/epoch": 3, "eval/score": 1.0})
+    run = make_run({}, rows, {}, "finished")
+
+    assert run.metrics["x"].tolist() == list(range(10))
+    assert [values.tolist() for values in run.curve("eval/score")] == [[3, 6], [1, 2]]
+    assert run.problems == ()
+
+
+def test_a_resumed_start_whose_steps_go_on_is_not_moved() -> None:
+    merged = merge([log(1, [{"_step": 0}, {"_step": 1}]), log(2, [{"_step": 2}], is_resumed=True)])
+
+    assert [row["_step"] for row in merged.rows] == [0, 1, 2]
+
+
+def test_steps_that_go_back_end_what_lay_beyond_although_the_updates_go_on() -> None:
+    rows = [{"_step": step, "update": update, "x": update} for step, update in [(0, 1), (1, 2), (2, 3), (1, 4)]]
+    run = make_run({}, rows, {}, "finished")
+
+    assert run.metrics["x"].tolist() == [1, 4]
+    assert run.problems == (
+        "W&B's steps go back from 2 to 1: read as a run that was continued, so the later values count",
+    )  # fmt: skip

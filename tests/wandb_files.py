@@ -32,12 +32,16 @@ def write_log(
     removed: Sequence[str] = (),
     exit_code: int | None = 0,
     start: int = 1,
+    branch: tuple[str, int] | None = None,
+    steps: Sequence[int] | None = None,
     **about: Any,
 ) -> Path:
     """A file with one record for each of these; values that are strings are JSON already, `a|b` is a nested key.
 
     Args:
         removed: keys of the summary that were taken back.
+        branch: the run from which this one goes on, and its last step that counts.
+        steps: W&B's own of each row; by default counted from 0.
         about: further fields of the run's own record.
     """
     records = [proto.Record()]
@@ -45,9 +49,11 @@ def write_log(
     run.run_id, run.start_time.seconds = about.pop("id", path.stem), start
     for name, value in about.items():
         setattr(run, name, value)
+    if branch is not None:
+        run.branch_point.run, run.branch_point.value, run.branch_point.metric = *branch, "_step"
     for key, value in (config or {}).items():
         _item(key, value, run.config.update)
-    for step, row in enumerate(rows):
+    for step, row in zip(range(len(rows)) if steps is None else steps, rows, strict=True):
         records.append(proto.Record())
         records[-1].history.step.num = step
         for key, value in row.items():

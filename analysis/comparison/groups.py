@@ -10,6 +10,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.labels import identity, labels
 from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number
+from rlhf_sweeps.runs import natural
 
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
 # interrupted, and goes on.
@@ -135,8 +136,8 @@ def _ranges(
     return names, order, [note]
 
 
-def _sort_key(value: Any) -> tuple[int, float, str]:
-    return (0, float(value), "") if as_number(value) is not None else (1, 0.0, str(value))
+def _sort_key(value: Any) -> tuple[int, float, Any]:
+    return (0, float(value), natural("")) if as_number(value) is not None else (1, 0.0, natural(str(value)))
 
 
 def _is_test(groups: Iterable[Sequence[RunRecord]]) -> bool:

@@ -15,6 +15,7 @@ from analysis.comparison.groups import Grouping
 from analysis.comparison.run_values import WIN_RATE, best_update, num_prompts, value_at
 from analysis.comparison.statistics import estimate, of_rate
 from analysis.records import RunRecord, Source
+from rlhf_sweeps.runs import natural
 
 REWARD_MODEL = "reward_model"
 OWN = "own reward model"  # where it is none of the judges
@@ -84,7 +85,7 @@ def _written(comparison: Mapping[str, Any] | None) -> Matrix | None:
 
 def _from_metrics(grouping: Grouping) -> Matrix | None:
     runs = [run for group in grouping.groups for run in group.runs]
-    judges = sorted({key.split("/")[1] for run in runs for key in run.metrics if _is_judge(key)})
+    judges = sorted({key.split("/")[1] for run in runs for key in run.metrics if _is_judge(key)}, key=natural)
     if not judges:
         return None
     if any(str(run.value(REWARD_MODEL)) not in judges for run in runs):

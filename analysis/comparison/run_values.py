@@ -11,6 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.objective import Objective
 from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
 from analysis.statements import listed
+from rlhf_sweeps.runs import natural
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "objective",
@@ -124,7 +125,7 @@ def other_judges(run: RunRecord) -> list[str]:
     """The judges that a run has wins under, its own reward model aside, sorted."""
     own = run.value("reward_model")
     judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
-    return sorted(judge for judge in judges if judge != own)
+    return sorted((judge for judge in judges if judge != own), key=natural)
 
 
 def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
@@ -143,7 +144,7 @@ def common_judges(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         counts.update(other_judges(run))
         possible.update(names - {run.value("reward_model")})
-    return sorted(judge for judge in names if counts[judge] > possible[judge] / 2)
+    return sorted((judge for judge in names if counts[judge] > possible[judge] / 2), key=natural)
 
 
 def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:

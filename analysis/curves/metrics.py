@@ -9,6 +9,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
 from analysis.spans import running_sum
+from rlhf_sweeps.runs import natural
 
 ENTROPY = "objective/entropy"
 KL = "objective/kl"
@@ -67,7 +68,7 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
         AnalysisError: if no run has such a metric.
     """
     panels = panel_metrics(runs)
-    known = sorted({name for run in runs for name in run.metrics} - {UPDATE})
+    known = sorted({name for run in runs for name in run.metrics} - {UPDATE}, key=natural)
     everything = [*panels, *(name for name in known if name not in panels)]
     if wanted is None:
         return panels or everything

@@ -10,6 +10,7 @@ from analysis.health.markers import markers_moved
 from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
 from analysis.records import Floats, RunRecord
 from analysis.statements import number
+from rlhf_sweeps.runs import natural
 
 HACKING = "reward hacking"
 HELD_OUT_FALLS = "held-out score falls"
@@ -72,7 +73,7 @@ def judges(run: RunRecord) -> list[str]:
     """Names of the judges, the reward model of the run itself not among them."""
     parts = [name.split("/") for name in run.metrics if name.startswith("judge/")]
     names = {part[1] for part in parts if len(part) == 3 and part[2] in ("win_rate", "score")}
-    return sorted(name for name in names if name != run.value("reward_model"))
+    return sorted((name for name in names if name != run.value("reward_model")), key=natural)
 
 
 def mean_win_rate(run: RunRecord, names: Sequence[str]) -> float:

@@ -8,7 +8,7 @@ from analysis.errors import AnalysisError
 from analysis.objective import Objective
 from analysis.reading.folders import keywords, read_folder
 from analysis.records import RunRecord, Source
-from rlhf_sweeps.runs import found
+from rlhf_sweeps.runs import found, owner
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")
@@ -22,7 +22,8 @@ def read(place: str | Path) -> Source:
 
     Args:
         place: a run's or a sweep's folder, a folder with several of them, one of their files, a table, a .wandb file or
-            a folder with such files, or wandb:entity/project.
+            a folder with such files, or wandb:entity/project. A file is read alone, whatever lies beside it; one of a
+            run's or a sweep's record stands for that run or sweep.
 
     Raises:
         AnalysisError: if there is no such place, or nothing of that kind in it.
@@ -38,14 +39,17 @@ def read(place: str | Path) -> Source:
         raise AnalysisError(f"{text}: there is no such file or folder{hint}")
     if path.is_dir():
         return _read_directory(path)
-    if path.suffix == ".wandb":
+    suffix = path.suffix.lower()
+    if suffix == ".wandb":
         return _read_logs(path)
-    if path.suffix in TABLES:
+    if suffix in (*_JSON, ".db", ".yaml") and (whole := owner(path)) is not None:
+        return read_folder(whole)
+    if suffix in (*TABLES, *_JSON):
         from analysis.reading.tables import read_table
 
         return read_table(path)
-    if path.suffix in (*_JSON, ".db", ".yaml"):
-        return _read_member(path)
+    if suffix in (".db", ".yaml"):
+        raise AnalysisError(f"{path}: is no file of a run or sweep (allowed: {_ALLOWED})")
     raise AnalysisError(f"{text}: cannot be read (allowed: {_ALLOWED})")
 
 
@@ -97,18 +101,6 @@ def _read_directory(folder: Path) -> Source:
     if any(folder.rglob("*.wandb")):
         return _read_logs(folder)
     raise AnalysisError(f"{folder}: holds no run and no sweep (allowed: {_ALLOWED})")
-
-
-def _read_member(path: Path) -> Source:
-    """The run or sweep that a file is of; else the file as a table, if it may be one."""
-    try:
-        return _read_directory(path.parent)
-    except AnalysisError as error:
-        if path.suffix in _JSON:
-            from analysis.reading.tables import read_table
-
-            return read_table(path)
-        raise AnalysisError(f"{path}: is no file of a run or sweep (allowed: {_ALLOWED})") from error
 
 
 def _read_logs(path: Path) -> Source:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records import Source, Trial
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.runs import Sweep, natural
 
 _MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
 _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale
@@ -137,7 +137,7 @@ def _distribution(values: Sequence[Any]) -> Any:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
         low, high = float(min(found)), float(max(found))
         return FloatDistribution(low, high, log=low > 0 and high / low > _WIDE)
-    return CategoricalDistribution(sorted(set(found), key=repr))
+    return CategoricalDistribution(sorted(set(found), key=lambda value: natural(repr(value))))
 
 
 def _reports(trial: Trial, source: Source) -> dict[int, float]:

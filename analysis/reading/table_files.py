@@ -1,39 +1,60 @@
 """A table's file as people have it: other separators and encodings, decimal commas, per cent, missing values."""
 
 import codecs
+import csv
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
+from analysis.reading.columns import as_numbers
+from rlhf_sweeps.runs import salvage_rows
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_MISSING = ("", "-", "--", "—", "–")  # besides what pandas takes for a missing value: NA, NaN, null, None ...
+_QUOTED = re.compile('"[^"]*"')
 
 
-def read_frame(path: Path) -> Any:
-    """The table as a pandas frame: a column of numbers is one of floats, whichever way they are written.
+def read_frame(path: Path, problems: list[str], is_name: Callable[[str], bool], is_count: Callable[[str], bool]) -> Any:
+    """The table as a pandas frame: a column of numbers is one of numbers, whichever way they are written.
 
-    Columns without a name, which hold the rows' numbers, and columns of lists and objects are left out. `12.5 %` is
-    0.125; a decimal comma is known where commas do not separate the columns.
+    Columns without a name, which hold the rows' numbers, and columns of lists and objects are left out, and so are
+    rows without any value.
+
+    Args:
+        problems: gets what could not be read, in sentences: cells that are no numbers, damaged lines.
+        is_name: whether a column of that name holds names, which are texts, whatever they look like.
+        is_count: whether it counts updates.
 
     Raises:
         AnalysisError: if it cannot be read, or holds no row.
     """
     import pandas as pd
 
-    reader = {".parquet": pd.read_parquet, ".json": _json_frame, ".jsonl": _json_frame}.get(path.suffix, _text_frame)
+    suffix = path.suffix.lower()
     try:
-        frame = reader(path)
+        if suffix == ".parquet":
+            separator, frame = "", pd.read_parquet(path)
+        else:
+            separator, frame = ("", _json_frame(path, problems)) if suffix in (".json", ".jsonl") else _text_frame(path)
     except Exception as error:
         raise AnalysisError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]})") from error
     frame.columns = [str(column).strip() for column in frame.columns]
     if frame.columns.duplicated().any():
         raise AnalysisError(f"{path}: two columns are called {frame.columns[frame.columns.duplicated()][0]}")
+    frame = frame.dropna(how="all")
     if not len(frame):
         raise AnalysisError(f"{path}: holds no row")
     named = [name for name in frame.columns if name and not name.startswith("Unnamed: ")]
-    return frame[[name for name in named if is_number(frame[name]) or not _holds_lists(frame[name])]]
+    frame = frame[[name for name in named if is_number(frame[name]) or not _holds_lists(frame[name])]].copy()
+    keys = [_cells(frame[name]) for name in frame.columns if is_name(name) or name.lower() == "seed"]
+    unread = [name for name in frame.columns if not is_name(name) and (is_count(name) or not is_number(frame[name]))]
+    rows = list(zip(*keys, strict=True)) or [()] * len(frame)
+    cells = {name: _cells(frame[name]) for name in unread}
+    for name, values in as_numbers(cells, separator, rows, is_count, problems).items():
+        frame[name] = values
+    return frame
 
 
 def is_number(column: Any) -> bool:
@@ -43,36 +64,66 @@ def is_number(column: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column))
 
 
+def _cells(column: Any) -> list[Any]:
+    """With None for nan and the like."""
+    cells: list[Any] = column.astype(object).where(column.notna(), None).tolist()
+    return cells
+
+
 def _holds_lists(column: Any) -> bool:
     return bool(column.map(lambda value: hasattr(value, "__len__") and not isinstance(value, str)).any())
 
 
-def _json_frame(path: Path) -> Any:
+def _json_frame(path: Path, problems: list[str]) -> Any:
     """From an object on each line, a list of objects, or the `log_history` of TRL's trainer_state.json."""
     import pandas as pd
 
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".jsonl":
-        return pd.DataFrame([json.loads(line) for line in text.splitlines() if line.strip()])
-    content = json.loads(text)
+    if path.suffix.lower() == ".jsonl":
+        rows: Any = salvage_rows(path, problems)
+        if not rows and problems:
+            raise ValueError(problems[0])
+        return pd.DataFrame(rows, dtype=object)
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     rows = content.get("log_history") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("must be a list of objects, or an object with such a list as log_history")
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, dtype=object)
 
 
-def _text_frame(path: Path) -> Any:
+def _text_frame(path: Path) -> tuple[str, Any]:
+    """The separator, and every cell as it stands there, nan where it says that there is none."""
     import pandas as pd
 
     encoding = _encoding(path)
     with path.open(encoding=encoding) as file:
-        header = file.readline()
-    separator = max(",;\t", key=header.count)
-    frame = pd.read_csv(path, sep=separator, encoding=encoding, skipinitialspace=True, na_values=list(_MISSING))
-    for name in frame.columns:
-        if not is_number(frame[name]):
-            frame[name] = _numbers(frame[name], has_decimal_commas=separator != ",")
-    return frame
+        header = _QUOTED.sub("", file.readline())
+    separator = max("\t,;" if path.suffix.lower() == ".tsv" else ",;\t", key=header.count)
+    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "skipinitialspace": True, "index_col": False}
+    columns = list(pd.read_csv(path, nrows=0, **options).columns)
+    try:
+        # The header is read as a row: a longer one is an error then, and not a shift of all cells in silence.
+        frame = pd.read_csv(path, header=None, dtype=str, **options)[1:].reset_index(drop=True)
+    except pd.errors.ParserError:
+        return separator, _longer_rows(path, encoding, separator, columns)
+    frame.columns = columns
+    return separator, frame
+
+
+def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) -> Any:
+    """The table whose rows have more cells than the header: empty ones, or a first one with the row's name, as R's."""
+    import pandas as pd
+
+    with path.open(encoding=encoding, newline="") as file:
+        rows = [row for row in csv.reader(file, delimiter=separator, skipinitialspace=True) if any(row)][1:]
+    width = len(columns)
+    too_long = [number for number, row in enumerate(rows, start=1) if any(row[width:])]
+    if len(too_long) == len(rows) and separator != "," and {len(row) for row in rows} == {width + 1}:
+        return pd.DataFrame([row[1:] for row in rows], columns=columns)
+    if too_long:
+        hint = "; a number with commas must be in quotes" if separator == "," else ""
+        found = f"row {too_long[0]} has {len(rows[too_long[0] - 1])} cells"
+        raise ValueError(f"{found}, the header {width}{hint}")
+    return pd.DataFrame([[*row, *[None] * width][:width] for row in rows], columns=columns)
 
 
 def _encoding(path: Path) -> str:
@@ -84,18 +135,3 @@ def _encoding(path: Path) -> str:
     except UnicodeDecodeError:
         return "cp1252"  # a spreadsheet's, in much of the world
     return "utf-8-sig"
-
-
-def _numbers(column: Any, has_decimal_commas: bool) -> Any:
-    """A column of text as numbers, if all of it is such."""
-    import pandas as pd
-
-    texts = column.astype("string").str.strip()
-    percent = texts.str.endswith("%").fillna(False)
-    texts = texts.str.removesuffix("%").str.strip()
-    if has_decimal_commas and not texts.str.contains(".", regex=False).any():
-        texts = texts.str.replace(",", ".", regex=False)
-    values = pd.to_numeric(texts, errors="coerce").astype("float64")
-    if bool((values.isna() & column.notna()).any()) or not column.notna().any():
-        return column
-    return values.where(~percent, values / 100)

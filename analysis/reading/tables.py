@@ -12,6 +12,8 @@ from analysis.labels import shown
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
 from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source
+from analysis.seeds import as_seed
+from rlhf_sweeps.runs import alive, continued, restarts
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.
 _METRICS = {
@@ -36,7 +38,6 @@ _METRICS = {
 }
 _UPDATES = (UPDATE, "updates", "step", "_step", "iteration", "global_step", "train_global_step")
 _RUNS = ("run", "name", "run_name", "run_id")
-_MAX_RETURNS = 0.1  # of the rows: where updates go back more often, rows of several runs are mixed
 
 
 def read_table(path: Path) -> Source:
@@ -44,17 +45,18 @@ def read_table(path: Path) -> Source:
 
     The updates come from a column `update`, `step` or the like, else they are counted from 0. Several runs are told
     apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates start
-    again. Where they only go back some way, as after a kill, the later values count. Rows of one update that do not
-    contradict each other are one. What is the same throughout every run, but not in all, is taken for the config.
+    again. Where they only go back some way, as after a kill, the later values count, and what lay beyond is dead. Rows
+    of one update that do not contradict each other are one. What is the same throughout every run, but not in all, is
+    taken for the config.
 
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
     """
-    frame = without_extremes(read_frame(path))
-    axis = _first(frame, _UPDATES)
-    if axis and not (is_number(frame[axis]) and np.isfinite(frame[axis].to_numpy(np.float64, na_value=np.nan)).any()):
-        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers")
     problems: list[str] = []
+    frame = without_extremes(read_frame(path, problems, _is_name, _is_count))
+    axis = _first(frame, _UPDATES)
+    if axis:
+        frame = _with_updates(path, frame, axis, problems)
     if axis and is_export(frame, axis):
         runs = [replace(run, metrics=_renamed(run.metrics)) for run in runs_of(_numeric(frame), axis)]
     else:
@@ -63,6 +65,19 @@ def read_table(path: Path) -> Source:
         what = f"no column but {axis}" if axis else "no column"
         raise AnalysisError(f"{path}: {what} holds numbers (there are: {', '.join(map(str, frame.columns))})")
     return Source(path.stem, "table", runs, problems=tuple(problems))
+
+
+def _with_updates(path: Path, frame: Any, axis: str, problems: list[str]) -> Any:
+    """The rows that have an update's number."""
+    if not is_number(frame[axis]):
+        examples = ", ".join(map(str, frame[axis].dropna().unique()[:3]))
+        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers (there are: {examples})")
+    has_update = np.isfinite(frame[axis].to_numpy(np.float64, na_value=np.nan))
+    if not has_update.any():
+        raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers (there are none)")
+    if num := int((~has_update).sum()):
+        problems.append(f"column {axis}: {num} {'rows have' if num > 1 else 'row has'} no update's number, left out")
+    return frame[has_update]
 
 
 def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
@@ -94,22 +109,32 @@ def _split(frame: Any, columns: list[str]) -> list[Any]:
 
 def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     """The runs of rows that are alike in everything that names a run."""
+    updates = rows[axis].to_numpy(np.float64)
+    going_back = restarts(updates)
     if not rows[axis].duplicated().any():
-        return [rows]
-    if (rows.groupby(axis).nunique() <= 1).all(axis=None):  # a row for training and one for evaluation, as TRL logs
-        return [rows.groupby(axis, as_index=False, sort=False).first()]
+        problems += [continued(updates[position - 1], updates[position]) for position in going_back]
+        return [rows.iloc[alive(updates, going_back)]]
+    if _agree(rows, axis):
+        return [_merged(rows, axis)]
     runs: list[Any] = []
-    parts = [part for _, part in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False)]
-    for part in parts:
+    for _, part in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False):
         start = part[axis].iloc[0]
-        if runs and start > runs[-1][axis].min() and len(parts) - 1 <= _MAX_RETURNS * len(rows):
+        if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
             runs.append(_joined(before, part, axis))
-            text = f"the updates go back from {before[axis].iloc[-1]:g} to {start:g}: read as a run that was continued"
-            problems.append(f"{text}, so the later values count")
+            problems.append(continued(before[axis].iloc[-1], start))
         else:
             runs.append(part)
-    return runs
+    return [_merged(run, axis) if _agree(run, axis) else run for run in runs]
+
+
+def _agree(rows: Any, axis: str) -> bool:
+    """Whether rows of one update do not contradict each other: one is for training, one for evaluation, as TRL logs."""
+    return bool((rows.groupby(axis).nunique() <= 1).all(axis=None))
+
+
+def _merged(rows: Any, axis: str) -> Any:
+    return rows.groupby(axis, as_index=False, sort=False).first()
 
 
 def _joined(before: Any, part: Any, axis: str) -> Any:
@@ -122,9 +147,10 @@ def _run(
     path: Path, rows: Any, axis: str | None, named: list[str], config: list[str], numeric: Iterable[str]
 ) -> RunRecord:
     first = {column: _plain(rows[column].iloc[0]) for column in (*named, *config)}
-    texts = [f"seed {shown(first[column])}" if column.lower() == "seed" else str(first[column]) for column in named]
+    texts = [
+        f"seed {_seed_text(first[column])}" if column.lower() == "seed" else str(first[column]) for column in named
+    ]
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
-    rows, updates = rows[np.isfinite(updates)], updates[np.isfinite(updates)]
     if len(set(updates)) < len(updates):
         raise AnalysisError(
             f"{path}: update {updates[0]:g} and others stand there twice; a column `run` tells runs apart"
@@ -137,6 +163,11 @@ def _run(
             metrics[column] = values
     config_values = {key.lower() if key in named else key: x for key, x in first.items() if x is not None}
     return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), config_values)
+
+
+def _seed_text(value: Any) -> str:
+    seed = as_seed(value)
+    return shown(value) if seed is None else str(seed)
 
 
 def _numeric(frame: Any) -> Any:
@@ -163,8 +194,20 @@ def _shown(run: RunRecord, keys: list[str]) -> str:
 
 
 def _first(frame: Any, names: tuple[str, ...]) -> str | None:
-    lowered = {column.lower().replace("/", "_"): column for column in reversed(list(frame.columns))}
+    lowered = {_plain_name(column): column for column in reversed(list(frame.columns))}
     return next((lowered[name] for name in names if name in lowered), None)
+
+
+def _plain_name(column: str) -> str:
+    return column.lower().replace("/", "_")
+
+
+def _is_name(column: str) -> bool:
+    return _plain_name(column) in _RUNS
+
+
+def _is_count(column: str) -> bool:
+    return _plain_name(column) in _UPDATES
 
 
 def _plain(value: Any) -> Any:

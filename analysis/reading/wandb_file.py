@@ -44,6 +44,8 @@ def contents(content: bytes, problems: list[str]) -> dict[str, Any]:
                 fields["summary"].pop(_key(item), None)
         elif kind == "run":
             fields |= _about(record.run)
+            if record.run.HasField("branch_point"):
+                fields["branch"] = (record.run.branch_point.run, record.run.branch_point.value)
             _configure(fields["config"], record.run.config)
         elif kind == "config":
             _configure(fields["config"], record.config)

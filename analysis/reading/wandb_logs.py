@@ -3,6 +3,7 @@
 A run that was continued has a file for each start. Left out: system metrics, console output, artifacts.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,11 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.reading.wandb_file import contents, is_log
-from analysis.reading.wandb_runs import STEP, SWEEP, WandbRun, axis_of, make_run, named, read_table, samples_of
+from analysis.reading.wandb_rows import STEP, axis_of
+from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, named, read_table, samples_of
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records import RunRecord, Samples, Source
+from rlhf_sweeps.runs import natural
 
 _TABLES = "files/media/table"
 _FILE = re.compile(r"run-(.+)\.wandb")
@@ -34,6 +37,8 @@ class WandbLog:
         exit_code: None where the run's end is not in the file.
         start_time: seconds since 1970; 0 where unknown.
         is_resumed: whether W&B was to add to what it knew of the run, steps included.
+        branch: the run that this start goes on from and that run's last step which counts: after a rewind the same
+            run, after a fork another one. None for any other start.
         root: the run's folder at that time.
         problems: what is damaged, in sentences.
         paths: the files, oldest first.
@@ -50,6 +55,7 @@ class WandbLog:
     exit_code: int | None = None
     start_time: float = 0.0
     is_resumed: bool = False
+    branch: tuple[str, float] | None = None
     root: str = ""
     problems: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
@@ -74,6 +80,8 @@ def read_log(path: Path) -> WandbLog:
         fields |= contents(content, problems)
         if not fields.get("start_time") and fields["rows"]:  # the run's own record is damaged
             fields["start_time"] = _at(fields["rows"][0], "_timestamp")
+        if (branch := fields.get("branch")) and branch[0] != fields["id"]:
+            problems.append(f"forked from run {branch[0]} at its step {branch[1]:g}: what came before is in its file")
         if not fields["rows"] and not problems:
             problems.append("holds no metrics yet: W&B writes them with a delay, which a killed run loses")
     else:
@@ -113,13 +121,15 @@ def _by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]
     for log in _logs(paths):  # one at a time: rows take ten times the memory that a record does
         run = _as_run(log)
         found.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
-    return [run for _, _, run in sorted(found, key=lambda entry: entry[:2])]
+    return [run for _, _, run in sorted(found, key=lambda entry: (entry[0], natural(entry[1])))]
 
 
 def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
     """One log for each run; the files of one are called the same."""
     by_name: dict[str, list[Path]] = {}
-    for path in sorted({file.resolve() for place in paths for file in _files(place)}):
+    for path in sorted(
+        {file.resolve() for place in paths for file in _files(place)}, key=lambda path: natural(str(path))
+    ):
         by_name.setdefault(path.name, []).append(path)
     for files in by_name.values():
         logs = [read_log(path) for path in files]
@@ -137,16 +147,19 @@ def _files(place: Path) -> list[Path]:
 def merge(logs: Sequence[WandbLog]) -> WandbLog:
     """The logs of one run, in any order, as one.
 
-    A later start goes on from a checkpoint, so it replaces what an earlier one logged from there on.
+    A later start goes on from a checkpoint, so it replaces what an earlier one logged from there on; a rewind says
+    itself which of W&B's steps is the last that counts.
     """
     logs = sorted(logs, key=lambda log: log.start_time)
     axis = axis_of([row for log in logs for row in log.rows])
     rows: list[dict[str, Any]] = []
     for log in logs:
         new = log.rows
-        if axis == STEP and log.is_resumed and rows:  # without an axis of its own, a continued run counts on
-            offset = 1 + max(_at(row, axis) for row in rows)
-            new = [{**row, axis: _at(row, axis) + offset} for row in new]
+        rewound_to = log.branch[1] if log.branch is not None and log.branch[0] == log.id else None
+        if rewound_to is not None:
+            rows = [row for row in rows if _at(row, STEP) <= rewound_to]
+        if log.is_resumed or rewound_to is not None:
+            new = _counted_on(new, rows)
         first = min((_at(row, axis) for row in new if axis in row), default=float("inf"))
         rows = [row for row in rows if _at(row, axis) < first] + new
     last = logs[-1]
@@ -158,6 +171,14 @@ def merge(logs: Sequence[WandbLog]) -> WandbLog:
         problems=tuple(problem for log in logs for problem in log.problems),
         paths=tuple(path for log in logs for path in log.paths),
     )
+
+
+def _counted_on(new: list[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a start that goes on, by W&B's steps after those before: offline, a start counts from 0 again."""
+    last = max((_at(row, STEP) for row in rows), default=-math.inf)
+    if min((_at(row, STEP) for row in new), default=math.inf) > last:
+        return new
+    return [{**row, STEP: _at(row, STEP) + last + 1} for row in new]
 
 
 def _at(row: dict[str, Any], axis: str) -> float:

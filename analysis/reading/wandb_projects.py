@@ -12,9 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from analysis.errors import AnalysisError
+from analysis.reading.wandb_rows import alive_rows, as_logged, axis_of
 from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, samples_of
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records import Samples, Source
+from rlhf_sweeps.runs import natural
 
 GROUP = "group:"
 TIMEOUT = 20  # seconds for one answer of the server
@@ -163,7 +165,7 @@ def _find(api: Any, place: Place) -> list[Any]:
 def _nothing_there(api: Any, place: Place) -> str:
     if not place.group:
         return "the project holds no run"
-    groups = sorted({run.group for run in api.runs(place.path) if run.group})
+    groups = sorted({run.group for run in api.runs(place.path) if run.group}, key=natural)
     return f"no run is in group {place.group} (groups there: {', '.join(groups) or 'none'})"
 
 
@@ -188,10 +190,19 @@ def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
 
 
 def _as_run(run: Any, rows: Sequence[Mapping[str, Any]], problems: Sequence[str] = ()) -> WandbRun:
-    tables = [path for row in rows for value in row.values() if (path := _table_path(value))]
+    rows = as_logged(rows, _is_rewound(run))
+    tables = [
+        path for row in alive_rows(rows, axis_of(rows), []) for value in row.values() if (path := _table_path(value))
+    ]
     config = dict(run.config)
     record = make_run(config, rows, dict(run.summary_metrics), run.state, problems, partial(_samples, run, tables))
     return WandbRun(run.id, run.name or "", run.group or "", record, settings=config)
+
+
+def _is_rewound(run: Any) -> bool:
+    own = run.rawconfig.get("_wandb")
+    branch = own.get("branch_point") if isinstance(own, dict) else None
+    return isinstance(branch, dict) and branch.get("run_id") == run.id
 
 
 def _table_path(value: Any) -> str | None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from analysis.reading.folders import columns, flat, state_of
+from analysis.reading.wandb_rows import alive_rows, axis_of
 from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
+from rlhf_sweeps.runs import as_update, natural
 
 SWEEP = "sweep"  # the job type of a sweep's own W&B run
-STEP = "_step"  # W&B's own count of what was logged
-# The x axis: ours, that of Hugging Face's trainers (one a PPO update in TRL), TRL's count of responses.
-_AXES = (UPDATE, "train/global_step", "global_step", "episode", "train/episode", STEP)
 # TRL's names, without train/: PPO until 0.11 and GRPO. Its later PPO has the names that are ours, too.
 _METRICS = {
     "learning_rate": "lr",
@@ -83,7 +82,8 @@ def make_run(
 
     Args:
         config: nested, as it was logged.
-        rows: the history, oldest first; of two values for one update the later one counts.
+        rows: the history, in the order in which it was logged; of two values for one update the later one counts, and
+            what lies beyond an update to which the run went back, as after a kill or a rewind, is dead.
         summary: what W&B shows of the whole run, the last value of each metric among it.
         state: W&B's word: running, finished, failed, crashed, killed ...
     """
@@ -93,7 +93,7 @@ def make_run(
     told = list(problems)
     if rows and axis != UPDATE:
         told.append(f"logged no metric `update`: the updates are its {axis}")
-    metrics = _metrics(rows, axis)
+    metrics = _metrics(rows, axis, told)
     logged = {name for row in rows for name in row}
     last = {key: value for key, value in summary.items() if key not in logged and not key.startswith("_")}
     if isinstance(config.get("versions"), dict):
@@ -110,17 +110,11 @@ def make_run(
     )
 
 
-def axis_of(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The metric that counts the updates: the first one known that half of the rows have, or else W&B's steps."""
-    counts = {axis: sum(axis in row for row in rows) for axis in _AXES}
-    return next((axis for axis, count in counts.items() if count and 2 * count >= len(rows)), STEP)
-
-
 def named(runs: Iterable[WandbRun]) -> list[RunRecord]:
     """The records by trial, each with a name of its own; with the group before it where there are several groups."""
     runs = list(runs)
-    groups = sorted({run.group for run in runs})
-    order = [(run.group, run.is_test, math.inf if run.trial is None else run.trial) for run in runs]
+    groups = {run.group for run in runs}
+    order = [(natural(run.group), run.is_test, math.inf if run.trial is None else run.trial) for run in runs]
     sorted_runs = [runs[index] for index in sorted(range(len(runs)), key=order.__getitem__)]
     names = [run.name or run.id for run in sorted_runs]
     if len(groups) > 1:
@@ -156,11 +150,10 @@ def _state(summary: Mapping[str, Any], state: str) -> str:
     return {"finished": COMPLETE, "failed": FAILED}.get(state, UNFINISHED)
 
 
-def _metrics(rows: Sequence[Mapping[str, Any]], axis: str) -> dict[str, Floats]:
+def _metrics(rows: Sequence[Mapping[str, Any]], axis: str, problems: list[str]) -> dict[str, Floats]:
     by_update: dict[float, dict[str, Any]] = {}
-    for row in rows:
-        update = row.get(axis)
-        if isinstance(update, int | float) and math.isfinite(update):
+    for row in alive_rows(rows, axis, problems):
+        if not math.isnan(update := as_update(row.get(axis))):
             by_update.setdefault(float(update), {}).update(row)
     found = columns([{**by_update[update], UPDATE: update} for update in sorted(by_update)])
     media = tuple(

@@ -8,7 +8,7 @@ from analysis.ranking import Ranking
 from analysis.records import RunRecord, Source, differing_keys
 from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
 from analysis.statements import clipped, counted, listed
-from rlhf_sweeps.runs import Run, run_again, salvage_hydra
+from rlhf_sweeps.runs import Run, natural, run_again, salvage_hydra
 
 _MAX_KEYS = 200
 _MAX_VALUES = 8
@@ -64,7 +64,7 @@ def _counts(counts: Counter[str]) -> str:
             return f"from {values[0]} to {values[-1]}"
         except ValueError:
             pass
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], natural(item[0])))
     return listed([f"{clipped(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
 
 

@@ -13,6 +13,7 @@ from analysis.records import UPDATE, Floats, RunRecord, Source
 from analysis.report.lines import averaged, points, thinned
 from analysis.report.parts import Block, Part, Sentences
 from analysis.statements import counted, listed
+from rlhf_sweeps.runs import natural
 
 _EVALUATED = "eval/score"
 _MAX_PANELS = 6
@@ -59,7 +60,7 @@ def more_metrics(source: Source) -> list[str]:
     shown = {metric for metric, _ in panels(source)}
     others = [metric for metric in source.metric_names if metric not in shown]
     place = {group: index for index, group in enumerate(_ORDER)}
-    return sorted(others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), m))
+    return sorted(others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), natural(m)))
 
 
 def curve_views(

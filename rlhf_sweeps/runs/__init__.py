@@ -5,7 +5,7 @@ afterwards use `salvage` and `found`, which give what can be read and say what c
 """
 
 from rlhf_sweeps.runs.commands import command, folded, go_on, override, place, run_again, words_of
-from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, runs_of
+from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, owner, runs_of
 from rlhf_sweeps.runs.files import (
     InUseError,
     Stamp,
@@ -16,6 +16,8 @@ from rlhf_sweeps.runs.files import (
     stamp,
     write_atomically,
 )
+from rlhf_sweeps.runs.natural_order import natural
+from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
 from rlhf_sweeps.runs.salvage import (
     Salvaged,
@@ -36,18 +38,26 @@ __all__ = [
     "Salvaged",
     "Stamp",
     "Sweep",
+    "alive",
     "analysis_folder",
+    "as_update",
     "claim",
     "command",
+    "continued",
     "folded",
     "found",
     "go_on",
+    "going_on",
     "is_run",
     "is_sweep",
+    "natural",
     "open_atomically",
     "override",
+    "owner",
     "place",
     "report_file",
+    "restarts",
+    "returns",
     "run_again",
     "runs_of",
     "salvage",

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlhf_sweeps.runs.files import analysis_folder
+from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.run import Run
 from rlhf_sweeps.runs.sweep import Sweep
 
-_SEED = re.compile(r"seed_(-?\d+)")
-_TEST = re.compile(r"(\d+)_seed_(-?\d+)")
+_SEED = re.compile("seed_(0|-?[1-9][0-9]*)")
+_TEST = re.compile("(0|[1-9][0-9]*)_seed_(0|-?[1-9][0-9]*)")
 
 
 class RunOfSweep(NamedTuple):
@@ -30,39 +31,75 @@ def is_run(folder: Path) -> bool:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a sweep has left anything there, if only numbered runs."""
-    sweep = Sweep(folder)
-    if any(file.is_file() for file in (sweep.start_file, sweep.study, sweep.hydra_file, sweep.comparison_file)):
-        return True
-    return not is_run(folder) and any(one.run.folder.exists() for one in runs_of(sweep))
+    return any(isinstance(place, Sweep) and place.folder == folder for place in found(folder))
 
 
 def runs_of(sweep: Sweep) -> list[RunOfSweep]:
-    """All runs of a sweep, by trial, those on test seeds last; a trial that was begun and recorded nothing, too."""
-    found = []
+    """All runs of a sweep, by trial, those on test seeds last; a trial that was begun and recorded nothing, too.
+
+    A folder that is called like a trial and holds no run is none.
+    """
+    places = []
     for trial in sweep.trials():
         folder = sweep.trial(trial)
         seeds = sorted(int(match[1]) for path in folder.iterdir() if (match := _SEED.fullmatch(path.name)))
         several: list[int | None] = [*seeds] or [None]
-        found += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
+        places += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
     tests = sorted(
         (int(match[1]), int(match[2]))
         for path in (sweep.folder / "test").glob("*")
         if (match := _TEST.fullmatch(path.name))
     )
-    return found + [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
+    places += [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
+    return [place for place in places if _has_begun(place.run)]
 
 
 def found(folder: Path) -> Iterator[Run | Sweep]:
     """The run or sweep that a folder is; of any other folder those that lie in it, however deep, by name.
 
+    Numbered runs are a sweep, although nothing of the sweep itself is left, where no other run lies beside them.
     What the analysis has written there is no record, although some of its files are called alike.
     """
     if is_run(folder):
         yield Run(folder)
-    elif is_sweep(folder):
-        yield Sweep(folder)
-    else:
-        for path in sorted(folder.iterdir()):
-            is_own = not path.name.startswith(".") and path != analysis_folder(folder)
-            if path.is_dir() and not path.is_symlink() and is_own:
-                yield from found(path)
+        return
+    sweep = Sweep(folder)
+    own = {place.run.folder for place in runs_of(sweep)}
+    if own and _has_record(sweep):
+        yield sweep
+        return
+    inner = [place for path in _folders(folder) for place in found(path)]
+    is_whole = all(place.folder in own for place in inner) if inner else _has_record(sweep)
+    yield from [sweep] if is_whole else inner
+
+
+def owner(file: Path) -> Run | Sweep | None:
+    """The run or sweep whose record a file is a part of; None for any other file, wherever it lies.
+
+    Rows that are called metrics.jsonl are a run's only where something else of the run lies beside them.
+    """
+    run, sweep = Run(file.parent), Sweep(file.parent)
+    others = (run.start_file, run.summary_file, run.samples_file, run.config_file)
+    if file in others or (file == run.metrics_file and any(other.is_file() for other in others)):
+        return run
+    if file in (sweep.start_file, sweep.holder_file, sweep.study, sweep.hydra_file, sweep.comparison_file):
+        return sweep if is_sweep(sweep.folder) else None
+    run = Run(file.parent.parent)
+    return run if file in (run.config_file, run.hydra_file, run.overrides_file) else None
+
+
+def _has_record(sweep: Sweep) -> bool:
+    return any(file.is_file() for file in (sweep.start_file, sweep.study, sweep.hydra_file, sweep.comparison_file))
+
+
+def _has_begun(run: Run) -> bool:
+    """Whether there is anything of a run, of one that has recorded nothing yet Hydra's config."""
+    signs = (run.config_file, run.samples_file, run.log_file, run.checkpoint, run.folder / "wandb")
+    return is_run(run.folder) or any(sign.exists() for sign in signs)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Those in which records may lie, by name."""
+    paths = sorted(folder.iterdir(), key=lambda path: natural(path.name))
+    own = [path for path in paths if not path.name.startswith(".") and path != analysis_folder(folder)]
+    return [path for path in own if path.is_dir() and not path.is_symlink()]

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import yaml
 
+from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
 from rlhf_sweeps.runs.sweep import Sweep
 
@@ -50,7 +51,7 @@ def salvage(run: Run) -> Salvaged:
         if version != SCHEMA_VERSION:
             problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
             break
-    rows = _by_update(salvage_rows(run.metrics_file, problems))
+    rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
     overrides = salvage_yaml(run.overrides_file, problems) or []
     return Salvaged(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
 
@@ -65,7 +66,7 @@ def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
     """The readable evaluation samples, and what could not be read."""
     problems: list[str] = []
-    return salvage_rows(run.samples_file, problems), problems
+    return going_on(salvage_rows(run.samples_file, problems)), problems
 
 
 def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
@@ -121,13 +122,16 @@ def _object(text: bytes) -> Row | None:
     return content if isinstance(content, dict) else None
 
 
-def _by_update(rows: list[Row]) -> list[Row]:
+def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
     """Each update once, in order: of two rows the later one is of the run that went on."""
-    numbered: dict[float, Row] = {}
+    found: list[tuple[float, Row]] = []
     for position, row in enumerate(rows, start=1):
-        update = row.get("update", position)
-        if isinstance(update, int | float) and math.isfinite(update):
-            numbered[update] = {**row, "update": update} if "update" not in row else row
+        if not math.isnan(update := as_update(row.get("update", position))):
+            found.append((update, {**row, "update": update} if "update" not in row else row))
+    updates = [update for update, _ in found]
+    restarted = restarts(updates)
+    problems += [continued(updates[position - 1], updates[position]) for position in restarted]
+    numbered = dict(found[position] for position in alive(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]
 
 

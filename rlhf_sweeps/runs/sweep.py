@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ import yaml
 
 from rlhf_sweeps.runs.files import claim, read_json, write_atomically, write_json
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
+
+_NUMBER = re.compile("0|[1-9][0-9]*")  # as a trial's folder is called; 007 is no trial's
 
 
 class Sweep:
@@ -42,7 +45,9 @@ class Sweep:
 
     def trials(self) -> list[int]:
         """The numbers of the trials that have a folder."""
-        return sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit() and path.is_dir())
+        return sorted(
+            int(path.name) for path in self.folder.glob("[0-9]*") if _NUMBER.fullmatch(path.name) and path.is_dir()
+        )
 
     def run(self, number: int, seed: int | None) -> Run:
         """A trial's run; with a seed where it has one for each of several seeds."""

@@ -18,7 +18,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
-from rlhf_sweeps.runs import InUseError, Sweep, salvage_hydra
+from rlhf_sweeps.runs import InUseError, Sweep, runs_of, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
@@ -168,7 +168,7 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations:
 
 def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
     """A trial is in the study before it has a folder: what the study does not know are another study's results."""
-    if strays := [number for number in sweep.trials() if number >= num_trials]:
+    if strays := sorted({place.trial for place in runs_of(sweep) if place.trial >= num_trials}):
         raise ConfigError(
             f"hydra.sweep.dir={sweep.folder}: holds runs that its study does not know ({', '.join(map(str, strays))}); "
             "bring back its study.db or hydra.sweeper.storage, or choose another folder"

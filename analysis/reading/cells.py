@@ -1,0 +1,141 @@
+"""A table's cells as numbers: decimal points or commas, separated thousands, per cent, currencies.
+
+Most cells can be read in one way only. `1,000` can be 1000 or 1: which it is, the whole file says.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+POINT, COMMA = ".", ","
+_MISSING = frozenset(
+    ("", "-", "--", "—", "–", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none", ".")
+)
+_CURRENCY = "[$€£¥₩₹]"
+_CELL = re.compile(
+    rf"(?P<sign>[-+−]?)\s*(?P<before>{_CURRENCY}?)\s*(?P<digits>[0-9.,][0-9.,'’ \u00a0\u2009\u202f]*?)"
+    rf"(?P<exponent>[eE][-+−]?[0-9]{{1,4}})?\s*(?P<after>%|{_CURRENCY})?"
+)
+_INFINITE = re.compile(r"([-+−]?)(?:inf|infinity|∞)", re.IGNORECASE)
+_LONGEST = 400  # digits; a float has no more before its point
+
+
+def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
+    groups = rf"[1-9][0-9]{{0,2}}(?P<by>[{thousands}'’ \u00a0\u2009\u202f])[0-9]{{3}}(?:(?P=by)[0-9]{{3}})*"
+    return re.compile(rf"(?P<whole>{groups}|[0-9]*)(?:[{decimal}](?P<part>[0-9]*))?")
+
+
+_PATTERNS = {POINT: _pattern(POINT, COMMA), COMMA: _pattern(COMMA, POINT)}
+
+
+class Reading(NamedTuple):
+    """What a cell is as a number.
+
+    Attributes:
+        point: where points are decimal; None where it is no number then. A whole number is an int.
+        comma: where commas are decimal.
+        is_plain: neither per cent nor money.
+    """
+
+    point: float | None
+    comma: float | None
+    is_plain: bool = True
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether it is one number or another."""
+        return self.point is not None and self.comma is not None and self.point != self.comma
+
+    def value(self, decimal: str) -> float:
+        """The number, by the file's decimal sign where it can be read in both ways."""
+        first, second = (self.point, self.comma) if decimal == POINT else (self.comma, self.point)
+        found = second if first is None else first
+        assert found is not None
+        return found
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that there is no value."""
+    return text.strip().lower() in _MISSING
+
+
+def reading(text: str) -> Reading | None:
+    """A cell as a number; None where it is none. `12.5 %` is 0.125."""
+    text = text.strip()
+    whole, _, part = text.removeprefix("-").partition(POINT)
+    if text.isascii() and whole.isdigit() and part.isdigit() and (len(part) != 3 or len(whole) > 3 or whole[0] == "0"):
+        return Reading(float(text), None)  # most cells of most tables, at a tenth of the time
+    if found := _INFINITE.fullmatch(text):
+        infinite = math.copysign(math.inf, -1 if found[1] in ("-", "−") else 1)
+        return Reading(infinite, infinite)
+    cell = _CELL.fullmatch(text)
+    if cell is None or len(text) > _LONGEST or (cell["before"] and cell["after"]):
+        return None
+    point, comma = (_number(cell, pattern) for pattern in _PATTERNS.values())
+    if point is None and comma is None:
+        return None
+    return Reading(point, comma, not (cell["before"] or cell["after"]))
+
+
+def _number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
+    found = pattern.fullmatch(cell["digits"])
+    if found is None or not (found["whole"] or found["part"]) or (found["by"] and cell["exponent"]):
+        return None
+    sign = "-" if cell["sign"] in ("-", "−") else ""
+    whole = "".join(filter(str.isdigit, found["whole"])) or "0"
+    exponent = (cell["exponent"] or "").replace("−", "-")
+    if found["part"] is None and not exponent and cell["after"] != "%":
+        return int(sign + whole)
+    value = float(f"{sign}{whole}.{found['part'] or '0'}{exponent}")
+    return value / 100 if cell["after"] == "%" else value
+
+
+def decimal_sign(
+    columns: Mapping[str, Iterable[Reading]], separator: str, is_count: Callable[[str], bool], problems: list[str]
+) -> str:
+    """Which sign is decimal in a file: what cells with one meaning say, else counts, which are whole, else a rule.
+
+    The rule: between semicolons commas are decimal, else points are.
+
+    Args:
+        columns: the readings of each column.
+        separator: of the columns; empty where cells need none.
+        is_count: whether a column of that name counts something.
+        problems: gets a sentence where the rule has decided.
+    """
+    readings = {name: list(own) for name, own in columns.items()}
+    num_points = sum(one.comma is None for own in readings.values() for one in own)
+    num_commas = sum(one.point is None for own in readings.values() for one in own)
+    unclear = [(name, one) for name, own in readings.items() for one in own if one.is_ambiguous]
+    rule = COMMA if separator == ";" and any(map(_has_comma, (one for _, one in unclear))) else POINT
+    if num_points != num_commas:
+        decimal = POINT if num_points > num_commas else COMMA
+        if unclear and num_points and num_commas:
+            what = f"decimal points in {num_points} cells, decimal commas in {num_commas}"
+            problems.append(f"{what}: {_decided(*unclear[0], decimal)}")
+        return decimal
+    thousands = {
+        COMMA if _has_comma(one) else POINT for name, one in unclear if is_count(name) and _small(one) % 1 != 0
+    }
+    if len(thousands) == 1:
+        return POINT if thousands == {COMMA} else COMMA
+    told = next(((name, one) for name, one in unclear if _has_comma(one) or rule == COMMA), None)
+    if told is not None:
+        problems.append(f"nothing says whether commas are decimal: {_decided(*told, rule)}")
+    return rule
+
+
+def _has_comma(unclear: Reading) -> bool:
+    """Whether a cell that is unclear is written with a comma: the smaller number is that with the decimal sign."""
+    return unclear.comma == _small(unclear)
+
+
+def _small(unclear: Reading) -> float:
+    return min((unclear.value(POINT), unclear.value(COMMA)), key=abs)
+
+
+def _decided(name: str, unclear: Reading, decimal: str) -> str:
+    small = f"{abs(_small(unclear)):.3f}"
+    written = small.replace(".", COMMA) if _has_comma(unclear) else small
+    return f"{written} in column {name} is read as {abs(unclear.value(decimal)):g}"

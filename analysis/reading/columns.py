@@ -1,0 +1,142 @@
+"""A table's columns as numbers, where they hold such: what is none among them is left out and told."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from analysis.reading.cells import Reading, decimal_sign, is_missing, reading
+
+_MOST_TOLD = 3  # different cells that are no numbers
+_TRUTHS = {"true": True, "false": False}
+_LARGEST = 2**63
+
+
+def as_numbers(
+    columns: Mapping[str, Sequence[Any]],
+    separator: str,
+    keys: Sequence[Hashable],
+    is_count: Callable[[str], bool],
+    problems: list[str],
+) -> dict[str, Any]:
+    """Columns of any cells: those that hold numbers as arrays of these, nan where there is none, the others as texts.
+
+    Args:
+        columns: texts, numbers, None ..., (rows,) each.
+        separator: between the columns of a file of text; empty where there is none.
+        keys: what names each row's run, (rows,).
+        is_count: whether a column counts updates: no cell of it is per cent or money.
+        problems: gets a sentence for each column with cells that are no numbers, and where a text could be two.
+    """
+    texts = {name: dict.fromkeys(cell for cell in cells if isinstance(cell, str)) for name, cells in columns.items()}
+    known = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
+    readings = {name: [one for text in own if (one := known[text]) is not None] for name, own in texts.items()}
+    decimal = decimal_sign(readings, separator, is_count, problems)
+    values = {name: [_value(cell, known, decimal, is_count(name)) for cell in own] for name, own in columns.items()}
+    runs = _runs(keys, next((own for name, own in values.items() if is_count(name)), [None] * len(keys)))
+    return {name: _column(name, columns[name], own, runs, is_count(name), problems) for name, own in values.items()}
+
+
+def _column(
+    name: str,
+    cells: Sequence[Any],
+    values: Sequence[Any],
+    runs: Sequence[Hashable],
+    is_count: bool,
+    problems: list[str],
+) -> Any:
+    numbers = [value for value in values if _is_number(value)]
+    bad = Counter(value for value in values if isinstance(value, str))
+    if not numbers and (bad or any(isinstance(value, bool) for value in values)):
+        return _texts(cells)
+    if bad and not is_count and _is_setting(values, runs):
+        return _texts(cells)
+    shown = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
+    if sum(not text.startswith("#") for text in bad) > len(numbers) and not is_count:  # remarks; # is a spreadsheet's
+        num, what = len(numbers), "are numbers" if len(numbers) > 1 else "is a number"
+        problems.append(f"column {name}: {num} of {len(cells)} cells {what}, others not ({shown}): taken as text")
+        return _texts(cells)
+    if bad:
+        what = "are no numbers" if bad.total() > 1 else "is no number"
+        problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {what} ({shown}), left out")
+    return _array([None if isinstance(value, str) else value for value in values], is_exact=name.lower() == "seed")
+
+
+def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
+    """Which run each row is of: one begins where another one is named, or where the updates go back."""
+    last: dict[Hashable, float] = {}
+    count: Counter[Hashable] = Counter()
+    found: list[Hashable] = []
+    for key, update in zip(keys, updates, strict=True):
+        if _is_number(update):
+            count[key] += update < last.get(key, update)
+            last[key] = update
+        found.append((key, count[key]))
+    return found
+
+
+def _is_setting(values: Sequence[Any], runs: Sequence[Hashable]) -> bool:
+    """Whether each of several runs has one value in all its rows: what it was told, not what it recorded."""
+    by_run: dict[Hashable, set[Any]] = {}
+    for run, value in zip(runs, values, strict=True):
+        by_run.setdefault(run, set()).add(value)
+    return 1 < len(by_run) < len(runs) and all(len(own) == 1 for own in by_run.values())
+
+
+def _value(cell: Any, known: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
+    """A number, a truth value, None where there is nothing, or a text that is no number."""
+    if isinstance(cell, str):
+        found = known[cell]
+        if found is not None and (found.is_plain or not is_count):
+            return found.value(decimal)
+        return None if is_missing(cell) else cell.strip()
+    if cell is None or isinstance(cell, bool | np.bool_):
+        return None if cell is None else bool(cell)
+    if isinstance(cell, Integral):
+        return int(cell)
+    if isinstance(cell, Real | Decimal):
+        return None if math.isnan(cell) else float(cell)
+    return str(cell)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _array(values: list[Any], is_exact: bool) -> Any:
+    """Whole numbers as such where none is missing, else floats; to be exact, whole numbers of any size and None."""
+    if is_exact:
+        values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    are_whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values if value is not None)
+    if are_whole and None not in values and max(map(abs, values), default=0) < _LARGEST:
+        return np.array(values, dtype=np.int64)
+    if are_whole and is_exact:
+        return _objects(values)
+    return np.array([np.nan if value is None else _as_float(value) for value in values])
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
+
+
+def _texts(cells: Sequence[Any]) -> Any:
+    """As they are, None for what is missing; true and false as such."""
+    found = [None if isinstance(cell, str) and is_missing(cell) else cell for cell in cells]
+    found = [cell.strip() if isinstance(cell, str) else cell for cell in found]
+    truths = [_TRUTHS.get(cell.lower()) if isinstance(cell, str) else None for cell in found]
+    if None not in truths:
+        return np.array(truths, dtype=bool)
+    return _objects(found)
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

@@ -1,0 +1,22 @@
+"""Seeds as configs and tables have them."""
+
+import re
+from typing import Any
+
+_LARGEST_WHOLE = 2**53  # up to which every whole number is a float
+_SEED = re.compile(r"([-+]?[0-9]{1,100})(?:\.0*)?")
+
+
+def as_seed(value: Any) -> int | None:
+    """A config's value as a seed: a whole number, as a float or a text, too; None for anything else.
+
+    A float beyond 2^53 is none, since it can be any of several whole numbers.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= _LARGEST_WHOLE else None
+    found = _SEED.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(found[1]) if found else None

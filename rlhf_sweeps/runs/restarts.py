@@ -1,0 +1,68 @@
+"""Where a run went on from an earlier update, and what it had recorded beyond that one, which is dead."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_MOST_REPEATED = 1 / 4  # of the rows, where updates come again
+_MOST = 1 / 10  # of the rows, where none does: a table's order may be any
+
+
+def restarts(updates: Sequence[float]) -> list[int]:
+    """The positions at which the updates go back, as after a kill or a rewind; none where they have no order.
+
+    Updates that go back at more rows than one in four, or one in ten where none comes twice, are those of rows in any
+    order, or of several runs mixed. A single step back counts where updates come again; where none does, one to before
+    the first update does not, since parts of a table may stand in any order.
+
+    Args:
+        updates: of one run, in the order in which they were recorded; nan where a row has none.
+    """
+    found = returns(updates)
+    numbers = [update for update in updates if not math.isnan(update)]
+    if len(set(numbers)) < len(numbers):
+        return found if len(found) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
+    is_within = all(updates[position] > numbers[0] for position in found)
+    return found if is_within and len(found) <= _MOST * len(numbers) else []
+
+
+def returns(updates: Sequence[float]) -> list[int]:
+    """The positions at which the updates go back, however often; the arguments are those of `restarts`."""
+    found, before = [], -math.inf
+    for position, update in enumerate(updates):
+        if update < before:
+            found.append(position)
+        before = before if math.isnan(update) else update
+    return found
+
+
+def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
+    """The positions that count: what lies at or beyond an update to which the run went back later is dead.
+
+    Args:
+        updates: as `restarts` has them.
+        restarted: what `restarts` gives, of these or of those among them that show the run's progress.
+    """
+    back, limit, kept = set(restarted), math.inf, []
+    for position in reversed(range(len(updates))):
+        if math.isnan(updates[position]) or updates[position] < limit:
+            kept.append(position)
+        if position in back:
+            limit = min(limit, updates[position])
+    return kept[::-1]
+
+
+def going_on(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that count, by their `update`, of a record with one or several for each update."""
+    updates = [as_update(row.get("update")) for row in rows]
+    return [dict(rows[position]) for position in alive(updates, restarts(updates))]
+
+
+def as_update(value: Any) -> float:
+    """An update's number; nan for anything else."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else math.nan
+
+
+def continued(before: float, start: float, what: str = "the updates") -> str:
+    """What to say of one restart."""
+    return f"{what} go back from {before:g} to {start:g}: read as a run that was continued, so the later values count"
