@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from analysis.ranking import Entry, Ranking
-from analysis.records import Source
+from analysis.records import COMPLETE, Source
 from analysis.report.parts import Answers, Tiles
 from analysis.report.problems import failure_sentence
 from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
@@ -138,7 +138,7 @@ def _named(entry: Entry) -> str:
 
 
 def _tested(best: Entry) -> list[str]:
-    values = [run.objectives[0] for run in best.tests if run.objectives]
+    values = [run.objectives[0] for run in best.tests if run.state == COMPLETE and run.objectives]
     if not values:
         return []
     mean = fmean(values)
