@@ -148,7 +148,6 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
     alike = [one.label for one in groups if one.estimate and one.estimate.num_runs > 1 and math.isnan(one.estimate.low)]
     if alike:
-        notes.append(
-            f"no interval for {listed(alike)}: its runs are all alike, which does not show how others would differ"
-        )
+        whose = f"no interval for {listed(alike)}, whose runs are all alike"
+        notes.append(f"{whose}: that does not show how much others would differ")
     return notes
