@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from analysis.curves.axis import EPISODE, along, pace_of
+from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
@@ -106,6 +106,12 @@ def _chosen(
     notes = (f"named: {how}; grey: {which} other {what}",)
     names = {name: _run_label(name, lines[name], source) if by is None else _cut(name) for name in best}
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
+
+
+def against(choice: Choice, wanted: str | None) -> Choice:
+    """The lines against updates or episodes, see `axis.chosen_unit`, with a note where a reader should know why."""
+    unit, why = chosen_unit(choice.drawn, wanted)
+    return replace(choice, unit=unit, notes=(*choice.notes, *([why] if why else [])))
 
 
 def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[Panel]:
