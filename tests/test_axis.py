@@ -15,7 +15,7 @@ from analysis.curves.curves import write_curves
 from analysis.curves.figures import draw
 from analysis.curves.metrics import curve_of
 from analysis.curves.panels import chosen_lines, panels
-from analysis.curves.sentences import describe_metric
+from analysis.curves.sentences import describe, describe_metric
 from analysis.ranking import rank
 from analysis.records import CUMULATIVE_REWARD, RunRecord, Source
 from analysis.report.curves import curve_parts
@@ -123,6 +123,14 @@ def test_sums_stay_over_updates_and_sentences_say_episodes() -> None:
         assert not any("update" in text for text in told)
     (text, *_) = describe_metric([along(jump, "episode")], SCORES, "episode").statements
     assert "at episode 976" in text.text or "at episode 992" in text.text  # between updates 30 and 31
+
+
+def test_sentences_of_runs_together_are_at_equal_episodes() -> None:
+    (text, *_) = describe([batches(16), batches(64)], [SCORES])
+    assert text.text == "score (mean of 2 runs) rises throughout, from 0.64 to 9.6"
+    assert text.evidence["last episode"] == 960
+    (text, *_) = describe([batches(16)], [SCORES])
+    assert text.evidence["last update"] == 60
 
 
 def test_a_window_in_updates_is_one_of_the_largest_batch(tmp_path: Path) -> None:

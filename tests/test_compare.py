@@ -280,6 +280,7 @@ def test_equal_values_that_are_no_rates_have_no_interval():
     assert np.isnan([first.estimate.low, first.estimate.high]).all()
     assert second.estimate.low < 0.2 < second.estimate.high
     assert "[0.7, 0.7]" not in comparison_text(found)
+    assert any(note.startswith("no interval for 1, whose runs are all alike") for note in found.notes)
     rates = seeds([3e-4] * 3, key=1, metrics={"learning_rate": np.full(10, 3e-4)})
     assert not compare(source(rates), "key", "learning_rate").measure.is_rate
 

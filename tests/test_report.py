@@ -17,7 +17,7 @@ import pytest
 from report_records import ATTACK, compared, large, run, samples, sweep
 
 from analysis.ranking import rank
-from analysis.records import UNFINISHED, RunRecord, Source, Trial
+from analysis.records import STOPPED, UNFINISHED, RunRecord, Source, Trial
 from analysis.report.answer import answers
 from analysis.report.config import config_parts
 from analysis.report.cost import cost_parts
@@ -182,6 +182,18 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     assert noise_sentences(rank(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
     lead = dict(answers(near, rank(near), [], []).answers)["By how much?"]
     assert "On 2 seeds that had no part in choosing it, it is worth 0.9 ± 0.1 (standard error)" in lead[-1]
+
+
+def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
+    def quoted(source: Source) -> str:
+        return dict(answers(source, rank(source), [], []).answers)["By how much?"][-1]
+
+    made = with_seeds([[1.0, 0.75, 0.75, 9.0], [0.9]], is_test=True)
+    best, other = made.trials
+    waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
+    source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
+    assert "On 2 seeds that had no part in choosing it, it is worth 0.75: that is" in quoted(source)
+    assert noise_sentences(rank(source))[0] == "Unknown: the seeds of a setting are all alike"
 
 
 def test_what_is_minimized_is_won_by_the_lowest() -> None:

@@ -14,7 +14,7 @@ from analysis.comparison.pairs import Pair, Ranking, rank
 from analysis.comparison.run_values import Measure, measure
 from analysis.comparison.statistics import Estimate, Strata, of_rate
 from analysis.records import Source
-from analysis.terminal import shortened
+from analysis.terminal import listed, shortened
 
 NO_VALUE = "without a value"
 
@@ -152,4 +152,8 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
     is_seeded = any(len(values) > 1 for found in kept for values in found.values())
     if not is_seeded and any(len(found) > 1 for found in kept):
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
+    alike = [one.label for one in groups if one.estimate and one.estimate.num_runs > 1 and math.isnan(one.estimate.low)]
+    if alike:
+        whose = f"no interval for {listed(alike)}, whose runs are all alike"
+        notes.append(f"{whose}: that does not show how much others would differ")
     return notes

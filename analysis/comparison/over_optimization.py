@@ -93,8 +93,7 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
         quantile, covariance = student_quantile(len(runs) - 1), _covariance(squares, products, seed)
     else:
         quantile, covariance = student_quantile(len(distances) - 2), _covariance_of_one(squares[0], residuals)
-    if not np.sqrt(np.diag(covariance)).max() > 1e-9 * max(abs(alpha), abs(beta)):
-        covariance = np.full((2, 2), np.nan)  # runs that are all alike do not show how much others would differ
+    covariance = _known(covariance, max(abs(alpha), abs(beta)))
     alpha_margin, beta_margin = (quantile * np.sqrt(np.diag(covariance))).tolist()
     peak_kl, peak_low, peak_high = _peak(alpha, beta, quantile**2 * covariance)
     return Fit(
@@ -137,6 +136,11 @@ def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
     if drawn is None or len(drawn) < RESAMPLES / 2:
         return np.full((2, 2), np.inf)
     return np.cov(drawn.T) * size / (size - 1)
+
+
+def _known(covariance: Floats, size: float) -> Floats:
+    """The same; nan if it is rounding alone: runs that are all alike do not show how much others would differ."""
+    return covariance if np.sqrt(np.diag(covariance)).max() > 1e-9 * size else np.full((2, 2), np.nan)
 
 
 def _covariance_of_one(squares: Floats, residuals: Floats) -> Floats:

@@ -19,7 +19,7 @@ from analysis.comparison.statistics import (
     Estimate,
     Probability,
     Strata,
-    are_alike,
+    are_equal,
     estimate,
     holm,
     probability,
@@ -180,7 +180,7 @@ def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, 
         differences = np.concatenate(ours) - np.concatenate(theirs)
         paired = estimate([differences])
         size = max(float(np.abs(values).max()) for values in [*ours, *theirs])
-        freedom = 0.0 if are_alike(differences, size) else paired.freedom
+        freedom = 0.0 if are_equal(differences, size) else paired.freedom
         return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)
     matched = samples.estimate(first, keys), samples.estimate(second, keys)
     return _Difference(names, BY_STRATUM, ours, theirs, *_noise_of(*matched, noise))

@@ -20,6 +20,7 @@ from analysis.terminal import interval
 CONFIDENCE = 0.95
 FEW_RUNS = 5  # below, an interval rests mostly on the assumption that runs scatter as a normal distribution does
 RESAMPLES = 5000  # fewer for many runs, down to a quarter, since their percentiles are close together
+_EQUAL = 1e-12  # share of their size that values differ by which are the same
 _LARGEST = 400_000  # values that are resampled at once
 
 # Other swept settings -> the values of the runs that differ in their seeds only.
@@ -79,8 +80,8 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
     value, nan = float(interquartile_mean(pooled)), float("nan")
     if len(pooled) == 1:
         return Estimate(value, nan, nan, nan, nan, nan, 0.0, 1)
-    if all(are_alike(values) for values in samples):
-        value = float(pooled[0]) if are_alike(pooled) else value  # without the rounding of a mean
+    if all(are_equal(values) for values in samples):
+        value = float(pooled[0]) if are_equal(pooled) else value  # without the rounding of a mean
         return Estimate(value, nan, nan, nan, nan, 0.0, _freedom(samples), len(pooled))
     found = bootstrap(
         samples,
@@ -107,9 +108,9 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
     )
 
 
-def are_alike(values: Floats, size: float | None = None) -> bool:
-    """Whether values differ by no more than rounding; of differences, `size` is that of the values behind them."""
-    return bool(np.ptp(values) <= 1e-9 * (np.abs(values).max() if size is None else size))
+def are_equal(values: Floats, size: float | None = None) -> bool:
+    """Whether values are the same but for rounding, true of none; of differences, `size` is that of what differs."""
+    return len(values) == 0 or bool(np.ptp(values) <= _EQUAL * (np.abs(values).max() if size is None else size))
 
 
 def of_rate(found: Estimate, num_prompts: int | None = None) -> Estimate:

@@ -192,32 +192,25 @@ def write_curves(
     Raises:
         AnalysisError: if no run has a metric that is asked for.
     """
-    from analysis.curves.axis import chosen_unit
-    from analysis.curves.figures import MAX_PANELS, draw
+    from analysis.curves.figures import save_figures
     from analysis.curves.metrics import chosen_metrics
-    from analysis.curves.panels import chosen_lines, panels, without_mean
+    from analysis.curves.panels import against, chosen_lines, panels, without_mean
     from analysis.curves.tables import write_phases, write_table
     from analysis.curves.text import described_lines, told
-    from analysis.style import save_figure
 
     names = chosen_metrics(source.runs, metrics)
-    choice = chosen_lines(source, names, by)
-    unit, why = chosen_unit(choice.drawn, axis)
-    choice = replace(choice, unit=unit)
+    choice = against(chosen_lines(source, names, by), axis)
     found = panels(choice, names, smooth)
-    choice = replace(choice, notes=(*choice.notes, *([why] if why else []), *without_mean(found, choice)))
+    missing = without_mean(found, choice)
     found = [panel for panel in found if panel.curves or panel.others]
     if not found:
-        why = "; ".join(choice.notes) or "no run has recorded a metric yet"
+        why = "; ".join(missing) or "no run has recorded a metric yet"
         return f"{source.name}: {why}, so there is nothing to draw", []
+    choice = replace(choice, notes=(*choice.notes, *missing))
     out.mkdir(parents=True, exist_ok=True)
     described = described_lines(choice, [panel.metric for panel in found])
     only = {one.metric: one for one in next(iter(described.values()))} if len(choice.runs) == 1 else None
-    paths = []
-    for start in range(0, len(found), MAX_PANELS):
-        figure = draw(source.name, found[start : start + MAX_PANELS], choice, only)
-        stem = f"curves_{start // MAX_PANELS + 1}" if start else "curves"
-        paths += [save_figure(figure, out / f"{stem}.{kind}") for kind in formats]
+    paths = save_figures(source.name, found, choice, only, out, formats)
     paths.append(write_table(found, choice, out / "curves.csv"))
     windows = {panel.metric: panel.window for panel in found}
     paths.append(write_phases(described, choice, windows, out / "phases.json"))

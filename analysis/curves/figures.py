@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from analysis.curves.metrics import title_of
 from analysis.curves.panels import Choice, Panel
 from analysis.curves.sentences import Described
 from analysis.records import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
-from analysis.style import new_figure
+from analysis.style import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,23 @@ _ENDS = {DIVERGED: "X", FAILED: "x", PRUNED: "v", STOPPED: "s", UNFINISHED: "o"}
 _MAX_ENDS = 12  # marks on a line; more would hide it
 _GREY = "#999999"
 _FAR = 50.0  # how far above its middle a panel's top is when it gets a logarithmic scale
+
+
+def save_figures(
+    title: str,
+    found: Sequence[Panel],
+    choice: Choice,
+    described: Mapping[str, Described] | None,
+    out: Path,
+    formats: Sequence[str],
+) -> list[Path]:
+    """Write curves.png and the like, as many as all panels take; returns their paths. See `draw`."""
+    paths = []
+    for start in range(0, len(found), MAX_PANELS):
+        figure = draw(title, found[start : start + MAX_PANELS], choice, described)
+        stem = f"curves_{start // MAX_PANELS + 1}" if start else "curves"
+        paths += [save_figure(figure, out / f"{stem}.{kind}") for kind in formats]
+    return paths
 
 
 def draw(

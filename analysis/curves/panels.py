@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from analysis.curves.axis import EPISODE, along, pace_of
+from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
@@ -108,6 +108,12 @@ def _chosen(
     notes = (f"named: {how}; grey: {which} other {what}",)
     names = _names({name: lines[name] for name in best}, source, by)
     return Choice(by, names, {}, others, notes, {name: lines[name] for name in (*best, *others)})
+
+
+def against(choice: Choice, wanted: str | None) -> Choice:
+    """The lines against updates or episodes, see `axis.chosen_unit`, with a note where a reader should know why."""
+    unit, why = chosen_unit(choice.drawn, wanted)
+    return replace(choice, unit=unit, notes=(*choice.notes, *([why] if why else [])))
 
 
 def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list[Panel]:

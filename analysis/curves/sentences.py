@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.curves.axis import along, chosen_unit
 from analysis.curves.curves import grouped, lasting
 from analysis.curves.metrics import ENTROPY, KL, curve_of, panel_metrics, title_of
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
@@ -37,12 +38,16 @@ class Described:
 def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Statement]:
     """What a run, or the mean of several, does: a sentence or two for each metric.
 
+    Runs of unlike batch sizes are taken together at equal episodes, which the sentences then say.
+
     Args:
         runs: of one setting; metrics that none has are left out.
         metrics: by default the panels of the published figure.
     """
     wanted = panel_metrics(runs) if metrics is None else metrics
-    return [text for metric in wanted for text in describe_metric(runs, metric).statements]
+    unit, _ = chosen_unit(runs)
+    drawn = [along(run, unit) for run in runs]
+    return [text for metric in wanted for text in describe_metric(drawn, metric, unit).statements]
 
 
 def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> Described:

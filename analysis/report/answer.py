@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from analysis.constraints import constraint_sentences
 from analysis.objective import Objective
 from analysis.ranking import Entry, Ranking
-from analysis.records import Source
+from analysis.records import COMPLETE, Source
 from analysis.report.counted import SCORE, counted_sentences
 from analysis.report.noise import noise_sentences
 from analysis.report.parts import Answers, Tiles
@@ -164,7 +164,7 @@ def _named(entry: Entry) -> str:
 
 
 def _tested(best: Entry) -> list[str]:
-    values = [run.objectives[0] for run in best.tests if run.objectives]
+    values = [run.objectives[0] for run in best.tests if run.state == COMPLETE and run.objectives]
     if not values:
         return []
     mean = fmean(values)

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
-from analysis.sweep.settings import Setting, View, are_equal
+from analysis.sweep.settings import Setting, View
 from analysis.thinning import spread
 
 # Simulated searches over three keys of which one matters: from so many settings on, fANOVA ranks it first in 93 of 100

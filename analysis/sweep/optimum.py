@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.noise import Noise, repeated
-from analysis.sweep.settings import Setting, View, are_equal
+from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import Surface, fit
 from analysis.thinning import spread
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
 from analysis.statements import Statement, listed, number
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum, Profile, problem
-from analysis.sweep.settings import Setting, View, are_equal
+from analysis.sweep.settings import Setting, View
 
 
 def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:

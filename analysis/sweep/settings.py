@@ -22,7 +22,6 @@ from analysis.sweep.space import parse
 REWARD_MODEL = "reward_model"
 _JUDGE = "judge/"
 _SAME = 1e-6  # positions that differ less are the same
-_EQUAL = 1e-12  # objectives that differ less than this share of themselves are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +134,6 @@ def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None
     return is_varied and not all(metric.startswith(_JUDGE) for metric in source.metrics)
 
 
-def are_equal(values: Floats) -> bool:
-    """Whether values are the same but for rounding; true of none."""
-    return len(values) == 0 or float(np.ptp(values)) <= _EQUAL * float(np.abs(values).max())
-
-
 def settings_of(trial: Trial) -> dict[str, str]:
     """A trial's settings, without plus signs, numbers written one way."""
     return {str(key).lstrip("+"): plain(text) for key, text in trial.settings.items()}
@@ -216,7 +210,8 @@ def _values(values: Sequence[float] | None, num_objectives: int) -> list[float] 
 
 
 def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
-    found = [_values(run.objectives, num_objectives) for run in runs]
+    """Of those that came to their end: others may have an objective, but one of fewer updates."""
+    found = [_values(run.objectives, num_objectives) for run in runs if run.state == COMPLETE]
     return np.array([one for one in found if one is not None], dtype=np.float64).reshape(-1, num_objectives)
 
 
