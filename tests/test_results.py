@@ -138,14 +138,14 @@ def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
 
 def test_the_block_of_several_objectives() -> None:
     trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
-    tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1
+    tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1; none of equals
     lines = block(trials, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"], tested=tested)
     assert lines[:6] == [
         "on the Pareto front: trial 1, eval/score 2, eval/kl 3",
         "    ppo.kl_coef=0.01",
         "on the Pareto front: trial 0, eval/score 1, eval/kl 0.5",
         "    ppo.kl_coef=0.00",
-        "    to report: eval/score 2 +- 1, eval/kl 0.25 +- 0 (standard error), on 2 test seeds",
+        "    to report: eval/score 2 +- 1, eval/kl 0.25 (standard error), on 2 test seeds",
         "3 trials: 3 complete",
     ]
 

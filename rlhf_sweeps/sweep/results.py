@@ -204,9 +204,9 @@ def _only(values: Sequence[Any]) -> Any:
 
 
 def _mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard error of the mean; one value has no error."""
+    """Mean and standard error of the mean; values that are all alike do not show how much others would differ."""
     mean = statistics.fmean(values)
-    return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(set(values)) > 1 else None
 
 
 def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested) -> list[str]:
@@ -246,11 +246,11 @@ def _measured_text(trial: Trial, metrics: Sequence[str]) -> str:
 
 
 def _test_text(by_seed: Mapping[int, Sequence[float]], metrics: Sequence[str]) -> str:
-    parts = []
+    parts, suffix = [], ""
     for name, values in zip(objective_names(metrics), zip(*by_seed.values(), strict=True), strict=True):
         mean, error = _mean_and_error(values)
         parts.append(f"{name} {mean:.4g}" + ("" if error is None else f" +- {error:.2g}"))
-    suffix = " (standard error)" if len(by_seed) > 1 else ""
+        suffix = suffix if error is None else " (standard error)"
     return f"to report: {', '.join(parts)}{suffix}, on {_count(len(by_seed), 'test seed')}"
 
 
