@@ -7,10 +7,10 @@ from statistics import fmean
 
 from analysis.records import UPDATE, RunRecord, as_number
 from rlhf_sweeps.config import CONSTRAINT, ObjectiveConfig
-from rlhf_sweeps.objective import Row, counted, violations
+from rlhf_sweeps.objective import Row, counted, objectives, violations
 
 CONSTRAINTS = "objective.constraints"
-_SCORE, _KLS = "eval/score", ("eval/kl", "objective/kl")
+_SCORE, _BASE, _KLS = "eval/score", "eval/base_score", ("eval/kl", "objective/kl")
 
 
 def counted_rows(run: RunRecord) -> list[Row]:
@@ -21,6 +21,12 @@ def counted_rows(run: RunRecord) -> list[Row]:
     """
     config = _objective(run)
     return counted(_rows(run, config, config.metrics), config) if config is not None else []
+
+
+def computed(run: RunRecord) -> list[float] | None:
+    """What a run is worth by its recorded evaluations, a value for each objective; None where that is not known."""
+    config = _objective(run)
+    return objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
 
 
 def is_worth_the_base(run: RunRecord) -> bool:

@@ -202,3 +202,15 @@ def test_a_run_beyond_its_budget_is_worth_the_base(tmp_path: Path) -> None:
     write_run(tmp_path / "run", metrics, settings={"objective__kl_budget": 1.5}, end=end)
     (_, lines), *_ = said(read(tmp_path / "run"))
     assert lines[1] == "It never stayed within the KL budget of 1.5 nats, and is worth what the base policy is"
+
+
+@pytest.mark.parametrize(("reduction", "worth"), [("last", 0.5), ("best", 0.9), ("mean", 0.7)])
+def test_a_run_without_a_summary_is_worth_what_the_engine_would_say(
+    tmp_path: Path, reduction: str, worth: float
+) -> None:
+    scores = {5: 0.2, 10: 0.9, 15: 0.5}
+    metrics = [{**row, "eval/score": scores[row["update"]]} if row["update"] in scores else row for row in rows(15)]
+    settings = {"objective": {**config()["objective"], "reduction": reduction, "mean_over": 2}}
+    for name in ("a", "b"):
+        write_run(tmp_path / name, metrics, settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
+    assert [entry.worth for entry in rank(read(tmp_path)).ranked] == [pytest.approx(worth)] * 2

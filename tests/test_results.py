@@ -138,7 +138,7 @@ def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
 
 def test_the_block_of_several_objectives() -> None:
     trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
-    tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1; none of equals
+    tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1
     lines = block(trials, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"], tested=tested)
     assert lines[:6] == [
         "on the Pareto front: trial 1, eval/score 2, eval/kl 3",

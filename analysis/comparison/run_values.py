@@ -10,7 +10,8 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.objective import Objective
 from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
-from analysis.statements import listed
+from analysis.statements import counted, listed
+from analysis.worth import computed
 from rlhf_sweeps.runs import natural
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
@@ -168,7 +169,9 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
 
 
 def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
-    """The first objective; of runs that lack one the best score; where there are no evaluations the training scores.
+    """The first objective; where there are no evaluations the training scores.
+
+    Of runs that lack one it is computed from their evaluations, or is the best score where their config says nothing.
 
     Raises:
         AnalysisError: if runs look for different things.
@@ -182,13 +185,14 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     is_lower_better = bool(source.directions) and source.directions[0] == "minimize"
     name = source.metrics[0] if source.metrics else EVAL_SCORE
     values: dict[str, float | None] = {}
-    computed = 0
+    ruled = best = 0
     for run in runs:
-        objectives = run.objectives
-        values[run.name] = objectives[0] if objectives else None
-        if values[run.name] is None and name == EVAL_SCORE:
+        values[run.name] = run.objectives[0] if run.objectives else None
+        if values[run.name] is None and (found := computed(run)) is not None:
+            values[run.name], ruled = found[0], ruled + 1
+        elif values[run.name] is None and name == EVAL_SCORE:
             values[run.name] = value_at(run, EVAL_SCORE, best_update(run))
-            computed += values[run.name] is not None
+            best += values[run.name] is not None
     # Rewards hold the KL penalty, whose coefficient may differ between runs: scores come first.
     trained = next((metric for metric in (SCORES, REWARD) if any(metric in run.metrics for run in runs)), None)
     if not _known(values) and trained is not None:
@@ -197,8 +201,10 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
         return Measure(trained, text, _known(ends))
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
-    if computed:
-        text += f"; of {computed} runs without one the best {EVAL_SCORE} within the KL budget"
+    if ruled:
+        text += f"; of {counted(ruled, 'run')} without one computed from the evaluations"
+    if best:
+        text += f"; of {counted(best, 'run')} without one the best {EVAL_SCORE} within the KL budget"
     return Measure(OBJECTIVE, text, _known(values), is_lower_better, _is_rate(name))
 
 
