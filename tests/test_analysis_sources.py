@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from records import rows, summary, write_run, write_sweep
 
+from analysis.comparison.groups import grouping
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read, read_all
 from analysis.records import RunRecord, Source
@@ -153,6 +154,10 @@ def test_a_named_file_is_read_and_nothing_beside_it(tmp_path: Path) -> None:
         source = read(tmp_path / "proj" / name)
         assert source.kind == "table"
         assert [run.updates.tolist() for run in source.runs] == [[10, 20]]
+    shutil.copy(
+        tmp_path / "proj" / "runA" / "metrics.jsonl", tmp_path / "proj" / "metrics.jsonl"
+    )  # what is left of ours
+    assert [(run.name, run.updates.size) for run in read(tmp_path / "proj" / "metrics.jsonl").runs] == [("proj", 3)]
     (tmp_path / "proj" / "study.yaml").write_text("{}", encoding="utf-8")
     with pytest.raises(AnalysisError, match=r"study.yaml: is no file of a run or sweep"):
         read(tmp_path / "proj" / "study.yaml")
@@ -226,3 +231,9 @@ def test_a_key_may_be_given_by_its_end() -> None:
     assert source.key("lr") == "ppo.lr"  # of two keys the one that differs
     with pytest.raises(AnalysisError, match=r"beta: no run has such a key \(the runs differ in: ppo.lr\)"):
         source.key("beta")
+
+
+def test_groups_are_in_the_order_in_which_people_count() -> None:
+    names = ["model_1", "model_2", "model_10"]
+    source = _source(*({"seed": n, "reward_model.name": name} for n, name in enumerate(reversed(names))))
+    assert [group.label for group in grouping(source, "reward_model").groups] == names

@@ -256,3 +256,13 @@ def test_a_restart_of_a_trainer_with_several_rows_an_update(tmp_path: Path) -> N
     assert run.updates.tolist() == [10, 20]
     assert run.curve("objective/kl")[1].tolist() == [1, 9]
     assert run.curve("eval_score")[1].tolist() == [5, 8]
+
+
+def test_runs_are_listed_in_the_order_in_which_people_count(tmp_path: Path) -> None:
+    text = "run,seed,update,kl\n" + "".join(
+        f"{run},{seed},{update},1\n" for run in ("run_10", "run_2") for seed in (1, 0) for update in (1, 2)
+    )
+    names = ["run_2 seed 1", "run_2 seed 0", "run_10 seed 1", "run_10 seed 0"]
+    assert [run.name for run in source_of(tmp_path, text).runs] == names
+    export = source_of(tmp_path, "Step,run_10 - kl,run_2 - kl\n1,5,6\n2,7,8\n")
+    assert [run.name for run in export.runs] == ["run_2", "run_10"]

@@ -13,7 +13,7 @@ from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
 from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source
 from analysis.seeds import as_seed
-from rlhf_sweeps.runs import alive, continued, restarts
+from rlhf_sweeps.runs import alive, continued, natural, restarts
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.
 _METRICS = {
@@ -81,13 +81,16 @@ def _with_updates(path: Path, frame: Any, axis: str, problems: list[str]) -> Any
 
 
 def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
-    named = [column for column in (_first(frame, _RUNS), _first(frame, ("seed",))) if column is not None]
+    name = _first(frame, _RUNS)
+    named = [column for column in (name, _first(frame, ("seed",))) if column is not None]
     texts = [c for c in frame.columns if c not in named and c != axis and not is_number(frame[c])]
     # A text of its own in most rows (a time, an answer) names no run.
     telling = [c for c in texts if 2 * frame[c].nunique() <= len(frame)]
     parts = _split(frame, named)
     if not axis or any(rows[axis].duplicated().any() for rows in parts):
         parts = _split(frame, [*named, *telling])
+    if name is not None:
+        parts.sort(key=lambda rows: natural(str(rows[name].iloc[0])))
     if axis:
         parts = [run for rows in parts for run in _apart(rows, axis, problems)]
     others = [c for c in frame.columns if c not in named and c != axis]

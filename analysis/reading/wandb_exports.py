@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.records import UPDATE, RunRecord
+from rlhf_sweeps.runs import natural
 
 _BETWEEN = " - "
 _EXTREMES = ("__MIN", "__MAX")
@@ -26,7 +27,7 @@ def is_export(frame: Any, axis: str | None) -> bool:
 
 
 def runs_of(frame: Any, axis: str) -> list[RunRecord]:
-    """The runs, in the order of their columns, each with the updates at which it has a value."""
+    """The runs, by name, each with the updates at which it has a value."""
     updates = frame[axis].to_numpy(np.float64, na_value=np.nan)
     order = np.argsort(updates, kind="stable")
     found: dict[str, dict[str, Any]] = {}
@@ -36,7 +37,8 @@ def runs_of(frame: Any, axis: str) -> list[RunRecord]:
             continue
         found.setdefault(run, {})[metric] = frame[name].to_numpy(np.float64, na_value=np.nan)[order]
     runs = []
-    for run, metrics in found.items():
+    for run in sorted(found, key=natural):
+        metrics = found[run]
         is_there = np.isfinite(updates[order]) & np.any([np.isfinite(values) for values in metrics.values()], axis=0)
         kept = {metric: values[is_there] for metric, values in metrics.items()}
         runs.append(RunRecord(run, {UPDATE: updates[order][is_there], **kept}))

@@ -76,16 +76,24 @@ def found(folder: Path) -> Iterator[Run | Sweep]:
 def owner(file: Path) -> Run | Sweep | None:
     """The run or sweep whose record a file is a part of; None for any other file, wherever it lies.
 
-    Rows that are called metrics.jsonl are a run's only where something else of the run lies beside them.
+    Rows that are called metrics.jsonl may be another trainer's: they are a run's where something else of the run lies
+    beside them, or where they count updates.
     """
     run, sweep = Run(file.parent), Sweep(file.parent)
     others = (run.start_file, run.summary_file, run.samples_file, run.config_file)
-    if file in others or (file == run.metrics_file and any(other.is_file() for other in others)):
+    if file in others:
+        return run
+    if file == run.metrics_file and (any(other.is_file() for other in others) or _counts_updates(file)):
         return run
     if file in (sweep.start_file, sweep.holder_file, sweep.study, sweep.hydra_file, sweep.comparison_file):
         return sweep if is_sweep(sweep.folder) else None
     run = Run(file.parent.parent)
     return run if file in (run.config_file, run.hydra_file, run.overrides_file) else None
+
+
+def _counts_updates(file: Path) -> bool:
+    with file.open("rb") as lines:
+        return b'"update":' in lines.readline()
 
 
 def _has_record(sweep: Sweep) -> bool:
