@@ -1,6 +1,10 @@
-"""What runs look for."""
+"""What runs look for: metrics, whether more of each is better, and the limits that they must keep."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+METRICS, DIRECTIONS, CONSTRAINTS = "objective.metrics", "objective.directions", "objective.constraints"
 
 
 @dataclass(frozen=True)
@@ -14,3 +18,23 @@ class Objective:
     def text(self) -> str:
         """`maximize eval/score, minimize eval/kl`."""
         return ", ".join(f"{way} {metric}" for metric, way in zip(self.metrics, self.directions, strict=False))
+
+
+def objective_in(config: Mapping[str, Any]) -> Objective | None:
+    """What a run with such a flat config looks for; None where it does not say."""
+    metrics, directions = listed_in(config.get(METRICS)), listed_in(config.get(DIRECTIONS))
+    is_sound = 0 < len(metrics) == len(directions) and set(directions) <= {"maximize", "minimize"}
+    return Objective(tuple(metrics), tuple(directions)) if is_sound else None
+
+
+def listed_in(value: Any) -> list[str]:
+    """A config's list of texts; in a table it is written as a text: `['eval/score']`. Empty where there is none."""
+    if isinstance(value, str):
+        import yaml
+
+        try:
+            found = yaml.safe_load(value)
+        except yaml.YAMLError:
+            found = value
+        value = found if isinstance(found, list) else [value] if value.strip() else []
+    return [str(item) for item in value] if isinstance(value, list | tuple) else []

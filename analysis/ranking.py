@@ -7,16 +7,15 @@ from itertools import zip_longest
 from statistics import fmean
 
 from analysis.comparison.compare import GroupComparison, compare
-from analysis.comparison.groups import SOUND
-from analysis.comparison.run_values import OBJECTIVE, OTHER_JUDGES, objective
+from analysis.comparison.run_values import OTHER_JUDGES
+from analysis.constraints import Held
 from analysis.errors import AnalysisError
-from analysis.labels import exact, setting_labels
-from analysis.records import COMPLETE, RunRecord, Source, Trial, as_number
+from analysis.labels import setting_labels
+from analysis.records import RunRecord, Source, Trial, as_number
 from analysis.statements import clipped, listed
 from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
-from analysis.worth import broken
+from analysis.unswept import RUN, SEED, as_sweep
 
-_SEED, _RUN = "seed", "run"
 _MAX_TEXT = 160  # letters of a setting
 
 
@@ -104,6 +103,7 @@ class Ranking:
         view: the settings behind `ranked`, where the objectives have one scale.
         comparison: of the reward models, where they have not.
         how: what is to be known about what a run is worth, as the end of a sentence.
+        held: names and violations of each setting that is worth something.
         apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
             all of them then.
     """
@@ -118,6 +118,7 @@ class Ranking:
     view: View | None = None
     comparison: GroupComparison | None = None
     how: str = ""
+    held: Sequence[Held] = ()
     apart: "Sequence[tuple[Source, Ranking]]" = ()
 
     @property
@@ -149,8 +150,9 @@ def rank(source: Source) -> Ranking:
     Runs that look for different things are ranked apart.
     """
     if len(source.apart) > 1:
-        return _beside([(part, rank(part)) for part in source.apart])
-    swept, how = (source, "") if source.trials else _as_sweep(source)
+        silent = [run for run in source.runs if run.looked_for is None]
+        return _beside([(part, rank(part)) for part in source.apart], silent)
+    swept, how = (source, "") if source.trials else as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
     entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
@@ -165,13 +167,22 @@ def rank(source: Source) -> Ranking:
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     view = found[0] if is_comparable and found else None
     metric = str(swept.metrics[0])
-    return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how)
+    held = [
+        ([by_number[number].name for number in setting.numbers], setting.violations)
+        for one in found
+        for setting in one.settings
+    ]
+    return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held)
 
 
-def _beside(apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
-    """Several rankings as one in which nobody is ranked."""
-    entries = _labelled([entry for _, ranking in apart for entry in ranking.entries])
-    keys = list(dict.fromkeys(key for _, ranking in apart for key in ranking.keys))
+def _beside(apart: Sequence[tuple[Source, Ranking]], silent: Sequence[RunRecord]) -> Ranking:
+    """Several rankings as one in which nobody is ranked, with the runs that do not say what they looked for."""
+    told = [entry for _, ranking in apart for entry in ranking.entries]
+    others = Source("others", "folder", silent, metrics=["objective"])
+    own = {run.name: run.objectives for run in silent}
+    trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(others)[0].trials]
+    entries = _labelled([*told, *(_entry(trial, "run", others) for trial in trials)])
+    keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
 
@@ -211,8 +222,8 @@ def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
         title=f"{word.capitalize()}s {listed(names)}",
         names=names,
         numbers=setting.numbers,
-        settings={key: value for key, value in group[0].settings.items() if key != _SEED},
-        labels={key: label for key, label in group[0].labels.items() if key != _SEED},
+        settings={key: value for key, value in group[0].settings.items() if key != SEED},
+        labels={key: label for key, label in group[0].labels.items() if key != SEED},
         objectives=worth,
         runs=[run for entry in group for run in entry.runs],
         tests=[run for entry in group for run in entry.tests],
@@ -227,7 +238,7 @@ def _entry(trial: Trial, word: str, source: Source) -> Entry:
         [name],
         (trial.number,),
         trial.state if word == "trial" else trial.runs[0].state,
-        {key.lstrip("+"): value for key, value in trial.settings.items() if key != _RUN},
+        {key.lstrip("+"): value for key, value in trial.settings.items() if key != RUN},
         trial.objectives,
         trial.runs,
         trial.tests,
@@ -248,43 +259,3 @@ def _labelled(entries: Sequence[Entry]) -> list[Entry]:
             texts.setdefault(key, []).append(text)
     named = {key: setting_labels(those) for key, those in texts.items()}
     return [replace(entry, labels={key: named[key][text] for key, text in entry.settings.items()}) for entry in entries]
-
-
-def _as_sweep(source: Source) -> tuple[Source, str]:
-    """Runs outside of a sweep as trials of one, and how it is known what they are worth.
-
-    Those that came to their end are worth something; where none of these is, all.
-    """
-    runs = [run for run in source.runs if not run.is_test]
-    measured = objective(source, [run for run in runs if run.state in SOUND])
-    if not measured.values:
-        measured = objective(source, runs)
-    is_seeded = len({run.seed for run in source.runs}) > 1
-    trials = []
-    for number, run in enumerate(runs):
-        settings = {key: exact(value) for key in source.axes if (value := run.value(key)) is not None}
-        if is_seeded and run.seed is not None:
-            settings[_SEED] = str(run.seed)
-        value = measured.values.get(run.name)
-        worth = None if value is None else run.objectives if measured.name == OBJECTIVE else None
-        worth = worth or (None if value is None else [value])
-        text = run.summary.get("message")
-        trials.append(
-            Trial(
-                number,
-                run.state if worth is None else COMPLETE,
-                settings or {_RUN: run.name},
-                worth,
-                run.cause,
-                None if text is None else str(text),
-                run.seconds,
-                broken(run) if worth is not None else {},
-                [run],
-            )
-        )
-    if any(run.objectives for run in runs):
-        return replace(source, trials=trials), ""
-    metric = source.metrics[0] if measured.name == OBJECTIVE else measured.name
-    direction = "minimize" if measured.is_lower_better else "maximize"
-    how = ", in its best evaluation" if measured.name == OBJECTIVE else ", the mean over the last tenth of its updates"
-    return replace(source, trials=trials, metrics=[metric], directions=[direction]), how

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.labels import identity
-from analysis.objective import Objective
-from analysis.seeds import as_seed
-from analysis.spans import running_sum
+from analysis.numbers import as_number as as_number
+from analysis.numbers import as_seed
+from analysis.objective import Objective, objective_in
+from analysis.spans import running_sum, spans
 from rlhf_sweeps.runs import natural
 
 Floats = NDArray[np.float64]
@@ -23,14 +24,8 @@ Samples = list[dict[str, Any]]
 
 # States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
 # that stands. A STOPPED one waits or was interrupted, and can go on.
-COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED, UNFINISHED = (
-    "complete",
-    "pruned",
-    "stopped",
-    "diverged",
-    "failed",
-    "unfinished",
-)
+COMPLETE, PRUNED, STOPPED = "complete", "pruned", "stopped"
+DIVERGED, FAILED, UNFINISHED = "diverged", "failed", "unfinished"
 
 UPDATE = "update"
 REWARD = "objective/rlhf_reward"
@@ -58,7 +53,7 @@ class RunRecord:
         problems: what of its record could not be read, in sentences.
         folder: where it lies; None for a run that comes from elsewhere.
         read_samples: the evaluation samples, in the order of the record.
-        objective: what it looked for; None where its source says it for all.
+        objective: what it looked for, where its sweep says so.
     """
 
     name: str
@@ -75,6 +70,11 @@ class RunRecord:
     objective: Objective | None = None
 
     @property
+    def looked_for(self) -> Objective | None:
+        """What it looked for, by its place or its config; None where neither tells."""
+        return self.objective or objective_in(self.config)
+
+    @property
     def updates(self) -> Floats:
         """The recorded updates, ascending, (updates,)."""
         return self.metrics[UPDATE]
@@ -88,6 +88,12 @@ class RunRecord:
     def kl_budget(self) -> float | None:
         """Nats of a whole response beyond which an evaluation counts for nothing; None where there is no budget."""
         return as_number(self.config.get(KL_BUDGET))
+
+    @property
+    def num_updates(self) -> int:
+        """PPO updates that it did: as it says itself, else those that its rows stand for."""
+        said = as_number(self.summary.get("updates"))
+        return int(spans(self.updates).sum() if said is None else said)
 
     @property
     def planned_updates(self) -> int | None:
@@ -209,11 +215,14 @@ class Source:
 
     @cached_property
     def apart(self) -> "Sequence[Source]":
-        """One source for each objective that runs have, in their order; itself alone where all have the same."""
-        default = Objective(tuple(self.metrics), tuple(self.directions))
+        """One source for each objective that runs have, in their order; itself alone where there is one only.
+
+        Runs that do not say what they looked for are in none of several.
+        """
         runs: dict[Objective, list[RunRecord]] = {}
         for run in self.runs:
-            runs.setdefault(run.objective or default, []).append(run)
+            if run.looked_for is not None:
+                runs.setdefault(run.looked_for, []).append(run)
         if len(runs) < 2:
             return [self]
         return [
@@ -288,13 +297,3 @@ def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
     if episodes is None or batch is None or episodes <= 0 or batch <= 0 or not math.isfinite(episodes / batch):
         return None
     return math.ceil(episodes / batch)
-
-
-def as_number(value: Any) -> float | None:
-    """A value of a config or summary as a number; None for anything else, truth values and nan among them."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # a whole number of hundreds of digits
-        return None

@@ -5,22 +5,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
+from analysis.objective import CONSTRAINTS, listed_in
 from analysis.records import UPDATE, RunRecord, as_number
 from rlhf_sweeps.config import CONSTRAINT, ObjectiveConfig
 from rlhf_sweeps.objective import Row, counted, objectives, violations
 
-CONSTRAINTS = "objective.constraints"
-_SCORE, _BASE, _KLS = "eval/score", "eval/base_score", ("eval/kl", "objective/kl")
+_SAME = 1e-6  # values that differ less, or by less than this share, are the same
+_BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
 
 
 def counted_rows(run: RunRecord) -> list[Row]:
     """The recorded updates whose mean the objectives are, metric -> value; none where that is not known.
 
-    It is not where the config does not say what was looked for, where the metrics are missing, or where no evaluation
-    stayed within the KL budget.
+    It is not where the config does not say what was looked for, where no evaluation stayed within the KL budget, or
+    where those that the record has do not make the objectives that the run wrote: then some of them are lost.
     """
     config = _objective(run)
-    return counted(_rows(run, config, config.metrics), config) if config is not None else []
+    if config is None:
+        return []
+    rows = counted(_rows(run, config, config.metrics), config)
+    means = [fmean(row[metric] for row in rows) for metric in config.metrics] if rows else []
+    return rows if run.objectives is None or _are_close(means, run.objectives) else []
 
 
 def computed(run: RunRecord) -> list[float] | None:
@@ -32,10 +37,10 @@ def computed(run: RunRecord) -> list[float] | None:
 def is_worth_the_base(run: RunRecord) -> bool:
     """Whether no evaluation stayed within the KL budget, so that its score is the base policy's."""
     config = _objective(run)
-    if config is None or config.kl_budget is None or config.metrics != [_SCORE] or not run.objectives:
+    if config is None or counted(_rows(run, config, config.metrics), config):
         return False
-    rows = _rows(run, config, config.metrics)
-    return bool(rows) and not counted(rows, config)
+    base = computed(run)  # without an evaluation that counts, the base policy's score
+    return base is not None and (run.objectives is None or _are_close(base, run.objectives))
 
 
 def broken(run: RunRecord) -> dict[str, float]:
@@ -44,11 +49,12 @@ def broken(run: RunRecord) -> dict[str, float]:
     Those of `objective.constraints` in the run's config, at the updates that gave its objectives. The base policy,
     which a run is worth that never stayed within the KL budget, is held to none.
     """
-    given = run.config.get(CONSTRAINTS)
-    names = [str(text) for text in given] if isinstance(given, list) else []
+    names = listed_in(run.config.get(CONSTRAINTS))
     config = _objective(run)
-    if not names or config is None or is_worth_the_base(run):
-        return dict.fromkeys(names, math.nan) if config is None else {}
+    if not names or is_worth_the_base(run):
+        return {}
+    if config is None or not counted_rows(run):
+        return dict.fromkeys(names, math.nan)
     limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
     rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
     found = violations(rows, replace(config, constraints=list(limits)))
@@ -61,20 +67,24 @@ def mean_broken(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean([one.get(name, math.nan) for one in runs]) for name in names}
 
 
+def _are_close(values: Sequence[float], others: Sequence[float]) -> bool:
+    return len(values) == len(others) and all(
+        math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME) for one, other in zip(values, others, strict=True)
+    )
+
+
 def _objective(run: RunRecord) -> ObjectiveConfig | None:
     """What the run looked for; None where its config does not say all of it."""
-    config = {key.removeprefix("objective."): value for key, value in run.config.items()}
-    metrics, directions = config.get("metrics"), config.get("directions")
-    if run.objective is not None:
-        metrics, directions = list(run.objective.metrics), list(run.objective.directions)
-    if not isinstance(metrics, list) or not isinstance(directions, list) or not len(metrics) == len(directions) > 0:
+    objective = run.looked_for
+    reduction = run.config.get("objective.reduction", "best")
+    mean_over = as_number(run.config.get("objective.mean_over"))
+    if objective is None:
         return None
-    reduction, mean_over = config.get("reduction", "best"), as_number(config.get("mean_over"))
     if reduction not in ("best", "last", "mean") or (reduction == "mean" and (mean_over is None or mean_over < 1)):
         return None
     return ObjectiveConfig(
-        metrics=[str(metric) for metric in metrics],
-        directions=[str(direction) for direction in directions],
+        metrics=list(objective.metrics),
+        directions=list(objective.directions),
         reduction=reduction,
         mean_over=int(mean_over or 1),
         kl_budget=run.kl_budget,

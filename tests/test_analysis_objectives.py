@@ -5,16 +5,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from records import config, rows, summary, write_run, write_sweep
+from records import config, rows, samples, summary, write_run, write_sweep
 
 from analysis.comparison.compare import compare
 from analysis.errors import AnalysisError
-from analysis.objective import Objective
+from analysis.objective import Objective, listed_in, objective_in
 from analysis.ranking import rank
 from analysis.reading.sources import read
+from analysis.reading.wandb_runs import WandbRun, make_run
+from analysis.reading.wandb_sweeps import make_source
 from analysis.records import RunRecord, Source
-from analysis.report.answer import answers
+from analysis.report.answer import answers, tiles
 from analysis.report.report import report
+from analysis.report.samples import sample_parts
+from analysis.sweep.figures import figures
 from analysis.worth import broken, counted_rows
 from rlhf_sweeps.config import ObjectiveConfig
 from rlhf_sweeps.objective import violations
@@ -47,7 +51,7 @@ def test_each_objective_is_ranked_apart(mixed: Path) -> None:
     ranking = rank(source)
     assert ranking.best is None
     assert not ranking.ranked
-    assert [part.runs[0].objective for part, _ in ranking.apart] == [
+    assert [part.runs[0].looked_for for part, _ in ranking.apart] == [
         Objective(("eval/score",), ("maximize",)),
         Objective(("eval/kl",), ("minimize",)),
     ]
@@ -214,3 +218,212 @@ def test_a_run_without_a_summary_is_worth_what_the_engine_would_say(
     for name in ("a", "b"):
         write_run(tmp_path / name, metrics, settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
     assert [entry.worth for entry in rank(read(tmp_path)).ranked] == [pytest.approx(worth)] * 2
+
+
+# What a record has lost
+
+
+def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(tmp_path: Path) -> None:
+    for number, kl in enumerate((9.0, 3.0, 5.0)):
+        kl_run(tmp_path / f"run_{number}", kl, ppo__lr=1e-5 * (number + 1))
+    (tmp_path / "run_0" / "run.json").unlink()
+    source = read(tmp_path)
+    assert [entry.name for entry in rank(source).ranked] == ["run_1", "run_2", "run_0"]
+    expected = "run_0: no config tells what it looked for: taken to be what the others do (minimize eval/kl)"
+    assert expected in source.problems
+
+
+def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) -> None:
+    (mixed / "b_kl" / "run_0" / "run.json").unlink()
+    source = read(mixed)
+    ranking = rank(source)
+    assert [[entry.name for entry in one.ranked] for _, one in ranking.apart][1] == ["b_kl/run_1", "b_kl/run_2"]
+    assert {entry.name for entry in ranking.entries} == {run.name for run in source.runs}
+    assert dict(said(source))["Which settings won?"][1] == (
+        "What b_kl/run_0 looked for is unknown, so that nothing is best among them"
+    )
+    assert "Left out of this report" not in report(source)
+
+
+def evaluated(worths: dict[int, tuple[float, float]], **more: float) -> list[dict[str, Any]]:
+    """Rows of 15 updates, evaluated at some of them: update -> (score, KL)."""
+    found = []
+    for row in rows(15):
+        base = {name: value for name, value in row.items() if not name.startswith("eval/")}
+        if row["update"] in worths:
+            score, kl = worths[row["update"]]
+            base |= {"eval/score": score, "eval/kl": kl, "eval/base_score": -0.1, **more}
+        found.append(base)
+    return found
+
+
+def test_rows_that_are_lost_make_nothing_up(tmp_path: Path) -> None:
+    """The best evaluation, 0.9 at update 5, is cut; those that are left are over the budget of 15 nats."""
+    metrics = evaluated({10: (0.4, 20.0), 15: (0.5, 22.0)}, **{"eval/length": 40.0})
+    best = {"update": 5, "score": 0.9, "kl": 4.0}
+    end = summary(metrics, objective=0.9, objectives=[0.9], best=best, best_update=5)
+    write_run(tmp_path / "run", metrics, settings={"objective__constraints": ["eval/length<=30"]}, end=end)
+    ranking = rank(read(tmp_path / "run"))
+    assert ranking.best is None
+    assert np.isnan(ranking.entries[0].violations["eval/length<=30"])
+    write_run(tmp_path / "free", metrics, end=end)
+    (_, lines), *_ = said(read(tmp_path / "free"))
+    assert lines[1] == "That is after update 5, at a KL of 4 nats to the base policy"
+
+
+@pytest.mark.parametrize("reduction", ["best", "last"])
+def test_an_update_is_named_only_where_it_makes_the_objective(tmp_path: Path, reduction: str) -> None:
+    """The row that counted, 0.7, is lost: neither 0.2 at update 5 nor 0.5 at 15 is it."""
+    metrics = evaluated({5: (0.2, 1.0), 15: (0.5, 3.0)})
+    end = summary(metrics, objective=0.7, objectives=[0.7], best=None, best_update=None)
+    settings = {"objective": {**config()["objective"], "reduction": reduction}}
+    write_run(tmp_path / "run", metrics, settings=settings, end=end)
+    (_, lines), *_ = said(read(tmp_path / "run"))
+    assert not any("update" in line for line in lines)
+
+
+def test_without_a_summary_it_is_said_how_the_worth_is_known(tmp_path: Path) -> None:
+    scores = {5: (0.2, 1.0), 10: (0.9, 2.0), 15: (0.5, 3.0)}
+    settings = {"objective": {**config()["objective"], "reduction": "last"}}
+    for name in ("a", "b"):
+        write_run(tmp_path / name, evaluated(scores), settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
+    (_, lines), *_ = said(read(tmp_path))
+    assert lines[0].endswith("its eval/score is 0.5, computed from its evaluations; no run has come to its end")
+    assert lines[1] == "That is after update 15, at a KL of 3 nats to the base policy"
+    write_run(tmp_path / "c", evaluated({5: (0.2, 20.0)}), end=None)
+    (_, lines), *_ = said(read(tmp_path / "c"))
+    assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has come to its end")
+    assert lines[1].startswith("It never stayed within the KL budget of 15 nats")
+
+
+def test_interrupted_runs_win_nothing_without_a_word(tmp_path: Path) -> None:
+    for name, updates in (("a", 5), ("b", 25)):
+        metrics = rows(updates)
+        end = summary(metrics, "stopped", stop_reason="interrupted")
+        write_run(tmp_path / name, metrics, settings={"ppo__lr": updates * 1e-5}, end=end)
+    (_, lines), *_ = said(read(tmp_path))
+    assert lines[0].endswith("; no run has come to its end")
+
+
+def test_of_several_objectives_without_a_summary_all_count(tmp_path: Path) -> None:
+    both = {"objective__metrics": ["eval/score", "eval/kl"], "objective__directions": ["maximize", "minimize"]}
+    for number in (1, 2, 3):  # a higher score at a higher KL: nobody beats another in both
+        metrics = evaluated({15: (0.5 * number, 2.0 * number)})
+        write_run(tmp_path / f"r{number}", metrics, settings={**both, "ppo__lr": number * 1e-5}, end=None)
+    (_, lines), *_ = said(read(tmp_path))
+    assert lines[0].startswith("By eval/score and eval/kl there is no single best one; 3 are not beaten in all at once")
+
+
+# Constraints over seeds, and where a study says less than the runs
+
+
+def test_a_limit_holds_in_the_mean_over_seeds(tmp_path: Path) -> None:
+    """The engine's rule: lengths of 31 and 25 keep a limit of 30 together, in one sweep as in a folder of two."""
+    for sweep in ("one", "two"):
+        for seed, length in ((0, 31.0), (1, 25.0)):
+            metrics = evaluated({15: (2.0, 3.0)}, **{"eval/length": length})
+            settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": 1e-3, "seed": seed}
+            write_run(tmp_path / sweep / "0" / f"seed_{seed}", metrics, settings=settings, overrides=["ppo.lr=0.001"])
+        metrics = evaluated({15: (1.0, 3.0)}, **{"eval/length": 20.0})
+        settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": 1e-4}
+        write_run(tmp_path / sweep / "1" / "seed_0", metrics, settings=settings, overrides=["ppo.lr=0.0001"])
+    assert [entry.name for entry in rank(read(tmp_path / "one")).ranked] == ["0", "1"]
+    ranked = rank(read(tmp_path)).ranked
+    assert [len(entry.names) for entry in ranked] == [4, 2]
+    assert ranked[0].name == "one/0/seed_0"
+
+
+def test_a_study_that_knows_no_limits_is_asked_for_none(tmp_path: Path) -> None:
+    points = [{"ppo.lr": 1e-3}, {"ppo.lr": 1e-4}]
+    sweep = write_sweep(tmp_path / "s", points, updates=20, heights=[3.0, 2.0])
+    for number, length in ((0, 40.0), (1, 25.0)):
+        metrics = [
+            {**row, "eval/length": length} if "eval/score" in row else row for row in rows(20, height=3 - number)
+        ]
+        for file in ("run.json", "summary.json"):
+            (sweep.trial(number) / file).unlink()
+        settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": points[number]["ppo.lr"]}
+        told = [f"ppo.lr={points[number]['ppo.lr']}"]
+        write_run(sweep.trial(number), metrics, settings=settings, overrides=told)
+    assert [entry.name for entry in rank(read(tmp_path / "s")).ranked] == ["1"]
+    (tmp_path / "s" / "study.db").unlink()
+    shown = figures(read(tmp_path / "s"))["history"]
+    infeasible = next(trace for trace in shown.data if trace.name == "Infeasible Trial")
+    assert list(infeasible.x) == [0]
+
+
+def test_the_base_policy_is_held_to_no_limit(tmp_path: Path) -> None:
+    metrics = evaluated({15: (2.0, 20.0)}, **{"eval/length": 40.0})
+    end = summary(metrics, objective=-0.1, objectives=[-0.1], best=None, best_update=None)
+    write_run(tmp_path / "run", metrics, settings={"objective__constraints": ["eval/length<=30"]}, end=end)
+    assert broken(read(tmp_path / "run").runs[0]) == {}
+
+
+def test_a_table_writes_its_lists_as_texts() -> None:
+    said = {"objective.metrics": "['eval/kl']", "objective.directions": '["minimize"]'}
+    assert objective_in(said) == Objective(("eval/kl",), ("minimize",))
+    assert listed_in("eval/length<=30") == ["eval/length<=30"]
+    assert listed_in("[a, b]") == ["a", "b"]
+    assert listed_in("[a, b") == ["[a, b"]
+    assert listed_in(None) == listed_in("") == listed_in(3) == []
+    columns = {"update": np.array([5.0]), "eval/kl": np.array([2.0]), "eval/length": np.array([40.0])}
+    run = RunRecord("a", columns, {**said, "objective.constraints": "['eval/length<=30']"})
+    assert broken(run) == {"eval/length<=30": 10.0}
+
+
+def test_samples_are_those_of_the_evaluation_that_counted(tmp_path: Path) -> None:
+    metrics = evaluated({5: (0.2, 1.0), 10: (0.9, 2.0), 15: (0.5, 3.0)})
+    settings = {"objective": {**config()["objective"], "reduction": "last"}}
+    run = write_run(tmp_path / "run", metrics, settings=settings, end=summary(metrics, objective=0.5, objectives=[0.5]))
+    for update in (5, 10, 15):
+        run.append_samples(samples(update, [("a prompt", "base", f"answer at {update}")]))
+    source = read(tmp_path / "run")
+    (block,) = sample_parts(source, rank(source))
+    assert [one.title for one in block.content] == ["Run run, the best, after update 15"]  # type: ignore[union-attr]
+
+
+def test_test_seeds_of_a_folder_of_sweeps_are_quoted(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        sweep = write_sweep(tmp_path / name, [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], heights=[1.0, 2.0 + (name == "two")])
+        for seed in (7, 8):
+            settings = {"seed": seed, "ppo__lr": 1e-3, "name": name}
+            write_run(sweep.test_run(1, seed).folder, rows(height=2.0 + 0.1 * seed), settings=settings)
+    lead = dict(said(read(tmp_path)))["By how much?"]
+    assert any(line.startswith("On 4 seeds that had no part in choosing it") for line in lead)
+
+
+def test_a_run_beside_the_trials_is_told(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "s", [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}])
+    write_run(tmp_path / "s" / "baseline")
+    expected = "baseline: no trial of this sweep, so not read with it; name it to read it"
+    assert expected in read(tmp_path / "s").problems
+    assert [run.name for run in read(tmp_path / "s" / "baseline").runs] == ["baseline"]
+
+
+def test_updates_are_counted_and_not_rows(tmp_path: Path) -> None:
+    sparse = rows(100)[9::10]
+    write_run(tmp_path / "run", sparse, end=None)
+    source = read(tmp_path / "run")
+    assert source.runs[0].num_updates == 100
+    assert ("Updates", "100", "in all runs") in tiles(source, rank(source)).tiles
+    assert "A run of 100 updates" in report(source)
+
+
+def wandb_run(name: str, group: str, objective: tuple[str, str], values: dict[str, float]) -> WandbRun:
+    metric, direction = objective
+    settings = {"objective": {"metrics": [metric], "directions": [direction]}, "ppo": {"lr": len(name) * 1e-5}}
+    rows_of = [{"update": update, **values} for update in (1, 2)]
+    run = make_run(settings, rows_of, {"status": "complete", "objective": values[metric]}, "finished")
+    return WandbRun(name, name, group, run, settings=settings)
+
+
+@pytest.mark.parametrize("groups", [["g", "g", "g"], ["", "", ""], ["g", "h", "g"]])
+def test_runs_of_wandb_are_ranked_by_what_each_looks_for(groups: list[str]) -> None:
+    score, kl = ("eval/score", "maximize"), ("eval/kl", "minimize")
+    runs = [
+        wandb_run("a", groups[0], score, {"eval/score": 2.0, "eval/kl": 7.0}),
+        wandb_run("bb", groups[1], kl, {"eval/score": 1.0, "eval/kl": 9.0}),
+        wandb_run("ccc", groups[2], kl, {"eval/score": 1.0, "eval/kl": 3.0}),
+    ]
+    apart = sorted((one for _, one in rank(make_source("w", runs, [])).apart), key=lambda one: len(one.ranked))
+    assert [[entry.name.split("/")[-1] for entry in one.ranked] for one in apart] == [["a"], ["ccc", "bb"]]

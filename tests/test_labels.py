@@ -20,7 +20,7 @@ from analysis.report.parallel import parallel
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import axes_of
 from analysis.sweep.figures import figures
-from analysis.sweep.pictures import slices_figure, write_pictures
+from analysis.sweep.pictures import history_figure, slices_figure, write_pictures
 from analysis.sweep.settings import views
 from analysis.terminal import told_apart
 
@@ -183,3 +183,38 @@ def test_reward_models_with_equal_ends_have_their_own_pictures(tmp_path: Path) -
     written = write_pictures(analyse(of(trials, space=space)), tmp_path)
     assert len({path.name for path in written}) == len(written)
     assert sum("history" in path.name for path in written) == 2 * 2
+
+
+def test_whole_numbers_are_the_same_however_they_are_written(tmp_path: Path) -> None:
+    for name, coefficient, seed in (("a", 1, 0), ("b", 1.0, 1), ("c", 2, 0), ("d", 2.0, 1)):
+        metrics = rows(20, seed=seed, height=float(coefficient))
+        write_run(tmp_path / name, metrics, settings={"ppo__kl_coef": coefficient, "seed": seed})
+    ranking = rank(read(tmp_path))
+    assert [list(entry.names) for entry in ranking.ranked] == [["c", "d"], ["a", "b"]]
+    assert [entry.settings_text for entry in ranking.ranked] == ["ppo.kl_coef=2", "ppo.kl_coef=1"]
+
+
+def ticks_of(choices: list[str]) -> list[str]:
+    trials = [trial(n, {"key": text}, [float(n)]) for n, text in enumerate(choices)]
+    (one,) = analyse(of(trials, space={"key": f"choice({','.join(choices)})"})).views
+    (axes,) = slices_figure(one, 0).axes
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_every_number_of_a_list_has_its_tick_where_there_is_room() -> None:
+    rates = ["1e-05", "3e-05", "0.0001", "0.0003", "0.001", "0.003", "0.01"]
+    assert ticks_of(rates) == rates
+    assert ticks_of(["0.0001", "0.000101", "0.001"]) == ["0.0001", "0.001"]  # two would be printed over each other
+
+
+def test_thirty_names_have_thirty_ticks() -> None:
+    assert len(set(ticks_of([f"model_{n}_of_many" for n in range(30)]))) == 30
+
+
+def test_the_best_so_far_keeps_the_limits() -> None:
+    """Trial 1 is the best and breaks one: the line of the best stays at trial 0 until trial 2 beats it."""
+    worths = [(1.0, -1.0), (9.0, 1.0), (2.0, -1.0)]
+    trials = [trial(n, {"lr": 0.1 * n}, [w], violations={"l<=1": v}) for n, (w, v) in enumerate(worths)]
+    (one,) = analyse(of(trials, space={"lr": "interval(0,1)"})).views
+    line = next(line for line in history_figure(one).axes[0].lines if line.get_label() == "best so far")
+    assert line.get_ydata().tolist() == [1.0, 1.0, 2.0]

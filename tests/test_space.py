@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from scipy.stats import f_oneway, linregress, rankdata
-from sweep_sources import of, trial
+from sweep_sources import of, swept, trial
 
 from analysis.records import Source
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import Axis, axes_of
 from analysis.sweep.chance import chances
+from analysis.sweep.edges import edges
 from analysis.sweep.settings import views
 from analysis.sweep.space import Swept, parse, swept_keys
 from analysis.sweep.surface import fit
@@ -146,3 +147,32 @@ def test_tied_intervals_follow_by_position() -> None:
     (view,) = views(of(trials, space={"a": "tag(log,interval(0.1,1)) with b=interval(1,3)"}))
     assert view.tied == {"b": "a"}
     assert linregress(places, view.positions()[:, 0]).slope == pytest.approx(-1)
+
+
+def test_a_tie_that_the_trials_do_not_keep_is_none() -> None:
+    """As after a change of the space: all nine pairs were tried, and k alone matters."""
+    pairs = [(lr, k) for lr in "123" for k in "123"]
+    trials = [trial(n, {"lr": lr, "k": k}, [float(k)]) for n, (lr, k) in enumerate(pairs)]
+    (view,) = views(of(trials, space={"lr": "choice(1,2,3) with k=choice(1,2,3)"}))
+    assert [axis.key for axis in view.axes] == ["lr", "k"]
+    assert not view.tied
+
+
+@pytest.mark.parametrize("tie", ["", " with k=choice(1,2,3)"])
+def test_an_edge_is_found_with_a_key_that_moves_along(tie: str) -> None:
+    """Each decade brings 1 more, seeds differ by 0.1: the best list's end is an edge, whatever moves along."""
+    points = [{"lr": lr, **({"k": k} if tie else {})} for lr, k in (("0.001", "1"), ("0.01", "2"), ("0.1", "3"))]
+    values = [[n + 0.1 * seed for seed in range(4)] for n in range(3)]
+    (view,) = views(swept(points, values, space={"lr": f"choice(0.001,0.01,0.1){tie}"}))
+    (edge,) = edges(view, None)
+    assert (edge.axis.key, edge.is_high, edge.override) == ("lr", True, "lr=0.1,0.316,1")
+
+
+def test_many_other_keys_do_not_blind_the_test_of_a_conditional_one() -> None:
+    """12 of 48 settings have the child, which decides; three lists of four take more terms than these can bear."""
+    random = np.random.default_rng(5)
+    child = np.where(np.arange(48) % 4 == 0, random.uniform(size=48), np.nan)
+    others = np.stack([random.integers(0, 4, 48) for _ in range(3)], axis=1)
+    gains = np.where(np.isnan(child), 0.0, 10 * child) + 0.05 * random.standard_normal(48)
+    axes = [CHILDREN[1], *(Axis(name, tuple("abcd")) for name in "xyz")]
+    assert chances(axes, np.column_stack([child, others]), gains)[0] <= 0.01

@@ -22,6 +22,7 @@ from records import rows, summary, write_run, write_sweep
 from rich.console import Console
 
 from analysis.errors import AnalysisError
+from analysis.reading.sources import read
 from analysis.watch.liveness import claimant, is_swept
 from analysis.watch.places import Places
 from analysis.watch.plan import SweepPlan, num_points
@@ -776,6 +777,11 @@ class Timed(Row):
     whole = property(lambda self: None if self._still is None else self._took + self._still)  # type: ignore[assignment]
 
 
+def diverged(seconds: float) -> Row:
+    """A trial whose setting was at fault."""
+    return Timed("0", {}, [], "failed", "diverged", still=None, took=seconds)
+
+
 ENDED = [busy(0.0, "complete", 100.0), busy(0.0, "pruned", 20.0)]
 
 
@@ -784,13 +790,16 @@ ENDED = [busy(0.0, "complete", 100.0), busy(0.0, "pruned", 20.0)]
     [
         ([*ENDED, busy(270.0, seconds=30.0)], 0, 4, 270.0),  # nobody can help the last one
         ([*ENDED, busy(150.0, seconds=200.0), busy(200.0, seconds=200.0)], 0, 2, 200.0),
-        ([*ENDED, busy(10.0), busy(30.0)], 3, 2, 10.0 + 2 * 60.0),  # 60 s each, at 10, 30 and 70
-        ([*ENDED, busy(10.0), busy(40.0, "waiting")], 1, 1, 10.0 + 40.0 + 60.0),
-        ([*ENDED, busy(10.0)], 4, 4, 10.0 + 60.0),  # three idle workers begin at once
+        ([*ENDED, busy(10.0, seconds=50.0), busy(30.0, seconds=30.0)], 3, 2, 10.0 + 2 * 60.0),  # 60 s each
+        ([*ENDED, busy(10.0, seconds=50.0), busy(40.0, "waiting", 20.0)], 1, 1, 10.0 + 40.0 + 60.0),
+        ([*ENDED, busy(10.0, seconds=50.0)], 4, 4, 10.0 + 60.0),  # three idle workers begin at once
         ([busy(90.0, seconds=10.0)], 2, 1, 90.0 + 2 * 100.0),  # nothing has ended: as long as the one that runs
         ([*ENDED, Timed("1", {}, [], "running", still=None, took=30.0)], 0, 2, 100.0 - 30.0),  # no speed yet
         ([Timed("1", {}, [], "running", still=None, took=30.0)], 0, 2, None),
         ([], 3, 2, None),
+        # What failed for no fault of its setting tells nothing; what runs does.
+        ([busy(0.0, "failed", 2.0), busy(270.0, seconds=30.0)], 10, 1, 270.0 + 10 * 300.0),
+        ([diverged(20.0), busy(70.0, seconds=30.0)], 2, 1, 70.0 + 2 * 60.0),
     ],
 )
 def test_the_time_left_is_that_of_the_last_to_end(
@@ -808,6 +817,18 @@ def test_test_seeds_come_after_all_trials() -> None:
     assert seconds_left(several, [], 0, 1, 1) == 50.0
 
 
+def test_the_time_left_knows_of_tests_of_trials_to_come(tmp_path: Path) -> None:
+    """Of 4 trials 2 are complete, one runs and one is to come; each of the best 3 is tested on 2 seeds, 15 s each."""
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    plan_of(sweep.folder, workers=1)
+    planned = {"sweep.test_seeds": 2, "sweep.num_tested": 3, "objective.metrics": ["eval/score"]}
+    change(sweep.folder / "sweep.json", space={"ppo.lr": "choice(1e-4,5e-4,1e-3,2e-3)"}, config=planned)
+    unfinish(sweep.run(1, None), 12)
+    swept_by(sweep.folder, os.getpid())
+    with claim(sweep.folder, ""):
+        assert see(sweep.folder).left == pytest.approx(9 + 15 + 6 * 15)
+
+
 def test_very_many_trials_take_no_time_to_count() -> None:
     assert span([], [], [1.0] * 1_000_000, 4) == 250_000.0
 
@@ -822,6 +843,23 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
         settings = {"objective__constraints": ["objective/length<=30"]}
         write_run(sweep.trial(number), metrics, settings=settings, overrides=[f"ppo.lr={points[number]['ppo.lr']}"])
     assert [row.label for row in see(sweep.folder).best()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [{"+reward_model": "choice(a,b)"}, {"ppo.lr": "choice(1e-4,1e-3) with reward_model=choice(a,b)"}],
+)
+def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: dict[str, str]) -> None:
+    assert SweepPlan({"space": space}).is_comparison
+
+
+def test_keys_that_are_added_keep_their_settings(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", [{"ppo.lr": 1e-4}], study=False)
+    change(sweep.folder / "sweep.json", space={"+new.key": "choice(3,4) with +other=choice(5,6)"})
+    told = sweep.trial(0) / ".hydra" / "overrides.yaml"
+    told.write_text("['+new.key=3', '+other=5', 'ppo.lr=1']", encoding="utf-8")
+    assert see(sweep.folder).trials[0].settings == {"new.key": "3", "other": "5"}
+    assert read(sweep.folder).trials[0].settings == {"new.key": "3", "other": "5"}
 
 
 def test_settings_that_look_alike_are_told_apart(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective
+from analysis.objective import Objective, objective_in
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
@@ -25,8 +25,9 @@ from analysis.records import (
     objectives_in,
 )
 from analysis.statements import listed
+from analysis.sweep.space import swept_keys
 from analysis.worth import broken, mean_broken
-from rlhf_sweeps.runs import Run, Sweep, runs_of, salvage, salvage_hydra, salvage_object, salvage_samples
+from rlhf_sweeps.runs import Run, Sweep, is_run, runs_of, salvage, salvage_hydra, salvage_object, salvage_samples
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
 _STOPS = {"pruned": PRUNED, "timeout": FAILED}
@@ -42,7 +43,7 @@ def read_folder(place: Run | Sweep, name: str | None = None) -> Source:
     if isinstance(place, Sweep):
         return _read_sweep(place, name)
     run = read_run(place, name)
-    return Source(name, "run", [run], **keywords(objective_in(run.config)), folder=place.folder)
+    return Source(name, "run", [run], **keywords(run.looked_for), folder=place.folder)
 
 
 def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = False) -> RunRecord:
@@ -121,14 +122,6 @@ def _from_wandb(record: RunRecord) -> RunRecord:
     )
 
 
-def objective_in(config: Mapping[str, Any]) -> Objective | None:
-    """What a run with such a config looks for; None where it does not say."""
-    metrics, directions = config.get("objective.metrics"), _directions(config.get("objective.directions"))
-    if isinstance(metrics, list) and 0 < len(metrics) == len(directions):
-        return Objective(tuple(map(str, metrics)), tuple(directions))
-    return None
-
-
 def keywords(objective: Objective | None) -> dict[str, Any]:
     """What runs look for, as keywords of `Source`."""
     return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
@@ -154,6 +147,7 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
     directions = _directions(start.get("directions"))
     if objective is not None and len(directions) == len(objective.metrics):
         objective = replace(objective, directions=tuple(directions))
+    runs = [replace(run, objective=objective) for run in runs]
     source = Source(name, "sweep", runs, **keywords(objective), space=space, folder=sweep.folder)
     hydra = salvage_hydra(sweep, problems)
     sweeper = _mapping(hydra.get("sweeper"))
@@ -166,6 +160,8 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
             f"trials {listed(map(str, earlier))}: begun under an earlier configuration (hydra.sweeper.accept_changes), "
             "left out of every comparison of trials"
         )
+    if others := _beside(sweep):
+        problems.append(f"{listed(others)}: no trial of this sweep, so not read with it; name it to read it")
     if study is None:
         study = rebuilt_study(trials, source)
     return replace(
@@ -186,6 +182,13 @@ def _of_earlier_configurations(start: Mapping[str, Any], study: Any) -> list[int
         return []
     trials = study.get_trials(deepcopy=False)
     return [trial.number for trial in trials if trial.user_attrs.get("configuration", 0) not in compared]
+
+
+def _beside(sweep: Sweep) -> list[str]:
+    """Folders with a run among those of the trials."""
+    trials = {str(number) for number in sweep.trials()}
+    folders = sorted(path for path in sweep.folder.iterdir() if path.is_dir() and path.name not in trials)
+    return [path.name for path in folders if is_run(path)]
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:
@@ -229,10 +232,9 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
 
 
 def _violations(runs: Sequence[RunRecord], known: Any) -> dict[str, float]:
-    """The study's word where there is one; else by the runs that are worth something."""
-    if known is not None:
-        return dict(getattr(known, "constraints", None) or {})
-    return mean_broken([broken(run) for run in runs if run.objectives])
+    """By the runs that are worth something; what the study says itself goes before."""
+    told = dict(getattr(known, "constraints", None) or {}) if known is not None else {}
+    return {**mean_broken([broken(run) for run in runs if run.objectives]), **told}
 
 
 def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:
@@ -250,8 +252,8 @@ def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:
 def _settings(runs: Sequence[RunRecord], known: Any, space: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
     """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
     if runs:
-        given = dict(text.partition("=")[::2] for text in runs[0].overrides)
-        told = {key: given[key] for key in space if key in given}
+        given = dict(text.lstrip("+").partition("=")[::2] for text in runs[0].overrides)
+        told = {key: given[key] for key in swept_keys(space) if key in given}
         if told:
             return told
         values = {key: runs[0].value(key) for key in keys}

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.objective import Objective
 from analysis.reading.folders import keywords, read_folder
 from analysis.records import RunRecord, Source
+from analysis.statements import listed
 from rlhf_sweeps.runs import found, owner
 
 PROJECT = "wandb:"
@@ -70,22 +70,25 @@ def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> 
     runs: list[RunRecord] = []
     for label, source in zip(labels, sources, strict=True):
         runs += [_joined(source, run, label) for run in source.runs]
-    found = list(dict.fromkeys(run.objective for run in runs))
+    objectives = list(dict.fromkeys(run.looked_for for run in runs if run.looked_for))
+    problems = [f"{label}: {text}" for label, one in zip(labels, sources, strict=True) for text in one.problems]
+    silent = [run.name for run in runs if run.looked_for is None]
+    if silent and len(objectives) == 1:
+        what = "what they looked for: taken" if len(silent) > 1 else "what it looked for: taken"
+        problems.append(f"{listed(silent)}: no config tells {what} to be what the others do ({objectives[0].text})")
     return Source(
         name,
         "folder",
         runs,
-        **keywords(found[0] if len(found) == 1 else None),
-        problems=tuple(f"{label}: {text}" for label, one in zip(labels, sources, strict=True) for text in one.problems),
+        **keywords(objectives[0] if len(objectives) == 1 else None),
+        problems=tuple(problems),
         folder=folder,
     )
 
 
 def _joined(source: Source, run: RunRecord, label: str) -> RunRecord:
     """A run of a source among those of others, outside of its sweep."""
-    objective = run.objective or Objective(tuple(source.metrics), tuple(source.directions))
-    name = label if source.kind == "run" else f"{label}/{run.name}"
-    return replace(run, name=name, trial=None, objective=objective)
+    return replace(run, name=label if source.kind == "run" else f"{label}/{run.name}", trial=None)
 
 
 def _read_directory(folder: Path) -> Source:

@@ -104,6 +104,8 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
                 params=params,
                 distributions={key: distributions[key] for key in params},
                 user_attrs={"number": trial.number, "settings": dict(trial.settings), "seconds": trial.seconds},
+                # Of a limit that nobody knows to be kept, Optuna's plots are told that it is not.
+                constraints={name: 1.0 if math.isnan(by) else by for name, by in trial.violations.items()},
                 intermediate_values=_reports(trial, source) if len(source.directions) == 1 else {},
             )
         )

@@ -9,10 +9,10 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.labels import shown
+from analysis.numbers import as_seed
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
 from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source
-from analysis.seeds import as_seed
 from rlhf_sweeps.runs import alive, continued, natural, restarts
 
 # In lower case, with _ for what is no letter; a name that is none of these stays as it is.

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.folders import flat, keywords, objective_in, trials_of
+from analysis.objective import objective_in
+from analysis.reading.folders import flat, keywords, trials_of
 from analysis.reading.study import rebuilt_study
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
@@ -26,8 +27,10 @@ def make_source(
         sweeps: the sweeps' own W&B runs, each with its table of trials, empty where that is unknown.
     """
     groups = {run.group for run in runs}
-    if len(groups) != 1 or groups == {""}:
-        return _of_several(name, [_told_apart(run) for run in runs], folder)
+    objectives = {one for run in runs if (one := run.run.looked_for)}
+    if len(groups) != 1 or groups == {""} or len(objectives) > 1:
+        found = objectives.pop() if len(objectives) == 1 else None
+        return Source(name, "wandb", _alone(runs), **keywords(found), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     space = {str(key): str(value) for key, value in _mapping(settings.get("space")).items()}
@@ -46,14 +49,9 @@ def make_source(
     return replace(source, trials=trials, study=rebuilt_study(trials, source))
 
 
-def _of_several(name: str, runs: Sequence[WandbRun], folder: Path | None) -> Source:
-    found = {run.run.objective for run in runs}
-    return Source(name, "wandb", named(runs), **keywords(found.pop() if len(found) == 1 else None), folder=folder)
-
-
-def _told_apart(run: WandbRun) -> WandbRun:
-    """A run of no known sweep, which may look for something else than the others."""
-    return replace(run, run=replace(run.run, objective=objective_in(run.run.config)))
+def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
+    """The runs outside of any sweep."""
+    return [replace(run, trial=None) for run in named(runs)]
 
 
 def _mapping(content: Any) -> Mapping[str, Any]:

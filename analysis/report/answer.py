@@ -29,7 +29,7 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
     if ranking.best is None:
         return Answers([("Which settings won?", _nobody(source, ranking)), *_asked("What next?", advice)])
     question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
-    winner, lead = _winner(source, ranking), _lead(ranking)
+    winner, lead = _winner(ranking), _lead(ranking)
     comparison = ranking.comparison
     if comparison is not None:
         question, winner = "Which reward model won?", winner_sentences(comparison, ranking)
@@ -52,9 +52,10 @@ def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
         f"{one.text} ({counted(len(part.runs), 'run')})"
         for one, (part, _) in zip(objectives, ranking.apart, strict=True)
     ]
-    found: list[tuple[str, Sequence[str]]] = [
-        ("Which settings won?", [f"None over all, since the runs look for different things: {listed(several)}"])
-    ]
+    intro = [f"None over all, since the runs look for different things: {listed(several)}"]
+    if silent := [run.name for run in source.runs if run.looked_for is None]:
+        intro.append(f"What {listed(silent)} looked for is unknown, so that nothing is best among them")
+    found: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
     for one, (part, own) in zip(objectives, ranking.apart, strict=True):
         answered = answers(part, own, noise_sentences(own), []).answers
         found += [(f"{question.removesuffix('?')}, to {one.text}?", lines) for question, lines in answered]
@@ -74,8 +75,8 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
         found.append(("Runs", f"{num_runs:,}", f"{tests} of them on test seeds" if tests else "several seeds a trial"))
-    updates = sum(len(run.updates) for run in source.runs)
-    found.append(("Updates", f"{updates:,}", "recorded in all runs"))
+    updates = sum(run.num_updates for run in source.runs)
+    found.append(("Updates", f"{updates:,}", "in all runs"))
     if source.seconds:
         found.append(("Took", duration(source.seconds), "from start to end"))
     return Tiles(found)
@@ -101,15 +102,15 @@ def _nobody(source: Source, ranking: Ranking) -> list[str]:
     return [*lines, *([failures] if failures else [])]
 
 
-def _winner(source: Source, ranking: Ranking) -> list[str]:
+def _winner(ranking: Ranking) -> list[str]:
     best = ranking.best
     assert best is not None
     with_settings = f" with {best.settings_text}" if best.settings else ""
-    is_single = len(source.directions) == 1
+    is_single = ranking.view is None or ranking.view.is_single
     won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
-    mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ranking.how
-    first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth, 4)}{mean}"
-    lines = [first] if is_single else [*_front(source, ranking), first]
+    mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
+    first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth, 4)}{mean}{ranking.how}"
+    lines = [first] if is_single else [*_front(ranking), first]
     lines += counted_sentences(best)
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
@@ -119,16 +120,15 @@ def _winner(source: Source, ranking: Ranking) -> list[str]:
 
 def _left_out(ranking: Ranking) -> list[str]:
     """Who cannot win, since constraints are not kept."""
-    held = {entry.name: entry.violations for entry in ranking.entries if entry.objectives}
-    return constraint_sentences(held, ranking.word)
+    return constraint_sentences(ranking.held, ranking.word)
 
 
-def _front(source: Source, ranking: Ranking) -> list[str]:
+def _front(ranking: Ranking) -> list[str]:
     if ranking.view is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
     names = [titles[setting.numbers] for setting in front(ranking.view)]
-    metrics = listed(source.metrics)
+    metrics = listed(ranking.view.metrics)
     if len(names) == 1:
         return [f"{names[0]} is the best in {metrics} at once"]
     return [f"By {metrics} there is no single best one; {len(names)} are not beaten in all at once: {listed(names)}"]

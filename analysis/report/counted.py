@@ -42,9 +42,10 @@ def counted_in(entry: Entry) -> Counted | None:
 
 def counted_sentences(entry: Entry) -> list[str]:
     """`That is after update 15, at a KL of 4.2 nats to the base policy`."""
-    if any(is_worth_the_base(run) for run in entry.runs):
-        budget = number(entry.runs[0].kl_budget)
-        which = "It" if len(entry.runs) == 1 else "In some of its runs it"
+    bases = [run for run in entry.runs if is_worth_the_base(run)]
+    if bases:
+        budget = number(bases[0].kl_budget)
+        which = "It" if len(entry.runs) == 1 else f"In {len(bases)} of its {len(entry.runs)} runs it"
         return [f"{which} never stayed within the KL budget of {budget} nats, and is worth what the base policy is"]
     found = counted_in(entry)
     if found is None:
@@ -65,7 +66,7 @@ def _of_run(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float |
     if rows:
         return [(row[UPDATE], next((row[name] for name in _KLS if name in row), None)) for row in rows]
     best = run.summary.get("best") if list(metrics) == [SCORE] else None
-    if run.config.get("objective.reduction", "best") != "best" or not isinstance(best, dict):
+    if not isinstance(best, dict) or [as_number(best.get("score"))] != run.objectives:
         return []
     update = as_number(best.get(UPDATE))
     return [] if update is None else [(update, as_number(best.get("kl")))]

@@ -137,7 +137,7 @@ def _problems(source: Source, ranking: Ranking, missing: Sequence[str]) -> Seque
 
 def _subtitle(source: Source) -> str:
     what = {"run": "A run", "sweep": "A sweep", "folder": "A folder", "table": "A table", "wandb": "Runs from W&B"}
-    updates = [len(run.updates) for run in source.runs]
+    updates = [run.num_updates for run in source.runs]
     kind = what.get(source.kind, "Runs")
     if source.kind == "run":
         return f"{kind} of {counted(sum(updates), 'update')}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from analysis.ranking import Ranking, reward_model_of
-from analysis.records import RunRecord, Samples, Source
+from analysis.records import UPDATE, RunRecord, Samples, Source
 from analysis.report.parts import Block, Part, Sentences
 from analysis.statements import clipped, counted, number
+from analysis.worth import counted_rows
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"
@@ -97,7 +98,7 @@ def _chosen(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
 
 def _sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
     samples = [sample for sample in run.read_samples() if isinstance(sample.get("update"), int | float)]
-    update = _best_update(run, samples)
+    update = _shown_update(run, samples)
     if update is None:
         return None
     at = [sample for sample in samples if sample["update"] == update]
@@ -114,10 +115,12 @@ def _sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
     return SampleSet("", f"{title}, after update {number(float(update))}", judges, shown, sentences)
 
 
-def _best_update(run: RunRecord, samples: Samples) -> float | None:
-    best = run.summary.get("best_update")
-    if best is not None and any(sample["update"] == best for sample in samples):
-        return float(best)
+def _shown_update(run: RunRecord, samples: Samples) -> float | None:
+    """The last evaluation that counted, else that of the best score, else the last; of those that have samples."""
+    counted_updates = [row[UPDATE] for row in counted_rows(run)[-1:]]
+    for update in (*counted_updates, run.summary.get("best_update")):
+        if update is not None and any(sample["update"] == update for sample in samples):
+            return float(update)
     return _last_update(samples)
 
 

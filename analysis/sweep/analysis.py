@@ -86,7 +86,7 @@ def analyse(source: Source) -> SweepAnalysis:
         )
     if len(found) > _MAX_VIEWS:
         notes.append(f"{len(found)} reward models; only the first {_MAX_VIEWS} are looked at here")
-    held = {str(trial.number): trial.violations for trial in source.trials if trial.objectives}
+    held = [([str(number) for number in one.numbers], one.violations) for view in found for one in view.settings]
     notes += [f"{line[0].lower()}{line[1:]}" for line in constraint_sentences(held, "trial")]
     tied = {key: leader for view in found for key, leader in view.tied.items()}
     notes += [f"{key} always moves along with {leader} and is not told apart from it" for key, leader in tied.items()]

@@ -34,10 +34,11 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     random = np.random.default_rng(0)
     rows = np.stack([gains, *(random.permutation(gains) for _ in range(_NUM_PERMUTATIONS))])
     terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
-    is_partial = _SETTINGS_PER_TERM * sum(one.shape[1] for one in terms) <= num
+    num_terms = sum(one.shape[1] for one in terms)
     found = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
         is_active = np.isfinite(positions[:, index])
+        is_partial = _SETTINGS_PER_TERM * num_terms <= is_active.sum()
         others = [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])]
         without = np.concatenate(others, axis=1)[is_active]
         full = np.concatenate([without, own[is_active]], axis=1)

@@ -83,17 +83,15 @@ def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
         return 0.0, 0.0
     place = ordered.index(best.values[axis.key])
     neighbour = {0: 1, len(ordered) - 1: len(ordered) - 2}.get(place)
-    others = [one for one in view.settings if neighbour is not None and _is_next(one, best, axis, ordered[neighbour])]
+    keys = [one.key for one in view.axes]  # without those that move along
+    wanted = None if neighbour is None else {**best.values, axis.key: ordered[neighbour]}
+    others = [one for one in view.settings if wanted and all(one.values.get(key) == wanted.get(key) for key in keys)]
     if not others:
         return 0.0, 0.0
     sign = view.sign()
     rise = sign * float(best.objectives[0] - others[0].objectives[0])
     error = noise.deviation * np.sqrt(1 / len(best.by_run) + 1 / len(others[0].by_run))
     return float(t.cdf(rise / error, noise.freedom)), rise
-
-
-def _is_next(one: Setting, best: Setting, axis: Axis, text: str) -> bool:
-    return dict(one.values) == {**best.values, axis.key: text}
 
 
 def _override(axis: Axis, is_high: bool) -> str | None:

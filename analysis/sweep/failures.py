@@ -11,7 +11,7 @@ from analysis.sweep.axes import Axis
 from analysis.sweep.settings import View, settings_of
 
 # Causes that tell something about the setting.
-_OF_SETTING = ("diverged", "out_of_memory")
+OF_SETTING = ("diverged", "out_of_memory")
 _CHANCE = 0.05
 
 
@@ -28,7 +28,7 @@ def bad_regions(view: View) -> list[Statement]:
     """Where trials failed for what their setting is, or never had an evaluation within the KL budget."""
     kinds: list[tuple[str, Callable[[Trial], bool]]] = [
         (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
-        for cause in _OF_SETTING
+        for cause in OF_SETTING
     ]
     kinds.append(("never kept objective.kl_budget at an evaluation", lambda trial: _never_allowed(trial.runs)))
     return [found for word, is_bad in kinds for found in _region(view, word, is_bad)]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.records import PRUNED, RunRecord, Source, Trial, as_number
-from analysis.spans import spans
 
 # Of the seconds of an update, those that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"
@@ -160,7 +159,7 @@ def _trial_cost(trial: Trial, tally: _Tally) -> Cost:
     cost = _sum(trial.runs, _run_cost)
     if trial.state != PRUNED or not cost.updates:
         return cost
-    saved = sum(max((run.planned_updates or 0) - _updates(run), 0) for run in trial.runs)
+    saved = sum(max((run.planned_updates or 0) - run.num_updates, 0) for run in trial.runs)
     seeds = trial.runs[0].config.get("sweep.seeds")
     unstarted = max(seeds - len(trial.runs), 0) if isinstance(seeds, int) else 0
     tally.shrunk += unstarted
@@ -193,8 +192,8 @@ def _run_cost(run: RunRecord) -> Cost:
     return Cost(
         runs=1,
         **measured,
-        updates=_updates(run),
-        planned_updates=max((run.planned_updates or 0), _updates(run)),
+        updates=run.num_updates,
+        planned_updates=max((run.planned_updates or 0), run.num_updates),
         peak_memory_mb=_first(summary.get("peak_memory_mb"), float(memory.max()) if len(memory) else math.nan),
         untold={name: 1 for name, value in measured.items() if math.isnan(value)},
     )
@@ -211,10 +210,6 @@ def _told(said: Any, run: RunRecord, *metrics: str) -> float:
     """What a run says itself, else the sum of its metrics over all updates; nan where it has none of these."""
     known = [metric for metric in metrics if len(run.curve(metric)[0])]
     return _first(said, sum(run.total(metric) for metric in known) if known else math.nan)
-
-
-def _updates(run: RunRecord) -> int:
-    return int(_first(run.summary.get("updates"), float(spans(run.updates).sum())))
 
 
 def _first(value: Any, otherwise: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.colors import COLORS
 from analysis.style import new_figure, save_figure
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
+from analysis.sweep.axes import Axis
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Profile
 from analysis.sweep.slices import Slice
@@ -17,8 +18,10 @@ from analysis.terminal import told_apart
 
 _MAX_AXES = 9
 _MAX_LABELS = 12
-_MAX_NAMES = 24  # of choices below an axis
+_MAX_NAMES = 24  # of choices below an axis, at the usual size
+_SMALLEST = 3.5  # points of a letter
 _MAX_LETTERS = 40  # side by side
+_LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
 _FORMATS = (".png", ".svg")
 
 
@@ -141,18 +144,33 @@ def _draw_slice(axes: Any, cut: Slice) -> None:
             middle = (part.low + part.high) / 2
             margins = [[part.mean - part.mean_low], [part.mean_high - part.mean]]
             axes.errorbar([middle], [part.mean], margins, fmt="_", color=color, capsize=2, linewidth=1)
-    axis = cut.axis
+    _label_axis(axes, cut.axis)
+
+
+def _label_axis(axes: Any, axis: Axis) -> None:
+    """Ticks that can be told apart, and are: every name has one, and of numbers those that leave room for others."""
     if axis.is_interval:
-        places = [0.0, 0.25, 0.5, 0.75, 1.0]
-        axes.set_xticks(places, axis.labels(places), fontsize=7)
+        places: Sequence[float] = [0.0, 0.25, 0.5, 0.75, 1.0]
+        labels = axis.labels(places)
     else:
         places, labels = _ticks(axis), told_apart(axis.choice_labels, 14)
-        # Between numbers a reader can count on; between names nobody can.
-        step = math.ceil(len(places) / 6) if axis.is_numeric else math.ceil(len(places) / _MAX_NAMES)
-        axes.set_xticks(places[::step], labels[::step], fontsize=7)
-        if not axis.is_numeric and sum(map(len, labels[::step])) > _MAX_LETTERS:
-            axes.tick_params(axis="x", rotation=90)
+        if axis.is_numeric:
+            kept = _apart(places)
+            places, labels = [places[i] for i in kept], [labels[i] for i in kept]
+    size = 7.0 if len(labels) <= _MAX_NAMES else max(7.0 * _MAX_NAMES / len(labels), _SMALLEST)
+    axes.set_xticks(places, labels, fontsize=size)
+    if sum(map(len, labels)) > _MAX_LETTERS:
+        axes.tick_params(axis="x", rotation=90)
     axes.set_xlabel(f"{axis.key}{' (log)' if axis.is_log else ''}")
+
+
+def _apart(places: Sequence[float]) -> list[int]:
+    """Which ascending places are so far from the one before that their labels are not printed over each other."""
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        if not kept or place - places[kept[-1]] >= _LEAST_GAP:
+            kept.append(index)
+    return kept
 
 
 def _draw_pruned(axes: Any, one: ViewAnalysis, cut: Slice) -> None:

@@ -7,7 +7,7 @@ views, one for each.
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from analysis.statements import setting_text
 from analysis.sweep.axes import Axis, axes_of, plain
 from analysis.sweep.pruned import foretold
 from analysis.sweep.space import parse
+from analysis.worth import mean_broken
 
 REWARD_MODEL = "reward_model"
 _JUDGE = "judge/"
@@ -34,7 +35,7 @@ class Setting:
         objectives: the mean over its runs, (objectives,).
         by_run: what each run that chose is worth, (runs, objectives).
         by_test: the same of the runs on test seeds, which nothing was chosen by.
-        is_feasible: whether it keeps all constraints.
+        violations: constraint -> by how much it is broken, in the mean over its trials; 0 and below: kept.
         is_foretold: whether its trial was pruned, and its objective is a guess (see sweep_pruned).
         deviation: how uncertain the guess is.
     """
@@ -44,9 +45,14 @@ class Setting:
     objectives: Floats
     by_run: Floats
     by_test: Floats
-    is_feasible: bool = True
+    violations: Mapping[str, float] = field(default_factory=dict)
     is_foretold: bool = False
     deviation: float = 0.0
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it is known to keep all constraints."""
+        return all(excess <= 0 for excess in self.violations.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +193,7 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
             np.array(by_trial[0]) if len(group) == 1 else runs.mean(axis=0),
             runs,
             np.concatenate([_of_runs(trial.tests, num_objectives) for trial in group]),
-            all(_is_kept(violation) for trial in group for violation in trial.violations.values()),
+            mean_broken([trial.violations for trial in group]),
         )
 
 
@@ -196,11 +202,7 @@ def _pruned(source: Source, trials: Sequence[Trial], keys: Sequence[str]) -> Ite
     for one in foretold(source.study, trials, len(source.directions)):
         values = {key: text for key, text in settings_of(by_number[one.number]).items() if key in keys}
         objectives, none = np.array([one.value]), np.empty((0, 1))
-        yield Setting((one.number,), values, objectives, objectives[None], none, True, True, one.deviation)
-
-
-def _is_kept(violation: float) -> bool:
-    return isinstance(violation, int | float) and violation <= 0
+        yield Setting((one.number,), values, objectives, objectives[None], none, {}, True, one.deviation)
 
 
 def _values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
@@ -223,8 +225,9 @@ def _untied(
     Args:
         declared: key -> the key that it is tied to in the search space; others may be found to move along, too.
     """
+    keys = {axis.key for axis in axes}
     leaders = {name.lstrip("+"): key.lstrip("+") for name, key in declared.items()}
-    tied = {axis.key: leaders[axis.key] for axis in axes if leaders.get(axis.key) in {one.key for one in axes}}
+    tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _move_along(rows, name, key)}
     kept: list[Axis] = []
     columns: list[Floats] = []
     for axis in axes:
@@ -238,6 +241,12 @@ def _untied(
             kept.append(axis)
             columns.append(column)
     return kept, tied
+
+
+def _move_along(rows: Sequence[Mapping[str, str]], key: str, other: str) -> bool:
+    """Whether two keys' values belong together one to one; a space that was changed may have had other ties before."""
+    pairs = {(row.get(key), row.get(other)) for row in rows}
+    return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
 
 
 def _rank(axis: Axis, text: str | None) -> float:

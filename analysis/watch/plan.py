@@ -51,7 +51,8 @@ class SweepPlan:
     @property
     def is_comparison(self) -> bool:
         """Whether reward models are compared, of which none is the best by its own score."""
-        is_swept = str(self.space.get("reward_model", "")).startswith("choice(")
+        space = swept_keys({key: str(text) for key, text in self.space.items()})
+        is_swept = space.get("reward_model", "").startswith("choice(")
         return is_swept and not all(metric.startswith("judge/") for metric in self.metrics)
 
     @property

@@ -4,7 +4,8 @@ import heapq
 from collections.abc import Sequence
 from statistics import fmean
 
-from analysis.records import COMPLETE
+from analysis.records import COMPLETE, FAILED
+from analysis.sweep.failures import OF_SETTING
 from analysis.watch.rows import Row
 from analysis.watch.run import RUNNING
 
@@ -16,9 +17,10 @@ def seconds_left(
 ) -> float | None:
     """Seconds until the last run ends, were all to go on as fast; None where no speed is known.
 
-    A trial that has begun takes what its own speed says. One to come takes what ended ones took in the mean, pruned
-    ones among them, since some of those to come will be pruned, too. Test seeds begin when all trials have ended, and
-    run to their end as those of complete trials did.
+    A trial that has begun takes what its own speed says. One to come takes the mean of what ended ones took and what
+    those that run will take: pruned ones are among them, since some of those to come will be pruned, too, and failures
+    only where the setting was at fault. Test seeds begin when all trials have ended, and run to their end as those of
+    complete trials did.
 
     Args:
         tests: runs on test seeds that have begun.
@@ -28,14 +30,20 @@ def seconds_left(
     """
     wholes = [row.whole for row in trials if row.whole is not None]
     complete = [row.seconds for row in trials if row.state == COMPLETE and row.seconds > 0]
-    ended = [row.seconds for row in trials if not row.is_open and row.seconds > 0]
+    ended = [row.seconds for row in trials if _tells(row)]
+    running = [row.whole for row in trials if row.is_open and row.whole is not None]
     if not (complete or ended or wholes):
         return None
     full = fmean(complete or wholes or ended)
-    each = fmean(ended or wholes)
+    each = fmean([*ended, *running] or wholes)
     seeds = max((row.num_seeds for row in trials), default=1)
     searched = span(*_begun(trials, full), [each] * num_new, workers)
     return searched + span(*_begun(tests, full / seeds), [full / seeds] * num_tests, workers)
+
+
+def _tells(row: Row) -> bool:
+    """Whether an ended trial tells how long others will take; not where something outside of its setting failed."""
+    return not row.is_open and row.seconds > 0 and (row.state != FAILED or row.cause in OF_SETTING)
 
 
 def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], workers: int) -> float:

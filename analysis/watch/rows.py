@@ -192,7 +192,7 @@ def trial_row(
 
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
     """What a trial was told about the keys that are swept; about all, where these are unknown."""
-    told = dict(text.partition("=")[::2] for text in (runs[0].overrides if runs else ()))
+    told = dict(text.lstrip("+").partition("=")[::2] for text in (runs[0].overrides if runs else ()))
     return {key: told[key] for key in (keys or told) if key in told}
 
 
@@ -206,10 +206,9 @@ def _from_runs(runs: Sequence[FollowedRun], num_seeds: int, unended: str) -> tup
 
 
 def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:
-    """The study's, else the mean over seeds."""
-    if known is not None:
-        return getattr(known, "constraints", None) or {}
-    return mean_broken([run.broken for run in runs])
+    """In the mean over seeds; what the study says itself goes before."""
+    told = (getattr(known, "constraints", None) or {}) if known is not None else {}
+    return {**mean_broken([run.broken for run in runs]), **told}
 
 
 def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:

@@ -129,7 +129,9 @@ class FollowedSweep:
         planned = self._plan.num_trials
         if planned is None:
             return limit
-        num_new, num_tests = max(0, planned - len(trials)), max(0, self._num_tests(trials) - len(tests))
+        num_new = max(0, planned - len(trials))
+        may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in trials)
+        num_tests = max(0, self._plan.num_tests(may_complete) - len(tests))
         left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 

@@ -1,10 +1,21 @@
-"""Seeds as configs and tables have them."""
+"""Numbers and seeds as configs, summaries and tables have them."""
 
+import math
 import re
 from typing import Any
 
 _LARGEST_WHOLE = 2**53  # up to which every whole number is a float
 _SEED = re.compile(r"([-+]?[0-9]{1,100})(?:\.0*)?")
+
+
+def as_number(value: Any) -> float | None:
+    """A value of a config or summary as a number; None for anything else, truth values and nan among them."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def as_seed(value: Any) -> int | None:
