@@ -1,6 +1,7 @@
 """Shared by all tests: nothing reaches the network or W&B; how to compose a config and to run the command line."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,8 +28,21 @@ SMALL = (
     "tracking=disabled",
 )
 os.environ["HF_HUB_OFFLINE"] = "1"
+# `nohup ... &` and some CI runners ignore it, and children inherit that: Ctrl-C would then end nothing.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two threads gain nothing on models this small, and lose much on a busy machine.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+SLOW_LIMIT = 1800  # seconds that a test marked slow may take
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests have a limit of their own."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
+
 
 Compose = Callable[..., Config]
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
