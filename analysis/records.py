@@ -15,7 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.labels import identity
 from analysis.objective import Objective
 from analysis.seeds import as_seed
-from analysis.spans import running_sum
+from analysis.spans import count_updates, running_sum
 from rlhf_sweeps.runs import natural
 
 Floats = NDArray[np.float64]
@@ -23,14 +23,8 @@ Samples = list[dict[str, Any]]
 
 # States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
 # that stands. A STOPPED one waits or was interrupted, and can go on.
-COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED, UNFINISHED = (
-    "complete",
-    "pruned",
-    "stopped",
-    "diverged",
-    "failed",
-    "unfinished",
-)
+COMPLETE, PRUNED, STOPPED = "complete", "pruned", "stopped"
+DIVERGED, FAILED, UNFINISHED = "diverged", "failed", "unfinished"
 
 UPDATE = "update"
 REWARD = "objective/rlhf_reward"
@@ -117,12 +111,12 @@ class RunRecord:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
 
         `cumulative_reward` is the running sum over updates of the step reward (where there is none, of the scores),
-        where it is not recorded itself; a row stands for the updates since the row before, see `spans`.
+        where it is not recorded itself; see `summed`.
         """
         values = self.metrics.get(metric)
         if values is None and metric == CUMULATIVE_REWARD:
             updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
-            return updates, running_sum(updates, rewards)
+            return updates, self.summed(updates, rewards)
         if values is None:
             return np.empty(0), np.empty(0)
         is_there = np.isfinite(values)
@@ -130,7 +124,11 @@ class RunRecord:
 
     def total(self, metric: str) -> float:
         """Of a metric over all updates, each row counted for those that it stands for; 0 where none has it."""
-        return float((running_sum(*self.curve(metric))[-1:]).sum())
+        return float(self.summed(*self.curve(metric))[-1:].sum())
+
+    def summed(self, updates: Floats, values: Floats) -> Floats:
+        """The running sum of values over updates, (n,), each counted for those that its row stands for; see `spans`."""
+        return running_sum(updates, values, count_updates(self.problems))
 
     def value(self, key: str) -> Any:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.

@@ -1,29 +1,42 @@
 """How many updates a recorded row stands for: sums over updates are right where only every tenth was logged, too."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 _Floats = NDArray[np.float64]
+_OTHER_AXES = ("episode", "train/episode", "_step")  # of W&B runs, which say so; a trainer's global step is an update
 
 
-def spans(updates: _Floats) -> _Floats:
+def count_updates(problems: Iterable[str]) -> bool:
+    """Whether the places of a run's rows are updates, as `step` in a table is; by what its reader says of the run.
+
+    A W&B run without a metric of them has its episodes there instead, or W&B's own steps, several of which may be one
+    update.
+    """
+    others = {f"logged no metric `update`: the updates are its {axis}" for axis in _OTHER_AXES}
+    return others.isdisjoint(problems)
+
+
+def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
     """The updates that each row stands for, (n,): those since the row before, so that what a gap has lost is filled.
 
-    The first row stands for the updates from 1 on, but for no more than rows are usually apart: a record that begins
-    late, as one of a resumed run may, tells nothing of what was before. Where updates are counted from 0, it stands for
-    one.
+    The first row stands for the updates from 1 on, but for no more than lie between it and the next: a record that
+    begins late, as one of a resumed run may, tells nothing of what was before. Where updates are counted from 0, it
+    stands for one, and so does a row alone, which tells nothing of how far rows are apart.
 
     Args:
         updates: ascending, (n,).
+        are_updates: else how many lie between two rows is unknown, and each stands for one.
     """
-    if not len(updates):
-        return np.empty(0)
+    if not are_updates or len(updates) < 2:
+        return np.ones(len(updates))
     steps = np.diff(updates)
-    first = updates[0] if not len(steps) else min(updates[0], np.median(steps))
-    return np.concatenate([[max(first, 1.0)], steps])
+    return np.concatenate([[max(min(updates[0], steps[0]), 1.0)], steps])
 
 
-def running_sum(updates: _Floats, values: _Floats) -> _Floats:
+def running_sum(updates: _Floats, values: _Floats, are_updates: bool = True) -> _Floats:
     """Over all updates up to each row, (n,), each row's value counted for every update that it stands for."""
-    found: _Floats = np.cumsum(values * spans(updates))
+    found: _Floats = np.cumsum(values * spans(updates, are_updates))
     return found

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
-from analysis.spans import running_sum
 from analysis.statements import counted, listed, number
 
 EPISODE = "episode"
@@ -99,7 +98,7 @@ def _cumulated(run: RunRecord) -> dict[str, Floats]:
         return {}
     is_there = np.abs(rewards) < TOO_LARGE
     column = np.full(len(rewards), np.nan)
-    column[is_there] = running_sum(run.updates[is_there], rewards[is_there])
+    column[is_there] = run.summed(run.updates[is_there], rewards[is_there])
     return {CUMULATIVE_REWARD: column}
 
 
