@@ -6,17 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Floats = NDArray[np.float64]
-_OTHER_AXES = ("episode", "train/episode", "_step")  # of W&B runs, which say so; a trainer's global step is an update
+_UPDATE = "update"
+_OTHER_AXES = ("episode", "train/episode", "_step")  # of W&B runs; a trainer's global step is an update
+_SAID = "logged no metric `update`: the updates are its "  # by reading/wandb_runs.py
+
+
+def axis_of(problems: Iterable[str]) -> str:
+    """What the rows of a run are counted by, as its reader says: `update`, also for what a table calls a step.
+
+    A W&B run without a metric of updates has its episodes instead, or W&B's own steps, several of which may be one
+    update: `episode`, `train/episode`, `_step`.
+    """
+    told = set(problems)
+    return next((axis for axis in _OTHER_AXES if f"{_SAID}{axis}" in told), _UPDATE)
 
 
 def count_updates(problems: Iterable[str]) -> bool:
-    """Whether the places of a run's rows are updates, as `step` in a table is; by what its reader says of the run.
-
-    A W&B run without a metric of them has its episodes there instead, or W&B's own steps, several of which may be one
-    update.
-    """
-    others = {f"logged no metric `update`: the updates are its {axis}" for axis in _OTHER_AXES}
-    return others.isdisjoint(problems)
+    """Whether the rows of a run are counted by updates; see `axis_of`."""
+    return axis_of(problems) == _UPDATE
 
 
 def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
