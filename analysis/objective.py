@@ -1,4 +1,4 @@
-"""What runs look for: metrics, whether more of each is better, and the limits that they must keep."""
+"""What runs look for: metrics, whether more of each is better, the limits that they must keep; what they are worth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
