@@ -40,8 +40,9 @@ def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
     """A label for each value; those of different values differ, for which they get as many digits as it takes."""
     distinct = {identity(value): value for value in values}
     found = _told_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
-    for key in _repeated(found):  # 1 and "1" look alike
-        found[key] = repr(distinct[key])
+    # 1 and "1" look alike, and then "1" and "'1'".
+    while alike := [key for key in _repeated(found) if found[key] != repr(distinct[key])]:
+        found |= {key: repr(distinct[key]) for key in alike}
     return [found[identity(value)] for value in values]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.labels import identity
 from analysis.numbers import as_number as as_number
 from analysis.numbers import as_seed
-from analysis.objective import Objective, objective_in
+from analysis.objective import Objective, objective_in, objectives_in
 from analysis.spans import running_sum, spans
 from rlhf_sweeps.runs import natural
 
@@ -32,6 +31,7 @@ REWARD = "objective/rlhf_reward"
 SCORES = "objective/scores"
 CUMULATIVE_REWARD = "cumulative_reward"
 KL_BUDGET = "objective.kl_budget"
+NO_UPDATES = ("episode", "episodes", "_step")  # the last parts of such names
 TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
 # Of a run's config, what tells nothing about its setting.
 _NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
@@ -54,6 +54,7 @@ class RunRecord:
         folder: where it lies; None for a run that comes from elsewhere.
         read_samples: the evaluation samples, in the order of the record.
         objective: what it looked for, where its sweep says so.
+        axis: what its rows are counted by: updates, or what another trainer's record has in their place.
     """
 
     name: str
@@ -68,6 +69,12 @@ class RunRecord:
     folder: Path | None = None
     read_samples: Callable[[], Samples] = list
     objective: Objective | None = None
+    axis: str = UPDATE
+
+    @property
+    def counts_updates(self) -> bool:
+        """Whether its rows are counted by updates, as trainers' steps are; of W&B's own steps several may be one."""
+        return self.axis.rpartition("/")[2] not in NO_UPDATES
 
     @property
     def looked_for(self) -> Objective | None:
@@ -93,7 +100,7 @@ class RunRecord:
     def num_updates(self) -> int:
         """PPO updates that it did: as it says itself, else those that its rows stand for."""
         said = as_number(self.summary.get("updates"))
-        return int(spans(self.updates).sum() if said is None else said)
+        return int(spans(self.updates, self.counts_updates).sum() if said is None else said)
 
     @property
     def planned_updates(self) -> int | None:
@@ -123,12 +130,12 @@ class RunRecord:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
 
         `cumulative_reward` is the running sum over updates of the step reward (where there is none, of the scores),
-        where it is not recorded itself; a row stands for the updates since the row before, see `spans`.
+        where it is not recorded itself; see `summed`.
         """
         values = self.metrics.get(metric)
         if values is None and metric == CUMULATIVE_REWARD:
             updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
-            return updates, running_sum(updates, rewards)
+            return updates, self.summed(updates, rewards)
         if values is None:
             return np.empty(0), np.empty(0)
         is_there = np.isfinite(values)
@@ -136,7 +143,11 @@ class RunRecord:
 
     def total(self, metric: str) -> float:
         """Of a metric over all updates, each row counted for those that it stands for; 0 where none has it."""
-        return float((running_sum(*self.curve(metric))[-1:]).sum())
+        return float(self.summed(*self.curve(metric))[-1:].sum())
+
+    def summed(self, updates: Floats, values: Floats) -> Floats:
+        """The running sum of values over updates, (n,), each counted for those that its row stands for; see `spans`."""
+        return running_sum(updates, values, self.counts_updates)
 
     def value(self, key: str) -> Any:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
@@ -272,23 +283,6 @@ def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     keys = sorted({key for config in configs for key in config})
     kept = [key for key in keys if key.partition(".")[0] not in _NO_SETTING]
     return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
-
-
-def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
-    """What a run with such a summary is worth, a value for each objective; None where it has none (yet)."""
-    values = summary.get("objectives")
-    if not isinstance(values, list) or not values:
-        values = [summary.get("objective")]
-    numbers = [found for value in values if (found := as_number(value)) is not None]
-    return numbers if len(numbers) == len(values) else None
-
-
-def mean_objectives(runs: Sequence[list[float] | None]) -> list[float] | None:
-    """What a trial is worth whose runs, one for each seed, are worth so much; None unless all of them are."""
-    found = [one for one in runs if one is not None]
-    if not found or len(found) < len(runs) or len({len(one) for one in found}) > 1:
-        return None
-    return [fmean(column) for column in zip(*found, strict=True)]
 
 
 def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:

@@ -54,7 +54,7 @@ def _num_shared(labels: Sequence[str]) -> int:
 
 def listed(labels: Sequence[str]) -> str:
     """The first three labels, and how many more there are."""
-    names = list(shortened(labels).values())[:3]
+    names = told_apart(labels)[:3]
     return ", ".join(names) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
 
 

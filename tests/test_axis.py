@@ -17,6 +17,8 @@ from analysis.curves.metrics import curve_of
 from analysis.curves.panels import chosen_lines, panels
 from analysis.curves.sentences import describe, describe_metric
 from analysis.ranking import rank
+from analysis.reading.sources import read
+from analysis.reading.wandb_runs import make_run
 from analysis.records import CUMULATIVE_REWARD, RunRecord, Source
 from analysis.report.curves import curve_parts
 from analysis.report.parts import Block
@@ -72,6 +74,43 @@ def test_episodes_are_the_axis_where_batches_differ(
     assert found[0] == unit
     assert why in found[1]
     assert bool(found[1]) == bool(why)
+
+
+def test_a_smaller_last_batch_makes_no_other_axis() -> None:
+    short = batches(None, 960, episode=[*(32.0 * np.arange(1, 30)), 950.0])
+    assert pace_of(short) == pytest.approx(918 / 29)  # 31.66, 1.08 % less than 32
+    shorter = batches(None, 960, episode=[*(32.0 * np.arange(1, 30)), 954.0])
+    assert pace_of(shorter) == pytest.approx(922 / 29)  # 31.79, 0.65 % less
+    assert chosen_unit([batches(32), shorter]) == ("update", "")
+    assert chosen_unit([batches(32), short])[0] == "episode"
+
+
+@pytest.mark.parametrize("name", ["batch_size", "Batch Size", "ppo/batch_size", "ppo_batch_size"])
+def test_batch_sizes_as_tables_call_them(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [f"b{size},{size},{update},{size * update / 100}" for size in (16, 64) for update in range(1, 11)]
+    path.write_text("\n".join([f"run,{name},update,reward", *rows]) + "\n", encoding="utf-8")
+    text, _ = write_curves(read(path), tmp_path, formats=())
+    assert "against episodes, since runs differ in how many they take an update: 16 and 64" in text
+    rows_ = rows_of(tmp_path / "curves.csv", "objective/rlhf_reward")
+    assert [float(row["value"]) for row in rows_] == pytest.approx([float(row["episode"]) / 100 for row in rows_])
+
+
+def test_batches_of_unknown_size_that_differ_are_told() -> None:
+    name = "per_device_train_batch_size"
+    runs = [replace(batches(None), config={name: size, "ppo.microbatch_size": size}) for size in (4, 8)]
+    why = f"against updates, although runs differ in {name}: how many episodes an update takes is unknown"
+    assert chosen_unit(runs) == ("update", why)
+    assert chosen_unit(runs, "update") == chosen_unit(runs[:1]) == ("update", "")
+    known = [replace(batches(32), config={**batches(32).config, **one.config}) for one in runs]
+    assert chosen_unit(known) == ("update", "")
+
+
+def test_rows_that_are_counted_by_something_else_take_no_batch() -> None:
+    for axis, expected in (("episode", [64, 128, 192]), ("_step", None)):
+        rows = [{"_step": n, axis: 64 * (n + 1), SCORES: 1.0} for n in range(3)]
+        found = episodes_of(make_run({"batch_size": 64}, rows, {}, "finished"))
+        assert (None if found is None else found.tolist()) == expected
 
 
 def test_a_mean_over_batch_sizes_is_at_equal_episodes(tmp_path: Path) -> None:

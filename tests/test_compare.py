@@ -247,6 +247,15 @@ def test_the_same_shift_in_every_setting_is_no_noise_at_all():
     assert np.isnan([pair.low, pair.high, pair.p_value]).all()
 
 
+def test_large_values_are_rounded_more_and_their_differences_with_them():
+    # 0.1 more each, of values whose last digit is 1e-11.
+    second = {level: np.array([1e5 * level]) for level in (1.1, 2.3, 3.7, 4.9)}
+    first = {level: values + 0.1 for level, values in second.items()}
+    shifts = np.concatenate([first[level] - second[level] for level in first])
+    assert 1e-12 < np.ptp(shifts) < 1e-10
+    assert rank({"a": first, "b": second}).pairs[0].verdict == UNKNOWN
+
+
 def rated(name, rate, prompts=60, **config):
     """A run whose win rate is its objective; its samples say how many prompts there were."""
     one = run(name, rate, metrics={"eval/win_rate": at(10, rate), "eval/score": at(10, 1.0)}, **config)
@@ -263,6 +272,99 @@ def test_equal_rates_are_as_uncertain_as_their_prompts():
         assert (group.estimate.low, group.estimate.high) == pytest.approx((known.low, known.high))
     assert any("as wide as 60 held-out prompts" in note for note in found.notes)
     assert "[0.9398, 1]" in comparison_text(found)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"), [("token_rate", [200.0, 201.0, 202.0]), ("eval/win_rate", [67, 67.4, 68])]
+)
+def test_values_above_1_are_no_shares_whatever_their_name(metric, values):
+    runs = [
+        run(f"{key}{n}", metrics={metric: np.full(10, x - 9 * key)}, key=key)
+        for key in (0, 1)
+        for n, x in enumerate(values)
+    ]
+    found = compare(source(runs), "key", metric)
+    assert not found.measure.is_rate
+    margin = student.ppf(0.975, 2) * np.std(values, ddof=1) / 3**0.5
+    best = found.groups[0].estimate
+    assert (best.low, best.high) == pytest.approx((np.mean(values) - margin, np.mean(values) + margin), rel=0.01)
+    one = statistics.estimate([np.array(values)])
+    assert statistics.of_rate(one, 60) == one
+
+
+def test_wins_in_percent_are_so_in_the_judges_matrix():
+    shares = [judged(f"a{seed}", "a", seed, b=0.5 + 0.01 * seed) for seed in range(3)]
+    percents = [judged(f"a{seed}", "a", seed, a=90, b=50 + seed) for seed in range(3)]
+    one, other = (compare(source(runs), "reward_model").matrix.cells["a", "b"] for runs in (shares, percents))
+    assert (other.win_rate, other.low, other.high) == pytest.approx((one.win_rate, one.low, one.high))
+    assert one.win_rate == pytest.approx(0.51)
+
+
+def test_rm_2_judges_before_rm_10():
+    runs = [judged(f"a{seed}", "a", seed, rm_10=0.5, rm_2=0.6, rm_1=0.7) for seed in range(2)]
+    assert compare(source(runs), "reward_model").matrix.judges == ["rm_1", "rm_2", "rm_10", OWN]
+
+
+def students(found):
+    return [one.evidence for one in statements(found) if "intervals are Student's" in one.text]
+
+
+def test_intervals_are_called_students_where_one_is():
+    few = compare(source(seeds([1.0], key=1) + seeds([3.0, 4.0, 6.0], "b", key=2)), "key")
+    assert students(few) == [{"fewest runs in a group": 3}]
+    alike = compare(source(seeds([1.0] * 3, key=1) + seeds([2.0] * 3, "b", key=2)), "key")
+    assert not students(alike)
+    rates = [rated(f"{key}{seed}", key, key=key, seed=seed) for key in (0.0, 1.0) for seed in range(3)]
+    wins = compare(source(rates, metrics=["eval/win_rate"]), "key")
+    assert not students(wins)  # Wilson's, of 60 prompts
+    rates += [rated(f"c{seed}", rate, key=2, seed=seed) for seed, rate in enumerate((0.3, 0.9))]
+    assert students(compare(source(rates, metrics=["eval/win_rate"]), "key")) == [{"fewest runs in a group": 2}]
+
+
+def test_that_each_run_counts_as_one_prompt_is_said():
+    runs = seeds([1.0] * 3, key="a", metrics={"eval/win_rate": np.ones(10)})
+    found = compare(source(runs, metrics=["eval/win_rate"]), "key")
+    known = binomtest(3, 3).proportion_ci(method="wilson")
+    assert found.groups[0].estimate.low == pytest.approx(known.low)
+    whose = "for a, whose runs are all alike, each run counts as one prompt"
+    assert found.notes[-1] == f"how many prompts the rates are of is unknown: {whose}"
+    told = compare(source([rated(str(n), 1.0, key="a") for n in range(3)], metrics=["eval/win_rate"]), "key")
+    assert not any("counts as one prompt" in note for note in told.notes)
+
+
+@pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        (([9.0], [1.0, 2.0, 3.0]), "it has one run only, so that nothing can be said about noise; more seeds show it"),
+        (
+            ([8.0, 9.0], [1.0], [2.0]),
+            "the others have one run only, so that nothing can be said about noise; more seeds show it",
+        ),
+        (([9.0] * 3, [1.0] * 3), "runs of a group are all alike, which does not show how much others would differ"),
+        (
+            ([9.0] * 3, [1.0] * 3, [2.0]),
+            "the others have one run only, or runs that are all alike, so that nothing can be said about noise",
+        ),
+    ],
+)
+def test_why_nothing_is_known_of_noise(groups, text):
+    runs = [one for key, values in enumerate(groups) for one in seeds(values, f"{key}/", key=f"k{key}")]
+    assert statements(compare(source(runs), "key"))[0].text == f"k0 has the best value, but {text}"
+
+
+def test_the_same_difference_in_every_setting_is_told():
+    runs = [
+        run(f"{key}{other}", key + other, key=key, other=other) for key in (0.0, 1.0) for other in (10.0, 20.0, 40.0)
+    ]
+    why = "by the same in every setting, which does not show how much other settings would differ"
+    assert statements(compare(source(runs), "key"))[0].text == f"1 has the best value, but {why}"
+
+
+def test_sweeps_are_told_the_key_and_tables_are_not():
+    runs = [run("a", 1.0, key=1), run("b", 5.0, key=2)]
+    assert statements(compare(source(runs), "key"))[0].text.endswith("; more seeds show it")
+    swept = [replace(one, trial=number) for number, one in enumerate(runs)]
+    assert statements(compare(source(swept), "key"))[0].text.endswith("; sweep.seeds=3 shows it")
 
 
 def test_prompts_are_counted_else_those_that_the_config_asks_for():

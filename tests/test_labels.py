@@ -8,6 +8,7 @@ import pytest
 from records import rows, summary, write_run
 from sweep_sources import of, trial
 
+from analysis.comparison.groups import grouping
 from analysis.curves.curves import group_labels
 from analysis.health.patterns import patterns
 from analysis.health.signals import Finding
@@ -22,7 +23,7 @@ from analysis.sweep.axes import axes_of
 from analysis.sweep.figures import figures
 from analysis.sweep.pictures import history_figure, slices_figure, write_pictures
 from analysis.sweep.settings import views
-from analysis.terminal import told_apart
+from analysis.terminal import listed, told_apart
 
 NEAR = (1.2341e-4, 1.2344e-4)
 
@@ -54,6 +55,7 @@ def test_a_label(value: object, label: str) -> None:
         ((0.1 + 0.2, 0.3), ["0.30000000000000004", "0.3"]),
         ((1, "1", 2), ["1", "'1'", "2"]),
         ((True, "true"), ["True", "'true'"]),
+        ((1, "1", "'1'"), ["1", "'1'", "\"'1'\""]),
         ((4, 4.0), ["4", "4"]),
     ],
 )
@@ -121,6 +123,19 @@ def test_curves_group_by_value(tmp_path: Path) -> None:
         "0.00012344": 2,
     }
     assert list(group_labels(runs, "seed")) == ["20240101", "20240102"]
+
+
+def test_groups_are_in_one_order_everywhere() -> None:
+    values = ["rm_10", 2, "rm_2", 10, "rm_1", 1.5]
+    runs = [RunRecord(str(n), {"update": np.arange(3.0)}, {"x": value}) for n, value in enumerate(values)]
+    expected = ["1.5", "2", "10", "rm_1", "rm_2", "rm_10"]
+    assert list(group_labels(runs, "x")) == expected
+    assert [group.label for group in grouping(Source("s", "table", runs), "x").groups] == expected
+
+
+def test_a_list_counts_what_it_is_given() -> None:
+    assert listed(["a", "a", "a", "a", "b"]) == "a, a, a and 2 more"
+    assert listed(["a", "b", "a"]) == "a, b, a"
 
 
 def test_findings_belong_to_values() -> None:

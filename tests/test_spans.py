@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from curve_runs import noise
 
+from analysis.curves.axis import along
 from analysis.curves.metrics import curve_of
 from analysis.curves.phases import find_sum_phases
 from analysis.reading.sources import read
+from analysis.reading.wandb_runs import make_run
 from analysis.records import CUMULATIVE_REWARD, REWARD, RunRecord, Source
 from analysis.spans import spans
 from analysis.sweep.ledger import ledger
@@ -25,12 +27,49 @@ from analysis.sweep.ledger import ledger
         ([0, 10, 20], [1, 10, 10]),
         ([501, 502, 503], [1, 1, 1]),  # what was before is unknown
         ([1, 2, 6, 7], [1, 1, 4, 1]),  # three rows were lost
-        ([10], [10]),
+        ([10, 20, 30, 40, 41, 42, 43], [10, 10, 10, 10, 1, 1, 1]),  # sparse, then dense
+        ([41, 42, 43, 53, 63], [1, 1, 1, 10, 10]),
+        ([500], [1]),  # alone, it does not tell how far rows are apart
         ([], []),
     ],
 )
 def test_a_row_stands_for_the_updates_since_the_row_before(updates: list[float], expected: list[float]) -> None:
     assert spans(np.array(updates, dtype=np.float64)).tolist() == expected
+
+
+AXES = [
+    ("episode", [{"_step": u - 1, "episode": 64 * u, REWARD: 1.0} for u in range(1, 11)]),
+    ("train/episode", [{"_step": u - 1, "train/episode": 64 * u, REWARD: 1.0} for u in range(1, 11)]),
+    (
+        "_step",
+        [row for u in range(10) for row in ({"_step": 2 * u, REWARD: 1.0}, {"_step": 2 * u + 1, "eval/score": 1.0})],
+    ),
+    ("update", [{"update": u, REWARD: 1.0} for u in range(1, 11)]),
+]
+
+
+@pytest.mark.parametrize(("axis", "logged"), AXES)
+def test_ten_rewards_of_1_are_10_whatever_counts_the_rows(axis: str, logged: list[dict[str, float]]) -> None:
+    run = make_run(
+        {}, [{"perf/update_seconds": 3.0, **row} if REWARD in row else row for row in logged], {}, "finished"
+    )
+    assert run.axis == axis
+    assert run.curve(CUMULATIVE_REWARD)[1].tolist() == [*range(1, 11)]
+    assert curve_of(run, CUMULATIVE_REWARD)[1][-1] == 10
+    assert run.seconds == 30
+    episodes = along(run, "episode")  # there are none, or they are the rows' places already
+    assert curve_of(episodes, CUMULATIVE_REWARD)[1][-1] == 10
+
+
+def test_steps_of_a_trainer_or_a_table_are_updates(tmp_path: Path) -> None:
+    steps = range(100, 1100, 100)
+    logged = [{"_step": n, "train/global_step": step, REWARD: 0.5} for n, step in enumerate(steps)]
+    assert make_run({}, logged, {}, "finished").curve(CUMULATIVE_REWARD)[1][-1] == 500
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step": {step}, "reward": {step / 1000}}}\n' for step in steps), encoding="utf-8")
+    (run,) = read(path).runs
+    # 100 (0.1 + 0.2 + ... + 1)
+    assert run.curve(CUMULATIVE_REWARD)[1][[0, -1]] == pytest.approx([10, 550])
 
 
 def every(step: int, values: np.ndarray) -> RunRecord:

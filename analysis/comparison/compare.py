@@ -108,6 +108,9 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     notes = [*measured.warnings, *grouped.notes, *_notes(grouped, groups, strata)]
     if measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
+    elif measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
+        whose = f"how many prompts the rates are of is unknown: for {listed(alike)}, whose runs are all alike,"
+        notes.append(f"{whose} each run counts as one prompt")
     judged = matrix(source, grouped)
     if judged is not None:
         judged = judged.ordered([group.label for group in groups])
@@ -134,6 +137,11 @@ def _compared(group: Group, place: int, ranking: Ranking | None, measured: Measu
     return ComparedGroup(group.label, place, found, values, num_settings, dict(excluded))
 
 
+def _alike(estimates: Mapping[str, Estimate]) -> list[str]:
+    """The groups that have no interval, although they have several runs."""
+    return [label for label, found in estimates.items() if found.num_runs > 1 and math.isnan(found.low)]
+
+
 def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[str, Strata]) -> list[str]:
     notes = []
     counts = Counter[str]()
@@ -152,8 +160,7 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
     is_seeded = any(len(values) > 1 for found in kept for values in found.values())
     if not is_seeded and any(len(found) > 1 for found in kept):
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
-    alike = [one.label for one in groups if one.estimate and one.estimate.num_runs > 1 and math.isnan(one.estimate.low)]
-    if alike:
+    if alike := _alike({one.label: one.estimate for one in groups if one.estimate}):
         whose = f"no interval for {listed(alike)}, whose runs are all alike"
         notes.append(f"{whose}: that does not show how much others would differ")
     return notes

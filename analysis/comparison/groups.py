@@ -10,7 +10,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.labels import identity, labels
 from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number
-from rlhf_sweeps.runs import natural
+from analysis.value_order import place
 
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
 # interrupted, and goes on.
@@ -111,7 +111,7 @@ def _labels(
         if is_single and num_ranges > 1 and (is_drawn or len(counts) > MOST_VALUES):
             return _ranges(source, keys[0], values, num_ranges)
     distinct = {identity(value): value for value in values.values()}
-    ordered = sorted(distinct.values(), key=lambda value: tuple(_sort_key(part) for part in value))
+    ordered = sorted(distinct.values(), key=lambda value: tuple(map(place, value)))
     columns = zip(*(labels(column) for column in zip(*ordered, strict=True)), strict=True)
     by_value = dict(zip(map(identity, ordered), map(", ".join, columns), strict=True))
     return {name: by_value[identity(value)] for name, value in values.items()}, list(by_value.values()), []
@@ -134,10 +134,6 @@ def _ranges(
         "ranges; its slice among the sweep's views shows every value"
     )
     return names, order, [note]
-
-
-def _sort_key(value: Any) -> tuple[int, float, Any]:
-    return (0, float(value), natural("")) if as_number(value) is not None else (1, 0.0, natural(str(value)))
 
 
 def _is_test(groups: Iterable[Sequence[RunRecord]]) -> bool:

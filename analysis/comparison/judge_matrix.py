@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.comparison.groups import Grouping
-from analysis.comparison.run_values import WIN_RATE, best_update, num_prompts, value_at
+from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
 from analysis.comparison.statistics import estimate, of_rate
 from analysis.records import RunRecord, Source
 from rlhf_sweeps.runs import natural
@@ -93,6 +93,8 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
     cells: dict[tuple[str, str], Cell] = {}
     prompts = num_prompts(runs)
     rates = {(run.name, judge): rate for run in runs for judge, rate in _rates(run, judges).items()}
+    if not are_shares(rates.values()) and are_shares(rate / 100 for rate in rates.values()):  # written in percent
+        rates = {place: rate / 100 for place, rate in rates.items()}
     for group in grouping.groups:
         models = {str(run.value(REWARD_MODEL)) for run in group.runs}
         for judge in judges:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +64,7 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
         found = _across_scales(source, runs)
     else:
         found = objective(source, runs)
+    found = replace(found, is_rate=found.is_rate and are_shares(found.values.values()))
     name = str(source.metrics[0]) if found.name == OBJECTIVE and source.metrics else found.name
     if found.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
         return replace(found, num_prompts=num_prompts(runs))
@@ -235,8 +236,13 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
     return Measure(metric, text, _known(values), is_lower_better, _is_rate(metric), warnings)
 
 
+def are_shares(values: Iterable[float]) -> bool:
+    """Whether all lie within 0 and 1: tokens a second, or wins in percent, are rates by their name alone."""
+    return all(0 <= value <= 1 for value in values)
+
+
 def _is_rate(metric: str) -> bool:
-    """Whether a metric is a share; a learning rate is none."""
+    """Whether a metric is a share by its name; a learning rate is none."""
     return metric.endswith("_rate") and not metric.endswith("learning_rate")
 
 

@@ -123,13 +123,15 @@ def of_rate(found: Estimate, num_prompts: int | None = None) -> Estimate:
 
     In simulations of 2, 3 and 5 seeds that answer the same 60 or 128 prompts, which they win with probabilities that
     differ between prompts and between seeds, it held the expectation over both in 98 to 100 % of the cases.
+
+    What is not within 0 and 1 is no rate, and stays as it is.
     """
-    if found.num_runs < 2:
+    if found.num_runs < 2 or not 0 <= found.value <= 1:
         return found
     size = num_prompts or (found.num_runs if math.isnan(found.low) else None)
     bounds = [] if math.isnan(found.low) else [(max(found.low, 0.0), min(found.high, 1.0))]
     if size is not None:
-        bounds.append(_wilson(min(max(found.value, 0.0), 1.0), size))
+        bounds.append(_wilson(found.value, size))
     return replace(found, low=min(low for low, _ in bounds), high=max(high for _, high in bounds))
 
 

@@ -32,8 +32,8 @@ def comparison_text(
 def statements(comparison: GroupComparison) -> list[Statement]:
     """What won, by how much, whether that is more than noise, and what limits the answer."""
     found = [_answer(comparison)]
-    counts = [len(group.values) for group in comparison.groups if group.estimate]
-    if counts and 1 < min(count for count in counts) < FEW_RUNS:
+    counts = [len(group.values) for group in comparison.groups if _is_students(comparison, group)]
+    if counts and min(counts) < FEW_RUNS:
         found.append(
             Statement(
                 f"fewer than {FEW_RUNS} runs in a group: intervals are Student's, with the bootstrap's standard error; "
@@ -42,6 +42,17 @@ def statements(comparison: GroupComparison) -> list[Statement]:
             )
         )
     return [*found, *(Statement(note) for note in comparison.notes)]
+
+
+def _is_students(comparison: GroupComparison, group: ComparedGroup) -> bool:
+    """Whether an end of a group's interval is Student's: not where it has none, or both are those of its prompts."""
+    told, ranking = group.estimate, comparison.ranking
+    if told is None or ranking is None:
+        return False
+    low, high = ranking.estimates[group.label].low, ranking.estimates[group.label].high
+    if comparison.measure.is_rate:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return told.low == low or told.high == high
 
 
 def _answer(comparison: GroupComparison) -> Statement:
@@ -58,7 +69,7 @@ def _answer(comparison: GroupComparison) -> Statement:
     if len({group.estimate.value for group in ranked if group.estimate}) == 1:
         return Statement("all groups have the same value", evidence)
     if len(unknown) == len(pairs):
-        return Statement(_unknown(name, ranked), evidence)
+        return Statement(_unknown(comparison, name, ranked, pairs), evidence)
     beaten = [pair.second for pair in pairs if pair.verdict == BETTER]
     near = [pair.second for pair in pairs if pair.verdict == NOISE]
     worse = [pair.second for pair in pairs if pair.verdict == WORSE]
@@ -83,16 +94,27 @@ def _named(comparison: GroupComparison, labels: Sequence[str]) -> str:
     return listed([comparison.names[label] for label in labels])
 
 
-def _unknown(name: str, ranked: Sequence[ComparedGroup]) -> str:
-    if all(len(group.values) == 1 for group in ranked):
+def _unknown(comparison: GroupComparison, name: str, ranked: Sequence[ComparedGroup], pairs: Sequence[Pair]) -> str:
+    """Why nothing is known of noise: pairs with a group of one run, or all runs alike; and whether seeds would help."""
+    is_single = [len(group.values) == 1 for group in ranked]
+    if all(is_single):
+        is_sweep = any(run.trial is not None for group in comparison.grouping.groups for run in group.runs)
         return (
             "one run in each group, so how much seeds differ is unknown and nothing can be said about which is better; "
-            "sweep.seeds=3 shows it"
+            + ("sweep.seeds=3 shows it" if is_sweep else "more seeds show it")
         )
-    return (
-        f"{name} has the best value, but the others have one run only, or runs that are all alike, so "
-        "that nothing can be said about noise; sweep.seeds=3 shows it"
-    )
+    are_steady = all(pair.design == BY_SETTING for pair in pairs)
+    if is_single[0]:
+        why = "it has one run only, so that nothing can be said about noise; more seeds show it"
+    elif all(is_single[1:]):
+        why = "the others have one run only, so that nothing can be said about noise; more seeds show it"
+    elif any(is_single):
+        why = "the others have one run only, or runs that are all alike, so that nothing can be said about noise"
+    elif are_steady:
+        why = "by the same in every setting, which does not show how much other settings would differ"
+    else:
+        why = "runs of a group are all alike, which does not show how much others would differ"
+    return f"{name} has the best value, but {why}"
 
 
 def _values(comparison: GroupComparison) -> Iterator[str]:

@@ -6,20 +6,25 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
-from analysis.spans import running_sum
 from analysis.statements import counted, listed, number
 
 EPISODE = "episode"
 _COLUMNS = (EPISODE, "episodes")  # as our own runs and TRL record them, and as tables may call them
 _BATCH = "ppo.batch_size"
+_BATCHES = (_BATCH, "batch_size")  # as tables may call it
+# Parts of a batch, whose number is unknown: devices, accumulated gradients, answers to a prompt.
+_PARTS = ("train_batch_size", "per_device_train_batch_size", "local_batch_size", "gradient_accumulation_steps")
 
 
 def episodes_of(run: RunRecord) -> Floats | None:
     """The episodes by each recorded update, ascending, (updates,); None where nothing tells.
 
-    What was recorded counts, and where an update lacks it, or none has it, the updates times the batch size.
+    What was recorded counts, and where an update lacks it, or none has it, the updates times the batch size; of a run
+    whose rows are counted by something else these, if they are episodes.
     """
-    updates, batch = run.updates, _positive(run.config.get(_BATCH))
+    updates, batch = run.updates, _batch_of(run)
+    if not run.counts_updates:
+        return updates if run.axis.rpartition("/")[2] in _COLUMNS else None
     for column in _COLUMNS:
         recorded, known = run.curve(column)
         if not len(known):
@@ -39,7 +44,7 @@ def pace_of(run: RunRecord) -> float | None:
     if len(episodes) > 1 and run.updates[-1] > run.updates[0]:
         return float((episodes[-1] - episodes[0]) / (run.updates[-1] - run.updates[0]))
     known = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
-    return _positive(known) or _positive(run.config.get(_BATCH))
+    return _positive(known) or _batch_of(run)
 
 
 def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
@@ -51,8 +56,12 @@ def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
             seen unlike numbers of them after as many updates.
     """
     paces = [pace_of(run) for run in runs]
-    if wanted == UPDATE or (wanted is None and _are_one(paces)):
+    if wanted == UPDATE:
         return UPDATE, ""
+    if wanted is None and _are_one(paces):
+        parts = [] if any(paces) else _differing_parts(runs)
+        why = f"against updates, although runs differ in {listed(parts)}: how many episodes an update takes is unknown"
+        return UPDATE, why if parts else ""
     if None in paces:
         unknown = counted(paces.count(None), "run tells", "runs tell")
         return UPDATE, f"against updates, not episodes, since {unknown} neither episodes nor {_BATCH}"
@@ -99,7 +108,7 @@ def _cumulated(run: RunRecord) -> dict[str, Floats]:
         return {}
     is_there = np.abs(rewards) < TOO_LARGE
     column = np.full(len(rewards), np.nan)
-    column[is_there] = running_sum(run.updates[is_there], rewards[is_there])
+    column[is_there] = run.summed(run.updates[is_there], rewards[is_there])
     return {CUMULATIVE_REWARD: column}
 
 
@@ -107,6 +116,25 @@ def _are_one(paces: Sequence[float | None]) -> bool:
     """Whether runs take equally many episodes an update; a last batch that was smaller makes no difference."""
     known = [pace for pace in paces if pace is not None]
     return not known or max(known) <= 1.01 * min(known)
+
+
+def _batch_of(run: RunRecord) -> float | None:
+    """The episodes of one update, as the config has them."""
+    return next((found for name in _BATCHES if (found := _positive(_setting(run, name))) is not None), None)
+
+
+def _differing_parts(runs: Sequence[RunRecord]) -> list[str]:
+    """What runs that tell no episodes differ in, of that which makes up a batch."""
+    return [name for name in (*_BATCHES, *_PARTS) if len({_positive(_setting(run, name)) for run in runs}) > 1]
+
+
+def _setting(run: RunRecord, name: str) -> object:
+    """The value of a key that is called so, or ends so; in a table it may be written `Batch Size`."""
+    return next((value for key, value in run.config.items() if _plain(key) == _plain(name)), None)
+
+
+def _plain(key: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in key.lower())
 
 
 def _positive(value: object) -> float | None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
 from analysis.labels import labels
-from analysis.records import COMPLETE, Floats, RunRecord, Source, as_number
+from analysis.records import COMPLETE, Floats, RunRecord, Source
+from analysis.value_order import place
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 
@@ -83,17 +84,14 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
 
 
 def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
-    """Runs by what they have for a config key: numbers ascending, then everything else in the order of the runs."""
+    """Runs by what they have for a config key: in the order of these values."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
     found = [run.value(by) for run in runs]
     for run, value, label in zip(runs, found, labels(found), strict=True):
         values.setdefault(label, value)
         groups.setdefault(label, []).append(run)
-    order = sorted(
-        groups, key=lambda label: (0, number) if (number := as_number(values[label])) is not None else (1, 0)
-    )
-    return {label: groups[label] for label in order}
+    return {label: groups[label] for label in sorted(groups, key=lambda label: place(values[label]))}
 
 
 def choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:

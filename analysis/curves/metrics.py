@@ -8,7 +8,6 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
-from analysis.spans import running_sum
 from rlhf_sweeps.runs import natural
 
 ENTROPY = "objective/entropy"
@@ -39,7 +38,7 @@ def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
     """
     if metric == CUMULATIVE_REWARD and CUMULATIVE_REWARD not in run.metrics:
         updates, values = curve_of(run, REWARD if REWARD in run.metrics else SCORES)
-        return updates, running_sum(updates, values)
+        return updates, run.summed(updates, values)
     updates, values = run.curve(metric)
     is_sane = np.abs(values) < TOO_LARGE
     updates, values = updates[is_sane], values[is_sane]

@@ -65,9 +65,10 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
         (mean,) = grouped(kept, metric, "no such key")
         all_there = mean.num_runs == len(kept)
         updates, values = mean.updates[all_there], mean.mean[all_there]
-    name = f"{title_of(metric)}{_of_what(len(kept), num_there)}"
     if not len(values):
-        return Described(metric, (Statement(f"{name} is recorded by the runs at {unit}s that do not overlap"),), ())
+        text = f"{title_of(metric)} has no mean of {_those(len(kept), num_there)}"
+        return Described(metric, (Statement(f"{text}: they recorded it at {unit}s that do not overlap"),), ())
+    name = title_of(metric) if num_there == 1 else f"{title_of(metric)} (mean of {_those(len(kept), num_there)})"
     told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
     told = replace(told, evidence={"runs": float(len(kept)), **told.evidence})
     verdict = kl_verdict(updates, values, phases, runs, unit) if metric == KL else None
@@ -91,12 +92,10 @@ def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statemen
     return Statement(f"no usable value after {unit} {number(last)} of {number(end)}", evidence)
 
 
-def _of_what(num_kept: int, num_there: int) -> str:
-    if num_there == 1:
-        return ""
+def _those(num_kept: int, num_there: int) -> str:
     if num_kept == num_there:
-        return f" (mean of {num_there} runs)"
-    return f" (mean of the {num_kept} of {num_there} runs that go on that long)"
+        return f"{num_there} runs"
+    return f"the {num_kept} of {num_there} runs that go on that long"
 
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:

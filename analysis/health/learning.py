@@ -6,7 +6,6 @@ import numpy as np
 
 from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
 from analysis.records import RunRecord
-from analysis.spans import spans
 from analysis.statements import number
 
 CONSTANT_SCORES = "constant scores"
@@ -65,7 +64,7 @@ def no_learning(run: RunRecord) -> Finding | None:
 def _is_warming_up(run: RunRecord) -> bool:
     """Whether the run ended while its learning rate rose, or its value model learned alone."""
     updates = max(setting(run, "ppo.lr_warmup_updates") or 0.0, setting(run, "ppo.value_warmup_updates") or 0.0)
-    return bool(spans(run.updates).sum() < 2 * updates)
+    return bool(run.num_updates < 2 * updates)
 
 
 def no_gain(run: RunRecord) -> Finding | None:

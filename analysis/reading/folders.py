@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective, objective_in
+from analysis.objective import Objective, mean_objectives, objective_in, objectives_in
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
@@ -21,8 +21,6 @@ from analysis.records import (
     Source,
     Trial,
     as_number,
-    mean_objectives,
-    objectives_in,
 )
 from analysis.statements import listed
 from analysis.sweep.space import swept_keys
@@ -114,6 +112,7 @@ def _from_wandb(record: RunRecord) -> RunRecord:
         record,
         metrics=run.metrics,
         config=record.config or run.config,
+        axis=run.axis,
         overrides=record.overrides or run.overrides,
         summary=record.summary or run.summary,
         state=record.state if record.summary else run.state,

@@ -107,6 +107,7 @@ def make_run(
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
         problems=tuple(told),
         read_samples=read_samples,
+        axis=axis,
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.labels import setting_labels
-from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED, mean_objectives
+from analysis.objective import mean_objectives
+from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.watch.run import RUNNING, WAITING, FollowedRun
 from analysis.worth import mean_broken
 
