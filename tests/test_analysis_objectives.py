@@ -425,5 +425,7 @@ def test_runs_of_wandb_are_ranked_by_what_each_looks_for(groups: list[str]) -> N
         wandb_run("bb", groups[1], kl, {"eval/score": 1.0, "eval/kl": 9.0}),
         wandb_run("ccc", groups[2], kl, {"eval/score": 1.0, "eval/kl": 3.0}),
     ]
-    apart = sorted((one for _, one in rank(make_source("w", runs, [])).apart), key=lambda one: len(one.ranked))
+    source = make_source("w", runs, [])
+    assert not source.trials
+    apart = sorted((one for _, one in rank(source).apart), key=lambda one: len(one.ranked))
     assert [[entry.name.split("/")[-1] for entry in one.ranked] for one in apart] == [["a"], ["ccc", "bb"]]

@@ -584,3 +584,15 @@ def test_text_is_narrow_and_names_the_answer():
     assert "is better than every other group by more than noise" in text
     assert "and 25 more groups" in text
     assert "fewer than 5 runs in a group" in text
+
+
+def test_settings_that_few_runs_of_one_group_have_are_no_ground_to_compare_on() -> None:
+    """All runs of the first group are of setting 1, of the second only two of six: less than half."""
+    groups = {
+        "a": {1: np.array([1.0, 2.0])},
+        "b": {1: np.array([1.5, 2.5]), 2: np.array([3.0, 4.0]), 3: np.array([5.0, 6.0])},
+    }
+    (pair,) = rank(groups).pairs
+    assert pair.design == BY_RUN
+    (pair,) = rank({"a": groups["a"], "b": {key: groups["b"][key] for key in (1, 2)}}).pairs
+    assert pair.design == BY_STRATUM

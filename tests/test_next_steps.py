@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sweep_sources import hill, of, run, search, swept, trial
 
 from analysis.records import Source
@@ -164,3 +165,30 @@ def test_trials_beyond_the_kl_budget_are_counted() -> None:
     lost = [trial(5, {"ppo.lr": 5e-3}, [-0.1], runs=[run(5, 0, -0.1, best=None)])]
     (found,) = failures(of([*kept, *lost]))
     assert found.text.startswith("1 of 6 trials never kept objective.kl_budget at an evaluation")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "override"),
+    [
+        (1.0, 2.0, "key='interval(0.5,1.3)'"),  # as much again would be 0: no further than half of the edge
+        (10.0, 12.0, "key='interval(8,11)'"),
+        (-3.0, -1.0, "key='interval(-5,-2.4)'"),
+        (-1.0, 1.0, None),  # 0 is within: a lower edge below it may be none of sense
+    ],
+)
+def test_a_linear_interval_is_widened_downwards(low: float, high: float, override: str | None) -> None:
+    """The objective falls from the lower end on."""
+    places = np.linspace(0, 1, 14)
+    trials = [trial(n, {"key": low + p * (high - low)}, [-3 * p + 0.02 * (-1) ** n]) for n, p in enumerate(places)]
+    (edge,) = found_edges(of(trials, space={"key": f"interval({low},{high})"}))
+    assert (edge.is_high, edge.override) == (False, override)
+
+
+def test_an_end_with_fewer_runs_is_less_sure() -> None:
+    """Two runs at the end, four beside it: Student's t with the standard error of means of 2 and of 4 runs."""
+    values = [[0.0, 0.2], [0.5, 0.6, 0.4, 0.5], [0.9, 1.1]]
+    (edge,) = found_edges(grid(values))
+    squares = sum((np.array(one) - np.mean(one)) @ (np.array(one) - np.mean(one)) for one in values)
+    freedom = 1 + 3 + 1
+    error = np.sqrt(squares / freedom) * np.sqrt(1 / 2 + 1 / 4)
+    assert edge.probability == pytest.approx(t.cdf(0.5 / error, freedom))

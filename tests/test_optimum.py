@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sweep_sources import hill, of, search, swept, trial
@@ -185,3 +186,25 @@ def test_lower_is_better_where_it_is_to_be_minimized() -> None:
     np.testing.assert_allclose(one.within, other.within, atol=1e-6)
     np.testing.assert_allclose(one.mean, -other.mean, atol=1e-6)
     assert (other.low <= other.high).all()
+
+
+def test_the_band_is_one_of_90_percent() -> None:
+    source = search(hill(-3.3), 24, 0.2, 7)
+    found, (view,) = fitted(source), views(source)
+    profile = found.profiles[0]
+    points = np.tile(view.positions([found.anchor.values])[0], (len(profile.positions), 1))
+    points[:, 0] = profile.positions
+    mean, covariance = found.surface.predict(points)
+    deviations = np.sqrt(np.diag(covariance))
+    assert norm.cdf((profile.high - mean) / deviations) == pytest.approx(0.95, abs=1e-4)
+    assert norm.cdf((profile.low - mean) / deviations) == pytest.approx(0.05, abs=1e-4)
+
+
+def test_choices_without_order_are_equally_far_apart() -> None:
+    """Of three, the one that nobody tried is foretold from both others alike; the axis of numbers knows an order."""
+    points = np.array([[0.0]] * 5 + [[1.0]] * 5)
+    gains = np.concatenate([np.full(5, 2.0), np.full(5, -2.0)]) + 0.1 * np.tile([-1, -0.5, 0, 0.5, 1], 2)
+    mean, _ = fit([Axis("a", ("x", "y", "z"))], points, gains, np.ones(10)).predict(np.array([[2.0]]))
+    assert mean[0] == pytest.approx(0.0, abs=1e-6)
+    mean, _ = fit([Axis("a", ("0", "1", "2"), 0.0, 2.0)], points / 2, gains, np.ones(10)).predict(np.array([[1.0]]))
+    assert mean[0] < -0.5

@@ -1,5 +1,7 @@
 """Phases on curves whose course is known. Run with: python -m pytest -n 0 tests/test_phases.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from curve_runs import noise
@@ -7,6 +9,7 @@ from curve_runs import noise
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES
 from analysis.curves.phase_text import place
 from analysis.curves.phases import find_phases, find_sum_phases
+from analysis.curves.segmentation import cut, gap_gain
 from analysis.curves.sentences import describe
 from analysis.curves.verdicts import entropy_verdict, kl_verdict
 from analysis.records import CUMULATIVE_REWARD, REWARD, Floats, RunRecord
@@ -274,3 +277,13 @@ def test_cumulative_reward_is_known_without_its_column() -> None:
     (text,) = describe([run], [CUMULATIVE_REWARD])
     assert text.text == "cumulative reward rises throughout, from 0.5 to 10"
     assert REWARD in run.metrics
+
+
+@pytest.mark.parametrize(("memory", "times"), [(0.0, 1.0), (0.5, 3.0), (0.8, 9.0)])
+def test_a_gap_counts_by_the_variance_that_noise_with_a_memory_has(memory: float, times: float) -> None:
+    """The variance of a sum of noise with memory m is (1 + m) / (1 - m) times that of white noise."""
+    x = np.arange(40.0)
+    y = np.where(x < 20, 0.0, 5.0) + np.random.default_rng(7).standard_normal(40)
+    white = replace(cut(x, y), noise=1.0, memory=0.0)
+    assert len(white.cuts) == 3
+    assert gap_gain(replace(white, memory=memory), 1) == pytest.approx(gap_gain(white, 1) / times)

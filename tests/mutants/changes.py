@@ -1,4 +1,4 @@
-"""Small wrong changes to the code, each with the tests that must notice it: the lists in this folder, one for a room."""
+"""Small wrong changes to the code, each with the tests that must notice it; a list for each room."""
 
 import tomllib
 from dataclasses import dataclass
