@@ -201,6 +201,27 @@ def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     assert sorted({*ordered}, key=natural) == ordered
 
 
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ["v0.9", "v0.10", "v1", "v1.9", "v1.10", "v2"],  # versions
+        ["run_1.2", "run_1.10", "run_1.10.1"],
+        ["llama-3.2", "llama-3.10"],
+        ["1.5.9", "1.5.10", "1.5.10e"],
+        ["1.25", "1.5"],  # decimal numbers
+        ["lr=1e-05", "lr=0.02", "lr=0.1", "lr=1.25", "lr=1.5"],
+        ["lr0.02", "lr0.1", "lr_0.02", "lr_0.1"],
+        ["-10", "-2", "-0.5", "3"],  # below zero
+        ["seed=-10", "seed=-2", "seed=1"],
+        ["run-2", "run-10"],  # a dash
+        ["2024-11-9", "2024-11-29"],
+        ["-1.5.2", "1.5.9e3", "v1.5e3"],
+    ],
+)
+def test_versions_decimal_numbers_and_signs_are_ordered_as_such(ordered: list[str]) -> None:
+    assert sorted(ordered[::-1], key=natural) == ordered
+
+
 def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path: Path) -> None:
     """Updates 1 to 6, then 4 and 5 again: 6 was never part of the run that went on."""
     recorded = [{"update": update, "x": x} for x, update in enumerate([1, 2, 3, 4, 5, 6, 4, 5])]
@@ -211,9 +232,24 @@ def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path:
     )
 
 
+def test_what_a_crash_loop_left_is_dead_however_often_the_run_went_back(tmp_path: Path) -> None:
+    updates = [1, 2, 3, 4, 5, 4, 5, 4, 5, 4]
+    recorded = [{"update": update, "x": x} for x, update in enumerate(updates)]
+    run = write_run(tmp_path / "run", recorded)
+    assert [(row["update"], row["x"]) for row in salvage(run).rows] == [(1, 0), (2, 1), (3, 2), (4, 9)]
+    assert len(salvage(run).problems) == 3
+    samples = "".join(f'{{"update": {update}, "response": "{x}"}}\n' for x, update in enumerate(updates))
+    run.samples_file.write_text(samples, encoding="utf-8")
+    assert [row["response"] for row in salvage_samples(run)[0]] == ["0", "1", "2", "9"]
+
+
 @pytest.mark.parametrize(
     ("updates", "kept"),
     [
+        ([10, 20, 30, 40, 25, 35, 45, 55], [0, 1, 4, 5, 6, 7]),  # no update comes twice; short
+        ([10, 20, 30, 40, 35], [0, 1, 2, 4]),
+        ([1, 2, 3, 5, 4, 6], [0, 1, 2, 3, 4, 5]),  # in another order: nothing is missing
+        ([1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6], [*range(15)]),
         ([0, 1, 2, 3, 4, 2, 3, 1], [0, 7]),  # twice rewound: 0, and 1 again
         ([*range(10), *range(5, 10), *range(7, 9)], [*range(5), 10, 11, 15, 16]),
         ([10, 20, 30, 40, 50, 60, 70, 80, 90, 85, 95], [0, 1, 2, 3, 4, 5, 6, 7, 9, 10]),  # no update comes twice

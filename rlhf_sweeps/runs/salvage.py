@@ -129,7 +129,7 @@ def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
         if not math.isnan(update := as_update(row.get("update", position))):
             found.append((update, {**row, "update": update} if "update" not in row else row))
     updates = [update for update, _ in found]
-    restarted = restarts(updates)
+    restarted = restarts(updates, is_own=True)
     problems += [continued(updates[position - 1], updates[position]) for position in restarted]
     numbered = dict(found[position] for position in alive(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]
