@@ -14,6 +14,7 @@ from rlhf_sweeps.runs import (
     is_run,
     is_sweep,
     natural,
+    owner,
     restarts,
     runs_of,
     salvage,
@@ -70,6 +71,13 @@ def test_rows_without_an_update_are_counted(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [{"update": 1}])
     (tmp_path / "run" / "metrics.jsonl").write_text('{"x": 4}\n{"x": NaN}\n', encoding="utf-8")
     assert [row["update"] for row in salvage(run).rows] == [1, 2]
+
+
+def test_another_trainers_rows_are_numbered_by_its_steps(tmp_path: Path) -> None:
+    """As in a folder of a Hydra sweep of another trainer, where something else says that it is a run."""
+    run = write_run(tmp_path / "run", [{"update": 1}])
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 100, "x": 4}\n{"step": 200, "x": 5}\n', encoding="utf-8")
+    assert salvage(run).rows == [{"x": 4, "update": 100}, {"x": 5, "update": 200}]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'"text"'])
@@ -137,6 +145,79 @@ def test_runs_of_a_sweep_with_seeds_and_tests(tmp_path: Path) -> None:
         (10, None, False),
         (0, 7, True),
     ]
+
+
+HISTORY = '{"step": 100, "reward": 2.0, "timing": {"update": 1}}\n{"step": 200, "reward": 3.0}\n'
+ROW = '{"update": 1, "x": 2}'
+SAMPLE = '{"update": 1, "prompt": "p", "response": "r"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_record"),
+    [
+        ("metrics.jsonl", HISTORY, False),
+        ("metrics.jsonl", f"{ROW}\n", True),
+        ("metrics.jsonl", f'{{"upd\n{ROW}\n', True),  # its first line is damaged
+        ("metrics.jsonl", ROW[:-3], True),  # cut off
+        ("metrics.jsonl", "", False),
+        ("summary.json", '[{"step": 1, "reward": 2.0}, {"step": 2, "reward": 3.0}]', False),
+        ("summary.json", '{"log_history": [{"step": 1, "reward": 2.0}]}', False),
+        ("summary.json", '{"reward": 2.0}', False),
+        ("summary.json", '{"schema_version": 1, "status": "complete"}', True),
+        ("summary.json", '{"schema_version": 1, "sta', True),
+        ("run.json", '{"model": "gpt2"}', False),
+        ("run.json", '{"schema_version": 1, "id": "a", "config": {}}', True),
+        ("run.json", "", True),
+        ("samples.jsonl", '{"step": 1, "response": "r"}\n', False),
+        ("samples.jsonl", f"{SAMPLE}\n", True),
+        ("comparison.json", '[{"update": 1, "x": 2}]', False),
+        ("comparison.json", '{"schema_version": 1}', True),
+        ("sweep.json", '{"method": "bayes"}', False),
+        ("sweep.json", '{"schema_version": 1}', True),
+    ],
+)
+def test_a_file_that_is_called_like_one_of_ours_is_so_by_what_it_holds(
+    tmp_path: Path, name: str, content: str, is_record: bool
+) -> None:
+    """Naming the file and naming its folder say the same."""
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    place = owner(tmp_path / name)
+    assert (place is not None) == is_record
+    assert place is None or place.folder == tmp_path
+    if name != "samples.jsonl":  # alone, it is nothing that was recorded of a run
+        assert [one.folder for one in found(tmp_path)] == ([tmp_path] if is_record else [])
+
+
+def test_another_trainers_files_are_no_run_together(tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("lr: 1\n", encoding="utf-8")
+    for name, content in (("metrics.jsonl", HISTORY), ("summary.json", "[]"), ("samples.jsonl", HISTORY)):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    assert [owner(tmp_path / name) for name in ("metrics.jsonl", "summary.json", "samples.jsonl")] == [None] * 3
+    assert list(found(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("here", "file"),
+    [
+        ("run/.hydra", "overrides.yaml"),
+        ("run/.hydra", "config.yaml"),
+        ("run/.hydra", "./hydra.yaml"),
+        ("run/.hydra/deep", "../overrides.yaml"),
+        ("run", ".hydra/overrides.yaml"),
+        ("run", "metrics.jsonl"),
+        (".", "run/.hydra/overrides.yaml"),
+    ],
+)
+def test_a_file_of_the_record_is_known_from_wherever_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, file: str
+) -> None:
+    write_run(tmp_path / "run", rows(1))
+    (tmp_path / "run" / ".hydra" / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / here)
+    place = owner(Path(file))
+    assert isinstance(place, Run)
+    assert place.folder.absolute() == tmp_path / "run"
 
 
 def test_what_the_analysis_wrote_is_no_record(tmp_path: Path) -> None:
@@ -219,7 +300,7 @@ def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     ],
 )
 def test_versions_decimal_numbers_and_signs_are_ordered_as_such(ordered: list[str]) -> None:
-    assert sorted(ordered[::-1], key=natural) == ordered
+    assert sorted({*ordered}, key=natural) == ordered
 
 
 def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 _MOST_REPEATED = 1 / 4  # of the rows, where updates come again
@@ -33,7 +34,7 @@ def restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
 
 def _are_even(updates: Sequence[float]) -> bool:
     ordered = sorted(updates)
-    steps = [after - before for before, after in zip(ordered, ordered[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(ordered)]
     return not steps or math.isclose(min(steps), max(steps))
 
 
