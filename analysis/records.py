@@ -39,7 +39,7 @@ CUMULATIVE_REWARD = "cumulative_reward"
 KL_BUDGET = "objective.kl_budget"
 TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
 # Of a run's config, what tells nothing about its setting.
-_NO_SETTING = ("name", "run", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
+_NO_SETTING = ("name", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class RunRecord:
         written. None where the run has no such key.
         """
         if key in ("run", "trial"):
-            return self.name if key == "run" else self.trial
+            return self.config.get("run", self.name) if key == "run" else self.trial
         if key == "seed" and self.seed is not None:
             return self.seed
         found = self.config.get(key, self.config.get(f"{key}.name"))

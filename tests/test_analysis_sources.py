@@ -225,6 +225,20 @@ def test_axes_are_what_differs_and_a_group_stands_for_its_keys() -> None:
     assert [run.value("reward_model") for run in source.runs] == ["x", "y"]
 
 
+def test_keys_are_in_the_order_in_which_people_count() -> None:
+    keys = ["head_2.lr", "head_10.lr"]
+    source = _source(*(dict.fromkeys(keys, n) for n in range(2)))
+    assert source.axes == keys
+    with pytest.raises(AnalysisError, match=r"lr: could be head_2.lr, head_10.lr"):
+        source.key("lr")
+
+
+def test_names_and_places_of_runs_are_no_settings() -> None:
+    """Those of other trainers' configs."""
+    named = ("name", "run_name", "run_id", "output_dir")
+    assert _source(*({key: f"{key} {n}" for key in named} | {"seed": n} for n in range(2))).axes == []
+
+
 def test_a_key_may_be_given_by_its_end() -> None:
     source = _source({"ppo.lr": 1, "value.lr": 2, "ppo.kl_coef": 1}, {"ppo.lr": 2, "value.lr": 2, "ppo.kl_coef": 1})
     assert source.key("kl_coef") == "ppo.kl_coef"

@@ -135,16 +135,32 @@ def per_run(settings: list[str], row: str, updates: int = 4) -> str:
     return "".join(f"{own},{row.format(u=u)}\n" for own in settings for u in range(1, updates + 1))
 
 
-def test_a_runs_name_is_no_setting(tmp_path: Path) -> None:
+def test_a_runs_own_name_is_no_setting(tmp_path: Path) -> None:
     """Two settings on three seeds each are just that, although every run has a name of its own."""
-    names = [
-        (f"run{n}", f"id{n}", lr, seed) for n, (lr, seed) in enumerate((lr, s) for lr in (0.1, 0.2) for s in "123")
-    ]
-    text = "run,run_id,lr,seed,update,kl\n" + per_run([",".join(map(str, own)) for own in names], "{u},{u}.5")
-    source = source_of(tmp_path, text)
+    settings = [f"{lr},{seed}" for lr in (0.1, 0.2) for seed in (1, 2, 3)]
+    text = per_run([f"run{n},id{n},{own}" for n, own in enumerate(settings)], "{u},{u}.5")
+    source = source_of(tmp_path, f"run,run_id,lr,seed,update,kl\n{text}")
     assert source.axes == ["lr"]
     assert [run.name for run in source.runs][:2] == ["run0 seed 1", "run1 seed 2"]
     assert [run.value("lr") for run in source.runs] == [0.1] * 3 + [0.2] * 3
+    assert source.runs[0].value("run") == "run0 seed 1"
+
+
+@pytest.mark.parametrize("column", ["run", "name", "run_name"])
+@pytest.mark.parametrize("seeds", [["1", "2"], ["1"], [""]])
+def test_a_name_that_runs_share_or_that_alone_tells_them_apart_is_a_setting(
+    tmp_path: Path, column: str, seeds: list[str]
+) -> None:
+    names = ["ours", "theirs"]
+    text = per_run([f"{name},{seed}" for name in names for seed in seeds], "{u},{u}.5")
+    source = source_of(tmp_path, f"{column},{'seed' if seeds[0] else 'x'},update,kl\n{text}")
+    assert source.axes == ["run"]
+    assert [run.value("run") for run in source.runs] == [name for name in names for _ in seeds]
+
+
+def test_where_names_and_seeds_differ_alike_the_runs_differ_in_seeds(tmp_path: Path) -> None:
+    source = source_of(tmp_path, "run,seed,update,kl\n" + per_run(["a,1", "b,2", "c,3"], "{u},{u}.5"))
+    assert source.axes == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ _STEP = "_step"  # W&B's count of what was logged, which the updates are where t
 _EPISODES = ("episode", "train_episode")
 _EPOCHS = ("epoch", "train_epoch")
 _UPDATES = (UPDATE, "updates", "step", "iteration", "global_step", "train_global_step", *_EPISODES, _STEP)
-_RUNS = ("run", "name", "run_name", "run_id")
+RUN = "run"
+_RUNS = (RUN, "name", "run_name", "run_id")
 _SEED = "seed"
 # When a row was logged, and as which: nothing that the run did.
 _LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")

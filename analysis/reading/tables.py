@@ -11,6 +11,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.labels import shown
 from analysis.reading.column_names import (
+    RUN,
     axis_of,
     config_key,
     counts_episodes,
@@ -87,8 +88,13 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
         parts = [run for rows in parts for run in _apart(rows, axis, problems)]
     config = _settings(frame[others], parts)
     varying = [c for c in config if frame[c].nunique(dropna=False) > 1]
+    are_alike = not varying and all(frame[c].nunique(dropna=False) == 1 for c in named if c != name)
     numeric = _numeric(frame.drop(columns=[*named, *config])).columns
     runs = [_run(path, rows, axis, named, config, numeric) for rows in parts]
+    if name is not None and (are_alike or frame[name].nunique(dropna=False) < len(parts)):
+        # The name stands for the setting: several runs have it, or nothing else tells the runs apart.
+        names = [_name_text(_plain(rows[name].iloc[0])) for rows in parts]
+        runs = [replace(run, config={RUN: text, **run.config}) for run, text in zip(runs, names, strict=True)]
     if len({run.name for run in runs}) < len(runs) and named and varying:
         runs = [replace(run, name=f"{run.name} {_shown(run, varying)}") for run in runs]
     names = [run.name for run in runs]
@@ -168,8 +174,9 @@ def _run(
         values = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
         if column != axis and np.isfinite(values).any():
             metrics[column] = values
-    config_values = {config_key(key) if key in named else key: x for key, x in first.items() if x is not None}
-    return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), config_values)
+    kept = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
+    kept.pop(RUN, None)  # of a setting only, see above
+    return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), kept)
 
 
 def _name_text(value: Any) -> str:
