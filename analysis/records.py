@@ -34,7 +34,7 @@ KL_BUDGET = "objective.kl_budget"
 NO_UPDATES = ("episode", "episodes", "_step")  # the last parts of such names
 TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
 # Of a run's config, what tells nothing about its setting.
-_NO_SETTING = ("name", "seed", "tracking", "checkpoint", "device", "sweep")
+_NO_SETTING = ("name", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ class RunRecord:
         written. None where the run has no such key.
         """
         if key in ("run", "trial"):
-            return self.name if key == "run" else self.trial
+            return self.config.get("run", self.name) if key == "run" else self.trial
         if key == "seed" and self.seed is not None:
             return self.seed
         found = self.config.get(key, self.config.get(f"{key}.name"))
@@ -258,7 +258,7 @@ class Source:
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
         found = [key for key in differing if key.partition(".")[0] not in groups]
-        return sorted([*groups, *found])
+        return sorted([*groups, *found], key=natural)
 
     def key(self, text: str) -> str:
         """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
@@ -269,7 +269,7 @@ class Source:
         known = {key for run in self.runs for key in run.config}
         if text in known or text in ("run", "trial") or f"{text}.name" in known:
             return text
-        matches = sorted(key for key in known if key.endswith(f".{text}"))
+        matches = sorted((key for key in known if key.endswith(f".{text}")), key=natural)
         differing = [key for key in matches if key in self.axes] or matches
         if len(differing) == 1:
             return differing[0]
@@ -280,7 +280,7 @@ class Source:
 def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
     configs = list(configs)
-    keys = sorted({key for config in configs for key in config})
+    keys = sorted({key for config in configs for key in config}, key=natural)
     kept = [key for key in keys if key.partition(".")[0] not in _NO_SETTING]
     return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
 

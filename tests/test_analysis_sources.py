@@ -225,6 +225,20 @@ def test_axes_are_what_differs_and_a_group_stands_for_its_keys() -> None:
     assert [run.value("reward_model") for run in source.runs] == ["x", "y"]
 
 
+def test_keys_are_in_the_order_in_which_people_count() -> None:
+    keys = ["head_2.lr", "head_10.lr"]
+    source = _source(*(dict.fromkeys(keys, n) for n in range(2)))
+    assert source.axes == keys
+    with pytest.raises(AnalysisError, match=r"lr: could be head_2.lr, head_10.lr"):
+        source.key("lr")
+
+
+def test_names_and_places_of_runs_are_no_settings() -> None:
+    """Those of other trainers' configs."""
+    named = ("name", "run_name", "run_id", "output_dir")
+    assert _source(*({key: f"{key} {n}" for key in named} | {"seed": n} for n in range(2))).axes == []
+
+
 def test_a_key_may_be_given_by_its_end() -> None:
     source = _source({"ppo.lr": 1, "value.lr": 2, "ppo.kl_coef": 1}, {"ppo.lr": 2, "value.lr": 2, "ppo.kl_coef": 1})
     assert source.key("kl_coef") == "ppo.kl_coef"
@@ -237,3 +251,17 @@ def test_groups_are_in_the_order_in_which_people_count() -> None:
     names = ["model_1", "model_2", "model_10"]
     source = _source(*({"seed": n, "reward_model.name": name} for n, name in enumerate(reversed(names))))
     assert [group.label for group in grouping(source, "reward_model").groups] == names
+
+
+def test_a_folder_of_another_trainers_metrics_is_that_table(tmp_path: Path) -> None:
+    rows_of = [{"step": 100 * n, "reward": n / 10} for n in range(1, 11)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of), encoding="utf-8")
+    by_folder, by_file = read(tmp_path), read(tmp_path / "metrics.jsonl")
+    assert by_folder.runs[0].updates.tolist() == by_file.runs[0].updates.tolist() == [100 * n for n in range(1, 11)]
+
+
+def test_a_folder_that_is_named_by_dots_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "mine")
+    (tmp_path / "mine" / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "mine" / "deeper")
+    assert read("..").name == "mine"

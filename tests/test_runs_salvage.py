@@ -3,19 +3,12 @@
 from pathlib import Path
 
 import pytest
-from records import rows, write_run, write_sweep
+from records import rows, write_run
 
 from rlhf_sweeps.runs import (
     Run,
-    Sweep,
     alive,
-    analysis_folder,
-    found,
-    is_run,
-    is_sweep,
-    natural,
     restarts,
-    runs_of,
     salvage,
     salvage_samples,
 )
@@ -72,6 +65,13 @@ def test_rows_without_an_update_are_counted(tmp_path: Path) -> None:
     assert [row["update"] for row in salvage(run).rows] == [1, 2]
 
 
+def test_another_trainers_rows_are_numbered_by_its_steps(tmp_path: Path) -> None:
+    """As in a folder of a Hydra sweep of another trainer, where something else says that it is a run."""
+    run = write_run(tmp_path / "run", [{"update": 1}])
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 100, "x": 4}\n{"step": 200, "x": 5}\n', encoding="utf-8")
+    assert salvage(run).rows == [{"x": 4, "update": 100}, {"x": 5, "update": 200}]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'"text"'])
 @pytest.mark.parametrize("name", ["run.json", "summary.json"])
 def test_a_damaged_object_is_said_and_the_rest_is_read(tmp_path: Path, name: str, content: bytes) -> None:
@@ -105,102 +105,6 @@ def test_samples_that_can_be_read(tmp_path: Path) -> None:
     assert problems == ["samples.jsonl: its last line is cut off and left out"]
 
 
-def test_what_lies_in_a_folder(tmp_path: Path) -> None:
-    write_run(tmp_path / "outputs" / "b", rows(1))
-    write_sweep(tmp_path / "outputs" / "a", [{"ppo.lr": 1e-4}], updates=2, study=False)
-    write_run(tmp_path / "outputs" / "old" / "c", rows(1))
-    (tmp_path / "outputs" / "empty").mkdir()
-    places = list(found(tmp_path / "outputs"))
-    assert [(type(place), place.folder.name) for place in places] == [(Sweep, "a"), (Run, "b"), (Run, "c")]
-
-
-def test_numbered_runs_alone_are_a_sweep_and_an_empty_folder_is_nothing(tmp_path: Path) -> None:
-    write_run(tmp_path / "sweep" / "0", rows(1))
-    assert is_sweep(tmp_path / "sweep")
-    assert not is_sweep(tmp_path / "sweep" / "0")
-    assert is_run(tmp_path / "sweep" / "0")
-    (tmp_path / "nothing").mkdir()
-    assert not is_sweep(tmp_path / "nothing")
-    assert list(found(tmp_path / "nothing")) == []
-
-
-def test_runs_of_a_sweep_with_seeds_and_tests(tmp_path: Path) -> None:
-    for name in ("0/seed_0", "0/seed_10", "0/seed_2", "10", "2", "test/0_seed_7"):
-        write_run(tmp_path / name, rows(1))
-    (tmp_path / "test" / "notes").mkdir()
-    places = [(one.trial, one.seed, one.is_test) for one in runs_of(Sweep(tmp_path))]
-    assert places == [
-        (0, 0, False),
-        (0, 2, False),
-        (0, 10, False),
-        (2, None, False),
-        (10, None, False),
-        (0, 7, True),
-    ]
-
-
-def test_what_the_analysis_wrote_is_no_record(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "a", [{"ppo.lr": 1e-4}])
-    write_sweep(tmp_path / "b", [{"ppo.lr": 1e-4}])
-    analysis_folder(tmp_path).mkdir()
-    (analysis_folder(tmp_path) / "comparison.json").write_text("{}", encoding="utf-8")
-    assert [place.folder.name for place in found(tmp_path)] == ["a", "b"]
-
-
-def places_in(folder: Path) -> list[tuple[str, str]]:
-    return [(type(place).__name__, place.folder.relative_to(folder).as_posix()) for place in found(folder)]
-
-
-@pytest.mark.parametrize(
-    ("runs", "files", "expected"),
-    [
-        (["2024/runA"], [], [("Run", "2024/runA")]),
-        (["2024/runA", "2025/runB"], [], [("Run", "2024/runA"), ("Run", "2025/runB")]),
-        (["2024/0001/a", "1²/b"], [], [("Run", "1²/b"), ("Run", "2024/0001/a")]),
-        (["2024-11-29/12-00-00"], [], [("Run", "2024-11-29/12-00-00")]),
-        (["2024-11-29/12-00-00/0"], ["2024-11-29/12-00-00/multirun.yaml"], [("Sweep", "2024-11-29/12-00-00")]),
-        (["2024/0", "2024/1"], ["2024/sweep.json"], [("Sweep", "2024")]),
-        (["1", "2", "baseline"], [], [("Run", "1"), ("Run", "2"), ("Run", "baseline")]),
-        (["0", "2024/runA"], [], [("Run", "0"), ("Run", "2024/runA")]),
-        (["lr=0.1", "lr=0.2"], ["multirun.yaml"], [("Run", "lr=0.1"), ("Run", "lr=0.2")]),
-        (["a/0", "b/0"], ["study.db"], [("Sweep", "a"), ("Sweep", "b")]),
-        (["007", "08/seed_01"], [], [("Run", "007"), ("Run", "08/seed_01")]),
-        (["0/seed_0", "test/0_seed_7"], [], [("Sweep", ".")]),
-    ],
-)
-def test_a_folder_of_digits_is_a_trial_only_where_it_is_one(
-    tmp_path: Path, runs: list[str], files: list[str], expected: list[tuple[str, str]]
-) -> None:
-    for name in runs:
-        write_run(tmp_path / name, rows(1))
-    for name in files:
-        (tmp_path / name).write_text("{}", encoding="utf-8")
-    assert places_in(tmp_path) == expected
-
-
-def test_a_sweeps_trials_are_those_that_hold_something_of_a_run(tmp_path: Path) -> None:
-    write_run(tmp_path / "0", rows(1))
-    (tmp_path / "1" / ".hydra").mkdir(parents=True)
-    (tmp_path / "1" / ".hydra" / "config.yaml").write_text("seed: 0\n", encoding="utf-8")
-    (tmp_path / "2" / "seed_5" / ".hydra").mkdir(parents=True)
-    (tmp_path / "2" / "seed_5" / ".hydra" / "config.yaml").write_text("seed: 5\n", encoding="utf-8")
-    write_run(tmp_path / "2024" / "notes", rows(1))
-    (tmp_path / "3").mkdir()
-    (tmp_path / "0004").mkdir()
-    (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
-    assert places_in(tmp_path) == [("Sweep", ".")]
-    assert [(one.trial, one.seed) for one in runs_of(Sweep(tmp_path))] == [(0, None), (1, None), (2, 5)]
-
-
-def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
-    names = ["run_1", "run_2", "run_10", "run_10b", "run_a"]
-    for name in reversed(names):
-        write_run(tmp_path / name, rows(1))
-    assert [place.folder.name for place in found(tmp_path)] == names
-    ordered = ["", "10", "9" * 5000, "a10c2", "a10c10", "b02", "b2", "b10", "lr=1e-05", "lr=0.02", "lr=0.1", "lr=10"]
-    assert sorted({*ordered}, key=natural) == ordered
-
-
 def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path: Path) -> None:
     """Updates 1 to 6, then 4 and 5 again: 6 was never part of the run that went on."""
     recorded = [{"update": update, "x": x} for x, update in enumerate([1, 2, 3, 4, 5, 6, 4, 5])]
@@ -211,9 +115,24 @@ def test_what_a_run_recorded_beyond_the_update_it_went_on_from_is_dead(tmp_path:
     )
 
 
+def test_what_a_crash_loop_left_is_dead_however_often_the_run_went_back(tmp_path: Path) -> None:
+    updates = [1, 2, 3, 4, 5, 4, 5, 4, 5, 4]
+    recorded = [{"update": update, "x": x} for x, update in enumerate(updates)]
+    run = write_run(tmp_path / "run", recorded)
+    assert [(row["update"], row["x"]) for row in salvage(run).rows] == [(1, 0), (2, 1), (3, 2), (4, 9)]
+    assert len(salvage(run).problems) == 3
+    samples = "".join(f'{{"update": {update}, "response": "{x}"}}\n' for x, update in enumerate(updates))
+    run.samples_file.write_text(samples, encoding="utf-8")
+    assert [row["response"] for row in salvage_samples(run)[0]] == ["0", "1", "2", "9"]
+
+
 @pytest.mark.parametrize(
     ("updates", "kept"),
     [
+        ([10, 20, 30, 40, 25, 35, 45, 55], [0, 1, 4, 5, 6, 7]),  # no update comes twice; short
+        ([10, 20, 30, 40, 35], [0, 1, 2, 4]),
+        ([1, 2, 3, 5, 4, 6], [0, 1, 2, 3, 4, 5]),  # in another order: nothing is missing
+        ([1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6], [*range(15)]),
         ([0, 1, 2, 3, 4, 2, 3, 1], [0, 7]),  # twice rewound: 0, and 1 again
         ([*range(10), *range(5, 10), *range(7, 9)], [*range(5), 10, 11, 15, 16]),
         ([10, 20, 30, 40, 50, 60, 70, 80, 90, 85, 95], [0, 1, 2, 3, 4, 5, 6, 7, 9, 10]),  # no update comes twice

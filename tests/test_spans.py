@@ -128,3 +128,12 @@ def test_gaps_are_no_turns_of_a_running_sum(logged: list[int]) -> None:
         level = RunRecord("b", {"update": updates, REWARD: rewards})
         wrong += [phase.kind for phase in find_sum_phases(*curve_of(level, CUMULATIVE_REWARD))] != ["level"]
     assert wrong <= 3
+
+
+@pytest.mark.parametrize(("column", "total"), [("episode", 10.0), ("_step", 10.0), ("step", 640.0), ("update", 640.0)])
+def test_rows_of_a_table_stand_for_updates_where_these_count_them(tmp_path: Path, column: str, total: float) -> None:
+    """Ten rewards of 1, at 64, 128, ... 640 of what is counted."""
+    table = tmp_path / "t.csv"
+    table.write_text(f"{column},reward\n" + "".join(f"{64 * n},1.0\n" for n in range(1, 11)), encoding="utf-8")
+    (run,) = read(table).runs
+    assert run.curve(CUMULATIVE_REWARD)[1][-1] == total

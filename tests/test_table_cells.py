@@ -68,6 +68,58 @@ def test_what_can_be_two_numbers_is_decided_by_a_rule_and_told(
     assert told[0] in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "updates", "kls", "told"),
+    [
+        (  # decimals elsewhere, thousands in what counts
+            "t.tsv",
+            "update\tkl\n998\t1.2870\n999\t1.2883\n1.000\t1.3000\n1.001\t1.3013\n",
+            [998, 999, 1000, 1001],
+            [1.287, 1.2883, 1.3, 1.3013],
+            "points are decimal, but not in update: 1.001 in column update is read as 1001",
+        ),
+        (
+            "t.csv",
+            "step;kl\n999;0,5\n1,000;0,75\n1,001;1,125\n",
+            [999, 1000, 1001],
+            [0.5, 0.75, 1.125],
+            "commas are decimal, but not in step: 1,001 in column step is read as 1001",
+        ),
+        ("t.csv", "update;kl\n0.500;1.25\n1.000;1.5\n1.500;1.75\n", [0.5, 1, 1.5], [1.25, 1.5, 1.75], None),
+        (  # one sign in what counts, the other elsewhere
+            "t.csv",
+            "update;kl\n1,000;1.000\n2,000;2.000\n3,000;3.000\n",
+            [1000, 2000, 3000],
+            [1, 2, 3],
+            "nothing says whether commas are decimal: 1,000 in column update is read as 1000, "
+            "1.000 in column kl is read as 1",
+        ),
+        (
+            "t.csv",
+            "update;kl\n1.000;1,000\n2.000;2,000\n",
+            [1000, 2000],
+            [1, 2],
+            "nothing says whether commas are decimal: 1.000 in column update is read as 1000, "
+            "1,000 in column kl is read as 1",
+        ),
+    ],
+)
+def test_what_counts_is_whole(
+    tmp_path: Path, name: str, text: str, updates: list[float], kls: list[float], told: str | None
+) -> None:
+    source = source_of(tmp_path, text, name)
+    assert source.runs[0].updates.tolist() == updates
+    assert source.runs[0].curve("objective/kl")[1].tolist() == kls
+    assert source.problems == (() if told is None else (told,))
+
+
+def test_seeds_and_episodes_are_whole_too(tmp_path: Path) -> None:
+    text = "seed\tupdate\tepisode\tkl\n1.001\t1\t960\t0.5\n1.001\t2\t1.024\t0.25\n1.002\t1\t960\t0.125\n"
+    source = source_of(tmp_path, text, "t.tsv")
+    assert [run.seed for run in source.runs] == [1001, 1002]
+    assert source.runs[0].curve("episode")[1].tolist() == [960, 1024]
+
+
 NAN = float("nan")
 
 
@@ -91,16 +143,6 @@ def test_cells_that_are_no_numbers_are_left_out_and_told(tmp_path: Path, kind: s
     assert source.problems == ("column kl: 2 of 10 cells are no numbers (OOM, #DIV/0!), left out",)
 
 
-def test_an_update_that_is_no_number_takes_its_row_along(tmp_path: Path) -> None:
-    source = source_of(tmp_path, "step,kl\n1,5\n2,6\nmean,5.5\n45%,7\n,8\n,\n3,9\n")
-    (run,) = source.runs
-    assert (run.updates.tolist(), run.curve("objective/kl")[1].tolist()) == ([1, 2, 3], [5, 6, 9])
-    assert source.problems == (
-        "column step: 2 of 6 cells are no numbers (mean, 45%), left out",
-        "column step: 3 rows have no update's number, left out",
-    )
-
-
 def test_an_export_of_a_chart_tells_its_bad_cells(tmp_path: Path) -> None:
     source = source_of(tmp_path, '"Step","a - kl","b - kl"\n"1,000",0.5,0.6\n"1,001",OOM,0.7\n"1,002",0.9,0.8\n')
     assert [run.updates.tolist() for run in source.runs] == [[1000, 1002], [1000, 1001, 1002]]
@@ -119,6 +161,41 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
     assert [run.value("target") for run in source.runs] == ["6", "auto", "6"]
     assert [run.value("model") for run in source.runs] == ["gpt2", None, "gpt2"]
     assert source.problems == ()
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_run_may_be_called_as_what_is_missing_elsewhere(tmp_path: Path, kind: str) -> None:
+    names = ["NA", "None", "a", "nan", "null"]
+    frame = pd.DataFrame([{"run": name, "update": u, "kl": "NA"} for name in names for u in "12"])
+    frame.loc[[0, 2, 4, 6, 8], "kl"] = ["1", "2", "3", "4", "5"]
+    path = tmp_path / f"t.{kind}"
+    if kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, sep="," if kind == "csv" else "\t", index=False)
+    source = read(path)
+    assert [run.name for run in source.runs] == names
+    assert [run.curve("objective/kl")[1].tolist() for run in source.runs] == [[1], [2], [3], [4], [5]]
+    assert source.problems == ()
+
+
+def test_a_run_without_a_name_is_not_the_one_called_none(tmp_path: Path) -> None:
+    source = source_of(tmp_path, "run,update,kl\n,1,5\n,2,6\nNone,1,7\nNone,2,8\n")
+    assert [run.name for run in source.runs] == ["None", "unnamed"]
+
+
+def test_a_known_metric_keeps_its_numbers_however_few_they_are(tmp_path: Path) -> None:
+    cells = ["1", "2", *(f"err {n}" for n in range(8))]
+    rows = "".join(f"a,{update},{cell},{cell}\n" for update, cell in enumerate(cells))
+    source = source_of(tmp_path, f"run,update,reward,x\n{rows}")
+    assert source.runs[0].curve("objective/rlhf_reward")[1].tolist() == [1, 2]
+    assert source.runs[0].curve("x")[1].tolist() == []
+    assert source.problems == (
+        "column reward: 8 of 10 cells are no numbers (err 0, err 1, err 2, ...), left out",
+        "column x: 2 of 10 cells are numbers, others not (err 0, err 1, err 2, ...): taken as text",
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -59,11 +58,6 @@ def test_several_runs_in_one_table(tmp_path: Path) -> None:
     assert len({run.name for run in runs}) == 3
 
 
-def test_rows_without_an_update_column_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("reward\n1\n2\n3\n", encoding="utf-8")
-    np.testing.assert_array_equal(read(tmp_path / "t.csv").runs[0].updates, [0, 1, 2])
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -76,20 +70,6 @@ def test_rows_without_an_update_column_are_counted(tmp_path: Path) -> None:
 def test_tables_that_hold_nothing(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(content, encoding="utf-8")
     with pytest.raises(AnalysisError, match=message):
-        read(tmp_path / "t.csv")
-
-
-def test_a_run_begins_where_the_updates_start_again(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("update;kl_coef;reward\n0;0.1;1\n1;0.1;2\n0;0.2;3\n1;0.2;4\n", encoding="utf-8")
-    source = read(tmp_path / "t.csv")
-    assert source.axes == ["kl_coef"]
-    assert [(run.name, run.value("kl_coef")) for run in source.runs] == [("t 0", 0.1), ("t 1", 0.2)]
-    assert source.runs[1].curve("objective/rlhf_reward")[1].tolist() == [3, 4]
-
-
-def test_an_update_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("update,reward\n0,1\n0,2\n", encoding="utf-8")
-    with pytest.raises(AnalysisError, match="update 0 and others stand there twice"):
         read(tmp_path / "t.csv")
 
 
@@ -130,11 +110,6 @@ def test_text_that_differs_from_row_to_row_names_no_run(tmp_path: Path) -> None:
     assert (run.name, run.updates.tolist(), run.value("model")) == ("t", [1, 2], "m")
 
 
-def test_times_do_not_hide_that_a_run_starts_again(tmp_path: Path) -> None:
-    runs = table_of(tmp_path, "time,update,kl\n1:00,1,2\n1:05,2,3\n1:10,1,4\n1:15,2,5\n")
-    assert [run.curve("objective/kl")[1].tolist() for run in runs] == [[2, 3], [4, 5]]
-
-
 def test_a_comma_in_quotes_is_no_decimal_one(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, 'update,kl,tokens\n1,2,"1,500"\n2,3,"2,500"\n')
     assert run.curve("tokens")[1].tolist() == [1500, 2500]
@@ -150,20 +125,65 @@ def test_runs_of_one_seed_are_called_by_what_differs(tmp_path: Path) -> None:
     assert [run.name for run in table_of(tmp_path, text)] == ["seed 0 lr=0.1", "seed 0 lr=0.2"]
 
 
-def test_where_updates_go_back_some_way_the_later_values_count(tmp_path: Path) -> None:
-    rows = [*((i, i) for i in range(30)), *((i, 100 + i) for i in range(20, 40))]
-    (tmp_path / "t.csv").write_text("update,kl\n" + "".join(f"{u},{kl}\n" for u, kl in rows), encoding="utf-8")
-    source = read(tmp_path / "t.csv")
-    (run,) = source.runs
-    assert run.curve("objective/kl")[1].tolist() == [*range(20), *range(120, 140)]
-    assert source.problems == (
-        "the updates go back from 29 to 20: read as a run that was continued, so the later values count",
-    )
+def source_of(tmp_path: Path, text: str, name: str = "t.csv") -> Source:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return read(tmp_path / name)
 
 
-def test_rows_of_several_runs_mixed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="a column `run` tells runs apart"):
-        table_of(tmp_path, "update,kl\n2,1\n1,1\n2,2\n1,2\n3,2\n3,4\n")
+def per_run(settings: list[str], row: str, updates: int = 4) -> str:
+    """Rows of several runs: what tells each of them, then `row`, in which {u} is the update."""
+    return "".join(f"{own},{row.format(u=u)}\n" for own in settings for u in range(1, updates + 1))
+
+
+def test_a_runs_own_name_is_no_setting(tmp_path: Path) -> None:
+    """Two settings on three seeds each are just that, although every run has a name of its own."""
+    settings = [f"{lr},{seed}" for lr in (0.1, 0.2) for seed in (1, 2, 3)]
+    text = per_run([f"run{n},id{n},{own}" for n, own in enumerate(settings)], "{u},{u}.5")
+    source = source_of(tmp_path, f"run,run_id,lr,seed,update,kl\n{text}")
+    assert source.axes == ["lr"]
+    assert [run.name for run in source.runs][:2] == ["run0 seed 1", "run1 seed 2"]
+    assert [run.value("lr") for run in source.runs] == [0.1] * 3 + [0.2] * 3
+    assert source.runs[0].value("run") == "run0 seed 1"
+
+
+@pytest.mark.parametrize("column", ["run", "name", "run_name"])
+@pytest.mark.parametrize("seeds", [["1", "2"], ["1"], [""]])
+def test_a_name_that_runs_share_or_that_alone_tells_them_apart_is_a_setting(
+    tmp_path: Path, column: str, seeds: list[str]
+) -> None:
+    names = ["ours", "theirs"]
+    text = per_run([f"{name},{seed}" for name in names for seed in seeds], "{u},{u}.5")
+    source = source_of(tmp_path, f"{column},{'seed' if seeds[0] else 'x'},update,kl\n{text}")
+    assert source.axes == ["run"]
+    assert [run.value("run") for run in source.runs] == [name for name in names for _ in seeds]
+
+
+def test_where_names_and_seeds_differ_alike_the_runs_differ_in_seeds(tmp_path: Path) -> None:
+    source = source_of(tmp_path, "run,seed,update,kl\n" + per_run(["a,1", "b,2", "c,3"], "{u},{u}.5"))
+    assert source.axes == []
+
+
+@pytest.mark.parametrize(
+    ("column", "is_metric"),
+    [
+        ("eval/win_rate", True),
+        ("judge/a/score", True),
+        ("kl", True),
+        ("train/reward", True),
+        ("train/objective/kl", True),
+        ("cumulative_reward", True),
+        ("kl_coef", False),
+        ("learning_rate", False),
+        ("objective/kl_coef", False),
+        ("eval_every", False),
+    ],
+)
+def test_what_is_known_as_a_metric_is_one_although_each_run_has_one_value(
+    tmp_path: Path, column: str, is_metric: bool
+) -> None:
+    source = source_of(tmp_path, f"seed,{column},update,x\n" + per_run(["0,1.0", "1,0.9"], "{u},{u}.5"))
+    assert [len(run.metrics) == 3 for run in source.runs] == [is_metric] * 2
+    assert (source.axes == []) == is_metric
 
 
 def test_two_columns_of_one_metric_are_both_kept(tmp_path: Path) -> None:
@@ -173,11 +193,6 @@ def test_two_columns_of_one_metric_are_both_kept(tmp_path: Path) -> None:
     assert set(run.metrics) == {"update", "KL", "objective/kl"}  # the rows' numbers are none
     (run,) = table_of(tmp_path, "update,reward,mean_reward\n1,5,6\n")
     assert set(run.metrics) == {"update", "objective/rlhf_reward", "mean_reward"}
-
-
-def test_updates_must_be_numbers(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="column step: must hold the updates' numbers"):
-        table_of(tmp_path, "step,kl\none,1\ntwo,2\n")
 
 
 HISTORY = [
@@ -215,47 +230,6 @@ def test_columns_of_lists_are_left_out(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     (run,) = read(tmp_path / "t.parquet").runs
     assert run.curve("objective/kl")[1].tolist() == [0.1, 0.2]
-
-
-def source_of(tmp_path: Path, text: str, name: str = "t.csv") -> Source:
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    return read(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("steps", "kept"),
-    [
-        ([1, 2, 3, 4, 5, 6, 4, 5], [1, 2, 3, 4, 5]),
-        ([*range(10, 110, 10), 95, 105], [*range(10, 100, 10), 95, 105]),  # no step comes twice; 100 is dead
-        ([*range(100, 120), *range(1, 20)], [*range(1, 20), *range(100, 120)]),  # two parts in another order
-        ([5, 4, 3, 2, 1], [1, 2, 3, 4, 5]),
-    ],
-)
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "trainer_state.json"])
-def test_a_restart_leaves_nothing_beyond_it(tmp_path: Path, name: str, steps: list[int], kept: list[int]) -> None:
-    rows = [{"step": step, "kl": position} for position, step in enumerate(steps)]
-    if name == "t.csv":
-        text = pd.DataFrame(rows).to_csv(index=False)
-    else:
-        text = json.dumps({"log_history": rows}) if name.endswith("json") else "\n".join(map(json.dumps, rows))
-    source = source_of(tmp_path, text, name)
-    (run,) = source.runs
-    assert run.updates.tolist() == kept
-    last = {step: position for position, step in enumerate(steps)}
-    assert run.curve("objective/kl")[1].tolist() == [last[step] for step in kept]
-    assert len(source.problems) == (sorted({*steps}) != kept)
-
-
-def test_a_restart_of_a_trainer_with_several_rows_an_update(tmp_path: Path) -> None:
-    steps = [(10, 1.0, None), (10, None, 5.0), (20, 2.0, None), (20, None, 6.0), (30, 3.0, None), (30, None, 7.0)]
-    rows = [
-        {"step": step, "kl": kl, "eval_score": score} for step, kl, score in [*steps, (20, 9.0, None), (20, None, 8)]
-    ]
-    source = source_of(tmp_path, json.dumps({"log_history": rows}), "trainer_state.json")
-    (run,) = source.runs
-    assert run.updates.tolist() == [10, 20]
-    assert run.curve("objective/kl")[1].tolist() == [1, 9]
-    assert run.curve("eval_score")[1].tolist() == [5, 8]
 
 
 def test_runs_are_listed_in_the_order_in_which_people_count(tmp_path: Path) -> None:

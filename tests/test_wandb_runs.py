@@ -162,6 +162,19 @@ def test_a_resumed_start_whose_steps_go_on_is_not_moved() -> None:
     assert [row["_step"] for row in merged.rows] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_what_came_before_a_restart_stays_although_wandb_counts_its_steps_from_0_again(is_resumed: bool) -> None:
+    """Two offline starts of one id, updates 1 to 10, then 8 to 12: W&B's steps are 0 to 9, then 0 to 4."""
+    first = [{"_step": step, "update": step + 1, "x": step + 1} for step in range(10)]
+    second = [{"_step": step, "update": step + 8, "x": step + 108} for step in range(5)]
+    merged = merge([log(1, first), log(2, second, is_resumed=is_resumed)])
+    run = make_run({}, merged.rows, {}, "finished")
+
+    assert run.updates.tolist() == list(range(1, 13))
+    assert run.metrics["x"].tolist() == [*range(1, 8), *range(108, 113)]
+    assert run.problems == ()
+
+
 def test_steps_that_go_back_end_what_lay_beyond_although_the_updates_go_on() -> None:
     rows = [{"_step": step, "update": update, "x": update} for step, update in [(0, 1), (1, 2), (2, 3), (1, 4)]]
     run = make_run({}, rows, {}, "finished")

@@ -5,12 +5,15 @@ Most cells can be read in one way only. `1,000` can be 1000 or 1: which it is, t
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 POINT, COMMA = ".", ","
 _MISSING = frozenset(
-    ("", "-", "--", "—", "–", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none", ".")
+    (
+        *("", "-", "--", "—", "–", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none", "."),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),  # nan, in C on Windows
+    )
 )
 _CURRENCY = "[$€£¥₩₹]"
 _CELL = re.compile(
@@ -18,6 +21,7 @@ _CELL = re.compile(
     rf"(?P<exponent>[eE][-+−]?[0-9]{{1,4}})?\s*(?P<after>%|{_CURRENCY})?"
 )
 _INFINITE = re.compile(r"([-+−]?)(?:inf|infinity|∞)", re.IGNORECASE)
+_MOST_TOLD = 3  # columns of which one cell is shown
 _LONGEST = 400  # digits; a float has no more before its point
 
 
@@ -91,44 +95,67 @@ def _number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
     return value / 100 if cell["after"] == "%" else value
 
 
-def decimal_sign(
-    columns: Mapping[str, Iterable[Reading]], separator: str, is_count: Callable[[str], bool], problems: list[str]
-) -> str:
-    """Which sign is decimal in a file: what cells with one meaning say, else counts, which are whole, else a rule.
+def decimal_signs(
+    columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
+) -> dict[str, str]:
+    """Which sign is decimal in each column: the file's, but where that would make fractions of counts and seeds.
 
-    The rule: between semicolons commas are decimal, else points are.
+    The file's is what cells with one meaning say, else counts, which are whole, else a rule: between semicolons commas
+    are decimal, else points are.
 
     Args:
         columns: the readings of each column.
         separator: of the columns; empty where cells need none.
-        is_count: whether a column of that name counts something.
-        problems: gets a sentence where the rule has decided.
+        is_whole: whether a column of that name holds whole numbers: counts, seeds.
+        problems: gets a sentence where the rule has decided, or columns contradict each other.
     """
-    readings = {name: list(own) for name, own in columns.items()}
-    num_points = sum(one.comma is None for own in readings.values() for one in own)
-    num_commas = sum(one.point is None for own in readings.values() for one in own)
-    unclear = [(name, one) for name, own in readings.items() for one in own if one.is_ambiguous]
-    rule = COMMA if separator == ";" and any(map(_has_comma, (one for _, one in unclear))) else POINT
+    decimal = _file_sign(columns, separator, is_whole, problems)
+    signs = dict.fromkeys(columns, decimal)
+    for name in filter(is_whole, columns):
+        mixed = [one for one in columns[name] if one.is_ambiguous and one.value(decimal) % 1 != 0]
+        if mixed and all(one.value(decimal) % 1 == 0 for one in columns[name] if not one.is_ambiguous):
+            signs[name] = _other(decimal)
+            sign = "points" if decimal == POINT else "commas"
+            problems.append(f"{sign} are decimal, but not in {name}: {_decided(name, mixed[0], signs[name])}")
+    return signs
+
+
+def _file_sign(
+    columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
+) -> str:
+    num_points = sum(one.comma is None for own in columns.values() for one in own)
+    num_commas = sum(one.point is None for own in columns.values() for one in own)
+    unclear = [(name, one) for name, own in columns.items() for one in own if one.is_ambiguous]
     if num_points != num_commas:
         decimal = POINT if num_points > num_commas else COMMA
         if unclear and num_points and num_commas:
             what = f"decimal points in {num_points} cells, decimal commas in {num_commas}"
             problems.append(f"{what}: {_decided(*unclear[0], decimal)}")
         return decimal
-    thousands = {
-        COMMA if _has_comma(one) else POINT for name, one in unclear if is_count(name) and _small(one) % 1 != 0
-    }
+    signs = {_sign(one) for _, one in unclear}
+    counts = [one for name, one in unclear if is_whole(name)]
+    # Thousands, surely where decimals would make fractions, and likely where other columns have the other sign.
+    thousands = {_sign(one) for one in counts if _small(one) % 1 != 0}
     if len(thousands) == 1:
-        return POINT if thousands == {COMMA} else COMMA
-    told = next(((name, one) for name, one in unclear if _has_comma(one) or rule == COMMA), None)
-    if told is not None:
-        problems.append(f"nothing says whether commas are decimal: {_decided(*told, rule)}")
-    return rule
+        return _other(thousands.pop())
+    in_counts = {_sign(one) for one in counts}
+    decimal = COMMA if separator == ";" and COMMA in signs else POINT
+    if len(signs) == 2 and len(in_counts) == 1:
+        decimal = _other(in_counts.pop())
+    if signs and (decimal == COMMA or COMMA in signs):
+        first = dict(reversed(unclear))
+        told = [_decided(name, first[name], decimal) for name in columns if name in first][:_MOST_TOLD]
+        problems.append(f"nothing says whether commas are decimal: {', '.join(told)}")
+    return decimal
 
 
-def _has_comma(unclear: Reading) -> bool:
-    """Whether a cell that is unclear is written with a comma: the smaller number is that with the decimal sign."""
-    return unclear.comma == _small(unclear)
+def _sign(unclear: Reading) -> str:
+    """The one with which a cell that is unclear is written: the smaller number is that with the decimal sign."""
+    return COMMA if unclear.comma == _small(unclear) else POINT
+
+
+def _other(sign: str) -> str:
+    return POINT if sign == COMMA else COMMA
 
 
 def _small(unclear: Reading) -> float:
@@ -136,6 +163,5 @@ def _small(unclear: Reading) -> float:
 
 
 def _decided(name: str, unclear: Reading, decimal: str) -> str:
-    small = f"{abs(_small(unclear)):.3f}"
-    written = small.replace(".", COMMA) if _has_comma(unclear) else small
+    written = f"{abs(_small(unclear)):.3f}".replace(POINT, _sign(unclear))
     return f"{written} in column {name} is read as {abs(unclear.value(decimal)):g}"

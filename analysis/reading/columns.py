@@ -2,14 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from analysis.reading.cells import Reading, decimal_sign, is_missing, reading
+from analysis.reading.cells import Reading, decimal_signs, is_missing, reading
+from analysis.reading.column_names import axis_of, is_count, is_metric, is_seed
 
 _MOST_TOLD = 3  # different cells that are no numbers
 _TRUTHS = {"true": True, "false": False}
@@ -17,28 +18,24 @@ _LARGEST = 2**63
 
 
 def as_numbers(
-    columns: Mapping[str, Sequence[Any]],
-    separator: str,
-    keys: Sequence[Hashable],
-    is_count: Callable[[str], bool],
-    problems: list[str],
+    columns: Mapping[str, Sequence[Any]], separator: str, keys: Sequence[Hashable], problems: list[str]
 ) -> dict[str, Any]:
     """Columns of any cells: those that hold numbers as arrays of these, nan where there is none, the others as texts.
 
     Args:
-        columns: texts, numbers, None ..., (rows,) each.
+        columns: texts, numbers, None ..., (rows,) each; those that count updates among them.
         separator: between the columns of a file of text; empty where there is none.
         keys: what names each row's run, (rows,).
-        is_count: whether a column counts updates: no cell of it is per cent or money.
         problems: gets a sentence for each column with cells that are no numbers, and where a text could be two.
     """
     texts = {name: dict.fromkeys(cell for cell in cells if isinstance(cell, str)) for name, cells in columns.items()}
     known = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
     readings = {name: [one for text in own if (one := known[text]) is not None] for name, own in texts.items()}
-    decimal = decimal_sign(readings, separator, is_count, problems)
-    values = {name: [_value(cell, known, decimal, is_count(name)) for cell in own] for name, own in columns.items()}
-    runs = _runs(keys, next((own for name, own in values.items() if is_count(name)), [None] * len(keys)))
-    return {name: _column(name, columns[name], own, runs, is_count(name), problems) for name, own in values.items()}
+    signs = decimal_signs(readings, separator, lambda name: is_count(name) or is_seed(name), problems)
+    values = {name: [_value(cell, known, signs[name], is_count(name)) for cell in own] for name, own in columns.items()}
+    axis = axis_of(columns)
+    runs = _runs(keys, values[axis] if axis is not None else [None] * len(keys))
+    return {name: _column(name, columns[name], own, runs, name == axis, problems) for name, own in values.items()}
 
 
 def _column(
@@ -46,24 +43,29 @@ def _column(
     cells: Sequence[Any],
     values: Sequence[Any],
     runs: Sequence[Hashable],
-    is_count: bool,
+    is_axis: bool,
     problems: list[str],
 ) -> Any:
-    numbers = [value for value in values if _is_number(value)]
+    num = sum(map(_is_number, values))
     bad = Counter(value for value in values if isinstance(value, str))
-    if not numbers and (bad or any(isinstance(value, bool) for value in values)):
+    is_recorded = is_count(name) or is_metric(name)  # so its numbers stay, however few they are
+    if not num and (bad or any(isinstance(value, bool) for value in values)):
         return _texts(cells)
-    if bad and not is_count and _is_setting(values, runs):
+    if bad and not is_recorded and _is_setting(values, runs):
         return _texts(cells)
     shown = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
-    if sum(not text.startswith("#") for text in bad) > len(numbers) and not is_count:  # remarks; # is a spreadsheet's
-        num, what = len(numbers), "are numbers" if len(numbers) > 1 else "is a number"
+    if sum(not text.startswith("#") for text in bad) > num and not is_recorded:  # remarks; # is a spreadsheet's
+        what = "are numbers" if num > 1 else "is a number"
         problems.append(f"column {name}: {num} of {len(cells)} cells {what}, others not ({shown}): taken as text")
         return _texts(cells)
-    if bad:
+    if is_axis and num < len(cells):
+        what = "rows have" if len(cells) - num > 1 else "row has"
+        examples = f" ({shown})" if bad else ""
+        problems.append(f"column {name}: {len(cells) - num} {what} no update's number{examples}, left out")
+    elif bad:
         what = "are no numbers" if bad.total() > 1 else "is no number"
         problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {what} ({shown}), left out")
-    return _array([None if isinstance(value, str) else value for value in values], is_exact=name.lower() == "seed")
+    return _array([None if isinstance(value, str) else value for value in values], is_exact=is_seed(name))
 
 
 def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:

@@ -37,7 +37,7 @@ def read_folder(place: Run | Sweep, name: str | None = None) -> Source:
     Args:
         name: what to call it; by default the folder's name.
     """
-    name = name or place.folder.absolute().name
+    name = name or place.folder.resolve().name
     if isinstance(place, Sweep):
         return _read_sweep(place, name)
     run = read_run(place, name)

@@ -100,9 +100,11 @@ def _read_directory(folder: Path) -> Source:
         return read_folder(places[0])
     if places:
         sources = [read_folder(place, str(place.folder.relative_to(folder))) for place in places]
-        return joined(folder.absolute().name, sources, folder)
+        return joined(folder.resolve().name, sources, folder)
     if any(folder.rglob("*.wandb")):
         return _read_logs(folder)
+    if (table := folder / "metrics.jsonl").is_file():  # another trainer's
+        return read(table)
     raise AnalysisError(f"{folder}: holds no run and no sweep (allowed: {_ALLOWED})")
 
 

@@ -4,11 +4,11 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
+from analysis.reading.column_names import is_count, is_name, is_seed
 from analysis.reading.columns import as_numbers
 from rlhf_sweeps.runs import salvage_rows
 
@@ -16,7 +16,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTED = re.compile('"[^"]*"')
 
 
-def read_frame(path: Path, problems: list[str], is_name: Callable[[str], bool], is_count: Callable[[str], bool]) -> Any:
+def read_frame(path: Path, problems: list[str]) -> Any:
     """The table as a pandas frame: a column of numbers is one of numbers, whichever way they are written.
 
     Columns without a name, which hold the rows' numbers, and columns of lists and objects are left out, and so are
@@ -24,8 +24,6 @@ def read_frame(path: Path, problems: list[str], is_name: Callable[[str], bool], 
 
     Args:
         problems: gets what could not be read, in sentences: cells that are no numbers, damaged lines.
-        is_name: whether a column of that name holds names, which are texts, whatever they look like.
-        is_count: whether it counts updates.
 
     Raises:
         AnalysisError: if it cannot be read, or holds no row.
@@ -48,13 +46,13 @@ def read_frame(path: Path, problems: list[str], is_name: Callable[[str], bool], 
         raise AnalysisError(f"{path}: holds no row")
     named = [name for name in frame.columns if name and not name.startswith("Unnamed: ")]
     frame = frame[[name for name in named if is_number(frame[name]) or not _holds_lists(frame[name])]].copy()
-    keys = [_cells(frame[name]) for name in frame.columns if is_name(name) or name.lower() == "seed"]
+    keys = [_cells(frame[name]) for name in frame.columns if is_name(name) or is_seed(name)]
     unread = [name for name in frame.columns if not is_name(name) and (is_count(name) or not is_number(frame[name]))]
     rows = list(zip(*keys, strict=True)) or [()] * len(frame)
     cells = {name: _cells(frame[name]) for name in unread}
-    for name, values in as_numbers(cells, separator, rows, is_count, problems).items():
+    for name, values in as_numbers(cells, separator, rows, problems).items():
         frame[name] = values
-    return frame
+    return frame.dropna(how="all")
 
 
 def is_number(column: Any) -> bool:
@@ -91,7 +89,7 @@ def _json_frame(path: Path, problems: list[str]) -> Any:
 
 
 def _text_frame(path: Path) -> tuple[str, Any]:
-    """The separator, and every cell as it stands there, nan where it says that there is none."""
+    """The separator, and every cell as it stands there, nan where it is empty: a run may be called NA or None."""
     import pandas as pd
 
     encoding = _encoding(path)
@@ -99,6 +97,7 @@ def _text_frame(path: Path) -> tuple[str, Any]:
         header = _QUOTED.sub("", file.readline())
     separator = max("\t,;" if path.suffix.lower() == ".tsv" else ",;\t", key=header.count)
     options: dict[str, Any] = {"sep": separator, "encoding": encoding, "skipinitialspace": True, "index_col": False}
+    options |= {"keep_default_na": False, "na_values": [""]}
     columns = list(pd.read_csv(path, nrows=0, **options).columns)
     try:
         # The header is read as a row: a longer one is an error then, and not a shift of all cells in silence.
@@ -123,7 +122,7 @@ def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) 
         hint = "; a number with commas must be in quotes" if separator == "," else ""
         found = f"row {too_long[0]} has {len(rows[too_long[0] - 1])} cells"
         raise ValueError(f"{found}, the header {width}{hint}")
-    return pd.DataFrame([[*row, *[None] * width][:width] for row in rows], columns=columns)
+    return pd.DataFrame([[*(cell or None for cell in row), *[None] * width][:width] for row in rows], columns=columns)
 
 
 def _encoding(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Runs from a table: a row for each update, a column for each metric, under the names that people give them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,64 +11,58 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.labels import shown
 from analysis.numbers import as_seed
+from analysis.reading.column_names import (
+    RUN,
+    axis_of,
+    config_key,
+    counted_as,
+    counts_episodes,
+    is_counter,
+    is_logging,
+    is_metric,
+    is_seed,
+    metric_name,
+    run_column,
+    seed_column,
+)
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
-from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source
+from analysis.records import UPDATE, RunRecord, Source
 from rlhf_sweeps.runs import alive, continued, natural, restarts
-
-# In lower case, with _ for what is no letter; a name that is none of these stays as it is.
-_METRICS = {
-    "reward": "objective/rlhf_reward",
-    "step_reward": "objective/rlhf_reward",
-    "mean_reward": "objective/rlhf_reward",
-    "reward_mean": "objective/rlhf_reward",
-    "rlhf_reward": "objective/rlhf_reward",
-    "score": "objective/scores",
-    "scores": "objective/scores",
-    "ppo_mean_scores": "objective/scores",
-    "cumulative_reward": CUMULATIVE_REWARD,
-    "policy_loss": "loss/policy_avg",
-    "ppo_loss_policy": "loss/policy_avg",
-    "value_loss": "loss/value_avg",
-    "ppo_loss_value": "loss/value_avg",
-    "entropy": "objective/entropy",
-    "ppo_policy_entropy": "objective/entropy",
-    "kl": "objective/kl",
-    "kl_divergence": "objective/kl",
-    "learning_rate": "lr",
-}
-_UPDATES = (UPDATE, "updates", "step", "_step", "iteration", "global_step", "train_global_step")
-_RUNS = ("run", "name", "run_name", "run_id")
 
 
 def read_table(path: Path) -> Source:
     """A .csv, .tsv, .parquet or .jsonl file with a row for each update, TRL's trainer_state.json, a W&B chart's export.
 
-    The updates come from a column `update`, `step` or the like, else they are counted from 0. Several runs are told
-    apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates start
-    again. Where they only go back some way, as after a kill, the later values count, and what lay beyond is dead. Rows
-    of one update that do not contradict each other are one. What is the same throughout every run, but not in all, is
-    taken for the config.
+    The updates come from a column `update`, `step`, `episode` or the like, else they are counted from 0. Several runs
+    are told apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates
+    start again. Where they only go back some way, as after a kill, the later values count, and what lay beyond is dead.
+    Rows of one update that do not contradict each other are one, also where an evaluation was logged late. What is the
+    same throughout every run, but not in all, is taken for the config, unless its name is known as a metric's.
 
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
     """
     problems: list[str] = []
-    frame = without_extremes(read_frame(path, problems, _is_name, _is_count))
-    axis = _first(frame, _UPDATES)
+    frame = without_extremes(read_frame(path, problems))
+    axis = axis_of(frame.columns)
     if axis:
-        frame = _with_updates(path, frame, axis, problems)
+        frame = _with_updates(path, frame, axis)
+    if axis and counts_episodes(axis):
+        problems.append(f"no column counts the updates: they are taken from column {axis}")
     if axis and is_export(frame, axis):
         runs = [replace(run, metrics=_renamed(run.metrics)) for run in runs_of(_numeric(frame), axis)]
     else:
         runs = _runs(path, frame, axis, problems)
+    if axis is None and any(len(run.updates) > 1 for run in runs):
+        problems.append("no column counts the updates: rows are counted from 0")
     if not any(set(run.metrics) - {UPDATE} for run in runs):
         what = f"no column but {axis}" if axis else "no column"
         raise AnalysisError(f"{path}: {what} holds numbers (there are: {', '.join(map(str, frame.columns))})")
     return Source(path.stem, "table", runs, problems=tuple(problems))
 
 
-def _with_updates(path: Path, frame: Any, axis: str, problems: list[str]) -> Any:
+def _with_updates(path: Path, frame: Any, axis: str) -> Any:
     """The rows that have an update's number."""
     if not is_number(frame[axis]):
         examples = ", ".join(map(str, frame[axis].dropna().unique()[:3]))
@@ -75,15 +70,14 @@ def _with_updates(path: Path, frame: Any, axis: str, problems: list[str]) -> Any
     has_update = np.isfinite(frame[axis].to_numpy(np.float64, na_value=np.nan))
     if not has_update.any():
         raise AnalysisError(f"{path}: column {axis}: must hold the updates' numbers (there are none)")
-    if num := int((~has_update).sum()):
-        problems.append(f"column {axis}: {num} {'rows have' if num > 1 else 'row has'} no update's number, left out")
     return frame[has_update]
 
 
 def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list[RunRecord]:
-    name = _first(frame, _RUNS)
-    named = [column for column in (name, _first(frame, ("seed",))) if column is not None]
-    texts = [c for c in frame.columns if c not in named and c != axis and not is_number(frame[c])]
+    name = run_column(frame.columns)
+    named = [column for column in (name, seed_column(frame.columns)) if column is not None]
+    others = [c for c in frame.columns if c not in named and c != axis]
+    texts = [c for c in others if not is_number(frame[c])]
     # A text of its own in most rows (a time, an answer) names no run.
     telling = [c for c in texts if 2 * frame[c].nunique() <= len(frame)]
     parts = _split(frame, named)
@@ -93,17 +87,26 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
         parts.sort(key=lambda rows: natural(str(rows[name].iloc[0])))
     if axis:
         parts = [run for rows in parts for run in _apart(rows, axis, problems)]
-    others = [c for c in frame.columns if c not in named and c != axis]
-    config = [c for c in others if all(rows[c].nunique(dropna=False) == 1 for rows in parts)]
-    are_long = len(parts) > 1 and any(len(rows) > 1 for rows in parts)
-    config = [c for c in config if c in texts or (are_long and frame[c].nunique() > 1)]
+    config = _settings(frame[others], parts)
     varying = [c for c in config if frame[c].nunique(dropna=False) > 1]
+    are_alike = not varying and all(frame[c].nunique(dropna=False) == 1 for c in named if c != name)
     numeric = _numeric(frame.drop(columns=[*named, *config])).columns
     runs = [_run(path, rows, axis, named, config, numeric) for rows in parts]
+    if name is not None and (are_alike or frame[name].nunique(dropna=False) < len(parts)):
+        # The name stands for the setting: several runs have it, or nothing else tells the runs apart.
+        names = [_name_text(_plain(rows[name].iloc[0])) for rows in parts]
+        runs = [replace(run, config={RUN: text, **run.config}) for run, text in zip(runs, names, strict=True)]
     if len({run.name for run in runs}) < len(runs) and named and varying:
         runs = [replace(run, name=f"{run.name} {_shown(run, varying)}") for run in runs]
     names = [run.name for run in runs]
     return [replace(run, name=f"{run.name} {n}") if names.count(run.name) > 1 else run for n, run in enumerate(runs)]
+
+
+def _settings(frame: Any, parts: list[Any]) -> list[str]:
+    """The columns that tell what the runs, of which each has some rows, were told: texts, and numbers that differ."""
+    same = [c for c in frame.columns if all(rows[c].nunique(dropna=False) == 1 for rows in parts)]
+    are_long = len(parts) > 1 and any(len(rows) > 1 for rows in parts)
+    return [c for c in same if not is_number(frame[c]) or (are_long and frame[c].nunique() > 1 and not is_metric(c))]
 
 
 def _split(frame: Any, columns: list[str]) -> list[Any]:
@@ -112,28 +115,38 @@ def _split(frame: Any, columns: list[str]) -> list[Any]:
 
 def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     """The runs of rows that are alike in everything that names a run."""
-    updates = rows[axis].to_numpy(np.float64)
-    going_back = restarts(updates)
+    progress = rows[axis].where(_are_progress(rows, axis))
+    going_back = restarts(progress.to_list())
     if not rows[axis].duplicated().any():
-        problems += [continued(updates[position - 1], updates[position]) for position in going_back]
-        return [rows.iloc[alive(updates, going_back)]]
+        known = progress.ffill()
+        problems += [continued(known.iloc[position - 1], known.iloc[position]) for position in going_back]
+        return [rows.iloc[alive(rows[axis].to_list(), going_back)]]
     if _agree(rows, axis):
         return [_merged(rows, axis)]
     runs: list[Any] = []
-    for _, part in rows.groupby((rows[axis].diff() < 0).cumsum(), sort=False):
+    known = progress.ffill()
+    for _, part in rows.groupby((known.diff() < 0).cumsum(), sort=False):
         start = part[axis].iloc[0]
         if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
             runs.append(_joined(before, part, axis))
-            problems.append(continued(before[axis].iloc[-1], start))
+            problems.append(continued(known[before.index[-1]], start))
         else:
             runs.append(part)
     return [_merged(run, axis) if _agree(run, axis) else run for run in runs]
 
 
+def _are_progress(rows: Any, axis: str) -> Any:
+    """Whether each row has a number that changes and that half of the rows have: an evaluation may be logged late."""
+    metrics = [c for c in _numeric(rows).columns if not (c == axis or is_counter(c) or is_logging(c))]
+    steady = [c for c in metrics if rows[c].nunique() > 1 and 2 * rows[c].count() >= len(rows)]
+    return rows[steady].notna().any(axis=1) | (not steady)
+
+
 def _agree(rows: Any, axis: str) -> bool:
     """Whether rows of one update do not contradict each other: one is for training, one for evaluation, as TRL logs."""
-    return bool((rows.groupby(axis).nunique() <= 1).all(axis=None))
+    recorded = rows[[c for c in rows.columns if c == axis or not is_logging(c)]]
+    return bool((recorded.groupby(axis).nunique() <= 1).all(axis=None))
 
 
 def _merged(rows: Any, axis: str) -> Any:
@@ -150,22 +163,26 @@ def _run(
     path: Path, rows: Any, axis: str | None, named: list[str], config: list[str], numeric: Iterable[str]
 ) -> RunRecord:
     first = {column: _plain(rows[column].iloc[0]) for column in (*named, *config)}
-    texts = [
-        f"seed {_seed_text(first[column])}" if column.lower() == "seed" else str(first[column]) for column in named
-    ]
+    texts = [f"seed {_seed_text(first[c])}" if is_seed(c) else _name_text(first[c]) for c in named]
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
-    if len(set(updates)) < len(updates):
-        raise AnalysisError(
-            f"{path}: update {updates[0]:g} and others stand there twice; a column `run` tells runs apart"
-        )
+    twice = [update for update, num in Counter(updates.tolist()).items() if num > 1]
+    if twice:
+        what = f"update {twice[0]:g} stands" if len(twice) == 1 else f"update {twice[0]:g} and others stand"
+        raise AnalysisError(f"{path}: {what} there twice; a column `run` tells runs apart")
     order = np.argsort(updates, kind="stable")
     metrics = {UPDATE: updates[order]}
     for column in numeric:
         values = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
         if column != axis and np.isfinite(values).any():
             metrics[column] = values
-    config_values = {key.lower() if key in named else key: x for key, x in first.items() if x is not None}
-    return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), config_values)
+    kept = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
+    kept.pop(RUN, None)  # of a setting only, see above
+    counted_by = UPDATE if axis is None else counted_as(axis)
+    return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), kept, axis=counted_by)
+
+
+def _name_text(value: Any) -> str:
+    return "unnamed" if value is None else str(value)
 
 
 def _seed_text(value: Any) -> str:
@@ -186,31 +203,8 @@ def _renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def metric_name(column: str) -> str:
-    """Our name of a metric that is known under another one; any other name as it is."""
-    plain = "".join(letter if letter.isalnum() else "_" for letter in column.lower()).strip("_")
-    return _METRICS.get(plain, _METRICS.get(plain.removeprefix("train_"), column))
-
-
 def _shown(run: RunRecord, keys: list[str]) -> str:
     return " ".join(f"{key}={shown(run.config[key])}" for key in keys if key in run.config)
-
-
-def _first(frame: Any, names: tuple[str, ...]) -> str | None:
-    lowered = {_plain_name(column): column for column in reversed(list(frame.columns))}
-    return next((lowered[name] for name in names if name in lowered), None)
-
-
-def _plain_name(column: str) -> str:
-    return column.lower().replace("/", "_")
-
-
-def _is_name(column: str) -> bool:
-    return _plain_name(column) in _RUNS
-
-
-def _is_count(column: str) -> bool:
-    return _plain_name(column) in _UPDATES
 
 
 def _plain(value: Any) -> Any:

@@ -148,7 +148,8 @@ def merge(logs: Sequence[WandbLog]) -> WandbLog:
     """The logs of one run, in any order, as one.
 
     A later start goes on from a checkpoint, so it replaces what an earlier one logged from there on; a rewind says
-    itself which of W&B's steps is the last that counts.
+    itself which of W&B's steps is the last that counts. Offline every start counts these from 0 again: they are counted
+    on, unless they alone say where a start begins.
     """
     logs = sorted(logs, key=lambda log: log.start_time)
     axis = axis_of([row for log in logs for row in log.rows])
@@ -158,7 +159,7 @@ def merge(logs: Sequence[WandbLog]) -> WandbLog:
         rewound_to = log.branch[1] if log.branch is not None and log.branch[0] == log.id else None
         if rewound_to is not None:
             rows = [row for row in rows if _at(row, STEP) <= rewound_to]
-        if log.is_resumed or rewound_to is not None:
+        if log.is_resumed or rewound_to is not None or axis != STEP:
             new = _counted_on(new, rows)
         first = min((_at(row, axis) for row in new if axis in row), default=float("inf"))
         rows = [row for row in rows if _at(row, axis) < first] + new
@@ -176,9 +177,9 @@ def merge(logs: Sequence[WandbLog]) -> WandbLog:
 def _counted_on(new: list[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of a start that goes on, by W&B's steps after those before: offline, a start counts from 0 again."""
     last = max((_at(row, STEP) for row in rows), default=-math.inf)
-    if min((_at(row, STEP) for row in new), default=math.inf) > last:
+    if last == -math.inf or min((_at(row, STEP) for row in new), default=math.inf) > last:
         return new
-    return [{**row, STEP: _at(row, STEP) + last + 1} for row in new]
+    return [{**row, STEP: _at(row, STEP) + last + 1} if STEP in row else row for row in new]
 
 
 def _at(row: dict[str, Any], axis: str) -> float:

@@ -29,7 +29,7 @@ def config_parts(source: Source, ranking: Ranking) -> list[Part]:
             parts.append(Command(f"{which} again", run_again(hydra, run.overrides)))
     shown_run = best or with_config[0]
     name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
-    rows = [[Cell(key), text_cell(exact(shown_run.config[key]))] for key in sorted(shown_run.config)]
+    rows = [[Cell(key), text_cell(exact(shown_run.config[key]))] for key in sorted(shown_run.config, key=natural)]
     parts.append(
         Table("config", f"All of the config of {name}", [Column("Key"), Column("Value")], rows, is_filterable=True)
     )
@@ -52,7 +52,7 @@ def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part
     caption = f"{counted(len(keys), 'key')} that {'differs' if len(keys) == 1 else 'differ'} between the runs"
     parts: list[Part] = [Table("differences", caption, columns, rows, is_filterable=len(keys) > 10)]
     if len(keys) > _MAX_KEYS:
-        parts.append(Sentences([f"Shown are the first {_MAX_KEYS} keys in alphabetical order"]))
+        parts.append(Sentences([f"Shown are the first {_MAX_KEYS} keys"]))
     return parts
 
 

@@ -1,5 +1,10 @@
-"""Which runs and sweeps lie in a folder."""
+"""Which runs and sweeps lie in a folder.
 
+Others call their files like ours: a file is a record's by what it holds, too.
+"""
+
+import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +17,8 @@ from rlhf_sweeps.runs.sweep import Sweep
 
 _SEED = re.compile("seed_(0|-?[1-9][0-9]*)")
 _TEST = re.compile("(0|[1-9][0-9]*)_seed_(0|-?[1-9][0-9]*)")
+# Of each object that we write at least one key.
+_KEYS = frozenset({"schema_version", "config", "status"})
 
 
 class RunOfSweep(NamedTuple):
@@ -24,9 +31,9 @@ class RunOfSweep(NamedTuple):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run has left anything there."""
+    """Whether a run has left anything there; what another trainer has left under the same name is nothing."""
     run = Run(folder)
-    return any(file.is_file() for file in (run.start_file, run.metrics_file, run.summary_file))
+    return _is_ours(run.start_file) or _has_rows(run.metrics_file, "update") or _is_ours(run.summary_file)
 
 
 def is_sweep(folder: Path) -> bool:
@@ -76,28 +83,51 @@ def found(folder: Path) -> Iterator[Run | Sweep]:
 def owner(file: Path) -> Run | Sweep | None:
     """The run or sweep whose record a file is a part of; None for any other file, wherever it lies.
 
-    Rows that are called metrics.jsonl may be another trainer's: they are a run's where something else of the run lies
-    beside them, or where they count updates.
+    One that is called like a run's is so where the folder is a run, or where it holds answers to prompts as ours do.
     """
     run, sweep = Run(file.parent), Sweep(file.parent)
-    others = (run.start_file, run.summary_file, run.samples_file, run.config_file)
-    if file in others:
-        return run
-    if file == run.metrics_file and (any(other.is_file() for other in others) or _counts_updates(file)):
-        return run
+    if file in (run.start_file, run.metrics_file, run.summary_file, run.samples_file):
+        is_ours = is_run(run.folder) or (file == run.samples_file and _has_rows(file, "update", "prompt"))
+        return run if is_ours else None
     if file in (sweep.start_file, sweep.holder_file, sweep.study, sweep.hydra_file, sweep.comparison_file):
         return sweep if is_sweep(sweep.folder) else None
-    run = Run(file.parent.parent)
-    return run if file in (run.config_file, run.hydra_file, run.overrides_file) else None
+    whole = Path(os.path.normpath(file.absolute()))  # a relative path need not name the run's folder
+    run = Run(whole.parent.parent)
+    return run if whole in (run.config_file, run.hydra_file, run.overrides_file) else None
 
 
-def _counts_updates(file: Path) -> bool:
-    with file.open("rb") as lines:
-        return b'"update":' in lines.readline()
+def _is_ours(file: Path) -> bool:
+    """Whether an object of ours may be in a file: a damaged or an empty one is not another's."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return True
+    except OSError:
+        return file.is_file()
+    return isinstance(content, dict) and (not content or not _KEYS.isdisjoint(content))
+
+
+def _has_rows(file: Path, *keys: str) -> bool:
+    """Whether a line of a file of JSON lines has these keys, so far as it can be read."""
+    names = [f'"{key}"'.encode() for key in keys]
+    try:
+        with file.open("rb") as lines:
+            return any(all(name in line for name in names) and _has_keys(line, keys) for line in lines)
+    except OSError:
+        return file.is_file()
+
+
+def _has_keys(line: bytes, keys: tuple[str, ...]) -> bool:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(row, dict) and all(key in row for key in keys)
 
 
 def _has_record(sweep: Sweep) -> bool:
-    return any(file.is_file() for file in (sweep.start_file, sweep.study, sweep.hydra_file, sweep.comparison_file))
+    objects = (sweep.start_file, sweep.comparison_file)
+    return any(file.is_file() for file in (sweep.study, sweep.hydra_file)) or any(map(_is_ours, objects))
 
 
 def _has_begun(run: Run) -> bool:

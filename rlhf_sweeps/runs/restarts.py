@@ -2,28 +2,40 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 _MOST_REPEATED = 1 / 4  # of the rows, where updates come again
-_MOST = 1 / 10  # of the rows, where none does: a table's order may be any
+_MOST = 1 / 10  # of the rows, where none does
 
 
-def restarts(updates: Sequence[float]) -> list[int]:
+def restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
     """The positions at which the updates go back, as after a kill or a rewind; none where they have no order.
 
     Updates that go back at more rows than one in four, or one in ten where none comes twice, are those of rows in any
-    order, or of several runs mixed. A single step back counts where updates come again; where none does, one to before
-    the first update does not, since parts of a table may stand in any order.
+    order, or of several runs mixed. A single step back counts, however short the record is. Where no update comes
+    twice, a table's parts may stand in any order: one to before the first update does not count, and none does if the
+    rows in order are evenly spaced, as no run leaves them that goes on with other updates than before.
 
     Args:
         updates: of one run, in the order in which they were recorded; nan where a row has none.
+        is_own: whether they are those of one run's own record, to which rows were only ever added: if every step back
+            is to an update that was there before, the run went back so often.
     """
     found = returns(updates)
     numbers = [update for update in updates if not math.isnan(update)]
+    if is_own and all(updates[position] in updates[:position] for position in found):
+        return found
     if len(set(numbers)) < len(numbers):
         return found if len(found) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
     is_within = all(updates[position] > numbers[0] for position in found)
-    return found if is_within and len(found) <= _MOST * len(numbers) else []
+    return found if is_within and len(found) <= max(1.0, _MOST * len(numbers)) and not _are_even(numbers) else []
+
+
+def _are_even(updates: Sequence[float]) -> bool:
+    ordered = sorted(updates)
+    steps = [after - before for before, after in pairwise(ordered)]
+    return not steps or math.isclose(min(steps), max(steps))
 
 
 def returns(updates: Sequence[float]) -> list[int]:
@@ -53,9 +65,9 @@ def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
 
 
 def going_on(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that count, by their `update`, of a record with one or several for each update."""
+    """The rows that count, by their `update`, of a run's own record with one or several for each update."""
     updates = [as_update(row.get("update")) for row in rows]
-    return [dict(rows[position]) for position in alive(updates, restarts(updates))]
+    return [dict(rows[position]) for position in alive(updates, restarts(updates, is_own=True))]
 
 
 def as_update(value: Any) -> float:

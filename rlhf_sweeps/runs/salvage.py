@@ -123,13 +123,18 @@ def _object(text: bytes) -> Row | None:
 
 
 def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
-    """Each update once, in order: of two rows the later one is of the run that went on."""
+    """Each update once, in order: of two rows the later one is of the run that went on.
+
+    Another trainer's rows, which have no update, are numbered by their `step`, and those without any from 1 on.
+    """
     found: list[tuple[float, Row]] = []
     for position, row in enumerate(rows, start=1):
-        if not math.isnan(update := as_update(row.get("update", position))):
-            found.append((update, {**row, "update": update} if "update" not in row else row))
+        name = "update" if "update" in row else "step"
+        if not math.isnan(update := as_update(row.get(name, position))):
+            others = {key: value for key, value in row.items() if key != "step"}
+            found.append((update, row if name == "update" else {**others, "update": update}))
     updates = [update for update, _ in found]
-    restarted = restarts(updates)
+    restarted = restarts(updates, is_own=True)
     problems += [continued(updates[position - 1], updates[position]) for position in restarted]
     numbered = dict(found[position] for position in alive(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]

@@ -1,0 +1,114 @@
+"""What the name of a table's column says: a metric under one of the names that people give it, a counter, a run."""
+
+from collections.abc import Iterable
+
+from analysis.records import CUMULATIVE_REWARD, UPDATE
+
+# In lower case, with _ for what is no letter; a name that is none of these stays as it is.
+_METRICS = {
+    "reward": "objective/rlhf_reward",
+    "step_reward": "objective/rlhf_reward",
+    "mean_reward": "objective/rlhf_reward",
+    "reward_mean": "objective/rlhf_reward",
+    "rlhf_reward": "objective/rlhf_reward",
+    "score": "objective/scores",
+    "scores": "objective/scores",
+    "ppo_mean_scores": "objective/scores",
+    "cumulative_reward": CUMULATIVE_REWARD,
+    "policy_loss": "loss/policy_avg",
+    "ppo_loss_policy": "loss/policy_avg",
+    "value_loss": "loss/value_avg",
+    "ppo_loss_value": "loss/value_avg",
+    "entropy": "objective/entropy",
+    "ppo_policy_entropy": "objective/entropy",
+    "kl": "objective/kl",
+    "kl_divergence": "objective/kl",
+    "learning_rate": "lr",
+}
+_GROUPS = ("eval/", "judge/", "objective/", "loss/", "policy/", "val/", "perf/", "tokens/")
+_SETTINGS = ("lr", "objective/kl_coef")  # recorded with the metrics, and set
+_STEP = "_step"  # W&B's count of what was logged, which the updates are where there is nothing better
+_EPISODES = ("episode", "train_episode")
+_EPOCHS = ("epoch", "train_epoch")
+_UPDATES = (UPDATE, "updates", "step", "iteration", "global_step", "train_global_step", *_EPISODES, _STEP)
+RUN, EPISODE = "run", "episode"
+_RUNS = (RUN, "name", "run_name", "run_id")
+_SEED = "seed"
+# When a row was logged, and as which: nothing that the run did.
+_LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")
+
+
+def metric_name(column: str) -> str:
+    """Our name of a metric that is known under another one; any other name as it is."""
+    plain = "".join(letter if letter.isalnum() else "_" for letter in column.lower()).strip("_")
+    return _METRICS.get(plain, _METRICS.get(plain.removeprefix("train_"), column))
+
+
+def is_metric(column: str) -> bool:
+    """Whether it is known to hold what a run has recorded, and not what it was told."""
+    name = metric_name(column).removeprefix("train/")
+    return name not in _SETTINGS and (name in _METRICS.values() or name.startswith(_GROUPS))
+
+
+def axis_of(columns: Iterable[str]) -> str | None:
+    """The one whose numbers are the updates; None where there is none."""
+    return _first(columns, _UPDATES)
+
+
+def is_count(column: str) -> bool:
+    """Whether it counts updates, or what can stand for them: whole numbers."""
+    return _plain(column) in _UPDATES
+
+
+def counted_as(column: str) -> str:
+    """What rows are counted by that have such a column of updates, as `RunRecord.axis` says it."""
+    return EPISODE if counts_episodes(column) else _STEP if _plain(column) == _plain(_STEP) else UPDATE
+
+
+def counts_episodes(column: str) -> bool:
+    """Whether it counts responses, many an update."""
+    return _plain(column) in _EPISODES
+
+
+def is_counter(column: str) -> bool:
+    """Whether it counts anything that a run has done."""
+    return is_count(column) or _plain(column) in _EPOCHS
+
+
+def is_logging(column: str) -> bool:
+    """Whether it tells of the log and not of the run: rows of one update differ in it."""
+    return _plain(column) in _LOGGING
+
+
+def is_name(column: str) -> bool:
+    """Whether it holds runs' names, which are texts, whatever they look like."""
+    return _plain(column) in _RUNS
+
+
+def run_column(columns: Iterable[str]) -> str | None:
+    """The one with the runs' names; None where there is none."""
+    return _first(columns, _RUNS)
+
+
+def is_seed(column: str) -> bool:
+    """Whether it holds the runs' seeds."""
+    return _plain(column) == _SEED
+
+
+def seed_column(columns: Iterable[str]) -> str | None:
+    """The one with the runs' seeds; None where there is none."""
+    return _first(columns, (_SEED,))
+
+
+def config_key(column: str) -> str:
+    """What a column of names or seeds is called in the config of a run."""
+    return _plain(column)
+
+
+def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
+    plain = {_plain(column): column for column in reversed(list(columns))}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def _plain(column: str) -> str:
+    return column.lower().replace("/", "_").replace(" ", "_")
