@@ -596,3 +596,50 @@ def test_settings_that_few_runs_of_one_group_have_are_no_ground_to_compare_on() 
     assert pair.design == BY_RUN
     (pair,) = rank({"a": groups["a"], "b": {key: groups["b"][key] for key in (1, 2)}}).pairs
     assert pair.design == BY_STRATUM
+
+
+def test_ranges_are_named_by_their_ends() -> None:
+    runs = [run(f"r{n}", float(n), seed=n, lr=n / 100) for n in range(1, 17)]
+    found = compare(source(runs, space={"lr": "interval(0,1)"}), "lr")
+    assert sorted(group.label for group in found.groups) == [
+        "0.01 to 0.04", "0.05 to 0.08", "0.09 to 0.12", "0.13 to 0.16",
+    ]  # fmt: skip
+
+
+def test_other_keys_are_those_that_are_not_compared_by() -> None:
+    runs = [run(f"{a}{b}{c}", 1.0, a=a, b=b, c=c) for a in (1, 2) for b in (1, 2) for c in (1, 2)]
+    assert grouping(source(runs), "a,b").others == ["c"]
+    assert grouping(source(runs), "a").others == ["b", "c"]
+    assert grouping(source(runs), "run").others == []
+
+
+def test_two_settings_have_one_degree_of_freedom_and_an_interval() -> None:
+    """Differences of 1 and 2: mean 1.5, standard error 0.5, Student's quantile 12.706."""
+    groups = {"a": {1: np.array([3.0]), 2: np.array([5.0])}, "b": {1: np.array([2.0]), 2: np.array([3.0])}}
+    (pair,) = rank(groups).pairs
+    assert (pair.low, pair.high) == pytest.approx((1.5 - 12.7062 * 0.5, 1.5 + 12.7062 * 0.5), rel=0.03)
+
+
+def test_a_measure_says_what_and_when_it_measured() -> None:
+    metrics = {"eval/score": at(5, 1.0), "eval/length": at(5, 30.0), "loss/policy_avg": UPDATES, "eval/kl": at(5, 2.0)}
+    runs = [run(f"r{n}", 1.0, metrics=metrics, key=n) for n in (1, 2)]
+
+    def text(metric):
+        return compare(source(runs), "key", metric).measure.text
+
+    assert text("eval/length") == "eval/length at each run's best evaluation (higher is better)"
+    assert text("loss/policy_avg") == "loss/policy_avg as the mean over the last 10 % of updates (lower is better)"
+    assert text(None) == "objective (eval/score)"
+    minimized = source(runs, metrics=["eval/kl", "eval/score"], directions=["minimize", "maximize"])
+    assert compare(minimized, "key").measure.text == "objective (eval/kl, the first of several, lower is better)"
+
+
+def test_prompts_are_those_of_a_whole_evaluation() -> None:
+    """Of the last evaluation only three samples were written before the run was cut."""
+    written = [{"update": 5}] * 60 + [{"update": 10}] * 3
+    one = replace(run("a", 1.0), read_samples=lambda: written)
+    assert num_prompts([one]) == 60
+    rate = {"objective/truncated_rate": UPDATES / 20, "eval/win_rate": at(5, 0.5), "eval/score": at(5, 1.0)}
+    runs = [replace(run(name, 1.0, metrics=rate, key=name), read_samples=lambda: written) for name in "ab"]
+    assert compare(source(runs), "key", "eval/win_rate").measure.num_prompts == 60
+    assert compare(source(runs), "key", "objective/truncated_rate").measure.num_prompts is None  # no held-out prompts

@@ -1,7 +1,10 @@
 """The fitted surface, and how flat the optimum is, against known functions."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from scipy.special import digamma, polygamma
 from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
@@ -10,7 +13,7 @@ from sweep_sources import hill, of, search, swept, trial
 from analysis.records import Source
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import Axis
-from analysis.sweep.optimum import MIN_SETTINGS, Optimum, floored, optimum
+from analysis.sweep.optimum import MIN_SETTINGS, Optimum, Profile, floored, optimum
 from analysis.sweep.sentences import flatness_statements
 from analysis.sweep.settings import views
 from analysis.sweep.surface import fit
@@ -208,3 +211,79 @@ def test_choices_without_order_are_equally_far_apart() -> None:
     assert mean[0] == pytest.approx(0.0, abs=1e-6)
     mean, _ = fit([Axis("a", ("0", "1", "2"), 0.0, 2.0)], points / 2, gains, np.ones(10)).predict(np.array([[1.0]]))
     assert mean[0] < -0.5
+
+
+def penalized(points: np.ndarray, gains: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> Callable[..., float]:
+    """Minus the log of the posterior of the hyperparameters' logarithms, with another library's likelihood."""
+    standard = (gains - gains.mean()) / gains.std()
+    num_axes = points.shape[1]
+
+    def value(theta: np.ndarray) -> float:
+        kernel = ConstantKernel(np.exp(theta[num_axes])) * Matern(np.exp(theta[:num_axes]), nu=2.5)
+        kernel += ConstantKernel(1.0) + WhiteKernel(np.exp(theta[-1]))
+        other = GaussianProcessRegressor(kernel, alpha=1e-8, optimizer=None).fit(points, standard)
+        likelihood = other.log_marginal_likelihood(other.kernel_.theta)
+        return float(-likelihood + 0.5 * (((theta - means) / deviations) ** 2).sum())
+
+    return value
+
+
+@pytest.mark.parametrize("repetitions", [0, 6])
+def test_the_hyperparameters_are_those_of_highest_posterior_probability(repetitions: int) -> None:
+    """Priors: log length scales about log 0.7 by 1, log signal about 0 by 1, log noise variance about log 0.05 by 1.5.
+
+    Repetitions that show a deviation s with f degrees of freedom add what they tell of the logarithm of the variance:
+    log s² - digamma(f / 2) + log(f / 2), of variance trigamma(f / 2).
+    """
+    random = np.random.default_rng(7)
+    points = random.random((22, 2))
+    gains = np.sin(4 * points[:, 0]) + 0.15 * random.standard_normal(22)
+    known = (0.2, repetitions) if repetitions else (np.nan, 0)
+    surface = fit([Axis("a"), Axis("b")], points, gains, np.ones(22), known)
+    noise_mean, noise_deviation = np.log(0.05), 1.5
+    if repetitions:
+        told = 2 * np.log(0.2 / gains.std()) - digamma(repetitions / 2) + np.log(repetitions / 2)
+        precisions = np.array([1.5**-2, 1 / polygamma(1, repetitions / 2)])
+        noise_mean = float(np.average([np.log(0.05), told], weights=precisions))
+        noise_deviation = float(precisions.sum() ** -0.5)
+    value = penalized(
+        points, gains, np.array([np.log(0.7)] * 2 + [0.0, noise_mean]), np.array([1.0, 1.0, 1.0, noise_deviation])
+    )
+    steps = 1e-3 * np.eye(4)
+    slopes = [(value(surface.theta + step) - value(surface.theta - step)) / 2e-3 for step in steps]
+    assert slopes == pytest.approx([0.0] * 4, abs=2e-3)
+    # The noise's degrees of freedom: 2 over the variance of its logarithm by the curvature there.
+    wide = 0.02 * np.eye(4)
+    curvature = [
+        [
+            sum(s * t * value(surface.theta + s * one + t * two) for s in (1, -1) for t in (1, -1)) / (4 * 0.02**2)
+            for two in wide
+        ]
+        for one in wide
+    ]
+    assert surface.freedom == pytest.approx(2 / np.linalg.inv(np.array(curvature))[-1, -1], rel=0.02)
+    assert surface.noise == pytest.approx(gains.std() * np.exp(surface.theta[-1] / 2))
+
+
+def profile(within: list[float], choices: tuple[str, ...] = ()) -> Profile:
+    """Of the probabilities of being within noise of the best alone."""
+    positions = np.linspace(0, 1, len(within))
+    none = np.zeros(len(within))
+    axis = Axis("a", choices, 0.0, 1.0)
+    return Profile(axis, positions, none, none, none, np.array(within), none, none[None], 0.01)
+
+
+def test_what_is_likely_and_what_is_possible_by_hand() -> None:
+    """Likely: 0.5 and more in one piece with the best; possible: from the first to the last of 0.1 and more."""
+    found = profile([0.05, 0.6, 0.2, 0.5, 0.9, 0.7, 0.4, 0.1, 0.09, 0.02, 0.0])
+    assert found.likely.tolist() == pytest.approx([0.3, 0.4, 0.5])
+    assert found.possible.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    assert not found.is_flat
+    assert not found.is_unknown
+    edge = profile([0.9, 0.5, 0.3, 0.2, 0.1])
+    assert (edge.likely.tolist(), edge.is_unknown) == (pytest.approx([0.0, 0.25]), True)
+    assert profile([0.2, 0.3, 0.5, 0.9]).likely.tolist() == pytest.approx([2 / 3, 1.0])
+    assert profile([0.6, 0.9, 0.6]).is_flat
+    assert not profile([0.59, 0.9, 0.6]).is_flat
+    of_list = profile([0.9, 0.2, 0.5], ("x", "y", "z"))
+    assert of_list.likely.tolist() == [0.0, 1.0]  # choices need not lie side by side
