@@ -1,0 +1,182 @@
+"""Sweeps in which what can differ differs: seed 7, a second objective that prunes, what is minimized, several starts."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulation import DECISION, START, Killed, Simulation, World, defaults, num_updates, score, trials
+
+from rlhf_sweeps.config import Config
+from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.sweep.engine import SECONDS_BETWEEN_SAVES
+from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.settings import SweeperConfig
+
+LR, KL = "ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))"
+LENGTHS = ("ppo.lr=1e-4,5e-4", "ppo.batch_size=16,48")
+
+
+@pytest.fixture(scope="module")
+def base() -> tuple[Config, SweeperConfig]:
+    config, settings = defaults()
+    return replace(config, seed=7), replace(settings, seed=7)
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug here."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+def simulated(
+    base: tuple[Config, SweeperConfig],
+    folder: Path,
+    arguments: tuple[str, ...],
+    limits: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    objective: dict[str, Any] | None = None,
+) -> Simulation:
+    config = replace(base[0], sweep=replace(base[0].sweep, **(limits or {})))
+    config = replace(config, objective=replace(config.objective, **(objective or {})))
+    return Simulation(World(folder), config, replace(base[1], **(settings or {})), arguments)
+
+
+def setting_of(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / ".hydra" / "config.yaml").read_text())
+    return found
+
+
+def best_score(run: Path) -> float:
+    setting = setting_of(run)
+    total = num_updates(setting)
+    return max(score(setting, step / total) for step in {*range(5, total + 1, 5), total})
+
+
+def test_earlier_starts_are_taken_off_the_budget(base: Any, tmp_path: Path) -> None:
+    simulation = simulated(base, tmp_path, (LR, KL), {"budget_hours": 1.0}, {"n_trials": None})
+    Sweep(tmp_path).write_start({"id": "0", "seconds": 3500.0})
+    begun = simulation.world.now
+    engine = simulation.start()
+    assert engine.stopping == "budget"
+    assert 90 < simulation.world.now - begun < 110
+    assert 3590 < (Sweep(tmp_path).start() or {})["seconds"] < 3610
+
+
+def test_a_killed_sweeper_has_noted_for_how_long_it_ran(base: Any, tmp_path: Path) -> None:
+    simulation = simulated(base, tmp_path, (LR, KL), settings={"n_trials": 4, "pruner": "none"})
+    simulation.world.kills = {300}
+    with pytest.raises(Killed):
+        simulation.start()
+    ran = simulation.world.now - 1000
+    assert ran > 3 * SECONDS_BETWEEN_SAVES
+    assert ran - SECONDS_BETWEEN_SAVES - 5 <= (Sweep(tmp_path).start() or {})["seconds"] <= ran
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_each_run_has_its_seed(base: Any, tmp_path: Path, seeds: int) -> None:
+    simulated(base, tmp_path, LENGTHS, {"seeds": seeds, "test_seeds": 2, "num_tested": 1}).finish()
+    runs = {str(path.parents[1].relative_to(tmp_path)): path for path in tmp_path.glob("**/.hydra/config.yaml")}
+    found = {name: setting_of(path.parents[1])["seed"] for name, path in runs.items()}
+    tuning = {str(n): 7 for n in range(4)} if seeds == 1 else {f"{n}/seed_{s}": s for n in range(4) for s in (7, 8)}
+    tests = {name: seed for name, seed in found.items() if name.startswith("test/")}
+    assert {name: seed for name, seed in found.items() if name not in tests} == tuning
+    assert sorted(tests.values()) == [1_000_007, 1_000_008]
+    assert all(name.endswith(f"_seed_{seed}") for name, seed in tests.items())
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_time_of_a_trial_is_that_of_all_its_runs(base: Any, tmp_path: Path, seeds: int) -> None:
+    """An update takes a second, three where the batch is three times as large; there are as many fewer."""
+    simulated(base, tmp_path, LENGTHS, {"seeds": seeds}).finish()
+    for trial in trials(tmp_path):
+        updates, each = (30, 1.0) if trial.params["ppo.batch_size"] == 16 else (10, 3.0)
+        assert trial.user_attrs["num_updates"] == updates
+        assert trial.user_attrs["seconds"] == pytest.approx(seeds * updates * each)
+        whole = seeds * (START + updates * (each + DECISION))
+        assert trial.user_attrs["worker_seconds"] == pytest.approx(whole)
+        assert max(trial.intermediate_values) == seeds * updates
+
+
+def test_the_objective_that_prunes_may_be_the_second(base: Any, tmp_path: Path) -> None:
+    objective = {"metrics": ["eval/kl", "eval/score"], "directions": ["minimize", "maximize"], "reduction": "last"}
+    simulation = simulated(
+        base, tmp_path, LENGTHS, {"seeds": 2}, {"prune_on": "eval/score", "pruner": "wilcoxon"}, objective
+    )
+    judge = simulation.finish()._judge
+    assert judge._sign == 1
+    for trial in trials(tmp_path):
+        setting = setting_of(tmp_path / str(trial.number) / "seed_7")
+        total = num_updates(setting)
+        steps = {step: score(setting, step / total) for step in (5, total)}
+        assert {step: trial.intermediate_values[step] for step in steps} == pytest.approx(steps)
+        ends = {seed: score({**setting, "seed": seed}, 1.0) for seed in (7, 8)}
+        assert judge._known[trial.number].by_seed == pytest.approx(ends)
+        assert trial.values == pytest.approx([1.0, sum(ends.values()) / 2])
+
+
+def test_a_copy_breaks_the_constraints_that_its_trial_breaks(base: Any, tmp_path: Path) -> None:
+    """The made-up KL is 1."""
+    simulation = simulated(
+        base, tmp_path, ("ppo.lr=1e-4,5e-4", "ppo.kl_coef=0.01,0.1"), {},
+        {"n_trials": 4, "sampler": "random", "max_failure_rate": 1.0}, {"constraints": ["eval/kl<=0.25"]},
+    )  # fmt: skip
+    simulation.settings = replace(simulation.settings, n_trials=3)
+    simulation.most_choices = 0
+    engine = simulation.finish()
+    copies = [trial for trial in engine.schedule.trials if not trial.has_run]
+    assert copies
+    for trial in trials(tmp_path):
+        assert dict(trial.constraints) == {"eval/kl<=0.25": 0.75}
+    for copy in copies:
+        (twin,) = (t for t in engine.schedule.trials if t.has_run and t.params == copy.params)
+        assert (copy.objectives, copy.by_seed, copy.update) == (twin.objectives, twin.by_seed, twin.update)
+        assert copy.violations == {"eval/kl<=0.25": 0.75}
+
+
+def test_one_that_waits_is_unfinished_when_the_time_is_over(base: Any, tmp_path: Path) -> None:
+    """Four runs had taken so long that the others were asked to wait for the test seeds; no new trial is wanted."""
+    limits = {"budget_hours": 500 / 3600, "test_seeds": 2, "num_tested": 1, "update_timeout": 3600.0}
+    simulation = simulated(base, tmp_path, (LR, KL), limits, {"n_trials": None})
+    simulation.world.num_workers, simulation.world.usual = 2, 5.0
+    simulation.world.slowness = {str(number): 60.0 for number in range(4, 60)}
+    found = simulation.finish().schedule.trials
+    assert "waiting" in {trial.state for trial in found}
+    simulation.settings = replace(simulation.settings, n_trials=len(found))
+    engine = simulation.start()
+    assert engine.schedule.num_left == 0
+    assert engine.schedule.is_unfinished
+    assert engine.stopping == "budget"
+
+
+# --- the judge
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_seeds_are_compared_in_the_metrics_direction(sign: int) -> None:
+    """Worse in five seeds of five: p is 2 ** -5."""
+    judge = Judge(make_pruner("wilcoxon", {}), sign)
+    for number, offset in enumerate((0.0, -1.0, 1.0)):
+        judge.know(number, {10 * step: sign * offset for step in range(1, 6)}, 10)
+        judge.end_seeds(number, {seed: sign * (offset + seed / 100) for seed in range(7, 12)})
+    assert judge.should_prune(1)
+    assert not judge.should_prune(2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_peer_has_reported_since_counts(sign: int) -> None:
+    judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}), sign)
+    judge.know(0, {5: sign * 1.0}, 10)
+    judge.know(1, {5: sign * 2.0}, 10)
+    assert not judge.should_prune(1)
+    assert judge.report(0, 10, sign * 3.0)
+    assert judge.report(1, 10, sign * 2.5)
+    assert judge.should_prune(1)
+    assert judge.reports(1) == {5: sign * 2.0, 10: sign * 2.5}
+    assert judge.newest(1) == 2.5
+    assert judge.progress(1) == (1.0, 2.5)
+    judge.measure(0, 20)  # what it reported after 10 updates is at half of its run
+    assert not judge.should_prune(1)
