@@ -76,6 +76,28 @@ def test_a_killed_sweeper_has_noted_for_how_long_it_ran(base: Any, tmp_path: Pat
     assert ran - SECONDS_BETWEEN_SAVES - 5 <= (Sweep(tmp_path).start() or {})["seconds"] <= ran
 
 
+def test_what_was_begun_ends_before_anything_else_begins(base: Any, tmp_path: Path) -> None:
+    """Three workers are killed, one goes on: with the second seed of a trial before the first one of the next."""
+    simulation = simulated(base, tmp_path, LENGTHS, {"seeds": 2})
+    simulation.world.num_workers, simulation.world.kills = 3, {120}
+    with pytest.raises(Killed):
+        simulation.start()
+    running = [trial for trial in trials(tmp_path) if not trial.state.is_finished()]
+    assert len(running) > 1
+    lengths = {trial.number: 30 if trial.params["ppo.batch_size"] == 16 else 10 for trial in running}
+    assert {trial.number: trial.user_attrs["num_updates"] for trial in running} == lengths
+    simulation.world.num_workers, simulation.world.starts = 1, []
+    engine = simulation.start()
+    order = [start.split("/")[0] for start in simulation.world.starts]
+    assert order == sorted(order)
+    # Before a second seed there is a whole run, before a third of the first one two thirds.
+    engine._judge.know(0, {30: 0.5}, 30)
+    trial = engine.schedule.trials[0]
+    assert engine.schedule._rest(engine.schedule._tuning_run(trial, 1)) == 1.0
+    engine._judge.know(0, {10: 0.5}, 30)
+    assert engine.schedule._rest(engine.schedule._tuning_run(trial, 0)) == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_each_run_has_its_seed(base: Any, tmp_path: Path, seeds: int) -> None:
     simulated(base, tmp_path, LENGTHS, {"seeds": seeds, "test_seeds": 2, "num_tested": 1}).finish()
