@@ -59,7 +59,13 @@ def end_of(folder: Path, number: int) -> tuple[TrialState, int]:
 def test_back_at_an_earlier_configuration_that_one_is_the_present() -> None:
     objective = {"metrics": ["eval/kl"], "directions": ["minimize"], "reduction": "last", "mean_over": 3}
     config = {f"objective.{key}": value for key, value in {**objective, "kl_budget": None, "constraints": []}.items()}
-    first = {"space": {"x": "choice(1,2)"}, "config": config, "directions": ["minimize"], "seeds": [7], "shape": {"x": []}}
+    first = {
+        "space": {"x": "choice(1,2)"},
+        "config": config,
+        "directions": ["minimize"],
+        "seeds": [7],
+        "shape": {"x": []},
+    }
     second = {**first, "seeds": [7, 8]}
     found = Configurations([first, second], first)
     assert (found.current, found.records, found.compared) == (0, [first, second], [0])

@@ -4,17 +4,21 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from simulation import DECISION, START, Killed, Simulation, World, defaults, num_updates, score, trials
 
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.config import Config, ObjectiveConfig
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.engine import SECONDS_BETWEEN_SAVES
-from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.follower import Follower
+from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.settings import SweeperConfig
+from rlhf_sweeps.sweep.trials import Trial
 
 LR, KL = "ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))"
 LENGTHS = ("ppo.lr=1e-4,5e-4", "ppo.batch_size=16,48")
@@ -123,6 +127,48 @@ def test_the_time_of_a_trial_is_that_of_all_its_runs(base: Any, tmp_path: Path, 
         assert max(trial.intermediate_values) == seeds * updates
 
 
+def test_an_update_that_a_lost_run_does_again_takes_its_time_once(base: Any, tmp_path: Path) -> None:
+    """It is lost in its twelfth update, and goes on from the tenth: the eleventh comes twice."""
+    simulation = simulated(base, tmp_path, ("ppo.lr=1e-4,5e-4",), {"retries": 1})
+    simulation.world.faults = {"0": {12: "lost_once"}}
+    simulation.finish()
+    assert [trial.user_attrs["seconds"] for trial in trials(tmp_path)] == pytest.approx([30.0, 30.0])
+    assert simulation.world.starts == ["0", "0", "1"]
+
+
+def test_nothing_is_pruned_after_its_last_seed(base: Any, tmp_path: Path) -> None:
+    """Worse in four seeds of four, p is 1/16: known at the end of the last one, which is the trial's."""
+    arguments, settings = ("ppo.lr=5e-4,1e-5",), {"pruner": "wilcoxon"}
+    simulated(base, tmp_path / "four", arguments, {"seeds": 4}, settings).finish()
+    assert [trial.state.name for trial in trials(tmp_path / "four")] == ["COMPLETE", "COMPLETE"]
+    simulated(base, tmp_path / "five", arguments, {"seeds": 5}, settings).finish()
+    assert [trial.state.name for trial in trials(tmp_path / "five")] == ["COMPLETE", "PRUNED"]
+
+
+def test_what_a_run_does_after_it_was_told_to_wait_decides_nothing(base: Any, tmp_path: Path) -> None:
+    """Two evaluations are seen at one look; the first one has it wait."""
+    reports: dict[int, float] = {}
+    judge: Any = SimpleNamespace(
+        report=lambda number, step, value: reports.setdefault(step, value) is value,
+        reports=lambda number: reports,
+        should_prune=lambda number: False,
+        should_wait=lambda number: True,
+    )
+    plan = simulated(base, tmp_path, LENGTHS).plan()
+    configurations: Any = [SimpleNamespace(objective=plan.config.objective)]
+    follower = Follower(plan, SimpleNamespace(report=lambda *a: None), judge, configurations, lambda active: True)  # type: ignore[arg-type]
+    run = Run(tmp_path / "0")
+    run.begin({})
+    for update in range(1, 11):
+        row = {"update": update, "objective/kl": 1.0, "perf/update_seconds": 2.0}
+        run.append_metrics(row | ({} if update % 5 else {"eval/score": 1.0, "eval/kl": 1.0, "eval/base_score": 0.0}))
+    active = Active(Trial(0, {}, {}, run.folder, num_updates=30), run, 7, 0)
+    follower.follow(active)
+    assert (active.verdict, run.stop_reason()) == ("waiting", "waiting")
+    assert list(reports) == [5]
+    assert (active.trial.update, active.trial.seconds, len(active.rows)) == (5, 10.0, 5)
+
+
 def test_the_objective_that_prunes_may_be_the_second(base: Any, tmp_path: Path) -> None:
     objective = {"metrics": ["eval/kl", "eval/score"], "directions": ["minimize", "maximize"], "reduction": "last"}
     simulation = simulated(
@@ -175,6 +221,25 @@ def test_one_that_waits_is_unfinished_when_the_time_is_over(base: Any, tmp_path:
 
 
 # --- the judge
+
+
+def test_patience_beyond_the_kl_budget() -> None:
+    """sweep.kl_patience evaluations in a row must be beyond, and the last no nearer than the first of them."""
+    config = ObjectiveConfig(["eval/score"], ["maximize"], "best", 3, 10.0, [])
+
+    def is_over(kls: list[float], patience: int | None) -> bool:
+        rows = [{"update": n, "eval/score": 0.0, "eval/kl": kl, "objective/kl": 0.0} for n, kl in enumerate(kls)]
+        return is_over_budget_for_good(rows, config, patience)
+
+    kl_patience = 3
+    assert is_over([5.0, 11.0, 12.0, 13.0], kl_patience)
+    assert is_over([11.0, 15.0, 11.0], kl_patience)
+    assert not is_over([14.0, 12.0, 13.0], kl_patience)  # on its way back
+    assert not is_over([9.0, 12.0, 13.0], kl_patience)
+    assert not is_over([10.0, 12.0, 13.0], kl_patience)  # at the budget is within
+    assert not is_over([12.0, 13.0], kl_patience)
+    assert is_over([9.0, 12.0, 13.0], 2)
+    assert not is_over([12.0, 13.0, 14.0], None)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

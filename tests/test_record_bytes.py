@@ -21,7 +21,12 @@ OF_RUN = (
 OF_SWEEP = ("sweep.json", "sweeper.json", "multirun.yaml", "comparison.json", "optimization_results.yaml", "study.db")
 KEYS = st.sampled_from(["update", "step", "config", "schema_version", "status", "best", "hydra", "objective", "seed"])
 PLAIN = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([10**400, -1, 1e308])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([10**400, -1, 1e308])
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
     PLAIN,
@@ -88,7 +93,11 @@ def test_a_sweep_with_any_bytes_is_read_or_refused_in_one_line(name: str, num: i
         write_sweep(folder, [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], updates=4)
 
         @settings(
-            max_examples=num, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=num,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
         )
         @given(content=CONTENTS)
         def check(content: bytes) -> None:

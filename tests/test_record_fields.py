@@ -84,6 +84,7 @@ def test_a_later_start_knows_all_of_a_trial_that_has_ended(tmp_path: Path, state
     nothing: Any = SimpleNamespace(log=lambda trials: None)
     outcomes = Outcomes(plan, first, judge, configurations, schedule, nothing, nothing, nothing, lambda: False)  # type: ignore[arg-type]
     outcomes._tell(Active(trial, Run(trial.folder), 8, 1), state, own["message"])
+    judge = Judge(Nothing())
     later = Schedule(place, plan, study(), judge, configurations)
     later.adopt()
     found = later.trials[1]
@@ -92,6 +93,7 @@ def test_a_later_start_knows_all_of_a_trial_that_has_ended(tmp_path: Path, state
         if entry.name in own:
             assert getattr(found, entry.name) == own[entry.name], entry.name
     assert found.is_compared
+    assert judge.reports(1) == {}  # a copy, whose reports are those of another trial
     assert not later.trials[0].has_ended
 
 
