@@ -268,9 +268,9 @@ def test_defaults(compose_config: Compose) -> None:
 
 
 ROWS = [
-    {"update": 5, "eval/score": 1.0, "eval/kl": 4.0, "objective/kl": 4.0, "eval/base_score": 0.25},
-    {"update": 10, "eval/score": 3.0, "eval/kl": 9.0, "objective/kl": 9.0, "eval/base_score": 0.25},
-    {"update": 15, "eval/score": 2.0, "eval/kl": 5.0, "objective/kl": 5.0, "eval/base_score": 0.25},
+    {"update": 5, "eval/score": 1.0, "eval/kl": 4.0, "objective/kl": 0.5, "eval/base_score": 0.25},
+    {"update": 10, "eval/score": 3.0, "eval/kl": 9.0, "objective/kl": 0.5, "eval/base_score": 0.25},
+    {"update": 15, "eval/score": 2.0, "eval/kl": 5.0, "objective/kl": 0.5, "eval/base_score": 0.25},
 ]
 PLAIN = ObjectiveConfig(["eval/score"], ["maximize"], "best", 3, None, [])
 # Key -> another value, what the run is worth then (3 without), and by how much it breaks the constraints.
@@ -412,7 +412,7 @@ def test_adapters_have_their_rank_and_scale() -> None:
     (config,) = adapted.peft_config.values()
     assert (config.r, config.lora_alpha) == (3, 12)
     layers = [module for module in adapted.modules() if hasattr(module, "lora_A")]
-    assert {tuple(layer.lora_A["default"].weight.shape)[0] for layer in layers} == {3}
+    assert {layer.lora_A["default"].out_features for layer in layers} == {3}
     assert {layer.scaling["default"] for layer in layers} == {4.0}
 
 

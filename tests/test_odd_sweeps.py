@@ -1,4 +1,4 @@
-"""Sweeps in which what can differ differs: seed 7, a second objective that prunes, what is minimized, several starts."""
+"""Sweeps in which what can differ differs: seed 7, a second objective that prunes, minimizing, several starts."""
 
 import json
 import os
@@ -19,6 +19,7 @@ from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.sweep.trials import Trial
+from rlhf_sweeps.sweep.twins import ended_twin, open_twin
 
 LR, KL = "ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))"
 LENGTHS = ("ppo.lr=1e-4,5e-4", "ppo.batch_size=16,48")
@@ -267,3 +268,16 @@ def test_what_a_peer_has_reported_since_counts(sign: int) -> None:
     assert judge.progress(1) == (1.0, 2.5)
     judge.measure(0, 20)  # what it reported after 10 updates is at half of its run
     assert not judge.should_prune(1)
+
+
+def test_of_two_trials_of_a_setting_the_first_runs(tmp_path: Path) -> None:
+    both = [Trial(number, {"ppo.lr": 1e-4}, {}, tmp_path / str(number)) for number in (0, 1)]
+    first, second = (Active(trial, Run(trial.folder), 7, 0) for trial in both)
+    assert open_twin(first, both) is None
+    assert open_twin(second, both) is both[0]
+    assert ended_twin(second, both) is None
+    both[0].state, both[0].cause = "failed", "out_of_memory"
+    assert ended_twin(second, both) is both[0]
+    assert open_twin(second, both) is None
+    both[0].cause = "lost_process"  # which says nothing about the setting
+    assert ended_twin(second, both) is None

@@ -277,7 +277,7 @@ def test_a_first_peer_without_a_value_saves_nobody(name: str) -> None:
 
 
 def test_the_best_peer_is_the_one_over_the_seeds_that_the_trial_has_had() -> None:
-    """Over its four seeds peer 1 is the best, by all five that they have had peer 2. Worse in four of four: p is 1/16."""
+    """Over its four seeds peer 1 is the best, over all five that they have had peer 2. Worse in all four: p is 1/16."""
     peers = [
         Curve(1, {NUM_STEPS * n: 1.0 for n in range(1, 6)}, {7: 1.0, 8: 1.1, 9: 1.2, 10: 1.3, 11: -100.0}),
         Curve(2, {NUM_STEPS * n: 0.0 for n in range(1, 6)}, {7: 0.0, 8: 0.1, 9: 0.2, 10: 0.3, 11: 100.0}),

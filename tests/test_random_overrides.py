@@ -1,4 +1,4 @@
-"""The override grammar there and back: what is typed becomes a space, a point of it, a text that Hydra reads as the same.
+"""The override grammar there and back: what is typed becomes a space, a point of it, a text that means the same.
 
 Values are drawn at random; Hydra's own parser says what a text means.
 """
