@@ -1,8 +1,10 @@
 """Every option composes; the ranges and rules hold."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from conftest import Compose
 
 from rlhf_sweeps.cli import conf_dir
@@ -23,8 +25,15 @@ NEEDS_SOURCES = {"dataset=mixture": "dataset.sources=[human_like_mini]"}
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option: str, compose_config: Compose) -> None:
+    """What the file says is what the run has, interpolations and lists of choices apart."""
     needed = NEEDS_PATH | NEEDS_SOURCES
-    compose_config(option, *([needed[option]] if option in needed else []))
+    config: Any = compose_config(option, *([needed[option]] if option in needed else []))
+    group, _, name = option.partition("=")
+    content = yaml.safe_load((Path(conf_dir()) / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    section = getattr(config, group, None)
+    for key, value in content.items() if section is not None else ():
+        if key != "defaults" and not isinstance(value, list) and "${" not in str(value) and value != "???":
+            assert getattr(section, key) == value, key
 
 
 @pytest.mark.parametrize(("option", "override"), NEEDS_PATH.items())
@@ -137,7 +146,10 @@ def test_the_value_models_learning_rate(overrides: tuple[str, ...], expected: fl
     "override", ["ppo.missing_eos_penalty=null", "ppo.max_grad_norm=null", "objective.kl_budget=null"]
 )
 def test_what_may_be_switched_off(override: str, compose_config: Compose) -> None:
-    compose_config(override)
+    config: Any = compose_config(override)
+    section, key = override.removesuffix("=null").split(".")
+    assert getattr(getattr(config, section), key) is None
+    assert getattr(getattr(compose_config(), section), key) is not None
 
 
 def test_all_problems_are_reported_at_once(compose_config: Compose) -> None:

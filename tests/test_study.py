@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.search_space import Parameter
-from rlhf_sweeps.sweep.storage import open_storage
+from rlhf_sweeps.sweep.storage import file_url, open_storage
 from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED
 
@@ -151,3 +151,9 @@ def test_a_study_that_moves_to_another_space_keeps_all_of_its_trials(tmp_path: P
     assert (going.state, going.params) == (TrialState.RUNNING, {})
     assert (going.user_attrs, going.intermediate_values) == ({"num_updates": 7}, {5: 0.5})
     assert not study.move_to([Parameter("x", CategoricalDistribution([0.25, 0.5]), ("0.25", "0.5"))])
+
+
+def test_a_write_waits_a_minute_for_a_reader_of_the_file(tmp_path: Path) -> None:
+    storage: Any = open_storage(file_url(tmp_path / "study.db"))
+    with storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
