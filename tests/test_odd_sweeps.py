@@ -12,6 +12,7 @@ from simulation import DECISION, START, Killed, Simulation, World, defaults, num
 
 from rlhf_sweeps.config import Config, ObjectiveConfig
 from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.sweep import sweeper
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.engine import SECONDS_BETWEEN_SAVES
 from rlhf_sweeps.sweep.follower import Follower
@@ -281,3 +282,43 @@ def test_of_two_trials_of_a_setting_the_first_runs(tmp_path: Path) -> None:
     assert open_twin(second, both) is None
     both[0].cause = "lost_process"  # which says nothing about the setting
     assert ended_twin(second, both) is None
+
+
+def test_a_constraint_that_is_met_exactly_is_kept(tmp_path: Path) -> None:
+    assert Trial(0, {}, {}, tmp_path, violations={"a": 0.0, "b": -1.0}).is_feasible
+    assert not Trial(0, {}, {}, tmp_path, violations={"a": 1e-9, "b": -1.0}).is_feasible
+
+
+def test_trials_of_another_group_are_no_peers() -> None:
+    judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}))
+    judge.know(0, {5: 1.0}, 10, group=1)
+    judge.know(1, {5: 0.5}, 10, group=0)
+    assert not judge.should_prune(1)
+    judge.know(2, {5: 0.75}, 10, group=0)
+    assert judge.should_prune(1)
+
+
+def test_of_those_that_wait_a_promising_one_comes_before_one_that_has_got_further(base: Any, tmp_path: Path) -> None:
+    schedule = simulated(base, tmp_path, LENGTHS).start().schedule
+    far, near = (schedule._tuning_run(trial, 0) for trial in schedule.trials[:2])
+    progress = {0: (0.5, 9.0), 1: (0.25, 1.0)}
+    judge: Any = SimpleNamespace(progress=progress.get, may_resume=lambda number: number == 1)
+    schedule._judge = judge
+    assert schedule._next_waiting([far, near], 1.0) is near
+    judge.may_resume = lambda number: False
+    assert schedule._next_waiting([far, near], 1.0) is far  # nothing is left to ask for
+    assert schedule._next_waiting([far, near], 0.5) is far
+    assert schedule._next_waiting([near], 0.5) is None  # three quarters of a run are before it
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_reward_models_are_compared_by_their_best_settings(
+    direction: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(sweeper, "best_settings", lambda *arguments: asked.append(arguments) or [])  # type: ignore[func-returns-value]
+    plan: Any = SimpleNamespace(is_comparison=True, seeds=[7, 8], directions=[direction])
+    found = sweeper._compare(Sweep(tmp_path), plan, [])
+    assert [(seeds, way) for _, _, seeds, way in asked] == [([7, 8], direction)]
+    assert found is not None
+    assert Sweep(tmp_path).comparison() == {"schema_version": 1, **found}

@@ -157,3 +157,14 @@ def test_a_write_waits_a_minute_for_a_reader_of_the_file(tmp_path: Path) -> None
     storage: Any = open_storage(file_url(tmp_path / "study.db"))
     with storage.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
+
+
+def test_of_several_objectives_no_reports_are_compared(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "minimize", "maximize")
+    for _ in range(2):
+        number, _ = study.ask(suggest_x)
+        study.report(number, 5, 0.5)
+    study.tell(0, PRUNED)
+    pruned, running = study._study.get_trials()
+    assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {})
+    assert (running.state, running.intermediate_values) == (TrialState.RUNNING, {5: 0.5})
