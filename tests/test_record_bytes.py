@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from records import rows, write_run, write_sweep
 
 from analysis.errors import AnalysisError
+from analysis.objective import listed_in
 from analysis.reading.sources import read
 from rlhf_sweeps.runs import Run, Sweep, found, owner, runs_of, salvage, salvage_hydra, salvage_samples
 
@@ -99,6 +100,7 @@ def test_a_sweep_with_any_bytes_is_read_or_refused_in_one_line(name: str, num: i
             database=None,
             suppress_health_check=[HealthCheck.too_slow],
         )
+        @example(content=b'{"update": 1, "eval/score": 1' + b"0" * 400 + b"}\n")
         @given(content=CONTENTS)
         def check(content: bytes) -> None:
             damaged(folder, name, content)
@@ -126,3 +128,8 @@ def test_the_writers_own_readers_take_what_was_cut_off(tmp_path: Path) -> None:
         assert [row["update"] for row in Run(tmp_path).metrics()] == [1]
         assert [row["update"] for row in Run(tmp_path).new_metrics()] == [1]
         assert salvage(run).rows[0]["update"] == 1
+
+
+def test_a_text_in_a_table_that_looks_like_a_wrong_date_is_a_text() -> None:
+    assert listed_in("2001-13-45") == ["2001-13-45"]
+    assert listed_in("['eval/score']") == ["eval/score"]
