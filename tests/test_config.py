@@ -98,6 +98,7 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("device=cuda:x", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("device=tpu", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("seed=-1", "must be >= 0"),
+        ("seed=2147483648", "must be >= 0 and < 2.14748e+09"),
         ("objective.kl_budget=0", "must be > 0"),
         ("name=''", "must be a text that is not empty"),
     ],
@@ -156,3 +157,11 @@ def test_all_problems_are_reported_at_once(compose_config: Compose) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_config("ppo.lr=-1", "ppo.gamma=2")
     assert [line.partition("=")[0] for line in str(caught.value).splitlines()] == ["ppo.lr", "ppo.gamma"]
+
+
+def test_parts_of_microbatches_and_batches_count(compose_config: Compose) -> None:
+    """33 episodes by 32 are two updates; minibatches of 16 by 6 are three microbatches each, a batch of 32 six."""
+    ppo = compose_config(
+        "ppo.num_minibatches=2", "ppo.microbatch_size=6", "ppo.total_episodes=33", "ppo.num_ppo_epochs=3"
+    ).ppo
+    assert (ppo.num_updates, ppo.microbatches_per_epoch, ppo.trl_slots) == (2, 6, 3 * 2 * 6)
