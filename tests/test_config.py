@@ -98,7 +98,7 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("device=cuda:x", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("device=tpu", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("seed=-1", "must be >= 0"),
-        ("seed=2147483648", "must be >= 0 and < 2.14748e+09"),
+        ("seed=2147483648", r"must be >= 0 and < 2.14748e\+09"),
         ("objective.kl_budget=0", "must be > 0"),
         ("name=''", "must be a text that is not empty"),
     ],
