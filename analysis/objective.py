@@ -37,7 +37,7 @@ def listed_in(value: Any) -> list[str]:
 
         try:
             found = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # as of a 45th day
             found = value
         value = found if isinstance(found, list) else [value] if value.strip() else []
     return [str(item) for item in value] if isinstance(value, list | tuple) else []

@@ -59,7 +59,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
     ],
 )
 def test_bad_input_is_one_line_and_nothing_starts(
-    arguments: list[str], expected: str, command_line: CommandLine
+    arguments: list[str], expected: str, command_line: CommandLine, tmp_path: Path
 ) -> None:
     flags = [argument for argument in arguments if argument.startswith("-")]
     overrides = [argument for argument in arguments if not argument.startswith("-")]
@@ -68,8 +68,8 @@ def test_bad_input_is_one_line_and_nothing_starts(
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert expected in line
-    assert not Path(str(result.args[0])).parent.joinpath("run").exists()
-    assert "Launching" not in result.stdout
+    assert all(line.endswith("at a time, 1 thread(s) each") for line in result.stdout.splitlines())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

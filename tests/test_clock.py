@@ -33,6 +33,17 @@ def test_time_left_is_that_of_the_rest_at_the_mean_of_what_has_ended() -> None:
     assert Clock(plan(), 0.0, 2).left(TRIALS, None) is None
 
 
+def test_a_trial_that_takes_longer_than_others_takes_no_less_time_than_none() -> None:
+    slow = [*TRIALS[:2], trial(2, RUNNING, 100.0), trial(3, RUNNING, 12.0)]
+    assert Clock(plan(), 0.0, 1).left(slow, 0) == pytest.approx(0 + 18)
+
+
+def test_trials_of_another_configuration_tell_nothing_of_those_to_come() -> None:
+    other = trial(3, COMPLETE, 1000.0, is_compared=False)
+    assert Clock(plan(), 0.0, 2).left([*TRIALS, other], 4) == pytest.approx((4 * 30 + 20) / 2)
+    assert Clock(plan(), 0.0, 2).of_run([*TRIALS, other]) == pytest.approx(20)
+
+
 def test_tests_take_as_long_as_the_runs_that_chose_their_settings() -> None:
     clock = Clock(plan(test_seeds=4), 0.0, 2)
     assert clock.of_tests(TRIALS) == pytest.approx(4 * 20 / 2)  # 40 s for two seeds
@@ -67,6 +78,9 @@ def test_a_run_begins_while_the_test_seeds_still_have_their_time_after_it() -> N
     assert not Clock(plan(hours=1, test_seeds=2), 3600 - 221.0, 1).is_time_for_tests(done)
     assert Clock(plan(hours=1, test_seeds=2), 3600 - 219.0, 1).is_time_for_tests(done)
     assert not Clock(plan(hours=1, test_seeds=2), 3600 - 5.0, 1).is_time_for_tests([])
+    # Half of the tenth to spare is for what does not stop at once.
+    assert not Clock(plan(hours=1, test_seeds=2), 3600 - 211.0, 1).is_too_late(done)
+    assert Clock(plan(hours=1, test_seeds=2), 3600 - 209.0, 1).is_too_late(done)
 
 
 def test_earlier_starts_count() -> None:

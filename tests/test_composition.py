@@ -43,3 +43,37 @@ def test_a_run_is_composed_and_written_as_hydra_does(overrides: list[str], tmp_p
     assert OmegaConf.to_container(hydra.hydra.overrides.task) == overrides
     assert (hydra.hydra.job.num, hydra.hydra.sweep.dir) == (3, "s")
     assert hydra.hydra.runtime.output_dir == str((tmp_path / "run").absolute())
+
+
+def test_a_runs_further_seed_is_composed_as_the_first_was(tmp_path: Path) -> None:
+    """Written in a sweep that has been moved since; of a trial on seeds 7 and 8 the run with 8 comes now."""
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["hydra.sweep.dir=old/place"], RunMode.MULTIRUN)
+        first = tmp_path / "2" / "seed_7"
+        Composer(loader, master).write(["ppo.lr=0.0003", "ppo.kl_coef=0.07", "seed=7"], 2, first)
+        moved = loader.load_configuration("config", ["hydra.sweep.dir=new/place"], RunMode.MULTIRUN)
+        config = Composer(loader, moved).rewrite(first, 8, tmp_path / "2" / "seed_8")
+        own = Composer(loader, moved).rewrite(first, None, first)
+    assert (config.seed, config.ppo.lr, config.ppo.kl_coef, own.seed) == (8, 0.0003, 0.07, 7)
+    written = tmp_path / "2" / "seed_8" / ".hydra"
+    assert OmegaConf.load(written / "config.yaml").seed == 8
+    hydra = OmegaConf.load(written / "hydra.yaml").hydra
+    assert list(hydra.overrides.task) == ["ppo.lr=0.0003", "ppo.kl_coef=0.07", "seed=8"]
+    assert yaml.safe_load((written / "overrides.yaml").read_text(encoding="utf-8")) == list(hydra.overrides.task)
+    assert (hydra.sweep.dir, hydra.job.num) == ("new/place", 2)
+    assert hydra.runtime.output_dir == str((tmp_path / "2" / "seed_8").absolute())
+    assert OmegaConf.load(first / ".hydra" / "hydra.yaml").hydra.sweep.dir == "new/place"
+
+
+def test_one_time_names_the_folder_and_what_the_config_asks(tmp_path: Path) -> None:
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", ["hydra.sweep.dir=s_${now:%f}"], RunMode.MULTIRUN)
+        composer = Composer(loader, master)
+        tasks = [composer._compose(["name='${now:%f} ${now:%Y}'"], n, tmp_path, tmp_path)[0] for n in (0, 1)]
+    micros = composer.folder.name.removeprefix("s_")
+    assert [task.name.split()[0] for task in tasks] == [micros, micros]
+    assert 2000 < int(tasks[0].name.split()[1]) < 10_000

@@ -1,8 +1,10 @@
 """Every option composes; the ranges and rules hold."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from conftest import Compose
 
 from rlhf_sweeps.cli import conf_dir
@@ -23,8 +25,15 @@ NEEDS_SOURCES = {"dataset=mixture": "dataset.sources=[human_like_mini]"}
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes(option: str, compose_config: Compose) -> None:
+    """What the file says is what the run has, interpolations and lists of choices apart."""
     needed = NEEDS_PATH | NEEDS_SOURCES
-    compose_config(option, *([needed[option]] if option in needed else []))
+    config: Any = compose_config(option, *([needed[option]] if option in needed else []))
+    group, _, name = option.partition("=")
+    content = yaml.safe_load((Path(conf_dir()) / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    section = getattr(config, group, None)
+    for key, value in content.items() if section is not None else ():
+        if key != "defaults" and not isinstance(value, list) and "${" not in str(value) and value != "???":
+            assert getattr(section, key) == value, key
 
 
 @pytest.mark.parametrize(("option", "override"), NEEDS_PATH.items())
@@ -89,6 +98,7 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("device=cuda:x", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("device=tpu", "must be auto, cpu, cuda, cuda:<number> or mps"),
         ("seed=-1", "must be >= 0"),
+        ("seed=2147483648", r"must be >= 0 and < 2.14748e\+09"),
         ("objective.kl_budget=0", "must be > 0"),
         ("name=''", "must be a text that is not empty"),
     ],
@@ -137,10 +147,21 @@ def test_the_value_models_learning_rate(overrides: tuple[str, ...], expected: fl
     "override", ["ppo.missing_eos_penalty=null", "ppo.max_grad_norm=null", "objective.kl_budget=null"]
 )
 def test_what_may_be_switched_off(override: str, compose_config: Compose) -> None:
-    compose_config(override)
+    config: Any = compose_config(override)
+    section, key = override.removesuffix("=null").split(".")
+    assert getattr(getattr(config, section), key) is None
+    assert getattr(getattr(compose_config(), section), key) is not None
 
 
 def test_all_problems_are_reported_at_once(compose_config: Compose) -> None:
     with pytest.raises(ConfigError) as caught:
         compose_config("ppo.lr=-1", "ppo.gamma=2")
     assert [line.partition("=")[0] for line in str(caught.value).splitlines()] == ["ppo.lr", "ppo.gamma"]
+
+
+def test_parts_of_microbatches_and_batches_count(compose_config: Compose) -> None:
+    """33 episodes by 32 are two updates; minibatches of 16 by 6 are three microbatches each, a batch of 32 six."""
+    ppo = compose_config(
+        "ppo.num_minibatches=2", "ppo.microbatch_size=6", "ppo.total_episodes=33", "ppo.num_ppo_epochs=3"
+    ).ppo
+    assert (ppo.num_updates, ppo.microbatches_per_epoch, ppo.trl_slots) == (2, 6, 3 * 2 * 6)

@@ -16,6 +16,7 @@ from analysis.reading.folders import read_folder
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
+from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.study import Study
 
 COMPLETE, FAIL, RUNNING = TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING
@@ -53,6 +54,25 @@ def trials_now(folder: Path) -> list[Any]:
 
 def end_of(folder: Path, number: int) -> tuple[TrialState, int]:
     return trials(folder)[number].state, updates(folder / str(number))
+
+
+def test_back_at_an_earlier_configuration_that_one_is_the_present() -> None:
+    objective = {"metrics": ["eval/kl"], "directions": ["minimize"], "reduction": "last", "mean_over": 3}
+    config = {f"objective.{key}": value for key, value in {**objective, "kl_budget": None, "constraints": []}.items()}
+    first = {
+        "space": {"x": "choice(1,2)"},
+        "config": config,
+        "directions": ["minimize"],
+        "seeds": [7],
+        "shape": {"x": []},
+    }
+    second = {**first, "seeds": [7, 8]}
+    found = Configurations([first, second], first)
+    assert (found.current, found.records, found.compared) == (0, [first, second], [0])
+    assert [found[n].is_current for n in (0, 1)] == [True, False]
+    assert [list(found[n].seeds) for n in (0, 1)] == [[7], [7, 8]]
+    third = Configurations([first, second], {**first, "shape": {"y": []}, "space": {"y": "choice(1,2)"}})
+    assert (third.current, third.compared) == (2, [2])
 
 
 def test_a_begun_trial_ends_under_its_own_configuration_and_all_points_are_run_under_the_new(

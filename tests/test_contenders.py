@@ -108,3 +108,10 @@ def test_swept_seeds_are_seeds_of_one_setting(tmp_path: Path) -> None:
     (best,) = best_settings(trials, sweep, [0], "maximize")
     assert [run.folder.name for run in best.runs] == ["2", "3"]
     assert best.trial == 2
+
+
+def test_a_setting_that_breaks_a_constraint_stands_for_nothing(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    trials = [trial(sweep, 0, 9.0, reward_model="a", lr="1"), trial(sweep, 1, 2.0, reward_model="a", lr="2")]
+    trials[0].violations = {"eval/kl<=3": 0.5}
+    assert [one.trial for one in best_settings(trials, sweep, [0], "maximize")] == [1]

@@ -232,3 +232,9 @@ def test_while_reward_models_are_compared_none_is_the_best(caplog: pytest.LogCap
     with Display(["eval/score"], ["maximize"], 2, 0, Console(file=io.StringIO()), is_comparison=True) as shown:
         shown.show([complete(0, 1.0), complete(1, 2.0)], None)
     assert not [line for line in lines_of(caplog) if "best" in line]
+
+
+def test_trials_that_do_not_count_come_on_top_of_the_total(caplog: pytest.LogCaptureFixture) -> None:
+    """Of five that are wanted one is complete; of two others one is a copy, and one of an earlier configuration."""
+    trials = [complete(0, 1.5), complete(1, 1.5, has_run=False), complete(2, 1.0, is_compared=False)]
+    assert plain(total=5)._progress_text(trials, None).startswith("3/7 trials done")

@@ -3,11 +3,13 @@
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SMALL
+from simulation import Simulation, World, defaults
 from sweeping import sweep
 
 from rlhf_sweeps import tracking
@@ -199,3 +201,25 @@ def test_a_measured_run_that_fails_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Run, "append_metrics", fail)
     with pytest.raises(ConfigError, match=r"hydra\.sweeper\.dry_run=true: the measured update failed: ValueError: no"):
         sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true")
+
+
+def lines_of(folder: Path, workers: int, **limits: Any) -> list[str]:
+    """Of five settings, two seeds each; a run takes 2 + 30 * 1 + 4 * 0.5 = 34 s, the sweep itself 6."""
+    config, settings = defaults()
+    config = replace(config, sweep=replace(config.sweep, seeds=2, **limits))
+    plan = Simulation(World(folder), config, settings, ("ppo.lr=1e-4,2e-4,3e-4,4e-4,5e-4",)).plan()
+    return dry_run._time_lines(plan, dry_run.Measured(6.0, 2.0, 1.0, 0.5, 30, 4), workers)
+
+
+def test_the_time_and_its_price_by_hand(tmp_path: Path) -> None:
+    """On three workers ten runs are four rounds; the tests, four runs, begin when these are over and are two."""
+    lines = lines_of(tmp_path, 3, test_seeds=2, num_tested=2, cost_per_hour=5.0)
+    total = 6 + (4 + 2) * 34
+    assert lines[2] == f"14 runs, 3 at a time: 0:0{total // 60}:{total % 60:02d}"
+    assert lines[3].startswith(f"cost: {5 * total / 3600 * 3:.2f} at 5 an hour of one worker")
+    assert lines_of(tmp_path, 1)[2] == f"10 runs, 1 at a time: 0:0{346 // 60}:{346 % 60:02d}"
+
+
+def test_the_last_update_is_evaluated_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.dry_run=true", "eval.every=7")
+    assert "30 updates of 0.01 s, 5 evaluations" in capsys.readouterr().out

@@ -1,5 +1,7 @@
 """Intervals against scipy's, by hand, and by how often they hold what they should."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -111,3 +113,9 @@ def test_intervals_hold_the_expectation_over_seeds_and_prompts(num_seeds: int) -
     # Standard error of a share near 0.95: 0.009.
     assert 0.92 < num_held / 600 < 0.99
     assert num_agreeing / 600 > 0.98
+
+
+def test_the_degrees_of_freedom_are_no_fewer_than_the_smaller_side_has() -> None:
+    """Two seeds, two prompts, one win: all three mean squares are 1/4, and Satterthwaite's sum alone would give 1/3."""
+    found = mean_estimate(np.array([[1.0, 0.0], [0.0, 0.0]]))
+    assert found.high == pytest.approx(0.25 + stats.t.ppf(0.975, 1) * math.sqrt(0.25 / 4))

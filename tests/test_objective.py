@@ -1,5 +1,7 @@
 """What a run is worth, from its recorded updates alone; every expectation by hand."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import Compose
 
@@ -78,3 +80,16 @@ def test_a_constraint_holds_also_where_the_update_that_counts_was_not_evaluated(
     assert objectives(rows, config) == [0.9]
     assert violations(rows, config) == {"eval/length<=10": 20.0}
     assert violations(rows[2:], config) == {"eval/length<=10": -5.0}  # none before it: the next one
+
+
+def test_what_is_no_number_is_not_the_best_and_the_newest_base_score_counts() -> None:
+    config = ObjectiveConfig(["eval/score"], ["minimize"], "best", 3, 5.0, [])
+    rows = [
+        {"update": n, "eval/score": score, "eval/kl": kl, "objective/kl": 9.0, "eval/base_score": base}
+        for n, (score, kl, base) in enumerate([(float("nan"), 1.0, 0.5), (2.0, 4.0, 0.25), (3.0, 6.0, 0.125)])
+    ]
+    for ordered in (rows, rows[::-1]):
+        assert objectives(ordered, config) == [2.0]
+        assert objectives(ordered, replace(config, directions=["maximize"])) == [2.0]
+    assert objectives(rows, replace(config, kl_budget=0.5)) == [0.125]
+    assert objectives(rows[:2], replace(config, kl_budget=0.5)) == [0.25]

@@ -274,3 +274,22 @@ def test_a_first_peer_without_a_value_saves_nobody(name: str) -> None:
     peers = [Curve(0, {}), Curve(1, {8: math.nan}), *flat(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
     for number in range(30, 34):  # of any bracket
         assert rule(name).should_prune(Curve(number, dict.fromkeys(range(1, 5), 0.0)), peers, NUM_STEPS)
+
+
+def test_the_best_peer_is_the_one_over_the_seeds_that_the_trial_has_had() -> None:
+    """Over its four seeds peer 1 is the best, over all five that they have had peer 2. Worse in all four: p is 1/16."""
+    peers = [
+        Curve(1, {NUM_STEPS * n: 1.0 for n in range(1, 6)}, {7: 1.0, 8: 1.1, 9: 1.2, 10: 1.3, 11: -100.0}),
+        Curve(2, {NUM_STEPS * n: 0.0 for n in range(1, 6)}, {7: 0.0, 8: 0.1, 9: 0.2, 10: 0.3, 11: 100.0}),
+    ]
+    trial = Curve(3, {NUM_STEPS * 4: 0.5}, {7: 0.5, 8: 0.55, 9: 0.6, 10: 0.65})
+    assert rule("wilcoxon").should_prune(trial, peers, NUM_STEPS)
+    assert not rule("wilcoxon").should_prune(trial, peers[1:], NUM_STEPS)
+
+
+def test_the_trial_in_question_is_no_complete_one_for_optuna() -> None:
+    """At the end of its first seed; with two complete trials the pruner begins, and there is one."""
+    pruner = rule("optuna.pruners.MedianPruner", n_startup_trials=2, n_warmup_steps=0)
+    trial = Curve(1, {NUM_STEPS: 1.0})
+    assert not pruner.should_prune(trial, [Curve(0, {NUM_STEPS: 2.0})], NUM_STEPS)
+    assert pruner.should_prune(trial, [Curve(0, {NUM_STEPS: 2.0}), Curve(2, {NUM_STEPS: 2.0})], NUM_STEPS)

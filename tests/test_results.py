@@ -219,3 +219,15 @@ def test_a_comparison_of_reward_models_has_no_best_objective() -> None:
     assert block.splitlines()[0] == "objectives, each under the trial's own reward model:"
     assert "best" not in block
     assert "again" not in block
+
+
+def test_a_copy_is_not_ranked_beside_the_trial_that_it_is_one_of() -> None:
+    trials = [make(0, [1.0]), make(1, [2.0]), make(2, [2.0], has_run=False), make(3, [1.5], is_compared=False)]
+    assert numbers(ranking(trials, ["maximize"])) == [1, 0]
+    assert numbers(ranking(trials, ["minimize"])) == [0, 1]
+
+
+def test_the_nearest_is_the_one_that_breaks_the_constraints_least() -> None:
+    trials = [make(0, [1.0], violations={"a<=1": 2.0, "b<=1": -10.0}), make(1, [1.0], violations={"a<=1": 1.0})]
+    (line,) = (line for line in block(trials) if "nearest" in line)
+    assert line.endswith("nearest is trial 1, which breaks a<=1 by 1")

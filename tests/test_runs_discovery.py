@@ -196,3 +196,11 @@ def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
 )
 def test_versions_decimal_numbers_and_signs_are_ordered_as_such(ordered: list[str]) -> None:
     assert sorted({*ordered}, key=natural) == ordered
+
+
+def test_a_link_leads_to_no_record(tmp_path: Path) -> None:
+    """To a folder above it would go round for ever, to one beside it would tell of a run twice."""
+    Run(tmp_path / "own" / "one").begin({"seed": 7})
+    (tmp_path / "own" / "up").symlink_to(tmp_path / "own", target_is_directory=True)
+    (tmp_path / "own" / "two").symlink_to(tmp_path / "own" / "one", target_is_directory=True)
+    assert [place.folder for place in found(tmp_path / "own")] == [tmp_path / "own" / "one"]

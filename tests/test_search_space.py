@@ -563,3 +563,12 @@ def test_plus_signs_may_be_left_out_in_conditions_and_ties() -> None:
         ("+a=x", "++b=1", "c=2"),
         ("+a=y", "++b=2"),
     ]
+
+
+def test_the_last_of_all_choices_is_the_bound_itself() -> None:
+    """0.1 + 2 * 0.1 is more than 0.3."""
+    space = SearchSpace.parse(["x=tag(step:0.1,interval(0.1,0.3))", "y=tag(int,step:2,interval(1,6))"], {}, {}, [])
+    found = space.choices(most=9) or []
+    assert {point["x"] for point in found} == {0.1, 0.2, 0.3}
+    assert {point["y"] for point in found} == {1, 3, 5}
+    assert space.choices(most=8) is None

@@ -7,12 +7,13 @@ from typing import Any
 import optuna
 import pytest
 from at_once import at_once
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages.journal import JournalFileOpenLock
 from optuna.trial import TrialState
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sweep.storage import open_storage
+from rlhf_sweeps.sweep.search_space import Parameter
+from rlhf_sweeps.sweep.storage import file_url, open_storage
 from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED
 
@@ -117,3 +118,53 @@ def test_a_line_that_another_sweep_is_writing_is_not_cut(tmp_path: Path) -> None
     lock.release()
     opening.join()
     assert path.read_bytes() == content
+
+
+def test_a_setting_that_cannot_be_is_the_worst_there_is_to_samplers(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "minimize")
+    for has_run in (False, True):
+        number, _ = study.ask(suggest_x)
+        study.note(number, cause="config", **({} if has_run else {"has_run": False}))
+        study.tell(number, FAILED)
+    assert [trial.state for trial in study._study.get_trials()] == [TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_a_study_that_moves_to_another_space_keeps_all_of_its_trials(tmp_path: Path) -> None:
+    """From an interval to a list, of which one trial's value is not."""
+    study = open_study(tmp_path, "minimize")
+    for x in (0.25, 0.75):
+        number, _ = study.ask(suggest_x, lambda params: {"settings": {"x": str(params["x"])}}, {"x": x})
+        study.report(number, 5, -x)
+        study.note(number, seconds=2.5)
+        study.tell(number, COMPLETE, [x], {"kl": x - 0.5})
+    open_one, _ = study.ask(suggest_x, fixed={"x": 0.75})
+    study.report(open_one, 5, 0.5)
+    study.note(open_one, num_updates=7)
+    before = study.trials()
+    assert study.move_to([Parameter("x", CategoricalDistribution([0.25, 0.5]), ("0.25", "0.5"))])
+    kept, lost, going = study.trials()
+    for name in ("number", "state", "values", "params", "intermediate_values", "user_attrs", "constraints"):
+        assert getattr(kept, name) == getattr(before[0], name), name
+    assert dict(kept.constraints) == {"kl": -0.25}
+    assert (lost.state, lost.params) == (TrialState.FAIL, {})
+    assert lost.user_attrs == {**before[1].user_attrs, "cause": "config", "message": "not in the space any more"}
+    assert (going.state, going.params) == (TrialState.RUNNING, {})
+    assert (going.user_attrs, going.intermediate_values) == ({"num_updates": 7}, {5: 0.5})
+    assert not study.move_to([Parameter("x", CategoricalDistribution([0.25, 0.5]), ("0.25", "0.5"))])
+
+
+def test_a_write_waits_a_minute_for_a_reader_of_the_file(tmp_path: Path) -> None:
+    storage: Any = open_storage(file_url(tmp_path / "study.db"))
+    with storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
+
+
+def test_of_several_objectives_no_reports_are_compared(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "minimize", "maximize")
+    for _ in range(2):
+        number, _ = study.ask(suggest_x)
+        study.report(number, 5, 0.5)
+    study.tell(0, PRUNED)
+    pruned, running = study._study.get_trials()
+    assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {})
+    assert (running.state, running.intermediate_values) == (TrialState.RUNNING, {5: 0.5})

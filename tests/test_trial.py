@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,10 @@ from conftest import ROOT
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
+from rlhf_sweeps import trial
 from rlhf_sweeps.cli import conf_dir, register
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import Run
 
 
 @pytest.mark.parametrize(
@@ -33,3 +39,73 @@ def test_names_after_paths_are_found_in_a_new_process(tmp_path: Path, overrides:
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == (name, "")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A trial's, with no more than what it reads before its config."""
+    (tmp_path / ".hydra").mkdir()
+    hydra = {"hydra": {"sweep": {"dir": str(tmp_path)}, "overrides": {"task": ["seed=7"]}}}
+    OmegaConf.save(OmegaConf.create(hydra), tmp_path / ".hydra" / "hydra.yaml")
+    return tmp_path
+
+
+@pytest.fixture
+def ready(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(trial, "_read_config", lambda folder: None)
+    monkeypatch.setattr(trial.preflight, "check_trial", lambda config, folder: None)
+    return folder
+
+
+def test_whatever_ends_a_trial_its_folder_says_so(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError("ppo.lr=0: must be > 0")
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no")
+
+    def tell_and_fail(*_: object, **__: object) -> None:
+        Run(ready).write_summary({"status": "failed", "cause": "out_of_memory"})
+        raise RuntimeError("no")
+
+    found = []
+    for train, error in ((refuse, ConfigError), (fail, RuntimeError), (tell_and_fail, RuntimeError)):
+        monkeypatch.setattr("rlhf_sweeps.train.train", train)
+        Run(ready).reopen()
+        with pytest.raises(error):
+            trial.run(ready)
+        found.append(Run(ready).summary() or {})
+    assert [one["cause"] for one in found] == ["config", "error", "out_of_memory"]
+    assert [one["status"] for one in found] == ["failed"] * 3
+    assert found[0]["message"] == "ppo.lr=0: must be > 0"
+
+
+def test_it_waits_for_the_process_of_a_killed_sweeper_and_for_the_sweepers_decision(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def train(*_: object, overrides: object = None, after_update: Callable[[], None]) -> None:
+        for row in ({"update": 1}, {"update": 2, "eval/score": 0.5}, {"update": 3}):
+            Run(ready).append_metrics(row)
+            begun = time.monotonic()
+            after_update()
+            pauses.append(time.monotonic() - begun)
+
+    monkeypatch.setattr("rlhf_sweeps.train.train", lambda c, f, s, o, after_update: train(after_update=after_update))
+    begun, held = time.monotonic(), threading.Event()
+
+    def hold() -> None:
+        with Run(ready).claim():
+            held.set()
+            time.sleep(0.4)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    trial.run(ready)
+    waited = time.monotonic() - begun
+    holder.join()
+    assert waited > 0.4 + trial.DECISION_SECONDS
+    assert len(Run(ready).metrics()) == 3
+    assert pauses[1] >= trial.DECISION_SECONDS > max(pauses[0], pauses[2])

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from sweeping import sweep, trials
@@ -14,6 +15,7 @@ from rlhf_sweeps.sweep import SweepFailedError, engine, schedule
 from rlhf_sweeps.sweep.samplers import SAMPLERS
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.study import Study
+from rlhf_sweeps.sweep.unasked import Unasked
 
 PRUNED, FAIL = TrialState.PRUNED, TrialState.FAIL
 FOUR_BY_FOUR = ("ppo.lr=1e-5,1e-4,5e-4,1e-3", "ppo.kl_coef=0.001,0.01,0.1,1.0")
@@ -110,3 +112,20 @@ def test_a_search_that_finds_nothing_to_run_ends_with_the_reason(
         sweep(tmp_path, *arguments, "ppo.lr=tag(log,interval(1e-4,1e-3))", "hydra.sweeper.n_trials=50")
     assert len(trials(tmp_path)) < 50
     assert "trials: " in capsys.readouterr().out
+
+
+def test_the_nearest_setting_that_is_left_is_taken() -> None:
+    """The sampler would have 3 and c; of what is left 4 is nearer than 1, and there b is nearer than a."""
+    wanted = {"x": 3, "y": "c"}
+
+    class Fixed(RandomSampler):
+        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+            return wanted[name]
+
+    left = [{"x": 1, "y": "c"}, {"x": 4, "y": "a"}, {"x": 4, "y": "b"}]
+    study = optuna.create_study(sampler=Unasked(Fixed(), left))
+    trial = study.ask({"x": IntDistribution(1, 5), "y": CategoricalDistribution(["a", "b", "c"])})
+    assert trial.params == {"x": 4, "y": "b"}
+    left.append({"x": 3, "y": "c"})
+    again = study.ask({"x": IntDistribution(1, 5), "y": CategoricalDistribution(["a", "b", "c"])})
+    assert again.params == wanted

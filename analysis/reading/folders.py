@@ -1,5 +1,6 @@
 """Runs and sweeps from their folders, however unfinished or damaged these are."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -85,8 +86,13 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _floats(values: list[Any]) -> Floats:
     try:
         return np.array(values, dtype=np.float64)  # None becomes nan
-    except (TypeError, ValueError):
-        return np.array([x if isinstance(x, int | float) else np.nan for x in values], dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return np.array([x if _is_number(x) else np.nan for x in values], dtype=np.float64)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a float can be this; JSON knows whole numbers without end."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
 
 
 def state_of(summary: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Where a run went on from an earlier update, and what it had recorded beyond that one, which is dead."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -71,8 +72,8 @@ def going_on(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def as_update(value: Any) -> float:
-    """An update's number; nan for anything else."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else math.nan
+    """An update's number; nan for anything else, and for a whole number beyond all that a float can be."""
+    return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else math.nan
 
 
 def continued(before: float, start: float, what: str = "the updates") -> str:

@@ -53,6 +53,9 @@ def salvage(run: Run) -> Salvaged:
             break
     rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
     overrides = salvage_yaml(run.overrides_file, problems) or []
+    if not isinstance(overrides, list):
+        problems.append(f"{run.overrides_file.name}: damaged, left out")
+        overrides = []
     return Salvaged(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
 
 
@@ -146,7 +149,7 @@ def salvage_yaml(path: Path, problems: list[str]) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
         problems.append(f"{path.name}: damaged, left out")
         return None
 

@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sweep.redraw import rest_of
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
 from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING
@@ -111,7 +112,7 @@ class Study:
     def resume(self, trial: FrozenTrial, suggest: Suggest) -> dict[str, Any]:
         """The parameters of a trial that has begun; those that a kill has kept from being suggested are now."""
         self.take_up(trial)
-        return suggest(self._running[trial.number]._suggest)
+        return suggest(rest_of(self._running[trial.number], trial))
 
     def take_up(self, trial: FrozenTrial) -> None:
         """Go on with a trial that has begun, whatever its parameters."""
@@ -142,8 +143,10 @@ class Study:
         self._study.sampler = self._make_sampler(number)
         ended = next(key for key, name in STATES.items() if name == state)
         with one_commit(self._storage):
+            known = self._study._storage.get_trial(trial._trial_id).constraints  # of an end that was cut short
             for name, violation in (violations or {}).items():
-                trial.set_constraint(name, violation)
+                if name not in known:
+                    trial.set_constraint(name, violation)
             self._study.tell(number, None if values is None else list(values), state=ended)
 
     def move_to(self, parameters: Sequence[Parameter]) -> bool:
