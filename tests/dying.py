@@ -1,9 +1,10 @@
 """A machine that dies between any two things that a procedure does to files.
 
 Each making, writing, syncing, renaming and removing counts. Death comes before the n-th: nothing is done from there on,
-and what was not synced is lost as a power cut loses it: files are cut to half, new names in a folder are the old ones.
+and what was not synced is lost as a power cut loses it: files are cut to half, and new names in a folder may be gone.
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -64,12 +65,12 @@ class Disk:
         if not replaces:  # else the old content is gone with its name
             self._named.append((before, after))
 
-    def lose(self) -> None:
-        """What a power cut takes."""
+    def lose(self, keeps_names: bool) -> None:
+        """What a power cut takes; names may be on the disk before what they stand for, or not."""
         for path in self._unsynced:
             if path.is_file():
                 os.truncate(path, path.stat().st_size // 2)
-        for old, new in reversed(self._named):
+        for old, new in () if keeps_names else reversed(self._named):
             if old is None:
                 new.unlink(missing_ok=True)
             elif new.exists() and not old.exists() and old.parent.is_dir():
@@ -149,13 +150,13 @@ def deaths(
     Args:
         prepare: makes the folder as it is before; returns it.
     """
-    for number in range(1000):
+    for number, keeps_names in itertools.product(range(1000), (False, True)):
         disk = Disk(prepare(), number)
         try:
             with watched(disk, *writers):
                 procedure()
         except Dead:
-            disk.lose()
+            disk.lose(keeps_names)
             yield disk
         else:
             assert number == len(disk.events) > 0
