@@ -48,18 +48,19 @@ Compose = Callable[..., Config]
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def composed(*overrides: str) -> Config:
+    """Overrides -> checked Config."""
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("config", overrides=list(overrides))
+        with open_dict(config):
+            config.pop("hydra", None)
+        return from_hydra(config)
+
+
 @pytest.fixture
 def compose_config() -> Compose:
     """Overrides -> checked Config."""
-    register()
-
-    def composed(*overrides: str) -> Config:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = compose("config", overrides=list(overrides))
-            with open_dict(config):
-                config.pop("hydra", None)
-            return from_hydra(config)
-
     return composed
 
 
