@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Compose
-from transformers import PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from rlhf_sweeps import models
+from rlhf_sweeps import assets, models
 from rlhf_sweeps.base_policy import BasePolicy
 from rlhf_sweeps.data import encode, load_prompts
 from rlhf_sweeps.evaluation import Evaluator, Judged, marker_rates
@@ -20,7 +20,6 @@ from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
-from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.runs import BaseRecord
@@ -95,11 +94,9 @@ def test_policy_and_base_policy_are_told_apart(evaluator: Evaluator) -> None:
 
 def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator) -> None:
     metrics, rows = evaluator.evaluate(evaluator.language_model.model)
-    ended = [sequence[-1] in evaluator.sampler.stop_ids for sequence in sequences_of(evaluator)]
-    responses = [row["response"] for row in rows]
-    raw = evaluator.scorer.score(
-        Exchanges(evaluator.prompts.messages, responses, sequences_of(evaluator), ended, evaluator.sampler.stop_ids)
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(assets.folder("tiny_reward_model"))
+    with torch.no_grad():
+        raw = torch.stack([model(torch.tensor([sequence])).logits[0, 0] for sequence in sequences_of(evaluator)])
     assert [row["score"] for row in rows] == pytest.approx(((raw - 2) / 4).tolist())
     assert metrics["eval/base_score"] == evaluator.base_score == pytest.approx((raw.mean().item() - 2) / 4)
     words = [len(row["response"].split()) for row in rows]

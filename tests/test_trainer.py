@@ -149,10 +149,14 @@ def test_one_update_equals_plain_ppo(changes: dict[str, Any], is_packed: bool) -
         assert metrics[name] == pytest.approx(torch.cat(each).double().mean().item(), rel=1e-3, abs=1e-6), name
     assert metrics["objective/kl"] == pytest.approx(sum(kl.sum().item() for kl in kls) / 6, rel=1e-4)
     assert metrics["objective/entropy"] == pytest.approx(-sum(o.sum().item() for o in old) / 6, rel=1e-4)
-    assert metrics["objective/non_score_reward"] == pytest.approx(-0.1 * metrics["objective/kl"], rel=1e-6)
-    assert metrics["objective/rlhf_reward"] == pytest.approx(
-        metrics["objective/scores"] + metrics["objective/non_score_reward"], rel=1e-6
-    )
+    earned = [
+        len(response) / 4 + index / 10 - (0.0 if response[-1] == toy.EOS else 2.0)
+        for (_, response), index in zip(pairs, indices, strict=True)
+    ]
+    paid = [0.1 * kl.sum().item() for kl in kls]
+    assert metrics["objective/scores"] == pytest.approx(sum(earned) / 6, rel=1e-5)
+    assert metrics["objective/non_score_reward"] == pytest.approx(-sum(paid) / 6, rel=1e-4)
+    assert metrics["objective/rlhf_reward"] == pytest.approx((sum(earned) - sum(paid)) / 6, rel=1e-4)
 
 
 def test_first_metrics_by_definition() -> None:
