@@ -139,6 +139,19 @@ def test_memory_is_counted_in_mebibytes(monkeypatch: pytest.MonkeyPatch) -> None
     assert train_module._peak_memory_mb() == 3.0
 
 
+def test_a_run_asked_to_stop_at_its_last_update_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, append = Run(tmp_path), Run.append_metrics
+
+    def append_and_stop(self: Run, row: dict[str, Any]) -> None:
+        append(self, row)
+        self.ask_to_stop("budget")
+
+    monkeypatch.setattr(Run, "append_metrics", append_and_stop)
+    summary = train(composed(*OVERRIDES, "ppo.total_episodes=8", "objective.kl_budget=null"), run.folder)
+    assert (summary["status"], summary["stop_reason"], summary["updates"]) == ("complete", None, 1)
+    assert run.model.is_dir()
+
+
 def caused(error: Exception, cause: Exception) -> Exception:
     error.__cause__ = cause
     return error
