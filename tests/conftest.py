@@ -33,7 +33,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two threads gain nothing on models this small, and lose much on a busy machine.
-os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SLOW_LIMIT = 1800  # seconds that a test marked slow may take
 

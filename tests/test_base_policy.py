@@ -260,6 +260,18 @@ def test_a_scale_is_measured_on_some_prompts_and_read_the_second_time(
     assert BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), training).scale(scorer(Lengths())) == first
 
 
+def test_scores_out_of_the_record_are_known_from_then_on(answers: Answers, tmp_path: Path) -> None:
+    class Mute(RewardModel):
+        def score(self, exchanges: Exchanges) -> Tensor:
+            raise AssertionError("asked")
+
+    base_policy = BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), Encoded([], [], 0))
+    assert base_policy.scores(answers, scorer(Constant(2.5))).tolist() == [2.5]
+    mute = scorer(Mute())
+    assert base_policy.scores(answers, mute).tolist() == [2.5]
+    assert mute.score(answers.exchanges).tolist() == [2.5]
+
+
 class Lengths(RewardModel):
     """What it has scored before, it does not score again."""
 
