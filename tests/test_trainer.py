@@ -249,6 +249,16 @@ def test_minibatches_follow_from_seed_update_and_epoch() -> None:
     assert all(sorted(order) == list(range(24)) for order in every)
 
 
+def test_the_same_prompts_are_answered_anew_in_every_update() -> None:
+    trainer = toy.trainer(toy.settings(lr=1e-12))
+    trainer.batch_indices = lambda _: [0, 0, 0, 4, 4, 4]
+    seen = captured(trainer)
+    trainer.step()
+    trainer.step()
+    first, second = (batch.response_lists() for _, batch in seen)
+    assert first != second
+
+
 def test_weights_without_a_gradient_do_not_decay() -> None:
     """AdamW's own default would take lr / 100 of each."""
     trainer = toy.trainer(toy.settings(lr=1.0))
