@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 
-from rlhf_sweeps.platforms import system
+from rlhf_sweeps.placing import place
 
 Found = TypeVar("Found")
 
@@ -49,7 +49,7 @@ def read_or_make(target: Path, read: Callable[[], Found | None], make: Callable[
             scratch.mkdir()
             try:
                 made = make(scratch)
-                system.patiently(lambda: made.replace(target))
+                place(made, target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
             found = read()

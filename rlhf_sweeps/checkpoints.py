@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rlhf_sweeps.platforms import system
+from rlhf_sweeps.placing import place
 
 _UNFINISHED = "unfinished"
 
@@ -47,11 +47,9 @@ def save(
     save_file(_flat_optimizer_state(optimizer), folder / "optimizer.safetensors")
     (folder / "state.json").write_text(json.dumps({"update": update, **state}, indent=2), encoding="utf-8")
     _link(best or folder / "policy.safetensors", folder / "best.safetensors")
-    for path in folder.iterdir():
-        system.sync(path)
-    older = [path for path in root.iterdir() if path != folder]
-    system.patiently(lambda: folder.replace(root / f"{update:07d}"))
-    system.sync(root)
+    target = root / f"{update:07d}"
+    older = [path for path in root.iterdir() if path not in (folder, target)]
+    place(folder, target)
     for path in older:
         shutil.rmtree(path)
 

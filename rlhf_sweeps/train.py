@@ -20,6 +20,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated, objectives
+from rlhf_sweeps.placing import place
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
@@ -196,15 +197,14 @@ def _export(session: Session, summary: dict[str, Any]) -> None:
     """Write model/ whole or not at all."""
     target = session.run.model
     unfinished = target.with_name("model.unfinished")
-    for folder in (target, unfinished):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     if session.adapter is not None:
         session.adapter.merge_and_unload()  # into session.policy
     session.policy.save_pretrained(unfinished)
     session.tokenizer.save_pretrained(unfinished)
     card = model_card(session.config, summary, session.run.metrics())
     (unfinished / "README.md").write_text(card, encoding="utf-8")
-    system.patiently(lambda: unfinished.replace(target))
+    place(unfinished, target)
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:

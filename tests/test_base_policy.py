@@ -107,6 +107,16 @@ def with_eps(eps: float) -> RewardModel:
     return found
 
 
+def with_outputs(output: int) -> RewardModel:
+    """Of two outputs one is the score."""
+    found = classifier(output=output)
+    assert isinstance(found, ClassifierRewardModel)
+    weight = found.model.score.weight.data
+    found.model.score = torch.nn.Linear(16, 2, bias=False)
+    found.model.score.weight.data = torch.cat([weight, 2 * weight])
+    return found
+
+
 def with_merges(num: int) -> RewardModel:
     """A tokenizer of the same vocabulary that joins fewer characters."""
     found = classifier(max_length=200)
@@ -131,6 +141,7 @@ OTHERS: dict[str, tuple[Callable[[], RewardModel], Callable[[], RewardModel]]] =
     "tokenizer": (lambda: with_merges(10_000), lambda: with_merges(0)),
     "length": (lambda: classifier(max_length=33), lambda: classifier(max_length=36)),
     "turns as TRL has them": (classifier, lambda: classifier(completes_turns=False)),
+    "output": (lambda: with_outputs(0), lambda: with_outputs(1)),
 }
 
 
@@ -183,7 +194,7 @@ def test_a_policy_with_other_weights_in_the_same_folder_is_asked_anew(compose_co
     assert first.read_bytes() != second.read_bytes()
 
 
-@pytest.mark.parametrize("what", ["messages", "end tokens", "settings"])
+@pytest.mark.parametrize("what", ["messages", "end tokens", "settings", "tokens", "purpose", "seed"])
 def test_answers_to_other_questions_are_not_taken(what: str, tmp_path: Path) -> None:
     """A template may make the same tokens of two prompts, which a reward model that reads text tells apart."""
     tokenizer, record = smollm2(), BaseRecord(tmp_path)
@@ -197,9 +208,72 @@ def test_answers_to_other_questions_are_not_taken(what: str, tmp_path: Path) -> 
     other = [{"role": "user", "content": "Hello?  "}] if what == "messages" else PROMPT
     end_ids = [3] if what == "end tokens" else [1]
     settings = "static" if what == "settings" else None
-    for messages, ends, used in ((PROMPT, [1], None), (other, end_ids, settings), (PROMPT, [1], None)):
-        prompts = Encoded([messages], [[5, 6]], 0)
-        answers = BasePolicy(record, used, sample, tokenizer, prompts, ends).answers(prompts, "evaluation", 0)
+    ids = [[5, 7]] if what == "tokens" else [[5, 6]]
+    purpose, seed = "scale" if what == "purpose" else "evaluation", 8 if what == "seed" else 7
+    plain = (PROMPT, [1], None, [[5, 6]], "evaluation", 7)
+    changed = (other, end_ids, settings, ids, purpose, seed)
+    assert sum(ours != its for ours, its in zip(plain, changed, strict=True)) == 1
+    keys = []
+    for messages, ends, used, tokens, why, number in (plain, changed, plain):
+        prompts = Encoded([messages], tokens, 0)
+        answers = BasePolicy(record, used, sample, tokenizer, prompts, ends).answers(prompts, why, number)
         assert list(answers.exchanges.end_ids) == ends
         assert answers.exchanges.prompts == [messages]
+        keys.append(answers.key)
+    assert keys[0] == keys[2] != keys[1]
     assert len(asked) == 2
+
+
+def test_prompts_that_none_was_asked_about_make_no_other_answers(tmp_path: Path) -> None:
+    """What was left out of the prompts, and how many, is no matter."""
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    batch = Responses(mask.long(), mask, mask.long(), mask, torch.zeros(1, 1), torch.tensor([False]))
+    keys = set()
+    for counts in ((0, 0, 0), (3, 4, 5)):
+        prompts = Encoded([PROMPT], [[5, 6]], *counts)
+        base_policy = BasePolicy(BaseRecord(tmp_path), None, lambda *_: batch, smollm2(), prompts)
+        keys.add(base_policy.answers(prompts, "evaluation", 7).key)
+    assert len(keys) == 1
+
+
+def test_a_scale_is_measured_on_some_prompts_and_read_the_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlhf_sweeps.base_policy.NUM_PROMPTS", 3)
+    asked: list[Any] = []
+
+    def sample(ids: Any, purpose: str, seed: int) -> Responses:
+        asked.append((ids, purpose, seed))
+        response_ids = torch.tensor([[each[0]] for each in ids])
+        mask = torch.ones(len(ids), 1, dtype=torch.bool)
+        return Responses(mask.long(), mask, response_ids, mask, torch.zeros(len(ids), 1), torch.ones(len(ids)).bool())
+
+    training = Encoded([PROMPT] * 7, [[number] for number in range(20, 27)], 0)
+    base_policy = BasePolicy(BaseRecord(tmp_path), None, sample, smollm2(), training)
+    first = base_policy.scale(scorer(Lengths()))
+    (((ids, purpose, seed)),) = asked
+    assert (len(ids), purpose, seed) == (3, "scale", 0)
+    assert len({tuple(each) for each in ids}) == 3
+    assert all(each in training.ids for each in ids)
+    assert ids != training.ids[:3]
+    assert first.num_responses == 3
+    assert BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), training).scale(scorer(Lengths())) == first
+
+
+def test_scores_out_of_the_record_are_known_from_then_on(answers: Answers, tmp_path: Path) -> None:
+    class Mute(RewardModel):
+        def score(self, exchanges: Exchanges) -> Tensor:
+            raise AssertionError("asked")
+
+    base_policy = BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), Encoded([], [], 0))
+    assert base_policy.scores(answers, scorer(Constant(2.5))).tolist() == [2.5]
+    mute = scorer(Mute())
+    assert base_policy.scores(answers, mute).tolist() == [2.5]
+    assert mute.score(answers.exchanges).tolist() == [2.5]
+
+
+class Lengths(RewardModel):
+    """What it has scored before, it does not score again."""
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        return torch.arange(len(exchanges), dtype=torch.float32)

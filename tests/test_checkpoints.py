@@ -1,57 +1,161 @@
-"""Checkpoints: exact, whole or absent."""
+"""Checkpoints: exact, field by field; test_death has them whole or absent."""
 
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
-import pytest
 import torch
 import toy
 
 from rlhf_sweeps import checkpoints
 
+# All that a trainer learns beside its weights is learnt: an adapted KL coefficient, statistics, an offset.
+SETTINGS: dict[str, Any] = {"kl_target": 3.0, "kl_horizon": 60, "score_scaling": "normalize", "num_ppo_epochs": 2}
+
 
 def save(root: Path, update: int, best: Path | None = None, steps: int = 1) -> toy.PPOTrainer:
-    trainer = toy.trainer(toy.settings())
+    trainer = toy.trainer(toy.settings(**SETTINGS))
     for _ in range(steps):
         trainer.step()
-    checkpoints.save(root, update, trainer.models, trainer.optimizer, {"best": None}, best)
+    save_as_it_stands(trainer, root, update, best)
+    return trainer
+
+
+def save_as_it_stands(trainer: toy.PPOTrainer, root: Path, update: int, best: Path | None = None) -> None:
+    checkpoints.save(root, update, trainer.models, trainer.optimizer, {"trainer": trainer.state}, best)
+
+
+def load(root: Path) -> toy.PPOTrainer:
+    """A new trainer as a checkpoint has it."""
+    folder = checkpoints.latest(root)
+    assert folder is not None
+    trainer = toy.trainer(toy.settings(**SETTINGS))
+    checkpoints.load(folder, trainer.models, trainer.optimizer)
+    state = checkpoints.read_state(folder)
+    trainer.update, trainer.state = state["update"], state["trainer"]
     return trainer
 
 
 def test_a_trainer_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     trainer = save(tmp_path, update=2, steps=2)
-    folder = checkpoints.latest(tmp_path)
-    assert folder is not None
-    again = toy.trainer(toy.settings())
-    checkpoints.load(folder, again.models, again.optimizer)
-    again.update = checkpoints.read_state(folder)["update"]
+    again = load(tmp_path)
     rows = [{k: v for k, v in t.step().items() if not k.startswith("perf/") and k != "eps"} for t in (trainer, again)]
     assert rows[0] == rows[1]
     for name, model in trainer.models.items():
         assert all(map(torch.equal, model.parameters(), again.models[name].parameters())), name
 
 
+def odd(value: Any, numbers: Iterator[int]) -> Any:
+    """The same structure with another number everywhere."""
+    if isinstance(value, dict):
+        return {key: odd(each, numbers) for key, each in value.items()}
+    assert isinstance(value, int | float)
+    return type(value)(next(numbers) + (0.25 if isinstance(value, float) else 0))
+
+
+def test_every_number_of_the_state_survives(tmp_path: Path) -> None:
+    trainer = toy.trainer(toy.settings(**SETTINGS))
+    state = odd(trainer.state, itertools.count(101))
+    assert len(json.dumps(state).split(",")) >= 5
+    trainer.state = state
+    assert trainer.state == state
+    save_as_it_stands(trainer, tmp_path, 17)
+    again = load(tmp_path)
+    assert again.state == state
+    assert again.update == 17
+
+
+def test_whatever_a_trainer_has_learnt_survives(tmp_path: Path) -> None:
+    """All its plain attributes, found by looking: one that comes with a new feature cannot be forgotten."""
+    trainer, fresh = save(tmp_path, update=3, steps=3), toy.trainer(toy.settings(**SETTINGS))
+    trainer.value_model.offset = 0.625
+    save_as_it_stands(trainer, tmp_path, 4)
+    trainer.update = 4
+    known, before, again = (plain_attributes(one) for one in (trainer, fresh, load(tmp_path)))
+    changed = {name for name, value in known.items() if value != before[name]}
+    assert changed == {"update", "kl_coef", "score_statistics", "value_model.offset"}
+    assert again == known
+
+
+def plain_attributes(trainer: toy.PPOTrainer) -> dict[str, Any]:
+    """Numbers, texts and dataclasses of trainer and value model; not what is made of the config alone."""
+    found = {}
+    for prefix, owner in (("", trainer), ("value_model.", trainer.value_model)):
+        for name, value in vars(owner).items():
+            is_plain = isinstance(value, int | float | str | bool) or name == "score_statistics"
+            assert is_plain or not is_dataclass(value) or name in ("config", "policy", "sampler", "optimization"), name
+            if is_plain:
+                found[prefix + name] = value
+    return found
+
+
+def test_every_tensor_of_models_and_optimizer_survives(tmp_path: Path) -> None:
+    trainer = save(tmp_path, update=1)
+    noise = torch.Generator().manual_seed(7)
+    tensors = [parameter.data for model in trainer.models.values() for parameter in model.parameters()]
+    states = trainer.optimizer.state_dict()["state"]
+    tensors += [tensor for entry in states.values() for tensor in entry.values()]
+    assert len({tensor.data_ptr() for tensor in tensors}) >= 4 * len(states)
+    for tensor in tensors:
+        tensor.copy_(torch.rand(tensor.shape, generator=noise) + 1)
+    save_as_it_stands(trainer, tmp_path, 2)
+    again = load(tmp_path)
+    for name, model in trainer.models.items():
+        assert all(map(torch.equal, model.parameters(), again.models[name].parameters())), name
+    found = again.optimizer.state_dict()["state"]
+    assert found.keys() == states.keys()
+    for number, entry in states.items():
+        assert found[number].keys() == entry.keys()
+        assert all(torch.equal(found[number][name], tensor) for name, tensor in entry.items())
+
+
+def test_frozen_weights_are_not_saved(tmp_path: Path) -> None:
+    trainer = save(tmp_path, update=1)
+    frozen = trainer.policy.model.lm_head.weight.requires_grad_(False)
+    before = frozen.clone()
+    save_as_it_stands(trainer, tmp_path, 2)
+    folder = checkpoints.latest(tmp_path)
+    assert folder is not None
+    with torch.no_grad():
+        frozen.zero_()
+    checkpoints.load_weights(folder / "policy.safetensors", trainer.policy.model)
+    assert frozen.eq(0).all()
+    assert not before.eq(0).all()
+
+
 def test_only_the_newest_stays_and_carries_the_best(tmp_path: Path) -> None:
     first = save(tmp_path, update=9)
     folder = checkpoints.latest(tmp_path)
     assert folder is not None
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "left.safetensors").write_text("by a killed process")
+    assert checkpoints.latest(tmp_path) == folder
     save(tmp_path, update=10, best=folder / "best.safetensors", steps=3)
     assert [path.name for path in tmp_path.iterdir()] == ["0000010"]
+    names = {"policy", "value", "optimizer", "best"}
+    assert {path.name for path in (tmp_path / "0000010").iterdir()} == {
+        "state.json",
+        *(f"{name}.safetensors" for name in names),
+    }
     best = toy.policy(seed=5)
     checkpoints.load_weights(tmp_path / "0000010" / "best.safetensors", best)
     assert all(map(torch.equal, best.parameters(), first.policy.model.parameters()))
 
 
-def test_what_was_being_written_when_the_process_died_does_not_count(tmp_path: Path) -> None:
-    save(tmp_path, update=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints.system, "sync", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            save(tmp_path, update=2)
-    newest = checkpoints.latest(tmp_path)
-    assert newest is not None
-    assert newest.name == "0000001"
-    save(tmp_path, update=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["0000002"]
+def test_the_newest_of_several_is_continued(tmp_path: Path) -> None:
+    for update in (9, 11, 10):
+        (tmp_path / f"{update:07d}").mkdir()
+    assert checkpoints.latest(tmp_path) == tmp_path / "0000011"
+
+
+def test_a_checkpoint_may_be_written_again(tmp_path: Path) -> None:
+    save(tmp_path, update=9)
+    trainer = save(tmp_path, update=9, steps=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["0000009"]
+    assert load(tmp_path).state == trainer.state
 
 
 def test_no_checkpoint_in_a_new_folder(tmp_path: Path) -> None:

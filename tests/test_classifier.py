@@ -81,6 +81,19 @@ def test_it_reads_the_policys_tokens_where_it_can(classifier: ClassifierRewardMo
     assert torch.allclose(classifier.score(exchanges), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("output", [0, 1])
+def test_one_of_several_outputs_is_the_score(
+    output: int, classifier: ClassifierRewardModel, exchanges: Exchanges
+) -> None:
+    assert exchanges.sequences is not None
+    expected = expected_scores([list(sequence) for sequence in exchanges.sequences])
+    weight = classifier.model.score.weight.data
+    classifier.model.score = torch.nn.Linear(weight.shape[1], 2, bias=False)
+    classifier.model.score.weight.data = torch.cat([weight, -3 * weight])
+    classifier.output = output
+    assert torch.allclose(classifier.score(exchanges), expected * (1, -3)[output], atol=1e-3)
+
+
 @pytest.mark.parametrize("has_tokens", [True, False])
 def test_else_the_text_by_its_own_template(
     has_tokens: bool, classifier: ClassifierRewardModel, exchanges: Exchanges

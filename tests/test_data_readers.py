@@ -80,6 +80,15 @@ def test_all_formats_hold_the_same_pairs(name: str, write: Callable[[Path], Any]
     assert pairs.held_out[0] in PAIRS
 
 
+def test_a_cell_of_a_csv_may_be_long(tmp_path: Path) -> None:
+    """Longer than 131,072 characters, at which Python's csv module stops."""
+    long = "word " * 30_000
+    path = tmp_path / "x.csv"
+    path.write_text(f"prompt,chosen,rejected\na,{long},no\nb,yes,no\n", encoding="utf-8")
+    pairs = load_pairs(dataset(path))
+    assert {pair.chosen for pair in (*pairs.train, *pairs.held_out)} == {long, "yes"}
+
+
 def test_splits_of_a_saved_folder_and_of_a_plain_one(tmp_path: Path) -> None:
     parts = {"train": [{"prompt": "a"}, {"prompt": "b"}], "test": [{"prompt": "b"}, {"prompt": "c"}]}
     saved = datasets.DatasetDict({name: datasets.Dataset.from_list(rows) for name, rows in parts.items()})

@@ -51,12 +51,16 @@ def folder(tmp_path: Path) -> Path:
     """A random encoder of 16 numbers and 24 positions, and a tokenizer that knows twelve words."""
     transformers_logging.disable_progress_bar()
     path = tmp_path / "encoder"
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate([*special, *WORDS])}, model_max_length=24)
-    tokenizer.save_pretrained(path)
+    save_tokenizer(path, WORDS)
     torch.manual_seed(0)
     BertModel(tiny()).save_pretrained(path)
     return path
+
+
+def save_tokenizer(path: Path, words: list[str]) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(vocabulary)}, model_max_length=24)
+    tokenizer.save_pretrained(path)
 
 
 def tiny() -> BertConfig:
@@ -293,6 +297,21 @@ def test_whatever_it_depends_on_makes_another_head(
     monkeypatch.setattr(pair_head, "VERSION", 0)
     load(config)
     assert len(heads(tmp_path)) == 7
+    monkeypatch.setattr(pair_head, "STRENGTHS", (1e-2, 1e-1))
+    load(config)
+    assert len(heads(tmp_path)) == 8
+    monkeypatch.setattr(pair_head, "NUM_FOLDS", 3)
+    load(config)
+    assert len(heads(tmp_path)) == 9
+    known = [*changed[:-1], pair("blue bird", "the bird sleeps", "a bird runs")]
+    for part in (SimpleNamespace(train=known, held_out=HELD_OUT), SimpleNamespace(train=known, held_out=HELD_OUT[:2])):
+        monkeypatch.setattr(encoder_module, "load_pairs", lambda *_, part=part: part)
+        load(config)
+    assert len(heads(tmp_path)) == 11
+    save_tokenizer(folder, WORDS[::-1])
+    load(config)
+    load(config)
+    assert len(heads(tmp_path)) == 12
 
 
 def test_a_sample_is_at_most_so_many_and_always_the_same() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Compose
-from transformers import PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from rlhf_sweeps import models
+from rlhf_sweeps import assets, models
 from rlhf_sweeps.base_policy import BasePolicy
 from rlhf_sweeps.data import encode, load_prompts
 from rlhf_sweeps.evaluation import Evaluator, Judged, marker_rates
@@ -20,10 +20,11 @@ from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
-from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.runs import BaseRecord
+
+SEED = 7
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def evaluator(compose_config: Compose, tmp_path: Path) -> Evaluator:
     tokenizer = models.load_tokenizer(config.model)
     policy = models.load_policy(config.model, device)
     prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64, most=16)
-    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 5))
+    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 20, 1.0, Halving("", 5))
     loader = Loader(tokenizer, Halving("", 64), device, config.dataset)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {"length": loader.scorer(config.eval.judges[0], "eval.judges[0]")}
@@ -45,7 +46,9 @@ def evaluator(compose_config: Compose, tmp_path: Path) -> Evaluator:
         tokenizer,
         prompts,
     )
-    found = Evaluator(prompts, sampler, tokenizer, language_model, lambda: nullcontext(frozen), scorer, judges, seed=0)
+    found = Evaluator(
+        prompts, sampler, tokenizer, language_model, lambda: nullcontext(frozen), scorer, judges, seed=SEED
+    )
     found.take_base(base_policy, Scale(2.0, 4.0, 9))
     return found
 
@@ -57,11 +60,19 @@ def test_the_base_policy_ties_with_itself(evaluator: Evaluator) -> None:
     assert metrics["eval/kl"] == pytest.approx(0.0, abs=1e-4)
     assert all(row["response"] == row["base_response"] for row in rows)
     assert metrics["judge/length/win_rate"] == 0.5
+    responses = [
+        sequence[len(ids) :] for sequence, ids in zip(sequences_of(evaluator), evaluator.prompts.ids, strict=True)
+    ]
+    assert metrics["eval/length"] == pytest.approx(statistics.mean(map(len, responses)))
+    ends = [response[-1] in evaluator.sampler.stop_ids for response in responses]
+    assert metrics["eval/eos_rate"] == statistics.mean(ends)
+    assert 0 < metrics["eval/eos_rate"] < 1
+    assert metrics["eval/length"] > 2
 
 
 def test_policy_and_base_policy_are_told_apart(evaluator: Evaluator) -> None:
     policy: PreTrainedModel = models.freeze(evaluator.language_model.model)
-    noise = torch.Generator().manual_seed(0)
+    noise = torch.Generator().manual_seed(8)
     for parameter in policy.parameters():
         parameter.add_(torch.randn(parameter.shape, generator=noise) * 0.2 * parameter.std())
     metrics, rows = evaluator.evaluate(policy)
@@ -83,11 +94,9 @@ def test_policy_and_base_policy_are_told_apart(evaluator: Evaluator) -> None:
 
 def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator) -> None:
     metrics, rows = evaluator.evaluate(evaluator.language_model.model)
-    ended = [sequence[-1] in evaluator.sampler.stop_ids for sequence in sequences_of(evaluator)]
-    responses = [row["response"] for row in rows]
-    raw = evaluator.scorer.score(
-        Exchanges(evaluator.prompts.messages, responses, sequences_of(evaluator), ended, evaluator.sampler.stop_ids)
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(assets.folder("tiny_reward_model"))
+    with torch.no_grad():
+        raw = torch.stack([model(torch.tensor([sequence])).logits[0, 0] for sequence in sequences_of(evaluator)])
     assert [row["score"] for row in rows] == pytest.approx(((raw - 2) / 4).tolist())
     assert metrics["eval/base_score"] == evaluator.base_score == pytest.approx((raw.mean().item() - 2) / 4)
     words = [len(row["response"].split()) for row in rows]
@@ -96,7 +105,7 @@ def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator
 
 
 def sequences_of(evaluator: Evaluator) -> list[list[int]]:
-    noise = generator(0, "evaluation", 0)
+    noise = generator(SEED, "evaluation", 0)
     return evaluator.sampler.sample(evaluator.language_model.model, evaluator.prompts.ids, noise).sequences
 
 
@@ -110,7 +119,7 @@ def test_the_base_policy_is_asked_once(evaluator: Evaluator, tmp_path: Path) -> 
         raise AssertionError("asked again")
 
     again = BasePolicy(BaseRecord(tmp_path), None, fail, evaluator.tokenizer, evaluator.prompts)
-    answers = again.answers(evaluator.prompts, "evaluation", 0)
+    answers = again.answers(evaluator.prompts, "evaluation", SEED)
     assert answers.exchanges.sequences == sequences_of(evaluator)
 
     def refuse(*_: object) -> torch.Tensor:
@@ -120,8 +129,9 @@ def test_the_base_policy_is_asked_once(evaluator: Evaluator, tmp_path: Path) -> 
     assert again.scores(answers, evaluator.scorer).mean().item() == pytest.approx(
         4 * evaluator.base_score + 2, abs=1e-5
     )
-    with pytest.raises(AssertionError, match="asked again"):
-        again.answers(evaluator.prompts, "evaluation", 1)
+    for purpose, seed in (("evaluation", SEED + 1), ("scale", SEED)):
+        with pytest.raises(AssertionError, match="asked again"):
+            again.answers(evaluator.prompts, purpose, seed)
 
 
 def test_the_scale_is_that_of_the_base_policys_answers_whatever_the_seed(evaluator: Evaluator, tmp_path: Path) -> None:

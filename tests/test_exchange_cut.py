@@ -6,6 +6,7 @@ from chat_tokenizers import CHATS, whole
 from transformers import PreTrainedTokenizerFast
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.reward_models.exchange_cut import last_characters
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -83,6 +84,20 @@ def test_a_system_prompt_is_never_left_out() -> None:
     text = tokenizer.decode(ExchangeReader(tokenizer, None, 50).read(talk, "fine").ids)
     assert text.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user\n")
     assert "what" not in text
+
+
+def test_the_last_characters_by_hand() -> None:
+    def talk(*contents: str, system: str | None = None) -> list[dict[str, str]]:
+        roles = ["user", "assistant", "user"][-len(contents) :] if len(contents) > 2 else ["user"] * len(contents)
+        turns = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+        return turns if system is None else [{"role": "system", "content": system}, *turns]
+
+    assert last_characters(talk("abc", "def", "ghi"), 5) == talk("", "ef", "ghi")
+    assert last_characters(talk("abc", "def", "ghi"), 3) == talk("ghi")
+    assert last_characters(talk("abc", "def", "ghi"), 0) == talk("")
+    assert last_characters(talk("abc", "def", "ghi", system="be kind"), 2) == talk("hi", system="")
+    # Two turns of a user make no pair with the system's before them.
+    assert last_characters(talk("abc", "def", system="be kind"), 0) == talk("", "", system="")
 
 
 def test_no_room_for_a_text_is_refused() -> None:

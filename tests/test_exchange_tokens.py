@@ -111,6 +111,32 @@ def test_a_turn_that_the_policy_ended_itself_is_not_ended_twice() -> None:
         assert ExchangeReader(tokenizer, None, None).complete([*given, *response], True, [end]) == expected
 
 
+@pytest.mark.parametrize(
+    ("response", "stripped"),
+    [
+        (["ok", "end"], ["ok"]),
+        (["ok", "end", "end"], ["ok"]),
+        (["ok", "end", "end", "text"], ["ok"]),  # all of a turn's closing, and then the end of a text
+        (["ok", "end", "text"], ["ok"]),
+        (["ok", "text"], ["ok"]),
+        (["ok", "ok"], ["ok", "ok"]),  # ended by a stop string
+    ],
+)
+def test_the_longest_piece_of_a_closing_is_stripped(response: list[str], stripped: list[str]) -> None:
+    """Of a template that closes a turn with the same token twice."""
+    tokenizer = chat_tokenizers.smollm2()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|im_end|><|im_end|>{% endfor %}"
+    ids = {
+        "ok": tokenizer("ok", add_special_tokens=False)["input_ids"][0],
+        "end": tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        "text": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+    }
+    assert len(set(ids.values())) == 3
+    reader = ExchangeReader(tokenizer, None, None)
+    found = reader.strip([ids[word] for word in response], [ids["end"], ids["text"]])
+    assert found == [ids[word] for word in stripped]
+
+
 def test_an_end_token_that_is_not_special_is_no_part_of_the_text() -> None:
     tokenizer = chat_tokenizers.smollm2()
     (end,) = tokenizer("!", add_special_tokens=False)["input_ids"]

@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,13 +63,104 @@ def test_not_even_one_fits() -> None:
         trainer.step()
 
 
+def test_sizes_are_halved_down_to_one_and_stay() -> None:
+    tried: list[int] = []
+    room = 1
+
+    def work(size: int) -> int:
+        tried.append(size)
+        if size > room:
+            raise MemoryError
+        return 10 * size
+
+    batch = Halving("key", 13)
+    assert batch.run(work) == 10
+    assert (tried, batch.size) == ([13, 6, 3, 1], 1)
+    batch = Halving("key", 2)
+    tried.clear()
+    assert (batch.run(work), batch.run(work)) == (10, 10)
+    assert tried == [2, 1, 1]
+    room = 0
+    with pytest.raises(MemoryError):
+        batch.run(work)
+    assert tried[3:] == [1]
+
+
+def test_what_is_read_before_memory_runs_out_is_not_counted_twice() -> None:
+    """Short responses are read first, so that here it runs out at a later part of a step, the first ones counted."""
+    settings = toy.settings(num_ppo_epochs=2, microbatch_size=2)
+    seen = optimized_tokens(plenty := toy.trainer(settings))
+    expected = plenty.step()
+    assert seen[0] < seen[2]
+    short = toy.trainer(settings)
+    refused: list[int] = []
+
+    def check(_: nn.Module, __: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+        num = inputs["input_ids"].shape[1]
+        if torch.is_grad_enabled() and num > seen[1]:
+            refused.append(num)
+            raise torch.OutOfMemoryError
+
+    short.policy.model.model.register_forward_pre_hook(check, with_kwargs=True)
+    row = short.step()
+    assert refused == [seen[2]]
+    for name, number in expected.items():
+        if not name.startswith("perf/") and name != "eps":
+            assert row[name] == pytest.approx(number, rel=1e-4, abs=1e-6), name
+
+
+def optimized_tokens(trainer: toy.PPOTrainer) -> list[int]:
+    """Grows with the tokens of every forward pass that gradients are recorded in."""
+    seen: list[int] = []
+
+    def note(_: nn.Module, __: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+        if torch.is_grad_enabled():
+            seen.append(inputs["input_ids"].shape[1])
+
+    trainer.policy.model.model.register_forward_pre_hook(note, with_kwargs=True)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "parts"),
+    [
+        # Of 5, 2, 9 and 4 tokens.
+        (4, 100, [[1, 3, 0, 2]]),
+        (3, 100, [[1, 3, 0], [2]]),
+        (1, 100, [[1], [3], [0], [2]]),
+        (4, 11, [[1, 3, 0], [2]]),
+        (4, 10, [[1, 3], [0], [2]]),
+        (4, 6, [[1, 3], [0], [2]]),
+        (4, 5, [[1], [3], [0], [2]]),
+        (4, 1, [[1], [3], [0], [2]]),  # one at least, however long
+    ],
+)
+def test_microbatches_by_hand(size: int, room: int, parts: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indices into a step's rows, the shortest first."""
+    monkeypatch.setattr(optimization, "CPU_TOKENS", room)
+    sequences = [[1] * length for length in (4, 9, 2, 5)]
+    rollout: Any = SimpleNamespace(sequences=sequences, prompt_ids=torch.zeros(1))
+    step: Any = SimpleNamespace(rows=[3, 2, 1, 0])
+    trainer = toy.trainer(toy.settings())
+    assert list(trainer.optimization._parts(rollout, step, size)) == parts
+
+
+def test_freed_memory_is_kept_by_glibcs_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M_TRIM_THRESHOLD is -1 and M_MMAP_THRESHOLD is -3 in its malloc.h."""
+    calls: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    keep_freed_memory()
+    assert calls == [(-1, 2**31 - 1), (-3, 2**30)]
+
+
 def test_without_glibc_freed_memory_is_left_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     class OtherLibrary:
         def __init__(self, name: None) -> None:
             pass
 
     monkeypatch.setattr(ctypes, "CDLL", OtherLibrary)
-    keep_freed_memory()
+    keep_freed_memory()  # raises nothing
 
 
 def test_a_cpu_is_given_no_more_tokens_than_it_gains_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps import models, preflight, prompt_record
 from rlhf_sweeps.config import Config, DatasetConfig
-from rlhf_sweeps.data import Prompts, load_prompts
+from rlhf_sweeps.data import Prompts, encode, load_prompts
 from rlhf_sweeps.data.mixtures import load_split
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.prompt_record import EncodedPrompts, load_encoded
@@ -115,6 +115,47 @@ def test_what_has_changed_is_read_anew(
     found = load_encoded(config, tokenizer, BaseRecord(tmp_path))
     assert len(readings) == 2
     assert found == load_encoded(config, tokenizer, BaseRecord(tmp_path / "new"))
+
+
+@pytest.mark.parametrize("module", [prompt_record, prompt_record.transformers], ids=["ours", "transformers"])
+def test_prompts_of_another_version_are_read_anew(
+    module: Any,
+    config: Config,
+    tokenizer: PreTrainedTokenizerBase,
+    readings: list[DatasetConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_encoded(config, tokenizer, BaseRecord(tmp_path))
+    monkeypatch.setattr(module, "__version__", "0.0.0")
+    load_encoded(config, tokenizer, BaseRecord(tmp_path))
+    assert len(readings) == 2
+
+
+def test_what_prompts_do_not_depend_on_reads_nothing_anew(
+    config: Config, tokenizer: PreTrainedTokenizerBase, readings: list[DatasetConfig], tmp_path: Path
+) -> None:
+    load_encoded(config, tokenizer, BaseRecord(tmp_path))
+    ppo = replace(config.ppo, lr=0.5, batch_size=7, response_length=3)
+    load_encoded(replace(config, ppo=ppo, seed=8, name="other", device="cpu"), tokenizer, BaseRecord(tmp_path))
+    load_encoded(replace(config, eval=replace(config.eval, every=9)), tokenizer, BaseRecord(tmp_path))
+    assert len(readings) == 1
+
+
+def test_what_was_left_out_is_kept_in_mind(config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    """Prompts of one word, three and twenty; the first are too short and the last too long."""
+    texts = [f"{number}" for number in range(12)] + [f"a b {number}" for number in range(50)]
+    texts += [20 * f"{number} " for number in range(25)]
+    path = write_lines(tmp_path / "mixed.jsonl", [pair(text) for text in texts])
+    bare = len(encode([[{"role": "user", "content": "1"}]], tokenizer, 99).ids[0])
+    config = replace(config, dataset=dataset(path, min_prompt_length=bare + 2, max_prompt_length=bare + 12))
+    first, second = (load_encoded(config, tokenizer, BaseRecord(tmp_path)) for _ in range(2))
+    assert second == first
+    prompts = load_prompts(config.dataset)
+    words = [len(messages[0]["content"].split()) for messages in prompts.train]
+    assert (second.training.num_too_short, second.training.num_too_long) == (words.count(1), words.count(20))
+    assert 0 < words.count(1) < words.count(20)
+    assert [len(messages[0]["content"].split()) for messages in second.training.messages] == [3] * words.count(3)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,9 @@ def test_a_report_by_hand() -> None:
     assert "'longer' 70.0%" in str(report.warning)
     table = show(report)
     assert "rule: longer" in table
+    wilson = binomtest(4, 5).proportion_ci(method="wilson")
+    (first,) = [line for line in table.splitlines() if line.startswith("reward model ")]
+    assert first.split("model")[1].split() == ["0.800", f"{wilson.low:.3f}", "to", f"{wilson.high:.3f}", "5"]
     assert "warning: the reward model ranks 80.0% of 5 held-out pairs right" in table
     assert len(asdict(report)["comparisons"]) == 6
 

@@ -97,6 +97,9 @@ def test_the_folder_holds_a_reward_model_a_report_and_a_card(
     assert saved["accuracy"]["num_pairs"] == 20
     assert saved["training"]["training pairs"] == 24
     assert saved["training"]["steps"] == 3
+    # The default asks for 512, and the base reads half of it.
+    assert (config.reward_model.max_length, saved["training"]["tokens at most"]) == (512, 256)
+    assert json.loads((tmp_path / "trained" / "config.json").read_text(encoding="utf-8"))["use_cache"] is True
     card = (tmp_path / "trained" / "README.md").read_text(encoding="utf-8")
     assert "| base | `embedded:tiny_policy` |" in card
     assert "| lr | 0.0005 |" in card

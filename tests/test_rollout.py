@@ -95,6 +95,17 @@ def test_rows_are_padded_to_the_longest_among_them() -> None:
     assert row.sequences == [batch.sequences[shortest]] == [row.prompt_lists()[0] + row.response_lists()[0]]
 
 
+def test_parts_hold_every_row_once_the_shortest_first() -> None:
+    """Of 2 + 3, 1 + 1, 2 + 1, 1 + 3 and 3 + 3 tokens, two at a time: the last is alone."""
+    mask = torch.arange(3) < torch.tensor([3, 1, 1, 3, 3]).unsqueeze(-1)
+    prompts = torch.arange(3) >= 3 - torch.tensor([2, 1, 2, 1, 3]).unsqueeze(-1)
+    batch = Responses(prompts.long(), prompts, mask.long(), mask, torch.zeros(5, 3), torch.ones(5, dtype=torch.bool))
+    assert batch.parts(2) == [[1, 2], [3, 0], [4]]
+    assert batch.parts(5) == batch.parts(7) == [[1, 2, 3, 0, 4]]
+    logprobs = LanguageModel(toy.policy(), 0.8, has_plain_head=True).logprobs(batch, size=2)
+    assert logprobs[mask].lt(0).all()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("make_policy", [toy.policy, toy.policy_with_absolute_positions])
 @pytest.mark.parametrize("has_plain_head", [True, False])

@@ -260,6 +260,21 @@ def test_static_sampling_equals_dynamic(
     assert set(compilations) == {"cpu"}
 
 
+def test_a_static_cache_serves_one_shape_on_one_device_at_one_precision() -> None:
+    policy, other = toy.policy(), toy.policy()
+    first = sampling._static_cache(policy, 3, 20)
+    assert sampling._static_cache(policy, 3, 20) is first
+    others = [
+        sampling._static_cache(policy, 4, 20),
+        sampling._static_cache(policy, 3, 21),
+        sampling._static_cache(other, 3, 20),
+        sampling._static_cache(policy.to(torch.bfloat16), 3, 20),
+        sampling._static_cache(policy.to("meta"), 3, 20),
+    ]
+    assert len({id(cache) for cache in (first, *others)}) == 6
+    assert [cache.layers[0].max_cache_len for cache in (first, others[1])] == [20, 21]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # inductor's own are not ours to mend
 @BOTH

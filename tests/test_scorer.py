@@ -71,6 +71,16 @@ def test_what_is_known_survives_a_checkpoint() -> None:
     assert again.cost.responses == 4
 
 
+def test_a_digest_is_of_config_and_reward_model() -> None:
+    def digest(name: str, of_model: str) -> str:
+        model = Lengths()
+        model.digest = lambda: of_model  # type: ignore[attr-defined]
+        return Scorer(VaderConfig(kind="vader", name=name, normalize=None), model).digest()  # type: ignore[arg-type]
+
+    assert digest("a", "x") == digest("a", "x")
+    assert len({digest("a", "x"), digest("b", "x"), digest("a", "y")}) == 3
+
+
 def test_the_oldest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer_module, "MOST_REMEMBERED", 2)
     found, model = scorer()

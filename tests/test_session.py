@@ -1,14 +1,19 @@
 """What a run's parts are given: the prompts of an update, and to whom each response is an answer."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import SMALL, Compose
+from safetensors.torch import load_file
 from torch import Tensor
 
-from rlhf_sweeps.config import Config
+from rlhf_sweeps import checkpoints
+from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
+from rlhf_sweeps.reward_models.scorer import Cost
 from rlhf_sweeps.runs import BaseRecord, Run
 from rlhf_sweeps.session import Session, load_session
 
@@ -16,7 +21,8 @@ from rlhf_sweeps.session import Session, load_session
 @pytest.fixture
 def session(compose_config: Compose, tmp_path: Path) -> Session:
     """8 responses to 4 prompts an update, scored by their text."""
-    return load_session(compose_config(*SMALL, "ppo.rollouts_per_prompt=2", "reward_model=length"), Run(tmp_path))
+    changes = ("ppo.rollouts_per_prompt=2", "reward_model=length")
+    return load_session(compose_config(*SMALL, *changes), Run(tmp_path))
 
 
 def watch(session: Session) -> list[Exchanges]:
@@ -47,7 +53,7 @@ def test_reward_models_are_told_which_prompt_a_response_answers(session: Session
     session.trainer.step()
     session.evaluator.evaluate(session.policy)
     base, update, evaluation = seen
-    assert (len(base), len(update), len(evaluation)) == (8, 8, 8)
+    assert (len(base), len(update), len(evaluation)) == (7, 8, 7)
     for exchanges in seen:
         assert_answers_belong_to_their_prompts(exchanges, session)
         assert len({messages[-1]["content"] for messages in exchanges.prompts}) >= 4
@@ -67,10 +73,77 @@ def test_every_prompt_of_an_update_is_answered_as_often_as_asked_for(session: Se
     assert not {m[-1]["content"] for m in seen[0].prompts} & {m[-1]["content"] for m in seen[1].prompts}
 
 
-def test_the_seed_decides_on_prompts_sampling_and_evaluation(compose_config: Compose, tmp_path: Path) -> None:
-    zero, one = (load_session(compose_config(*SMALL, f"seed={seed}"), Run(tmp_path / str(seed))) for seed in (0, 1))
-    assert (one.trainer.seed, one.evaluator.seed) == (1, 1)
-    assert sorted(set(zero.trainer.batch_indices(1))) != sorted(set(one.trainer.batch_indices(1)))
+def test_the_seed_decides_on_prompts_sampling_evaluation_and_adapters(compose_config: Compose, tmp_path: Path) -> None:
+    eight, nine, again = (
+        load_session(compose_config(*SMALL, f"seed={seed}", "ppo.lora_rank=2"), Run(tmp_path / str(seed)))
+        for seed in (8, 9, 9)
+    )
+    assert (nine.trainer.seed, nine.evaluator.seed) == (9, 9)
+    assert sorted(set(eight.trainer.batch_indices(1))) != sorted(set(nine.trainer.batch_indices(1)))
+    assert nine.trainer.batch_indices(1) == again.trainer.batch_indices(1)
+    (first, second, third) = (
+        [weight for name, weight in session.policy.named_parameters() if "lora_A" in name]
+        for session in (eight, nine, again)
+    )
+    assert all(map(torch.equal, second, third))
+    assert not any(map(torch.equal, first, second))
+
+
+# What a session is made of anew at every start; all else must survive a checkpoint.
+PARTS = {
+    *("config", "run", "trainer", "evaluator", "loader", "training", "policy", "policy_digest", "tokenizer"),
+    "adapter",
+}
+
+
+def test_whatever_a_run_carries_survives_a_checkpoint(compose_config: Compose, tmp_path: Path) -> None:
+    """Field by field, each with a value of its own, found by iterating over them."""
+    config = compose_config(*SMALL, "reward_model=length", "eval.judges=[vader]")
+    session = load_session(config, Run(tmp_path))
+    carried = {field.name for field in dataclasses.fields(Session)} - PARTS
+    odd = {
+        "best": Evaluated(3, 0.5, 1.25),
+        "last": Evaluated(4, -2.5, 7.75),
+        "seconds": 12.5,
+        "tokens": 1234567,
+    }
+    assert carried == set(odd), "a new field: restored at every start, or one of PARTS?"
+    for name, value in odd.items():
+        setattr(session, name, value)
+    session.trainer.update = 5
+    session.trainer.kl_coef = 0.375
+    for number, scorer in enumerate(session.loader.scorers):
+        scorer.state = {
+            "scores": {f"key {number}": 0.25 + number},
+            "cost": {field.name: 10 * number + place for place, field in enumerate(dataclasses.fields(Cost), start=1)},
+        }
+    assert len(session.loader.scorers) == 2
+    session.save()
+    again = load_session(config, Run(tmp_path))
+    again.go_on()
+    assert {name: getattr(again, name) for name in odd} == odd
+    assert (again.trainer.update, again.trainer.kl_coef) == (5, 0.375)
+    assert [scorer.state for scorer in again.loader.scorers] == [scorer.state for scorer in session.loader.scorers]
+    assert again.loader.scorers[0].state != again.loader.scorers[1].state
+
+
+def test_the_best_policy_so_far_goes_from_checkpoint_to_checkpoint(compose_config: Compose, tmp_path: Path) -> None:
+    session = load_session(compose_config(*SMALL, "reward_model=length"), Run(tmp_path))
+    weight = next(session.policy.parameters())
+
+    def save(update: int, best: int | None) -> float:
+        """The first weight of the best policy, which at an update is its number."""
+        session.trainer.update = update
+        session.best = None if best is None else Evaluated(best, 1.0, 1.0)
+        with torch.no_grad():
+            weight.fill_(update)
+        session.save()
+        newest = checkpoints.latest(session.run.checkpoint)
+        assert newest is not None
+        return next(iter(load_file(newest / "best.safetensors").values())).flatten()[0].item()
+
+    assert [save(2, None), save(3, 3), save(5, 3), save(7, 7), save(8, 7)] == [2, 3, 3, 7, 7]
+    assert save(8, 8) == 7  # has a checkpoint already
 
 
 @pytest.mark.parametrize("completes_turns", [True, False])
@@ -85,7 +158,7 @@ class AskedError(Exception):
     pass
 
 
-def settings_of_base(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Path) -> str:
+def settings_of_base(monkeypatch: pytest.MonkeyPatch, session: Session) -> str:
     """What the base policy's answers are recorded under."""
     seen: list[str] = []
 
@@ -95,19 +168,25 @@ def settings_of_base(monkeypatch: pytest.MonkeyPatch, config: Config, folder: Pa
 
     monkeypatch.setattr("rlhf_sweeps.session.BasePolicy", asked)
     with pytest.raises(AskedError):
-        load_session(config, Run(folder)).ask_base_policy(None)
+        session.ask_base_policy(None)
     return seen[0]
 
 
 def test_base_answers_are_known_by_how_they_were_sampled(
     compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = ["seed=5", "ppo.lr=1", *HOW_TO_SAMPLE]
+    changes = ["seed=5", "ppo.lr=1 ppo.kl_coef=0.5 eval.every=1 ppo.rollouts_per_prompt=2", *HOW_TO_SAMPLE]
+    session = load_session(compose_config(*SMALL), Run(tmp_path))
     plain, seed, lr, *others = (
-        settings_of_base(monkeypatch, compose_config(*SMALL, *change.split()), tmp_path) for change in ("", *changes)
+        settings_of_base(monkeypatch, dataclasses.replace(session, config=compose_config(*SMALL, *change.split())))
+        for change in ("", *changes)
     )
     assert plain == seed == lr
     assert len({plain, *others}) == 1 + len(HOW_TO_SAMPLE)
+    others.append(settings_of_base(monkeypatch, dataclasses.replace(session, policy_digest="of other weights")))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
+    others.append(settings_of_base(monkeypatch, session))
+    assert len({plain, *others}) == 3 + len(HOW_TO_SAMPLE)
 
 
 HOW_TO_SAMPLE = (
@@ -117,6 +196,8 @@ HOW_TO_SAMPLE = (
     "ppo.response_length=17",
     "ppo.precision=bfloat16",
     "ppo.static_decoding=true",
+    "device=cpu",
+    "model.revision=another",
 )
 
 

@@ -1,6 +1,7 @@
 """A run on the embedded default: its record, and that it survives being killed, stopped and started again."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -93,6 +94,19 @@ def test_the_record_holds_every_metric_of_every_update(finished: Run) -> None:
     rows = finished.metrics()
     assert [row["update"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert all(set(METRICS) <= set(row) for row in rows)
+    assert all(math.isfinite(number) for row in rows for number in row.values())
+    assert [row["episode"] for row in rows] == [8, 16, 24, 32, 40, 48]
+    # 480 prompts of the embedded data set; the rate falls to 0 after the last update.
+    assert [row["epoch"] for row in rows] == pytest.approx([number / 60 for number in range(1, 7)])
+    assert [row["lr"] for row in rows] == pytest.approx([5e-4 * left / 6 for left in (6, 5, 4, 3, 2, 1)])
+    for row in rows:
+        seconds = sum(row[f"perf/{phase}_seconds"] for phase in ("sample", "score", "optimize"))
+        assert row["eps"] == pytest.approx(8 / seconds)
+        assert row["perf/update_seconds"] >= seconds
+        assert 8 <= row["tokens/sample"] <= 8 * 16
+        assert row["tokens/sample"] == pytest.approx(8 * row["objective/length"])
+        assert row["tokens/optimize"] == 2 * row["tokens/score"]
+        assert 100 < row["perf/peak_memory_mb"] < 100_000
     assert [row["update"] for row in rows if set(EVALUATED) <= set(row)] == [2, 4, 6]
     samples = finished.samples()
     assert {sample["update"] for sample in samples} == {2, 4, 6}
@@ -112,8 +126,9 @@ def test_the_summary_follows_from_the_metrics(finished: Run) -> None:
     names = ("tokens/sample", "tokens/score", "tokens/optimize")
     assert summary["tokens"] == sum(row[name] for row in finished.metrics() for name in names)
     assert summary["versions"]["torch"] == torch.__version__
-    won = [(s["score"] > s["base_score"]) + (s["score"] == s["base_score"]) / 2 for s in finished.samples()]
-    assert sum(won[-8:]) / 8 == finished.metrics()[-1]["eval/win_rate"]
+    last = finished.samples()[-7:]
+    won = [(sample["score"] > sample["base_score"]) + (sample["score"] == sample["base_score"]) / 2 for sample in last]
+    assert sum(won) / 7 == pytest.approx(finished.metrics()[-1]["eval/win_rate"])
 
 
 def test_the_export_loads_plainly_and_has_a_card(finished: Run) -> None:

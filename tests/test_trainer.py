@@ -149,10 +149,14 @@ def test_one_update_equals_plain_ppo(changes: dict[str, Any], is_packed: bool) -
         assert metrics[name] == pytest.approx(torch.cat(each).double().mean().item(), rel=1e-3, abs=1e-6), name
     assert metrics["objective/kl"] == pytest.approx(sum(kl.sum().item() for kl in kls) / 6, rel=1e-4)
     assert metrics["objective/entropy"] == pytest.approx(-sum(o.sum().item() for o in old) / 6, rel=1e-4)
-    assert metrics["objective/non_score_reward"] == pytest.approx(-0.1 * metrics["objective/kl"], rel=1e-6)
-    assert metrics["objective/rlhf_reward"] == pytest.approx(
-        metrics["objective/scores"] + metrics["objective/non_score_reward"], rel=1e-6
-    )
+    earned = [
+        len(response) / 4 + index / 10 - (0.0 if response[-1] == toy.EOS else 2.0)
+        for (_, response), index in zip(pairs, indices, strict=True)
+    ]
+    paid = [0.1 * kl.sum().item() for kl in kls]
+    assert metrics["objective/scores"] == pytest.approx(sum(earned) / 6, rel=1e-5)
+    assert metrics["objective/non_score_reward"] == pytest.approx(-sum(paid) / 6, rel=1e-4)
+    assert metrics["objective/rlhf_reward"] == pytest.approx((sum(earned) - sum(paid)) / 6, rel=1e-4)
 
 
 def test_first_metrics_by_definition() -> None:
@@ -175,7 +179,7 @@ def test_first_metrics_by_definition() -> None:
     assert metrics["policy/entropy_avg"] == pytest.approx(entropies.mean().item(), rel=1e-4)
     assert metrics["val/num_eos_tokens"] == sum(response[-1] == toy.EOS for response in batch.response_lists())
     assert metrics["objective/length"] == pytest.approx(num_tokens / 6)
-    assert (metrics["update"], metrics["episode"], metrics["epoch"], metrics["lr"]) == (1, 6, 1.0, 1e-3)
+    assert (metrics["update"], metrics["episode"], metrics["epoch"], metrics["lr"]) == (1, 6, 2 / 6, 1e-3)
     num_read = num_prompt_tokens + num_tokens
     tokens = [metrics[f"tokens/{phase}"] for phase in ("sample", "score", "optimize")]
     assert tokens == [num_tokens, num_read, num_read]
@@ -232,6 +236,59 @@ def test_a_pad_that_is_the_end_token_changes_nothing() -> None:
         assert rows[0][name] == rows[1][name]
 
 
+def test_minibatches_follow_from_seed_update_and_epoch() -> None:
+    trainer = toy.trainer(toy.settings(num_ppo_epochs=2, batch_size=24))
+    orders: dict[tuple[int, int], list[list[int]]] = {}
+    for seed in (7, 8):
+        for update in (1, 2):
+            trainer.seed, trainer.update = seed, update
+            orders[seed, update] = trainer._orders(24)
+            assert trainer._orders(24) == orders[seed, update]
+    every = [tuple(order) for found in orders.values() for order in found]
+    assert len(set(every)) == 8
+    assert all(sorted(order) == list(range(24)) for order in every)
+
+
+def test_the_same_prompts_are_answered_anew_in_every_update() -> None:
+    trainer = toy.trainer(toy.settings(lr=1e-12))
+    trainer.batch_indices = lambda _: [0, 0, 0, 4, 4, 4]
+    seen = captured(trainer)
+    trainer.step()
+    trainer.step()
+    first, second = (batch.response_lists() for _, batch in seen)
+    assert first != second
+
+
+def test_weights_without_a_gradient_do_not_decay() -> None:
+    """AdamW's own default would take lr / 100 of each."""
+    trainer = toy.trainer(toy.settings(lr=1.0))
+    weight = next(trainer.policy.model.parameters())
+    before = weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    trainer.optimizer.step()
+    assert torch.equal(weight, before)
+
+
+def test_phases_are_timed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 103.0, 108.0, 110.0])  # 3, 5 and 2 seconds
+    monkeypatch.setattr("rlhf_sweeps.ppo.trainer.time.perf_counter", lambda: next(times))
+    row = toy.trainer(toy.settings()).step()
+    phases = ("sample", "score", "optimize")
+    assert [row[f"perf/{phase}_seconds"] for phase in phases] == [3, 5, 2]
+    assert row["eps"] == 6 / 10
+
+
+@pytest.mark.parametrize(("num_prompts", "ends"), [(2, [3, 6]), (4, [1, 2, 3, 4, 5, 6]), (6, [1, 2, 3, 4, 5, 6])])
+def test_a_pass_ends_with_its_last_whole_batch(num_prompts: int, ends: list[int]) -> None:
+    """Of six prompts two, four or six an update: TRL drops what fills no batch."""
+    trainer = toy.trainer(toy.settings(batch_size=num_prompts, rollouts_per_prompt=1))
+    found = []
+    for update in range(1, 7):
+        trainer.update = update
+        found += [update] if trainer._ends_pass() else []
+    assert found == ends
+
+
 def test_the_same_seed_gives_the_same_run_and_another_one_another() -> None:
     def scores(seed: int) -> list[float]:
         trainer = toy.trainer(toy.settings())
@@ -254,7 +311,7 @@ def test_a_policy_learns_to_say_what_is_rewarded() -> None:
     def share_of_sevens(indices: Sequence[int], batch: Responses) -> Tensor:
         return ((batch.response_ids == 7) & batch.response_mask).sum(-1) / batch.response_mask.sum(-1) * 4
 
-    config = toy.settings(lr=0.02, num_ppo_epochs=4, batch_size=48, total_episodes=48 * 25, kl_coef=0.0)
+    config = toy.settings(lr=0.03, num_ppo_epochs=4, batch_size=24, total_episodes=24 * 15, kl_coef=0.0)
     scores = [row["objective/scores"] for row in toy.trainer(config, score=share_of_sevens).updates()]
     assert scores[-1] > scores[0] + 2
 

@@ -20,6 +20,8 @@ from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 
 EOS = 3
+# Nothing is its default: no seed 0, no single rollout a prompt, no number that divides all others.
+SEED = 7
 PROMPTS = [[5, 6, 7], [8], [9, EOS, 10, 11], [4, 4], [12, 13, 5, 6, 7], [6]]
 
 
@@ -70,6 +72,7 @@ def settings(**changes: Any) -> PPOConfig:
         "num_ppo_epochs": 1,
         "num_minibatches": 1,
         "batch_size": 6,
+        "rollouts_per_prompt": 3,
         "microbatch_size": 6,
         "rollout_batch_size": 4,
         "total_episodes": 60,
@@ -110,9 +113,9 @@ def trainer(
         PROMPTS,
         lambda update: [
             i
-            for i in batch_indices(len(PROMPTS), num_prompts, update, seed=0)
+            for i in batch_indices(len(PROMPTS), num_prompts, update, seed=SEED)
             for _ in range(config.rollouts_per_prompt)
         ],
         score,
-        seed=0,
+        seed=SEED,
     )
