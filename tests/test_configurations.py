@@ -179,7 +179,7 @@ def test_the_analysis_ranks_the_new_trials_and_says_so(tmp_path: Path) -> None:
     [
         # What was fixed is swept now, and the other way round: the old trials do not tell that key.
         (("ppo.lr=4e-4", "ppo.kl_coef=0.02,0.03"), ("ppo.lr=1e-5,1e-6", "ppo.kl_coef=0.02")),
-        (("ppo.lr=1e-4,1e-5",), ("ppo.lr=1e-4,1e-5", "ppo.kl_coef=0.02,0.5")),
+        pytest.param(("ppo.lr=1e-4,1e-5",), ("ppo.lr=1e-4,1e-5", "ppo.kl_coef=0.02,0.5"), marks=pytest.mark.slow),
         # Conditions: at lr 1e-4 there was a KL coefficient of 0.5, and is none now.
         (
             ("ppo.lr=1e-4,1e-3", "ppo.kl_coef=0.5,0.02"),

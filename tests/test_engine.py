@@ -44,6 +44,7 @@ def test_a_grid_runs_every_point_once_in_order(tmp_path: Path, capsys: pytest.Ca
     assert f"best: trial {points.index(best)}, objective {value(*best, 0):.4g}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_best_setting_and_prunes_bad_ones(tmp_path: Path) -> None:
     sweep(tmp_path, *SEARCH, "hydra.sweeper.n_trials=40")
     found = trials(tmp_path)
@@ -260,6 +261,7 @@ def test_a_trial_whose_reward_model_failed_goes_on_once_that_is_mended(tmp_path:
     assert [starts(tmp_path / "mended" / str(number)) for number in range(3)] == [1, 2, 1]
 
 
+@pytest.mark.slow
 def test_the_budget_ends_the_sweep_and_more_of_it_continues(tmp_path: Path) -> None:
     misbehave(tmp_path, seconds_each=0.05)
     arguments = (*SEARCH, "hydra.sweeper.pruner=none", "hydra.sweeper.n_trials=3")

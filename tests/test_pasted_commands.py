@@ -235,7 +235,9 @@ def watched(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("given", "where"),
     [
-        (["ppo.kl_coef=0.01,0.02", "hydra.sweeper.direction=minimize"], "searchpath"),
+        pytest.param(
+            ["ppo.kl_coef=0.01,0.02", "hydra.sweeper.direction=minimize"], "searchpath", marks=pytest.mark.slow
+        ),
         pytest.param(
             ["reward_model=theirs", "++ppo.lr=1e-4,1e-3", "name='007','1e3',null\\,x,'${seed} b'"],
             "config-dir",

@@ -256,7 +256,7 @@ def test_dark_mode_by_system_and_by_button_recolors_the_plots(page: Page) -> Non
     page.assert_is_quiet()
 
 
-@pytest.mark.parametrize("width", [320, 360])
+@pytest.mark.parametrize("width", [320, pytest.param(360, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("made", [sweep, compared])
 def test_nothing_is_wider_than_a_phone(page: Page, tmp_path: Path, made: Callable[[], Source], width: int) -> None:
     page.device(PHONE | {"width": width})

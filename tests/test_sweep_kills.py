@@ -183,6 +183,7 @@ def test_a_killed_trial_is_started_again_at_once(folder: Path) -> None:
     check_all(folder, 2)
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_killed_sweeper_and_the_same_command_goes_on(folder: Path) -> None:
     misbehave(folder, seconds_each=0.03)
     process = start_sweep(folder, grid(3))
@@ -246,6 +247,7 @@ def text_of_history(folder: Path) -> list[str]:
     return [line for path in folder.glob("[0-9]*/history") for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
     misbehave(folder, trial_0={"4": "hang_once"})
     process = start_sweep(folder, grid(2))
@@ -299,6 +301,7 @@ def test_a_trial_that_is_lost_after_its_time_is_over_has_timed_out(folder: Path)
     assert "starting it again" not in text(folder)
 
 
+@pytest.mark.slow
 def test_a_signal_without_a_name_costs_the_sweep_no_more_than_others(folder: Path) -> None:
     misbehave(folder, trial_0={"2": "realtime_signal_once"})
     assert end(start_sweep(folder, grid(1))) == 0
@@ -384,6 +387,7 @@ def timeless(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "eps" and not key.startswith("perf/")}
 
 
+@pytest.mark.slow
 def test_sigterm_to_one_trial_costs_that_trial_a_restart_and_the_sweep_nothing(folder: Path) -> None:
     """As from earlyoom, or `kill`: the sweeper did not ask for it."""
     misbehave(folder, seconds_each=0.03, trial_0={"8": "sigterm_once"})

@@ -266,6 +266,7 @@ def test_beyond_the_kl_budget_the_objective_is_the_base_score(compose_config: Co
     assert not Run(tmp_path).checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_a_complete_run_is_not_run_again(finished: Run, command_line: CommandLine) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*.json*")}
     result = command_line(f"hydra.run.dir={finished.folder}", *SMALL)
@@ -296,6 +297,7 @@ def test_a_run_on_a_gpu(compose_config: Compose, tmp_path: Path) -> None:
     assert (summary["status"], summary["device"]) == ("complete", "cuda:0")
 
 
+@pytest.mark.slow
 def test_samples_of_base_and_trained_side_by_side(finished: Run, command_line: CommandLine) -> None:
     result = command_line(str(finished.folder), "What do you do on weekends?", module="rlhf_sweeps.sample")
     assert result.returncode == 0, result.stderr
