@@ -224,6 +224,11 @@ class Source:
     problems: tuple[str, ...] = ()
     folder: Path | None = None
 
+    @property
+    def objective(self) -> Objective:
+        """What its runs look for, those aside that say something else themselves."""
+        return Objective(tuple(self.metrics), tuple(self.directions))
+
     @cached_property
     def apart(self) -> "Sequence[Source]":
         """One source for each objective that runs have, in their order; itself alone where there is one only.

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
+import numpy as np
+
 from analysis.objective import CONSTRAINTS, listed_in
 from analysis.records import UPDATE, RunRecord, as_number
 from rlhf_sweeps.config import CONSTRAINT, ObjectiveConfig
@@ -26,6 +28,11 @@ def counted_rows(run: RunRecord) -> list[Row]:
     rows = counted(_rows(run, config, config.metrics), config)
     means = [fmean(row[metric] for row in rows) for metric in config.metrics] if rows else []
     return rows if run.objectives is None or _are_close(means, run.objectives) else []
+
+
+def kl_of(row: Row) -> float | None:
+    """The KL that an update is held to the budget by: held-out where it was evaluated; None where there is none."""
+    return next((row[name] for name in _KLS if name in row), None)
 
 
 def computed(run: RunRecord) -> list[float] | None:
@@ -93,9 +100,16 @@ def _objective(run: RunRecord) -> ObjectiveConfig | None:
 
 
 def _rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]) -> list[Row]:
-    """The updates as the engine saw them: of each only what it has; without a KL nothing can be held to a budget."""
+    """The updates that have any of some metrics, as the engine saw them: of each only what it has.
+
+    Without a KL nothing can be held to a budget, so that such updates are left out where there is one.
+    """
     names = [name for name in dict.fromkeys((UPDATE, *_KLS, *metrics)) if name in run.metrics]
-    columns = zip(*(run.metrics[name].tolist() for name in names), strict=True)
+    wanted = [np.isfinite(run.metrics[name]) for name in metrics if name in run.metrics]
+    if not wanted:
+        return []
+    has_any = np.any(wanted, axis=0)  # of a thousand updates a few are evaluated
+    columns = zip(*(run.metrics[name][has_any].tolist() for name in names), strict=True)
     rows = [
         {name: value for name, value in zip(names, values, strict=True) if math.isfinite(value)} for values in columns
     ]

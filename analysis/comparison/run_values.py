@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.objective import Objective
 from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
 from analysis.statements import counted, listed
 from analysis.worth import computed
@@ -178,7 +177,7 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
         AnalysisError: if runs look for different things.
     """
     if len(source.apart) > 1:
-        texts = [Objective(tuple(one.metrics), tuple(one.directions)).text for one in source.apart]
+        texts = [one.objective.text for one in source.apart]
         raise AnalysisError(
             f"objective: must be the same in all runs to compare them by it (it is {listed(texts)}); --metric NAME "
             "compares by one metric, and a folder of runs with one objective by that"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from analysis.constraints import constraint_sentences
-from analysis.objective import Objective
 from analysis.ranking import Entry, Ranking
 from analysis.records import COMPLETE, Source
 from analysis.report.counted import SCORE, counted_sentences
@@ -47,18 +46,14 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
 
 def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
     """The same questions for each objective, where runs look for different things."""
-    objectives = [Objective(tuple(part.metrics), tuple(part.directions)) for part, _ in ranking.apart]
-    several = [
-        f"{one.text} ({counted(len(part.runs), 'run')})"
-        for one, (part, _) in zip(objectives, ranking.apart, strict=True)
-    ]
+    several = [f"{part.objective.text} ({counted(len(part.runs), 'run')})" for part, _ in ranking.apart]
     intro = [f"None over all, since the runs look for different things: {listed(several)}"]
     if silent := [run.name for run in source.runs if run.looked_for is None]:
         intro.append(f"What {listed(silent)} looked for is unknown, so that nothing is best among them")
     found: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
-    for one, (part, own) in zip(objectives, ranking.apart, strict=True):
+    for part, own in ranking.apart:
         answered = answers(part, own, noise_sentences(own), []).answers
-        found += [(f"{question.removesuffix('?')}, to {one.text}?", lines) for question, lines in answered]
+        found += [(f"{question.removesuffix('?')}, to {part.objective.text}?", lines) for question, lines in answered]
     return Answers([*found, *_asked("What next?", advice)])
 
 

@@ -10,7 +10,6 @@ from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.pairs import Pair, verdict_text
 from analysis.comparison.text import statements
-from analysis.objective import Objective
 from analysis.records import Source
 from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
 from analysis.report.parts import (
@@ -47,8 +46,9 @@ def compare_parts(source: Source, known: GroupComparison | None = None) -> list[
         suffix = ""
         if len(source.apart) > 1:
             suffix, known = f"-{place}", None
-            text = Objective(tuple(part.metrics), tuple(part.directions)).text
-            parts.append(Sentences([f"{counted(len(part.runs), 'run')}, compared with each other"], f"To {text}"))
+            parts.append(
+                Sentences([f"{counted(len(part.runs), 'run')}, compared with each other"], f"To {part.objective.text}")
+            )
         parts += _of_objective(part, comparisons(part, known), suffix)
     keys = _keys(source)
     return [*parts, *(_against_kl(grouping(source, keys[0])) if keys else [])]

@@ -7,10 +7,9 @@ from statistics import fmean
 from analysis.ranking import Entry
 from analysis.records import UPDATE, RunRecord, as_number
 from analysis.statements import number
-from analysis.worth import counted_rows, is_worth_the_base
+from analysis.worth import counted_rows, is_worth_the_base, kl_of
 
 SCORE = "eval/score"
-_KLS = ("eval/kl", "objective/kl")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def _of_run(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float |
     """(update, KL) of each; where the record does not tell, of the best evaluation as the run's summary has it."""
     rows = counted_rows(run)
     if rows:
-        return [(row[UPDATE], next((row[name] for name in _KLS if name in row), None)) for row in rows]
+        return [(row[UPDATE], kl_of(row)) for row in rows]
     best = run.summary.get("best") if list(metrics) == [SCORE] else None
     if not isinstance(best, dict) or [as_number(best.get("score"))] != run.objectives:
         return []

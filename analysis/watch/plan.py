@@ -33,7 +33,7 @@ class SweepPlan:
     @property
     def keys(self) -> list[str]:
         """What is swept, keys that move along with others among it."""
-        return list(swept_keys({key: str(text) for key, text in self.space.items()}))
+        return list(self._swept)
 
     @property
     def metrics(self) -> list[str]:
@@ -51,8 +51,7 @@ class SweepPlan:
     @property
     def is_comparison(self) -> bool:
         """Whether reward models are compared, of which none is the best by its own score."""
-        space = swept_keys({key: str(text) for key, text in self.space.items()})
-        is_swept = space.get("reward_model", "").startswith("choice(")
+        is_swept = self._swept.get("reward_model", "").startswith("choice(")
         return is_swept and not all(metric.startswith("judge/") for metric in self.metrics)
 
     @property
@@ -92,6 +91,11 @@ class SweepPlan:
     def continue_command(self, folder: Path) -> str:
         """What goes on with the sweep."""
         return go_on(["-m", *words_of(self.hydra)], "hydra.sweep.dir", folder)
+
+    @property
+    def _swept(self) -> dict[str, str]:
+        """Every swept key, without plus signs, those that move along with others too -> what it may be."""
+        return swept_keys({key: str(text) for key, text in self.space.items()})
 
     def _setting(self, key: str) -> Any:
         return _mapping(self.start.get("config")).get(f"sweep.{key}")

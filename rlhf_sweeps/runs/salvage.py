@@ -133,9 +133,11 @@ def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
     found: list[tuple[float, Row]] = []
     for position, row in enumerate(rows, start=1):
         name = "update" if "update" in row else "step"
-        if not math.isnan(update := as_update(row.get(name, position))):
-            others = {key: value for key, value in row.items() if key != "step"}
-            found.append((update, row if name == "update" else {**others, "update": update}))
+        if math.isnan(update := as_update(row.get(name, position))):
+            continue
+        if name == "step":
+            row = {**{key: value for key, value in row.items() if key != "step"}, "update": update}
+        found.append((update, row))
     updates = [update for update, _ in found]
     restarted = restarts(updates, is_own=True)
     problems += [continued(updates[position - 1], updates[position]) for position in restarted]
