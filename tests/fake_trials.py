@@ -94,11 +94,11 @@ def _tell_pid(folder: Path) -> None:
 
 
 def find_once(folder: Path, watch: Watch) -> None:
-    """An update of 0.2 s, half of it its evaluation; the first run of a sweep takes half a second longer."""
+    """An update of 0.2 s, half of it its evaluation; the first run of a sweep takes a second longer."""
     hydra = yaml.safe_load((folder / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))["hydra"]
     base = Path(hydra["sweep"]["dir"]) / "base"
     if not base.exists():
-        time.sleep(0.5)
+        time.sleep(1.0)
         base.mkdir(parents=True)
     time.sleep(0.2)
     row = {"update": 1, "perf/update_seconds": 0.2, "perf/evaluate_seconds": 0.1}

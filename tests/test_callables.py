@@ -413,8 +413,7 @@ def test_what_hangs_is_ended_and_named(hang: Callable[[], None]) -> None:
     start = time.monotonic()
     error = failure(hanging, "a", "b")
     assert str(error).endswith(": took longer than 0.2 s for 2 responses; the first: prompt 'Hi?', response 'a'")
-    # The alarm comes a second time where it was swallowed.
-    assert time.monotonic() - start < (3 if "stubborn" in hang.__name__ else 1)
+    assert time.monotonic() - start < 4  # the alarm comes again where it was swallowed; to wait would take 30 s
     assert isinstance(error.__cause__, TimeLimitError)
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
@@ -435,7 +434,7 @@ def test_the_search_for_the_one_at_fault_ends_in_time() -> None:
 
     start = time.monotonic()
     assert told(hangs_alone, "a", "b").startswith("raised ValueError: boom for 2 responses; the first: prompt")
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 4
 
 
 # The limit itself.

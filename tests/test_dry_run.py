@@ -54,8 +54,9 @@ def test_what_is_found_out_once_is_charged_once_and_left_nowhere(
     text = capsys.readouterr().out
     (once,) = map(float, re.findall("once: ([0-9.]+) s", text))
     (start,) = map(float, re.findall("a run: ([0-9.e-]+) s to start", text))
-    assert once >= 2.2  # which the runs take less to start that are measured beside it
-    assert start < 0.4  # on a busy machine; 0.5 would be what is found out once
+    # Of processes in real time: 2 s of its own and one that the first run takes longer; a busy machine moves both.
+    assert 2.6 < once < 3.9
+    assert start < 0.8  # 1 would be what is found out once
     assert "30 updates of 0.1 s, 6 evaluations of 0.1 s: 0:00:04" in text  # 3.6
     (total,) = map(int, re.findall("8 runs, 1 at a time: 0:00:([0-9]+)", text))
     assert total == pytest.approx(once + 8 * (start + 3.6), abs=0.6)
@@ -84,8 +85,9 @@ def test_wandb_is_tried_offline_for_every_run_and_the_sweep(
     assert (os.environ["WANDB_DIR"], os.environ.get("WANDB_MODE")) == ("elsewhere", None)
     (once,) = map(float, re.findall("once: ([0-9.]+) s", text))
     (begin,) = map(float, re.findall("a run: ([0-9.e-]+) s to start", text))
-    assert once >= 3.0  # 2 s of its own, half a second for what is found out, half a second for W&B
-    assert 0.5 <= begin < 0.9
+    # 2 s of its own, one for what is found out, half a second for W&B: a second or half of one less, were it forgotten.
+    assert 3.2 < once < 3.9
+    assert 0.5 <= begin < 1.3
     assert not folder.exists()
 
 

@@ -189,7 +189,7 @@ def test_a_death_is_noticed_at_once_and_disturbs_nobody(
     start = time.monotonic()
     os.kill(first, signal.SIGKILL)
     assert dying.result(5) == KILLED
-    assert time.monotonic() - start < 0.5  # a few milliseconds, but on a busy machine
+    assert time.monotonic() - start < 1.5  # a few milliseconds, but on a busy machine
     assert not staying.done()
     executor.kill(folders[0])
     executor.kill(folders[1])

@@ -90,7 +90,8 @@ def tried(change: Change, copies: "Queue[Path]") -> str:
 
 def run_tests(copy: Path, tests: list[str], seconds: float | None) -> tuple[int | None, str]:
     """pytest's exit status in a copy, up to the first failure, and what it printed; None where it took too long."""
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *tests]
+    options = ["-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", "not gpu and not slow"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     # Bytecode is told from its source by time and size, which a change of one sign within a second has in common.
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
