@@ -544,7 +544,10 @@ def test_damaged_records_are_no_reason_to_fail(tmp_path: Path, seed: int) -> Non
                 path.unlink()
         places._due = 0.0
         for width in (1, 20, 60, 200):
-            text(places.look(), width, height=10)
+            (seen,) = places.look()
+            lines = text([seen], width, height=10)
+            assert max(map(len, lines)) <= width
+            assert len(seen.trials) == len(POINTS)
 
 
 def test_numbers_of_any_size_are_drawn(tmp_path: Path) -> None:
