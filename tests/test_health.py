@@ -237,3 +237,31 @@ def test_failures_come_first_with_their_cause() -> None:
 def test_halved_batches_are_told() -> None:
     record = run({"ppo.microbatch_size": 16}, perf__microbatch_size=step(16, 4, 20))
     assert found(record)["memory ran short"].update == 20
+
+
+def test_evidence_is_of_the_last_evaluation_and_advice_names_the_learning_rate() -> None:
+    every = UPDATES % 10 == 0
+    over = run(
+        {"objective.kl_budget": 15.0}, eval__kl=np.where(every, np.where(UPDATES < 35, 9.0, UPDATES / 5 + 9), np.nan)
+    )
+    assert found(over)["over the KL budget"].evidence == {"KL at the last evaluation": 29.0, "budget": 15.0}
+    blown = {"objective__kl": step(5, 70, 41)}
+    assert "lower ppo.lr (now 0.003);" in found(run({"ppo.lr": 0.003}, **blown))["KL blow-up"].advice
+    assert "lower ppo.lr;" in found(run(**blown))["KL blow-up"].advice
+
+
+def test_a_sum_of_entropy_collapses_by_an_eighth_since_answers_may_be_half_as_long() -> None:
+    assert found(run(objective__entropy=step(40, 4.9, 51)))["entropy collapse"].update == 51
+    assert not findings(run(objective__entropy=step(40, 5.1, 51)))
+    # A nat for every padding token was taken off where it is ever negative.
+    assert not findings(run(objective__entropy=step(40, -4.9, 51)))
+
+
+@pytest.mark.parametrize(("num", "kinds"), [(20, ["KL blow-up"]), (19, [])])
+def test_what_a_kl_of_unknown_unit_was_takes_twenty_updates_to_tell(num: int, kinds: list[str]) -> None:
+    updates = np.arange(1.0, num + 1)
+    metrics = {
+        "objective/kl": np.where(updates < 13, 0.05, 1.5),
+        "objective/rlhf_reward": np.where(updates < 13, 1, 0.2),
+    }
+    assert list(found(RunRecord("0", {"update": updates, **metrics}))) == kinds
