@@ -257,11 +257,24 @@ def test_a_sum_of_entropy_collapses_by_an_eighth_since_answers_may_be_half_as_lo
     assert not findings(run(objective__entropy=step(40, -4.9, 51)))
 
 
-@pytest.mark.parametrize(("num", "kinds"), [(20, ["KL blow-up"]), (19, [])])
-def test_what_a_kl_of_unknown_unit_was_takes_twenty_updates_to_tell(num: int, kinds: list[str]) -> None:
+@pytest.mark.parametrize("num", [19, 20])
+def test_what_a_kl_of_unknown_unit_was_takes_twenty_updates_to_tell(num: int) -> None:
     updates = np.arange(1.0, num + 1)
     metrics = {
         "objective/kl": np.where(updates < 13, 0.05, 1.5),
         "objective/rlhf_reward": np.where(updates < 13, 1, 0.2),
     }
-    assert list(found(RunRecord("0", {"update": updates, **metrics}))) == kinds
+    assert ("KL blow-up" in found(RunRecord("0", {"update": updates, **metrics}))) is (num == 20)
+
+
+def test_without_approxkl_a_kl_of_a_tenth_of_a_nat_tells_that_updates_move() -> None:
+    learns = {"policy__clipfrac_avg": 0.0, "objective__scores": np.linspace(0, 1, 100)}
+    assert "clip range never binds" in found(run(**learns, objective__kl=0.15))
+    assert not findings(run(**learns, objective__kl=0.05))
+
+
+@pytest.mark.parametrize(("late", "update"), [(0.11, 65), (0.13, None)])
+def test_what_values_foresaw_is_lost_where_two_fifths_of_it_are_left(late: float, update: int | None) -> None:
+    """Of 0.3 they are 0.12. The first nine updates (of 98) that are all lost are 61 to 69, 65 in their middle."""
+    lost = found(run(val__explained_variance=step(0.3, late, 61), objective__rewards_std=1.0))
+    assert [one.update for one in lost.values()] == ([] if update is None else [update])
