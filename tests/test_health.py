@@ -278,3 +278,57 @@ def test_what_values_foresaw_is_lost_where_two_fifths_of_it_are_left(late: float
     """Of 0.3 they are 0.12. The first nine updates (of 98) that are all lost are 61 to 69, 65 in their middle."""
     lost = found(run(val__explained_variance=step(0.3, late, 61), objective__rewards_std=1.0))
     assert [one.update for one in lost.values()] == ([] if update is None else [update])
+
+
+@pytest.mark.parametrize(
+    ("moved", "share", "text"),
+    [
+        # A share to the root of approxkl of 0.018 and 0.027; of 0.023, but not far.
+        (0.003, 0.001, "hardly anything (0.1 % of the tokens) is ever clipped, although updates move the policy"),
+        (0.003, 0.0015, None),
+        (0.0019, 0.001, None),
+        (0.0006, 0.0, "nothing is ever clipped, although updates move the policy by 0.0006 nats a token"),
+        (0.0004, 0.0, "nothing is ever clipped: updates are too small for it"),
+    ],
+)
+def test_how_little_is_clipped_is_told_by_how_far_updates_move(moved: float, share: float, text: str | None) -> None:
+    still = {"objective__kl": 1.0, "objective__scores": np.linspace(0, 1, 100)}
+    texts = [one.text for one in findings(run(**still, policy__approxkl_avg=moved, policy__clipfrac_avg=share))]
+    assert len(texts) == (text is not None)
+    assert all(one.startswith(text or "") for one in texts)
+
+
+@pytest.mark.parametrize(
+    ("share", "clip_range", "advice"), [(0.16, 0.05, "raise"), (0.16, 0.2, "lower"), (0.14, 0.2, "")]
+)
+def test_a_clip_range_that_always_binds(share: float, clip_range: float, advice: str) -> None:
+    still = {"objective__kl": 1.0, "objective__scores": np.linspace(0, 1, 100)}
+    told = found(run({"ppo.clip_range": clip_range}, **still, policy__clipfrac_avg=share))
+    assert [one.advice.split(" ppo.")[0] for one in told.values()] == ([advice] if advice else [])
+    known = f"holds back 16 % of the tokens in the median update (ppo.clip_range={clip_range})"
+    assert all(known in one.text for one in told.values())
+
+
+@pytest.mark.parametrize(("late", "update"), [(10.5, 41), (9.5, None)])
+@pytest.mark.parametrize("metric", ["policy__grad_norm", "value__grad_norm", "loss__value_avg"])
+def test_ten_times_as_large_as_before_is_growth(metric: str, late: float, update: int | None) -> None:
+    told = findings(run(**{metric: step(1, late, 41)}))
+    assert [one.update for one in told] == ([] if update is None else [update])
+    if told and metric != "loss__value_avg":
+        assert told[0].evidence == {"norm before": 1.0, "norm at the end": 10.5}
+        assert ("reward_model.normalize=true" in told[0].advice) is (metric == "value__grad_norm")
+
+
+@pytest.mark.parametrize(
+    ("explained", "end"), [(-0.05, "no more than a constant would"), (-0.15, "are worse than a constant")]
+)
+def test_values_that_foresee_nothing(explained: float, end: str) -> None:
+    (told,) = findings(run(val__explained_variance=explained))
+    assert (
+        told.text
+        == f"the values explain 0 % of the returns' variance at best (over any 9 updates), and {end} at the end"
+    )
+    assert told.evidence == {
+        "best explained variance over 9 updates": pytest.approx(explained),
+        "median at the end": explained,
+    }
