@@ -37,7 +37,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
         (["ppo.kl_coef=abc"], "ppo.kl_coef=abc: Value 'abc' of type 'str' could not be converted to Float"),
         (["ppo.batch_size=3.5"], "ppo.batch_size=3.5: Value '3.5' of type 'float' could not be converted to Integer"),
         (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
-        (["ppo.lr=[1"], "ppo.lr=[1: "),
+        (["ppo.lr=[1"], "ppo.lr=[1: no viable alternative at input '[1'"),
         (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
         (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
         (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
