@@ -2,23 +2,14 @@
 
 import numpy as np
 import pytest
+from health_runs import UPDATES, Floats, found, run
 
-from analysis.health.findings import findings
 from analysis.health.hacking import _evaluations, judges, mean_win_rate, own_is_up, win_error
 from analysis.health.signals import Series
-from analysis.records import Floats, RunRecord
-
-UPDATES = np.arange(1.0, 101)
-
-
-def run(config: dict[str, object] | None = None, **metrics: Floats | float) -> RunRecord:
-    """100 updates; `judge__a__win_rate` stands for `judge/a/win_rate`."""
-    columns = {name.replace("__", "/"): np.broadcast_to(values, 100) + 0.0 for name, values in metrics.items()}
-    return RunRecord("0", {"update": UPDATES} | columns, config or {})
 
 
 def is_hacked(config: dict[str, object] | None = None, **metrics: Floats | float) -> bool:
-    return "reward hacking" in {finding.kind for finding in findings(run(config, **metrics))}
+    return "reward hacking" in found(run(config, **metrics))
 
 
 def falling(before: float, after: float) -> Floats:
@@ -94,11 +85,7 @@ def test_a_judge_that_never_saw_a_gain_where_the_own_one_is_large(own: float, ju
 
 def test_all_judges_that_turn_away_are_told_and_the_first_of_them_is_the_beginning() -> None:
     sooner, later = np.where(UPDATES <= 40, 0.9, 0.5), np.where(UPDATES <= 60, 0.9, 0.2)
-    (finding,) = [
-        one
-        for one in findings(run(eval__win_rate=0.95, judge__b__win_rate=later, judge__a__win_rate=sooner))
-        if one.kind == "reward hacking"
-    ]
+    finding = found(run(eval__win_rate=0.95, judge__b__win_rate=later, judge__a__win_rate=sooner))["reward hacking"]
     assert finding.update == 40
     assert "the own score rises while the win rate under b falls from 0.9 to 0.2 (2 of 2 judges)" in finding.text
     assert finding.evidence == pytest.approx(
@@ -120,11 +107,11 @@ def test_a_judge_that_never_saw_a_gain_tells_nothing_where_the_own_win_rate_is_n
 def test_the_held_out_win_rate_falls_by_an_eighth_while_the_training_score_rises(
     after: float, scores: float, expected: bool
 ) -> None:
-    told = findings(
+    told = found(
         run(
             {"eval.num_prompts": 10_000},
             eval__win_rate=falling(0.9, after),
             objective__scores=np.linspace(0, scores, 100),
         )
     )
-    assert ("held-out score falls" in {finding.kind for finding in told}) is expected
+    assert ("held-out score falls" in told) is expected

@@ -2,19 +2,10 @@
 
 import numpy as np
 import pytest
+from health_runs import UPDATES, Floats, found, run
 
-from analysis.health.findings import findings
-from analysis.health.signals import Finding
-from analysis.records import Floats, RunRecord
-
-UPDATES = np.arange(1.0, 101)
 # A noise of 0.2 / root 2 / 0.6745 x 1.04 = 0.218: 0.069 is the error of a difference of means over 20, 0.0975 over 10.
 WOBBLE = np.tile([0.1, -0.1], 50)
-
-
-def found(config: dict[str, object] | None = None, **metrics: Floats | float) -> dict[str, Finding]:
-    columns = {name.replace("__", "/"): np.broadcast_to(values, 100) + 0.0 for name, values in metrics.items()}
-    return {one.kind: one for one in findings(RunRecord("0", {"update": UPDATES} | columns, config or {}))}
 
 
 def rising(size: float) -> Floats:
@@ -37,7 +28,7 @@ def rising(size: float) -> Floats:
 def test_what_stays_where_it_began_learns_nothing(
     kl: float, size: float, config: dict[str, object], expected: bool
 ) -> None:
-    assert ("learns nothing" in found(config, objective__kl=kl, objective__scores=rising(size))) is expected
+    assert ("learns nothing" in found(run(config, objective__kl=kl, objective__scores=rising(size)))) is expected
 
 
 @pytest.mark.parametrize(
@@ -58,7 +49,7 @@ def test_what_stays_where_it_began_learns_nothing(
 )
 def test_kl_that_has_bought_no_score(kl: float, scores: Floats, spread: float | None, expected: bool) -> None:
     known = {} if spread is None else {"objective__scores_std": spread}
-    assert ("KL without gain" in found(objective__kl=kl, objective__scores=scores, **known)) is expected
+    assert ("KL without gain" in found(run(objective__kl=kl, objective__scores=scores, **known))) is expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +67,7 @@ def test_kl_that_has_bought_no_score(kl: float, scores: Floats, spread: float | 
 def test_a_score_falls_after_its_peak(top: float, lost: float, spread: float | None, expected: bool) -> None:
     scores = np.where(UPDATES <= 30, 0.0, np.where(UPDATES <= 60, top, top - lost)) + WOBBLE
     known = {} if spread is None else {"objective__scores_std": spread}
-    assert ("score falls after its peak" in found(objective__scores=scores, **known)) is expected
+    assert ("score falls after its peak" in found(run(objective__scores=scores, **known))) is expected
 
 
 def test_where_a_reward_peaks_and_where_it_falls() -> None:
@@ -84,7 +75,7 @@ def test_where_a_reward_peaks_and_where_it_falls() -> None:
     mean is within 1.5 standard errors (0.146) of the top, and of 54 to 63 not. 58 is in the middle."""
     top = 1.0 - 1e-5 * UPDATES  # so that the first of them are the highest
     scores = np.where(UPDATES <= 30, 0.0, np.where(UPDATES <= 60, top, 0.5)) + WOBBLE
-    told = found(objective__rlhf_reward=scores)["score falls after its peak"]
+    told = found(run(objective__rlhf_reward=scores))["score falls after its peak"]
     assert told.update == 58
     assert told.text == "the reward peaks about update 36 at 1, falls from 58 on, and ends at 0.5"
     assert told.evidence == pytest.approx({"peak": 1.0, "end": 0.5, "standard error of the fall": 0.09753}, rel=1e-3)
@@ -92,7 +83,7 @@ def test_where_a_reward_peaks_and_where_it_falls() -> None:
 
 @pytest.mark.parametrize(("late", "expected"), [(0.0101, False), (0.0099, True)])
 def test_scores_of_a_batch_come_to_be_the_same_at_a_hundredth_of_their_deviation(late: float, expected: bool) -> None:
-    told = found(objective__scores_std=np.where(UPDATES <= 40, 1.0, late), objective__scores=3.0)
+    told = found(run(objective__scores_std=np.where(UPDATES <= 40, 1.0, late), objective__scores=3.0))
     assert ("constant scores" in told) is expected
     if expected:
         assert told["constant scores"].update == 41
@@ -102,5 +93,5 @@ def test_scores_of_a_batch_come_to_be_the_same_at_a_hundredth_of_their_deviation
 @pytest.mark.parametrize(("deviation", "expected"), [(2.9e-6, True), (3.1e-6, False)])
 def test_scores_are_constant_by_their_own_size(deviation: float, expected: bool) -> None:
     """A millionth of 3, to either side of zero."""
-    told = found(objective__scores_std=deviation, objective__scores=np.tile([3.0, -3.0], 50))
+    told = found(run(objective__scores_std=deviation, objective__scores=np.tile([3.0, -3.0], 50)))
     assert ("constant scores" in told) is expected

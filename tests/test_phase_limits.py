@@ -1,5 +1,7 @@
 """What is told from noise, and what is not, right at the limits: statistics by hand and by scipy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau, t
@@ -54,13 +56,17 @@ def test_a_sum_is_level_where_its_steps_make_up_little_of_it(start: float, end: 
     assert judge(phase(1.01 * share * 200, start, end)) == RISES
 
 
-def test_a_sum_rises_where_its_steps_add_up_to_more_than_their_noise_does() -> None:
-    """A sum of n steps has the variance of n of them; all of a curve of 40."""
-    noise = np.sqrt(NUM / (NUM - 2))
-    judge = _judge_of_sums(level_line(), np.arange(NUM + 1.0), np.ones(NUM), 1.0)
-    limit = t.ppf(0.9975, NUM - 1) * noise * np.sqrt(NUM)
-    assert judge(phase(0.999 * limit, 0.0, NUM)) == LEVEL
-    assert judge(phase(1.001 * limit, 0.0, NUM)) == RISES
+@pytest.mark.parametrize(("lengths", "uneven"), [([1.0, 1.0], 1.0), ([1.0, 7.0], 5.0)])
+def test_a_sum_rises_where_its_steps_add_up_to_more_than_their_noise_does(lengths: list[float], uneven: float) -> None:
+    """A sum of n steps has the variance of n of them; all of a curve of 40. Across gaps of 7 one stands for 7, so that
+    their noise adds up to the root of the mean of 1 and 49 times as much."""
+    noise, all_lengths = np.sqrt(NUM / (NUM - 2)), np.tile(lengths, NUM // 2)
+    updates = np.cumsum([0.0, *all_lengths])
+    found = replace(level_line(), x=updates[:-1])
+    judge = _judge_of_sums(found, updates, all_lengths, 1.0)
+    limit = t.ppf(0.9975, NUM - 1) * noise * np.sqrt(NUM) * uneven
+    assert judge(phase(0.999 * limit, 0.0, updates[-1])) == LEVEL
+    assert judge(phase(1.001 * limit, 0.0, updates[-1])) == RISES
 
 
 @pytest.mark.parametrize(("memory", "least"), [(0.0, 31), (0.6, 33)])
