@@ -115,3 +115,10 @@ def test_the_held_out_win_rate_falls_by_an_eighth_while_the_training_score_rises
         )
     )
     assert ("held-out score falls" in told) is expected
+
+
+def test_half_of_the_judges_are_enough_where_no_win_rate_is_known() -> None:
+    wobble = 0.05 * np.sin(UPDATES * 2)
+    scores = {"judge__a__score": falling(1.0, -1.0) + wobble, "judge__b__score": falling(0.0, 1.0) + wobble}
+    assert is_hacked(eval__win_rate=0.95, **scores)
+    assert not is_hacked(eval__win_rate=0.95, **scores, judge__c__score=falling(0.0, 1.0) + wobble)
