@@ -109,3 +109,8 @@ def test_a_policys_loss_grows_beyond_the_largest_of_its_first_third(late: float,
     """It is near 0 while the policy stands still: 0.01 and once 1."""
     loss = np.where(UPDATES == 20, -1.0, step(0.01, late, 41))
     assert [one.update for one in findings(run(loss__policy_avg=loss))] == ([] if update is None else [update])
+
+
+@pytest.mark.parametrize(("kl", "kinds"), [(-0.15, ["negative KL"]), (-0.09, [])])
+def test_a_kl_is_negative_below_a_tenth_of_a_nat(kl: float, kinds: list[str]) -> None:
+    assert list(found(run(objective__kl=kl))) == kinds
