@@ -22,7 +22,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
+from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.exit_status import FAILED, INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
@@ -30,11 +32,13 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import go_on
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import shown
+
+OWN_SWEEPER = "hydra_plugins.rlhf_sweeps.Sweeper"
 
 
 def conf_dir() -> str:
@@ -105,6 +109,21 @@ class Preflight(Callback):
         try:
             with running(config) as folder:
                 self.check(task_config(config), folder)
+            with answering(config):
+                reserve(config, "hydra.run.dir")
+        except (ConfigError, OmegaConfBaseException) as error:
+            refuse(error)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check where a sweep of Hydra's own sweeper goes, before it writes there; ours does so itself."""
+        if config.hydra.sweeper._target_ == OWN_SWEEPER:
+            return
+        try:
+            with answering(as_job(config, Path(), number=0)):
+                Sweep(destination(config, "hydra.sweep.dir")).refuse_foreign()
+                reserve(config, "hydra.sweep.dir")
+        except NotOursError as error:
+            refuse(ConfigError(f"hydra.sweep.dir={config.hydra.sweep.dir}: {error}; choose another folder"))
         except (ConfigError, OmegaConfBaseException) as error:
             refuse(error)
 
@@ -122,7 +141,7 @@ class Preflight(Callback):
 def running(composed: DictConfig) -> Iterator[Path]:
     """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
     with answering(composed):
-        folder = Path(composed.hydra.run.dir)
+        folder = destination(composed, "hydra.run.dir")
     with answering(as_job(composed, folder)):
         yield folder
 
@@ -134,7 +153,13 @@ def _run(composed: DictConfig) -> float | None:
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    summary = train(config, folder, overrides=list(job.overrides.task))
+
+    def begin() -> None:
+        # Another process may have begun here since the first look.
+        preflight.check_folder(config, folder)
+        keep_config_of_job(folder, composed)
+
+    summary = train(config, folder, overrides=list(job.overrides.task), begin=begin)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN
