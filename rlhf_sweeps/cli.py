@@ -6,6 +6,7 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 import contextlib
 import dataclasses
 import difflib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(job)()
+        _run_by_hydra(config_name, job)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         refuse(error)
     except ValueError as error:
@@ -92,6 +93,28 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
         sys.exit(INTERRUPTED)
+
+
+class _Ended(BaseException):
+    """Carries a job's exception through Hydra, which would print a line about it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    @functools.wraps(job)
+    def carry(composed: DictConfig) -> Any:
+        try:
+            return job(composed)
+        except Exception as error:
+            raise _Ended(error) from error
+
+    try:
+        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
+    except _Ended as end:
+        raise end.error  # noqa: B904 (it is where it came from)
 
 
 class Preflight(Callback):

@@ -23,16 +23,16 @@ def destination(composed: DictConfig, key: Key) -> Path:
     Raises:
         ConfigError: if that can be no folder's name, or `name` no part of one.
     """
-    given = OmegaConf.select(composed, key)
-    if given is None or not str(given).strip():
-        raise ConfigError(f"{key}={'null' if given is None else given}: must name a folder")
-    folder = Path(str(given))
+    given = str(OmegaConf.select(composed, key))
+    if not given.strip():
+        raise ConfigError(f"{key}={given}: must name a folder")
+    folder = Path(given)
     if not _is_given(composed, key):
         name = str(composed.name)
         if not is_part_of_path(name):
             raise ConfigError(f"name={in_line(name)}: must be {PART_OF_PATH}")
-    elif "\0" in str(given) or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in folder.parts):
-        raise ConfigError(f"{key}={in_line(str(given))}: must be a path, whose parts have {LONGEST_NAME} bytes at most")
+    elif "\0" in given or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in folder.parts):
+        raise ConfigError(f"{key}={in_line(given)}: must be a path, whose parts have {LONGEST_NAME} bytes at most")
     return folder
 
 

@@ -35,6 +35,7 @@ from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import best, last_block, optimization_results
+from rlhf_sweeps.sweep.retries import announce, failed_trials, open_again
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
@@ -67,7 +68,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
             plan = make_plan(master, loader, composer, arguments)
         _check(plan, composer, sweep)
         if plan.settings.dry_run:
-            print(dry_run(plan, composer, executor))
+            print("\n".join([dry_run(plan, composer, executor), *announce(sweep, plan.settings)]))
             return
         try:
             sweep.refuse_foreign()
@@ -161,10 +162,10 @@ def _open_study(
     if settings.storage is None and not sweep.study.exists():
         _refuse_strays(sweep, num_trials=0)
     if sweep.start() is None:
+        failed_trials([], settings.retry_failed)
         sweep.begin(OmegaConf.to_yaml(master))
-    url = settings.storage or file_url(sweep.study)
     study = Study(
-        url,
+        settings.storage or file_url(sweep.study),
         start["study_name"],
         plan.config.objective.metrics,
         plan.directions,
@@ -173,9 +174,11 @@ def _open_study(
         num_updates=plan.config.ppo.num_updates,
     )
     _refuse_strays(sweep, len(study.trials()))
+    failed = failed_trials(study.trials(), settings.retry_failed)
     sweep.begin(OmegaConf.to_yaml(master))
-    if study.move_to(plan.space.parameters):
-        start["study_name"] = study.name
+    study.move_to(plan.space.parameters)
+    open_again(failed, study, sweep)
+    start["study_name"] = study.name
     sweep.write_start(start)
     return study
 
