@@ -2,21 +2,23 @@
 
 import multiprocessing
 import os
+import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SMALL, CommandLine
+from conftest import ROOT, SMALL, CommandLine, Compose
 from omegaconf import OmegaConf
 from sweeping import sweep
 
 from rlhf_sweeps import checkpoints
 from rlhf_sweeps.cache import make_once
-from rlhf_sweeps.destinations import reserved
+from rlhf_sweeps.destinations import destination, reserved
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs import NotOursError, Run, Sweep
 
 Tree = dict[str, tuple[int, bytes]]
 
@@ -51,66 +53,132 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
 RUN, SWEEP = ("hydra.run.dir={}",), ("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir={}")
 BASIC = ("-m", "hydra/sweeper=basic", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir={}")
 TRAINING = ("train", "hydra.run.dir={}")
-FOREIGN = [
-    (RUN, "w", ("model/config.json", "checkpoint/step-1000/weights")),
-    (RUN, "w", ("metrics.jsonl",)),
-    (RUN, "w", (".hydra/hydra.yaml",)),
-    (RUN, "w", ("run.json",)),
-    (RUN, ".", ("thesis.tex",)),
-    (RUN, "..", ("thesis.tex",)),
-    (SWEEP, "w", ("3/model/config.json",)),
-    (SWEEP, "w", ("study.db",)),
-    (SWEEP, "w", ("report.html",)),
-    (SWEEP, ".", ("thesis.tex",)),
-    (BASIC, "w", ("multirun.yaml",)),
-    (BASIC, "w", ("0/metrics.jsonl",)),
-    (TRAINING, "w", ("README.md",)),
-    (TRAINING, ".", ("thesis.tex",)),
-]
 
 
-@pytest.mark.parametrize(("command", "place", "names"), FOREIGN)
+def module_of(command: tuple[str, ...]) -> str:
+    return "rlhf_sweeps.reward_models" if command[0] == "train" else "rlhf_sweeps"
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "names"),
+    [
+        (RUN, "w", ("model/config.json", "checkpoint/step-1000/weights")),
+        (RUN, ".", ("thesis.tex",)),
+        (SWEEP, "w", ("3/model/config.json",)),
+        (BASIC, "w", ("0/metrics.jsonl",)),
+        (TRAINING, "w", ("README.md",)),
+    ],
+)
 def test_what_is_the_users_is_left_alone(
     command: tuple[str, ...], place: str, names: tuple[str, ...], command_line: CommandLine, tmp_path: Path
 ) -> None:
     here = tmp_path / "here"
     here.mkdir()
-    folder = (here / place).resolve()
-    fill(folder, *names)
+    fill((here / place).resolve(), *names)
     before = tree(tmp_path)
-    module = "rlhf_sweeps.reward_models" if command == TRAINING else "rlhf_sweeps"
-    line = refused(command_line(*(word.format(place) for word in command), module=module, cwd=here))
+    line = refused(command_line(*(word.format(place) for word in command), module=module_of(command), cwd=here))
     key = "hydra.run.dir" if command in (RUN, TRAINING) else "hydra.sweep.dir"
-    assert line.startswith(f"error: {key}={place}: holds ")
-    assert names[0].partition("/")[0] in line
+    assert line.startswith(f"error: {key}={place}: holds {names[-1].partition('/')[0]}")
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("refuse", "place", "name"),
+    [
+        *((Run.refuse_foreign, "w", name) for name in (
+            ".hydra/hydra.yaml", "checkpoint/0001000/state.json", "former_model/x", "metrics.jsonl", "model",
+            "model.unfinished/x", "rlhf_sweeps.log", "run.json", "samples.jsonl", "summary.json", "sweep.json"
+        )),
+        *((Sweep.refuse_foreign, "w", name) for name in (
+            "0/x", "comparison.json", "multirun.yaml", "optimization_results.yaml", "report.html", "run.json",
+            "study.db", "sweep.json", "sweeper.json", "test/x"
+        )),
+        (Run.refuse_foreign, "..", "thesis.tex"),
+        (Sweep.refuse_foreign, "here/..", "thesis.tex"),
+    ],
+)  # fmt: skip
+def test_names_of_the_record_are_no_proof(
+    refuse: Callable[[Run | Sweep], None], place: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fill(Path(place), name)
+    folder = (Run if refuse is Run.refuse_foreign else Sweep)(place)
+    with pytest.raises(NotOursError, match=name.partition("/")[0]):
+        refuse(folder)
+    # A link that leads nowhere would be written through, too.
+    (tmp_path / "here" / "v").mkdir()
+    (tmp_path / "here" / "v" / name.partition("/")[0]).symlink_to("nowhere")
+    if place == "w":
+        with pytest.raises(NotOursError):
+            refuse(type(folder)("v"))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", '{"hydra": 7}', "hydra:\n  callbacks:\n    preflight: 3\n", "\0"]
+)
+def test_damaged_and_foreign_files_are_no_proof(content: str, tmp_path: Path) -> None:
+    run = Run(tmp_path / "w")
+    fill(run.folder, "model/x", ".hydra/hydra.yaml", "run.json")
+    run.start_file.write_text(content, encoding="utf-8")
+    run.hydra_file.write_text(content, encoding="utf-8")
+    with pytest.raises(NotOursError):
+        run.refuse_foreign()
+    run.hydra_file.write_text("hydra: {callbacks: {preflight: {_target_: rlhf_sweeps.cli.Preflight}}}")
+    run.refuse_foreign()
+    run.hydra_file.write_text(content, encoding="utf-8")
+    run.start_file.unlink()
+    run.begin({})
+    run.refuse_foreign()
 
 
 @pytest.mark.parametrize(
     ("command", "given", "expected"),
     [
         (RUN, "", "hydra.run.dir=: must name a folder"),
-        (RUN, "x" * 256, "hydra.run.dir=xxx"),
-        (SWEEP, "", "hydra.sweep.dir=: must name a folder"),
         (BASIC, "", "hydra.sweep.dir=: must name a folder"),
-        (TRAINING, "", "hydra.run.dir=: must name a folder"),
         (("name=a/../../x",), "", "name=a/../../x: must be a text without / and"),
-        (("name=..\\\\x",), "", "name=..\\x: must be a text without / and"),
-        (("name='a\nb'",), "", "name='a\\nb': must be a text without / and"),
-        (("name='a\x1bb'",), "", "name='a\\x1bb': must be a text without / and"),
-        ((f"name={'é' * 120}",), "", "name=éé"),
-        (("-m", "seed=1,2", "name=a/../../x"), "", "name=a/../../x: must be a text without / and"),
+        (("-m", "seed=1,2", "name='a\nb'"), "", "name='a\\nb': must be a text without / and"),
         (("train", "name=a/../../x"), "", "name=a/../../x: must be a text without / and"),
-        (("name=a/b", "hydra.run.dir=w"), "", "name=a/b: must be a text without / and"),
     ],
 )
 def test_what_names_no_folder_is_refused(
     command: tuple[str, ...], given: str, expected: str, command_line: CommandLine, tmp_path: Path
 ) -> None:
-    module = "rlhf_sweeps.reward_models" if command[0] == "train" else "rlhf_sweeps"
-    line = refused(command_line(*(word.format(given) for word in command), module=module))
+    line = refused(command_line(*(word.format(given) for word in command), module=module_of(command)))
     assert line.startswith(f"error: {expected}"), line
     assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("tiny", " ", "hydra.sweep.dir= : must name a folder"),
+        ("tiny", "a/" + "x" * 256, "hydra.sweep.dir=a/xxx"),
+        ("tiny", "a\0b", "hydra.sweep.dir='a\\x00b': "),
+        ("a\\b", None, "name=a\\b: must be a text without / and"),
+        ("a\x1bb", None, "name='a\\x1bb': must be"),
+        ("a\u2028b", None, "name='a\\u2028b': must be"),
+        ("\u00e9" * 111, None, "name=\u00e9"),
+        ("", None, "name=: must be"),
+    ],
+)
+def test_names_that_no_folder_can_have(name: str, given: str | None, expected: str) -> None:
+    told = [] if given is None else [f"hydra.sweep.dir={given}"]
+    where = "outputs/now_${name}" if given is None else given
+    config = OmegaConf.create({"name": name, "hydra": {"sweep": {"dir": where}, "overrides": {"hydra": told}}})
+    with pytest.raises(ConfigError) as refusal:
+        destination(config, "hydra.sweep.dir")
+    assert str(refusal.value).startswith(expected)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_names_that_a_folder_can_have(compose_config: Compose) -> None:
+    for name in ("\u00e9" * 110, "a b", "..", "lr=1e-4,kl=0.1", "\U0001f642"):
+        config = OmegaConf.create({"name": name, "hydra": {"run": {"dir": "o/t_${name}"}, "overrides": {"hydra": []}}})
+        assert destination(config, "hydra.run.dir") == Path("o") / f"t_{name}"
+    with pytest.raises(ConfigError, match="name=a/b: must be a text without"):
+        compose_config("name=a/b")
 
 
 @pytest.fixture(scope="module")
@@ -130,26 +198,40 @@ def of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("hydra.run.dir=run", "ppo.lr=0.1"), "holds a run with other settings"),
         (("train", "hydra.run.dir=run"), "holds .hydra, "),
         (("hydra.run.dir=sweep",), "holds sweep.json, "),
-        (("-m", "ppo.kl_coef=0.01,0.03", "hydra.sweep.dir=sweep"), "holds another sweep"),
-        (("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir=run"), "holds run.json"),
-        (("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir=sweep", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
-        (
-            ("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir=sweep", "hydra.sweeper.storage=sqlite:////no/s.db"),
-            "hydra.sweeper.storage",
-        ),
-        (
-            ("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir=sweep", "hydra.sweeper.retry_failed=[2]"),
-            "hydra.sweeper.retry_failed=[2]: there is no trial 2 (there are: 0 to 1)",
-        ),
     ],
 )
 def test_a_refused_start_leaves_no_trace(
     command: tuple[str, ...], expected: str, of_others: Path, command_line: CommandLine
 ) -> None:
     before = tree(of_others)
-    module = "rlhf_sweeps.reward_models" if command[0] == "train" else "rlhf_sweeps"
-    fake = ("hydra.sweeper.trial=fake_trainer.run", "tracking=disabled") if "-m" in command else ()
-    assert expected in refused(command_line(*command, *fake, module=module, cwd=of_others))
+    assert expected in refused(command_line(*command, module=module_of(command), cwd=of_others))
+    assert tree(of_others) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "overrides", "expected"),
+    [
+        ("sweep", ("ppo.kl_coef=0.01,0.03",), "holds another sweep"),
+        ("run", ("ppo.kl_coef=0.01,0.02",), "holds run.json"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.sampler=no"), "hydra.sweeper.sampler"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.storage=sqlite:////no/s.db"), "hydra.sweeper.storage"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.retry_failed=[2]"), "there is no trial 2"),
+        ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.retry_failed=[0]"), "there is no trial 0"),
+        ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
+        ("lost", ("ppo.kl_coef=0.01,0.02",), "holds trials that its study does not know (0, 1)"),
+    ],
+)
+def test_a_refused_sweep_leaves_no_trace(
+    place: str, overrides: tuple[str, ...], expected: str, of_others: Path
+) -> None:
+    if place == "lost" and not (of_others / "lost").exists():
+        shutil.copytree(of_others / "sweep", of_others / "lost")
+        (of_others / "lost" / "study.db").unlink()
+    before = tree(of_others)
+    with pytest.raises(ConfigError) as refusal:
+        sweep(of_others / place, *overrides)
+    assert expected in str(refusal.value)
     assert tree(of_others) == before
 
 
@@ -251,9 +333,8 @@ def test_checkpoints_that_are_no_checkpoints_of_ours_stay(tmp_path: Path) -> Non
     checkpoints.remove(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
-def test_weights_are_readable_for_whom_the_umask_lets(umask: int, command_line: CommandLine, tmp_path: Path) -> None:
-    before = os.umask(umask)
+def test_weights_are_readable_for_whom_the_umask_lets(command_line: CommandLine, tmp_path: Path) -> None:
+    before = os.umask(umask := 0o027)
     try:
         few = ("ppo.batch_size=2", "ppo.num_minibatches=1", "ppo.total_episodes=2", "eval.num_prompts=2",
                "reward_model=length", "tracking=disabled", "hydra.run.dir=run")  # fmt: skip

@@ -65,8 +65,8 @@ class Sweep:
             NotOursError: if that is so, and nothing shows that a sweep was begun there.
         """
         files = (self.start_file, self.holder_file, self.study, self.hydra_file, self._results, self.comparison_file)
-        others = (report_file(self.folder).name, "test", "run.json", *map(str, self.trials()))
-        names = (*(file.name for file in files), *others)
+        numbers = [path.name for path in self.folder.glob("[0-9]*") if _NUMBER.fullmatch(path.name)]
+        names = [*(file.name for file in files), report_file(self.folder).name, "test", "run.json", *numbers]
         refuse_foreign(self.folder, names, self.start_file, self.hydra_file, RUNS)
 
     @contextlib.contextmanager

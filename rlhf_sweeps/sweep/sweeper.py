@@ -39,7 +39,7 @@ from rlhf_sweeps.sweep.retries import announce, failed_trials, open_again
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
-from rlhf_sweeps.sweep.storage import file_url
+from rlhf_sweeps.sweep.storage import file_url, refuse_strays
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -160,7 +160,7 @@ def _open_study(
     sampler(0)
     make_pruner(plan.pruner, settings.pruner_args)
     if settings.storage is None and not sweep.study.exists():
-        _refuse_strays(sweep, num_trials=0)
+        refuse_strays(sweep, num_trials=0)
     if sweep.start() is None:
         failed_trials([], settings.retry_failed)
         sweep.begin(OmegaConf.to_yaml(master))
@@ -173,7 +173,7 @@ def _open_study(
         is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
         num_updates=plan.config.ppo.num_updates,
     )
-    _refuse_strays(sweep, len(study.trials()))
+    refuse_strays(sweep, len(study.trials()))
     failed = failed_trials(study.trials(), settings.retry_failed)
     sweep.begin(OmegaConf.to_yaml(master))
     study.move_to(plan.space.parameters)
@@ -181,16 +181,6 @@ def _open_study(
     start["study_name"] = study.name
     sweep.write_start(start)
     return study
-
-
-def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
-    """A trial is in the study before it has a folder: what the study does not know are another study's results."""
-    strays = [str(n) for n in sweep.trials() if n >= num_trials and any(sweep.trial(n).iterdir())]
-    if strays:
-        raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: holds trials that its study does not know ({', '.join(strays)}); "
-            "bring back its study.db or hydra.sweeper.storage, or choose another folder"
-        )
 
 
 def _run(
