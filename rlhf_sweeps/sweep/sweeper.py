@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.environment import EnvironmentFault
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
@@ -29,8 +30,10 @@ from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import best, last_block, optimization_results
 from rlhf_sweeps.sweep.samplers import make_sampler
@@ -38,7 +41,7 @@ from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
 from rlhf_sweeps.sweep.storage import file_url
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 log = logging.getLogger("rlhf_sweeps")
@@ -185,7 +188,6 @@ def _run(
 ) -> None:
     """Run the trials, then give the answer; however that ends, W&B is told the process's exit code."""
     study = _open_study(sweep, plan, start, configurations)
-    judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
     tracker = SweepTracker(
         plan.config.tracking,
         folder=sweep.folder.absolute(),
@@ -196,7 +198,7 @@ def _run(
     )
     end: BaseException | None = None
     try:
-        engine, comparison = _train(sweep, plan, study, judge, composer, configurations, executor, tracker)
+        engine, comparison = _train(sweep, plan, study, composer, start, configurations, executor, tracker)
         end = _end(sweep, engine)
     except BaseException as error:
         end = error
@@ -212,27 +214,38 @@ def _train(
     sweep: Sweep,
     plan: Plan,
     study: Study,
-    judge: Judge,
     composer: Composer,
+    start: dict[str, Any],
     configurations: Configurations,
     executor: Executor,
     tracker: SweepTracker,
 ) -> tuple[Engine, dict[str, Any] | None]:
     """Run the trials; the engine, and the comparison of reward models. What there is to record is, whatever happens."""
     num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
-    metrics = plan.config.objective.metrics
-    engine: Engine | None = None
-    try:
-        with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
-            engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
-            engine.run()
-    finally:
-        if engine is not None:
-            trials = engine.schedule.trials
-            engine.save()
-            sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
-            comparison = _compare(sweep, plan, trials)
-            tracker.conclude(trials, study.importances(), comparison["rows"] if comparison else [])
+    metrics, patience = plan.config.objective.metrics, Patience()
+    comparison: dict[str, Any] | None = None
+
+    def conclude(engine: Engine) -> None:
+        nonlocal comparison
+        trials = engine.schedule.trials
+        engine.save()
+        sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
+        comparison = _compare(sweep, plan, trials)
+        tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
+
+    with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
+
+        def open_engine(study: Study) -> Engine:
+            judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
+            return Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker, patience)
+
+        def replace(engine: Engine) -> Engine:
+            """The study as it stands is taken up as by the same command given again."""
+            opened = open_engine(_open_study(sweep, plan, start, configurations))
+            engine.abandon()
+            return opened
+
+        engine = run_patiently(open_engine(study), replace, conclude, patience, display.event)
     return engine, comparison
 
 
@@ -250,6 +263,8 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
     """What the sweep ends with; None if it went to its end, or to that of its time."""
     if engine.stopping == INTERRUPTED:
         return SweepInterruptedError(sweep.folder)
+    if engine.stopping == ENVIRONMENT:
+        return EnvironmentFault(f"hydra.sweep.dir={sweep.folder}: {engine.fault}")
     if engine.stopping not in (None, BUDGET):
         return SweepFailedError(engine.stopping)
     trials = [trial for trial in engine.schedule.trials if trial.is_compared]
