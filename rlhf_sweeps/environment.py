@@ -10,6 +10,9 @@ from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs.files import InUseError
 from rlhf_sweeps.wording import told
 
+# Of a trial's process that ends by such a fault: "temporary failure" in sysexits.h. So the sweeper hears of it where no
+# file can be written, as on a full disk.
+EXIT_STATUS = 75
 # What is at fault, and so what to mend, by the number that the operating system gives an error.
 _ERRORS = {
     errno.ENOSPC: "no space is left on the disk",

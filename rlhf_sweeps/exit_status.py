@@ -9,9 +9,6 @@ from rlhf_sweeps.fields import ConfigError
 FAILED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
-# Of a trial's process that the environment is at fault for: "temporary failure" in sysexits.h. It says so where no file
-# can be written, since the disk is full.
-ENVIRONMENT = 75
 
 
 def exit_status(error: BaseException | None) -> int:

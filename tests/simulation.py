@@ -24,7 +24,7 @@ from omegaconf import open_dict
 
 from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config import Config, as_dict
-from rlhf_sweeps.exit_status import ENVIRONMENT
+from rlhf_sweeps.environment import EXIT_STATUS
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import flatten
 from rlhf_sweeps.runs import Run, Sweep
@@ -48,7 +48,7 @@ DECISION = 0.1  # seconds between a record and the run's look for a request to s
 EVALUATED_EVERY = 5
 NUM_EPISODES = 480
 # With which a process ends that leaves no summary.
-STATUSES = {"lost": -9, "exit": 0, "full_disk": ENVIRONMENT}
+STATUSES = {"lost": -9, "exit": 0, "full_disk": EXIT_STATUS}
 
 
 class Killed(BaseException):

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rlhf_sweeps import exit_status
+from rlhf_sweeps.environment import EXIT_STATUS
 from rlhf_sweeps.objective import missing, objectives, violations
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.configurations import Configuration, Configurations
@@ -80,7 +80,7 @@ class Outcomes:
             summary = {"status": "stopped", "stop_reason": active.verdict, "objective": None}
             active.run.write_summary(summary)
         if summary is None:
-            if active.future is not None and active.future.result() == exit_status.ENVIRONMENT:
+            if active.future is not None and active.future.result() == EXIT_STATUS:
                 self._put_back(active, _last_line(active.run.log_file))
             else:
                 self._lose(active, _how_lost(active))

@@ -14,6 +14,7 @@ Process = BaseProcess
 # What multiprocessing reports of a process whose fork server is gone, and also of one that exits with this status.
 UNKNOWN_STATUS = 255
 KILLED = -9
+GUARD = "rlhf_sweeps.sweep.guard"
 PAUSES = (0.0, 0.1, 0.5)  # seconds between tries to start a process
 
 
@@ -31,7 +32,7 @@ class Starter:
 
     def __init__(self, start_method: Literal["forkserver", "spawn"], threads: int, preload: Sequence[str]) -> None:
         self._method = system.start_method(start_method)
-        self._threads, self._preload = str(threads), preload
+        self._threads, self._preload = str(threads), [GUARD, *preload]
         self._ensure_server()
 
     def start(self, target: Callable[..., None], arguments: Sequence[Any]) -> Process:

@@ -12,8 +12,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlhf_sweeps.environment import fault
-from rlhf_sweeps.exit_status import ENVIRONMENT, FAILED
+from rlhf_sweeps.environment import EXIT_STATUS, fault
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs import Run
 
@@ -38,7 +37,7 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
 
 def exit_status_of_trial(error: Exception) -> int:
     """What tells the sweeper whether the environment is at fault, also where no summary can be written."""
-    return FAILED if fault(error) is None else ENVIRONMENT
+    return 1 if fault(error) is None else EXIT_STATUS
 
 
 def _die_with_sweeper() -> None:
