@@ -138,10 +138,12 @@ def leave_terminal() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def end_with_parent() -> None:
-    """Have this process end with the thread that started it, however that ends. Linux; elsewhere no fork is used."""
+def end_with_parent(parent: int) -> None:
+    """Have this process end with the one that started it, however that ends. Linux; elsewhere no fork is used."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # which was gone before
+            os._exit(1)
 
 
 def drop_terminal() -> None:

@@ -190,7 +190,7 @@ def leave_terminal() -> None:
     _kernel.AssignProcessToJobObject(job, _kernel.GetCurrentProcess())
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """There is no fork server here."""
 
 
