@@ -13,11 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.health.findings import Finding, findings
 from analysis.records import RunRecord
 
 Floats = NDArray[np.float64]
+UPDATES = np.arange(1.0, 101.0)
 PROMPTS = 120
 RECORDS = sorted((Path(__file__).parent / "health_records").glob("*.json"))
+
+
+def run(config: dict[str, Any] | None = None, **metrics: Floats | float) -> RunRecord:
+    """Of 100 updates; `objective__kl` stands for `objective/kl`."""
+    columns = {name.replace("__", "/"): np.broadcast_to(values, 100) + 0.0 for name, values in metrics.items()}
+    return RunRecord("0", {"update": UPDATES} | columns, config or {})
+
+
+def step(before: float, after: float, update: int) -> Floats:
+    """A metric that changes at once, from an update on."""
+    return np.where(update <= UPDATES, after, before)
+
+
+def found(record: RunRecord) -> dict[str, Finding]:
+    """Its findings by their kind."""
+    return {finding.kind: finding for finding in findings(record)}
 
 
 def recorded(path: Path) -> tuple[RunRecord, list[str]]:

@@ -1,11 +1,17 @@
 """The command line as a user meets it: answers at once, refuses bad input in one line, before anything starts."""
 
+import errno
 import tomllib
 from pathlib import Path
 
+import hydra
 import pytest
 from conftest import ROOT, SMALL, CommandLine
+from omegaconf import DictConfig, OmegaConf
 
+from rlhf_sweeps import cli
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.runs import Run
 
 
@@ -37,7 +43,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
         (["ppo.kl_coef=abc"], "ppo.kl_coef=abc: Value 'abc' of type 'str' could not be converted to Float"),
         (["ppo.batch_size=3.5"], "ppo.batch_size=3.5: Value '3.5' of type 'float' could not be converted to Integer"),
         (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
-        (["ppo.lr=[1"], "ppo.lr=[1: "),
+        (["ppo.lr=[1"], "ppo.lr=[1: no viable alternative at input '[1'"),
         (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
         (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
         (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
@@ -70,6 +76,55 @@ def test_bad_input_is_one_line_and_nothing_starts(
     assert expected in line
     assert all(line.endswith("at a time, 1 thread(s) each") for line in result.stdout.splitlines())
     assert list(tmp_path.iterdir()) == []
+
+
+def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that ends with an error, where Hydra does nothing but call it."""
+
+    def job(composed: DictConfig) -> None:
+        raise error
+
+    for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: given(OmegaConf.create()))
+    cli.run("config", job)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/0/metrics.jsonl"),
+            2,
+            "error: runs/0/metrics.jsonl: No space left on device; the same command goes on when it is mended\n",
+        ),
+        (
+            OSError(errno.EDQUOT, "Disk quota exceeded"),
+            2,
+            "error: a file: Disk quota exceeded; the same command goes on when it is mended\n",
+        ),
+        (ConfigError("a=1: must be > 1\nb=2: must be > 2"), 2, "error: a=1: must be > 1\nerror: b=2: must be > 2\n"),
+        (ValueError("Config group override must be a string"), 2, "error: Config group override must be a string\n"),
+        (DivergedError("loss/policy_avg is nan"), 1, "error: loss/policy_avg is nan\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_a_user_can_mend_is_told_in_a_line_each(
+    error: BaseException, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_and_end(error, monkeypatch)
+    assert ended.value.code == status
+    assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), ValueError("shapes"), RuntimeError("x")])
+def test_what_nobody_expected_is_shown_with_where_it_happened(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error)) as raised:
+        run_and_end(error, monkeypatch)
+    assert raised.value is error
 
 
 @pytest.mark.slow

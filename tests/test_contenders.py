@@ -48,16 +48,18 @@ def test_each_reward_model_judges_all_on_a_common_scale() -> None:
 @pytest.mark.usefixtures("hydra")
 @pytest.mark.parametrize("overrides", [["ppo.kl_coef=0.01,0.02"], ["reward_model=tiny", "seed=0,1"]])
 def test_one_reward_model_has_nothing_to_be_compared_with(overrides: list[str]) -> None:
-    for config in configs(*overrides):
-        assert (config.eval.judges, config.reward_model.normalize) == ([], None)
+    both = [(config.eval.judges, config.reward_model.normalize) for config in configs(*overrides)]
+    assert both == [([], None), ([], None)]
 
 
 @pytest.mark.usefixtures("hydra")
 def test_what_is_asked_for_stands() -> None:
     given = ("reward_model.normalize=false", "eval.judge_each_other=false", "eval.judges=[tiny]")
-    for config in configs("reward_model=vader,length", *given):
-        assert [judge.name for judge in config.eval.judges] == ["tiny"]
-        assert config.reward_model.normalize is False
+    both = [
+        ([judge.name for judge in config.eval.judges], config.reward_model.normalize)
+        for config in configs("reward_model=vader,length", *given)
+    ]
+    assert both == [(["tiny"], False), (["tiny"], False)]
 
 
 @pytest.mark.usefixtures("hydra")

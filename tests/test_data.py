@@ -12,7 +12,7 @@ import pytest
 from conftest import Compose
 
 from rlhf_sweeps.config import DatasetConfig
-from rlhf_sweeps.data import Counts, Encoded, batch_indices, describe, encode, load_prompts
+from rlhf_sweeps.data import Counts, Encoded, batch_indices, describe, encode, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
 
 
@@ -260,3 +260,19 @@ def test_a_conversation_needs_a_chat_template() -> None:
     tokenizer: Any = WordTokenizer()
     with pytest.raises(ConfigError, match="no chat template"):
         encode([[*user("a"), {"role": "assistant", "content": "b"}, *user("c")]], tokenizer, max_length=9)
+
+
+def test_what_was_read_ahead_is_taken_once_and_by_its_own_settings_alone(
+    dataset: DatasetConfig, tmp_path: Path
+) -> None:
+    """A run's data set is read once between its checks and its first update, however large it is."""
+    own = replace(dataset, path=write(tmp_path / "p.jsonl", [{"prompt": text} for text in "ab"]))
+    other = replace(own, max_prompt_length=own.max_prompt_length + 1)
+    read_ahead(own)
+    write(tmp_path / "p.jsonl", [{"prompt": text} for text in "cde"])
+
+    def texts(given: DatasetConfig) -> set[str]:
+        prompts = load_prompts(given)
+        return {message["content"] for messages in prompts.train + prompts.held_out for message in messages}
+
+    assert [texts(one) for one in (other, own, own)] == [set("cde"), set("ab"), set("cde")]

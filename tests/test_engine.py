@@ -385,8 +385,9 @@ def test_a_metric_that_nobody_records_ends_a_trial_at_its_first_evaluation(
         folder = tmp_path / str(number)
         with pytest.raises(SweepFailedError, match="every trial failed"):
             sweep(folder, "ppo.kl_coef=0.01,0.02", "hydra.sweeper.max_failure_rate=1", f"objective.{objective}")
-        for trial in trials(folder):
-            assert trial.state == FAIL
+        both = trials(folder)
+        assert [trial.state for trial in both] == [FAIL] * 2
+        for trial in both:
             assert trial.user_attrs["cause"] == "config"
             assert f"no update has {name} (recorded: eval/base_score, eval/kl" in trial.user_attrs["message"]
             assert len(Run(folder / str(trial.number)).metrics()) == 5
@@ -400,9 +401,10 @@ def test_optunas_pruners_see_the_metric_as_it_is(tmp_path: Path, direction: str,
         f"objective.directions=[{direction}]", "hydra.sweeper.pruner=optuna.pruners.ThresholdPruner",
         f"hydra.sweeper.pruner_args={{{limits}: 0.0}}",
     )  # fmt: skip
-    for trial in trials(tmp_path):
-        is_above = value(trial.params["ppo.lr"], 0.02, 0) > 0
-        assert (trial.state == COMPLETE) == (is_above if limits == "lower" else not is_above)
+    is_above = [value(trial.params["ppo.lr"], 0.02, 0) > 0 for trial in trials(tmp_path)]
+    assert sorted(is_above) == [False, False, True, True]
+    is_complete = [trial.state == COMPLETE for trial in trials(tmp_path)]
+    assert is_complete == (is_above if limits == "lower" else [not above for above in is_above])
 
 
 def test_a_constraint_on_evaluations_binds_an_objective_of_every_update(

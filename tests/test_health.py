@@ -1,31 +1,14 @@
 """Each sickness in mild to strong form, found where it begins, and what is none."""
 
-from typing import Any
-
 import numpy as np
 import pytest
-from health_runs import Floats, sound
+from health_runs import UPDATES, found, run, sound, step
 from health_sicknesses import SICKNESSES
 
-from analysis.health.findings import Finding, findings
+from analysis.health.findings import findings
 from analysis.records import DIVERGED, FAILED, RunRecord
 
 NUM_RUNS = 12
-UPDATES = np.arange(1.0, 101.0)
-
-
-def run(config: dict[str, Any] | None = None, **metrics: Floats | float) -> RunRecord:
-    """100 updates; `objective__kl` stands for `objective/kl`."""
-    columns = {name.replace("__", "/"): np.broadcast_to(values, 100) + 0.0 for name, values in metrics.items()}
-    return RunRecord("0", {"update": UPDATES} | columns, config or {})
-
-
-def step(before: float, after: float, update: int) -> Floats:
-    return np.where(update <= UPDATES, after, before)
-
-
-def found(record: RunRecord) -> dict[str, Finding]:
-    return {finding.kind: finding for finding in findings(record)}
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
@@ -104,7 +87,8 @@ def test_trls_faults_are_no_findings() -> None:
 
 
 def test_no_answer_ends_by_trls_count() -> None:
-    assert found(run(val__num_eos_tokens=step(20, 0, 51)))["truncated answers"].update == pytest.approx(51, abs=3)
+    # Of ten updates in a row the first with a quarter of them cut are 44 to 53; 49 is in their middle.
+    assert found(run(val__num_eos_tokens=step(20, 0, 51)))["truncated answers"].update == 49
 
 
 def test_single_steps_clip_nothing_and_need_not() -> None:
@@ -159,9 +143,11 @@ def test_the_own_reward_model_is_no_judge() -> None:
 
 
 def test_hacking_begins_where_judges_turn_and_needs_an_own_gain() -> None:
+    # The best level is about 0.7, its standard error 0.5 / root of 20 evaluations of 100 prompts: 0.69 at update 62 is
+    # within 1.5 of them, 0.678 at 63 is not.
     wobble = 0.01 * np.sin(UPDATES / 3)
     judge = np.where(UPDATES <= 60, 0.7 - UPDATES * 1e-4, 0.7 - (UPDATES - 60) * 0.01) + wobble
-    assert found(run(eval__win_rate=0.9, judge__a__win_rate=judge))["reward hacking"].update == pytest.approx(62, abs=6)
+    assert found(run(eval__win_rate=0.9, judge__a__win_rate=judge))["reward hacking"].update == 62
     assert not findings(run(eval__win_rate=0.5, judge__a__win_rate=judge))
     few = {"eval.num_prompts": 4}
     assert "reward hacking" not in found(run(few, eval__win_rate=1.0, judge__a__win_rate=0.7 - 0.0015 * UPDATES))
@@ -182,7 +168,7 @@ def test_hacking_begins_at_the_last_good_evaluation_not_a_window_later(turn: int
     rates = {name: np.where(UPDATES % 5 == 0, values, np.nan) for name, values in (("own", UPDATES**0), ("a", judge))}
     begin = found(run(eval__win_rate=0.9 * rates["own"], judge__a__win_rate=rates["a"]))["reward hacking"].update
     assert begin is not None
-    assert turn <= begin <= turn + 10
+    assert begin in (turn, turn + 5)
 
 
 def test_judges_whose_win_rates_are_unknown() -> None:
@@ -190,16 +176,17 @@ def test_judges_whose_win_rates_are_unknown() -> None:
     falling = np.where(UPDATES <= 40, 1.0, 1.0 - (UPDATES - 40) * 0.05) + noise
     finding = found(run(eval__win_rate=0.9, judge__a__score=falling))["reward hacking"]
     assert "score under a falls from" in finding.text
-    assert finding.update == pytest.approx(40, abs=10)
+    assert finding.update == pytest.approx(40, abs=2)
     # Below its best, but far above where it began.
     risen = np.where(UPDATES <= 50, UPDATES * 0.1, 5.0 - (UPDATES - 50) * 0.04) + noise
     assert not findings(run(eval__win_rate=0.9, judge__a__score=risen))
 
 
 def test_the_prompts_are_learned_by_heart() -> None:
+    # 1.5 standard errors of 20 evaluations of 100 prompts are 0.0168: twice 0.008, not three times.
     falling = np.where(UPDATES <= 50, 0.8, 0.8 - (UPDATES - 50) * 0.008)
     learnt = run(objective__scores=np.linspace(0, 1, 100), eval__win_rate=falling)
-    assert found(learnt)["held-out score falls"].update == pytest.approx(50, abs=15)
+    assert found(learnt)["held-out score falls"].update == 52
     assert "held-out score falls" not in found(run(objective__scores=np.linspace(1, 0, 100), eval__win_rate=falling))
 
 

@@ -9,6 +9,7 @@ from sweep_sources import SPACE, hill, of, search, swept, trial
 from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.importance import MIN_SETTINGS, importance
+from analysis.sweep.pruned import foretold
 from analysis.sweep.settings import views
 
 
@@ -164,6 +165,31 @@ def test_pruned_trials_take_part_with_what_they_would_have_been_worth() -> None:
     (view,) = views(of([*trials, trial(3, points[3], None, state="pruned")], study=study))
     (guess,) = view.pruned
     assert (guess.numbers, guess.objectives[0], guess.deviation) == ((3,), 1.5, 0.5)
+
+
+def test_what_a_pruned_trial_would_have_gained_is_as_unsure_as_others_differ_in_it() -> None:
+    """Gains of 1, 2 and 4 from update 5 on: 2 in the median, 1.4826 x 1 from there, and half of the gain is unsure."""
+    study = optuna.create_study()
+    ends: list[float | None] = [2.0, 3.0, 5.0, 101.0, None]
+    for end in ends:
+        reports = {5: 0.5} if end is None else {5: 1.0, 10: end}
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState["PRUNED" if end is None else "COMPLETE"],
+                value=end,
+                intermediate_values=reports,
+            )
+        )
+    states = ["complete"] * 3 + ["stopped", "pruned"]  # the fourth was stopped, however good it was
+    trials = [
+        trial(number, {"ppo.lr": 10.0 ** -(number + 2)}, None if end is None else [end], state=state)
+        for number, (end, state) in enumerate(zip(ends, states, strict=True))
+    ]
+    (guess,) = foretold(study, trials, 1)
+    assert (guess.number, guess.value) == (4, 2.5)
+    assert guess.deviation == pytest.approx((1.4826**2 + 1) ** 0.5)
+    assert foretold(study, trials, 2) == []
+    assert foretold(study, [*trials[1:3], trials[4]], 1) == []  # two complete trials are too few
 
 
 def test_settings_of_pruned_trials_count() -> None:

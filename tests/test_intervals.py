@@ -23,6 +23,13 @@ def test_win_rates_of_one_seed_are_wilsons(num_wins: int) -> None:
     assert bounds(found) == pytest.approx((expected.low, expected.high))
 
 
+def test_no_rounding_takes_a_rate_beyond_0_and_1() -> None:
+    """14 wins of 14, say, would come to 1.0000000000000002."""
+    for num in range(2, 100):
+        assert win_rate_estimate(np.ones((1, num))).high <= 1  # type: ignore[operator]
+        assert win_rate_estimate(np.zeros((1, num))).low >= 0  # type: ignore[operator]
+
+
 def test_means_of_one_seed_are_students() -> None:
     values = np.array([[0.3, -1.2, 2.5, 0.0, 0.7]])
     expected = stats.ttest_1samp(values[0], 0).confidence_interval()

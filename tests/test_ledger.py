@@ -210,3 +210,8 @@ def test_a_real_folder_is_counted(tmp_path: Path) -> None:
     write_sweep(tmp_path / "sweep", [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], updates=10)
     costs = ledger(read(tmp_path / "sweep"))
     assert (costs.total.seconds, costs.total.updates, costs.wall_seconds) == (10.0, 20, 60.0)
+
+
+def test_without_a_summary_memory_is_the_highest_of_all_updates() -> None:
+    costs = ledger(of([trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run("0", 30)])]))
+    assert costs.total.peak_memory_mb == 200.0

@@ -58,9 +58,10 @@ def test_batches_are_halved_and_the_numbers_stay(
 
 def test_not_even_one_fits() -> None:
     trainer = toy.trainer(toy.settings())
-    Scarce(trainer.policy.model.model, 0, torch.OutOfMemoryError)
+    scarce = Scarce(trainer.policy.model.model, 0, torch.OutOfMemoryError)
     with pytest.raises(torch.OutOfMemoryError):
         trainer.step()
+    assert scarce.refused[-1] == 1
 
 
 def test_sizes_are_halved_down_to_one_and_stay() -> None:

@@ -63,6 +63,16 @@ def test_a_name_that_no_run_records_is_one_line(compose_config: Compose) -> None
     assert "(allowed: eval/score, eval/base_score, eval/win_rate, eval/kl, " in lines[0]
 
 
+def test_what_there_is_of_a_kind_is_listed_and_else_the_kinds(compose_config: Compose) -> None:
+    (known,) = check(compose_config("objective.metrics=[loss/x]"))
+    assert known.endswith(" records loss/x (allowed: loss/policy_avg, loss/value_avg)")
+    (unknown,) = check(compose_config("objective.metrics=[x/y]"))
+    assert "records x/y (allowed: eval/score, eval/base_score, eval/win_rate, eval/kl, " in unknown
+    assert (
+        "; and eval/..., loss/..., objective/..., perf/..., policy/..., tokens/..., val/..., value/..., see " in unknown
+    )
+
+
 def test_judges_and_trls_metrics_exist_where_they_are_asked_for(compose_config: Compose) -> None:
     metrics = "objective.metrics=[judge/length/win_rate,trl_compat/val/ratio]"
     constraint = "objective.constraints=['judge/a[b=1]/score<=1','judge/length/win_rate>=0.5']"

@@ -12,6 +12,7 @@ from analysis.statements import Statement
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import Axis
 from analysis.sweep.edges import Edge, edges, override_text
+from analysis.sweep.failures import counts
 from analysis.sweep.next_steps import _profile_steps
 from analysis.sweep.optimum import optimum
 from analysis.sweep.settings import views
@@ -160,6 +161,24 @@ def test_failures_are_placed_where_they_lie() -> None:
     assert found.text == "4 of 15 trials ended as diverged, all with ppo.lr from 0.00158 on, where 4 trials lie"
 
 
+def test_failures_below_a_value_are_placed_there() -> None:
+    points = [{"ppo.lr": 10 ** (-5 + n / 5)} for n in range(15)]
+    trials = [
+        trial(n, point, [1.0 * n]) if n > 3 else trial(n, point, None, state="failed", cause="out_of_memory")
+        for n, point in enumerate(points)
+    ]
+    (found,) = failures(of(trials))
+    assert found.text == "4 of 15 trials ended as out_of_memory, all with ppo.lr up to 3.98e-05, where 4 trials lie"
+
+
+def test_states_are_counted_and_failures_have_causes() -> None:
+    causes = ["error", None, "diverged", "error"]
+    failed = [trial(n, {}, None, state="failed", cause=cause) for n, cause in enumerate(causes)]
+    pruned = [trial(n, {}, None, state="pruned") for n in (4, 5)]
+    text = counts([*failed, *pruned, trial(6, {}, [1.0]), trial(7, {}, [1.0])])
+    assert text == "4 failed (2 error, 1 diverged, 1 unknown), 2 complete, 2 pruned"
+
+
 def test_trials_beyond_the_kl_budget_are_counted() -> None:
     kept = [trial(n, {"ppo.lr": 1e-4 * (n + 1)}, [1.0], runs=[run(n, 0, 1.0, best={"update": 5})]) for n in range(5)]
     lost = [trial(5, {"ppo.lr": 5e-3}, [-0.1], runs=[run(5, 0, -0.1, best=None)])]
@@ -192,3 +211,62 @@ def test_an_end_with_fewer_runs_is_less_sure() -> None:
     freedom = 1 + 3 + 1
     error = np.sqrt(squares / freedom) * np.sqrt(1 / 2 + 1 / 4)
     assert edge.probability == pytest.approx(t.cdf(0.5 / error, freedom))
+
+
+@pytest.mark.parametrize(
+    ("choices", "override"),
+    [
+        ((1, 2), "key=2,4,8"),  # doubled is a ratio, and goes on as one
+        ((2, 3), "key=3,4,5"),
+        ((1, 3), "key=3,9,27"),
+        ((1, 4), "key=4,8,16"),  # from four times on at half the pace
+        ((0.1, 0.15), "key=0.15,0.2,0.25"),
+        ((0, 5), "key=5,10,15"),
+    ],
+)
+def test_a_list_goes_on_as_it_came(choices: tuple[float, float], override: str) -> None:
+    """Two settings with three seeds each; the second is better."""
+    points = [{"key": value} for value in choices]
+    (edge,) = found_edges(
+        swept(points, [[0.0, 0.1, 0.05], [1.0, 1.1, 1.05]], space={"key": f"choice({choices[0]},{choices[1]})"})
+    )
+    assert (edge.is_high, edge.override) == (True, override)
+
+
+def test_the_second_of_a_long_list_is_no_end_of_it() -> None:
+    values = [[0.1 * n + noise for noise in (0.0, 0.01)] for n in (3, 4, 2, 1, 0)]
+    assert not found_edges(grid(values, ("1", "2", "3", "4", "5")))
+
+
+def test_a_key_that_is_to_be_widened_is_not_narrowed_in_the_same_breath() -> None:
+    texts = steps(search(hill(-1.0), 20, 0.1, seed=1))
+    (widened,) = [text for text in texts if "ppo.lr" in text]
+    assert widened.startswith("best ppo.lr 0.00")
+    assert " lies at the upper end of its interval, and the objective still rises there: try ppo.lr='tag(" in widened
+    source = search(lambda point: -hill(-6.0)(point), 24, 0.05, seed=1)
+    (lower,) = [text for text in steps(replace(source, directions=("minimize",))) if "ppo.lr" in text]
+    assert " lies at the lower end of its interval, and" in lower
+
+
+def test_the_choice_that_is_surely_best_is_to_be_kept() -> None:
+    points = [{"kind": "abc"[n % 3], "ppo.lr": 1e-4 * (n + 1)} for n in range(24)]
+    worths = {"a": 0.5, "b": 2.0, "c": 0.0}
+    values = [[worths[str(point["kind"])] + 0.05 * (-1) ** (n // 3)] for n, point in enumerate(points)]
+    space = {"kind": "choice(a,b,c)", "ppo.lr": "interval(1e-4,3e-3)"}
+    assert "kind=b is the best choice: keep it in the next search" in steps(swept(points, values, space=space))
+
+
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [
+        # Of 12 trials of a minute the last four hold the best, or none beyond the noise of about 0.1.
+        (3.0, "the last third of the trials still found better settings: raise hydra.sweeper.n_trials to 24"),
+        (0.0, "the last third of the trials found nothing better beyond noise: more of this search is unlikely to"),
+    ],
+)
+def test_more_trials_are_worth_it_where_the_last_ones_found_better(last: float, text: str) -> None:
+    random = np.random.default_rng(7)
+    tops = np.array([1.0, 0.5, 0.8, 0.2, 0.9, 0.4, 0.7, 0.3, 0.0, last, 0.1, 0.6])
+    points = [{"ppo.lr": 10 ** (-5 + top)} for top in tops]
+    values = [[float(top) + 0.1 * random.standard_normal()] for top in tops]
+    assert any(one.startswith(text) for one in steps(swept(points, values)))

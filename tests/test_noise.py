@@ -218,3 +218,28 @@ def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
     ]
     names = list(chosen_lines(of(trials), ["objective/kl"], None).names)
     assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14)]
+
+
+def test_whether_a_lead_is_clear_where_runs_of_one_setting_tell_the_noise() -> None:
+    """Three runs with a deviation of 0.1 against one run: 4.30 x 0.1 x root of 1 + 1/3 is 0.497."""
+    for other, is_clear in ((0.49, True), (0.51, False)):
+        (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [other]]))
+        won = lead(view, repeated(view.settings))
+        assert won is not None
+        assert won.limit == pytest.approx(0.4968, abs=1e-4)
+        assert won.is_clear is is_clear
+    (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[1.0], [0.0]]))
+    won = lead(view, repeated(view.settings))
+    assert won is not None
+    assert won.is_clear is None
+
+
+def test_two_runs_of_one_setting_tell_the_noise() -> None:
+    """Of 0 and 2: a deviation of root 2, of one degree of freedom; Student's quantile is 12.706."""
+    found = repeated([Setting((0,), {}, np.zeros(1), np.array([[0.0], [2.0]]), np.empty((0, 1)))])
+    assert (found.is_known, found.freedom, found.repetitions) == (True, 1, 1)
+    assert found.margin(setting(1), setting(1)) == pytest.approx(12.706 * math.sqrt(2) * math.sqrt(2), rel=1e-4)
+    assert found.source == "1 repetition on other seeds"
+    assert replace(found, is_fitted=True).source == found.source + " and the scatter about a smooth fit"
+    nothing = repeated([setting(1)])
+    assert (nothing.is_known, nothing.repetitions, nothing.source) == (False, 0, "")

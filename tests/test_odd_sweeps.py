@@ -120,6 +120,7 @@ def test_each_run_has_its_seed(base: Any, tmp_path: Path, seeds: int) -> None:
 def test_the_time_of_a_trial_is_that_of_all_its_runs(base: Any, tmp_path: Path, seeds: int) -> None:
     """An update takes a second, three where the batch is three times as large; there are as many fewer."""
     simulated(base, tmp_path, LENGTHS, {"seeds": seeds}).finish()
+    assert len(trials(tmp_path)) == 4
     for trial in trials(tmp_path):
         updates, each = (30, 1.0) if trial.params["ppo.batch_size"] == 16 else (10, 3.0)
         assert trial.user_attrs["num_updates"] == updates

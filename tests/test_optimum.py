@@ -90,12 +90,15 @@ def test_the_range_holds_the_true_optimum() -> None:
 
 
 def test_the_range_is_as_wide_as_the_noise_makes_it() -> None:
-    """The parabola falls by the noise of 0.04 within 0.2 decades: a width of 0.4 decades of 3."""
+    """The parabola falls by the noise of 0.04 within 0.2 decades: 0.4 decades of 3, which are 10 steps of the grid.
+
+    Never more, and one or two fewer: what is sought is beside the highest point of each draw, which is a lucky one.
+    """
     widths = []
     for seed in range(8):
         likely = fitted(search(hill(-3.3), 40, 0.04, seed)).profiles[0].likely
-        widths.append(likely[-1] - likely[0])
-    assert np.median(widths) == pytest.approx(0.4 / 3, rel=0.35)
+        widths.append((likely[-1] - likely[0]) / GRID)
+    assert 7.5 <= np.median(widths) <= 10
 
 
 def test_a_key_that_does_not_matter_is_flat_and_one_that_does_is_not() -> None:

@@ -164,6 +164,8 @@ def test_seed_by_seed_against_the_best() -> None:
     level = by_seed(1, *[0.0] * 8)
     assert not wilcoxon.should_prune(by_seed(0, -0.1, -0.2, -0.3, -0.4, -0.5, -0.6, -0.7, 5.0), [level], NUM_STEPS)
     assert wilcoxon.should_prune(by_seed(0, -0.1, -0.2, -0.3, -0.4, -0.5, -0.6, -0.7, 0.8), [level], NUM_STEPS)
+    # Nor is it worse where the means are equal, for all that p is the same.
+    assert not wilcoxon.should_prune(by_seed(0, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0, 28.0), [level], NUM_STEPS)
     # Between two seeds it is not asked.
     between = Curve(0, {33: 0.0}, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0})
     assert not wilcoxon.should_prune(between, [best], NUM_STEPS)

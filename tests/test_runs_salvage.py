@@ -52,6 +52,17 @@ def test_damaged_lines_are_counted_and_named(tmp_path: Path) -> None:
     assert content.problems == ("metrics.jsonl: 2 lines are damaged and left out (line 2, 4)",)
 
 
+@pytest.mark.parametrize(
+    ("num", "said"),
+    [(1, "1 line is damaged and left out (line 1)"), (7, "7 lines are damaged and left out (line 1, 2, 3, 4, 5)")],
+)
+def test_one_damaged_line_is_one_and_of_many_five_are_named(tmp_path: Path, num: int, said: str) -> None:
+    run = write_run(tmp_path / "run", rows(2))
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_bytes(b"{\n" * num + path.read_bytes())
+    assert salvage(run).problems == (f"metrics.jsonl: {said}",)
+
+
 def test_of_two_rows_of_an_update_the_later_counts_and_the_order_is_mended(tmp_path: Path) -> None:
     run = write_run(
         tmp_path / "run", [{"update": 1, "x": 1}, {"update": 3, "x": 3}, {"update": 2, "x": 2}, {"update": 1, "x": 9}]

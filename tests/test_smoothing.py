@@ -41,6 +41,11 @@ def test_short_curves_come_back(count: int) -> None:
     np.testing.assert_allclose(found, np.arange(float(count)), atol=1e-12)
 
 
+def test_three_values_are_smoothed() -> None:
+    """The best line through 0, 3, 0 is level."""
+    np.testing.assert_allclose(smoothed(np.arange(3.0), np.array([0.0, 3.0, 0.0]), 3), [1.0, 1.0, 1.0])
+
+
 def test_a_window_of_1_changes_nothing() -> None:
     values = np.array([1.0, 5.0, 2.0, 7.0])
     np.testing.assert_array_equal(smoothed(np.arange(4.0), values, 1), values)

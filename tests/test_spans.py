@@ -137,3 +137,19 @@ def test_rows_of_a_table_stand_for_updates_where_these_count_them(tmp_path: Path
     table.write_text(f"{column},reward\n" + "".join(f"{64 * n},1.0\n" for n in range(1, 11)), encoding="utf-8")
     (run,) = read(table).runs
     assert run.curve(CUMULATIVE_REWARD)[1][-1] == total
+
+
+@pytest.mark.parametrize(
+    ("updates", "expected"),
+    [
+        ([10, 13, 20], [3, 3, 7]),  # what was before 8 is not known
+        ([2, 12, 15], [2, 10, 3]),
+        ([0, 5, 10], [1, 5, 5]),
+        ([7], [1]),
+        ([], []),
+    ],
+)
+def test_the_first_row_stands_for_no_more_than_lies_between_it_and_the_next(
+    updates: list[float], expected: list[float]
+) -> None:
+    assert spans(np.array(updates, dtype=np.float64)).tolist() == expected

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
+from analysis.reading.cells import reading
 from analysis.reading.sources import read
 from analysis.records import RunRecord, Source
 
@@ -289,3 +290,28 @@ def test_a_choice_of_numbers_and_words_is_a_setting_where_the_updates_start_agai
     source = source_of(tmp_path, f"seed,lr,update,kl\n{text}")
     assert [run.value("lr") for run in source.runs] == ["0.1", "0.2", "auto"]
     assert source.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "point", "comma"),
+    [
+        ("1.000", 1.0, 1000),
+        ("100.000", 100.0, 100_000),
+        ("1000.000", 1000.0, None),  # no thousands have four digits before them
+        ("0.125", 0.125, None),
+        ("1,000", 1000, 1.0),
+        ("1,000.5", 1000.5, None),
+        ("1.000,5", None, 1000.5),
+        ("-12.5 %", -0.125, None),
+        ("−3", -3, -3),
+        ("1e-3", 0.001, 0.001),
+        ("$1,000", 1000, 1.0),
+        ("-∞", -np.inf, -np.inf),
+        ("inf", np.inf, np.inf),
+    ],
+)
+def test_a_cell_where_points_and_where_commas_are_decimal(text: str, point: float | None, comma: float | None) -> None:
+    found = reading(text)
+    assert found is not None
+    assert (found.point, found.comma) == (point, comma)
+    assert found.is_plain is not ("%" in text or "$" in text)

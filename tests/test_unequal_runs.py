@@ -135,6 +135,7 @@ def test_bad_settings_end_whatever_the_length_of_their_runs(tmp_path: Path) -> N
         tmp_path, "ppo.lr=5e-4,4e-4,6e-4,1e-6,1e-7", "ppo.batch_size=16,32,96",
         "hydra.sweeper.n_trials=14", "hydra.sweeper.pruner=median", "objective.kl_budget=null",
     )  # fmt: skip
+    assert len(trials(tmp_path)) == 14
     for trial in trials(tmp_path):
         length = trial.user_attrs["num_updates"]
         if trial.params["ppo.lr"] > 1e-5:

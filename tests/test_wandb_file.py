@@ -86,6 +86,20 @@ def test_records_that_cross_a_blocks_end_are_put_together(tmp_path: Path) -> Non
     assert log.problems == ()
 
 
+def test_a_file_that_was_cut_has_all_rows_that_were_written_whole(tmp_path: Path) -> None:
+    """Cut within, right before and right after the end of a row: a file of fewer rows is the beginning of this one."""
+    rows = [{"update": update, "text": json.dumps("x" * 5000)} for update in range(1, 21)]
+    content = write_log(tmp_path / "run-a.wandb", rows, exit_code=None).read_bytes()
+    assert len(content) > 3 * BLOCK
+    for num in (0, 1, 6, 7, 13, 19, 20):
+        end = len(write_log(tmp_path / "run-b.wandb", rows[:num], exit_code=None).read_bytes())
+        for cut, whole in ((end - 1, num - 1), (end, num), (end + 3000, num)):
+            path = tmp_path / "cut" / "run-a.wandb"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content[:cut])
+            assert [row["update"] for row in read_log(path).rows] == list(range(1, max(whole, 0) + 1))
+
+
 def test_damage_costs_the_rest_of_its_block_and_is_told(tmp_path: Path) -> None:
     rows = [{"update": update, "text": json.dumps(f"{update:04}" * 175)} for update in range(1, 200)]
     path = write_log(tmp_path / "run-a.wandb", rows)
