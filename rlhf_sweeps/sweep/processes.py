@@ -71,8 +71,8 @@ class Starter:
 
     @contextlib.contextmanager
     def _inherited(self) -> Iterator[None]:
-        """What a process started meanwhile inherits: the number of threads, which torch reads when it is imported; whose
-        fork server it is; and no Ctrl-C, which would end it before it ignores that."""
+        """What a process started meanwhile inherits: the number of threads, which torch reads when it is imported;
+        whose fork server it is; and no Ctrl-C, which would end it before it ignores that."""
         new = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), self._threads) | {guard.SWEEPER: str(os.getpid())}
         old = {key: os.environ.get(key) for key in new}
         with system.shielded():
