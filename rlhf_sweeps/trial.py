@@ -43,8 +43,11 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         config = _read_config(folder)
         preflight.check_trial(config, folder)
         train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
+    except InUseError:
+        raise  # what lies there is another process's
     except ConfigError as error:
-        record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
+        if not isinstance(error.__cause__, InUseError):
+            record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
         raise
     except (Exception, SystemExit) as error:
         if record.summary() is None:

@@ -1,5 +1,6 @@
 """A sweep from start to end: overrides -> plan, checks, study, engine, answer."""
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,13 @@ from optuna.samplers import BaseSampler
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.destinations import reserved
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
-from rlhf_sweeps.runs import InUseError, Sweep, runs_of, salvage_hydra
+from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
@@ -33,10 +35,11 @@ from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import best, last_block, optimization_results
+from rlhf_sweeps.sweep.retries import announce, failed_trials, open_again
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
-from rlhf_sweeps.sweep.storage import file_url
+from rlhf_sweeps.sweep.storage import file_url, refuse_strays
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
@@ -57,21 +60,24 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         SweepFailedError: if too many trials failed, or all.
         SweepInterruptedError: after Ctrl-C; what was begun is saved.
     """
-    # What is the same for all trials is asked of the first one.
-    with answering(as_job(master, Path(), number=0)):
-        composer = Composer(loader, master)
-        plan = make_plan(master, loader, composer, arguments)
-    sweep = Sweep(composer.folder)
-    _check(plan, composer, sweep)
-    if plan.settings.dry_run:
-        print(dry_run(plan, composer, executor))
-        return
-    try:
-        with sweep.claim():
-            start, configurations = _begin(sweep, plan, master)
-            _run(sweep, plan, composer, start, configurations, executor)
-    except InUseError as error:
-        raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
+    with contextlib.ExitStack() as stack:
+        # What is the same for all trials is asked of the first one.
+        with answering(as_job(master, Path(), number=0)):
+            sweep = Sweep(stack.enter_context(reserved(master, "hydra.sweep.dir")))
+            composer = Composer(loader, master)
+            plan = make_plan(master, loader, composer, arguments)
+        _check(plan, composer, sweep)
+        if plan.settings.dry_run:
+            print("\n".join([dry_run(plan, composer, executor), *announce(sweep, plan.settings)]))
+            return
+        try:
+            sweep.refuse_foreign()
+            with sweep.claim():
+                start, configurations = _describe(sweep, plan)
+                study = _open_study(sweep, plan, start, configurations, master)
+                _run(sweep, plan, composer, start, configurations, study, executor)
+        except (InUseError, NotOursError) as error:
+            raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
 
 def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, arguments: Sequence[str]) -> Plan:
@@ -113,8 +119,8 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
         check_inputs(config, checked)
 
 
-def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any], Configurations]:
-    """Note what the sweep is; refuse a folder that holds another one."""
+def _describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
+    """What the sweep is; refuse a folder that holds another one. Nothing is written."""
     start, space = sweep.start(), plan.space.describe()
     records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
@@ -137,21 +143,29 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
                 )
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
-    OmegaConf.save(master, sweep.hydra_file)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
     return {**start, **new, **kept}, configurations
 
 
-def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:
+def _open_study(
+    sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations, master: DictConfig
+) -> Study:
+    """Open the study and note what the sweep is; where that is refused, a sweep that was here is left as it was."""
     settings = plan.settings
 
     def sampler(number: int) -> BaseSampler:
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
 
-    sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or file_url(sweep.study)
+    # A wrong name or argument is told before anything is written.
+    sampler(0)
+    make_pruner(plan.pruner, settings.pruner_args)
+    if settings.storage is None and not sweep.study.exists():
+        refuse_strays(sweep, num_trials=0)
+    if sweep.start() is None:
+        failed_trials([], settings.retry_failed)
+        sweep.begin(OmegaConf.to_yaml(master))
     study = Study(
-        url,
+        settings.storage or file_url(sweep.study),
         start["study_name"],
         plan.config.objective.metrics,
         plan.directions,
@@ -159,20 +173,14 @@ def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations:
         is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
         num_updates=plan.config.ppo.num_updates,
     )
-    _refuse_strays(sweep, len(study.trials()))
-    if study.move_to(plan.space.parameters):
-        start["study_name"] = study.name
+    refuse_strays(sweep, len(study.trials()))
+    failed = failed_trials(study.trials(), settings.retry_failed)
+    sweep.begin(OmegaConf.to_yaml(master))
+    study.move_to(plan.space.parameters)
+    open_again(failed, study, sweep)
+    start["study_name"] = study.name
     sweep.write_start(start)
     return study
-
-
-def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
-    """A trial is in the study before it has a folder: what the study does not know are another study's results."""
-    if strays := sorted({place.trial for place in runs_of(sweep) if place.trial >= num_trials}):
-        raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: holds runs that its study does not know ({', '.join(map(str, strays))}); "
-            "bring back its study.db or hydra.sweeper.storage, or choose another folder"
-        )
 
 
 def _run(
@@ -181,10 +189,10 @@ def _run(
     composer: Composer,
     start: dict[str, Any],
     configurations: Configurations,
+    study: Study,
     executor: Executor,
 ) -> None:
     """Run the trials, then give the answer; however that ends, W&B is told the process's exit code."""
-    study = _open_study(sweep, plan, start, configurations)
     judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
     tracker = SweepTracker(
         plan.config.tracking,
