@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.records import Source
 from analysis.terminal import wrapped
 from rlhf_sweeps.platforms.output import tolerate
-from rlhf_sweeps.runs import analysis_folder, report_file
+from rlhf_sweeps.runs import Sweep, analysis_folder, is_run, owner, report_file
 
 FORMATS = ("png", "svg", "pdf")
 _FEW = 10  # problems that are still printed
@@ -165,10 +165,21 @@ def _folder(source: Source, out: Path | None) -> Path:
     if out is not None:
         if out.exists() and not out.is_dir():
             raise AnalysisError(f"--out {out}: is a file, must be a folder")
+        if is_run(out) or Sweep(out).start_file.is_file():
+            raise AnalysisError(f"--out {out}: holds a record, of which nothing is to be overwritten; choose a folder")
         return out
     if source.folder is not None and source.kind in ("run", "sweep", "folder"):
-        return analysis_folder(source.folder)
-    return Path("outputs") / f"{source.name}_analysis"
+        return _unlinked(analysis_folder(source.folder))
+    return _unlinked(Path("outputs") / f"{source.name}_analysis")
+
+
+def _unlinked(path: Path) -> Path:
+    """A place that nobody has named; where it is a link, what that leads to is none of ours."""
+    if path.is_symlink():
+        raise AnalysisError(
+            f"{path}: is a link, through which nothing is written; remove it, or choose a place by --out"
+        )
+    return path
 
 
 def _say(text: str, paths: Sequence[Path]) -> int:
@@ -233,7 +244,9 @@ def _report(options: argparse.Namespace) -> int:
     is_ours = source.folder is not None and source.kind in ("run", "sweep", "folder")
     default = source.folder if is_ours else _folder(source, None)
     assert default is not None
-    return _say("", [write_report(source, options.out or report_file(default))])
+    if options.out is not None and owner(options.out) is not None:
+        raise AnalysisError(f"--out {options.out}: is a part of a record; choose another file")
+    return _say("", [write_report(source, options.out or _unlinked(report_file(default)))])
 
 
 def _watch(options: argparse.Namespace) -> int:

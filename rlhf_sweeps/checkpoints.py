@@ -5,8 +5,10 @@ is the one before it removed: a process may be killed at any moment. Random gene
 functions of seed and update (see ppo/seeds.py), so the update number stands for them.
 """
 
+import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,14 +18,39 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rlhf_sweeps.placing import place
+from rlhf_sweeps.placing import FORMER, place
 
 _UNFINISHED = "unfinished"
+_NAME = re.compile("[0-9]{7,}")
+_STATE = "state.json"
 
 
 def latest(root: Path) -> Path | None:
     """The newest complete checkpoint."""
-    return max((path for path in root.glob("[0-9]*") if path.is_dir()), default=None)
+    return max((path for path in root.glob("[0-9]*") if _NAME.fullmatch(path.name) and path.is_dir()), default=None)
+
+
+def remove(root: Path) -> None:
+    """Remove all checkpoints, and the folder where nothing else is in there: what a user has put there stays."""
+    for path in _own(root):
+        _discard(path)
+    shutil.rmtree(root / _UNFINISHED, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        root.rmdir()
+
+
+def _own(root: Path) -> list[Path]:
+    """The checkpoints in a folder, those that have made way included: what is called like one and has the JSON part."""
+    named = [path for path in root.glob("*") if _NAME.fullmatch(path.name.removeprefix(FORMER))]
+    return [path for path in named if (path / _STATE).is_file()]
+
+
+def _discard(checkpoint: Path) -> None:
+    """Remove a checkpoint, what shows that it is ours last: this process may be killed meanwhile."""
+    for path in checkpoint.iterdir():
+        if path.suffix == ".safetensors":
+            path.unlink()
+    shutil.rmtree(checkpoint)
 
 
 def save(
@@ -45,18 +72,18 @@ def save(
     for name, model in models.items():
         save_file(_trained(model), folder / f"{name}.safetensors")
     save_file(_flat_optimizer_state(optimizer), folder / "optimizer.safetensors")
-    (folder / "state.json").write_text(json.dumps({"update": update, **state}, indent=2), encoding="utf-8")
+    (folder / _STATE).write_text(json.dumps({"update": update, **state}, indent=2), encoding="utf-8")
     _link(best or folder / "policy.safetensors", folder / "best.safetensors")
     target = root / f"{update:07d}"
-    older = [path for path in root.iterdir() if path not in (folder, target)]
+    older = [path for path in _own(root) if path != target]
     place(folder, target)
     for path in older:
-        shutil.rmtree(path)
+        _discard(path)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """The JSON part: update, and what `save` was given as state."""
-    state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     return state
 
 

@@ -6,6 +6,7 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 import contextlib
 import dataclasses
 import difflib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
+from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import fault
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
@@ -31,11 +34,13 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import go_on
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import shown
+
+OWN_SWEEPER = "hydra_plugins.rlhf_sweeps.Sweeper"
 
 
 def conf_dir() -> str:
@@ -69,7 +74,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(job)()
+        _run_by_hydra(config_name, job)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         refuse(error)
     except ValueError as error:
@@ -89,6 +94,28 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         refuse(ConfigError(f"{what}; once that is mended, the same command goes on"))
 
 
+class _Ended(BaseException):
+    """Carries a job's exception through Hydra, which would print a line about it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    @functools.wraps(job)
+    def carry(composed: DictConfig) -> Any:
+        try:
+            return job(composed)
+        except Exception as error:
+            raise _Ended(error) from error
+
+    try:
+        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
+    except _Ended as end:
+        raise end.error  # noqa: B904 (it is where it came from)
+
+
 class Preflight(Callback):
     """Checks of a run what can be known beforehand; our sweeper checks those of a sweep itself.
 
@@ -104,6 +131,21 @@ class Preflight(Callback):
         try:
             with running(config) as folder:
                 self.check(task_config(config), folder)
+            with answering(config):
+                reserve(config, "hydra.run.dir")
+        except (ConfigError, OmegaConfBaseException) as error:
+            refuse(error)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check where a sweep of Hydra's own sweeper goes, before it writes there; ours does so itself."""
+        if config.hydra.sweeper._target_ == OWN_SWEEPER:
+            return
+        try:
+            with answering(as_job(config, Path(), number=0)):
+                Sweep(destination(config, "hydra.sweep.dir")).refuse_foreign()
+                reserve(config, "hydra.sweep.dir")
+        except NotOursError as error:
+            refuse(ConfigError(f"hydra.sweep.dir={config.hydra.sweep.dir}: {error}; choose another folder"))
         except (ConfigError, OmegaConfBaseException) as error:
             refuse(error)
 
@@ -121,7 +163,7 @@ class Preflight(Callback):
 def running(composed: DictConfig) -> Iterator[Path]:
     """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
     with answering(composed):
-        folder = Path(composed.hydra.run.dir)
+        folder = destination(composed, "hydra.run.dir")
     with answering(as_job(composed, folder)):
         yield folder
 
@@ -133,7 +175,13 @@ def _run(composed: DictConfig) -> float | None:
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)
-    summary = train(config, folder, overrides=list(job.overrides.task))
+
+    def begin() -> None:
+        # Another process may have begun here since the first look.
+        preflight.check_folder(config, folder)
+        keep_config_of_job(folder, composed)
+
+    summary = train(config, folder, overrides=list(job.overrides.task), begin=begin)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import choice, device, number, text
+from rlhf_sweeps.fields import choice, device, number, part_of_path, text
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
 DIRECTIONS = ("maximize", "minimize")
@@ -198,7 +198,7 @@ class SweepConfig:
 class Config:
     """One run."""
 
-    name: str = text()
+    name: str = part_of_path()
     seed: int = number(at_least=0, below=2**31)
     device: str = device()
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -6,11 +6,17 @@ A field holds no default: the values live in conf/*.yaml, and neither repeats th
 import dataclasses
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import field
 from typing import Any
 
 from omegaconf import MISSING
+
+LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
+_LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
+_LONGEST_SHOWN = 200  # characters of a value in a message
+PART_OF_PATH = f"a text without / and \\ and control characters, of 1 to {_LONGEST_PART} bytes"
 
 
 class ConfigError(ValueError):
@@ -42,6 +48,23 @@ def text() -> Any:
     return field(default=MISSING, metadata={"is_allowed": bool, "allowed": "a text that is not empty"})
 
 
+def part_of_path() -> Any:
+    """A required text that names of folders are made of."""
+    return field(default=MISSING, metadata={"is_allowed": is_part_of_path, "allowed": PART_OF_PATH})
+
+
+def is_part_of_path(name: str) -> bool:
+    """Whether a folder's name can be made of a text."""
+    has_control = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+    return not has_control and not set(name) & {"/", "\\"} and 0 < len(name.encode(errors="replace")) <= _LONGEST_PART
+
+
+def in_line(value: Any) -> str:
+    """A value as it stands in a message of one line, not too long."""
+    text = str(value) if str(value).isprintable() else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def device() -> Any:
     """A required torch device, or auto."""
     is_allowed = re.compile(r"auto|cpu|mps|cuda(:\d+)?").fullmatch
@@ -64,4 +87,4 @@ def out_of_range(node: Any, prefix: str) -> Iterator[str]:
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):
-                yield f"{key}={value}: must be {entry.metadata['allowed']}"
+                yield f"{key}={in_line(value)}: must be {entry.metadata['allowed']}"

@@ -71,7 +71,7 @@ def answer_questions(task: DictConfig) -> None:
         OmegaConfBaseException: if Hydra has no answer.
     """
     for node, key in list(_all_questions(task)):
-        node[key] = _literal(node[key])
+        node[key] = literal(node[key])
 
 
 def _all_questions(task: DictConfig) -> Iterator[tuple[Any, Any]]:
@@ -89,12 +89,12 @@ def _questions(node: DictConfig | ListConfig, keys: Iterable[Any]) -> Iterator[t
             yield from _questions(child, range(len(child)) if isinstance(child, ListConfig) else list(child))
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """An answer as it is to be written, so that it is not taken for a question again."""
     if isinstance(value, Container):
-        return _literal(OmegaConf.to_container(value, resolve=True))
+        return literal(OmegaConf.to_container(value, resolve=True))
     if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
+        return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_literal(item) for item in value]
+        return [literal(item) for item in value]
     return _INTERPOLATION.sub(r"\1\1\\${", value) if isinstance(value, str) else value

@@ -1,9 +1,12 @@
 """What was made under another name gets its own: whole and on the disk, or not at all. Loads no torch."""
 
+import secrets
 import shutil
 from pathlib import Path
 
 from rlhf_sweeps.platforms import system
+
+FORMER = "former_"  # how the names begin of what has made way
 
 
 def place(made: Path, target: Path) -> None:
@@ -12,13 +15,43 @@ def place(made: Path, target: Path) -> None:
     A process or a whole machine may die at any moment: what then has the name is what was made, what had it before, or,
     where a folder makes way, nothing for a moment; never a part.
     """
+    share(made)
     for path in (made, *made.rglob("*")):
         system.sync(path)
-    former = target.with_name(f"former_{target.name}")
-    shutil.rmtree(former, ignore_errors=True)
+    former = target.with_name(f"{FORMER}{target.name}")
+    _remove(former)
     if target.is_dir():
         # Not removed piece by piece under its name, which a reader or the next start would take for the whole.
         system.patiently(lambda: target.replace(former))
     system.patiently(lambda: made.replace(target))
     system.sync(target.parent)
-    shutil.rmtree(former, ignore_errors=True)
+    _remove(former)
+
+
+def share(made: Path) -> None:
+    """Let others read a file, or all files in a folder, as the user's umask has it.
+
+    What writes weights makes them by way of a temporary file, which is its owner's alone, and leaves them so.
+    """
+    usual = _usual_mode(made.parent)
+    for path in [made, *made.rglob("*")]:
+        if path.is_file() and not path.is_symlink() and path.stat().st_mode != usual:
+            path.chmod(usual)
+
+
+def _usual_mode(folder: Path) -> int:
+    """The mode of a new file: a process can ask for its umask only by changing it, under all its threads."""
+    new = folder / f"{secrets.token_hex(8)}.unfinished"
+    new.touch(exist_ok=False)
+    try:
+        return new.stat().st_mode
+    finally:
+        new.unlink()
+
+
+def _remove(former: Path) -> None:
+    """Remove what made way; of a link the link alone."""
+    if former.is_symlink():
+        former.unlink()
+    else:
+        shutil.rmtree(former, ignore_errors=True)

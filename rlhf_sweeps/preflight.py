@@ -12,7 +12,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.reward_models.checks import check_rule
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import NotOursError, Run
 from rlhf_sweeps.sources import locate
 
 # What may change between two starts of one run: they do not touch its numbers.
@@ -108,8 +108,12 @@ def check_folder(config: Config, folder: Path) -> None:
     """A folder that holds a run is continued, and so only with the settings that it was begun with.
 
     Raises:
-        ConfigError: with the settings that differ.
+        ConfigError: with the settings that differ, or what is in there that is not ours.
     """
+    try:
+        Run(folder).refuse_foreign()
+    except NotOursError as error:
+        raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
     start = Run(folder).start()
     if start is not None and (changed := differences(start["config"], as_dict(config))):
         raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")

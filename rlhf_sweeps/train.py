@@ -45,6 +45,7 @@ def train(
     sweep: Sweep | None = None,
     overrides: Sequence[str] = (),
     after_update: Callable[[], None] = lambda: None,
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train, or go on with, the run in `folder`, and return its summary.
 
@@ -52,6 +53,7 @@ def train(
         sweep: that the run is a trial of; groups its runs in W&B, and holds what they share.
         overrides: what the user changed; names the run in W&B.
         after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
+        begin: called when the folder is this process's, before anything is written there.
 
     Raises:
         ConfigError: if a model, data set or the folder cannot be used; no run has begun then.
@@ -60,6 +62,7 @@ def train(
     run = Run(folder)
     try:
         with run.claim():
+            begin()
             return _train(config, run, sweep, overrides, after_update)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
@@ -181,7 +184,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     if stop_reason in (*RESUMABLE, *UNWANTED):
         run.write_summary(summary)
         if stop_reason in UNWANTED:
-            shutil.rmtree(run.checkpoint, ignore_errors=True)
+            checkpoints.remove(run.checkpoint)
         log.info("stopped after update %d (%s): %s", session.trainer.update, stop_reason, run.folder)
         return summary
     if best is not None and best.update != session.trainer.update:
@@ -191,7 +194,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     _export(session, summary)
     run.write_summary(summary)
     if not session.config.checkpoint.keep:
-        shutil.rmtree(run.checkpoint)
+        checkpoints.remove(run.checkpoint)
     _report(session.config, run, summary)
     return summary
 

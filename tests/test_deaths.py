@@ -125,13 +125,12 @@ def test_a_continued_run_that_dies_anywhere_comes_to_the_same_record(tmp_path: P
 def test_a_sweep_knows_who_held_it_last(tmp_path: Path) -> None:
     def held(folder: Path) -> None:
         with Sweep(folder).claim():
-            pass
+            Sweep(folder).begin("hydra: {}")
 
     for folder, _ in every_death(tmp_path, lambda folder: None, held):
         held(folder)
-        assert sorted(path.name for path in folder.iterdir() if not path.name.endswith(".unfinished")) == [
-            "sweeper.json"
-        ]
+        names = sorted(path.name for path in folder.iterdir() if not path.name.endswith(".unfinished"))
+        assert names == ["multirun.yaml", "sweeper.json"]
 
 
 @pytest.mark.parametrize(

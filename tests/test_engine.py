@@ -311,6 +311,9 @@ def test_a_setting_is_run_once(tmp_path: Path) -> None:
 
 
 def test_a_second_sweeper_is_refused_with_the_firsts_process_and_host(tmp_path: Path) -> None:
+    with Sweep(tmp_path).claim(), pytest.raises(ConfigError, match="another process is sweeping there; choose"):
+        sweep(tmp_path, "ppo.kl_coef=0.01,0.02")
+    sweep(tmp_path, "ppo.kl_coef=0.01,0.02")
     with Sweep(tmp_path).claim(), pytest.raises(ConfigError, match=r"process \d+ on \S+ is sweeping there since"):
         sweep(tmp_path, "ppo.kl_coef=0.01,0.02")
 

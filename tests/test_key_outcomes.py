@@ -149,6 +149,7 @@ ELSEWHERE = {
     "hydra.sweeper.seed": "unasked::test_twelve_trials_of_sixteen_points_are_twelve_settings",
     "hydra.sweeper.start_method": "executors::test_how_trials_end",
     "hydra.sweeper.accept_changes": "engine::test_another_space_or_config_is_refused_with_the_difference_or_accepted",
+    "hydra.sweeper.retry_failed": "retries::test_those_that_are_named_are_run_again",
     "hydra.sweeper.dry_run": "dry_run::test_it_says_what_would_run_and_leaves_nothing",
     "hydra.sweeper.trial": "metric_names::test_a_trial_function_of_ones_own_records_what_it_likes",
     "reward_model.kind": "choices::test_what_cannot_be_is_named_by_its_key",

@@ -144,6 +144,7 @@ def test_a_sweeps_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(yaml.safe_load(text).items()) == list(results.items())
     assert "\U0001f642" in text
     with Sweep(tmp_path).claim():
+        Sweep(tmp_path).begin("hydra: {}")
         holder = json.loads((tmp_path / "sweeper.json").read_text("utf-8"))
     assert (holder["process"], holder["host"]) == (os.getpid(), socket.gethostname())
 

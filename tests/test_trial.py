@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, composed
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from rlhf_sweeps import trial
 from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import InUseError, Run
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,15 @@ def test_it_waits_for_the_process_of_a_killed_sweeper_and_for_the_sweepers_decis
     assert waited > 0.4 + trial.DECISION_SECONDS
     assert len(Run(ready).metrics()) == 3
     assert pauses[1] >= trial.DECISION_SECONDS > max(pauses[0], pauses[2])
+
+
+def test_where_another_process_trains_nothing_is_written(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "PATIENCE", 0.0)
+    names = sorted(ready.rglob("*"))
+    with Run(ready).claim(), pytest.raises(InUseError):
+        trial.run(ready)
+    monkeypatch.setattr(trial, "_wait_for", lambda record: None)  # it has come since the look
+    monkeypatch.setattr(trial, "_read_config", lambda folder: composed())
+    with Run(ready).claim(), pytest.raises(ConfigError, match="another process is training there"):
+        trial.run(ready)
+    assert sorted(ready.rglob("*")) == names

@@ -8,11 +8,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rlhf_sweeps import cli
+from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
-from rlhf_sweeps.runs import InUseError, claim, command, override
+from rlhf_sweeps.runs import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
 from rlhf_sweeps.wording import shown
 
 MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
@@ -44,8 +45,7 @@ def check(config: RewardTrainingConfig, folder: Path) -> None:
     Raises:
         ConfigError: naming the key, what was given and what is allowed.
     """
-    if (folder / "config.json").exists():
-        raise ConfigError(f"hydra.run.dir={folder}: holds a model already; choose another folder")
+    check_folder(folder)
     read_model_config(config.base, config.base_key)
     num_held_out = len(load_pairs(config.dataset).held_out)
     if num_held_out < MIN_HELD_OUT:
@@ -53,6 +53,21 @@ def check(config: RewardTrainingConfig, folder: Path) -> None:
             f"dataset={config.dataset.name}: must have at least {MIN_HELD_OUT} held-out pairs to report on, has "
             f"{num_held_out} (dataset.eval_path=... names another file)"
         )
+
+
+def check_folder(folder: Path) -> None:
+    """A training has its folder for itself, since nobody knows beforehand what files a tokenizer consists of.
+
+    Raises:
+        ConfigError: if the folder holds a model, or anything that an earlier start has not left.
+    """
+    if (folder / "config.json").exists():
+        raise ConfigError(f"hydra.run.dir={folder}: holds a model already; choose another folder")
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    try:
+        refuse_foreign(folder, names, None, folder / ".hydra" / "hydra.yaml", TRAININGS)
+    except NotOursError as error:
+        raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
 
 
 def _train(composed: DictConfig) -> float:
@@ -66,6 +81,8 @@ def _train(composed: DictConfig) -> float:
 
     try:
         with claim(folder, "another process is training there"):
+            check_folder(folder)
+            keep_config_of_job(folder, composed)
             report = train(config, folder)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error

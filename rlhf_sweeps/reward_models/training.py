@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_sweeps import models
 from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.placing import share
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
@@ -64,6 +65,7 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     trained.config.use_cache = True  # the trainer may have turned it off
     trained.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    share(folder)
     report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
     _record(config, report, figures, folder)
     return report

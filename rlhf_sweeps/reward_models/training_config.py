@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from rlhf_sweeps.config import DatasetConfig, ModelConfig
-from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, text
+from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, part_of_path
 from rlhf_sweeps.sources import EMBEDDED
 from rlhf_sweeps.validation import as_object, dataset_contradictions, unknown_keys
 
@@ -41,7 +41,7 @@ class TrainingConfig:
 class RewardTrainingConfig:
     """One training of a reward model."""
 
-    name: str = text()
+    name: str = part_of_path()
     seed: int = number(at_least=0, below=2**31)
     device: str = device()
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -17,6 +17,7 @@ from rlhf_sweeps.runs.files import (
     write_atomically,
 )
 from rlhf_sweeps.runs.natural_order import natural
+from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
 from rlhf_sweeps.runs.salvage import (
@@ -32,8 +33,10 @@ from rlhf_sweeps.runs.sweep import Sweep
 
 __all__ = [
     "SCHEMA_VERSION",
+    "TRAININGS",
     "BaseRecord",
     "InUseError",
+    "NotOursError",
     "Run",
     "Salvaged",
     "Stamp",
@@ -55,6 +58,7 @@ __all__ = [
     "override",
     "owner",
     "place",
+    "refuse_foreign",
     "report_file",
     "restarts",
     "returns",

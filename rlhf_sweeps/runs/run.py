@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs.files import (
+    UNFINISHED,
     append_lines,
     claim,
     line,
@@ -25,6 +26,7 @@ from rlhf_sweeps.runs.files import (
     write_atomically,
     write_json,
 )
+from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
 
 SCHEMA_VERSION = 1
 Found = TypeVar("Found")
@@ -83,6 +85,17 @@ class Run:
         self.log_file = self.folder / "rlhf_sweeps.log"
         self._stop = self.folder / "stop"
         self._inode, self._position = -1, 0  # of metrics.jsonl, as far as new_metrics has read it
+
+    def refuse_foreign(self) -> None:
+        """Leave a folder alone that holds what this record would overwrite, or a sweep.
+
+        Raises:
+            NotOursError: if that is so, and nothing shows that a run was begun there.
+        """
+        model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"former_{self.model.name}")
+        files = (self.start_file, self.metrics_file, self.samples_file, self.summary_file, self.log_file)
+        names = (*model, self.checkpoint.name, self.hydra_file.parent.name, *(file.name for file in files))
+        refuse_foreign(self.folder, (*names, "sweep.json"), self.start_file, self.hydra_file, RUNS)
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from rlhf_sweeps.runs.files import claim, read_json, write_atomically, write_json
+from rlhf_sweeps.runs.files import claim, read_json, report_file, write_atomically, write_json
+from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
 
 _NUMBER = re.compile("0|[1-9][0-9]*")  # as a trial's folder is called; 007 is no trial's
@@ -57,6 +58,17 @@ class Sweep:
         """The run of a trial's setting on a test seed."""
         return Run(self.folder / "test" / f"{number}_seed_{seed}")
 
+    def refuse_foreign(self) -> None:
+        """Leave a folder alone that holds what this record would overwrite, or a run.
+
+        Raises:
+            NotOursError: if that is so, and nothing shows that a sweep was begun there.
+        """
+        files = (self.start_file, self.holder_file, self.study, self.hydra_file, self._results, self.comparison_file)
+        numbers = [path.name for path in self.folder.glob("[0-9]*") if _NUMBER.fullmatch(path.name)]
+        names = [*(file.name for file in files), report_file(self.folder).name, "test", "run.json", *numbers]
+        refuse_foreign(self.folder, names, self.start_file, self.hydra_file, RUNS)
+
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
         """Keep the sweep to this process; the operating system gives it free when the process dies.
@@ -64,12 +76,21 @@ class Sweep:
         Raises:
             InUseError: if another sweeper has it; the message has its process and host.
         """
-        holder = read_json(self.holder_file) or {}
-        who = f"process {holder.get('process')} on {holder.get('host')} is sweeping there since {holder.get('since')}"
-        with claim(self.folder, who):
-            since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-            write_json(self.holder_file, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
+        holder = read_json(self.holder_file)
+        who = "another process" if holder is None else "process {process} on {host}".format_map(holder)
+        since = "" if holder is None else f" since {holder['since']}"
+        with claim(self.folder, f"{who} is sweeping there{since}"):
             yield
+
+    def begin(self, config: str) -> None:
+        """Keep the config of this start, which also shows whose the folder is, and the process that sweeps there.
+
+        Args:
+            config: as Hydra composed it, in YAML.
+        """
+        write_atomically(self.hydra_file, config)
+        since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        write_json(self.holder_file, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
 
     def start(self) -> dict[str, Any] | None:
         """What the sweep was begun with, and what it carries from start to start; None in a new folder."""

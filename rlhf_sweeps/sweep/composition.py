@@ -11,23 +11,15 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf._utils import OmegaConfDumper
 
 from rlhf_sweeps.choices import expand
+from rlhf_sweeps.composed_files import keep_config, plain
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
-from rlhf_sweeps.runs import override, write_atomically
+from rlhf_sweeps.runs import override
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import told
-
-
-class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
-    """Writes what OmegaConf's dumper does, in a fifth of the time."""
-
-
-# Texts that OmegaConf would read as something else, such as 1e-4, are quoted.
-_Dumper.add_representer(str, OmegaConfDumper.str_representer)
 
 
 class Composer:
@@ -58,7 +50,7 @@ class Composer:
     @property
     def hydra(self) -> dict[str, Any]:
         """Hydra's own part of the sweep's config, as plain values."""
-        return _plain(self._master.hydra)
+        return plain(self._master.hydra)
 
     def config(self, overrides: Sequence[str], number: int = 0) -> Config:
         """The checked config of a run.
@@ -77,7 +69,7 @@ class Composer:
         """
         task, hydra = self._compose(overrides, number, folder, sweep or self.folder)
         config = from_hydra(task)
-        _save_all(folder, _plain(task), hydra, list(overrides))
+        keep_config(folder, plain(task), hydra, list(overrides))
         return config
 
     def rewrite(self, source: Path, seed: int | None, folder: Path) -> Config:
@@ -102,7 +94,7 @@ class Composer:
         hydra["overrides"]["task"], hydra["runtime"]["output_dir"] = overrides, str(folder.absolute())
         hydra["sweep"]["dir"] = str(self.folder)
         config = from_hydra(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), task)))
-        _save_all(folder, task, hydra, overrides)
+        keep_config(folder, task, hydra, overrides)
         return config
 
     def _compose(
@@ -149,7 +141,7 @@ class Composer:
 
     def _load(self, groups: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._master, list(groups))
-        hydra = _plain(composed.hydra)
+        hydra = plain(composed.hydra)
         with open_dict(composed):
             del composed["hydra"]
         return composed, hydra
@@ -188,24 +180,5 @@ def _for_itself(hydra: dict[str, Any]) -> dict[str, Any]:
     return {**hydra, "overrides": {**hydra["overrides"], "hydra": told}}
 
 
-def _plain(node: DictConfig) -> dict[str, Any]:
-    """Plain values, interpolations as they are written."""
-    return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
-
-
 def _load_plain(path: Path) -> dict[str, Any]:
-    return _plain(cast(DictConfig, OmegaConf.load(path)))
-
-
-def _save_all(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overrides: list[str]) -> None:
-    """The files that Hydra writes for a run, its config last: where that is, all are."""
-    target = folder / ".hydra"
-    target.mkdir(parents=True, exist_ok=True)
-    _save({"hydra": hydra}, target / "hydra.yaml")
-    _save(overrides, target / "overrides.yaml")
-    _save(task, target / "config.yaml")
-
-
-def _save(content: dict[str, Any] | list[str], path: Path) -> None:
-    text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
-    write_atomically(path, text)
+    return plain(cast(DictConfig, OmegaConf.load(path)))

@@ -8,6 +8,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from rlhf_sweeps.config import DIRECTIONS, Config
 from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
+from rlhf_sweeps.sweep.trials import CAUSES
 
 DEFAULT_TRIALS = 20
 OWN_TRIAL = "rlhf_sweeps.trial.run"  # whose record is known beforehand; another function records what it likes
@@ -40,6 +41,7 @@ class SweeperConfig:
     seed: int = number(at_least=0, below=2**31)
     start_method: str = choice("forkserver", "spawn")
     accept_changes: bool = MISSING
+    retry_failed: Any = MISSING
     dry_run: bool = MISSING
     trial: str = text()
 
@@ -64,6 +66,7 @@ def read_settings(master: DictConfig) -> SweeperConfig:
         if given is not None and not isinstance(given, kind):
             raise ConfigError(f"hydra.sweeper.{name}={given}: must be null or a {KINDS[kind]}")
         setattr(settings, name, kind() if given is None else given)
+    settings.retry_failed = read_retries(settings.retry_failed)
     if problems := [*out_of_range(settings, "hydra.sweeper."), *_contradictions(settings)]:
         raise ConfigError("\n".join(problems))
     return settings
@@ -85,6 +88,23 @@ def directions(settings: SweeperConfig, config: Config) -> list[str]:
             f"objective.metrics={config.objective.metrics}"
         )
     return wanted
+
+
+def read_retries(given: Any) -> bool | list[str | int]:
+    """Which failed trials are to be opened again: all, none, or those of some causes or numbers.
+
+    Raises:
+        ConfigError: if it is no such choice.
+    """
+    if given is None or isinstance(given, bool):
+        return bool(given)
+    items: list[str | int] = given if isinstance(given, list) else [given]
+    if not all(item in CAUSES or (type(item) is int and item >= 0) for item in items):
+        raise ConfigError(
+            f"hydra.sweeper.retry_failed={given}: must be true, false, or a list of numbers of trials and of causes "
+            f"({', '.join(CAUSES)})"
+        )
+    return items
 
 
 def _contradictions(settings: SweeperConfig) -> Iterator[str]:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import Sweep
 from rlhf_sweeps.wording import told
 
 # Seconds that a write waits for a reader of the file, such as a dashboard.
@@ -96,3 +97,17 @@ def _drop_torn_line(path: Path) -> None:
         if content and not content.endswith(b"\n"):
             with path.open("r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
+
+
+def refuse_strays(sweep: Sweep, num_trials: int) -> None:
+    """A trial is in the study before it has a folder: what a study of so many does not know are another's results.
+
+    Raises:
+        ConfigError: if there are any.
+    """
+    strays = [str(n) for n in sweep.trials() if n >= num_trials and any(sweep.trial(n).iterdir())]
+    if strays:
+        raise ConfigError(
+            f"hydra.sweep.dir={sweep.folder}: holds trials that its study does not know ({', '.join(strays)}); "
+            "bring back its study.db or hydra.sweeper.storage, or choose another folder"
+        )

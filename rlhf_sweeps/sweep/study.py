@@ -6,16 +6,17 @@ Optuna knows four ends of a trial; why one failed stands in its user attribute `
 import itertools
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sweep.moves import are_compatible, moved, reopened
 from rlhf_sweeps.sweep.redraw import rest_of
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
@@ -159,17 +160,27 @@ class Study:
         wanted = {parameter.name: parameter.distribution for parameter in parameters}
         trials = self.trials()
         pairs = [(old, wanted.get(key, old)) for trial in trials for key, old in trial.distributions.items()]
-        if all(_are_compatible(old, new) for old, new in pairs):
+        if all(are_compatible(old, new) for old, new in pairs):
             return False
+        self._move([moved(trial, wanted) for trial in trials])
+        return True
+
+    def reopen(self, numbers: Collection[int]) -> None:
+        """Have failed trials run again, in another study, whose name is then `name`: Optuna closes a trial for good.
+
+        Why one had failed stands in its user attribute `failed_before`.
+        """
+        self._move([reopened(trial) if trial.number in numbers else trial for trial in self.trials()])
+
+    def _move(self, trials: Sequence[FrozenTrial]) -> None:
+        """Go on with a new study beside this one, which has these trials."""
         names = optuna.get_all_study_names(self._study._storage)
         self.name = next(name for n in itertools.count(2) if (name := f"{self.name}.{n}") not in names)
         new = optuna.create_study(
             storage=self._study._storage, study_name=self.name, directions=list(self._study.directions)
         )
-        for trial in trials:
-            new.add_trial(_moved(trial, wanted))
+        new.add_trials(trials)
         self._study = _Learning(self.name, new._storage, self._view)
-        return True
 
     def importances(self) -> dict[str, float]:
         """Parameter -> its share of the variance of the (first) objective; empty where there are too few trials."""
@@ -252,43 +263,3 @@ class _Learning(optuna.Study):
 
 def _directions(names: Sequence[str]) -> list[StudyDirection]:
     return [StudyDirection[name.upper()] for name in names]
-
-
-def _are_compatible(old: BaseDistribution, new: BaseDistribution) -> bool:
-    """Whether one study can have both: lists must be the same, and intervals of one kind."""
-    try:
-        check_distribution_compatibility(old, new)
-    except ValueError:
-        return False
-    return True
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except (ValueError, TypeError):  # a text for a number
-        return False
-
-
-def _moved(trial: FrozenTrial, wanted: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """A trial as it stands in a study with other choices and intervals."""
-    kept = {key: wanted.get(key, old) for key, old in trial.distributions.items()}
-    if all(_holds(new, trial.params[key]) for key, new in kept.items()):
-        return create_trial(
-            state=trial.state,
-            values=trial.values,
-            params=trial.params,
-            distributions=kept,
-            user_attrs=trial.user_attrs,
-            system_attrs=trial.system_attrs,
-            intermediate_values=trial.intermediate_values,
-        )
-    if not trial.state.is_finished():
-        return create_trial(
-            state=trial.state,
-            user_attrs=trial.user_attrs,
-            system_attrs=trial.system_attrs,
-            intermediate_values=trial.intermediate_values,
-        )
-    notes = {**trial.user_attrs, "cause": "config", "message": "not in the space any more"}
-    return create_trial(state=TrialState.FAIL, user_attrs=notes, system_attrs=trial.system_attrs)

@@ -1,50 +1,47 @@
 """A sweep from start to end: overrides -> plan, checks, study, engine, answer."""
 
-import logging
-import uuid
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
-from optuna.samplers import BaseSampler
 
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
-from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.destinations import reserved
 from rlhf_sweeps.environment import EnvironmentFault
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
-from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
-from rlhf_sweeps.runs import InUseError, Sweep, runs_of, salvage_hydra
+from rlhf_sweeps.preflight import check_folder, check_inputs
+from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
+from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import best, last_block, optimization_results
-from rlhf_sweeps.sweep.samplers import make_sampler
+from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
-from rlhf_sweeps.sweep.storage import file_url
 from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-
-log = logging.getLogger("rlhf_sweeps")
 
 
 def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str], executor: Executor) -> None:
@@ -60,21 +57,25 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         SweepFailedError: if too many trials failed, or all.
         SweepInterruptedError: after Ctrl-C; what was begun is saved.
     """
-    # What is the same for all trials is asked of the first one.
-    with answering(as_job(master, Path(), number=0)):
-        composer = Composer(loader, master)
-        plan = make_plan(master, loader, composer, arguments)
-    sweep = Sweep(composer.folder)
-    _check(plan, composer, sweep)
-    if plan.settings.dry_run:
-        print(dry_run(plan, composer, executor))
-        return
-    try:
-        with sweep.claim():
-            start, configurations = _begin(sweep, plan, master)
-            _run(sweep, plan, composer, start, configurations, executor)
-    except InUseError as error:
-        raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
+    with contextlib.ExitStack() as stack:
+        # What is the same for all trials is asked of the first one.
+        with answering(as_job(master, Path(), number=0)):
+            sweep = Sweep(stack.enter_context(reserved(master, "hydra.sweep.dir")))
+            composer = Composer(loader, master)
+            plan = make_plan(master, loader, composer, arguments)
+        _check(plan, composer, sweep)
+        if plan.settings.dry_run:
+            print("\n".join([dry_run(plan, composer, executor), *announce(sweep, plan.settings)]))
+            return
+        try:
+            sweep.refuse_foreign()
+            with sweep.claim():
+                start, configurations = describe(sweep, plan)
+                open_it = partial(open_study, sweep, plan, start, configurations, master)
+                study = open_it(plan.settings.retry_failed)
+                _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
+        except (InUseError, NotOursError) as error:
+            raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
 
 def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, arguments: Sequence[str]) -> Plan:
@@ -116,78 +117,21 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
         check_inputs(config, checked)
 
 
-def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any], Configurations]:
-    """Note what the sweep is; refuse a folder that holds another one."""
-    start, space = sweep.start(), plan.space.describe()
-    records: list[dict[str, Any]] = []
-    new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
-    new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
-    study_name = plan.settings.study_name or sweep.folder.absolute().name
-    if start is None:
-        start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
-    else:
-        records = start.get("configurations") or [{key: start[key] for key in KEYS}]
-        if changed := changes(start, new):
-            if not plan.settings.accept_changes:
-                raise ConfigError(
-                    f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
-                    "accept the changes for the trials to come with hydra.sweeper.accept_changes=true"
-                )
-            if start["directions"] != plan.directions:
-                raise ConfigError(
-                    f"objective.directions={plan.directions}: the study in hydra.sweep.dir={sweep.folder} keeps "
-                    f"{start['directions']}; choose another folder"
-                )
-            log.info("accepted changes: %s", changed)
-    configurations = Configurations(records, new)
-    OmegaConf.save(master, sweep.hydra_file)
-    kept = {"configurations": configurations.records, "compared": configurations.compared}
-    return {**start, **new, **kept}, configurations
-
-
-def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:
-    settings = plan.settings
-
-    def sampler(number: int) -> BaseSampler:
-        return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
-
-    sampler(0)  # a wrong name or argument is told before anything starts
-    url = settings.storage or file_url(sweep.study)
-    study = Study(
-        url,
-        start["study_name"],
-        plan.config.objective.metrics,
-        plan.directions,
-        sampler,
-        is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
-        num_updates=plan.config.ppo.num_updates,
-    )
-    _refuse_strays(sweep, len(study.trials()))
-    if study.move_to(plan.space.parameters):
-        start["study_name"] = study.name
-    sweep.write_start(start)
-    return study
-
-
-def _refuse_strays(sweep: Sweep, num_trials: int) -> None:
-    """A trial is in the study before it has a folder: what the study does not know are another study's results."""
-    if strays := sorted({place.trial for place in runs_of(sweep) if place.trial >= num_trials}):
-        raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: holds runs that its study does not know ({', '.join(map(str, strays))}); "
-            "bring back its study.db or hydra.sweeper.storage, or choose another folder"
-        )
-
-
 def _run(
     sweep: Sweep,
     plan: Plan,
     composer: Composer,
     start: dict[str, Any],
     configurations: Configurations,
+    study: Study,
+    reopen_study: Callable[[], Study],
     executor: Executor,
 ) -> None:
-    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code."""
-    study = _open_study(sweep, plan, start, configurations)
+    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code.
+
+    Args:
+        reopen_study: gives the study as it stands, where the environment was at fault for a while.
+    """
     tracker = SweepTracker(
         plan.config.tracking,
         folder=sweep.folder.absolute(),
@@ -198,7 +142,7 @@ def _run(
     )
     end: BaseException | None = None
     try:
-        engine, comparison = _train(sweep, plan, study, composer, start, configurations, executor, tracker)
+        engine, comparison = _train(sweep, plan, study, reopen_study, composer, configurations, executor, tracker)
         end = _end(sweep, engine)
     except BaseException as error:
         end = error
@@ -214,8 +158,8 @@ def _train(
     sweep: Sweep,
     plan: Plan,
     study: Study,
+    reopen_study: Callable[[], Study],
     composer: Composer,
-    start: dict[str, Any],
     configurations: Configurations,
     executor: Executor,
     tracker: SweepTracker,
@@ -241,7 +185,7 @@ def _train(
 
         def replace(engine: Engine) -> Engine:
             """The study as it stands is taken up as by the same command given again."""
-            opened = open_engine(_open_study(sweep, plan, start, configurations))
+            opened = open_engine(reopen_study())
             engine.abandon()
             return opened
 

@@ -1,11 +1,12 @@
 """Time until a setting within 2 % of the full grid's best is found: the sweep engine against a plain loop of runs.
 
-The grid is 4 learning rates x 4 KL coefficients of the embedded model. The loop runs `python -m rlhf_sweeps` for one
-point after another, in the order of the grid; the engine runs the same grid with `pruner=asha` and two workers. A
-setting is found when a run's record first shows an objective of at least the full grid's best less 2 %; importing,
-loading and all else counts. Runs have one thread on both sides, so that their numbers are equal bit for bit.
+The grid is 4 learning rates x 4 KL coefficients of the embedded model, unless --lrs and --kl-coefs name others. The
+loop runs `python -m rlhf_sweeps` for one point after another, in the order of the grid; the engine runs the same grid
+with `pruner=asha` and two workers. A setting is found when a run's record first shows an objective of at least the full
+grid's best less 2 %; importing, loading and all else counts. Runs have one thread on both sides, so that their numbers
+are equal bit for bit.
 
-Without --reference, the loop runs all 16 points, and says what the best is. With it, the best is read from such runs
+Without --reference, the loop runs all points, and says what the best is. With it, the best is read from such runs
 made before (SEED/LR_KL/metrics.jsonl), and loop and engine are stopped when they have found it.
 """
 
@@ -53,26 +54,27 @@ def follow(process: subprocess.Popen[bytes], runs: dict[str, Run], begun: float,
         time.sleep(0.02)
 
 
-def loop(folder: Path, seed: int, target: float) -> Found:
+def loop(folder: Path, seed: int, target: float, options: argparse.Namespace) -> Found:
     """One run after another, until one reaches the target."""
     begun, found = time.monotonic(), []
-    for lr, kl_coef in itertools.product(LRS, KL_COEFS):
+    for lr, kl_coef in itertools.product(options.lrs, options.kl_coefs):
         name = f"{lr:g}_{kl_coef:g}"
-        process = start([f"ppo.lr={lr}", f"ppo.kl_coef={kl_coef}", f"seed={seed}", f"hydra.run.dir={folder / name}"])
+        point = [f"ppo.lr={lr}", f"ppo.kl_coef={kl_coef}", f"seed={seed}", f"hydra.run.dir={folder / name}"]
+        process = start([*point, *options.runs])
         found += follow(process, {name: Run(folder / name)}, begun, target)
         if first(found, target) < math.inf:
             break
     return found
 
 
-def engine(folder: Path, seed: int, target: float, extra: list[str]) -> Found:
+def engine(folder: Path, seed: int, target: float, options: argparse.Namespace) -> Found:
     """The sweep, until a trial reaches the target."""
     begun = time.monotonic()
-    lists = [f"ppo.lr={','.join(map(str, LRS))}", f"ppo.kl_coef={','.join(map(str, KL_COEFS))}"]
+    lists = [f"ppo.lr={','.join(map(str, options.lrs))}", f"ppo.kl_coef={','.join(map(str, options.kl_coefs))}"]
     common = [f"seed={seed}", f"hydra.sweep.dir={folder}", "hydra.sweeper.pruner=asha"]
     common += ["hydra.sweeper.workers=2", "sweep.report=false"]
-    runs = {str(number): Run(folder / str(number)) for number in range(len(LRS) * len(KL_COEFS))}
-    return follow(start(["-m", *lists, *common, *extra]), runs, begun, target)
+    runs = {str(number): Run(folder / str(number)) for number in range(len(options.lrs) * len(options.kl_coefs))}
+    return follow(start(["-m", *lists, *common, *options.runs, *options.engine]), runs, begun, target)
 
 
 def start(arguments: list[str]) -> "subprocess.Popen[bytes]":
@@ -97,16 +99,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--reference", type=Path)
+    parser.add_argument("--lrs", type=float, nargs="+", default=LRS)
+    parser.add_argument("--kl-coefs", type=float, nargs="+", default=KL_COEFS)
+    parser.add_argument("--runs", nargs="*", default=[], help="further overrides of both sides' runs")
     parser.add_argument("--engine", nargs="*", default=[], help="further overrides of the engine's")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     times = []
     for seed in options.seeds:
         target = math.inf if options.reference is None else 0.98 * best_of(options.reference / str(seed))
-        loops = loop(options.folder / f"loop_{seed}", seed, target)
+        loops = loop(options.folder / f"loop_{seed}", seed, target, options)
         if options.reference is None:
             target = 0.98 * max(value for _, _, value in loops)
-        ours = engine(options.folder / f"engine_{seed}", seed, target, options.engine)
+        ours = engine(options.folder / f"engine_{seed}", seed, target, options)
         times.append((first(loops, target), first(ours, target)))
         print(f"seed {seed}: target {target:.3f}; loop {times[-1][0]:.1f} s, engine {times[-1][1]:.1f} s", flush=True)
     loops_mean, engine_mean = (statistics.fmean(column) for column in zip(*times, strict=True))

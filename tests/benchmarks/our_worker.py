@@ -5,11 +5,10 @@ import time
 from collections.abc import Sequence
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from omegaconf import open_dict
 from turns import Turns, read_job
 
-from rlhf_sweeps.cli import conf_dir
+from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.validation import from_hydra
@@ -17,7 +16,7 @@ from rlhf_sweeps.validation import from_hydra
 
 def compose_config(overrides: Sequence[str]) -> Config:
     """The config that the command line would make of these overrides."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    register()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("config", overrides=list(overrides))
     with open_dict(config):

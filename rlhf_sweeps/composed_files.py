@@ -1,0 +1,51 @@
+"""A run's config in its folder, as Hydra writes it: written by us, once the folder is this process's."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import OmegaConfDumper
+
+from rlhf_sweeps.runs import write_atomically
+
+
+class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
+    """Writes what OmegaConf's dumper does, in a fifth of the time."""
+
+
+# Texts that OmegaConf would read as something else, such as 1e-4, are quoted.
+_Dumper.add_representer(str, OmegaConfDumper.str_representer)
+
+
+def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overrides: list[str]) -> None:
+    """Write the files of .hydra.
+
+    Args:
+        task: the config, as plain values.
+        hydra: Hydra's own part of it. Its file shows whose the folder is, and so is the first one; the config is the
+            last: where that is, all are.
+        overrides: of the task.
+    """
+    target = folder / ".hydra"
+    target.mkdir(parents=True, exist_ok=True)
+    _save({"hydra": hydra}, target / "hydra.yaml")
+    _save(overrides, target / "overrides.yaml")
+    _save(task, target / "config.yaml")
+
+
+def keep_config_of_job(folder: Path, task: DictConfig) -> None:
+    """Write the files of .hydra while a job of Hydra's runs, whose config this is."""
+    hydra: Any = HydraConfig.instance().cfg
+    keep_config(folder, plain(task), plain(hydra)["hydra"], list(HydraConfig.get().overrides.task))
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """Plain values, interpolations as they are written."""
+    return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
+
+
+def _save(content: dict[str, Any] | list[str], path: Path) -> None:
+    text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    write_atomically(path, text)

@@ -1,0 +1,80 @@
+"""Where a run or a sweep goes: what hydra.run.dir and hydra.sweep.dir may be, and new folders where they are not given.
+
+By default folders are named by the second, in which two may start.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from rlhf_sweeps.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, in_line, is_part_of_path
+from rlhf_sweeps.hydra_part import literal
+
+Key = Literal["hydra.run.dir", "hydra.sweep.dir"]
+
+
+def destination(composed: DictConfig, key: Key) -> Path:
+    """The folder that a key names.
+
+    Raises:
+        ConfigError: if that can be no folder's name, or `name` no part of one.
+    """
+    given = str(OmegaConf.select(composed, key))
+    if not given.strip():
+        raise ConfigError(f"{key}={given}: must name a folder")
+    folder = Path(given)
+    if not _is_given(composed, key):
+        name = str(composed.name)
+        if not is_part_of_path(name):
+            raise ConfigError(f"name={in_line(name)}: must be {PART_OF_PATH}")
+    elif "\0" in given or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in folder.parts):
+        raise ConfigError(f"{key}={in_line(given)}: must be a path, whose parts have {LONGEST_NAME} bytes at most")
+    return folder
+
+
+def reserve(composed: DictConfig, key: Key) -> Path:
+    """The folder that a key names; where the command line does not give it, a new one, which the config then names.
+
+    Raises:
+        ConfigError: as `destination`.
+    """
+    folder = destination(composed, key)
+    if _is_given(composed, key):
+        return folder
+    new = _make_new(folder)
+    with read_write(composed):
+        OmegaConf.update(composed, key, literal(str(new)))
+    return new
+
+
+@contextlib.contextmanager
+def reserved(composed: DictConfig, key: Key) -> Iterator[Path]:
+    """The same for a while: what was not there before and is empty in the end is removed."""
+    folder = destination(composed, key)
+    before = [path for path in (folder, *folder.parents) if path.exists()]
+    folder = reserve(composed, key)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # where it is not empty, or was never made
+            for path in itertools.takewhile(lambda path: path not in before, (folder, *folder.parents)):
+                path.rmdir()
+
+
+def _is_given(composed: DictConfig, key: Key) -> bool:
+    return any(str(word).lstrip("+").startswith(f"{key}=") for word in composed.hydra.overrides.hydra)
+
+
+def _make_new(folder: Path) -> Path:
+    """Make a folder that was not there: of this name, or with a number after it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        new = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        with contextlib.suppress(FileExistsError):
+            new.mkdir()
+            break
+    return new

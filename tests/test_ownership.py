@@ -1,0 +1,356 @@
+"""A folder is the user's until it is shown to be ours: what is refused leaves it as it was, byte for byte."""
+
+import multiprocessing
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SMALL, CommandLine, Compose
+from omegaconf import OmegaConf
+from sweeping import sweep
+
+from rlhf_sweeps import checkpoints
+from rlhf_sweeps.cache import make_once
+from rlhf_sweeps.destinations import destination, reserved
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import NotOursError, Run, Sweep
+
+Tree = dict[str, tuple[int, bytes]]
+
+
+def tree(folder: Path) -> Tree:
+    """Everything below a folder: mode, and content or where a link leads."""
+    return {str(path.relative_to(folder)): (path.lstat().st_mode, _content(path)) for path in sorted(folder.rglob("*"))}
+
+
+def _content(path: Path) -> bytes:
+    if path.is_symlink():
+        return os.fsencode(path.readlink())
+    return path.read_bytes() if path.is_file() else b""
+
+
+def fill(folder: Path, *names: str) -> Tree:
+    """Put files of the user's there."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"the user's {name}", encoding="utf-8")
+    return tree(folder)
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line of a refusal."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+RUN, SWEEP = ("hydra.run.dir={}",), ("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir={}")
+BASIC = ("-m", "hydra/sweeper=basic", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir={}")
+TRAINING = ("train", "hydra.run.dir={}")
+
+
+def module_of(command: tuple[str, ...]) -> str:
+    return "rlhf_sweeps.reward_models" if command[0] == "train" else "rlhf_sweeps"
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "names"),
+    [
+        (RUN, "w", ("model/config.json", "checkpoint/step-1000/weights")),
+        (RUN, ".", ("thesis.tex",)),
+        (SWEEP, "w", ("3/model/config.json",)),
+        (BASIC, "w", ("0/metrics.jsonl",)),
+        (TRAINING, "w", ("README.md",)),
+    ],
+)
+def test_what_is_the_users_is_left_alone(
+    command: tuple[str, ...], place: str, names: tuple[str, ...], command_line: CommandLine, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    fill((here / place).resolve(), *names)
+    before = tree(tmp_path)
+    line = refused(command_line(*(word.format(place) for word in command), module=module_of(command), cwd=here))
+    key = "hydra.run.dir" if command in (RUN, TRAINING) else "hydra.sweep.dir"
+    assert line.startswith(f"error: {key}={place}: holds {names[-1].partition('/')[0]}")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("refuse", "place", "name"),
+    [
+        *((Run.refuse_foreign, "w", name) for name in (
+            ".hydra/hydra.yaml", "checkpoint/0001000/state.json", "former_model/x", "metrics.jsonl", "model",
+            "model.unfinished/x", "rlhf_sweeps.log", "run.json", "samples.jsonl", "summary.json", "sweep.json"
+        )),
+        *((Sweep.refuse_foreign, "w", name) for name in (
+            "0/x", "comparison.json", "multirun.yaml", "optimization_results.yaml", "report.html", "run.json",
+            "study.db", "sweep.json", "sweeper.json", "test/x"
+        )),
+        (Run.refuse_foreign, "..", "thesis.tex"),
+        (Sweep.refuse_foreign, "here/..", "thesis.tex"),
+    ],
+)  # fmt: skip
+def test_names_of_the_record_are_no_proof(
+    refuse: Callable[[Run | Sweep], None], place: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fill(Path(place), name)
+    folder = (Run if refuse is Run.refuse_foreign else Sweep)(place)
+    with pytest.raises(NotOursError, match=name.partition("/")[0]):
+        refuse(folder)
+    # A link that leads nowhere would be written through, too.
+    (tmp_path / "here" / "v").mkdir()
+    (tmp_path / "here" / "v" / name.partition("/")[0]).symlink_to("nowhere")
+    if place == "w":
+        with pytest.raises(NotOursError):
+            refuse(type(folder)("v"))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", '{"hydra": 7}', "hydra:\n  callbacks:\n    preflight: 3\n", "\0"]
+)
+def test_damaged_and_foreign_files_are_no_proof(content: str, tmp_path: Path) -> None:
+    run = Run(tmp_path / "w")
+    fill(run.folder, "model/x", ".hydra/hydra.yaml", "run.json")
+    run.start_file.write_text(content, encoding="utf-8")
+    run.hydra_file.write_text(content, encoding="utf-8")
+    with pytest.raises(NotOursError):
+        run.refuse_foreign()
+    run.hydra_file.write_text("hydra: {callbacks: {preflight: {_target_: rlhf_sweeps.cli.Preflight}}}")
+    run.refuse_foreign()
+    run.hydra_file.write_text(content, encoding="utf-8")
+    run.start_file.unlink()
+    run.begin({})
+    run.refuse_foreign()
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "expected"),
+    [
+        (RUN, "", "hydra.run.dir=: must name a folder"),
+        (BASIC, "", "hydra.sweep.dir=: must name a folder"),
+        (("name=a/../../x",), "", "name=a/../../x: must be a text without / and"),
+        (("-m", "seed=1,2", "name='a\nb'"), "", "name='a\\nb': must be a text without / and"),
+        (("train", "name=a/../../x"), "", "name=a/../../x: must be a text without / and"),
+    ],
+)
+def test_what_names_no_folder_is_refused(
+    command: tuple[str, ...], given: str, expected: str, command_line: CommandLine, tmp_path: Path
+) -> None:
+    line = refused(command_line(*(word.format(given) for word in command), module=module_of(command)))
+    assert line.startswith(f"error: {expected}"), line
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("tiny", " ", "hydra.sweep.dir= : must name a folder"),
+        ("tiny", "a/" + "x" * 256, "hydra.sweep.dir=a/xxx"),
+        ("tiny", "a\0b", "hydra.sweep.dir='a\\x00b': "),
+        ("a\\b", None, "name=a\\b: must be a text without / and"),
+        ("a\x1bb", None, "name='a\\x1bb': must be"),
+        ("a\u2028b", None, "name='a\\u2028b': must be"),
+        ("\u00e9" * 111, None, "name=\u00e9"),
+        ("", None, "name=: must be"),
+    ],
+)
+def test_names_that_no_folder_can_have(name: str, given: str | None, expected: str) -> None:
+    told = [] if given is None else [f"hydra.sweep.dir={given}"]
+    where = "outputs/now_${name}" if given is None else given
+    config = OmegaConf.create({"name": name, "hydra": {"sweep": {"dir": where}, "overrides": {"hydra": told}}})
+    with pytest.raises(ConfigError) as refusal:
+        destination(config, "hydra.sweep.dir")
+    assert str(refusal.value).startswith(expected)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_names_that_a_folder_can_have(compose_config: Compose) -> None:
+    for name in ("\u00e9" * 110, "a b", "..", "lr=1e-4,kl=0.1", "\U0001f642"):
+        config = OmegaConf.create({"name": name, "hydra": {"run": {"dir": "o/t_${name}"}, "overrides": {"hydra": []}}})
+        assert destination(config, "hydra.run.dir") == Path("o") / f"t_{name}"
+    with pytest.raises(ConfigError, match="name=a/b: must be a text without"):
+        compose_config("name=a/b")
+
+
+@pytest.fixture(scope="module")
+def of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, and a sweep of made-up runs, as a user has left them."""
+    folder = tmp_path_factory.mktemp("others")
+    few = (*SMALL, "ppo.total_episodes=8", "reward_model=length", "eval.num_prompts=2", "hydra.run.dir=run")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "rlhf_sweeps", *few], cwd=folder, env=environment, check=True)
+    sweep(folder / "sweep", "ppo.kl_coef=0.01,0.02")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (("hydra.run.dir=run", "ppo.lr=0.1"), "holds a run with other settings"),
+        (("train", "hydra.run.dir=run"), "holds .hydra, "),
+        (("hydra.run.dir=sweep",), "holds sweep.json, "),
+    ],
+)
+def test_a_refused_start_leaves_no_trace(
+    command: tuple[str, ...], expected: str, of_others: Path, command_line: CommandLine
+) -> None:
+    before = tree(of_others)
+    assert expected in refused(command_line(*command, module=module_of(command), cwd=of_others))
+    assert tree(of_others) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "overrides", "expected"),
+    [
+        ("sweep", ("ppo.kl_coef=0.01,0.03",), "holds another sweep"),
+        ("run", ("ppo.kl_coef=0.01,0.02",), "holds run.json"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.sampler=no"), "hydra.sweeper.sampler"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.storage=sqlite:////no/s.db"), "hydra.sweeper.storage"),
+        ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.retry_failed=[2]"), "there is no trial 2"),
+        ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.retry_failed=[0]"), "there is no trial 0"),
+        ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
+        ("lost", ("ppo.kl_coef=0.01,0.02",), "holds trials that its study does not know (0, 1)"),
+    ],
+)
+def test_a_refused_sweep_leaves_no_trace(
+    place: str, overrides: tuple[str, ...], expected: str, of_others: Path
+) -> None:
+    if place == "lost" and not (of_others / "lost").exists():
+        shutil.copytree(of_others / "sweep", of_others / "lost")
+        (of_others / "lost" / "study.db").unlink()
+    before = tree(of_others)
+    with pytest.raises(ConfigError) as refusal:
+        sweep(of_others / place, *overrides)
+    assert expected in str(refusal.value)
+    assert tree(of_others) == before
+
+
+def test_a_start_beside_another_one_leaves_no_trace(of_others: Path, command_line: CommandLine) -> None:
+    before = tree(of_others)
+    few = (*SMALL, "ppo.total_episodes=8", "reward_model=length", "eval.num_prompts=2")
+    with Run(of_others / "run").claim():
+        line = refused(command_line(*few, "hydra.run.dir=run", cwd=of_others))
+    assert line == "error: hydra.run.dir=" + str(of_others / "run") + ": another process is training there; " \
+        "choose another folder"  # fmt: skip
+    with Sweep(of_others / "sweep").claim():
+        words = ("-m", "ppo.kl_coef=0.01,0.02", "hydra.sweep.dir=sweep", "tracking=disabled")
+        line = refused(command_line(*words, "hydra.sweeper.trial=fake_trainer.run", cwd=of_others))
+    assert "is sweeping there" in line
+    assert tree(of_others) == before
+
+
+def test_a_folder_with_other_things_is_taken_and_they_stay(command_line: CommandLine, tmp_path: Path) -> None:
+    before = fill(tmp_path / "w", "notes.txt", "checkpoints/old")
+    few = ("ppo.batch_size=2", "ppo.num_minibatches=1", "ppo.total_episodes=2", "eval.num_prompts=2",
+           "reward_model=length", "tracking=disabled", "hydra.run.dir=w")  # fmt: skip
+    result = command_line(*few)
+    assert result.returncode == 0, result.stderr
+    after = tree(tmp_path / "w")
+    assert {name: after[name] for name in before} == before
+    # What a killed start leaves before it has begun a run is shown to be ours by its config.
+    (tmp_path / "w" / "run.json").unlink()
+    again = command_line(*few)
+    assert again.returncode == 0, again.stderr
+
+
+def _reserve(folder: str, barrier: "multiprocessing.synchronize.Barrier", told: "multiprocessing.Queue[str]") -> None:
+    config = OmegaConf.create(
+        {"name": "x", "hydra": {"run": {"dir": f"{folder}/outputs/same_${{name}}"}, "overrides": {"hydra": []}}}
+    )
+    barrier.wait()
+    with reserved(config, "hydra.run.dir") as new:
+        (new / "mine").touch()
+        told.put(str(config.hydra.run.dir))
+
+
+def test_of_those_that_start_in_one_second_each_has_a_folder(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, told = context.Barrier(8), context.Queue()
+    starters = [context.Process(target=_reserve, args=(str(tmp_path), barrier, told)) for _ in range(8)]
+    for one in starters:
+        one.start()
+    names = {Path(told.get(timeout=60)).name for _ in starters}
+    for one in starters:
+        one.join()
+    assert names == {"same_x", *(f"same_x_{number}" for number in range(2, 9))}
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == names
+
+
+def test_the_folder_that_is_told_is_the_one_that_was_made(command_line: CommandLine, tmp_path: Path) -> None:
+    few = ("ppo.batch_size=2", "ppo.num_minibatches=1", "ppo.total_episodes=2", "eval.num_prompts=2",
+           "reward_model=length", "tracking=disabled")  # fmt: skip
+    (tmp_path / "outputs" / "NOW_tiny").mkdir(parents=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    code = (
+        "import sys\nfrom unittest import mock\nimport hydra.core.utils as utils\nfrom omegaconf import OmegaConf\n"
+        "from rlhf_sweeps import cli\n"
+        "def fixed(): OmegaConf.register_new_resolver('now', lambda _: 'NOW', replace=True)\n"
+        "original = utils.setup_globals\n"
+        "def set_up(): original(); fixed()\n"
+        "import hydra._internal.hydra as internal\n"
+        "internal.setup_globals = set_up\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *few], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"all in {tmp_path}/outputs/NOW_tiny_2\n" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["NOW_tiny", "NOW_tiny_2"]
+    assert not list((tmp_path / "outputs" / "NOW_tiny").iterdir())
+    assert (Run(tmp_path / "outputs" / "NOW_tiny_2").summary() or {})["status"] == "complete"
+
+
+def test_a_new_folder_that_nothing_came_into_is_removed(tmp_path: Path) -> None:
+    config = {"name": "x", "hydra": {"sweep": {"dir": str(tmp_path / "a" / "b")}, "overrides": {"hydra": []}}}
+    with pytest.raises(ConfigError), reserved(OmegaConf.create(config), "hydra.sweep.dir"):
+        raise ConfigError("no")
+    assert tree(tmp_path) == {}
+
+
+def test_checkpoints_that_are_no_checkpoints_of_ours_stay(tmp_path: Path) -> None:
+    ours = ("0000007/state.json", "0000007/policy.safetensors", "former_0000006/state.json", "unfinished/x")
+    fill(tmp_path, *ours)
+    before = {
+        **fill(tmp_path / "user", "step-1000/w", "0001000/w", "note"),
+    }
+    root = tmp_path / "user"
+    for name in ours:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    checkpoints.remove(root)
+    assert tree(root) == before
+    checkpoints.remove(tmp_path / "nowhere")
+
+
+def test_weights_are_readable_for_whom_the_umask_lets(command_line: CommandLine, tmp_path: Path) -> None:
+    before = os.umask(umask := 0o027)
+    try:
+        few = ("ppo.batch_size=2", "ppo.num_minibatches=1", "ppo.total_episodes=2", "eval.num_prompts=2",
+               "reward_model=length", "tracking=disabled", "hydra.run.dir=run")  # fmt: skip
+        assert command_line(*few).returncode == 0
+        words = ("train", "hydra.run.dir=rm", "reward_model.max_steps=1")
+        training = command_line(*words, module="rlhf_sweeps.reward_models")
+        assert training.returncode == 0, training.stderr
+        made = make_once(tmp_path / "cache" / "head.safetensors", _private)
+    finally:
+        os.umask(before)
+    files = [path for path in (*(tmp_path / "run").rglob("*"), *(tmp_path / "rm").rglob("*"), made) if path.is_file()]
+    assert {".safetensors", ".json", ".jsonl", ".yaml"} <= {path.suffix for path in files}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
+    assert set(modes.values()) == {0o666 & ~umask}, modes
+
+
+def _private(folder: Path) -> Path:
+    (folder / "made").touch(mode=0o600)
+    return folder / "made"
