@@ -21,9 +21,9 @@ from rlhf_sweeps.runs import Run
     [
         (RUN, "", "hydra.run.dir=: must name a folder"),
         (BASIC, "", "hydra.sweep.dir=: must name a folder"),
-        (("name=a/../../x",), "", "name=a/../../x: must be a text without / and"),
-        (("-m", "seed=1,2", "name='a\nb'"), "", "name='a\\nb': must be a text without / and"),
-        (("train", "name=a/../../x"), "", "name=a/../../x: must be a text without / and"),
+        (("name=a/../../x",), "", "name=a/../../x: must be a text without / and control"),
+        (("-m", "seed=1,2", "name='a\nb'"), "", "name='a\\nb': must be a text without / and control"),
+        (("train", "name=a/../../x"), "", "name=a/../../x: must be a text without / and control"),
     ],
 )
 def test_what_names_no_folder_is_refused(
@@ -40,7 +40,6 @@ def test_what_names_no_folder_is_refused(
         ("tiny", " ", "hydra.sweep.dir= : must name a folder"),
         ("tiny", "a/" + "x" * 256, "hydra.sweep.dir=a/xxx"),
         ("tiny", "a\0b", "hydra.sweep.dir='a\\x00b': "),
-        ("a\\b", None, "name=a\\b: must be a text without / and"),
         ("a\x1bb", None, "name='a\\x1bb': must be"),
         ("a\u2028b", None, "name='a\\u2028b': must be"),
         ("\u00e9" * 111, None, "name=\u00e9"),
@@ -58,7 +57,7 @@ def test_names_that_no_folder_can_have(name: str, given: str | None, expected: s
 
 
 def test_names_that_a_folder_can_have(compose_config: Compose) -> None:
-    for name in ("\u00e9" * 110, "a b", "..", "lr=1e-4,kl=0.1", "\U0001f642"):
+    for name in ("\u00e9" * 110, "a b", "..", "a\\b", "lr=1e-4,kl=0.1", "\U0001f642"):
         config = OmegaConf.create({"name": name, "hydra": {"run": {"dir": "o/t_${name}"}, "overrides": {"hydra": []}}})
         assert destination(config, "hydra.run.dir") == Path("o") / f"t_{name}"
     with pytest.raises(ConfigError, match="name=a/b: must be a text without"):
