@@ -45,9 +45,9 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         config = _read_config(folder)
         preflight.check_trial(config, folder)
         train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
-    except InUseError:
-        raise  # what lies there is another process's
     except (Exception, SystemExit) as error:
+        if isinstance(error, InUseError) or isinstance(error.__cause__, InUseError):
+            raise  # what lies there is another process's
         # Where the disk is full, the exit status says that it is no fault of ours.
         with contextlib.suppress(OSError):
             if isinstance(error, ConfigError) and fault(error) is None:
