@@ -26,7 +26,8 @@ from rlhf_sweeps import preflight
 from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
-from rlhf_sweeps.exit_status import FAILED, INTERRUPTED, WRONG_INPUT, exit_status
+from rlhf_sweeps.environment import fault
+from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.platforms.output import tolerate
@@ -81,18 +82,16 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         if not str(error).startswith("Config group override"):
             raise
         refuse(error)
-    except OSError as error:
-        if exit_status(error) != WRONG_INPUT:
-            raise
-        refuse(
-            ConfigError(f"{error.filename or 'a file'}: {error.strerror}; the same command goes on when it is mended")
-        )
     except (DivergedError, RewardModelError, SweepFailedError) as error:
-        refuse(error, status=FAILED)
+        refuse(error, status=exit_status(error))
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (what := fault(error)) is None:
+            raise
+        refuse(ConfigError(f"{what}; once that is mended, the same command goes on"))
 
 
 class _Ended(BaseException):

@@ -1,17 +1,14 @@
 """How a process ends, as a shell sees it and W&B is told."""
 
-import errno
-
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from rlhf_sweeps.environment import fault
 from rlhf_sweeps.fields import ConfigError
 
 FAILED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
-# No space left on the disk or of one's quota, or no right to write there.
-_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def exit_status(error: BaseException | None) -> int:
@@ -22,8 +19,6 @@ def exit_status(error: BaseException | None) -> int:
         return INTERRUPTED
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
-    if (isinstance(error, OSError) and error.errno in _REFUSED) or isinstance(
-        error, (ConfigError, HydraException, OmegaConfBaseException)
-    ):
+    if isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)) or fault(error) is not None:
         return WRONG_INPUT
     return FAILED

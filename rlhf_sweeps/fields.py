@@ -5,6 +5,7 @@ A field holds no default: the values live in conf/*.yaml, and neither repeats th
 
 import dataclasses
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from omegaconf import MISSING
 
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
 _LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
+_SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
 _LONGEST_SHOWN = 200  # characters of a value in a message
-PART_OF_PATH = f"a text without / and \\ and control characters, of 1 to {_LONGEST_PART} bytes"
+PART_OF_PATH = f"a text without {' and '.join(_SEPARATORS)} and control characters, of 1 to {_LONGEST_PART} bytes"
 
 
 class ConfigError(ValueError):
@@ -55,8 +57,8 @@ def part_of_path() -> Any:
 
 def is_part_of_path(name: str) -> bool:
     """Whether a folder's name can be made of a text."""
-    has_control = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
-    return not has_control and not set(name) & {"/", "\\"} and 0 < len(name.encode(errors="replace")) <= _LONGEST_PART
+    is_odd = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+    return not is_odd and not set(name) & set(_SEPARATORS) and 1 <= len(os.fsencode(name)) <= _LONGEST_PART
 
 
 def in_line(value: Any) -> str:

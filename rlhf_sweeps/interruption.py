@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the update in progress is finished and saved first; a second Ctrl-C stops at once."""
+"""Ctrl-C and other requests to end: the update in progress is finished and saved first; a second Ctrl-C stops at once.
+
+Schedulers send SIGTERM, or SIGUSR1 or SIGUSR2 some time before they kill; a terminal that is closed sends SIGHUP.
+"""
 
 import logging
 import signal
@@ -6,11 +9,13 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from rlhf_sweeps.platforms import system
+
 log = logging.getLogger("rlhf_sweeps")
 
 
 class Interruption:
-    """While entered, the two signals only set `reason`, also that of an interruption around this one.
+    """While entered, these signals only set `reason`, also that of an interruption around this one.
 
     Does nothing outside the main thread, which alone gets them.
     """
@@ -21,7 +26,9 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, *system.WARNINGS):
+                if number in system.WARNINGS and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # as of nohup
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -32,7 +39,11 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if signal.Signals(number).name == "SIGHUP":
+            system.drop_terminal()
         if self.reason is not None:
+            if number in system.WARNINGS:
+                return  # a scheduler that repeats itself is in no hurry
             raise KeyboardInterrupt
         self._interrupt()
         log.info("stopping after this update and its checkpoint; once more stops at once, without a checkpoint")

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf_sweeps.deadline import within
 from rlhf_sweeps.runs import command, place
 from rlhf_sweeps.wording import shown, told
 
@@ -50,6 +51,10 @@ _ENVIRONMENT = {
 
 # A table is the one thing that W&B sends while the caller waits: 20 s each when the server is gone. Once is enough.
 _PATIENCE = 10.0
+# W&B's process takes an update in a millisecond. For how many seconds of silence it counts as frozen; how long after
+# finish_timeout, which is its own to keep, it is no longer waited for.
+_FROZEN = 30.0
+_GRACE = 5.0
 
 
 def start(
@@ -85,7 +90,7 @@ def start(
     except Exception as error:
         _log.warning("W&B is off, training goes on without it: %s", told(error))
         return Tracker(None)
-    return Tracker(run, log_model=config.log_model)
+    return Tracker(run, log_model=config.log_model, finish_timeout=config.finish_timeout)
 
 
 def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
@@ -132,18 +137,19 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
 class Tracker:
     """An open W&B run, or nothing: the first error turns it off with one warning and never reaches the caller."""
 
-    def __init__(self, run: wandb.Run | None, *, log_model: bool = False) -> None:
+    def __init__(self, run: wandb.Run | None, *, log_model: bool = False, finish_timeout: float = 60.0) -> None:
         self._run = run
         self._log_model = log_model
+        self._finish_timeout = finish_timeout
         self._is_on = run is not None
         self._takes_tables = True
 
     def log(self, metrics: Mapping[str, float | int]) -> None:
         """Send the metrics of one update, the x axis among them."""
-        if self._run is None or not self._is_on:
+        if (run := self._run) is None or not self._is_on:
             return
         try:
-            self._run.log(dict(metrics))
+            within(_FROZEN, lambda: run.log(dict(metrics)))
         except Exception as error:
             self._turn_off(error)
 
@@ -163,14 +169,14 @@ class Tracker:
             data: (rows, columns)
             at: the x axis and its value.
         """
-        if self._run is None or not self._is_on or not self._takes_tables:
+        if (run := self._run) is None or not self._is_on or not self._takes_tables:
             return
         started = time.monotonic()
         try:
             import wandb
 
-            rows = [list(row) for row in data]
-            self._run.log({**at, name: wandb.Table(columns=list(columns), data=rows, allow_mixed_types=True)})
+            table = wandb.Table(columns=list(columns), data=[list(row) for row in data], allow_mixed_types=True)
+            within(_FROZEN, lambda: run.log({**at, name: table}))
         except Exception as error:
             reason = told(error)
         else:
@@ -190,16 +196,9 @@ class Tracker:
         if run is None:
             return
         try:
-            if self._is_on:
-                run.summary.update({name: x for name, x in summary.items() if isinstance(x, str | int | float)})
-                _forget(run, [name for name, x in summary.items() if x is None])
-                if self._log_model and model_dir is not None:
-                    _log_artifact(run, model_dir)
-        except Exception as error:
-            self._turn_off(error)
-        try:
-            run.finish(exit_code=exit_code)
+            within(self._finish_timeout + _GRACE, lambda: self._close(run, exit_code, summary, model_dir))
         except TimeoutError:
+            _end_process()  # else this one would wait for it at its own end
             _log.warning("W&B has not taken the whole run in time; to upload the rest: %s", _sync_command(run))
         except Exception as error:
             self._turn_off(error)
@@ -207,10 +206,32 @@ class Tracker:
             if run.offline:
                 _log.info("W&B was offline; to upload this run: %s", _sync_command(run))
 
+    def _close(self, run: wandb.Run, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None) -> None:
+        try:
+            if self._is_on:
+                run.summary.update({name: x for name, x in summary.items() if isinstance(x, str | int | float)})
+                _forget(run, [name for name, x in summary.items() if x is None])
+                if self._log_model and model_dir is not None:
+                    _log_artifact(run, model_dir)
+        except Exception as error:
+            self._turn_off(error)
+        run.finish(exit_code=exit_code)
+
     def _turn_off(self, error: Exception) -> None:
         if self._is_on:
             self._is_on = False
             _log.warning("W&B is off for the rest of this run, training goes on: %s", told(error))
+
+
+def _end_process() -> None:
+    """Kill W&B's process, which does not answer; wandb has no public way to do so."""
+    import wandb
+
+    with contextlib.suppress(Exception):
+        wandb.setup()._connection._proc._process.kill()  # type: ignore[union-attr]
+    # Else wandb would want to hear from it at this process's end.
+    with contextlib.suppress(Exception, SystemExit):
+        within(_GRACE, wandb.teardown)
 
 
 def _forget(run: wandb.Run, names: Iterable[str]) -> None:

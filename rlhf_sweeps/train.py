@@ -1,5 +1,6 @@
 """One run from start to end: load, begin or continue, train, record, evaluate, export, summarise."""
 
+import contextlib
 import logging
 import platform
 import shutil
@@ -15,6 +16,7 @@ import torch
 
 from rlhf_sweeps import __version__, checkpoints, tracking
 from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.environment import fault
 from rlhf_sweeps.exit_status import INTERRUPTED, exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
@@ -30,7 +32,7 @@ from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.session import Session, load_session
 
 # Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
-RESUMABLE = ("interrupted", "budget", "timeout", "waiting")
+RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
 UNWANTED = ("pruned",)
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
@@ -94,7 +96,8 @@ def _train(
         summary = {}
         if isinstance(error, Exception):
             summary = failure(error, session.trainer.update)
-            run.write_summary(summary)
+            with contextlib.suppress(OSError):  # the disk may be full
+                run.write_summary(summary)
         tracker.finish(exit_code=exit_status(error), summary=summary)
         raise
     # The command line ends so where a run by itself was interrupted; a trial's process has done what it was asked to.
@@ -231,8 +234,9 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
 
 def failure(error: BaseException, update: int) -> dict[str, Any]:
     """The summary of a run that failed in an update."""
+    at_fault = fault(error)
     message = {
-        "message": f"{type(error).__name__}: {error}",
+        "message": at_fault or f"{type(error).__name__}: {error}",
         "traceback": "".join(traceback.format_exception(error)),
         "update": update,
         "objective": None,
@@ -241,6 +245,8 @@ def failure(error: BaseException, update: int) -> dict[str, Any]:
         return {"status": "diverged", **message}
     if is_out_of_memory(error.__cause__ or error):
         cause = "out_of_memory"
+    elif at_fault is not None:
+        cause = "environment"
     else:
         cause = "reward_model" if isinstance(error, RewardModelError) else "error"
     return {"status": "failed", "cause": cause, **message}

@@ -3,6 +3,7 @@
 The sweeper has composed the config into the folder; what becomes of it is read from the record there.
 """
 
+import contextlib
 import logging
 import sys
 import time
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.environment import fault
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.runs import InUseError, Run, Sweep
@@ -43,15 +45,15 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         config = _read_config(folder)
         preflight.check_trial(config, folder)
         train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
-    except InUseError:
-        raise  # what lies there is another process's
-    except ConfigError as error:
-        if not isinstance(error.__cause__, InUseError):
-            record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
-        raise
     except (Exception, SystemExit) as error:
-        if record.summary() is None:
-            record.write_summary(failure(error, update=0))
+        if isinstance(error, InUseError) or isinstance(error.__cause__, InUseError):
+            raise  # what lies there is another process's
+        # Where the disk is full, the exit status says that it is no fault of ours.
+        with contextlib.suppress(OSError):
+            if isinstance(error, ConfigError) and fault(error) is None:
+                record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
+            elif record.summary() is None:
+                record.write_summary(failure(error, update=0))
         raise
 
 

@@ -5,6 +5,7 @@ misbehaviour.json in the sweep's folder: {"<trial number>": {"<update>": "raise"
 record, the file `history` is never cut: "start", "update 1", "checkpoint 5", "end", a line each.
 """
 
+import errno
 import json
 import math
 import multiprocessing
@@ -113,6 +114,12 @@ def _misbehave(folder: Path, update: int, record: Run, lr: float) -> None:
         raise RuntimeError(how)
     if how == "reward_model":
         record.write_summary({"status": "failed", "cause": how, "message": "no score", "objective": None})
+        raise RuntimeError(how)
+    if how == "full_disk":
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "checkpoint"))
+    if how == "environment":
+        message = "no space is left on the disk"
+        record.write_summary({"status": "failed", "cause": how, "message": message, "objective": None})
         raise RuntimeError(how)
     if how == "raise":
         record.write_summary({"status": "failed", "cause": "error", "message": "ValueError: no", "objective": None})

@@ -24,6 +24,7 @@ from omegaconf import open_dict
 
 from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config import Config, as_dict
+from rlhf_sweeps.environment import EXIT_STATUS
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import flatten
 from rlhf_sweeps.runs import Run, Sweep
@@ -32,6 +33,7 @@ from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.samplers import make_sampler
@@ -45,6 +47,8 @@ START = 2.0  # seconds until a run's first update begins
 DECISION = 0.1  # seconds between a record and the run's look for a request to stop
 EVALUATED_EVERY = 5
 NUM_EPISODES = 480
+# With which a process ends that leaves no summary.
+STATUSES = {"lost": -9, "exit": 0, "full_disk": EXIT_STATUS}
 
 
 class Killed(BaseException):
@@ -97,6 +101,10 @@ class World:
     engine: Engine | None = None
     # Folders in the order in which they got a worker, and when they gave it back.
     starts: list[str] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time go on."""
+        self.now += seconds
 
     def step(self) -> None:
         """The sweeper does something; it may be its last."""
@@ -181,8 +189,8 @@ class SimulatedExecutor(Executor):
             fault = fault_of(self.world, folder, name, update)
             if fault == "hang":
                 yield math.inf
-            if fault in ("lost", "exit"):
-                future.set_result(-9 if fault == "lost" else 0)
+            if fault in STATUSES:
+                future.set_result(STATUSES[fault])
                 return
             if fault is not None and fault != "signal":
                 status = {"status": fault} if fault == "diverged" else {"status": "failed", "cause": fault}
@@ -311,12 +319,12 @@ class Simulation:
         tracker = SimpleNamespace(log=nothing)
         judge, composer = Judge(make_pruner(plan.pruner, {}), plan.sign), SimulatedComposer(world, plan.config)
         world.engine = Engine(
-            sweep, plan, study, judge, configurations, composer, executor, display, tracker,  # type: ignore[arg-type]
+            sweep, plan, study, judge, configurations, composer, executor, display, tracker, Patience(),  # type: ignore[arg-type]
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(engine, "wait", lambda futures, seconds, how: executor.advance())
             for module in (engine, clock, follower, outcomes):
-                patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: world.now))
+                patch.setattr(module, "time", SimpleNamespace(monotonic=lambda: world.now, sleep=world.sleep))
             for owner, name in STEPS:
                 patch.setattr(owner, name, stepping(world, getattr(owner, name)))
             # A new clock begins where the world is.

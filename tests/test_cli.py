@@ -96,12 +96,12 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             OSError(errno.ENOSPC, "No space left on device", "runs/0/metrics.jsonl"),
             2,
-            "error: runs/0/metrics.jsonl: No space left on device; the same command goes on when it is mended\n",
+            "error: no space is left on the disk: runs/0/metrics.jsonl; once that is mended, the same command goes on\n",
         ),
         (
             OSError(errno.EDQUOT, "Disk quota exceeded"),
             2,
-            "error: a file: Disk quota exceeded; the same command goes on when it is mended\n",
+            "error: the disk quota is used up; once that is mended, the same command goes on\n",
         ),
         (ConfigError("a=1: must be > 1\nb=2: must be > 2"), 2, "error: a=1: must be > 1\nerror: b=2: must be > 2\n"),
         (ValueError("Config group override must be a string"), 2, "error: Config group override must be a string\n"),

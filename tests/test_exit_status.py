@@ -15,6 +15,7 @@ from sweeping import TESTS, WITHOUT_REPORT, WITHOUT_TORCH, misbehave, sweep, unt
 from wandb_stub import StubRun, WandbStub
 
 from rlhf_sweeps import tracking
+from rlhf_sweeps.environment import EnvironmentFault
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run, Sweep
@@ -159,7 +160,9 @@ def test_runs_end_as_their_wandb_runs(server: WandbStub, tmp_path: Path) -> None
         (HydraException("x"), 2),
         (OSError(errno.ENOSPC, "full"), 2),
         (OSError(errno.EDQUOT, "of the quota"), 2),
-        (OSError(errno.EIO, "broken"), 1),
+        (OSError(errno.EIO, "broken"), 2),
+        (OSError(errno.EPIPE, "closed"), 1),
+        (EnvironmentFault("full for minutes"), 2),
         (ValueError("x"), 1),
         (KeyboardInterrupt(), 130),
         (SystemExit(), 0),

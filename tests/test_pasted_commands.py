@@ -77,7 +77,7 @@ engine.Engine.run = lambda self: setattr(self, "stopping", engine.INTERRUPTED)
 INTERRUPTED_RUN = f"""{SWEEP}
 import sys, types
 summary = {{"status": "stopped", "stop_reason": "interrupted"}}
-sys.modules["rlhf_sweeps.train"] = types.SimpleNamespace(train=lambda *given, **named: summary)
+sys.modules["rlhf_sweeps.train"] = types.SimpleNamespace(train=lambda *given, begin, **named: begin() or summary)
 """
 REWARD_MODEL = """import sys, types
 from rlhf_sweeps.reward_models.command import main

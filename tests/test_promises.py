@@ -44,7 +44,7 @@ SPACES = (
     ("ppo.lr=1e-5,1e-4,5e-4,1e-3", "ppo.kl_coef=0.001,0.01,0.1,1.0"),
     ("ppo.lr=1e-4,5e-4,2e-3", "ppo.kl_coef=0.01,0.1", "ppo.batch_size=16,48"),
 )
-LOST = ("lost_once", "exit_once", "hang_once", "signal_once")
+LOST = ("lost_once", "exit_once", "hang_once", "signal_once", "environment_once", "full_disk_once")
 BAD = ("diverged", "out_of_memory", "error")
 SLOWEST = 6.0  # seconds of an update
 # How often each promise is tried; many more times among the slow tests.

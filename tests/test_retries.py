@@ -10,7 +10,8 @@ from sweeping import misbehave, starts, sweep, trials
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run, Sweep
-from rlhf_sweeps.sweep import SweepFailedError
+from rlhf_sweeps.sweep import SweepFailedError, retries
+from rlhf_sweeps.sweep.settings import SweeperConfig
 
 KL_COEFS = (0.01, 0.02, 0.03, 0.04)
 GRID = (f"ppo.kl_coef={','.join(map(str, KL_COEFS))}", "hydra.sweeper.max_failure_rate=1", "sweep.retries=0")
@@ -77,10 +78,7 @@ def test_what_goes_on_does_so_from_its_checkpoint(sick: Path) -> None:
     assert again[0] == "update 6"  # it had diverged in the 7th
 
 
-def test_the_dry_run_names_them_and_opens_none(sick: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from rlhf_sweeps.sweep import retries
-    from rlhf_sweeps.sweep.settings import SweeperConfig
-
+def test_the_dry_run_names_them_and_opens_none(sick: Path) -> None:
     settings = SweeperConfig(storage=None, retry_failed=["diverged", 2])
     assert retries.announce(Sweep(sick), settings) == ["opened again: trial 0 (diverged), trial 2 (error)"]
     settings.retry_failed = False

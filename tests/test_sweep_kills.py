@@ -1,5 +1,6 @@
 """Sweeps and trials that are killed, hang, exit or are interrupted: nothing is lost, and nothing is run twice."""
 
+import contextlib
 import math
 import os
 import random
@@ -406,6 +407,41 @@ def test_a_trial_that_gets_sigterm_every_time_has_failed_alone(folder: Path) -> 
     assert end(start_sweep(folder, grid(3), "sweep.retries=2")) == 0
     assert [trial.state for trial in trials(folder)] == [COMPLETE, FAIL, COMPLETE]
     assert trials(folder)[1].user_attrs["cause"] == "lost_process"
+
+
+def test_no_fork_server_outlives_the_sweeper(folder: Path) -> None:
+    """Killed while the server still imports torch."""
+    process = start_sweep(folder, grid(2), trainer=True)
+    until(lambda: servers_of(process), 60)
+    servers = servers_of(process)
+    time.sleep(0.2)
+    kill(process.pid)
+    process.wait()
+    until(lambda: not any(map(is_alive, servers)), 2)
+
+
+def servers_of(process: "subprocess.Popen[bytes]") -> list[int]:
+    """The fork servers that a sweeper has started."""
+    places = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants(process.pid)}
+    return [pid for pid, place in places.items() if place.exists() and b"forkserver" in place.read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
+def test_what_a_scheduler_or_a_terminal_sends_stops_the_sweep_as_sigterm_does(
+    number: signal.Signals, folder: Path
+) -> None:
+    """To the sweeper and all its processes, as Slurm does it."""
+    misbehave(folder, seconds_each=0.03)
+    process = start_sweep(folder, grid(3))
+    until(lambda: updates(folder / "0") >= 6 and updates(folder / "1") >= 6)
+    for pid in {process.pid, *descendants(process.pid)} - set(servers_of(process)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    assert end(process) == INTERRUPTED
+    assert "Continue with" in text(folder)
+    assert end(start_sweep(folder, grid(3))) == 0
+    check_all(folder, 3)
 
 
 @pytest.mark.slow

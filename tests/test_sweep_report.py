@@ -2,12 +2,13 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, SMALL, CommandLine
-from sweeping import sweep
+from sweeping import is_alive, kill, sweep, until
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError, report
@@ -89,6 +90,21 @@ def test_ctrl_c_skips_it(stand_in: Path) -> None:
         assert report_line(Path("outputs/s")).startswith("no report: interrupted; ")
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_it_ends_with_a_sweeper_that_is_killed(stand_in: Path) -> None:
+    program(stand_in, "pathlib.Path('process').write_text(str(os.getpid()))", "time.sleep(60)")
+    code = "import pathlib, sys; from rlhf_sweeps.sweep import report; report.PLACE = pathlib.Path(sys.argv[1])"
+    code += "; report.report_line(pathlib.Path('outputs/s'))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    sweeper = subprocess.Popen([sys.executable, "-c", code, str(report.PLACE)], env=environment)
+    process = Path("process")
+    until(lambda: process.exists() and process.read_text())
+    assert is_alive(int(process.read_text()))
+    kill(sweeper.pid)
+    sweeper.wait()
+    until(lambda: not is_alive(int(process.read_text())), seconds=10)
 
 
 def test_without_an_interpreter_there_is_a_line_too(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:

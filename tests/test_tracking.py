@@ -7,14 +7,16 @@ import os
 import pty
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from wandb_stub import Tracking, WandbStub
@@ -352,6 +354,48 @@ def test_a_server_that_dies_costs_finish_timeout_and_no_row(
         monkeypatch.setenv("WANDB_BASE_URL", recovered.url)
         upload(command)
         assert [row["update"] for row in recovered.runs["abc"].history] == list(range(50))
+
+
+def test_a_frozen_process_costs_finish_timeout_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a SIGSTOP or a machine that swaps leaves it: it answers nothing, and keeps no time of its own."""
+    import wandb
+
+    monkeypatch.setattr(tracking, "_GRACE", 0.2)
+    tracker = start(mode="offline", finish_timeout=0.5)
+    tracker.log({"update": 1})
+    process = wandb.setup()._connection._proc._process
+    os.kill(process.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    tracker.finish(exit_code=0, summary={"objective": 1.0})
+    assert 0.7 <= time.monotonic() - began < 5
+    assert process.wait(timeout=5) == -signal.SIGKILL
+    wandb.teardown()  # as at the end of this process, which is not held up
+    assert [level for level, _ in said(caplog)] == ["INFO", "WARNING"]
+    assert "not taken the whole run in time; to upload the rest: wandb sync " in said(caplog)[1][1]
+
+
+def test_a_process_that_takes_nothing_is_given_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracking, "_FROZEN", 0.1)
+    held, logged = threading.Event(), []
+
+    class Frozen:
+        offline, sync_dir, id = True, "wandb/offline-run-1-abc/x", "abc"
+
+        def log(self, row: object) -> None:
+            logged.append(row)
+            held.wait(20)
+
+    tracker = Tracker(cast(Any, Frozen()))
+    tracker.log({"update": 1})
+    tracker.log({"update": 2})
+    tracker.log_samples([{"update": 2, "prompt": "p"}])
+    held.set()
+    assert logged == [{"update": 1}]
+    assert said(caplog) == [("WARNING", "W&B is off for the rest of this run, training goes on: TimeoutError")]
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 """Linux and macOS. The other half, with the same functions, is windows.py."""
 
 import contextlib
+import ctypes
 import fcntl
 import functools
 import os
 import re
 import resource
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import context, forkserver, resource_tracker
@@ -19,6 +21,7 @@ assert sys.platform != "win32"
 Result = TypeVar("Result")
 
 _LOCKS = Path("/proc/locks")  # of Linux
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LOCK = re.compile(r"\d+: FLOCK\s+\S+\s+WRITE\s+(?P<process>\d+)\s+\S+:(?P<inode>\d+)\s")
 
 # Files
@@ -133,6 +136,28 @@ def leave_terminal() -> None:
     # Ignoring comes first, since it drops a pending one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process end with the one that started it, however that ends. Linux; elsewhere no fork is used."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # which was gone before
+            os._exit(1)
+
+
+def drop_terminal() -> None:
+    """Have nowhere to write where that was a terminal, which is gone: each line for it would be an error."""
+    for handle in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(handle).st_mode):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, handle)
+                os.close(nowhere)
+
+
+# By which a process is told that its end is near, beside SIGINT and SIGTERM.
+WARNINGS: tuple[signal.Signals, ...] = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def end_own_group() -> None:

@@ -190,6 +190,18 @@ def leave_terminal() -> None:
     _kernel.AssignProcessToJobObject(job, _kernel.GetCurrentProcess())
 
 
+def end_with_parent(parent: int) -> None:
+    """There is no fork server here."""
+
+
+def drop_terminal() -> None:
+    """A console that is closed ends its processes soon."""
+
+
+# By which a process is told that its end is near, beside SIGINT and SIGTERM. Ctrl-Break is for those who mean at once.
+WARNINGS: tuple[signal.Signals, ...] = ()
+
+
 def end_own_group() -> None:
     """End this process, which has left the terminal, and so all that it has started."""
     os._exit(1)

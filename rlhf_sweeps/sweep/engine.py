@@ -24,10 +24,11 @@ from rlhf_sweeps.sweep.executors import Executor, InProcess
 from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.outcomes import ENDED, Outcomes
+from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import MOST_FUTILE, Schedule
 from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trials import FAILED, MENDABLE, WAITING
+from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, MENDABLE, WAITING
 from rlhf_sweeps.sweep.twins import ended_twin
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
@@ -39,9 +40,10 @@ class Engine:
     """Runs a plan's trials until there are enough.
 
     Attributes:
+        study: that it writes.
         schedule: all trials, and which run is next.
         clock: of all starts of the sweep.
-        stopping: why nothing more is begun, once that is so: INTERRUPTED, BUDGET or a sentence.
+        stopping: why nothing more is begun, once that is so: INTERRUPTED, BUDGET, ENVIRONMENT or a sentence.
     """
 
     def __init__(
@@ -55,14 +57,24 @@ class Engine:
         executor: Executor,
         display: Display,
         tracker: SweepTracker,
+        patience: Patience,
     ) -> None:
-        self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
+        self._sweep, self._plan, self.study, self._judge = sweep, plan, study, judge
         self._configurations, self._composer, self._executor = configurations, composer, executor
-        self._display = display
+        self._display, self._patience = display, patience
         self.schedule = Schedule(sweep, plan, study, judge, configurations)
         self._follower = Follower(plan, study, judge, configurations, self._may_wait)
         self._outcomes = Outcomes(
-            plan, study, judge, configurations, self.schedule, self._follower, display, tracker, self._is_stopping
+            plan,
+            study,
+            judge,
+            configurations,
+            self.schedule,
+            self._follower,
+            display,
+            tracker,
+            patience,
+            self._is_stopping,
         )
         self.stopping: str | None = None
         self._is_testing = False  # what is left of the budget is for the test seeds
@@ -85,7 +97,9 @@ class Engine:
                 self._stop_where_due()
                 self._fill()
                 if not self._active:
-                    break
+                    if self.stopping is not None or not self._is_pausing:
+                        break
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
                 futures = [active.future for active in self._active if active.future is not None]
                 wait(futures, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                 self.look()
@@ -94,6 +108,16 @@ class Engine:
                     self._end(active)
         if self.stopping is None:
             self.stopping = BUDGET if self.schedule.is_unfinished else self._futility()
+
+    def abandon(self) -> None:
+        """Leave this engine to its record, from which another can go on: what runs is stopped after its update."""
+        for active in self._active:
+            try:
+                if active.verdict is None:
+                    active.run.ask_to_stop(INTERRUPTED)
+            except OSError:
+                self._executor.kill(active.run.folder)
+        wait([active.future for active in self._active if active.future is not None])
 
     def look(self) -> None:
         """Read what the running trials have recorded since the last look, and show it."""
@@ -122,12 +146,21 @@ class Engine:
         """Give every free worker a run."""
         while len(self._active) < self._executor.num_workers:
             self._stop_where_due()
-            if self.stopping is not None:
+            if self.stopping is not None or self._is_pausing:
                 return
             active = self.schedule.next(self._share_in_time(), is_idle=not self._active)
             if active is None:
                 return
             self._start(active)
+
+    @property
+    def fault(self) -> str | None:
+        """What of the environment was at fault last, and has been since."""
+        return self._patience.fault
+
+    @property
+    def _is_pausing(self) -> bool:
+        return self._patience.is_pausing(time.monotonic())
 
     def _share_in_time(self) -> float:
         return self.clock.share_in_time(self.schedule.trials)
@@ -140,6 +173,9 @@ class Engine:
         if self._interruption.reason and self.stopping != INTERRUPTED:
             self._stop(INTERRUPTED)
         if self.stopping is not None:
+            return
+        if self._patience.is_over:
+            self._stop(ENVIRONMENT)
             return
         num_failed, num_ended = self.schedule.failures
         if not self._plan.may_fail(num_failed, num_ended):
@@ -192,7 +228,7 @@ class Engine:
         if active.index is not None:
             trial.num_updates = config.ppo.num_updates
             if self._judge.measure(trial.number, trial.num_updates):
-                self._study.note(trial.number, num_updates=trial.num_updates)
+                self.study.note(trial.number, num_updates=trial.num_updates)
         active.begun = active.seen = time.monotonic()
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
             self._follower.follow(active)

@@ -19,7 +19,7 @@ from typing import Literal, Protocol, Self
 
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.sweep import processes
-from rlhf_sweeps.sweep.trial_process import run_trial
+from rlhf_sweeps.sweep.trial_process import exit_status_of_trial, run_trial
 
 
 class Executor(Protocol):
@@ -75,9 +75,9 @@ class InProcess(Executor):
             status = 0
         except SystemExit as error:
             status = _exit_status(error)
-        except Exception:
+        except Exception as error:
             traceback.print_exc()
-            status = 1
+            status = exit_status_of_trial(error)
         future.set_result(status)
         return future
 

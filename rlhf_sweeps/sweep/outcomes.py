@@ -4,20 +4,24 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rlhf_sweeps.environment import EXIT_STATUS
 from rlhf_sweeps.objective import missing, objectives, violations
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.configurations import Configuration, Configurations
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import Schedule
 from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, MENDABLE, PRUNED, WAITING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.wording import LONGEST, cut
 
 # A run with such a summary has nothing left to do.
 ENDED = ("complete", "diverged", "failed")
@@ -40,11 +44,12 @@ class Outcomes:
         follower: Follower,
         display: Display,
         tracker: SweepTracker,
+        patience: Patience,
         is_stopping: Callable[[], bool],
     ) -> None:
         self._plan, self._study, self._judge, self._configurations = plan, study, judge, configurations
         self._schedule, self._follower, self._display, self._tracker = schedule, follower, display, tracker
-        self._is_stopping = is_stopping
+        self._patience, self._is_stopping = patience, is_stopping
 
     def copy(self, active: Active, twin: Trial) -> None:
         """End a trial as one of the same setting has ended; among the peers of others only that one counts."""
@@ -75,10 +80,13 @@ class Outcomes:
             summary = {"status": "stopped", "stop_reason": active.verdict, "objective": None}
             active.run.write_summary(summary)
         if summary is None:
-            self._lose(active, _how_lost(active))
+            if active.future is not None and active.future.result() == EXIT_STATUS:
+                self._put_back(active, _last_line(active.run.log_file))
+            else:
+                self._lose(active, _how_lost(active))
             return None
         status, reason = summary["status"], active.verdict or summary.get("stop_reason")
-        if reason in (INTERRUPTED, BUDGET) and self._is_stopping():
+        if reason in (INTERRUPTED, BUDGET, ENVIRONMENT) and self._is_stopping():
             return str(reason)
         if reason == PRUNE:  # decided, however far it has got before it heard of it
             self._tell(active, PRUNED)
@@ -94,6 +102,8 @@ class Outcomes:
             self._fail(active, "config", self._missing_text(active))
         elif status == "diverged":
             self._fail(active, status, str(summary["message"]))
+        elif status == "failed" and summary["cause"] == ENVIRONMENT:
+            self._put_back(active, str(summary["message"]))
         elif status == "failed":
             self._fail(active, summary["cause"], str(summary["message"]))
         elif status == "complete":
@@ -150,6 +160,16 @@ class Outcomes:
         self._display.event(f"trial {active.trial.number}: lost its process, {again}: {how}")
         self._schedule.first(active)
 
+    def _put_back(self, active: Active, fault: str) -> None:
+        """The environment is at fault: the run goes on from its checkpoint when that may be mended."""
+        if self._is_stopping():
+            return
+        seconds = self._patience.note(fault, time.monotonic())
+        again = f"; trying again in {seconds:.0f} s" if seconds else ""
+        self._display.event(f"trial {active.trial.number}: {fault}{again}")
+        active.future = None
+        self._schedule.first(active)
+
     def _fail(self, active: Active, cause: str, message: str) -> None:
         if active.index is None:
             self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}): {message}")
@@ -168,6 +188,7 @@ class Outcomes:
     def _tell(self, active: Active, state: str, message: str | None = None) -> None:
         """A trial has ended: into the study, at once."""
         trial = active.trial
+        self._patience.forget()
         if active.index is None:
             return
         trial.state, trial.message = state, message
@@ -190,6 +211,15 @@ class Outcomes:
 def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for one in broken for name in one)
     return {name: fmean(one[name] for one in broken if name in one) for name in names}
+
+
+def _last_line(log: Path) -> str:
+    """Of what a run's process has written, which tells the error that ended it."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        text = ""
+    return cut(text.rpartition("\n")[2], LONGEST) or "a full disk, or another fault of the environment"
 
 
 def _how_lost(active: Active) -> str:

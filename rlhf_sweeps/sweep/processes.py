@@ -9,6 +9,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.sweep import guard
 
 Process = BaseProcess
 # What multiprocessing reports of a process whose fork server is gone, and also of one that exits with this status.
@@ -31,7 +32,7 @@ class Starter:
 
     def __init__(self, start_method: Literal["forkserver", "spawn"], threads: int, preload: Sequence[str]) -> None:
         self._method = system.start_method(start_method)
-        self._threads, self._preload = str(threads), preload
+        self._threads, self._preload = str(threads), [guard.__name__, *preload]
         self._ensure_server()
 
     def start(self, target: Callable[..., None], arguments: Sequence[Any]) -> Process:
@@ -70,11 +71,12 @@ class Starter:
 
     @contextlib.contextmanager
     def _inherited(self) -> Iterator[None]:
-        """What a process started meanwhile inherits: the number of threads, which torch reads when it is imported; and
-        no Ctrl-C, which would end it before it ignores that."""
-        old = {key: os.environ.get(key) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        """What a process started meanwhile inherits: the number of threads, which torch reads when it is imported;
+        whose fork server it is; and no Ctrl-C, which would end it before it ignores that."""
+        new = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), self._threads) | {guard.SWEEPER: str(os.getpid())}
+        old = {key: os.environ.get(key) for key in new}
         with system.shielded():
-            os.environ.update(dict.fromkeys(old, self._threads))
+            os.environ.update(new)
             try:
                 yield
             finally:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from rlhf_sweeps.runs import command, place, report_file
+from rlhf_sweeps.sweep import companion
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
 # The analysis that came with this package stands beside it; the working directory may hold another of that name.
@@ -28,7 +29,8 @@ def report_line(folder: Path) -> str:
 def _write(folder: Path) -> str | None:
     """Why there is no report; None where there is one."""
     # -P keeps the working directory from the front of the path, where -m would put it.
-    arguments = [sys.executable, "-P", "-m", "analysis", "report", place(folder)]
+    starter = ["-m", companion.__name__, str(os.getpid())]
+    arguments = [sys.executable, "-P", *starter, "analysis", "report", place(folder)]
     try:
         with subprocess.Popen(
             arguments,
@@ -58,5 +60,6 @@ def _write(folder: Path) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    places = [str(PLACE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = Path(companion.__file__).parents[2]
+    places = [*dict.fromkeys([str(PLACE), str(own)]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(places), "PYTHONIOENCODING": "utf-8", **dict.fromkeys(_THREADS, "1")}

@@ -4,10 +4,11 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.fields import ConfigError
@@ -68,7 +69,8 @@ def _open_database(url: str) -> RDBStorage:
 
     Where a statement was refused, the next try finds what the others have made by then.
     """
-    arguments = {"connect_args": {"timeout": LOCK_TIMEOUT}} if url.startswith("sqlite") else {}
+    # A connection that broke since it was last used, as where a server was started again, is replaced without an error.
+    arguments = {"pool_pre_ping": True, "connect_args": _connect_arguments(make_url(url).drivername)}
     for _ in range(20):
         try:
             return RDBStorage(url, engine_kwargs=arguments)
@@ -77,6 +79,15 @@ def _open_database(url: str) -> RDBStorage:
                 raise
             time.sleep(0.1)
     return RDBStorage(url, engine_kwargs=arguments)
+
+
+def _connect_arguments(driver: str) -> dict[str, Any]:
+    """Nothing waits for ever: neither for a lock nor for a server that is gone without a word."""
+    if driver.startswith("sqlite"):
+        return {"timeout": LOCK_TIMEOUT}
+    if driver in ("postgresql", "postgresql+psycopg2", "postgresql+psycopg"):  # which hand these to libpq
+        return {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 1000 * LOCK_TIMEOUT}
+    return {}
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -1,50 +1,47 @@
 """A sweep from start to end: overrides -> plan, checks, study, engine, answer."""
 
 import contextlib
-import logging
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
-from optuna.samplers import BaseSampler
 
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
-from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.destinations import reserved
+from rlhf_sweeps.environment import EnvironmentFault
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
-from rlhf_sweeps.preflight import check_folder, check_inputs, flatten
+from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
+from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.opening import describe, open_study
+from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import best, last_block, optimization_results
-from rlhf_sweeps.sweep.retries import announce, failed_trials, open_again
-from rlhf_sweeps.sweep.samplers import make_sampler
+from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
-from rlhf_sweeps.sweep.storage import file_url, refuse_strays
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-
-log = logging.getLogger("rlhf_sweeps")
 
 
 def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str], executor: Executor) -> None:
@@ -73,9 +70,10 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         try:
             sweep.refuse_foreign()
             with sweep.claim():
-                start, configurations = _describe(sweep, plan)
-                study = _open_study(sweep, plan, start, configurations, master)
-                _run(sweep, plan, composer, start, configurations, study, executor)
+                start, configurations = describe(sweep, plan)
+                open_it = partial(open_study, sweep, plan, start, configurations, master)
+                study = open_it(plan.settings.retry_failed)
+                _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
         except (InUseError, NotOursError) as error:
             raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
@@ -119,70 +117,6 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
         check_inputs(config, checked)
 
 
-def _describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
-    """What the sweep is; refuse a folder that holds another one. Nothing is written."""
-    start, space = sweep.start(), plan.space.describe()
-    records: list[dict[str, Any]] = []
-    new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
-    new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
-    study_name = plan.settings.study_name or sweep.folder.absolute().name
-    if start is None:
-        start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
-    else:
-        records = start.get("configurations") or [{key: start[key] for key in KEYS}]
-        if changed := changes(start, new):
-            if not plan.settings.accept_changes:
-                raise ConfigError(
-                    f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
-                    "accept the changes for the trials to come with hydra.sweeper.accept_changes=true"
-                )
-            if start["directions"] != plan.directions:
-                raise ConfigError(
-                    f"objective.directions={plan.directions}: the study in hydra.sweep.dir={sweep.folder} keeps "
-                    f"{start['directions']}; choose another folder"
-                )
-            log.info("accepted changes: %s", changed)
-    configurations = Configurations(records, new)
-    kept = {"configurations": configurations.records, "compared": configurations.compared}
-    return {**start, **new, **kept}, configurations
-
-
-def _open_study(
-    sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations, master: DictConfig
-) -> Study:
-    """Open the study and note what the sweep is; where that is refused, a sweep that was here is left as it was."""
-    settings = plan.settings
-
-    def sampler(number: int) -> BaseSampler:
-        return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
-
-    # A wrong name or argument is told before anything is written.
-    sampler(0)
-    make_pruner(plan.pruner, settings.pruner_args)
-    if settings.storage is None and not sweep.study.exists():
-        refuse_strays(sweep, num_trials=0)
-    if sweep.start() is None:
-        failed_trials([], settings.retry_failed)
-        sweep.begin(OmegaConf.to_yaml(master))
-    study = Study(
-        settings.storage or file_url(sweep.study),
-        start["study_name"],
-        plan.config.objective.metrics,
-        plan.directions,
-        sampler,
-        is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
-        num_updates=plan.config.ppo.num_updates,
-    )
-    refuse_strays(sweep, len(study.trials()))
-    failed = failed_trials(study.trials(), settings.retry_failed)
-    sweep.begin(OmegaConf.to_yaml(master))
-    study.move_to(plan.space.parameters)
-    open_again(failed, study, sweep)
-    start["study_name"] = study.name
-    sweep.write_start(start)
-    return study
-
-
 def _run(
     sweep: Sweep,
     plan: Plan,
@@ -190,10 +124,14 @@ def _run(
     start: dict[str, Any],
     configurations: Configurations,
     study: Study,
+    reopen_study: Callable[[], Study],
     executor: Executor,
 ) -> None:
-    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code."""
-    judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
+    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code.
+
+    Args:
+        reopen_study: gives the study as it stands, where the environment was at fault for a while.
+    """
     tracker = SweepTracker(
         plan.config.tracking,
         folder=sweep.folder.absolute(),
@@ -204,7 +142,7 @@ def _run(
     )
     end: BaseException | None = None
     try:
-        engine, comparison = _train(sweep, plan, study, judge, composer, configurations, executor, tracker)
+        engine, comparison = _train(sweep, plan, study, reopen_study, composer, configurations, executor, tracker)
         end = _end(sweep, engine)
     except BaseException as error:
         end = error
@@ -220,7 +158,7 @@ def _train(
     sweep: Sweep,
     plan: Plan,
     study: Study,
-    judge: Judge,
+    reopen_study: Callable[[], Study],
     composer: Composer,
     configurations: Configurations,
     executor: Executor,
@@ -228,19 +166,30 @@ def _train(
 ) -> tuple[Engine, dict[str, Any] | None]:
     """Run the trials; the engine, and the comparison of reward models. What there is to record is, whatever happens."""
     num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
-    metrics = plan.config.objective.metrics
-    engine: Engine | None = None
-    try:
-        with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
-            engine = Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker)
-            engine.run()
-    finally:
-        if engine is not None:
-            trials = engine.schedule.trials
-            engine.save()
-            sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
-            comparison = _compare(sweep, plan, trials)
-            tracker.conclude(trials, study.importances(), comparison["rows"] if comparison else [])
+    metrics, patience = plan.config.objective.metrics, Patience()
+    comparison: dict[str, Any] | None = None
+
+    def conclude(engine: Engine) -> None:
+        nonlocal comparison
+        trials = engine.schedule.trials
+        engine.save()
+        sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
+        comparison = _compare(sweep, plan, trials)
+        tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
+
+    with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
+
+        def open_engine(study: Study) -> Engine:
+            judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
+            return Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker, patience)
+
+        def replace(engine: Engine) -> Engine:
+            """The study as it stands is taken up as by the same command given again."""
+            opened = open_engine(reopen_study())
+            engine.abandon()
+            return opened
+
+        engine = run_patiently(open_engine(study), replace, conclude, patience, display.event)
     return engine, comparison
 
 
@@ -258,6 +207,8 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
     """What the sweep ends with; None if it went to its end, or to that of its time."""
     if engine.stopping == INTERRUPTED:
         return SweepInterruptedError(sweep.folder)
+    if engine.stopping == ENVIRONMENT:
+        return EnvironmentFault(f"hydra.sweep.dir={sweep.folder}: {engine.fault}")
     if engine.stopping not in (None, BUDGET):
         return SweepFailedError(engine.stopping)
     trials = [trial for trial in engine.schedule.trials if trial.is_compared]

@@ -1,5 +1,6 @@
 """The inside of a trial's process: out of the terminal's reach, output into the run's log, gone with the sweeper."""
 
+import contextlib
 import faulthandler
 import io
 import multiprocessing
@@ -7,9 +8,11 @@ import os
 import pkgutil
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from rlhf_sweeps.environment import EXIT_STATUS, fault
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs import Run
 
@@ -21,9 +24,20 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
     """
     system.leave_terminal()  # Ctrl-C is the sweeper's to answer
     threading.Thread(target=_die_with_sweeper, daemon=True).start()
-    _redirect(Run(folder).log_file)
     os.environ.update(environment)
-    pkgutil.resolve_name(trial)(folder, _watch_nothing)
+    try:
+        _redirect(Run(folder).log_file)
+        pkgutil.resolve_name(trial)(folder, _watch_nothing)
+    except Exception as error:
+        status = exit_status_of_trial(error)
+        with contextlib.suppress(OSError):  # the disk may be full
+            traceback.print_exc()
+        sys.exit(status)
+
+
+def exit_status_of_trial(error: Exception) -> int:
+    """What tells the sweeper whether the environment is at fault, also where no summary can be written."""
+    return 1 if fault(error) is None else EXIT_STATUS
 
 
 def _die_with_sweeper() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
-# What lies outside of the run and can be mended: the next start of the sweep goes on with it.
-MENDABLE = ("reward_model",)
+# What lies outside of the run and can be mended: the next start of the sweep goes on with it. Of the environment's
+# faults this start tries again by itself.
+ENVIRONMENT = "environment"
+MENDABLE = ("reward_model", ENVIRONMENT)
 CAUSES = (*BAD_SETTING, *MENDABLE, "config", "error", "lost_process", "timeout")
 
 

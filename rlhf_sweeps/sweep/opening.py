@@ -1,0 +1,100 @@
+"""What a sweep is, as its folder keeps it, and the study of its trials; another sweep's folder is refused."""
+
+import logging
+import uuid
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from optuna.samplers import BaseSampler
+
+from rlhf_sweeps.config import as_dict
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.preflight import flatten
+from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
+from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
+from rlhf_sweeps.sweep.samplers import make_sampler
+from rlhf_sweeps.sweep.storage import file_url, refuse_strays
+from rlhf_sweeps.sweep.study import Study
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
+    """What the sweep is; refuse a folder that holds another one. Nothing is written."""
+    start, space = sweep.start(), plan.space.describe()
+    records: list[dict[str, Any]] = []
+    new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
+    new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
+    study_name = plan.settings.study_name or sweep.folder.absolute().name
+    if start is None:
+        start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
+    else:
+        records = start.get("configurations") or [{key: start[key] for key in KEYS}]
+        if changed := changes(start, new):
+            if not plan.settings.accept_changes:
+                raise ConfigError(
+                    f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
+                    "accept the changes for the trials to come with hydra.sweeper.accept_changes=true"
+                )
+            if start["directions"] != plan.directions:
+                raise ConfigError(
+                    f"objective.directions={plan.directions}: the study in hydra.sweep.dir={sweep.folder} keeps "
+                    f"{start['directions']}; choose another folder"
+                )
+            log.info("accepted changes: %s", changed)
+    configurations = Configurations(records, new)
+    kept = {"configurations": configurations.records, "compared": configurations.compared}
+    return {**start, **new, **kept}, configurations
+
+
+def open_study(
+    sweep: Sweep,
+    plan: Plan,
+    start: dict[str, Any],
+    configurations: Configurations,
+    master: DictConfig,
+    retry_failed: Wanted,
+) -> Study:
+    """Open the study and note what the sweep is; where that is refused, a sweep that was here is left as it was.
+
+    Args:
+        start, configurations: as `describe` gives them; the study's name is noted in `start`.
+        retry_failed: which failed trials are opened again.
+
+    Raises:
+        ConfigError: if there cannot be such a study.
+    """
+    settings = plan.settings
+
+    def sampler(number: int) -> BaseSampler:
+        return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
+
+    # A wrong name or argument is told before anything is written.
+    sampler(0)
+    make_pruner(plan.pruner, settings.pruner_args)
+    if settings.storage is None and not sweep.study.exists():
+        refuse_strays(sweep, num_trials=0)
+    if sweep.start() is None:
+        failed_trials([], retry_failed)
+        sweep.begin(OmegaConf.to_yaml(master))
+    study = Study(
+        settings.storage or file_url(sweep.study),
+        start["study_name"],
+        plan.config.objective.metrics,
+        plan.directions,
+        sampler,
+        is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
+        num_updates=plan.config.ppo.num_updates,
+    )
+    refuse_strays(sweep, len(study.trials()))
+    failed = failed_trials(study.trials(), retry_failed)
+    sweep.begin(OmegaConf.to_yaml(master))
+    study.move_to(plan.space.parameters)
+    open_again(failed, study, sweep)
+    start["study_name"] = study.name
+    start["seconds"] = (sweep.start() or start)["seconds"]  # which have gone by since, where it is opened once more
+    sweep.write_start(start)
+    return study

@@ -1,0 +1,232 @@
+"""Faults of the environment are told from others, and a sweep outlives them."""
+
+import errno
+import itertools
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sweeping import contents, misbehave, sweep, trials
+
+from rlhf_sweeps.environment import EnvironmentFault, fault
+from rlhf_sweeps.exit_status import exit_status
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.runs import InUseError, Sweep
+from rlhf_sweeps.sweep import recovery, storage
+from rlhf_sweeps.sweep.engine import Engine
+from rlhf_sweeps.sweep.patience import PAUSES, Patience
+from rlhf_sweeps.sweep.trials import RUNNING
+from rlhf_sweeps.train import failure
+
+GRID = "ppo.kl_coef=0.01,0.02,0.03"
+
+
+class SafetensorError(Exception):
+    """As safetensors raises it, whose errors are made in Rust."""
+
+
+def raised(act: Callable[[], object]) -> Exception:
+    try:
+        act()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "x", "/data/a"), "no space is left on the disk: /data/a"),
+        (OSError(errno.EDQUOT, "x"), "the disk quota is used up"),
+        (OSError(errno.EIO, "x"), "the disk cannot be read or written"),
+        (OSError(errno.EMFILE, "x"), "too many files are open (see ulimit -n)"),
+        (PermissionError(errno.EACCES, "x", b"/data/b"), "there is no right to read or write: /data/b"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "no space is left on the disk"),
+        (InUseError("another process is training there"), "another process is training there"),
+        (EnvironmentFault("full for minutes"), "full for minutes"),
+        (ValueError("x"), None),
+        (FileNotFoundError(errno.ENOENT, "x", "a"), None),
+        (SafetensorError("invalid header (os error 2)"), None),
+        (sqlite3.OperationalError("no such table: trials"), None),
+        (MemoryError(), None),
+    ],
+)
+def test_what_is_at_fault(error: Exception, told: str | None) -> None:
+    assert fault(error) == told
+
+
+def test_what_led_to_an_error_counts_too() -> None:
+    def given() -> None:
+        try:
+            raise OSError(errno.EMFILE, "x")
+        except OSError as error:
+            raise ConfigError("model.path=a: cannot be loaded") from error
+
+    def in_passing() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "x")
+        except OSError:
+            raise RuntimeError("unexpected pos")  # noqa: B904
+
+    assert fault(raised(given)) == "too many files are open (see ulimit -n)"
+    assert fault(raised(in_passing)) == "no space is left on the disk"
+    error = RewardModelError("raised OSError")
+    error.__cause__ = OSError(errno.ENOSPC, "x")
+    assert fault(error) is None  # a function of the user's own, which has its own disk
+    assert (exit_status(error), failure(error, 1)["cause"]) == (1, "reward_model")
+    circle = ValueError("x")
+    circle.__context__ = circle
+    assert fault(circle) is None
+
+
+def test_sqlite_says_what_is_at_fault(tmp_path: Path) -> None:
+    file = tmp_path / "study.db"
+    with sqlite3.connect(file, timeout=0.01) as one, sqlite3.connect(file, timeout=0.01) as other:
+        one.execute("CREATE TABLE t (x)")
+        one.commit()
+        one.execute("BEGIN EXCLUSIVE")
+        locked = raised(lambda: other.execute("INSERT INTO t VALUES (1)"))
+        one.rollback()
+        one.execute("PRAGMA max_page_count = 2")
+        full = raised(lambda: one.executemany("INSERT INTO t VALUES (?)", [("x" * 1000,)] * 10))
+    assert fault(locked) == "another process keeps the database locked"
+    assert fault(full) == "no space is left on the disk"
+    engine = create_engine(f"sqlite:///{tmp_path / 'none' / 'study.db'}")
+    assert fault(raised(engine.connect)) == "the database cannot be opened"
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        error = raised(lambda: connection.execute(text("SELECT * FROM nothing")))
+    assert isinstance(error, SQLAlchemyError)
+    assert fault(error) is None
+
+
+def test_a_database_that_went_away_is_at_fault() -> None:
+    class OperationalError(Exception):
+        """As psycopg raises it."""
+
+    error = OperationalError("server closed the connection unexpectedly\n\tThis probably means")
+    assert fault(error) == (
+        "the database does not answer (OperationalError: server closed the connection unexpectedly This probably means)"
+    )
+
+
+def test_pauses_grow_and_end_after_minutes() -> None:
+    patience, now = Patience(), 1000.0
+    assert not patience.is_pausing(now)
+    for seconds in PAUSES:
+        assert patience.note("full", now) == seconds
+        assert patience.note("full", now + seconds / 2) == seconds / 2  # another run that meets the same fault
+        assert patience.is_pausing(now + 0.99 * seconds)
+        assert not patience.is_pausing(now + seconds)
+        now += seconds
+    assert not patience.is_over
+    assert list(PAUSES) == sorted(PAUSES)
+    assert 120 < sum(PAUSES) < 600
+    patience.note("full", now)
+    assert (patience.is_over, patience.fault) == (True, "full")
+    patience.forget()
+    assert (patience.is_over, patience.fault) == (False, None)
+    assert patience.note("full", now) == PAUSES[0]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits, waits for hundredths of a second, twice."""
+    monkeypatch.setattr("rlhf_sweeps.sweep.patience.PAUSES", (0.02, 0.04))
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("full_disk", "a full disk, or another fault of the environment"),  # no summary, and here no log either
+        ("environment", "no space is left on the disk"),
+    ],
+)
+def test_runs_that_meet_a_fault_go_on_and_come_to_the_same_study(
+    how: str, told: str, tmp_path: Path, short: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sweep(tmp_path / "a" / "s", GRID)
+    misbehave(tmp_path / "b" / "s", trial_0={"7": f"{how}_once"}, trial_2={"3": f"{how}_once", "12": f"{how}_once"})
+    sweep(tmp_path / "b" / "s", GRID, "hydra.sweeper.max_failure_rate=0")
+    assert contents(tmp_path / "b" / "s") == contents(tmp_path / "a" / "s")
+    assert caplog.text.count(f"{told}; trying again in 0 s") == 3
+
+
+def test_what_stays_at_fault_ends_the_sweep_open_and_the_same_command_goes_on(tmp_path: Path, short: None) -> None:
+    folder = tmp_path / "s"
+    misbehave(folder, trial_1={"8": "environment"})
+    with pytest.raises(EnvironmentFault) as caught:
+        sweep(folder, GRID, "hydra.sweeper.max_failure_rate=0")
+    assert str(caught.value) == f"hydra.sweep.dir={folder}: no space is left on the disk"
+    assert exit_status(caught.value) == 2
+    assert [str(trial.state).removeprefix("TrialState.").lower() for trial in trials(folder)] == ["complete", RUNNING]
+    assert (folder / "1" / "history").read_text().count("start") == 3  # at first, and after each of two pauses
+    misbehave(folder)
+    sweep(folder, GRID, "hydra.sweeper.max_failure_rate=0")
+    sweep(tmp_path / "undisturbed" / "s", GRID)
+    assert contents(folder) == contents(tmp_path / "undisturbed" / "s")
+
+
+def test_a_database_that_is_locked_for_a_while_costs_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(storage, "LOCK_TIMEOUT", 0.02)
+    monkeypatch.setattr("rlhf_sweeps.sweep.patience.PAUSES", (0.05,) * 40)
+    folder = tmp_path / "s"
+    locks: list[sqlite3.Connection] = []
+    released: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        locks[0].rollback()
+        released.append(seconds)
+
+    monkeypatch.setattr(recovery, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+
+    def take_lock(self: Engine) -> None:
+        """After the first trial."""
+        looked(self)
+        if not locks and self.schedule.trials[0].has_ended:
+            locks.append(sqlite3.connect(folder / "study.db"))
+            locks[0].execute("BEGIN EXCLUSIVE")
+
+    looked = Engine.look
+    monkeypatch.setattr(Engine, "look", take_lock)
+    sweep(folder, GRID)
+    assert released == [pytest.approx(0.05, abs=0.01)]
+    assert "another process keeps the database locked; trying again in 0 s" in caplog.text
+    monkeypatch.undo()
+    sweep(tmp_path / "undisturbed" / "s", GRID)
+    assert contents(folder) == contents(tmp_path / "undisturbed" / "s")
+
+
+def test_what_the_sweeper_cannot_write_costs_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: None
+) -> None:
+    """A full disk at each of the sweeper's own writes in turn."""
+    sweep(tmp_path / "undisturbed" / "s", GRID)
+    wrote = Sweep.write_start
+    for number in range(1, 4):
+        counted = itertools.count(1)
+
+        def write(self: Sweep, start: dict[str, object], counted: Any = counted, number: int = number) -> None:
+            if next(counted) == number:
+                raise OSError(errno.ENOSPC, "No space left on device", str(self.folder))
+            wrote(self, start)
+
+        monkeypatch.setattr(Sweep, "write_start", write)
+        monkeypatch.setattr("rlhf_sweeps.sweep.engine.SECONDS_BETWEEN_SAVES", 0.0)
+        folder = tmp_path / str(number) / "s"
+        if number == 1:  # before anything runs: one line, and nothing to wait for
+            with pytest.raises(OSError, match="No space"):
+                sweep(folder, GRID)
+        sweep(folder, GRID)
+        assert contents(folder) == contents(tmp_path / "undisturbed" / "s"), number
