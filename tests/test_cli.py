@@ -94,9 +94,9 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "status", "said"),
     [
         (
-            OSError(errno.ENOSPC, "No space left on device", "runs/0/metrics.jsonl"),
+            OSError(errno.ENOSPC, "No space left on device", "0/metrics.jsonl"),
             2,
-            "error: no space is left on the disk: runs/0/metrics.jsonl; once that is mended, the same command goes on\n",
+            "error: no space is left on the disk: 0/metrics.jsonl; once that is mended, the same command goes on\n",
         ),
         (
             OSError(errno.EDQUOT, "Disk quota exceeded"),
