@@ -10,8 +10,8 @@ from rlhf_sweeps.fields import ConfigError
 FAILED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
-# No space left on the disk or of one's quota, or no right to write there.
-_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+# No space left on the disk or of one's quota, no right to write there, or something else in a file's or folder's place.
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EISDIR, errno.ENOTDIR)
 
 
 def exit_status(error: BaseException | None) -> int:

@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "intervals": set(),
     "model_card": {"config", "reward_model_config"},
     "tracking": {"config", "runs", "wording"},
-    "checkpoints": {"placing"},
+    "checkpoints": {"placing", "runs"},
     "objective": {"config"},
     "progress": set(),
     "interruption": set(),

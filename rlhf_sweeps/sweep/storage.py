@@ -1,13 +1,14 @@
 """Where Optuna keeps a study: opened safely, written in few commits."""
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.fields import ConfigError
@@ -57,9 +58,28 @@ def open_storage(url: str) -> BaseStorage:
             lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     try:
+        if (file := _sqlite_file(url)) is not None:
+            _check_database(file)
         return _open_database(url)
     except Exception as error:
         raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({told(error)})") from error
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL that names one which is there already."""
+    parsed = make_url(url)
+    if not parsed.drivername.startswith("sqlite") or parsed.query or parsed.database in (None, "", ":memory:"):
+        return None
+    path = Path(str(parsed.database))
+    return path if path.exists() else None
+
+
+def _check_database(path: Path) -> None:
+    """Raise ValueError, in a line, if an SQLite file is damaged: Optuna would go on until it comes to the place."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", LOCK_TIMEOUT, uri=True)) as opened:
+        found = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        raise ValueError(f"damaged: {' '.join(found[0].split())}")
 
 
 def _open_database(url: str) -> RDBStorage:

@@ -115,7 +115,9 @@ def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
 
 def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any], Configurations]:
     """Note what the sweep is; refuse a folder that holds another one."""
-    start, space = sweep.start(), plan.space.describe()
+    for problem in sweep.mend():
+        log.warning("%s", problem)
+    start, space = _sound_start(sweep), plan.space.describe()
     records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
     new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
@@ -140,6 +142,24 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
     OmegaConf.save(master, sweep.hydra_file)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
     return {**start, **new, **kept}, configurations
+
+
+def _sound_start(sweep: Sweep) -> dict[str, Any] | None:
+    """What the sweep was begun with; None in a new folder.
+
+    Raises:
+        ConfigError: if it is lost, although there are runs.
+    """
+    start = sweep.start()
+    kinds = {"study_name": str, "space": dict, "config": dict, "directions": list, "seeds": list}
+    if start is not None and all(isinstance(start.get(key), kind) for key, kind in kinds.items()):
+        return start
+    if start is not None or runs_of(sweep):
+        raise ConfigError(
+            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and nothing else tells "
+            "which sweep its runs are of; bring it back, or choose another folder"
+        )
+    return None
 
 
 def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:
@@ -285,4 +305,4 @@ def _answer(
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
-        print(report_line(sweep.folder))
+        print(report_line(sweep.folder, plan.settings.storage))
