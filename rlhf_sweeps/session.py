@@ -94,7 +94,7 @@ class Session:
             seconds, tokens = float(state["seconds"]), int(state["tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error
-        if not self.run.is_kept_in(folder) and (reason := self.run.lacks(update)):
+        if reason := self.run.lacks(update, folder):
             raise checkpoints.DamagedError(f"{folder.name}: cannot be gone on from, since {reason}")
         checkpoints.load(folder, self.trainer.models, self.trainer.optimizer)
         self.trainer.update, self.trainer.state = update, trainer

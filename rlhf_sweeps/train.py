@@ -184,6 +184,8 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
 def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, say where everything lies."""
     run, best, last = session.run, session.best, session.last
+    if reason := run.lacks(session.trainer.update):
+        log.warning("%s, which what the run was worth is taken from", reason)
     values = objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",

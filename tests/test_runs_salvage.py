@@ -34,7 +34,7 @@ def test_a_cut_last_line_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 def test_a_last_line_that_lacks_nothing_but_its_end_counts(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", rows(3))
+    run = write_run(tmp_path / "run", rows(3), end=None)
     path = tmp_path / "run" / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-1])
     assert len(salvage(run).rows) == 3
@@ -77,6 +77,11 @@ def test_another_trainers_rows_are_numbered_by_its_steps(tmp_path: Path) -> None
 def test_a_damaged_object_is_said_and_the_rest_is_read(tmp_path: Path, name: str, content: bytes) -> None:
     run = write_run(tmp_path / "run", rows(3))
     (tmp_path / "run" / name).write_bytes(content)
+    salvaged = salvage(run)
+    assert salvaged.start["config"]["ppo"]["lr"] == 5e-4
+    assert salvaged.summary["status"] == "complete"
+    assert salvaged.problems == (f"{name}: damaged, read from its copy",)
+    (tmp_path / "run" / ".copies" / name).write_bytes(content)
     salvaged = salvage(run)
     assert len(salvaged.rows) == 3
     assert salvaged.problems == (f"{name}: damaged, left out",)

@@ -116,14 +116,17 @@ class Run:
         """What grows from update to update; a checkpoint holds them as they were then."""
         return self.metrics_file, self.samples_file
 
-    def is_kept_in(self, checkpoint: Path) -> bool:
-        """Whether a checkpoint holds the rows up to its update; those of earlier versions do not."""
-        return (checkpoint / self.metrics_file.name).is_file()
+    def lacks(self, update: int, kept: Path | None = None) -> str | None:
+        """What is wrong with the rows up to an update, of which metrics.jsonl must have one each; None: nothing.
 
-    def lacks(self, update: int) -> str | None:
-        """What is wrong with the rows up to an update, of which metrics.jsonl must have one each; None: nothing."""
+        Args:
+            kept: a folder that may hold the row files as they were then; those of earlier versions do not.
+        """
         problems: list[str] = []
-        updates = [as_update(row.get("update")) for row in salvage_rows(self.metrics_file, problems)]
+        file = self.metrics_file
+        if kept is not None and (kept / file.name).is_file():
+            file = kept / file.name
+        updates = [as_update(row.get("update")) for row in salvage_rows(file, problems)]
         if [one for one in updates if one <= update] == list(range(1, update + 1)):
             return None
         return next(iter(problems), f"{self.metrics_file.name}: lacks rows before update {update}")

@@ -22,7 +22,7 @@ from rlhf_sweeps.runs import InUseError, Sweep, runs_of, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
+from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
@@ -117,7 +117,7 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
     """Note what the sweep is; refuse a folder that holds another one."""
     for problem in sweep.mend():
         log.warning("%s", problem)
-    start, space = _sound_start(sweep), plan.space.describe()
+    start, space = read_start(sweep), plan.space.describe()
     records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
     new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
@@ -142,24 +142,6 @@ def _begin(sweep: Sweep, plan: Plan, master: DictConfig) -> tuple[dict[str, Any]
     OmegaConf.save(master, sweep.hydra_file)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
     return {**start, **new, **kept}, configurations
-
-
-def _sound_start(sweep: Sweep) -> dict[str, Any] | None:
-    """What the sweep was begun with; None in a new folder.
-
-    Raises:
-        ConfigError: if it is lost, although there are runs.
-    """
-    start = sweep.start()
-    kinds = {"study_name": str, "space": dict, "config": dict, "directions": list, "seeds": list}
-    if start is not None and all(isinstance(start.get(key), kind) for key, kind in kinds.items()):
-        return start
-    if start is not None or runs_of(sweep):
-        raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and nothing else tells "
-            "which sweep its runs are of; bring it back, or choose another folder"
-        )
-    return None
 
 
 def _open_study(sweep: Sweep, plan: Plan, start: dict[str, Any], configurations: Configurations) -> Study:
