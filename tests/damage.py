@@ -318,7 +318,7 @@ def fault(told: Told, name: str, is_same: bool) -> str | None:
 
 def _names(line: str, name: str) -> bool:
     path = Path(name)
-    return path.name in line or (path.stem in line and path.parent.name in line)
+    return path.name in line or (path.parent.name != "" and path.stem in line and path.parent.name in line)
 
 
 def cases(names: Sequence[str]) -> Iterator[tuple[str, str]]:
