@@ -77,10 +77,15 @@ def save(
     manifest = {"update": update, **state, "files": _digests(folder)}
     write_object(folder / _STATE, manifest, is_kept_twice=False)
     place(folder, target)
-    for path in found(root):
-        if path not in (target, before):
-            shutil.rmtree(path)
+    remove_others(root, [target, before])
     return target
+
+
+def remove_others(root: Path, kept: Sequence[Path | None]) -> None:
+    """Remove all checkpoints but these."""
+    for path in found(root):
+        if path not in kept:
+            shutil.rmtree(path)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

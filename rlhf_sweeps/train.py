@@ -220,7 +220,9 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         checkpoints.load_weights(session.checkpoint / "best.safetensors", session.policy)
     _export(session, summary)
     run.write_summary(summary)
-    if not session.config.checkpoint.keep:
+    if session.config.checkpoint.keep:
+        checkpoints.remove_others(run.checkpoint, [session.checkpoint])
+    else:
         shutil.rmtree(run.checkpoint)
     _report(session.config, run, summary)
     return summary
