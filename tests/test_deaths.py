@@ -149,7 +149,9 @@ def test_a_sweep_knows_who_held_it_last(tmp_path: Path) -> None:
         (lambda run: run.reopen(), 0),
     ],
 )
-def test_what_is_written_is_on_the_disk_no_more_often_than_it_must(tmp_path: Path, act: Callable[[Run], Any], num_syncs: int) -> None:
+def test_what_is_written_is_synced_no_more_than_it_must_be(
+    tmp_path: Path, act: Callable[[Run], Any], num_syncs: int
+) -> None:
     with watched(tmp_path) as disk:
         act(Run(tmp_path))
     assert disk.steps.count("sync") == num_syncs

@@ -10,15 +10,19 @@ import sys
 import threading
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 from conftest import ROOT
 from records import rows, write_run, write_sweep
 
+from analysis import command
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run, open_record, parse_object, salvage, salvage_rows, salvage_yaml
 from rlhf_sweeps.runs import reading as limits
+from rlhf_sweeps.sweep.storage import file_url, open_storage
 
 # A billion nodes in nine lines, and one that holds itself.
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -111,7 +115,7 @@ def test_aliases_that_stand_for_little_are_read(tmp_path: Path) -> None:
     assert salvage_yaml(path, []) == {"a": shared, "b": [shared, shared]}
 
 
-@pytest.mark.parametrize("text", ["1e999", "-1e999", "1" + "0" * 400, "-1" + "0" * 5000])
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "1" + "0" * 309, "1" + "0" * 400, "-1" + "0" * 5000])
 def test_no_number_is_larger_than_a_float_can_be(text: str) -> None:
     found = parse_object(f'{{"x": {text}}}'.encode())
     assert found is not None
@@ -124,8 +128,6 @@ KEYS = ("update", "episode", "eval/score", "objective/scores", "perf/update_seco
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("number", ["1e999", "1" + "0" * 400])
 def test_a_row_with_such_a_number_is_analysed(key: str, number: str, tmp_path: Path) -> None:
-    from analysis import command
-
     run = write_run(tmp_path / "run", rows(12, every=3), end=None)
     lines = run.metrics_file.read_text(encoding="utf-8").splitlines()
     row = json.loads(lines[5])
@@ -177,9 +179,6 @@ def test_a_database_that_is_asked_for_and_is_not_there_is_not_made(tmp_path: Pat
 
 
 def test_a_study_that_is_damaged_is_told_before_anything_is_run(tmp_path: Path) -> None:
-    from rlhf_sweeps.fields import ConfigError
-    from rlhf_sweeps.sweep.storage import file_url, open_storage
-
     path = tmp_path / "study.db"
     open_storage(file_url(path))
     with sqlite3.connect(path) as opened:
@@ -190,6 +189,18 @@ def test_a_study_that_is_damaged_is_told_before_anything_is_run(tmp_path: Path) 
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage=sqlite:.*study.db: cannot be opened \(.*") as caught:
         open_storage(file_url(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [b"\xff{\n", b"[1]\n", b'{"op_code": "many"}\n'])
+def test_a_journal_with_a_damaged_line_is_told_in_a_line(line: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    study = optuna.create_study(storage=open_storage(f"journal:{path}"))
+    study.add_trial(optuna.trial.create_trial(value=1.0))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], line, *lines[1:]]))
+    with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage=journal:.*: cannot be opened \(") as caught:
+        open_storage(f"journal:{path}")
     assert "\n" not in str(caught.value)
 
 

@@ -47,22 +47,25 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         ConfigError: if it cannot be opened.
     """
-    if url.startswith("journal:"):
-        path = Path(url.removeprefix("journal:")).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileOpenLock(str(path))
-        lock.acquire()  # another sweep may be in the middle of its line
-        try:
-            _drop_torn_line(path)
-        finally:
-            lock.release()
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     try:
+        if url.startswith("journal:"):
+            return _open_journal(Path(url.removeprefix("journal:")).absolute())
         if (file := _sqlite_file(url)) is not None:
             _check_database(file)
         return _open_database(url)
     except Exception as error:
         raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({told(error)})") from error
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()  # another sweep may be in the middle of its line
+    try:
+        _drop_torn_line(path)
+    finally:
+        lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
 def _sqlite_file(url: str) -> Path | None:
