@@ -52,6 +52,12 @@ def test_damaged_lines_are_counted_and_named(tmp_path: Path) -> None:
     assert content.problems == ("metrics.jsonl: 2 lines are damaged and left out (line 2, 4)",)
 
 
+def test_a_damaged_last_line_that_has_its_end_was_not_cut_off(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(2), end=None)
+    run.metrics_file.write_bytes(run.metrics_file.read_bytes() + b'{"update": 3\n')
+    assert salvage(run).problems == ("metrics.jsonl: 1 line is damaged and left out (line 3)",)
+
+
 def test_of_two_rows_of_an_update_the_later_counts_and_the_order_is_mended(tmp_path: Path) -> None:
     run = write_run(
         tmp_path / "run", [{"update": 1, "x": 1}, {"update": 3, "x": 3}, {"update": 2, "x": 2}, {"update": 1, "x": 9}]
