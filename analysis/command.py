@@ -109,6 +109,9 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("places", nargs="+", metavar="PLACE")
+    parser.add_argument(
+        "--storage", metavar="URL", help="of a sweep's study that is not in its folder (hydra.sweeper.storage)"
+    )
     if out:
         parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: PLACE/analysis)")
     parser.set_defaults(run=run)
@@ -151,7 +154,7 @@ def _seconds(text: str) -> float:
 def _read(options: argparse.Namespace) -> Source:
     from analysis.reading.sources import read_all
 
-    source = read_all(options.places)
+    source = read_all(options.places, options.storage)
     problems = [*source.problems, *(f"{run.name}: {text}" for run in source.runs for text in run.problems)]
     for text in problems[:_FEW]:
         print(f"note: {text}", file=sys.stderr)

@@ -1,33 +1,41 @@
 """What a run continues from: weights and optimizer as safetensors, the rest as JSON, written atomically.
 
-A checkpoint is a folder named for its update. It is filled under another name and renamed once complete, and only then
-is the one before it removed: a process may be killed at any moment. Random generators and the data position are
-functions of seed and update (see ppo/seeds.py), so the update number stands for them.
+A checkpoint is a folder named for its update. It is filled under another name, read back, and renamed once complete:
+a process may be killed at any moment. `state.json` has the digest of each file in it, by which damage is found when it
+is loaded; so the checkpoint before the newest is kept, too. Random generators and the data position are functions of
+seed and update (see ppo/seeds.py), so the update number stands for them.
 """
 
 import contextlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from errno import EIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rlhf_sweeps.placing import FORMER, place
+from rlhf_sweeps.runs import differing, digest_of, salvage_object, write_object
 
 _UNFINISHED = "unfinished"
-_NAME = re.compile("[0-9]{7,}")
 _STATE = "state.json"
+_NAME = re.compile(r"\d{7,}")
 
 
-def latest(root: Path) -> Path | None:
-    """The newest complete checkpoint."""
-    return max((path for path in root.glob("[0-9]*") if _NAME.fullmatch(path.name) and path.is_dir()), default=None)
+class DamagedError(Exception):
+    """A checkpoint cannot be used; the message names the file."""
+
+
+def found(root: Path) -> list[Path]:
+    """The complete checkpoints, newest first."""
+    return sorted((path for path in root.glob("*") if _NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
 
 
 def remove(root: Path) -> None:
@@ -59,51 +67,107 @@ def save(
     models: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
-    best: Path | None,
-) -> None:
-    """Write the checkpoint of `update` and remove the older ones.
+    before: Path | None = None,
+    is_best: bool = True,
+    records: Sequence[Path] = (),
+) -> Path:
+    """Write the checkpoint of `update`, read it back, and then remove the older ones but the last.
 
     Args:
-        best: where the best policy's weights lie so far; None if the best is the policy of this update.
+        before: the sound checkpoint before this one, which stays; None: there is none.
+        is_best: whether the best policy is that of this update, and not that of the checkpoint before.
+        records: files that are to be kept with it as they are now.
+
+    Returns:
+        its folder.
+
+    Raises:
+        OSError: if it does not hold what was written; the others are as they were.
     """
-    folder = root / _UNFINISHED
+    folder, target = root / _UNFINISHED, root / f"{update:07d}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name, model in models.items():
-        save_file(_trained(model), folder / f"{name}.safetensors")
-    save_file(_flat_optimizer_state(optimizer), folder / "optimizer.safetensors")
-    (folder / _STATE).write_text(json.dumps({"update": update, **state}, indent=2), encoding="utf-8")
-    _link(best or folder / "policy.safetensors", folder / "best.safetensors")
-    target = root / f"{update:07d}"
-    older = [path for path in _own(root) if path != target]
+    parts = {f"{name}.safetensors": _trained(model) for name, model in models.items()}
+    parts["optimizer.safetensors"] = _flat_optimizer_state(optimizer)
+    for name, tensors in parts.items():
+        save_file(tensors, folder / name)
+        if not _holds(folder / name, tensors):
+            raise OSError(EIO, "does not hold what was written", str(folder / name))
+    assert is_best or before is not None  # the best update always has a checkpoint
+    _link(folder / "policy.safetensors" if is_best or before is None else before / "best.safetensors", folder)
+    for file in records:
+        if file.exists():
+            shutil.copyfile(file, folder / file.name)
+    manifest = {"update": update, **state, "files": _digests(folder)}
+    write_object(folder / _STATE, manifest, is_kept_twice=False)
     place(folder, target)
-    for path in older:
-        _discard(path)
+    remove_others(root, [target, before])
+    return target
+
+
+def remove_others(root: Path, kept: Sequence[Path | None]) -> None:
+    """Remove all checkpoints of ours but these."""
+    for path in _own(root):
+        if path not in kept:
+            _discard(path)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The JSON part: update, and what `save` was given as state."""
-    state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    """The JSON part: update, what `save` was given as state, and the files' digests, which are compared.
+
+    Raises:
+        DamagedError: if a file is not what was written. A checkpoint of an earlier version has no digests.
+    """
+    problems: list[str] = []
+    state = salvage_object(checkpoint / _STATE, problems)
+    if not state:
+        raise DamagedError(f"{checkpoint.name}/{next(iter(problems), f'{_STATE}: missing')}")
+    digests = state.get("files", {})
+    with ThreadPoolExecutor() as threads:
+        for wrong in threads.map(lambda name: differing(checkpoint, {name: digests[name]}), digests):
+            problems += wrong
+    if problems:
+        raise DamagedError(f"{checkpoint.name}/{problems[0]}")
     return state
 
 
 def load(checkpoint: Path, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put weights and optimizer state back in place."""
-    for name, model in models.items():
-        load_weights(checkpoint / f"{name}.safetensors", model)
-    flat = load_file(checkpoint / "optimizer.safetensors")
+    """Put weights and optimizer state back in place.
+
+    Raises:
+        DamagedError: if a file cannot be read, or does not fit; all is as it was then.
+    """
+    weights = {name: _read_weights(checkpoint / f"{name}.safetensors", model) for name, model in models.items()}
+    flat = _load_file(checkpoint / "optimizer.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
         index, name = key.split(".")
         # Cloned, because a tensor of a mapped file may lie at an address that vector code sums in another order.
         state.setdefault(int(index), {})[name] = tensor.clone()
+    for name, model in models.items():
+        _copy_weights(weights[name], model)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-@torch.no_grad()
 def load_weights(file: Path, model: nn.Module) -> None:
-    """Copy a file's weights into a model's trained parameters."""
-    tensors = load_file(file)
+    """Copy a file's weights into a model's trained parameters.
+
+    Raises:
+        DamagedError: if it cannot be read, or has not the same parameters.
+    """
+    _copy_weights(_read_weights(file, model), model)
+
+
+def _read_weights(file: Path, model: nn.Module) -> dict[str, Tensor]:
+    tensors = _load_file(file)
+    for name, old in _trained(model).items():
+        if name not in tensors or tensors[name].shape != old.shape:
+            raise DamagedError(f"{file.parent.name}/{file.name}: {name} is missing or of another shape")
+    return tensors
+
+
+@torch.no_grad()
+def _copy_weights(tensors: Mapping[str, Tensor], model: nn.Module) -> None:
     for name, parameter in _trained(model).items():
         parameter.copy_(tensors[name])
 
@@ -118,9 +182,40 @@ def _flat_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]
     return {f"{index}.{name}": tensor for index, entry in entries for name, tensor in entry.items()}
 
 
-def _link(source: Path, target: Path) -> None:
-    """A hard link costs no disk; where the file system has none, a copy."""
+def _load_file(file: Path) -> dict[str, Tensor]:
     try:
-        os.link(source, target)
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise DamagedError(f"{file.parent.name}/{file.name}: cannot be read ({error})") from error
+
+
+def _holds(file: Path, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a file has these tensors, bit for bit."""
+    read = load_file(file)
+    return read.keys() == tensors.keys() and all(
+        torch.equal(_bits(read[name]), _bits(tensor.cpu())) for name, tensor in tensors.items()
+    )
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """As whole numbers, of which nan is equal to itself; three times as fast as bytes."""
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return tensor.detach().contiguous().reshape(-1).view(whole)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """File -> digest; a second name for the same file is not read twice."""
+    names = sorted(path.name for path in folder.iterdir())
+    inodes = {name: (folder / name).stat().st_ino for name in names}
+    first = {inode: name for name, inode in inodes.items()}
+    with ThreadPoolExecutor() as threads:
+        known = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
+    return {name: known[inodes[name]] for name in names}
+
+
+def _link(source: Path, folder: Path) -> None:
+    """Keep the best weights; a hard link costs no disk, and where the file system has none, a copy."""
+    try:
+        os.link(source, folder / "best.safetensors")
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, folder / "best.safetensors")

@@ -22,6 +22,8 @@ _ERRORS = {
     errno.EMFILE: "too many files are open (see ulimit -n)",
     errno.ENFILE: "too many files are open on this machine",
     errno.EROFS: "the file system can only be read",
+    errno.EISDIR: "a folder is where a file should be",
+    errno.ENOTDIR: "a file is where a folder should be",
     errno.EACCES: "there is no right to read or write",
     errno.EAGAIN: "no more processes may be started (see ulimit -u)",
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -182,7 +183,7 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
         if source is None:
             return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
         return auto_class.from_pretrained(source, **kwargs)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({str(error).splitlines()[0]})") from error
 
 

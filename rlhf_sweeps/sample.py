@@ -47,10 +47,13 @@ def _serve(options: argparse.Namespace) -> None:
     run = Run(options.run)
     start = run.start()
     if start is None:
-        raise ConfigError(f"run={options.run}: holds no run; allowed: a folder with a run.json")
+        lost = f"{run.start_file.name} is damaged" if run.start_file.exists() else "holds no run"
+        raise ConfigError(f"run={options.run}: {lost}; allowed: a folder with a run.json")
     if not run.model.is_dir():
         again = command(override("hydra.run.dir", str(options.run)))
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
+    if changed := run.changed(run.summary() or {}, run.model):
+        raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
     base = _read(ModelConfig, start["config"]["model"], "model/local.yaml")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,6 +48,7 @@ class Session:
         last: the newest evaluation.
         seconds: spent so far, also by earlier starts of the run.
         tokens: sampled, scored and optimized so far.
+        checkpoint: the newest sound one; None until there is one.
     """
 
     config: Config
@@ -63,20 +65,43 @@ class Session:
     last: Evaluated | None = None
     seconds: float = 0.0
     tokens: int = 0
+    checkpoint: Path | None = None
 
     def go_on(self) -> None:
-        """Take up the last checkpoint, if there is one, and forget what was recorded after it."""
-        folder = checkpoints.latest(self.run.checkpoint)
-        if folder is not None:
-            checkpoints.load(folder, self.trainer.models, self.trainer.optimizer)
-            state = checkpoints.read_state(folder)
-            self.trainer.update, self.trainer.state = state["update"], state["trainer"]
-            self.best, self.last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
-            self.seconds, self.tokens = state["seconds"], state["tokens"]
-            for scorer, scorer_state in zip(self.loader.scorers, state["scorers"], strict=True):
-                scorer.state = scorer_state
+        """Take up the last sound checkpoint, if there is one, and forget what was recorded after it."""
+        unusable = []
+        for folder in checkpoints.found(self.run.checkpoint):
+            try:
+                self._take_up(folder)
+                break
+            except checkpoints.DamagedError as error:
+                unusable.append(str(error))
+        for number, problem in enumerate(unusable, start=1):
+            is_last = number == len(unusable)
+            rest = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
+            log.warning("checkpoint %s%s", problem, f"; the run {rest}" if is_last else "")
+        if self.checkpoint is not None:
             log.info("continuing after update %d", self.trainer.update)
-        self.run.rewind(self.trainer.update)
+        for problem in self.run.rewind(self.trainer.update, self.checkpoint):
+            log.warning("%s", problem)
+
+    def _take_up(self, folder: Path) -> None:
+        """Be as a checkpoint has it; where that cannot be, all is as it was."""
+        state = checkpoints.read_state(folder)
+        try:
+            update, trainer, scorers = int(state["update"]), state["trainer"], state["scorers"]
+            best, last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
+            seconds, tokens = float(state["seconds"]), int(state["tokens"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error
+        if reason := self.run.lacks(update, folder):
+            raise checkpoints.DamagedError(f"{folder.name}: cannot be gone on from, since {reason}")
+        checkpoints.load(folder, self.trainer.models, self.trainer.optimizer)
+        self.trainer.update, self.trainer.state = update, trainer
+        self.best, self.last, self.seconds, self.tokens = best, last, seconds, tokens
+        for scorer, scorer_state in zip(self.loader.scorers, scorers, strict=True):
+            scorer.state = scorer_state
+        self.checkpoint = folder
 
     def ask_base_policy(self, sweep: Sweep | None) -> None:
         """Find out how the base policy answers and on what scale it is scored, unless the record knows it.
@@ -123,14 +148,12 @@ class Session:
         Raises:
             DivergedError: if the policy is not fit to be kept; the newest checkpoint stays.
         """
-        root, update = self.run.checkpoint, self.trainer.update
-        newest = checkpoints.latest(root)
-        if newest is not None and checkpoints.read_state(newest)["update"] == update:
+        update = self.trainer.update
+        if self.checkpoint is not None and int(self.checkpoint.name) == update:
             return
-        best_is_older = newest is not None and self.best is not None and self.best.update < update
         self.trainer.check()
-        checkpoints.save(
-            root,
+        self.checkpoint = checkpoints.save(
+            self.run.checkpoint,
             update,
             self.trainer.models,
             self.trainer.optimizer,
@@ -142,7 +165,9 @@ class Session:
                 "tokens": self.tokens,
                 "scorers": [scorer.state for scorer in self.loader.scorers],
             },
-            best=newest / "best.safetensors" if newest and best_is_older else None,
+            before=self.checkpoint,
+            is_best=self.checkpoint is None or self.best is None or self.best.update >= update,
+            records=self.run.row_files,
         )
 
 

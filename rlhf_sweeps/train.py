@@ -34,6 +34,7 @@ from rlhf_sweeps.session import Session, load_session
 # Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
 UNWANTED = ("pruned",)
+_FEW = 3  # damaged files that are named one by one
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
 log = logging.getLogger("rlhf_sweeps")
@@ -71,9 +72,8 @@ def train(
 def _train(
     config: Config, run: Run, sweep: Sweep | None, overrides: Sequence[str], after_update: Callable[[], None]
 ) -> dict[str, Any]:
-    summary = run.summary()
-    if summary is not None and summary["status"] == "complete":
-        log.info("%s is complete already: objective %s", run.folder, summary["objective"])
+    if (summary := _take_stock(run, is_alone=sweep is None)) is not None:
+        log.info("%s is complete already: objective %s", run.folder, summary.get("objective"))
         return summary
     session = load_session(config, run, sweep)
     start = run.begin(as_dict(config))
@@ -104,6 +104,38 @@ def _train(
     exit_code = INTERRUPTED if sweep is None and stop_reason == "interrupted" else 0
     tracker.finish(exit_code=exit_code, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
+
+
+def _take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
+    """Mend what can be mended of an earlier start's record, and say so; the summary of a run that is complete.
+
+    A complete run whose files are not what they were is none where a checkpoint is left to make them from again.
+
+    Raises:
+        ConfigError: if what is damaged can neither be made again nor be done without.
+    """
+    for problem in run.mend():
+        log.warning("%s", problem)
+    has_checkpoint = bool(checkpoints.found(run.checkpoint))
+    if is_alone and has_checkpoint and run.start() is None:
+        raise ConfigError(
+            f"hydra.run.dir={run.folder}: {run.start_file.name} is missing or damaged, and nothing else tells which "
+            "settings its checkpoint is of; bring it back, or choose another folder"
+        )
+    summary = run.summary()
+    if summary is None or summary.get("status") != "complete":
+        return None
+    changed = run.changed(summary, run.folder)
+    if not changed:
+        return summary
+    log.warning("%s", "; ".join(changed[:_FEW]) + (f" and {len(changed) - _FEW} more" if len(changed) > _FEW else ""))
+    if not has_checkpoint:
+        raise ConfigError(
+            f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to make it from again "
+            "(checkpoint.keep=true keeps one); choose another folder to train again"
+        )
+    log.warning("made again from the checkpoint")
+    return None
 
 
 def _loop(
@@ -158,6 +190,8 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
 def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, say where everything lies."""
     run, best, last = session.run, session.best, session.last
+    if reason := run.lacks(session.trainer.update):
+        log.warning("%s, which what the run was worth is taken from", reason)
     values = objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
@@ -188,12 +222,13 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         log.info("stopped after update %d (%s): %s", session.trainer.update, stop_reason, run.folder)
         return summary
     if best is not None and best.update != session.trainer.update:
-        newest = checkpoints.latest(run.checkpoint)
-        assert newest is not None  # the best update always has a checkpoint
-        checkpoints.load_weights(newest / "best.safetensors", session.policy)
+        assert session.checkpoint is not None  # the best update always has a checkpoint
+        checkpoints.load_weights(session.checkpoint / "best.safetensors", session.policy)
     _export(session, summary)
     run.write_summary(summary)
-    if not session.config.checkpoint.keep:
+    if session.config.checkpoint.keep:
+        checkpoints.remove_others(run.checkpoint, [session.checkpoint])
+    else:
         checkpoints.remove(run.checkpoint)
     _report(session.config, run, summary)
     return summary

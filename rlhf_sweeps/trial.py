@@ -37,7 +37,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     def listen() -> None:
         """After an evaluation, give the sweeper a moment to say that the run ends here."""
         after_update()
-        if "eval/score" in reader.new_metrics()[-1]:
+        if any("eval/score" in row for row in reader.new_metrics()[-1:]):
             time.sleep(DECISION_SECONDS)
 
     try:

@@ -10,6 +10,7 @@ import optuna
 import yaml
 
 from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs.sealed import copy_of
 
 Row = dict[str, Any]
 
@@ -61,6 +62,12 @@ def rows(
                 row |= {f"judge/{judge}/win_rate": 0.5 + 0.3 * share}
         found.append(row)
     return found
+
+
+def lose(file: Path) -> None:
+    """Remove an object of a record with its copy."""
+    file.unlink()
+    copy_of(file).unlink()
 
 
 def config(**changed: Any) -> Row:

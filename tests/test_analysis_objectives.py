@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from records import config, rows, samples, summary, write_run, write_sweep
+from records import config, lose, rows, samples, summary, write_run, write_sweep
 
 from analysis.comparison.compare import compare
 from analysis.errors import AnalysisError
@@ -142,7 +142,7 @@ def constrained_sweep(folder: Path) -> None:
         settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": points[number]["ppo.lr"]}
         told = [f"ppo.lr={points[number]['ppo.lr']}"]
         for file in ("run.json", "summary.json"):
-            (sweep.trial(number) / file).unlink(missing_ok=True)
+            lose(sweep.trial(number) / file)
         write_run(sweep.trial(number), metrics, settings=settings, overrides=told)
 
 
@@ -226,7 +226,7 @@ def test_a_run_without_a_summary_is_worth_what_the_engine_would_say(
 def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(tmp_path: Path) -> None:
     for number, kl in enumerate((9.0, 3.0, 5.0)):
         kl_run(tmp_path / f"run_{number}", kl, ppo__lr=1e-5 * (number + 1))
-    (tmp_path / "run_0" / "run.json").unlink()
+    lose(tmp_path / "run_0" / "run.json")
     source = read(tmp_path)
     assert [entry.name for entry in rank(source).ranked] == ["run_1", "run_2", "run_0"]
     expected = "run_0: no config tells what it looked for: taken to be what the others do (minimize eval/kl)"
@@ -234,7 +234,7 @@ def test_a_run_whose_config_is_lost_takes_what_all_others_look_for_and_says_so(t
 
 
 def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) -> None:
-    (mixed / "b_kl" / "run_0" / "run.json").unlink()
+    lose(mixed / "b_kl" / "run_0" / "run.json")
     source = read(mixed)
     ranking = rank(source)
     assert [[entry.name for entry in one.ranked] for _, one in ranking.apart][1] == ["b_kl/run_1", "b_kl/run_2"]
@@ -341,7 +341,7 @@ def test_a_study_that_knows_no_limits_is_asked_for_none(tmp_path: Path) -> None:
             {**row, "eval/length": length} if "eval/score" in row else row for row in rows(20, height=3 - number)
         ]
         for file in ("run.json", "summary.json"):
-            (sweep.trial(number) / file).unlink()
+            lose(sweep.trial(number) / file)
         settings = {"objective__constraints": ["eval/length<=30"], "ppo__lr": points[number]["ppo.lr"]}
         told = [f"ppo.lr={points[number]['ppo.lr']}"]
         write_run(sweep.trial(number), metrics, settings=settings, overrides=told)

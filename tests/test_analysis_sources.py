@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from records import rows, summary, write_run, write_sweep
+from records import lose, rows, summary, write_run, write_sweep
 
 from analysis.comparison.groups import grouping
 from analysis.errors import AnalysisError
@@ -73,8 +73,8 @@ def test_reading_writes_nothing(grid: Path) -> None:
 
 
 def test_numbered_runs_without_anything_of_the_sweep(grid: Path) -> None:
-    for name in ("study.db", "sweep.json"):
-        (grid / name).unlink()
+    (grid / "study.db").unlink()
+    lose(grid / "sweep.json")
     source = read(grid)
     assert source.axes == ["ppo.lr", "reward_model"]
     assert source.trials[1].settings == {"ppo.lr": "0.0001", "reward_model": "length"}

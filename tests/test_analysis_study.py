@@ -30,15 +30,20 @@ def test_a_study_that_lies_elsewhere(tmp_path: Path) -> None:
     (sweep / "multirun.yaml").write_text(
         yaml.safe_dump({"hydra": {"sweeper": {"storage": f"journal:{journal}", "n_trials": 5}}}), encoding="utf-8"
     )
-    source = read(sweep)
+    # A record may name any host or file: what it names is opened only where the user asks for it.
+    assert read(sweep).problems == (
+        f"study.db: the record names hydra.sweeper.storage=journal:{journal}; --storage opens it; what the sweep "
+        "decided about its trials is guessed from their runs",
+    )
+    source = read(sweep, storage=f"journal:{journal}")
     assert source.problems == ()
     assert [trial.params for trial in source.study.trials] == [trial.params for trial in known.trials]
     assert source.num_planned == 5
     journal.unlink()
-    source = read(sweep)
-    assert source.problems[0].startswith(
-        f"hydra.sweeper.storage=journal:{journal}: cannot be read (there is no such file)"
-    )
+    source = read(sweep, storage=f"journal:{journal}")
+    assert source.problems[0].startswith(f"--storage=journal:{journal}: cannot be read (")
+    assert "No such file" in source.problems[0]
+    assert not journal.exists()
     assert len(source.study.trials) == 3
 
 

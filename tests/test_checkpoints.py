@@ -1,5 +1,6 @@
 """Checkpoints: exact, field by field; test_death has them whole or absent."""
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import toy
+from safetensors.torch import save_file
 
 from rlhf_sweeps import checkpoints
 
@@ -16,22 +19,23 @@ from rlhf_sweeps import checkpoints
 SETTINGS: dict[str, Any] = {"kl_target": 3.0, "kl_horizon": 60, "score_scaling": "normalize", "num_ppo_epochs": 2}
 
 
-def save(root: Path, update: int, best: Path | None = None, steps: int = 1) -> toy.PPOTrainer:
+def save(root: Path, update: int, before: Path | None = None, steps: int = 1, is_best: bool = True) -> toy.PPOTrainer:
     trainer = toy.trainer(toy.settings(**SETTINGS))
     for _ in range(steps):
         trainer.step()
-    save_as_it_stands(trainer, root, update, best)
+    save_as_it_stands(trainer, root, update, before, is_best)
     return trainer
 
 
-def save_as_it_stands(trainer: toy.PPOTrainer, root: Path, update: int, best: Path | None = None) -> None:
-    checkpoints.save(root, update, trainer.models, trainer.optimizer, {"trainer": trainer.state}, best)
+def save_as_it_stands(
+    trainer: toy.PPOTrainer, root: Path, update: int, before: Path | None = None, is_best: bool = True
+) -> None:
+    checkpoints.save(root, update, trainer.models, trainer.optimizer, {"trainer": trainer.state}, before, is_best)
 
 
 def load(root: Path) -> toy.PPOTrainer:
     """A new trainer as a checkpoint has it."""
-    folder = checkpoints.latest(root)
-    assert folder is not None
+    folder, *_ = checkpoints.found(root)
     trainer = toy.trainer(toy.settings(**SETTINGS))
     checkpoints.load(folder, trainer.models, trainer.optimizer)
     state = checkpoints.read_state(folder)
@@ -117,8 +121,7 @@ def test_frozen_weights_are_not_saved(tmp_path: Path) -> None:
     frozen = trainer.policy.model.lm_head.weight.requires_grad_(False)
     before = frozen.clone()
     save_as_it_stands(trainer, tmp_path, 2)
-    folder = checkpoints.latest(tmp_path)
-    assert folder is not None
+    folder, *_ = checkpoints.found(tmp_path)
     with torch.no_grad():
         frozen.zero_()
     checkpoints.load_weights(folder / "policy.safetensors", trainer.policy.model)
@@ -126,15 +129,16 @@ def test_frozen_weights_are_not_saved(tmp_path: Path) -> None:
     assert not before.eq(0).all()
 
 
-def test_only_the_newest_stays_and_carries_the_best(tmp_path: Path) -> None:
-    first = save(tmp_path, update=9)
-    folder = checkpoints.latest(tmp_path)
-    assert folder is not None
+def test_only_the_newest_two_stay_and_carry_the_best(tmp_path: Path) -> None:
+    save(tmp_path, update=8)
+    first = save(tmp_path, update=9, before=tmp_path / "0000008")
+    folder, *_ = checkpoints.found(tmp_path)
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "left.safetensors").write_text("by a killed process")
-    assert checkpoints.latest(tmp_path) == folder
-    save(tmp_path, update=10, best=folder / "best.safetensors", steps=3)
-    assert [path.name for path in tmp_path.iterdir()] == ["0000010"]
+    (tmp_path / "step-1000").mkdir()
+    assert checkpoints.found(tmp_path) == [folder, tmp_path / "0000008"]
+    save(tmp_path, update=10, before=folder, steps=3, is_best=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000009", "0000010", "step-1000"]
     names = {"policy", "value", "optimizer", "best"}
     assert {path.name for path in (tmp_path / "0000010").iterdir()} == {
         "state.json",
@@ -148,7 +152,7 @@ def test_only_the_newest_stays_and_carries_the_best(tmp_path: Path) -> None:
 def test_the_newest_of_several_is_continued(tmp_path: Path) -> None:
     for update in (9, 11, 10):
         (tmp_path / f"{update:07d}").mkdir()
-    assert checkpoints.latest(tmp_path) == tmp_path / "0000011"
+    assert checkpoints.found(tmp_path)[0] == tmp_path / "0000011"
 
 
 def test_a_checkpoint_may_be_written_again(tmp_path: Path) -> None:
@@ -159,4 +163,53 @@ def test_a_checkpoint_may_be_written_again(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_in_a_new_folder(tmp_path: Path) -> None:
-    assert checkpoints.latest(tmp_path / "none") is None
+    assert checkpoints.found(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("name", ["policy", "value", "optimizer", "best"])
+def test_a_flipped_bit_is_found_before_anything_is_loaded(name: str, tmp_path: Path) -> None:
+    save(tmp_path, update=9)
+    folder, *_ = checkpoints.found(tmp_path)
+    digests = checkpoints.read_state(folder)["files"]
+    file = folder / f"{name}.safetensors"
+    assert digests[file.name] == hashlib.sha256(file.read_bytes()).hexdigest()
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.unlink()  # policy and best may be one file
+    file.write_bytes(content)
+    with pytest.raises(checkpoints.DamagedError, match=f"^0000009/{name}.safetensors: damaged, its digest is another$"):
+        checkpoints.read_state(folder)
+
+
+def test_a_checkpoint_without_digests_is_read_and_what_does_not_fit_leaves_all_as_it_was(tmp_path: Path) -> None:
+    """As those of earlier versions."""
+    trainer = save(tmp_path, update=9)
+    folder, *_ = checkpoints.found(tmp_path)
+    state = checkpoints.read_state(folder)
+    old = {key: value for key, value in state.items() if key != "files"}
+    (folder / "state.json").write_text(json.dumps(old), encoding="utf-8")
+    assert load(tmp_path).state == trainer.state
+    (folder / "optimizer.safetensors").write_bytes(b"cut")
+    fresh = toy.trainer(toy.settings(**SETTINGS))
+    before = [parameter.clone() for parameter in fresh.policy.model.parameters()]
+    with pytest.raises(checkpoints.DamagedError, match=r"^0000009/optimizer.safetensors: cannot be read"):
+        checkpoints.load(folder, fresh.models, fresh.optimizer)
+    assert all(map(torch.equal, fresh.policy.model.parameters(), before))
+
+
+def test_what_is_not_on_the_disk_as_it_was_written_keeps_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, update=8)
+    monkeypatch.setattr(checkpoints, "save_file", write_wrong)
+    with pytest.raises(OSError, match="does not hold what was written"):
+        save(tmp_path, update=9, before=tmp_path / "0000008")
+    assert checkpoints.found(tmp_path) == [tmp_path / "0000008"]
+
+
+def write_wrong(tensors: dict[str, torch.Tensor], file: Path) -> None:
+    """As a disk that loses a bit."""
+    save_file(tensors, file)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)

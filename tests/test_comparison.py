@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Compose
+from records import lose
 from scipy import stats
 
 from rlhf_sweeps.comparison import Compared, compare, rows
@@ -129,11 +130,12 @@ def broken(folder: Path, what: str) -> Run:
     seed = 0 if what == "seed" else 1
     run = make_run(folder, seed, wins(9), {"vader": wins(9)}, best=best, prefix=what if what == "text" else "prompt")
     if what == "summary":
-        (folder / "summary.json").unlink()
+        lose(run.summary_file)
     if what == "json":
         (folder / "samples.jsonl").write_text("{\n")
     if what == "fewer":
         (folder / "samples.jsonl").write_text("\n".join((folder / "samples.jsonl").read_text().split("\n")[1:]))
+        run.write_summary(run.summary() or {})  # which has the digests of what is there
     return run
 
 
@@ -145,7 +147,7 @@ def broken(folder: Path, what: str) -> Run:
         ("best", "tiny, trial 0, seed 1: no evaluation within the KL budget (complete)"),
         ("samples", "tiny, trial 0, seed 1: no samples of update 15"),
         ("seed", "tiny, trial 0, seed 0: the same seed again"),
-        ("json", "tiny, trial 0, seed 1: its record in "),
+        ("json", "tiny, trial 0, seed 1: samples.jsonl: damaged, its digest is another"),
         ("text", "tiny, trial 0, seed 1: evaluated on other prompts than most runs"),
         ("fewer", "tiny, trial 0, seed 1: evaluated on other prompts than most runs"),
     ],

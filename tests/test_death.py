@@ -96,49 +96,53 @@ class Pair:
         with torch.no_grad():
             self.model.weight.fill_(update)
 
-    def save(self, root: Path, best: Path | None) -> None:
-        checkpoints.save(root, self.update, {"policy": self.model}, self.optimizer, {"note": self.update}, best)
+    def save(self, root: Path, before: Path | None = None, is_best: bool = True) -> None:
+        state = {"note": self.update}
+        checkpoints.save(root, self.update, {"policy": self.model}, self.optimizer, state, before, is_best)
 
 
 def test_a_run_continues_from_a_whole_checkpoint(tmp_path: Path) -> None:
     """The one before or the new one, with the best policy's weights, which are those of update 3."""
-    prepare = fresh(tmp_path, lambda folder: Pair(3).save(folder, None))
+
+    def fill(folder: Path) -> None:
+        Pair(2).save(folder)
+        Pair(3).save(folder, folder / "0000002")
+
+    prepare = fresh(tmp_path, fill)
     pair = Pair(11)
 
     def save() -> None:
         root: Path = prepare.folder  # type: ignore[attr-defined]
-        newest = checkpoints.latest(root)
-        assert newest is not None
-        pair.save(root, newest / "best.safetensors")
+        pair.save(root, root / "0000003", is_best=False)
 
     found = []
     for disk in deaths(prepare, save, (checkpoints, "save_file")):
-        newest = checkpoints.latest(disk.root)
-        assert newest is not None
+        newest, second, *_ = checkpoints.found(disk.root)
         update = checkpoints.read_state(newest)["update"]
+        assert checkpoints.read_state(second)["update"] == (2 if update == 3 else 3)
         assert newest.name == f"{update:07d}"
         again = Pair(0)
         checkpoints.load(newest, {"policy": again.model}, again.optimizer)
         assert again.model.weight.item() == update
         assert weights(newest, "best")["weight"].item() == 3
         found.append(update)
-        pair.save(disk.root, newest / "best.safetensors" if update == 3 else None)
-        assert [path.name for path in disk.root.iterdir()] == ["0000011"]
+        pair.save(disk.root, disk.root / "0000003", is_best=update == 11)
+        assert sorted(path.name for path in disk.root.iterdir()) == ["0000003", "0000011"]
         assert weights(disk.root / "0000011", "best")["weight"].item() == (3 if update == 3 else 11)
     assert found == sorted(found)
     assert set(found) == {3, 11}
 
 
 def test_a_checkpoint_is_synced_before_it_has_its_name_and_the_old_one_goes_after(tmp_path: Path) -> None:
-    Pair(3).save(tmp_path, None)
+    Pair(3).save(tmp_path)
     disk = Disk(tmp_path)
     with watched(disk, (checkpoints, "save_file")):
-        Pair(11).save(tmp_path, None)
+        Pair(11).save(tmp_path)
     kinds = [kind for kind, _ in disk.events]
-    named = kinds.index("os.rename")
-    assert ("os.rename", tmp_path / "0000011") == disk.events[named]
+    named = disk.events.index(("os.rename", tmp_path / "0000011"))
     files = {path.name for path in (tmp_path / "0000011").iterdir()}
     synced = [path.name for kind, path in disk.events[:named] if kind == "sync"]
+    synced = [name for name in synced if not name.startswith("state.json.")]  # under the name that it was written by
     assert sorted(synced) == sorted([*files, "unfinished"])
     assert disk.events[named + 1] == ("sync", tmp_path)
     assert "os.remove" not in kinds[:named]

@@ -19,11 +19,14 @@ from rlhf_sweeps.sweep.trials import COMPLETE
 
 Act = Callable[[Path], Any]
 ROWS = [{"prompt": "a\u2028", "score": 0.7}, {"prompt": "b", "score": -0.1}]
-OLD, NEW = {"seconds": 7.5, "id": "old"}, {"seconds": 9.25, "id": "new", "text": "\u2028\U0001f642"}
+OLD = {"seconds": 7.5, "id": "old", "status": "stopped"}
+NEW = {"seconds": 9.25, "id": "new", "status": "complete", "text": "\u2028\U0001f642"}
+KEPT_TWICE = ("summary.json", "sweep.json")
 
 
 def without(content: Any) -> Any:
-    return {key: value for key, value in content.items() if key != "schema_version"} if content else content
+    ours = ("schema_version", "files")
+    return {key: value for key, value in content.items() if key not in ours} if content else content
 
 
 # Each writer of an object: how it writes, and what a reader finds, None where there is nothing.
@@ -56,8 +59,9 @@ def test_an_object_is_the_old_one_or_the_new_one(tmp_path: Path, name: str, old:
         assert read(folder) == NEW
     assert found[-1] == NEW
     # Written, synced, renamed, in this order; the new one is there after the last of them and not before.
-    assert steps == ["write", "sync", "rename"]
-    assert found[:-1] == [old] * 3
+    steps_of_one = ["write", "sync", "rename"]
+    assert steps == (steps_of_one * 2 if name in KEPT_TWICE else steps_of_one)
+    assert found[:-1] == [old] * 3 + ([NEW] * 3 if name in KEPT_TWICE else [])  # the copy comes last
 
 
 def test_a_runs_id_stays_that_of_its_first_whole_start(tmp_path: Path) -> None:
@@ -138,13 +142,15 @@ def test_a_sweep_knows_who_held_it_last(tmp_path: Path) -> None:
     [
         (lambda run: run.append_metrics({"update": 1}), 1),
         (lambda run: run.append_samples([{"update": 1}, {"update": 1}]), 1),
-        (lambda run: run.write_summary({"status": "complete"}), 1),
+        (lambda run: run.write_summary({"status": "complete"}), 2),  # with its copy
         (lambda run: run.ask_to_stop("pruned"), 1),
-        (lambda run: run.begin({}), 1),
+        (lambda run: run.begin({}), 2),
         (lambda run: run.reopen(), 0),
     ],
 )
-def test_what_is_written_is_on_the_disk_once(tmp_path: Path, act: Callable[[Run], Any], num_syncs: int) -> None:
+def test_what_is_written_is_synced_no_more_than_it_must_be(
+    tmp_path: Path, act: Callable[[Run], Any], num_syncs: int
+) -> None:
     with watched(tmp_path) as disk:
         act(Run(tmp_path))
     assert disk.steps.count("sync") == num_syncs
@@ -162,7 +168,7 @@ def test_a_full_disk_leaves_what_was_there_and_no_half(tmp_path: Path, monkeypat
         run.write_summary(NEW)
     assert error.value.filename == str(run.summary_file)
     assert without(run.summary()) == OLD
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".copies", "summary.json", "summary.json"]
 
 
 # --- the study

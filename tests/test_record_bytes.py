@@ -125,7 +125,8 @@ def test_the_writers_own_readers_take_what_was_cut_off(tmp_path: Path) -> None:
     content = run.metrics_file.read_bytes()
     for length in range(len(whole), len(content)):
         run.metrics_file.write_bytes(content[:length])
-        assert [row["update"] for row in Run(tmp_path).metrics()] == [1]
+        is_whole = length == len(content) - 1  # it lacks its end alone
+        assert [row["update"] for row in Run(tmp_path).metrics()] == ([1, 2] if is_whole else [1])
         assert [row["update"] for row in Run(tmp_path).new_metrics()] == [1]
         assert salvage(run).rows[0]["update"] == 1
 

@@ -4,6 +4,7 @@ The fields are found by iterating, so that one that is added and forgotten fails
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import socket
@@ -122,6 +123,7 @@ def test_run_json_has_each_key_of_the_config(tmp_path: Path) -> None:
     config: Config = odd(defaults()[0])
     Run(tmp_path).begin(as_dict(config))
     start = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert len(start.pop("sha256")) == 64
     assert start == Run(tmp_path).start()
     assert start.keys() == {"schema_version", "id", "config"}
     assert start["schema_version"] == 1
@@ -134,7 +136,10 @@ def test_run_json_has_each_key_of_the_config(tmp_path: Path) -> None:
 def test_summary_json_has_what_is_written_and_its_version(tmp_path: Path) -> None:
     summary = {"status": "stopped", "objective": float("inf"), "best": None, "tokens": {"sample": 7}, "text": "\u2028"}
     Run(tmp_path).write_summary(summary)
-    assert json.loads((tmp_path / "summary.json").read_text("utf-8")) == {"schema_version": 1, **summary}
+    written = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    digest = written.pop("sha256")
+    assert written == {"schema_version": 1, **summary, "files": {}}
+    assert digest == hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
 
 def test_a_sweeps_results_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_cut_last_line_is_left_out_and_said(tmp_path: Path) -> None:
 
 
 def test_a_last_line_that_lacks_nothing_but_its_end_counts(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", rows(3))
+    run = write_run(tmp_path / "run", rows(3), end=None)
     path = tmp_path / "run" / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-1])
     assert len(salvage(run).rows) == 3
@@ -63,6 +63,12 @@ def test_one_damaged_line_is_one_and_of_many_five_are_named(tmp_path: Path, num:
     assert salvage(run).problems == (f"metrics.jsonl: {said}",)
 
 
+def test_a_damaged_last_line_that_has_its_end_was_not_cut_off(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", rows(2), end=None)
+    run.metrics_file.write_bytes(run.metrics_file.read_bytes() + b'{"update": 3\n')
+    assert salvage(run).problems == ("metrics.jsonl: 1 line is damaged and left out (line 3)",)
+
+
 def test_of_two_rows_of_an_update_the_later_counts_and_the_order_is_mended(tmp_path: Path) -> None:
     run = write_run(
         tmp_path / "run", [{"update": 1, "x": 1}, {"update": 3, "x": 3}, {"update": 2, "x": 2}, {"update": 1, "x": 9}]
@@ -88,6 +94,11 @@ def test_another_trainers_rows_are_numbered_by_its_steps(tmp_path: Path) -> None
 def test_a_damaged_object_is_said_and_the_rest_is_read(tmp_path: Path, name: str, content: bytes) -> None:
     run = write_run(tmp_path / "run", rows(3))
     (tmp_path / "run" / name).write_bytes(content)
+    salvaged = salvage(run)
+    assert salvaged.start["config"]["ppo"]["lr"] == 5e-4
+    assert salvaged.summary["status"] == "complete"
+    assert salvaged.problems == (f"{name}: damaged, read from its copy",)
+    (tmp_path / "run" / ".copies" / name).write_bytes(content)
     salvaged = salvage(run)
     assert len(salvaged.rows) == 3
     assert salvaged.problems == (f"{name}: damaged, left out",)

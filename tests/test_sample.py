@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import SMALL, Compose
+from records import lose
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TopPLogitsWarper
 
 from rlhf_sweeps import models, sample
@@ -77,6 +78,7 @@ def rewrite(run: Run, **changes: Any) -> None:
     start = json.loads(run.start_file.read_text(encoding="utf-8"))
     settings = start["config"]["ppo"] | changes
     start["config"]["ppo"] = {key: value for key, value in settings.items() if value is not None}
+    start.pop("sha256", None)  # as earlier versions wrote it
     run.start_file.write_text(json.dumps(start), encoding="utf-8")
 
 
@@ -100,6 +102,7 @@ def test_a_record_that_lacks_newer_keys_and_has_older_ones(
     start = json.loads(run.start_file.read_text(encoding="utf-8"))
     del start["config"]["model"]["pypi_wheel"]
     start["config"]["model"]["no_longer_a_key"] = 3
+    start.pop("sha256", None)  # as earlier versions wrote it
     run.start_file.write_text(json.dumps(start), encoding="utf-8")
     assert ask(run, capsys) == expected(run, compose_config, top_p=1.0, stop_strings=())
 
@@ -127,6 +130,15 @@ def test_the_precision_is_the_runs(
     assert set(seen) == {dtype}
 
 
+def refusal(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
+    """The line that a question is refused with."""
+    with pytest.raises(SystemExit) as caught:
+        sample.main([str(run.folder), QUESTION])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
 def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--response-length=0", "--temperature=0"):
         with pytest.raises(SystemExit) as caught:
@@ -137,9 +149,10 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
             .err.splitlines()[-1]
             .endswith("0: must be >= 1" if "length" in option else "must be > 0")
         )
+    run.write_summary({"status": "complete"})
     (run.model / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(SystemExit) as caught:
-        sample.main([str(run.folder), QUESTION])
-    assert caught.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    damaged = f"error: run={run.folder}: model/config.json: damaged, its digest is another"
+    assert refusal(run, capsys).startswith(damaged)
+    lose(run.summary_file)  # and with it the digests, which earlier versions did not write
+    line = refusal(run, capsys)
     assert line.startswith(f"error: model.path={run.model}: AutoModelForCausalLM cannot load it")

@@ -92,7 +92,7 @@ def test_the_seed_decides_on_prompts_sampling_evaluation_and_adapters(compose_co
 # What a session is made of anew at every start; all else must survive a checkpoint.
 PARTS = {
     *("config", "run", "trainer", "evaluator", "loader", "training", "policy", "policy_digest", "tokenizer"),
-    "adapter",
+    *("adapter", "checkpoint"),
 }
 
 
@@ -118,6 +118,8 @@ def test_whatever_a_run_carries_survives_a_checkpoint(compose_config: Compose, t
             "cost": {field.name: 10 * number + place for place, field in enumerate(dataclasses.fields(Cost), start=1)},
         }
     assert len(session.loader.scorers) == 2
+    for update in range(1, 6):
+        session.run.append_metrics({"update": update})
     session.save()
     again = load_session(config, Run(tmp_path))
     again.go_on()
@@ -138,8 +140,7 @@ def test_the_best_policy_so_far_goes_from_checkpoint_to_checkpoint(compose_confi
         with torch.no_grad():
             weight.fill_(update)
         session.save()
-        newest = checkpoints.latest(session.run.checkpoint)
-        assert newest is not None
+        newest, *_ = checkpoints.found(session.run.checkpoint)
         return next(iter(load_file(newest / "best.safetensors").values())).flatten()[0].item()
 
     assert [save(2, None), save(3, 3), save(5, 3), save(7, 7), save(8, 7)] == [2, 3, 3, 7, 7]

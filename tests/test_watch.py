@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
-from records import rows, summary, write_run, write_sweep
+from records import lose, rows, summary, write_run, write_sweep
 from rich.console import Console
 
 from analysis.errors import AnalysisError
@@ -61,8 +61,10 @@ def text(seen: Sequence[Seen], width: int = 120, height: int | None = None, is_a
 
 
 def change(path: Path, **content: Any) -> None:
-    """Set keys of a JSON file."""
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **content}), encoding="utf-8")
+    """Set keys of a JSON file, which then has no digest, as those of earlier versions."""
+    old = json.loads(path.read_text(encoding="utf-8"))
+    old.pop("sha256", None)
+    path.write_text(json.dumps({**old, **content}), encoding="utf-8")
 
 
 def unfinish(run: Run, updates: int, *, old: bool = False) -> None:
@@ -70,7 +72,7 @@ def unfinish(run: Run, updates: int, *, old: bool = False) -> None:
     path = run.folder / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:updates]), encoding="utf-8")
-    (run.folder / "summary.json").unlink()
+    lose(run.summary_file)
     if old:
         for name in ("metrics.jsonl", "run.json"):
             os.utime(run.folder / name, (1e9, 1e9))
@@ -842,7 +844,7 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
     for number, length in ((0, 40.0), (1, 25.0)):
         metrics = [{**row, "objective/length": length} for row in rows(30, height=3.0 - number)]
         for file in ("run.json", "summary.json"):
-            (sweep.trial(number) / file).unlink()
+            lose(sweep.trial(number) / file)
         settings = {"objective__constraints": ["objective/length<=30"]}
         write_run(sweep.trial(number), metrics, settings=settings, overrides=[f"ppo.lr={points[number]['ppo.lr']}"])
     assert [row.label for row in see(sweep.folder).best()] == ["1"]

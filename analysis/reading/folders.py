@@ -32,15 +32,16 @@ _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "fail
 _STOPS = {"pruned": PRUNED, "timeout": FAILED}
 
 
-def read_folder(place: Run | Sweep, name: str | None = None) -> Source:
+def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:
     """A run's or a sweep's folder; what could not be read stands in its problems.
 
     Args:
         name: what to call it; by default the folder's name.
+        storage: where a sweep's study is, if not in its folder.
     """
     name = name or place.folder.resolve().name
     if isinstance(place, Sweep):
-        return _read_sweep(place, name)
+        return _read_sweep(place, name, storage)
     run = read_run(place, name)
     return Source(name, "run", [run], **keywords(run.looked_for), folder=place.folder)
 
@@ -138,7 +139,7 @@ def _directions(content: Any) -> list[str]:
     return list(content) if is_sound else []
 
 
-def _read_sweep(sweep: Sweep, name: str) -> Source:
+def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     problems: list[str] = []
     start = salvage_object(sweep.start_file, problems)
     if not start and not problems:
@@ -156,7 +157,7 @@ def _read_sweep(sweep: Sweep, name: str) -> Source:
     source = Source(name, "sweep", runs, **keywords(objective), space=space, folder=sweep.folder)
     hydra = salvage_hydra(sweep, problems)
     sweeper = _mapping(hydra.get("sweeper"))
-    study = open_study(sweep, start, sweeper.get("storage"), problems)
+    study = open_study(sweep, start, sweeper.get("storage"), problems, storage)
     trials = trials_of(source, study)
     if earlier := _of_earlier_configurations(start, study):
         trials = [trial for trial in trials if trial.number not in earlier]

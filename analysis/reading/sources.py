@@ -17,13 +17,14 @@ _KINDS = ", ".join((*TABLES, *_JSON))
 _ALLOWED = f"a folder of a run or sweep, a table ({_KINDS}), W&B's files (.wandb), or wandb:entity/project"
 
 
-def read(place: str | Path) -> Source:
+def read(place: str | Path, storage: str | None = None) -> Source:
     """Everything that a place holds.
 
     Args:
         place: a run's or a sweep's folder, a folder with several of them, one of their files, a table, a .wandb file or
             a folder with such files, or wandb:entity/project. A file is read alone, whatever lies beside it; one of a
             run's or a sweep's record stands for that run or sweep.
+        storage: where a sweep's study is, if not in its folder; no other database is opened, whatever a record names.
 
     Raises:
         AnalysisError: if there is no such place, or nothing of that kind in it.
@@ -38,12 +39,12 @@ def read(place: str | Path) -> Source:
         hint = f"; for a W&B project write {PROJECT}{text}" if text.count("/") == 1 and "outputs" not in text else ""
         raise AnalysisError(f"{text}: there is no such file or folder{hint}")
     if path.is_dir():
-        return _read_directory(path)
+        return _read_directory(path, storage)
     suffix = path.suffix.lower()
     if suffix == ".wandb":
         return _read_logs(path)
     if suffix in (*_JSON, ".db", ".yaml") and (whole := owner(path)) is not None:
-        return read_folder(whole)
+        return read_folder(whole, storage=storage)
     if suffix in (*TABLES, *_JSON):
         from analysis.reading.tables import read_table
 
@@ -53,13 +54,13 @@ def read(place: str | Path) -> Source:
     raise AnalysisError(f"{text}: cannot be read (allowed: {_ALLOWED})")
 
 
-def read_all(places: Sequence[str | Path]) -> Source:
-    """One place, or several as one: the runs of each are named after it.
+def read_all(places: Sequence[str | Path], storage: str | None = None) -> Source:
+    """One place, or several as one: the runs of each are named after it. The arguments are those of `read`.
 
     Raises:
         AnalysisError: as `read`.
     """
-    sources = [read(place) for place in places]
+    sources = [read(place, storage) for place in places]
     return sources[0] if len(sources) == 1 else joined("together", sources)
 
 
@@ -91,15 +92,15 @@ def _joined(source: Source, run: RunRecord, label: str) -> RunRecord:
     return replace(run, name=label if source.kind == "run" else f"{label}/{run.name}", trial=None)
 
 
-def _read_directory(folder: Path) -> Source:
+def _read_directory(folder: Path, storage: str | None) -> Source:
     try:
         places = list(found(folder))
     except OSError as error:
         raise AnalysisError(f"{error.filename or folder}: {error.strerror}") from error
     if len(places) == 1:
-        return read_folder(places[0])
+        return read_folder(places[0], storage=storage)
     if places:
-        sources = [read_folder(place, str(place.folder.relative_to(folder))) for place in places]
+        sources = [read_folder(place, str(place.folder.relative_to(folder)), storage) for place in places]
         return joined(folder.resolve().name, sources, folder)
     if any(folder.rglob("*.wandb")):
         return _read_logs(folder)

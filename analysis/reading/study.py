@@ -7,22 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records import Source, Trial
-from rlhf_sweeps.runs import Sweep, natural
+from rlhf_sweeps.runs import Sweep, natural, open_record
 
 _MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
 _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale
 
 
-def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: list[str]) -> Any:
+def open_study(
+    sweep: Sweep, start: Mapping[str, Any], named: Any, problems: list[str], storage: str | None = None
+) -> Any:
     """The study that a sweep has kept; None where there is none, or it cannot be opened, which is then a problem.
 
     Args:
         start: what sweep.json holds.
-        storage: hydra.sweeper.storage, where the study lies elsewhere.
+        named: hydra.sweeper.storage, as the record has it: it may name any host or file, so it is said, not opened.
+        storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
+        where = f"the record names hydra.sweeper.storage={told(named)}; --storage opens it" if named else "missing"
         problems.append(
-            f"{sweep.study.name}: missing; what the sweep decided about its trials is guessed from their runs"
+            f"{sweep.study.name}: {where}; what the sweep decided about its trials is guessed from their runs"
         )
         return None
     import optuna
@@ -31,7 +35,7 @@ def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: l
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened = _read_only(sweep.study) if sweep.study.exists() else _storage(str(storage))
+            opened = _storage(storage) if storage else _read_only(sweep.study)
             names = [study.study_name for study in opened.get_all_studies()]
             name = start.get("study_name")
             if name not in names:
@@ -40,13 +44,15 @@ def open_study(sweep: Sweep, start: Mapping[str, Any], storage: Any, problems: l
             study.get_trials(deepcopy=False)
             return study
     except Exception as error:
-        where = sweep.study.name if sweep.study.exists() else f"hydra.sweeper.storage={storage}"
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        where = f"--storage={storage}" if storage else sweep.study.name
+        reason = told(error)
         problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
         return None
 
 
 def _read_only(path: Path) -> Any:
+    """An SQLite file's storage; Optuna asks for no tables of it, and SQLite makes no file."""
+    open_record(path).close()
     from optuna.storages import RDBStorage
     from sqlalchemy import URL
 
@@ -61,13 +67,21 @@ def _read_only(path: Path) -> Any:
 def _storage(url: str) -> Any:
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy import make_url
 
     if url.startswith("journal:"):
         path = Path(url.removeprefix("journal:")).absolute()
-        if not path.exists():
-            raise FileNotFoundError("there is no such file")
+        open_record(path).close()
         return JournalStorage(JournalFileBackend(str(path)))
+    parsed = make_url(url)
+    if parsed.drivername.startswith("sqlite") and parsed.database and not parsed.query:
+        return _read_only(Path(parsed.database))  # connecting would make a file that is not there
     return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+
+
+def told(said: Any) -> str:
+    """In a short line."""
+    return " ".join(str(said).split())[:200] or type(said).__name__
 
 
 def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:

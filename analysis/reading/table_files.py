@@ -10,7 +10,7 @@ from typing import Any
 from analysis.errors import AnalysisError
 from analysis.reading.column_names import is_count, is_name, is_seed
 from analysis.reading.columns import as_numbers
-from rlhf_sweeps.runs import salvage_rows
+from rlhf_sweeps.runs import MOST_FILE, open_record, read_bytes, salvage_rows
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTED = re.compile('"[^"]*"')
@@ -32,6 +32,7 @@ def read_frame(path: Path, problems: list[str]) -> Any:
 
     suffix = path.suffix.lower()
     try:
+        open_record(path).close()
         if suffix == ".parquet":
             separator, frame = "", pd.read_parquet(path)
         else:
@@ -81,7 +82,7 @@ def _json_frame(path: Path, problems: list[str]) -> Any:
         if not rows and problems:
             raise ValueError(problems[0])
         return pd.DataFrame(rows, dtype=object)
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = json.loads(read_bytes(path, MOST_FILE).decode("utf-8-sig"))
     rows = content.get("log_history") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("must be a list of objects, or an object with such a list as log_history")
@@ -126,7 +127,7 @@ def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) 
 
 
 def _encoding(path: Path) -> str:
-    content = path.read_bytes()
+    content = read_bytes(path, MOST_FILE)
     if content.startswith(_UTF_16):
         return "utf-16"
     try:

@@ -17,7 +17,7 @@ from analysis.reading.wandb_rows import STEP, axis_of
 from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, named, read_table, samples_of
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records import RunRecord, Samples, Source
-from rlhf_sweeps.runs import natural
+from rlhf_sweeps.runs import MOST_FILE, natural, read_bytes
 
 _TABLES = "files/media/table"
 _FILE = re.compile(r"run-(.+)\.wandb")
@@ -71,7 +71,7 @@ def read_log(path: Path) -> WandbLog:
     name = _FILE.fullmatch(path.name)
     fields: dict[str, Any] = {"id": name[1] if name else path.stem, "paths": (path,)}
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MOST_FILE)
     except FileNotFoundError as error:
         raise AnalysisError(f"{path}: there is no such file") from error
     except OSError as error:

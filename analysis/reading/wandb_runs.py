@@ -10,7 +10,7 @@ from typing import Any
 from analysis.reading.folders import columns, flat, state_of
 from analysis.reading.wandb_rows import alive_rows, axis_of
 from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
-from rlhf_sweeps.runs import as_update, natural
+from rlhf_sweeps.runs import as_update, natural, read_bytes
 
 SWEEP = "sweep"  # the job type of a sweep's own W&B run
 # TRL's names, without train/: PPO until 0.11 and GRPO. Its later PPO has the names that are ours, too.
@@ -132,7 +132,7 @@ def named(runs: Iterable[WandbRun]) -> list[RunRecord]:
 def read_table(path: Path) -> list[dict[str, Any]]:
     """The rows of a table that W&B has kept as JSON; none if it is damaged."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
         return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []

@@ -7,7 +7,7 @@ from analysis.ranking import Entry, Ranking
 from analysis.records import FAILED, UNFINISHED, RunRecord, Source
 from analysis.report.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
 from analysis.statements import counted, listed
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, open_record
 
 _MAX_LOGS = 20
 _LINES = 40
@@ -91,7 +91,7 @@ def _end_of_log(run: RunRecord) -> str:
     if run.folder is None:
         return ""
     try:
-        with Run(run.folder).log_file.open("rb") as file:
+        with open_record(Run(run.folder).log_file) as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - _BYTES))
             return _tail(file.read().decode("utf-8", errors="replace"))

@@ -61,11 +61,8 @@ class FollowedRun:
         if now.size < self._metrics_stamp.size:  # cut in place: what has been read may be gone
             self._run, self._points = Run(self.folder), []
         self._metrics_stamp = now
-        try:
-            rows = self._run.new_metrics()
-        except OSError:
-            return
-        except (ValueError, RecursionError):  # damaged: what can be read of the whole file, once
+        rows = self._run.new_metrics()
+        if self._run.reached.is_damaged:  # what can be read of the whole file
             self._points, rows = [], salvage_rows(path, [])
         for row in rows:
             self._take(row)

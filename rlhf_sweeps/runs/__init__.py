@@ -1,9 +1,10 @@
 """The record: the only code that knows what a run's or a sweep's folder contains. Loads no torch.
 
-Those who write the record read it with `Run` and `Sweep`, which raise where it is damaged. Those who look at it
-afterwards use `salvage` and `found`, which give what can be read and say what cannot.
+Nothing that a file holds makes a reader raise. Those who write the record read it with `Run` and `Sweep`, and mend it
+first; those who look at it afterwards use `salvage` and `found`, which give what can be read and say what cannot.
 """
 
+from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.commands import command, folded, go_on, override, place, run_again, words_of
 from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, owner, runs_of
 from rlhf_sweeps.runs.files import (
@@ -18,20 +19,16 @@ from rlhf_sweeps.runs.files import (
 )
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
+from rlhf_sweeps.runs.reading import MOST_FILE, open_record, parse_object, read_bytes
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
-from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
-from rlhf_sweeps.runs.salvage import (
-    Salvaged,
-    salvage,
-    salvage_hydra,
-    salvage_object,
-    salvage_rows,
-    salvage_samples,
-    salvage_yaml,
-)
+from rlhf_sweeps.runs.rows import salvage_rows
+from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
+from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_hydra, salvage_samples, salvage_yaml
+from rlhf_sweeps.runs.sealed import differing, digest_of, salvage_object, write_object
 from rlhf_sweeps.runs.sweep import Sweep
 
 __all__ = [
+    "MOST_FILE",
     "SCHEMA_VERSION",
     "TRAININGS",
     "BaseRecord",
@@ -47,6 +44,8 @@ __all__ = [
     "claim",
     "command",
     "continued",
+    "differing",
+    "digest_of",
     "folded",
     "found",
     "go_on",
@@ -55,9 +54,12 @@ __all__ = [
     "is_sweep",
     "natural",
     "open_atomically",
+    "open_record",
     "override",
     "owner",
+    "parse_object",
     "place",
+    "read_bytes",
     "refuse_foreign",
     "report_file",
     "restarts",
@@ -73,4 +75,5 @@ __all__ = [
     "stamp",
     "words_of",
     "write_atomically",
+    "write_object",
 ]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rlhf_sweeps.runs.files import analysis_folder
 from rlhf_sweeps.runs.natural_order import natural
+from rlhf_sweeps.runs.reading import parse_object, read_bytes, read_lines
 from rlhf_sweeps.runs.run import Run
 from rlhf_sweeps.runs.sweep import Sweep
 
@@ -99,30 +100,35 @@ def owner(file: Path) -> Run | Sweep | None:
 def _is_ours(file: Path) -> bool:
     """Whether an object of ours may be in a file: a damaged or an empty one is not another's."""
     try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
-        return True
+        text = read_bytes(file)
     except OSError:
         return file.is_file()
-    return isinstance(content, dict) and (not content or not _KEYS.isdisjoint(content))
+    if (content := parse_object(text)) is None:
+        return not _is_json(text)
+    return not content or not _KEYS.isdisjoint(content)
 
 
 def _has_rows(file: Path, *keys: str) -> bool:
     """Whether a line of a file of JSON lines has these keys, so far as it can be read."""
     names = [f'"{key}"'.encode() for key in keys]
     try:
-        with file.open("rb") as lines:
-            return any(all(name in line for name in names) and _has_keys(line, keys) for line in lines)
+        lines = (line for line in read_lines(file) if line is not None)
+        return any(all(name in line for name in names) and _has_keys(line, keys) for line in lines)
     except OSError:
         return file.is_file()
 
 
 def _has_keys(line: bytes, keys: tuple[str, ...]) -> bool:
+    row = parse_object(line)
+    return not _is_json(line) if row is None else all(key in row for key in keys)
+
+
+def _is_json(text: bytes) -> bool:
     try:
-        row = json.loads(line)
+        json.loads(text)
     except (ValueError, RecursionError):
-        return True
-    return isinstance(row, dict) and all(key in row for key in keys)
+        return False
+    return True
 
 
 def _has_record(sweep: Sweep) -> bool:

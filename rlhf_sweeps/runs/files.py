@@ -1,11 +1,10 @@
-"""Reading and writing the record's files: whole or not at all, claimed by one process."""
+"""Writing the record's files: whole or not at all, claimed by one process."""
 
 import contextlib
-import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -78,46 +77,6 @@ def wait_for(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with system.locked(folder, wait=True):
         yield
-
-
-def line(row: Mapping[str, Any]) -> str:
-    """A row as a line of a file of JSON lines."""
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a file of JSON lines; they are on the disk when this returns."""
-    with system.patiently(lambda: path.open("a", encoding="utf-8", newline="\n")) as file:
-        file.write("".join(line(row) for row in rows))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; none if there is no file; a last line that was cut off is left out."""
-    if not path.exists():
-        return []
-    return parse_lines(system.patiently(path.read_bytes))
-
-
-def parse_lines(content: bytes) -> list[dict[str, Any]]:
-    """The same of its content."""
-    # Split at the newline only: responses may hold other line separators, such as U+2028.
-    return [json.loads(line) for line in content.split(b"\n")[:-1]]
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if there is no file."""
-    try:
-        content: dict[str, Any] = json.loads(system.patiently(path.read_bytes))
-    except FileNotFoundError:
-        return None
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object atomically."""
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_atomically(path: Path, text: str) -> None:

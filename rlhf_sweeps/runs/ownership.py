@@ -1,11 +1,11 @@
 """Whose a folder is: the user's, until something in it shows that a command of ours began its record there."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
+
+from rlhf_sweeps.runs.sealed import salvage_object
 
 # What stands in the config of each command, and in nobody else's: who checks it (conf/).
 RUNS, TRAININGS = "rlhf_sweeps.cli.Preflight", "rlhf_sweeps.reward_models.command.Preflight"
@@ -49,8 +49,4 @@ def _is_of(command: str, hydra_file: Path) -> bool:
 
 
 def _is_start(start_file: Path) -> bool:
-    try:
-        content: Any = json.loads(start_file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and {"schema_version", "id", "config"} <= content.keys()
+    return {"schema_version", "id", "config"} <= salvage_object(start_file, []).keys()

@@ -1,20 +1,19 @@
 """What can be read of a record that may be unfinished, damaged, or of another version, and what cannot."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import yaml
 
+from rlhf_sweeps.runs.reading import Row, read_yaml
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts
+from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
+from rlhf_sweeps.runs.sealed import salvage_object
 from rlhf_sweeps.runs.sweep import Sweep
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,10 @@ def salvage(run: Run) -> Salvaged:
         if version != SCHEMA_VERSION:
             problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
             break
+    known = len(problems)
     rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
+    if len(problems) == known:  # else that is said already
+        problems += run.changed(summary, run.metrics_file)
     overrides = salvage_yaml(run.overrides_file, problems) or []
     if not isinstance(overrides, list):
         problems.append(f"{run.overrides_file.name}: damaged, left out")
@@ -69,60 +71,8 @@ def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
     """The readable evaluation samples, and what could not be read."""
     problems: list[str] = []
-    return going_on(salvage_rows(run.samples_file, problems)), problems
-
-
-def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
-    """The objects of a file of JSON lines; what cannot be read is added to `problems`."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        problems.append(f"{path.name}: {error.strerror}")
-        return []
-    is_whole = lines[-1] == b""
-    rows: list[Row] = []
-    bad: list[int] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = _object(line)
-        if row is not None:
-            rows.append(row)
-        elif number == len(lines) and not is_whole:
-            problems.append(f"{path.name}: its last line is cut off and left out")
-        else:
-            bad.append(number)
-    if bad:
-        several = f"{len(bad)} lines are" if len(bad) > 1 else "1 line is"
-        problems.append(f"{path.name}: {several} damaged and left out (line {', '.join(map(str, bad[:5]))})")
-    return rows
-
-
-def salvage_object(path: Path, problems: list[str]) -> Row:
-    """The object in a JSON file; empty if there is none, which is a problem only where the file exists."""
-    try:
-        content = _object(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        problems.append(f"{path.name}: {error.strerror}")
-        return {}
-    if content is None:
-        problems.append(f"{path.name}: damaged, left out")
-    return content or {}
-
-
-def _object(text: bytes) -> Row | None:
-    try:
-        content = orjson.loads(text)  # five times as fast as json, and stricter
-    except orjson.JSONDecodeError:
-        try:
-            content = json.loads(text)  # NaN and Infinity
-        except (ValueError, RecursionError):
-            return None
-    return content if isinstance(content, dict) else None
+    rows = going_on(salvage_rows(run.samples_file, problems))
+    return rows, problems or run.changed(salvage_object(run.summary_file, []), run.samples_file)
 
 
 def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
@@ -148,12 +98,11 @@ def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
 def salvage_yaml(path: Path, problems: list[str]) -> Any:
     """The content of a YAML file; None if there is none, which is a problem only where the file exists."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        return read_yaml(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+    except (ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
         problems.append(f"{path.name}: damaged, left out")
-        return None
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+    return None

@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 
-from rlhf_sweeps.runs.files import claim, read_json, report_file, write_atomically, write_json
+from rlhf_sweeps.runs.base_record import BaseRecord
+from rlhf_sweeps.runs.files import claim, report_file, write_atomically
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
-from rlhf_sweeps.runs.run import SCHEMA_VERSION, BaseRecord, Run
+from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
+from rlhf_sweeps.runs.sealed import mend_object, salvage_object, set_aside, write_object
 
 _NUMBER = re.compile("0|[1-9][0-9]*")  # as a trial's folder is called; 007 is no trial's
 
@@ -76,10 +78,9 @@ class Sweep:
         Raises:
             InUseError: if another sweeper has it; the message has its process and host.
         """
-        holder = read_json(self.holder_file)
-        who = "another process" if holder is None else "process {process} on {host}".format_map(holder)
-        since = "" if holder is None else f" since {holder['since']}"
-        with claim(self.folder, f"{who} is sweeping there{since}"):
+        holder = salvage_object(self.holder_file, [])
+        who = f"process {holder.get('process')} on {holder.get('host')} is sweeping there since {holder.get('since')}"
+        with claim(self.folder, who if holder else "another process is sweeping there"):
             yield
 
     def begin(self, config: str) -> None:
@@ -90,15 +91,27 @@ class Sweep:
         """
         write_atomically(self.hydra_file, config)
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        write_json(self.holder_file, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
+        set_aside(self.holder_file)
+        holder = {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+        write_object(self.holder_file, holder, is_kept_twice=False)
+
+    def mend(self) -> list[str]:
+        """Put right what is damaged and kept twice, move away what is no file; says what was wrong, in sentences."""
+        problems = mend_object(self.start_file)
+        for file in (self.hydra_file, self._results, self.comparison_file):
+            problems += set_aside(file)
+        return problems
 
     def start(self) -> dict[str, Any] | None:
-        """What the sweep was begun with, and what it carries from start to start; None in a new folder."""
-        return read_json(self.start_file)
+        """What the sweep was begun with, and what it carries from start to start; None in a new folder.
+
+        None, too, where it is damaged and has no copy; `is_lost` tells that.
+        """
+        return salvage_object(self.start_file, []) or None
 
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write what `start` gives."""
-        write_json(self.start_file, {"schema_version": SCHEMA_VERSION, **start})
+        write_object(self.start_file, {"schema_version": SCHEMA_VERSION, **start})
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write optimization_results.yaml."""
@@ -106,8 +119,9 @@ class Sweep:
 
     def comparison(self) -> dict[str, Any] | None:
         """The matrix train reward model x judge; None where reward models were not compared."""
-        return read_json(self.comparison_file)
+        return salvage_object(self.comparison_file, []) or None
 
     def write_comparison(self, comparison: Mapping[str, Any]) -> None:
         """Write comparison.json."""
-        write_json(self.comparison_file, {"schema_version": SCHEMA_VERSION, **comparison})
+        content = {"schema_version": SCHEMA_VERSION, **comparison}
+        write_object(self.comparison_file, content, is_kept_twice=False)

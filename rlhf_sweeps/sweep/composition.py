@@ -1,11 +1,11 @@
 """Overrides -> the config of one run, written into its folder as Hydra would."""
 
+import copy
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,7 +17,7 @@ from rlhf_sweeps.composed_files import keep_config, plain
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
-from rlhf_sweeps.runs import override
+from rlhf_sweeps.runs import Run, override, salvage_hydra, salvage_yaml
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import told
 
@@ -82,17 +82,21 @@ class Composer:
         Raises:
             ConfigError, OmegaConfBaseException: if that cannot be read any more.
         """
+        problems: list[str] = []
+        task = salvage_yaml(source / ".hydra" / "config.yaml", problems)
+        hydra = copy.deepcopy(dict(salvage_hydra(Run(source), problems)))
         try:
-            task, hydra = (_load_plain(source / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
-        except (OSError, yaml.YAMLError) as error:
+            if problems or not isinstance(task, dict):
+                raise ValueError(next(iter(problems), "config.yaml: missing or no mapping"))
+            overrides = [str(word) for word in hydra["overrides"]["task"]]
+            hydra["runtime"]["output_dir"] = str(folder.absolute())
+            hydra["sweep"]["dir"] = str(self.folder)
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{source / '.hydra'}: cannot be read ({told(error)})") from error
-        hydra = hydra["hydra"]
-        overrides = list(hydra["overrides"]["task"])
         if seed is not None:
             task["seed"] = seed
             overrides = [*(text for text in overrides if not text.startswith("seed=")), f"seed={seed}"]
-        hydra["overrides"]["task"], hydra["runtime"]["output_dir"] = overrides, str(folder.absolute())
-        hydra["sweep"]["dir"] = str(self.folder)
+        hydra["overrides"]["task"] = overrides
         config = from_hydra(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Config), task)))
         keep_config(folder, task, hydra, overrides)
         return config
@@ -178,7 +182,3 @@ def _for_itself(hydra: dict[str, Any]) -> dict[str, Any]:
     number, name = hydra["job"]["num"], hydra["job"]["id"]
     told = [*hydra["overrides"]["hydra"], f"hydra.job.num={number}", override("hydra.job.id", name)]
     return {**hydra, "overrides": {**hydra["overrides"], "hydra": told}}
-
-
-def _load_plain(path: Path) -> dict[str, Any]:
-    return plain(cast(DictConfig, OmegaConf.load(path)))

@@ -9,7 +9,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rlhf_sweeps.config import ObjectiveConfig
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import differences
+from rlhf_sweeps.runs import Sweep, runs_of
 
 # Of a sweep, as sweep.json has it: space in words, its shape, config (flat), directions, seeds, and the overrides that
 # are not swept (fixed). Records of earlier versions have neither shape nor fixed.
@@ -67,6 +69,24 @@ class Configurations:
 
     def __getitem__(self, index: int) -> Configuration:
         return self._all[index]
+
+
+def read_start(sweep: Sweep) -> dict[str, Any] | None:
+    """What the sweep was begun with; None in a new folder.
+
+    Raises:
+        ConfigError: if it is lost, although there are runs.
+    """
+    start = sweep.start()
+    kinds = {"study_name": str, "space": dict, "config": dict, "directions": list, "seeds": list}
+    if start is not None and all(isinstance(start.get(key), kind) for key, kind in kinds.items()):
+        return start
+    if start is not None or runs_of(sweep):
+        raise ConfigError(
+            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and nothing else tells "
+            "which sweep its runs are of; bring it back, or choose another folder"
+        )
+    return None
 
 
 def changes(old: Record, new: Record) -> str:

@@ -220,6 +220,8 @@ class Engine:
         if self.schedule.hold(active):
             return
         is_new = not active.has_begun
+        for problem in run.mend():
+            self._display.event(f"trial {trial.number}: {problem}")
         try:
             config = self._compose(active)
         except (ConfigError, HydraException, OmegaConfBaseException) as error:
@@ -230,16 +232,28 @@ class Engine:
             if self._judge.measure(trial.number, trial.num_updates):
                 self.study.note(trial.number, num_updates=trial.num_updates)
         active.begun = active.seen = time.monotonic()
-        if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
-            self._follower.follow(active)
-            active.verdict = reason  # an earlier start has decided it
-        summary = run.summary() or {}
-        if active.verdict or (summary.get("status") in ENDED and summary.get("cause") not in MENDABLE):
+        if self._has_ended(active):
             self._end(active)
             return
         run.reopen()
+        run.pass_over()
         self._active.append(active)
         active.future = self._executor.submit(run.folder)
+
+    def _has_ended(self, active: Active) -> bool:
+        """Whether an earlier start has decided about the run, or seen its end.
+
+        One whose updates are not what they were is gone on with, which takes them from its checkpoint.
+        """
+        run = active.run
+        summary = run.summary() or {}
+        if changed := run.changed(summary, *run.row_files):
+            self._display.event(f"trial {active.trial.number}: {changed[0]}; it goes on from its last checkpoint")
+            return False
+        if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
+            self._follower.follow(active)
+            active.verdict = reason
+        return active.verdict is not None or (summary.get("status") in ENDED and summary.get("cause") not in MENDABLE)
 
     def _compose(self, active: Active) -> Config:
         """The run's config, written into its folder: as planned, or as its trial was begun by an earlier start."""

@@ -11,7 +11,7 @@ from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import flatten
 from rlhf_sweeps.runs import Sweep
-from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes
+from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
@@ -24,7 +24,7 @@ log = logging.getLogger("rlhf_sweeps")
 
 def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
     """What the sweep is; refuse a folder that holds another one. Nothing is written."""
-    start, space = sweep.start(), plan.space.describe()
+    start, space = read_start(sweep), plan.space.describe()
     records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
     new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf_sweeps.runs import command, place, report_file
@@ -15,22 +16,27 @@ TIME_LIMIT = 600.0  # seconds
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def report_line(folder: Path) -> str:
+def report_line(folder: Path, storage: str | None = None) -> str:
     """Write the report of the sweep in `folder`: the line that says where it is, or why there is none.
 
     Never raises: a sweep has succeeded also where its report has not.
+
+    Args:
+        storage: where the study lies, if not in the folder.
     """
-    reason = _write(folder)
+    words = ["analysis", "report", place(folder), *([] if storage is None else [f"--storage={storage}"])]
+    reason = _write(folder, words)
     if reason is None:
         return f"report: {shown(report_file(folder))}"
-    return f"no report: {reason}; {command('python', '-m', 'analysis', 'report', place(shown(folder)))}"
+    words[2] = place(shown(folder))
+    return f"no report: {reason}; {command('python', '-m', *words)}"
 
 
-def _write(folder: Path) -> str | None:
+def _write(folder: Path, words: Sequence[str]) -> str | None:
     """Why there is no report; None where there is one."""
     # -P keeps the working directory from the front of the path, where -m would put it.
     starter = ["-m", companion.__name__, str(os.getpid())]
-    arguments = [sys.executable, "-P", *starter, "analysis", "report", place(folder)]
+    arguments = [sys.executable, "-P", *starter, *words]
     try:
         with subprocess.Popen(
             arguments,

@@ -1,6 +1,7 @@
 """Where Optuna keeps a study: opened safely, written in few commits."""
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,20 +49,42 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         ConfigError: if it cannot be opened.
     """
-    if url.startswith("journal:"):
-        path = Path(url.removeprefix("journal:")).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileOpenLock(str(path))
-        lock.acquire()  # another sweep may be in the middle of its line
-        try:
-            _drop_torn_line(path)
-        finally:
-            lock.release()
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     try:
+        if url.startswith("journal:"):
+            return _open_journal(Path(url.removeprefix("journal:")).absolute())
+        if (file := _sqlite_file(url)) is not None:
+            _check_database(file)
         return _open_database(url)
     except Exception as error:
         raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({told(error)})") from error
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()  # another sweep may be in the middle of its line
+    try:
+        _drop_torn_line(path)
+    finally:
+        lock.release()
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL that names one which is there already."""
+    parsed = make_url(url)
+    if not parsed.drivername.startswith("sqlite") or parsed.query or parsed.database in (None, "", ":memory:"):
+        return None
+    path = Path(str(parsed.database))
+    return path if path.exists() else None
+
+
+def _check_database(path: Path) -> None:
+    """Raise ValueError, in a line, if an SQLite file is damaged: Optuna would go on until it comes to the place."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", LOCK_TIMEOUT, uri=True)) as opened:
+        found = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        raise ValueError(f"damaged: {' '.join(found[0].split())}")
 
 
 def _open_database(url: str) -> RDBStorage:

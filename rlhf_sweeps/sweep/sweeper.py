@@ -1,6 +1,7 @@
 """A sweep from start to end: overrides -> plan, checks, study, engine, answer."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
+log = logging.getLogger("rlhf_sweeps")
+
 
 def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str], executor: Executor) -> None:
     """Run, or go on with, the sweep in hydra.sweep.dir.
@@ -71,6 +74,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
             sweep.refuse_foreign()
             with sweep.claim():
                 start, configurations = describe(sweep, plan)
+                for problem in sweep.mend():
+                    log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
                 study = open_it(plan.settings.retry_failed)
                 _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
@@ -244,4 +249,4 @@ def _answer(
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
-        print(report_line(sweep.folder))
+        print(report_line(sweep.folder, plan.settings.storage))

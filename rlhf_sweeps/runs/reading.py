@@ -1,0 +1,137 @@
+"""Reading a file that may hold anything: the one place where a record's files, and others' tables, are opened.
+
+A record may come from anybody. So a folder, a pipe or a device in a file's place is refused before it is read, what is
+too large is not taken into memory, and no number is larger than a float can be.
+"""
+
+import errno
+import json
+import math
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from rlhf_sweeps.platforms import system
+
+Row = dict[str, Any]
+
+MOST_BYTES = 64 * 2**20  # of an object or a YAML file; ours have some kilobytes
+MOST_LINE = 16 * 2**20  # of a row; ours have some kilobytes, answers to prompts some more
+MOST_FILE = 4 * 2**30  # of rows, or of a table
+MOST_NODES = 200_000  # of a YAML file, each alias counted with all that it stands for
+_MOST_DEPTH = 200
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+_WAIT_FOR_NOBODY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+
+
+def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
+    """Open a regular file to read its bytes.
+
+    Args:
+        most: bytes that it may have.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        OSError: if it is anything but a regular file, or too large; its `strerror` says so.
+    """
+    if path.exists() and not path.is_file():  # which opening a device, or a pipe's end, could change
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, f"is {kind_of(path)}, no file", str(path))
+    handle = system.patiently(lambda: os.open(path, os.O_RDONLY | _WAIT_FOR_NOBODY))
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if status.st_size > most:
+            size, limit = (f"{number / 2**20:.4g} MB" for number in (status.st_size, most))
+            raise OSError(errno.EFBIG, f"has {size}, and is not read beyond {limit}", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def kind_of(path: Path) -> str:
+    """What is there in a file's place, in words."""
+    return "a folder" if path.is_dir() else "a pipe" if path.is_fifo() else "a device or the like"
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """A regular file's content; raises as `open_record`."""
+    with open_record(path, most) as file:
+        return file.read()
+
+
+def read_lines(path: Path) -> Iterator[bytes | None]:
+    """A regular file's lines with their ends, None for each that is too long; raises as `open_record`."""
+    with open_record(path) as file:
+        while line := file.readline(MOST_LINE):
+            if len(line) < MOST_LINE or line.endswith(b"\n"):
+                yield line
+                continue
+            while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            yield None
+
+
+def parse_object(text: bytes) -> Row | None:
+    """The object that a JSON text is; None if it is none. A whole number beyond a float's range is nan."""
+    try:
+        content = orjson.loads(text)  # five times as fast as json, and stricter
+    except orjson.JSONDecodeError:
+        try:
+            content = json.loads(text, parse_int=_whole)  # NaN and Infinity
+        except (ValueError, RecursionError):
+            return None
+    return content if isinstance(content, dict) else None
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file's content, in plain values.
+
+    Raises:
+        OSError: as `open_record`.
+        ValueError, RecursionError, yaml.YAMLError: if it is none, or its aliases stand for too much.
+    """
+    loader = _LOADER(read_bytes(path).decode("utf-8"))
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _size(node, {}, 0)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _whole(digits: str) -> int | float:
+    """JSON knows whole numbers without end."""
+    if len(digits) > 400:
+        return math.nan
+    number = int(digits)
+    return number if abs(number) <= sys.float_info.max else math.nan
+
+
+def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many nodes there are, each alias counted with all that it stands for; nine nested ones can be a billion."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        return known[id(node)]
+    if depth > _MOST_DEPTH:  # or without an end, where a node holds itself
+        raise ValueError("too deep")
+    inner = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
+    total = 1
+    for child in inner:
+        total += _size(child, known, depth + 1)
+        if total > MOST_NODES:
+            raise ValueError("its aliases stand for too much")
+    known[id(node)] = total
+    return total

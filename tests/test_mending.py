@@ -1,0 +1,168 @@
+"""What is damaged is taken from where it is kept a second time; what earlier versions have written is read as it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import damage
+import pytest
+from records import lose
+from sweeping import contents, sweep
+from test_damage import complete, interrupted  # noqa: F401
+
+from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs.base_record import BaseRecord
+from rlhf_sweeps.runs.sealed import copy_of, mend_object, salvage_object, set_aside, write_object
+
+
+def copied(record: Path, tmp_path: Path) -> Run:
+    shutil.copytree(record, tmp_path / "record")
+    return Run(tmp_path / "record")
+
+
+def as_of_an_earlier_version(run: Run) -> None:
+    """Without digests, copies, rows in the checkpoint, and a checkpoint before the newest."""
+    shutil.rmtree(run.folder / ".copies")
+    old, newest = sorted(run.checkpoint.iterdir())
+    shutil.rmtree(old)
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        (newest / name).unlink()
+    for file in (run.start_file, run.summary_file, newest / "state.json"):
+        content = json.loads(file.read_bytes())
+        file.write_text(json.dumps({k: v for k, v in content.items() if k not in ("sha256", "files")}), "utf-8")
+    for file in run.folder.glob("base/*.jsonl"):
+        file.write_text("".join(f"{line}\n" for line in file.read_text("utf-8").split("\n")[:-2]), "utf-8")
+
+
+def test_a_run_of_an_earlier_version_goes_on(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = copied(interrupted, tmp_path)
+    as_of_an_earlier_version(run)
+    told = damage.train_again(run.folder)
+    assert (told.status, told.failure) == (0, "")
+    assert "damaged" not in told.text
+    assert "continuing after update 3" in told.text
+    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+
+
+def test_its_missing_rows_are_noticed(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Its checkpoint does not have them, so the run begins again."""
+    run = copied(interrupted, tmp_path)
+    as_of_an_earlier_version(run)
+    lines = run.metrics_file.read_text("utf-8").splitlines(keepends=True)
+    run.metrics_file.write_text("".join([lines[0], *lines[2:]]), "utf-8")
+    told = damage.train_again(run.folder)
+    assert "metrics.jsonl: lacks rows before update 3; the run begins again from its start" in told.text
+    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+
+
+def test_missing_rows_are_taken_from_the_checkpoint(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = copied(interrupted, tmp_path)
+    lines = run.metrics_file.read_text("utf-8").splitlines(keepends=True)
+    run.metrics_file.write_text("".join([lines[0], *lines[2:]]), "utf-8")
+    told = damage.train_again(run.folder)
+    assert "metrics.jsonl: damaged or missing, taken from 0000003 of checkpoint/" in told.text
+    assert "continuing after update 3" in told.text
+    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+
+
+@pytest.mark.parametrize("num_damaged", [1, 2])
+def test_the_run_goes_on_from_the_newest_sound_checkpoint(
+    num_damaged: int,
+    interrupted: Path,  # noqa: F811
+    complete: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    run = copied(interrupted, tmp_path)
+    newest, before = sorted(run.checkpoint.iterdir(), reverse=True)
+    for folder in (newest, before)[:num_damaged]:
+        (folder / "optimizer.safetensors").unlink()
+    told = damage.train_again(run.folder)
+    assert "checkpoint 0000003/optimizer.safetensors: missing" in told.text
+    assert ("continuing after update 2" in told.text) == (num_damaged == 1)
+    assert ("begins again from its start" in told.text) == (num_damaged == 2)
+    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+
+
+def test_settings_that_nothing_tells_any_more_are_not_guessed(interrupted: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = copied(interrupted, tmp_path)
+    lose(run.start_file)
+    told = damage.train_again(run.folder)
+    assert told.status == 2
+    assert "run.json is missing or damaged" in told.text
+    assert len(list(run.checkpoint.iterdir())) == 2
+
+
+def test_a_complete_run_whose_policy_is_damaged_and_has_no_checkpoint_says_so(
+    complete: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    run = copied(complete, tmp_path)
+    shutil.rmtree(run.checkpoint)
+    assert damage.train_again(run.folder).status == 0
+    (run.model / "model.safetensors").write_bytes(b"")
+    told = damage.train_again(run.folder)
+    assert told.status == 2
+    assert "model/model.safetensors: damaged, its digest is another; no checkpoint is left" in told.text
+
+
+# Objects
+
+
+def test_an_object_is_read_from_its_copy_and_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_object(path, {"id": "x", 1: [0.1, None]})
+    whole, problems = path.read_bytes(), []
+    path.write_bytes(whole.replace(b'"x"', b'"y"'))
+    assert salvage_object(path, problems) == {"id": "x", "1": [0.1, None]}
+    assert problems == ["run.json: damaged, its digest is another, read from its copy"]
+    assert mend_object(path) == problems
+    assert path.read_bytes() == whole
+    copy_of(path).write_bytes(b"")
+    assert mend_object(path) == []
+    assert copy_of(path).read_bytes() == whole
+
+
+def test_what_is_no_file_is_moved_and_never_removed(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for number in (1, 2):
+        path.mkdir()
+        (path / "a").write_text(str(number), "utf-8")
+        assert set_aside(path) == [f"metrics.jsonl: is a folder, no file; now called metrics.jsonl.set_aside_{number}"]
+        assert (tmp_path / f"metrics.jsonl.set_aside_{number}" / "a").read_text("utf-8") == str(number)
+    assert set_aside(path) == []
+    path.write_text("", "utf-8")
+    assert set_aside(path) == []
+
+
+def test_rows_of_the_base_policy_with_a_flipped_digit_are_found_out_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record, file = BaseRecord(tmp_path), tmp_path / "base" / "scores.jsonl"
+    record.write("scores", [{"score": 1.5}, {"score": 2.5}])
+    assert record.read("scores") == [{"score": 1.5}, {"score": 2.5}]
+    file.write_bytes(file.read_bytes().replace(b"2.5", b"2.7"))
+    assert record.read("scores") == []
+    assert "base/scores.jsonl: damaged, its digest is another; found out anew" in caplog.text
+    file.write_text('{"score": 1.5}\n', "utf-8")  # as earlier versions wrote it
+    assert record.read("scores") == [{"score": 1.5}]
+    assert record.read("others") == []
+
+
+# Sweeps
+
+
+def test_a_sweep_whose_settings_are_lost_is_refused_and_one_with_a_copy_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    search = ("ppo.lr=interval(1e-4,1e-3)", "hydra.sweeper.n_trials=2")
+    sweep(folder, *search)
+    whole = contents(folder)
+    start_file = Sweep(folder).start_file
+    start_file.write_text("[]", "utf-8")
+    sweep(folder, *search)
+    assert contents(folder) == whole
+    assert salvage_object(start_file, []) == Sweep(folder).start()
+    lose(start_file)
+    told = damage.told(lambda: sweep(folder, *search))
+    assert told.status == 2
+    assert f"hydra.sweep.dir={folder}: sweep.json is missing or damaged" in told.text
+    assert contents(folder) == whole
