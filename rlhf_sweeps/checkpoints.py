@@ -48,15 +48,18 @@ def remove(root: Path) -> None:
 
 
 def _own(root: Path) -> list[Path]:
-    """The checkpoints in a folder, those that have made way included: what is called like one and has the JSON part."""
+    """The checkpoints in a folder, those that have made way included: what is called like one and has the JSON part.
+
+    Or nothing at all: a process has died that removed one.
+    """
     named = [path for path in root.glob("*") if _NAME.fullmatch(path.name.removeprefix(FORMER))]
-    return [path for path in named if (path / _STATE).is_file()]
+    return [path for path in named if (path / _STATE).is_file() or (path.is_dir() and not any(path.iterdir()))]
 
 
 def _discard(checkpoint: Path) -> None:
     """Remove a checkpoint, what shows that it is ours last: this process may be killed meanwhile."""
     for path in checkpoint.iterdir():
-        if path.suffix == ".safetensors":
+        if path.name != _STATE:
             path.unlink()
     shutil.rmtree(checkpoint)
 

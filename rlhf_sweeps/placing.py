@@ -33,7 +33,7 @@ def share(made: Path) -> None:
 
     What writes weights makes them by way of a temporary file, which is its owner's alone, and leaves them so.
     """
-    usual = _usual_mode(made.parent)
+    usual = _usual_mode(made if made.is_dir() else made.parent)
     for path in [made, *made.rglob("*")]:
         if path.is_file() and not path.is_symlink() and path.stat().st_mode != usual:
             path.chmod(usual)

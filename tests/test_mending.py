@@ -10,7 +10,7 @@ from records import lose
 from sweeping import contents, sweep
 from test_damage import complete, interrupted  # noqa: F401
 
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs import Run, Sweep, ownership
 from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.sealed import copy_of, mend_object, salvage_object, set_aside, write_object
 
@@ -86,6 +86,11 @@ def test_the_run_goes_on_from_the_newest_sound_checkpoint(
 def test_settings_that_nothing_tells_any_more_are_not_guessed(interrupted: Path, tmp_path: Path) -> None:  # noqa: F811
     run = copied(interrupted, tmp_path)
     lose(run.start_file)
+    told = damage.train_again(run.folder)
+    assert told.status == 2
+    assert "nothing shows that it was begun by this command" in told.text
+    run.hydra_file.parent.mkdir()
+    run.hydra_file.write_text(json.dumps({"hydra": {"callbacks": {"preflight": {"_target_": ownership.RUNS}}}}))
     told = damage.train_again(run.folder)
     assert told.status == 2
     assert "run.json is missing or damaged" in told.text

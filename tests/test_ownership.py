@@ -144,7 +144,7 @@ def of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("command", "expected"),
     [
         (("hydra.run.dir=run", "ppo.lr=0.1"), "holds a run with other settings"),
-        (("train", "hydra.run.dir=run"), "holds .hydra, "),
+        (("train", "hydra.run.dir=run"), "holds .copies, .hydra, "),
         (("hydra.run.dir=sweep",), "holds sweep.json, "),
     ],
 )
