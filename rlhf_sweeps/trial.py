@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.fields import ConfigError, TooLargeError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.validation import from_hydra
@@ -44,7 +44,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         preflight.check_trial(config, folder)
         train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
     except ConfigError as error:
-        record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
+        cause = "out_of_memory" if isinstance(error, TooLargeError) else "config"
+        record.write_summary({"status": "failed", "cause": cause, "message": str(error), "objective": None})
         raise
     except (Exception, SystemExit) as error:
         if record.summary() is None:

@@ -1,0 +1,71 @@
+"""TRL's RewardTrainer, a step's pairs in microbatches that shrink when memory does not suffice."""
+
+import copy
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from trl import RewardTrainer  # type: ignore[attr-defined]
+
+from rlhf_sweeps.ppo.memory import Halving
+
+SECONDS_BETWEEN_LINES = 10.0
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+class PairTrainer(RewardTrainer):
+    """A batch is what an optimizer step takes; gradients accumulate within it, so that it can be tried again.
+
+    Args:
+        microbatch: pairs a backward pass.
+        last_line: when the log was last written to, on time.monotonic's clock.
+    """
+
+    def __init__(self, microbatch: Halving, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.microbatch = microbatch
+        self.last_line = time.monotonic()
+        self._share = 1.0
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of a batch, as `collate` makes it; returns its loss."""
+        measured = copy.deepcopy(self._metrics["train"])
+
+        def work(size: int) -> Tensor:
+            model.zero_grad()
+            self._metrics["train"] = copy.deepcopy(measured)
+            return self._train(model, inputs, size)
+
+        return self.microbatch.run(work)
+
+    def compute_loss(self, *arguments: Any, **options: Any) -> Any:
+        """A microbatch's part in the batch's mean loss."""
+        return super().compute_loss(*arguments, **options) * self._share  # type: ignore[no-untyped-call]
+
+    def is_line_due(self) -> bool:
+        """Whether the log has been silent for a while."""
+        return time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
+
+    def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> Tensor:
+        num_pairs = len(inputs["input_ids"]) // 2
+        losses: list[Tensor] = []
+        for start in range(0, num_pairs, size):
+            pairs = range(start, min(start + size, num_pairs))
+            self._share = len(pairs) / num_pairs
+            losses.append(super().training_step(model, take_pairs(inputs, pairs)))  # type: ignore[no-untyped-call]
+            if self.is_line_due() and pairs.stop < num_pairs:
+                self.last_line = time.monotonic()
+                log.info("step %d: %d of %d pairs", self.state.global_step + 1, pairs.stop, num_pairs)
+        return torch.stack(losses).sum()
+
+
+def take_pairs(batch: Mapping[str, Tensor], pairs: Sequence[int]) -> dict[str, Tensor]:
+    """Some pairs of a batch, all (2 * pairs, sequence), padded to no more than the longest of their answers."""
+    half = len(batch["input_ids"]) // 2
+    rows = [*pairs, *(half + pair for pair in pairs)]
+    width = int(batch["attention_mask"][rows].sum(-1).max())
+    return {name: column[rows, :width] for name, column in batch.items()}
