@@ -27,14 +27,14 @@ class Room:
 
     Attributes:
         share: bytes that it may come to have at most, whatever else there is.
-        left: bytes that it might still take when that was last measured.
+        total: bytes that it might come to have when that was last measured; None: unknown.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
         self.share: int | None = None
-        self.left: int | None = None
-        self._most: int | None = None
+        self.total: int | None = None
+        self._most_data: int | None = None
         self._unused: int | None = None
         self._measured = -MEASURED_FOR
 
@@ -43,22 +43,20 @@ class Room:
         if time.monotonic() - self._measured >= MEASURED_FOR:
             self._measure()
             self._measured = time.monotonic()
-        return self._most
+        return self._most_data
 
     def _measure(self) -> None:
         own = _read_numbers(self.root / "proc/self/status")
-        resident = own.get("RssAnon", 0) + own.get("VmSwap", 0)
-        self.left = left(self.root)
-        if self.left is None or "VmData" not in own:
-            self._most = None
+        room = left(self.root)
+        if room is None or not {"VmData", "RssAnon"} <= own.keys():
             return
-        if self.share is not None:
-            self.left = max(0, min(self.left, self.share - resident))
-        # Threads and allocators reserve what they never use. What comes on top of that later, weights mapped from
-        # their file or freed memory that the system has taken back, may be used without being asked for again.
+        resident = own["RssAnon"] + own.get("VmSwap", 0)
+        self.total = resident + room if self.share is None else min(resident + room, max(resident, self.share))
+        # Threads and allocators reserve what they never use, which counts as data, too. The least that was ever seen of
+        # it is taken for that: what comes on top later, such as weights mapped from their file, may yet be used.
         untouched = own["VmData"] - resident
         self._unused = untouched if self._unused is None else min(self._unused, untouched)
-        self._most = own["VmData"] - (untouched - self._unused) + self.left
+        self._most_data = self.total + self._unused
 
 
 def left(root: Path = Path("/")) -> int | None:

@@ -50,7 +50,7 @@ class Halving:
             # Out of the except clause, whose traceback keeps the tensors alive.
             self.size //= 2
             log.warning(
-                "out of memory%s: %s is %d from here on; the numbers stay the same", _left(), self.key, self.size
+                "out of memory%s: %s is %d from here on; the numbers stay the same", _room(), self.key, self.size
             )
             _give_back()
         with fitting(f"{self.key}=1", "a smaller model or shorter sequences"):
@@ -74,7 +74,7 @@ def fitting(given: str, remedy: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = _left() or "".join(f" ({line})" for line in str(error).splitlines()[:1])
+        reason = _room() or "".join(f" ({line})" for line in str(error).splitlines()[:1])
         raise TooLargeError(f"{given}: out of memory{reason}; must be {remedy}, or a machine with more") from error
 
 
@@ -86,11 +86,11 @@ def _bounded() -> Iterator[None]:
         yield
 
 
-def _left() -> str:
-    """What there was, in words; nothing where that is not known."""
-    if torch.cuda.is_initialized() or room.left is None:
+def _room() -> str:
+    """What there is, in words; nothing where that is not known."""
+    if torch.cuda.is_initialized() or room.total is None:
         return ""
-    return f" (more is needed than the {room.left / 2**30:.1f} GiB that were left)"
+    return f" (more is needed than the {room.total / 2**30:.1f} GiB that this process may have)"
 
 
 def keep_freed_memory() -> None:
