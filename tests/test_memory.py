@@ -301,13 +301,14 @@ def test_a_gpu_and_a_system_that_says_nothing_limit_nothing(
 
 
 def test_what_an_attempt_held_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """malloc_trim's argument: bytes to keep at the heap's top."""
-    calls: list[int] = []
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(malloc_trim=calls.append))
+    """malloc_trim's argument: bytes to keep at the heap's top; M_MMAP_THRESHOLD is -3."""
+    calls: list[Any] = []
+    library = SimpleNamespace(malloc_trim=calls.append, mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
 
     def work(size: int) -> None:
         if size > 1:
             raise MemoryError
 
     Halving("key", 4).run(work)
-    assert calls == [0, 0]
+    assert calls == [0, (-3, 2**20)] * 2

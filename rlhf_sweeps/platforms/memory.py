@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RESERVE = 2**28  # bytes that are left to everything else
-MEASURED_FOR = 1.0  # seconds: what others take and give back does not change faster, and looking costs a fifth of a ms
+MEASURED_FOR = 1.0  # seconds: what others take and give back does not change faster, and looking costs half a ms
 _UNLIMITED = 2**60  # what version 1 says of a group without a limit is not far below 2**63
 # Version 2 and 1: the limit, what is used, and the file cache in that, which gives way.
 _NAMES = (

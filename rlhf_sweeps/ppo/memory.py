@@ -9,7 +9,7 @@ import ctypes
 import gc
 import logging
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -99,19 +99,30 @@ def keep_freed_memory() -> None:
     Else every page of every large tensor is faulted in anew. Does nothing where there is no glibc.
     """
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
-    with contextlib.suppress(OSError, TypeError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(mmap_threshold, 2**30)
+    with _glibc() as library:
+        library.mallopt(trim_threshold, 2**31 - 1)
+        library.mallopt(mmap_threshold, 2**30)
 
 
 def _give_back() -> None:
-    """Give back what an attempt that failed has held, so that others may have it."""
+    """Give back what an attempt that failed has held, and from here on every large tensor: it is short.
+
+    What is kept lies in pieces, into which a tensor of another size may not fit, and others may need it.
+    """
+    mmap_threshold = -3
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    with _glibc() as library:
+        library.malloc_trim(0)
+        library.mallopt(mmap_threshold, 2**20)
+
+
+@contextlib.contextmanager
+def _glibc() -> Iterator[Any]:
+    """The C library; where it is another, what it lacks is passed over."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        yield ctypes.CDLL(None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,8 +7,7 @@ from typing import Literal, cast
 from omegaconf import DictConfig
 
 from rlhf_sweeps.hydra_part import answering, as_job
-from rlhf_sweeps.platforms import memory
-from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
+from rlhf_sweeps.sweep.devices import detect_devices, divide_memory, divide_workers
 from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
 from rlhf_sweeps.sweep.settings import read_settings
 
@@ -33,7 +32,5 @@ def open_executor(master: DictConfig) -> Executor:
     where = f", devices {', '.join(devices)}" if devices else ""
     log.info("%d trial(s) at a time, %d thread(s) each%s", workers, threads, where)
     start_method = cast(Literal["forkserver", "spawn"], settings.start_method)
-    # A worker alone looks at what there is; several that looked at the same moment would each take it for theirs.
-    left = memory.left() if workers > 1 else None
-    share = None if left is None else left // workers
-    return LocalProcesses(settings.trial, workers, start_method, devices, threads, PRELOAD, share)
+    memory = divide_memory(workers)
+    return LocalProcesses(settings.trial, workers, start_method, devices, threads, PRELOAD, memory)
