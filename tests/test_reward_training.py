@@ -264,18 +264,18 @@ main()
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows what there is")
 def test_a_real_model_on_a_small_machine_ends_well(tmp_path: Path) -> None:
-    """16 pairs at once take about 3 GiB, of which 2 are there; on 0.7 GiB not even the model and one pair fit."""
+    """16 pairs at once take about 3 GiB, of which 2.2 are there; on 0.7 GiB not even the model and one pair fit."""
     lines = (asset("human_like_mini") / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     for split, chosen in (("train", lines[:16]), ("test", lines[16:36])):
         (tmp_path / f"{split}.jsonl").write_text("".join(chosen), encoding="utf-8")
     data = ["dataset=local", f"dataset.path={tmp_path}/train.jsonl", f"dataset.eval_path={tmp_path}/test.jsonl"]
     data += ["reward_model.batch_size=16", "reward_model.microbatch_size=16"]
-    small = train_on_a_pretended_machine(2.0, tmp_path / "small", *data)
+    small = train_on_a_pretended_machine(2.2, tmp_path / "small", *data)
     assert small.returncode == 0, small.stderr
     assert "reward_model.microbatch_size is 8 from here on; the numbers stay the same" in small.stdout
     assert (tmp_path / "small" / "report.json").exists()
     peak = int(small.stdout.rpartition("PEAK ")[2]) / 2**20
-    assert peak < 2.0 + 0.8  # the weights' file, and libraries, are in nobody's way
+    assert peak < 2.2 + 0.8  # the weights' file, and libraries, are in nobody's way
     tiny = train_on_a_pretended_machine(0.7, tmp_path / "tiny", *data)
     assert tiny.returncode == 2
     errors = [line for line in tiny.stderr.splitlines() if line.startswith("error: ")]

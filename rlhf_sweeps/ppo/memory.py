@@ -52,7 +52,7 @@ class Halving:
             log.warning(
                 "out of memory%s: %s is %d from here on; the numbers stay the same", _room(), self.key, self.size
             )
-            _give_back()
+            _keep_nothing()
         with fitting(f"{self.key}=1", "a smaller model or shorter sequences"):
             return work(1)
 
@@ -104,17 +104,23 @@ def keep_freed_memory() -> None:
         library.mallopt(mmap_threshold, 2**30)
 
 
-def _give_back() -> None:
-    """Give back what an attempt that failed has held, and from here on every large tensor: it is short.
-
-    What is kept lies in pieces, into which a tensor of another size may not fit, and others may need it.
-    """
-    mmap_threshold = -3
+def give_back_memory() -> None:
+    """Give back to the system what is kept and not in use."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     with _glibc() as library:
         library.malloc_trim(0)
+
+
+def _keep_nothing() -> None:
+    """Give back every large tensor as soon as it is freed.
+
+    What is kept lies in pieces, into which a tensor of another size may not fit, and others may need it.
+    """
+    mmap_threshold = -3
+    give_back_memory()
+    with _glibc() as library:
         library.mallopt(mmap_threshold, 2**20)
 
 

@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_sweeps import models
 from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_freed_memory
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import load_classifier, longest_input
@@ -41,6 +41,16 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     if device.type == "cpu":
         keep_freed_memory()
     pairs = load_pairs(config.dataset)
+    figures = _fit(config, pairs, folder, device)
+    # What was trained is loaded again to be scored, and need not be there twice.
+    give_back_memory()
+    report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
+    _record(config, report, figures, folder)
+    return report
+
+
+def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch.device) -> dict[str, object]:
+    """Train on the pairs, save into the folder; returns what is to be told of it."""
     model, tokenizer = _load_base(config)
     known = longest_input(model, tokenizer)
     max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
@@ -53,20 +63,18 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
     start = time.perf_counter()
     trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
-    figures = {
+    seconds = round(time.perf_counter() - start, 1)
+    trained.config.use_cache = True  # the trainer may have turned it off
+    trained.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {
         "training pairs": len(pairs.train),
         "answers cut": num_cut,
         "tokens at most": max_length,
         "steps": num_steps,
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": seconds,
         "device": str(device),
     }
-    trained.config.use_cache = True  # the trainer may have turned it off
-    trained.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
-    _record(config, report, figures, folder)
-    return report
 
 
 def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:
