@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rlhf_sweeps.reward_models.pair_trainer import PairTrainer
 
 NUM_LOG_LINES = 10
+SECONDS_BETWEEN_LINES = 10.0
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -63,7 +64,7 @@ def fit(
     blamed = f"reward_model.lr={config.highest_lr:g}"
     arguments = _arguments(config, len(rows), folder, device)
     trainer = _make_trainer(config.reward_model, model, tokenizer, rows, arguments)
-    trainer.add_callback(_Log(blamed, trainer))
+    trainer.add_callback(_Log(blamed))
     trained: Any = trainer.model
     weights = [weight for weight in trained.parameters() if weight.requires_grad]
     log.info(
@@ -161,13 +162,13 @@ def _adapters(settings: TrainingConfig) -> LoraConfig | None:
 class _Log(TrainerCallback):
     """A line every few steps or seconds, and an end where the loss is no number, which names the setting `blamed`."""
 
-    def __init__(self, blamed: str, trainer: "PairTrainer") -> None:
+    def __init__(self, blamed: str) -> None:
         self.blamed = blamed
-        self.trainer = trainer
+        self.last_line = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a line where the last one is long ago."""
-        control.should_log |= self.trainer.is_line_due()
+        control.should_log |= time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
 
     def on_log(
         self,
@@ -182,7 +183,7 @@ class _Log(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise DivergedError(f"{self.blamed}: the loss is {logs['loss']} at step {state.global_step}")
-        self.trainer.last_line = time.monotonic()
+        self.last_line = time.monotonic()
         log.info(
             "step %d of %d: loss %.3f, %.0f %% of the pairs right",
             state.global_step, state.max_steps, logs["loss"], 100 * logs["accuracy"],

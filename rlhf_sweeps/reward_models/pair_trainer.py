@@ -1,9 +1,10 @@
 """TRL's RewardTrainer, a step's pairs in microbatches that shrink when memory does not suffice."""
 
+import contextlib
 import copy
 import logging
-import time
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from trl import RewardTrainer  # type: ignore[attr-defined]
 
 from rlhf_sweeps.ppo.memory import Halving
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 10.0  # of a step that takes long
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -22,14 +23,13 @@ class PairTrainer(RewardTrainer):
 
     Args:
         microbatch: pairs a backward pass.
-        last_line: when the log was last written to, on time.monotonic's clock.
     """
 
     def __init__(self, microbatch: Halving, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.microbatch = microbatch
-        self.last_line = time.monotonic()
         self._share = 1.0
+        self._num_done = 0
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
         """The gradients of a batch, as `collate` makes it; returns its loss."""
@@ -38,17 +38,15 @@ class PairTrainer(RewardTrainer):
         def work(size: int) -> Tensor:
             model.zero_grad()
             self._metrics["train"] = copy.deepcopy(measured)
+            self._num_done = 0
             return self._train(model, inputs, size)
 
-        return self.microbatch.run(work)
+        with self._telling(len(inputs["input_ids"]) // 2):
+            return self.microbatch.run(work)
 
     def compute_loss(self, *arguments: Any, **options: Any) -> Any:
         """A microbatch's part in the batch's mean loss."""
         return super().compute_loss(*arguments, **options) * self._share  # type: ignore[no-untyped-call]
-
-    def is_line_due(self) -> bool:
-        """Whether the log has been silent for a while."""
-        return time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
 
     def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> Tensor:
         num_pairs = len(inputs["input_ids"]) // 2
@@ -57,10 +55,25 @@ class PairTrainer(RewardTrainer):
             pairs = range(start, min(start + size, num_pairs))
             self._share = len(pairs) / num_pairs
             losses.append(super().training_step(model, take_pairs(inputs, pairs)))  # type: ignore[no-untyped-call]
-            if self.is_line_due() and pairs.stop < num_pairs:
-                self.last_line = time.monotonic()
-                log.info("step %d: %d of %d pairs", self.state.global_step + 1, pairs.stop, num_pairs)
+            self._num_done = pairs.stop
         return torch.stack(losses).sum()
+
+    @contextlib.contextmanager
+    def _telling(self, num_pairs: int) -> Iterator[None]:
+        """Say now and then how far the step is; in a thread, for a single microbatch may take minutes."""
+        has_ended = threading.Event()
+
+        def tell() -> None:
+            while not has_ended.wait(SECONDS_BETWEEN_LINES):
+                log.info("step %d: %d of %d pairs done", self.state.global_step + 1, self._num_done, num_pairs)
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            has_ended.set()
+            teller.join()
 
 
 def take_pairs(batch: Mapping[str, Tensor], pairs: Sequence[int]) -> dict[str, Tensor]:
