@@ -52,7 +52,7 @@ class Halving:
             log.warning(
                 "out of memory%s: %s is %d from here on; the numbers stay the same", _room(), self.key, self.size
             )
-            _keep_nothing()
+            keep_nothing()
         with fitting(f"{self.key}=1", "a smaller model or shorter sequences"):
             return work(1)
 
@@ -113,7 +113,7 @@ def give_back_memory() -> None:
         library.malloc_trim(0)
 
 
-def _keep_nothing() -> None:
+def keep_nothing() -> None:
     """Give back every large tensor as soon as it is freed.
 
     What is kept lies in pieces, into which a tensor of another size may not fit, and others may need it.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
 
 SECONDS_BETWEEN_LINES = 10.0  # of a step that takes long
 
@@ -30,6 +30,7 @@ class PairTrainer(RewardTrainer):
         self.microbatch = microbatch
         self._share = 1.0
         self._num_done = 0
+        self._first_size = microbatch.size
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
         """The gradients of a batch, as `collate` makes it; returns its loss."""
@@ -42,7 +43,11 @@ class PairTrainer(RewardTrainer):
             return self._train(model, inputs, size)
 
         with self._telling(len(inputs["input_ids"]) // 2):
-            return self.microbatch.run(work)
+            loss = self.microbatch.run(work)
+        if self.state.global_step == 0 and self.microbatch.size == self._first_size and self.args.use_cpu:
+            # Only now: what an attempt that fails had kept would lie in pieces.
+            keep_freed_memory()
+        return loss
 
     def compute_loss(self, *arguments: Any, **options: Any) -> Any:
         """A microbatch's part in the batch's mean loss."""

@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_sweeps import models
 from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_freed_memory
+from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import load_classifier, longest_input
@@ -39,7 +39,7 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     transformers_logging.set_verbosity_error()  # it reports the new head, which is wanted, as a fault
     device = models.pick_device(config.device)
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_nothing()  # until a step has shown that there is room
     pairs = load_pairs(config.dataset)
     figures = _fit(config, pairs, folder, device)
     # What was trained is loaded again to be scored, and need not be there twice.
