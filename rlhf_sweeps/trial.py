@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.environment import fault
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.fields import ConfigError, TooLargeError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.validation import from_hydra
@@ -51,7 +51,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         # Where the disk is full, the exit status says that it is no fault of ours.
         with contextlib.suppress(OSError):
             if isinstance(error, ConfigError) and fault(error) is None:
-                record.write_summary({"status": "failed", "cause": "config", "message": str(error), "objective": None})
+                cause = "out_of_memory" if isinstance(error, TooLargeError) else "config"
+                record.write_summary({"status": "failed", "cause": cause, "message": str(error), "objective": None})
             elif record.summary() is None:
                 record.write_summary(failure(error, update=0))
         raise

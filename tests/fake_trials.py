@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from rlhf_sweeps.platforms.memory import room
+
 Watch = Callable[[], None]
 
 
@@ -29,6 +31,7 @@ def describe(folder: Path, watch: Watch) -> None:
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "colorsys": "colorsys" in sys.modules,
         "environment": {key: os.environ.get(key) for key in keys},
+        "memory": room.share,
     }
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
+from rlhf_sweeps.platforms import memory
+from rlhf_sweeps.sweep.devices import detect_devices, divide_memory, divide_workers
 
 LISTING = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-6fa0)
   MIG 1g.10gb Device 0: (UUID: MIG-31c1)
@@ -90,3 +91,9 @@ def test_the_user_bounds_threads(machine: Path, monkeypatch: pytest.MonkeyPatch,
 def test_counts_too_small_are_refused(machine: Path, workers: int, per_device: int, key: str) -> None:
     with pytest.raises(ConfigError, match=rf"^hydra\.sweeper\.{key}: must be >= .*$"):
         divide_workers(workers, 1, per_device)
+
+
+@pytest.mark.parametrize(("left", "workers", "share"), [(1001, 2, 500), (1001, 1, None), (None, 2, None)])
+def test_memory_is_divided(left: int | None, workers: int, share: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "left", lambda: left)
+    assert divide_memory(workers) == share

@@ -96,10 +96,11 @@ def test_a_trial_finds_what_it_was_promised(
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    executor = open_executor("describe", start_method=method, threads=3)
+    executor = open_executor("describe", start_method=method, threads=3, memory=2**31)
     monkeypatch.chdir(new_folder())
     first, second = ask(executor, new_folder()), ask(executor, new_folder())
     assert first["environment"] == {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "CUDA_VISIBLE_DEVICES": None}
+    assert first["memory"] == 2**31
     assert first["cwd"] == str(Path.cwd())
     assert first["stdin"] == "/dev/null"
     assert first["sigint_ignored"]

@@ -26,8 +26,8 @@ ARGUMENTS: dict[str, tuple[str, Any] | None] = {
     "warmup_ratio": ("warmup_steps", 0.35),
     "weight_decay": ("weight_decay", 0.045),
     "max_grad_norm": ("max_grad_norm", 0.75),
-    "batch_size": ("gradient_accumulation_steps", 3),
-    "microbatch_size": ("per_device_train_batch_size", 4),
+    "batch_size": ("per_device_train_batch_size", 12),
+    "microbatch_size": None,  # PairTrainer's own
     "max_length": None,  # pairs are cut before
     "center_rewards_coefficient": ("center_rewards_coefficient", 0.055),
     "lora_rank": None,

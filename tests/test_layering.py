@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "runs",
         "sources",
     },
-    "ppo": {"config", "platforms", "ppo"},
+    "ppo": {"config", "fields", "platforms", "ppo"},
     "models": {"cache", "config", "fields", "reward_model_config", "sources", "ppo"},
     "reward_models": {
         "cache",

@@ -1,6 +1,9 @@
 """Running out of memory costs time, not numbers."""
 
 import ctypes
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -8,10 +11,16 @@ from typing import Any
 import pytest
 import torch
 import toy
+from conftest import ROOT
 from torch import nn
 
+from rlhf_sweeps.fields import TooLargeError
+from rlhf_sweeps.platforms import system
+from rlhf_sweeps.platforms.memory import room
 from rlhf_sweeps.ppo import optimization
-from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows what there is")
 
 
 class Scarce:
@@ -59,18 +68,20 @@ def test_batches_are_halved_and_the_numbers_stay(
 def test_not_even_one_fits() -> None:
     trainer = toy.trainer(toy.settings())
     scarce = Scarce(trainer.policy.model.model, 0, torch.OutOfMemoryError)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(TooLargeError, match=r"^ppo.rollout_batch_size=1: out of memory \(") as caught:
         trainer.step()
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    assert "\n" not in str(caught.value)
     assert scarce.refused[-1] == 1
 
 
 def test_sizes_are_halved_down_to_one_and_stay() -> None:
     tried: list[int] = []
-    room = 1
+    most = 1
 
     def work(size: int) -> int:
         tried.append(size)
-        if size > room:
+        if size > most:
             raise MemoryError
         return 10 * size
 
@@ -81,8 +92,8 @@ def test_sizes_are_halved_down_to_one_and_stay() -> None:
     tried.clear()
     assert (batch.run(work), batch.run(work)) == (10, 10)
     assert tried == [2, 1, 1]
-    room = 0
-    with pytest.raises(MemoryError):
+    most = 0
+    with pytest.raises(TooLargeError, match=r"^key=1: "):
         batch.run(work)
     assert tried[3:] == [1]
 
@@ -188,3 +199,117 @@ def test_other_errors_are_not_hidden() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         batch.run(work)
     assert batch.size == 8
+
+
+# A CPU's memory
+
+
+def pretended(code: str) -> str:
+    """What code prints in a fresh process that may take 400 MiB; its work takes 64 a sequence."""
+    start = """
+import resource, torch
+from rlhf_sweeps.fields import TooLargeError
+from rlhf_sweeps.platforms.memory import room
+from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon"))
+
+keep_freed_memory()
+room.most_data()
+room.share, room._measured = resident() + 400 * 2**20, -1.0
+def work(size):
+    total = 0.0
+    for _ in range(0, 16, size):
+        total += sum(block.sum().item() for block in [torch.ones(2**24) for _ in range(size)])
+    return total / 16
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", start + code],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@LINUX
+def test_a_cpus_batches_are_halved_before_the_system_kills() -> None:
+    """Of 64 MiB a sequence 16 or 8 do not fit into 400 MiB; 4 do, and so do 16 where nothing is limited."""
+    code = """
+batch = Halving("key", 16)
+print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY)
+print(work(16))
+"""
+    assert pretended(code) == f"{2.0**24} 4 True\n{2.0**24}\n"
+
+
+@LINUX
+def test_what_no_halving_helps_is_one_line() -> None:
+    code = """
+try:
+    with fitting("model.path=x", "a smaller model"):
+        torch.ones(2**27)
+except TooLargeError as error:
+    print(error)
+"""
+    found = pretended(code)
+    assert found.startswith("model.path=x: out of memory (more is needed than the 0.")
+    assert found.endswith(" GiB that this process may have); must be a smaller model, or a machine with more\n")
+
+
+@LINUX
+def test_a_limit_of_the_users_stays_the_lower_one() -> None:
+    """Of 200 MiB, in which 2 fit."""
+    code = """
+most = room.most_data() - 200 * 2**20
+resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+batch = Halving("key", 16)
+print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == most)
+"""
+    assert pretended(code) == f"{2.0**24} 2 True\n"
+
+
+def test_plenty_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, unknown = toy.trainer(toy.settings()), toy.trainer(toy.settings())
+    known.step()
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "most_data", lambda: None)
+        unknown.step()
+    for one, other in zip(known.policy.model.parameters(), unknown.policy.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("is_initialized", "most", "limits"), [(False, 5, [5]), (True, 5, []), (False, None, [])])
+def test_a_gpu_and_a_system_that_says_nothing_limit_nothing(
+    is_initialized: bool, most: int | None, limits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Limit:
+        def __init__(self, most: int) -> None:
+            asked.append(most)
+
+        __enter__ = __exit__ = lambda *_: None
+
+    monkeypatch.setattr(system, "data_limit", Limit)
+    monkeypatch.setattr(room, "most_data", lambda: most)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: is_initialized)
+    assert Halving("key", 3).run(lambda size: size) == 3
+    with fitting("key=1", "less"):
+        pass
+    assert asked == 2 * limits
+
+
+def test_what_an_attempt_held_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """malloc_trim's argument: bytes to keep at the heap's top; M_MMAP_THRESHOLD is -3."""
+    calls: list[Any] = []
+    library = SimpleNamespace(malloc_trim=calls.append, mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+
+    def work(size: int) -> None:
+        if size > 1:
+            raise MemoryError
+
+    Halving("key", 4).run(work)
+    assert calls == [0, (-3, 2**20)] * 2

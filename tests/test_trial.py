@@ -14,7 +14,7 @@ from omegaconf import OmegaConf, open_dict
 
 from rlhf_sweeps import trial
 from rlhf_sweeps.cli import conf_dir, register
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.fields import ConfigError, TooLargeError
 from rlhf_sweeps.runs import InUseError, Run
 
 
@@ -61,6 +61,9 @@ def test_whatever_ends_a_trial_its_folder_says_so(ready: Path, monkeypatch: pyte
     def refuse(*_: object, **__: object) -> None:
         raise ConfigError("ppo.lr=0: must be > 0")
 
+    def not_fit(*_: object, **__: object) -> None:
+        raise TooLargeError("model.path=x: out of memory")
+
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no")
 
@@ -69,14 +72,15 @@ def test_whatever_ends_a_trial_its_folder_says_so(ready: Path, monkeypatch: pyte
         raise RuntimeError("no")
 
     found = []
-    for train, error in ((refuse, ConfigError), (fail, RuntimeError), (tell_and_fail, RuntimeError)):
+    ends = ((refuse, ConfigError), (not_fit, TooLargeError), (fail, RuntimeError), (tell_and_fail, RuntimeError))
+    for train, error in ends:
         monkeypatch.setattr("rlhf_sweeps.train.train", train)
         Run(ready).reopen()
         with pytest.raises(error):
             trial.run(ready)
         found.append(Run(ready).summary() or {})
-    assert [one["cause"] for one in found] == ["config", "error", "out_of_memory"]
-    assert [one["status"] for one in found] == ["failed"] * 3
+    assert [one["cause"] for one in found] == ["config", "out_of_memory", "error", "out_of_memory"]
+    assert [one["status"] for one in found] == ["failed"] * 4
     assert found[0]["message"] == "ppo.lr=0: must be > 0"
 
 

@@ -89,6 +89,20 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+@contextlib.contextmanager
+def data_limit(most: int) -> Iterator[None]:
+    """Have what this process asks for meanwhile fail where its data would be more than so many bytes; Linux's alone.
+
+    Data are the pages that are its own: all but files, shared memory and stacks.
+    """
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
 # Processes
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rlhf_sweeps.config import PPOConfig
 from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.language_model import Features, LanguageModel, ValueModel
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.ppo.metrics import STATE, States, Tally, Tokens
 from rlhf_sweeps.ppo.rollout import Rollout
 from rlhf_sweeps.ppo.steps import Step, steps
@@ -181,7 +181,9 @@ class Optimization:
         """
         models = {"policy": self.policy.model, "value": self.value_model}
         norms = {name: _clip_to_norm(model, self.config.max_grad_norm) for name, model in models.items()}
-        self.optimizer.step()
+        # The first step makes the optimizer's state: twice the weights.
+        with fitting(f"ppo.lora_rank={self.config.lora_rank}", "adapters, of a low rank, or a smaller model"):
+            self.optimizer.step()
         return norms
 
 

@@ -7,6 +7,7 @@ would append an end token to plain text and leave out every pair that is longer 
 import functools
 import logging
 import math
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,14 +28,17 @@ from transformers import (
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
-from rlhf_sweeps.ppo.memory import is_out_of_memory
+from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.reward_models.pair_tokens import Row, collate
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, TrainingConfig
 
 if TYPE_CHECKING:
-    from trl import RewardConfig, RewardTrainer  # type: ignore[attr-defined]
+    from trl import RewardConfig  # type: ignore[attr-defined]
+
+    from rlhf_sweeps.reward_models.pair_trainer import PairTrainer
 
 NUM_LOG_LINES = 10
+SECONDS_BETWEEN_LINES = 10.0
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -59,19 +63,19 @@ def fit(
     """
     blamed = f"reward_model.lr={config.highest_lr:g}"
     arguments = _arguments(config, len(rows), folder, device)
-    trainer = _make_trainer(config.reward_model, model, tokenizer, rows, arguments, _Log(blamed))
+    trainer = _make_trainer(config.reward_model, model, tokenizer, rows, arguments)
+    trainer.add_callback(_Log(blamed))
     trained: Any = trainer.model
     weights = [weight for weight in trained.parameters() if weight.requires_grad]
-    log.info("%.3g M weights are trained, lr %g", sum(map(torch.Tensor.numel, weights)) / 1e6, config.highest_lr)
-    try:
+    log.info(
+        "%.3g M weights are trained, lr %g, in %d steps of %d pairs",
+        sum(map(torch.Tensor.numel, weights)) / 1e6, config.highest_lr, arguments.max_steps,
+        config.reward_model.batch_size,
+    )  # fmt: skip
+    # The passes are looked after by themselves; beside them there is the optimizer, with twice what is trained.
+    given = f"reward_model.lora_rank={config.reward_model.lora_rank}"
+    with fitting(given, "adapters, of a low rank, or a smaller model"):
         trainer.train()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ConfigError(
-            f"reward_model.microbatch_size={config.reward_model.microbatch_size}: out of memory; must be smaller, "
-            "which changes nothing else"
-        ) from error
     # The loss of the last step says nothing of what that step made.
     if not all(weight.isfinite().all() for weight in weights):
         raise DivergedError(f"{blamed}: not all weights are numbers after step {trainer.state.global_step}")
@@ -85,21 +89,20 @@ def _make_trainer(
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Row],
     arguments: "RewardConfig",
-    callback: TrainerCallback,
-) -> "RewardTrainer":
-    from trl import RewardTrainer  # type: ignore[attr-defined]
+) -> "PairTrainer":
+    from rlhf_sweeps.reward_models.pair_trainer import PairTrainer
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
-            trainer = RewardTrainer(
+            trainer = PairTrainer(
+                Halving("reward_model.microbatch_size", settings.microbatch_size),
                 model=model,
                 args=arguments,
                 train_dataset=Dataset.from_list(list(rows)),
                 data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id),
                 processing_class=tokenizer,
                 peft_config=_adapters(settings),
-                callbacks=[callback],
             )
     except ValueError as error:
         if settings.lora_rank is None:
@@ -126,8 +129,7 @@ def _arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, devic
         warmup_steps=settings.warmup_ratio,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm or 0.0,
-        per_device_train_batch_size=settings.microbatch_size,
-        gradient_accumulation_steps=settings.batch_size // settings.microbatch_size,
+        per_device_train_batch_size=settings.batch_size,
         center_rewards_coefficient=settings.center_rewards_coefficient,
         max_length=None,  # pairs are short enough already
         remove_unused_columns=False,
@@ -158,10 +160,15 @@ def _adapters(settings: TrainingConfig) -> LoraConfig | None:
 
 
 class _Log(TrainerCallback):
-    """A line every few steps, and an end where the loss is no number; `blamed` is the setting that it then names."""
+    """A line every few steps or seconds, and an end where the loss is no number, which names the setting `blamed`."""
 
     def __init__(self, blamed: str) -> None:
         self.blamed = blamed
+        self.last_line = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Ask for a line where the last one is long ago."""
+        control.should_log |= time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
 
     def on_log(
         self,
@@ -176,6 +183,7 @@ class _Log(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise DivergedError(f"{self.blamed}: the loss is {logs['loss']} at step {state.global_step}")
+        self.last_line = time.monotonic()
         log.info(
             "step %d of %d: loss %.3f, %.0f %% of the pairs right",
             state.global_step, state.max_steps, logs["loss"], 100 * logs["accuracy"],

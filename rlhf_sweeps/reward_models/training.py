@@ -14,7 +14,7 @@ from rlhf_sweeps import models
 from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.placing import share
-from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import load_classifier, longest_input
@@ -40,8 +40,18 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     transformers_logging.set_verbosity_error()  # it reports the new head, which is wanted, as a fault
     device = models.pick_device(config.device)
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_nothing()  # until a step has shown that there is room
     pairs = load_pairs(config.dataset)
+    figures = _fit(config, pairs, folder, device)
+    # What was trained is loaded again to be scored, and need not be there twice.
+    give_back_memory()
+    report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
+    _record(config, report, figures, folder)
+    return report
+
+
+def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch.device) -> dict[str, object]:
+    """Train on the pairs, save into the folder; returns what is to be told of it."""
     model, tokenizer = _load_base(config)
     known = longest_input(model, tokenizer)
     max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
@@ -54,21 +64,19 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
     start = time.perf_counter()
     trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
-    figures = {
-        "training pairs": len(pairs.train),
-        "answers cut": num_cut,
-        "tokens at most": max_length,
-        "steps": num_steps,
-        "seconds": round(time.perf_counter() - start, 1),
-        "device": str(device),
-    }
+    seconds = round(time.perf_counter() - start, 1)
     trained.config.use_cache = True  # the trainer may have turned it off
     trained.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     share(folder)
-    report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
-    _record(config, report, figures, folder)
-    return report
+    return {
+        "training pairs": len(pairs.train),
+        "answers cut": num_cut,
+        "tokens at most": max_length,
+        "steps": num_steps,
+        "seconds": seconds,
+        "device": str(device),
+    }
 
 
 def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:

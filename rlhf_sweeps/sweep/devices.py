@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.platforms import system
+from rlhf_sweeps.platforms import memory, system
 
 # Models small enough to train on a CPU gain little from many cores, and each run needs its own memory.
 WORKERS_ON_CPU = 2
@@ -42,6 +42,15 @@ def divide_workers(workers: int | None, num_devices: int, workers_per_device: in
     threads = max(1, cores // max(1, workers))
     limit = _thread_limit()
     return workers, threads if limit is None else min(threads, limit)
+
+
+def divide_memory(workers: int) -> int | None:
+    """Each worker's share of this machine's memory, in bytes; None: what there is, or nobody knows.
+
+    Several that looked at what there is at the same moment would each take all of it for theirs.
+    """
+    left = memory.left()
+    return None if left is None or workers == 1 else left // workers
 
 
 def _list_installed() -> list[str]:

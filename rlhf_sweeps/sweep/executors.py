@@ -108,6 +108,7 @@ class LocalProcesses(Executor):
         threads: of torch, in each trial.
         preload: modules for the fork server; one that is missing is passed over. They may only be imported there:
             threads or a CUDA context would not survive the fork.
+        memory: each trial's share of this machine's, in bytes; None: they take what there is.
     """
 
     def __init__(
@@ -118,10 +119,12 @@ class LocalProcesses(Executor):
         devices: Sequence[str],
         threads: int,
         preload: Sequence[str],
+        memory: int | None = None,
     ) -> None:
         self.num_workers = num_workers
         self._trial = trial
         self._devices = devices
+        self._memory = memory
         self._free_slots = set(range(num_workers))
         self._running: dict[Path, _Running] = {}
         # Two threads must not ask for one process's status at once: multiprocessing would lose it.
@@ -142,7 +145,7 @@ class LocalProcesses(Executor):
             if reason := self._refusal(folder):
                 raise RuntimeError(f"{folder}: cannot start, {reason}")
             slot = min(self._free_slots)
-            process = self._starter.start(run_trial, (self._trial, folder, self._pin(slot)))
+            process = self._starter.start(run_trial, (self._trial, folder, self._pin(slot), self._memory))
             future: Future[int] = Future()
             future.set_running_or_notify_cancel()
             follower = threading.Thread(target=self._follow, args=(folder, process, slot, future), daemon=True)

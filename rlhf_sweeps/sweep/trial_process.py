@@ -14,17 +14,22 @@ from pathlib import Path
 
 from rlhf_sweeps.environment import EXIT_STATUS, fault
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.platforms.memory import room
 from rlhf_sweeps.runs import Run
 
 
-def run_trial(trial: str, folder: Path, environment: Mapping[str, str]) -> None:
+def run_trial(trial: str, folder: Path, environment: Mapping[str, str], memory: int | None) -> None:
     """The whole life of a trial's process; multiprocessing turns what it raises into a traceback and a status.
 
     Its working directory is the sweeper's and its stdin empty, by multiprocessing as well.
+
+    Args:
+        memory: its share, in bytes; None: no limit but the machine's.
     """
     system.leave_terminal()  # Ctrl-C is the sweeper's to answer
     threading.Thread(target=_die_with_sweeper, daemon=True).start()
     os.environ.update(environment)
+    room.share = memory
     try:
         _redirect(Run(folder).log_file)
         pkgutil.resolve_name(trial)(folder, _watch_nothing)

@@ -7,7 +7,7 @@ from typing import Literal, cast
 from omegaconf import DictConfig
 
 from rlhf_sweeps.hydra_part import answering, as_job
-from rlhf_sweeps.sweep.devices import detect_devices, divide_workers
+from rlhf_sweeps.sweep.devices import detect_devices, divide_memory, divide_workers
 from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
 from rlhf_sweeps.sweep.settings import read_settings
 
@@ -32,4 +32,5 @@ def open_executor(master: DictConfig) -> Executor:
     where = f", devices {', '.join(devices)}" if devices else ""
     log.info("%d trial(s) at a time, %d thread(s) each%s", workers, threads, where)
     start_method = cast(Literal["forkserver", "spawn"], settings.start_method)
-    return LocalProcesses(settings.trial, workers, start_method, devices, threads, PRELOAD)
+    memory = divide_memory(workers)
+    return LocalProcesses(settings.trial, workers, start_method, devices, threads, PRELOAD, memory)

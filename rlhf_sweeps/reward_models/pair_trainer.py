@@ -1,0 +1,89 @@
+"""TRL's RewardTrainer, a step's pairs in microbatches that shrink when memory does not suffice."""
+
+import contextlib
+import copy
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from trl import RewardTrainer  # type: ignore[attr-defined]
+
+from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+
+SECONDS_BETWEEN_LINES = 10.0  # of a step that takes long
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+class PairTrainer(RewardTrainer):
+    """A batch is what an optimizer step takes; gradients accumulate within it, so that it can be tried again.
+
+    Args:
+        microbatch: pairs a backward pass.
+    """
+
+    def __init__(self, microbatch: Halving, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.microbatch = microbatch
+        self._share = 1.0
+        self._num_done = 0
+        self._first_size = microbatch.size
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of a batch, as `collate` makes it; returns its loss."""
+        measured = copy.deepcopy(self._metrics["train"])
+
+        def work(size: int) -> Tensor:
+            model.zero_grad()
+            self._metrics["train"] = copy.deepcopy(measured)
+            self._num_done = 0
+            return self._train(model, inputs, size)
+
+        with self._telling(len(inputs["input_ids"]) // 2):
+            loss = self.microbatch.run(work)
+        if self.state.global_step == 0 and self.microbatch.size == self._first_size and self.args.use_cpu:
+            # Only now: what an attempt that fails had kept would lie in pieces.
+            keep_freed_memory()
+        return loss
+
+    def compute_loss(self, *arguments: Any, **options: Any) -> Any:
+        """A microbatch's part in the batch's mean loss."""
+        return super().compute_loss(*arguments, **options) * self._share  # type: ignore[no-untyped-call]
+
+    def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> Tensor:
+        num_pairs = len(inputs["input_ids"]) // 2
+        losses: list[Tensor] = []
+        for start in range(0, num_pairs, size):
+            pairs = range(start, min(start + size, num_pairs))
+            self._share = len(pairs) / num_pairs
+            losses.append(super().training_step(model, take_pairs(inputs, pairs)))  # type: ignore[no-untyped-call]
+            self._num_done = pairs.stop
+        return torch.stack(losses).sum()
+
+    @contextlib.contextmanager
+    def _telling(self, num_pairs: int) -> Iterator[None]:
+        """Say now and then how far the step is; in a thread, for a single microbatch may take minutes."""
+        has_ended = threading.Event()
+
+        def tell() -> None:
+            while not has_ended.wait(SECONDS_BETWEEN_LINES):
+                log.info("step %d: %d of %d pairs done", self.state.global_step + 1, self._num_done, num_pairs)
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            has_ended.set()
+            teller.join()
+
+
+def take_pairs(batch: Mapping[str, Tensor], pairs: Sequence[int]) -> dict[str, Tensor]:
+    """Some pairs of a batch, all (2 * pairs, sequence), padded to no more than the longest of their answers."""
+    half = len(batch["input_ids"]) // 2
+    rows = [*pairs, *(half + pair for pair in pairs)]
+    width = int(batch["attention_mask"][rows].sum(-1).max())
+    return {name: column[rows, :width] for name, column in batch.items()}
