@@ -100,7 +100,7 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("seed=-1", "must be >= 0"),
         ("seed=2147483648", r"must be >= 0 and < 2.14748e\+09"),
         ("objective.kl_budget=0", "must be > 0"),
-        ("name=''", "must be a text that is not empty"),
+        ("name=''", "must be a text without / and control characters, of 1 to 220 bytes"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(override: str, allowed: str, compose_config: Compose) -> None:

@@ -26,6 +26,7 @@ from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.outcomes import Outcomes
+from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.pruners import Nothing
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.schedule import Schedule
@@ -83,7 +84,9 @@ def test_a_later_start_knows_all_of_a_trial_that_has_ended(tmp_path: Path, state
     own = {**ODD, "folder": tmp_path / "1", "state": state, **ENDS[state]}
     trial, schedule = Trial(**own), SimpleNamespace(trials=[])
     nothing: Any = SimpleNamespace(log=lambda trials: None)
-    outcomes = Outcomes(plan, first, judge, configurations, schedule, nothing, nothing, nothing, lambda: False)  # type: ignore[arg-type]
+    outcomes = Outcomes(
+        plan, first, judge, configurations, schedule, nothing, nothing, nothing, Patience(), lambda: False
+    )  # type: ignore[arg-type]
     outcomes._tell(Active(trial, Run(trial.folder), 8, 1), state, own["message"])
     judge = Judge(Nothing())
     later = Schedule(place, plan, study(), judge, configurations)
