@@ -59,7 +59,9 @@ def _own(root: Path) -> list[Path]:
 def _discard(checkpoint: Path) -> None:
     """Remove a checkpoint, what shows that it is ours last: this process may be killed meanwhile."""
     for path in checkpoint.iterdir():
-        if path.name != _STATE:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _STATE:
             path.unlink()
     shutil.rmtree(checkpoint)
 
@@ -97,7 +99,10 @@ def save(
         if not _holds(folder / name, tensors):
             raise OSError(EIO, "does not hold what was written", str(folder / name))
     assert is_best or before is not None  # the best update always has a checkpoint
-    _link(folder / "policy.safetensors" if is_best or before is None else before / "best.safetensors", folder)
+    if is_best or before is None:
+        _link(folder / "policy.safetensors", folder)
+    else:
+        _copy_best(before, folder)
     for file in records:
         if file.exists():
             shutil.copyfile(file, folder / file.name)
@@ -214,6 +219,15 @@ def _digests(folder: Path) -> dict[str, str]:
     with ThreadPoolExecutor() as threads:
         known = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
     return {name: known[inodes[name]] for name in names}
+
+
+def _copy_best(before: Path, folder: Path) -> None:
+    """Not linked: one flipped bit would damage both checkpoints."""
+    name = "best.safetensors"
+    shutil.copyfile(before / name, folder / name)
+    digests = salvage_object(before / _STATE, []).get("files", {})
+    if differing(folder, {key: digest for key, digest in digests.items() if key == name}):
+        raise OSError(EIO, "does not hold what was written", str(before / name))
 
 
 def _link(source: Path, folder: Path) -> None:

@@ -26,7 +26,7 @@ from rlhf_sweeps import preflight
 from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
-from rlhf_sweeps.environment import fault
+from rlhf_sweeps.environment import mendable, naming
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
@@ -89,9 +89,9 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if (what := fault(error)) is None:
+        if (what := mendable(error)) is None:
             raise
-        refuse(ConfigError(f"{what}; once that is mended, the same command goes on"))
+        refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
 
 
 class _Ended(BaseException):
@@ -181,7 +181,8 @@ def _run(composed: DictConfig) -> float | None:
         preflight.check_folder(config, folder)
         keep_config_of_job(folder, composed)
 
-    summary = train(config, folder, overrides=list(job.overrides.task), begin=begin)
+    with naming("hydra.run.dir", folder):
+        summary = train(config, folder, overrides=list(job.overrides.task), begin=begin)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, read_write
 
@@ -66,7 +66,11 @@ def reserved(composed: DictConfig, key: Key) -> Iterator[Path]:
 
 
 def _is_given(composed: DictConfig, key: Key) -> bool:
-    return any(str(word).lstrip("+").startswith(f"{key}=") for word in composed.hydra.overrides.hydra)
+    """Whether the command line or a file of the user's names the folder: our own names hold the time."""
+    words = [str(word).lstrip("+") for word in composed.hydra.overrides.hydra]
+    hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+    _, group, _ = key.split(".")
+    return any(word.startswith(f"{key}=") for word in words) or "${now:" not in str(hydra[group]["dir"])
 
 
 def _make_new(folder: Path) -> Path:

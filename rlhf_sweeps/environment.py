@@ -1,10 +1,12 @@
 """Faults of the environment: the disk, open files, a database, a lock. They say nothing about a setting, and pass."""
 
+import contextlib
 import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs.files import InUseError
@@ -14,26 +16,36 @@ from rlhf_sweeps.wording import told
 # file can be written, as on a full disk.
 EXIT_STATUS = 75
 # What is at fault, and so what to mend, by the number that the operating system gives an error.
-_ERRORS = {
+_PASSING = {
     errno.ENOSPC: "no space is left on the disk",
     errno.EDQUOT: "the disk quota is used up",
     errno.EIO: "the disk cannot be read or written",
-    errno.ESTALE: "the file server has lost the folder",
     errno.EMFILE: "too many files are open (see ulimit -n)",
     errno.ENFILE: "too many files are open on this machine",
+    errno.ENOLCK: "no more files can be locked",
+    errno.ENOMEM: "no memory is left for another process",
+    errno.ENOTCONN: "the file server does not answer",
+    errno.ETIMEDOUT: "the file server does not answer",
+    errno.EAGAIN: "no more processes may be started (see ulimit -u)",
+}
+if hasattr(errno, "ESTALE"):
+    _PASSING[errno.ESTALE] = "the file server has lost the folder"
+# These stay until somebody mends them, and may be a setting's own: a path that nobody may read.
+_LASTING = {
     errno.EROFS: "the file system can only be read",
+    errno.EACCES: "there is no right to read or write",
     errno.EISDIR: "a folder is where a file should be",
     errno.ENOTDIR: "a file is where a folder should be",
-    errno.EACCES: "there is no right to read or write",
-    errno.EAGAIN: "no more processes may be started (see ulimit -u)",
+    errno.ENAMETOOLONG: "a path is too long",
 }
 # SQLite's primary result codes, https://sqlite.org/rescode.html.
 _SQLITE = {
     sqlite3.SQLITE_BUSY: "another process keeps the database locked",
     sqlite3.SQLITE_LOCKED: "another process keeps the database locked",
-    sqlite3.SQLITE_FULL: _ERRORS[errno.ENOSPC],
-    sqlite3.SQLITE_IOERR: _ERRORS[errno.EIO],
+    sqlite3.SQLITE_FULL: _PASSING[errno.ENOSPC],
+    sqlite3.SQLITE_IOERR: _PASSING[errno.EIO],
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
+    sqlite3.SQLITE_PROTOCOL: "another process keeps the database locked",
     sqlite3.SQLITE_READONLY: "the database can only be read",
 }
 # How libraries that are written in Rust, such as safetensors, give an error of the operating system.
@@ -45,22 +57,43 @@ class EnvironmentFault(RuntimeError):
 
 
 def fault(error: BaseException) -> str | None:
-    """What is at fault where an error, or one that led to it, comes from the environment; else None.
-
-    What a reward model raises is its own: only who wrote that knows what it means.
-    """
-    if isinstance(error, RewardModelError):
-        return None
+    """What is at fault where an error, or one that led to it, comes from the environment and may pass; else None."""
     return next(filter(None, map(_fault_of, _chain(error))), None)
 
 
+def mendable(error: BaseException) -> str | None:
+    """What a user can mend, and then give the same command again: a fault, or a right that is missing for good."""
+    if (what := fault(error)) is not None:
+        return what
+    return _told(error, _LASTING) if isinstance(error, OSError) else None
+
+
+@contextlib.contextmanager
+def naming(key: str, folder: Path) -> Iterator[None]:
+    """Have what comes out of here, where the environment is at fault, name the folder that can be gone on with.
+
+    Raises:
+        EnvironmentFault: in its place.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, EnvironmentFault) or (what := fault(error)) is None:
+            raise
+        raise EnvironmentFault(f"{key}={folder}: {what}") from error
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that led to it, newest first; SQLAlchemy's has the driver's as `orig`."""
+    """An error and those that led to it, newest first; SQLAlchemy's has the driver's as `orig`.
+
+    What a reward model raises is its own, and ends the chain: only who wrote that knows what it means.
+    """
     seen: list[BaseException] = []
-    while error is not None and error not in seen:
+    while error is not None and error not in seen and not isinstance(error, RewardModelError):
         seen.append(error)
         yield error
-        error = error.__cause__ or getattr(error, "orig", None) or error.__context__
+        context = None if error.__suppress_context__ else error.__context__
+        error = error.__cause__ or getattr(error, "orig", None) or context
 
 
 def _fault_of(error: BaseException) -> str | None:
@@ -68,14 +101,20 @@ def _fault_of(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, sqlite3.Error):
         return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    if (told_so := _told(error, _PASSING)) is not None:
+        return told_so
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"OperationalError", "InterfaceError"} and not hasattr(error, "orig"):
+        return f"the database does not answer ({told(error)})"
+    return None
+
+
+def _told(error: BaseException, table: Mapping[int, str]) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (found := _RUST.search(str(error))):
         number = int(found[1])
-    if number in _ERRORS:
-        file = getattr(error, "filename", None)
-        return f"{_ERRORS[number]}: {os.fsdecode(file)}" if isinstance(file, str | bytes) else _ERRORS[number]
-    if any(kind.__name__ in ("OperationalError", "InterfaceError") for kind in type(error).__mro__) and not hasattr(
-        error, "orig"
-    ):
-        return f"the database does not answer ({told(error)})"
-    return None
+    # A pipe that cannot take more now says EAGAIN, too.
+    if number is None or number not in table or (number == errno.EAGAIN and hasattr(error, "characters_written")):
+        return None
+    file = getattr(error, "filename", None)
+    return f"{table[number]}: {os.fsdecode(file)}" if isinstance(file, str | bytes) else table[number]

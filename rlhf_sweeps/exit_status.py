@@ -3,7 +3,7 @@
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf_sweeps.environment import fault
+from rlhf_sweeps.environment import mendable
 from rlhf_sweeps.fields import ConfigError
 
 FAILED = 1
@@ -19,6 +19,6 @@ def exit_status(error: BaseException | None) -> int:
         return INTERRUPTED
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
-    if isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)) or fault(error) is not None:
+    if isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)) or mendable(error) is not None:
         return WRONG_INPUT
     return FAILED

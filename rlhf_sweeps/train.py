@@ -54,7 +54,7 @@ def train(
         sweep: that the run is a trial of; groups its runs in W&B, and holds what they share.
         overrides: what the user changed; names the run in W&B.
         after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
-        begin: called when the folder is this process's, before anything is written there.
+        begin: called when the folder is this process's and its record can be gone on with, before anything is loaded.
 
     Raises:
         ConfigError: if a model, data set or the folder cannot be used; no run has begun then.
@@ -63,18 +63,23 @@ def train(
     run = Run(folder)
     try:
         with run.claim():
-            begin()
-            return _train(config, run, sweep, overrides, after_update)
+            return _train(config, run, sweep, overrides, after_update, begin)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
 
 
 def _train(
-    config: Config, run: Run, sweep: Sweep | None, overrides: Sequence[str], after_update: Callable[[], None]
+    config: Config,
+    run: Run,
+    sweep: Sweep | None,
+    overrides: Sequence[str],
+    after_update: Callable[[], None],
+    begin: Callable[[], None],
 ) -> dict[str, Any]:
     if (summary := _take_stock(run, is_alone=sweep is None)) is not None:
         log.info("%s is complete already: objective %s", run.folder, summary.get("objective"))
         return summary
+    begin()
     session = load_session(config, run, sweep)
     start = run.begin(as_dict(config))
     session.go_on()
@@ -97,7 +102,8 @@ def _train(
         if isinstance(error, Exception):
             summary = failure(error, session.trainer.update)
             with contextlib.suppress(OSError):  # the disk may be full
-                run.write_summary(summary)
+                if (run.summary() or {}).get("status") != "complete":  # as where only tidying up has failed
+                    run.write_summary(summary)
         tracker.finish(exit_code=exit_status(error), summary=summary)
         raise
     # The command line ends so where a run by itself was interrupted; a trial's process has done what it was asked to.
@@ -117,12 +123,12 @@ def _take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
     for problem in run.mend():
         log.warning("%s", problem)
     has_checkpoint = bool(checkpoints.found(run.checkpoint))
-    if is_alone and has_checkpoint and run.start() is None:
+    summary = run.summary()
+    if is_alone and (has_checkpoint or summary is not None) and run.start() is None:
         raise ConfigError(
             f"hydra.run.dir={run.folder}: {run.start_file.name} is missing or damaged, and nothing else tells which "
-            "settings its checkpoint is of; bring it back, or choose another folder"
+            "settings its results are of; bring it back, or choose another folder"
         )
-    summary = run.summary()
     if summary is None or summary.get("status") != "complete":
         return None
     changed = run.changed(summary, run.folder)
@@ -223,6 +229,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         return summary
     if best is not None and best.update != session.trainer.update:
         assert session.checkpoint is not None  # the best update always has a checkpoint
+        checkpoints.read_state(session.checkpoint)  # which finds a damaged one
         checkpoints.load_weights(session.checkpoint / "best.safetensors", session.policy)
     _export(session, summary)
     run.write_summary(summary)

@@ -6,6 +6,7 @@ take is limited, for as long as a step runs, to what there is, and an allocation
 
 import contextlib
 import ctypes
+import errno
 import gc
 import logging
 from collections.abc import Callable, Iterator
@@ -19,7 +20,13 @@ from rlhf_sweeps.platforms.memory import room
 
 T = TypeVar("T")
 # What torch, its matrix products and the C++ library say in a plain RuntimeError.
-SIGNS = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "could not create a primitive")
+SIGNS = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "could not create a primitive",
+    "can't start new thread",
+)
 log = logging.getLogger("rlhf_sweeps")
 
 
@@ -44,7 +51,7 @@ class Halving:
             try:
                 with _bounded():
                     return work(self.size)
-            except (RuntimeError, MemoryError) as error:
+            except (RuntimeError, MemoryError, OSError) as error:
                 if not is_out_of_memory(error):
                     raise
             # Out of the except clause, whose traceback keeps the tensors alive.
@@ -71,7 +78,7 @@ def fitting(given: str, remedy: str) -> Iterator[None]:
     try:
         with _bounded():
             yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         reason = _room() or "".join(f" ({line})" for line in str(error).splitlines()[:1])
@@ -133,6 +140,8 @@ def _glibc() -> Iterator[Any]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says so; torch raises a plain RuntimeError where a CPU allocation fails."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS))
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
     )

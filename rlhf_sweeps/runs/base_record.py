@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlhf_sweeps.runs.files import remove_leftovers, wait_for, write_atomically
-from rlhf_sweeps.runs.reading import Row, read_bytes
+from rlhf_sweeps.runs.reading import MOST_FILE, Row, read_bytes
 from rlhf_sweeps.runs.rows import line, salvage_rows
 from rlhf_sweeps.runs.sealed import DIGEST, set_aside
 
@@ -30,13 +30,13 @@ class BaseRecord:
         """What `write` was given under this name; empty if nothing was, or if it is damaged."""
         file = self._folder / f"{name}.jsonl"
         problems: list[str] = []
-        rows = salvage_rows(file, problems)
-        if rows and not problems and rows[-1].keys() == {DIGEST}:  # earlier versions wrote none
-            content = read_bytes(file)
+        rows = salvage_rows(file, problems, MOST_FILE)  # a line may hold all prompts
+        if rows and not problems:
+            content = read_bytes(file, MOST_FILE)
             last = rows.pop()
-            if hashlib.sha256(content[: content.rfind(b"\n", 0, -1) + 1]).hexdigest() != last[DIGEST]:
-                problems.append(f"{file.name}: damaged, its digest is another")
-        if not rows and not problems and file.exists():
+            if hashlib.sha256(content[: content.rfind(b"\n", 0, -1) + 1]).hexdigest() != last.get(DIGEST):
+                problems.append(f"{file.name}: damaged, its digest is another or missing")
+        elif not problems and file.exists():
             problems.append(f"{file.name}: is empty")
         for problem in problems:
             log.warning("base/%s; found out anew", problem)

@@ -4,11 +4,15 @@ Two quotings lie one in the other: Hydra's grammar reads a value, the shell the 
 together elsewhere.
 """
 
+import contextlib
+import itertools
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rlhf_sweeps.runs.reading import read_bytes
 
 # What Hydra's grammar takes for a text as it stands, and what in there it takes for something else.
 _PLAIN = re.compile(r"(?=.*[A-Za-z/])[A-Za-z0-9_./]([A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?")
@@ -21,6 +25,7 @@ _FOLDERS = ("hydra.mode=", "hydra.run.dir=", "hydra.sweep.dir=")
 # Hydra's flags for a training that take no value; argparse knows beginnings of them, too.
 _ALONE = ("-m", "-r", "--multirun", "--run")
 _PACKAGE = Path(__file__).parents[1]
+_MOST_FILES = 1000  # of a config directory
 
 
 def command(*words: str) -> str:
@@ -116,11 +121,17 @@ def _flags(hydra: Mapping[str, Any]) -> list[str]:
 def _is_other(path: str) -> bool:
     """Whether a config directory holds something else than ours does, wherever the record was made."""
     own = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-    return Path(path).is_dir() and _files(Path(path)) != _files(own)
+    return (Path(path) / "config.yaml").is_file() and _files(Path(path)) != _files(own)
 
 
 def _files(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.yaml")}
+    """A config directory's files; a record may name any folder, so not many are looked at."""
+    paths = itertools.chain(folder.glob("*.yaml"), folder.glob("*/*.yaml"), folder.glob("*/*/*.yaml"))
+    found: dict[Path, bytes] = {}
+    for path in itertools.islice(paths, _MOST_FILES):
+        with contextlib.suppress(OSError):
+            found[path.relative_to(folder)] = read_bytes(path)
+    return found
 
 
 def _told(hydra: Mapping[str, Any], group: str) -> list[str]:

@@ -119,7 +119,7 @@ def remove(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes have left half written; who still writes there has begun within the hour."""
-    for path in folder.glob(f"*{UNFINISHED}"):
+    for path in folder.glob(f"*.{'[0-9a-f]' * 8}{UNFINISHED}"):  # as `open_atomically` calls them, and nobody else
         with contextlib.suppress(FileNotFoundError):  # another process removes it, too
             if path.is_file() and time.time() - path.stat().st_mtime > 3600:
                 path.unlink()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from rlhf_sweeps.runs.reading import read_yaml
 from rlhf_sweeps.runs.sealed import salvage_object
 
 # What stands in the config of each command, and in nobody else's: who checks it (conf/).
@@ -30,6 +31,8 @@ def refuse_foreign(folder: Path, names: Iterable[str], start_file: Path | None, 
     Raises:
         NotOursError: if some of it is there, and the record is not ours.
     """
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise NotOursError("is no folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         names = [path.name for path in folder.iterdir()]
     found = sorted(name for name in names if (folder / name).exists() or (folder / name).is_symlink())
@@ -42,7 +45,7 @@ def refuse_foreign(folder: Path, names: Iterable[str], start_file: Path | None, 
 def _is_of(command: str, hydra_file: Path) -> bool:
     """Whether a file holds Hydra's part of a config that was composed for a command."""
     try:
-        callbacks = yaml.safe_load(hydra_file.read_bytes())["hydra"]["callbacks"]
+        callbacks = read_yaml(hydra_file)["hydra"]["callbacks"]
         return any(callback["_target_"] == command for callback in callbacks.values())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError):
         return False

@@ -27,9 +27,20 @@ MOST_LINE = 16 * 2**20  # of a row; ours have some kilobytes, answers to prompts
 MOST_FILE = 4 * 2**30  # of rows, or of a table
 MOST_NODES = 200_000  # of a YAML file, each alias counted with all that it stands for
 _MOST_DEPTH = 200
+# Errors that say nothing about the file that they came with.
+PASSING = frozenset(
+    {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM, errno.ENOTCONN, errno.ETIMEDOUT}
+    | ({errno.ESTALE} if hasattr(errno, "ESTALE") else set())
+)
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 _WAIT_FOR_NOBODY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+
+
+def raise_passing(error: OSError) -> None:
+    """Raise an error of the moment again: what it kept from being read is neither missing nor damaged."""
+    if error.errno in PASSING:
+        raise error
 
 
 def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
@@ -69,14 +80,14 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         return file.read()
 
 
-def read_lines(path: Path) -> Iterator[bytes | None]:
-    """A regular file's lines with their ends, None for each that is too long; raises as `open_record`."""
+def read_lines(path: Path, most: int = MOST_LINE) -> Iterator[bytes | None]:
+    """A regular file's lines with their ends, None for each that has more bytes; raises as `open_record`."""
     with open_record(path) as file:
-        while line := file.readline(MOST_LINE):
-            if len(line) < MOST_LINE or line.endswith(b"\n"):
+        while line := file.readline(most):
+            if len(line) < most or line.endswith(b"\n"):
                 yield line
                 continue
-            while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
+            while (rest := file.readline(most)) and not rest.endswith(b"\n"):
                 pass
             yield None
 
@@ -100,7 +111,9 @@ def read_yaml(path: Path) -> Any:
         OSError: as `open_record`.
         ValueError, RecursionError, yaml.YAMLError: if it is none, or its aliases stand for too much.
     """
-    loader = _LOADER(read_bytes(path).decode("utf-8"))
+    text = read_bytes(path).decode("utf-8")
+    _check_depth(text)
+    loader = _LOADER(text)
     try:
         node = loader.get_single_node()
         if node is None:
@@ -109,6 +122,15 @@ def read_yaml(path: Path) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Raise ValueError where nodes lie too deep in each other: libyaml's composer would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEPTH:
+            raise ValueError("too deep")
 
 
 def _whole(digits: str) -> int | float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf_sweeps.platforms import system
-from rlhf_sweeps.runs.reading import MOST_LINE, Row, open_record, parse_object, read_lines
+from rlhf_sweeps.runs.reading import MOST_LINE, Row, open_record, parse_object, raise_passing, read_lines
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -23,14 +23,18 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
-    """The objects of a file of JSON lines; what cannot be read is added to `problems`."""
+def salvage_rows(path: Path, problems: list[str], most_line: int = MOST_LINE) -> list[Row]:
+    """The objects of a file of JSON lines; what cannot be read is added to `problems`.
+
+    Args:
+        most_line: bytes that a line may have.
+    """
     rows: list[Row] = []
     bad: list[int] = []
     number, text = 0, b"\n"
     try:
         # Split at the newline only: responses may hold other line separators, such as U+2028.
-        for number, read in enumerate(read_lines(path), start=1):
+        for number, read in enumerate(read_lines(path, most_line), start=1):
             text = read or b"\n"
             row = None if read is None else parse_object(read)
             if row is not None:
@@ -40,6 +44,7 @@ def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        raise_passing(error)
         problems.append(f"{path.name}: {error.strerror}")
         return rows
     if bad and bad[-1] == number and not text.endswith(b"\n"):

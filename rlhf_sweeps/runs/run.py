@@ -15,10 +15,11 @@ from typing import Any
 from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.files import UNFINISHED, claim, open_atomically, remove, stamp, write_atomically
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
-from rlhf_sweeps.runs.reading import open_record, read_bytes
+from rlhf_sweeps.runs.reading import open_record, raise_passing, read_bytes
 from rlhf_sweeps.runs.restarts import as_update
 from rlhf_sweeps.runs.rows import Reached, append_rows, line, rows_from, salvage_rows
 from rlhf_sweeps.runs.sealed import (
+    copy_of,
     differing,
     digest_of,
     mend_object,
@@ -69,7 +70,8 @@ class Run:
         """
         model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"former_{self.model.name}")
         files = (self.start_file, self.metrics_file, self.samples_file, self.summary_file, self.log_file)
-        names = (*model, self.checkpoint.name, self.hydra_file.parent.name, *(file.name for file in files))
+        folders = (self.checkpoint.name, self.hydra_file.parent.name, "base", copy_of(self.start_file).parent.name)
+        names = (*model, *folders, *(file.name for file in files), self._stop.name)
         refuse_foreign(self.folder, (*names, "sweep.json"), self.start_file, self.hydra_file, RUNS)
 
     @contextlib.contextmanager
@@ -192,7 +194,8 @@ class Run:
         """Why the run was asked to end, or None if it was not."""
         try:
             text = read_bytes(self._stop, _MOST_REASON).decode("utf-8-sig", errors="replace")
-        except OSError:
+        except OSError as error:
+            raise_passing(error)
             return None
         return text.strip() or "unknown"
 
@@ -212,7 +215,8 @@ class Run:
         """
         try:
             rows, self.reached = rows_from(self.metrics_file, self.reached)
-        except OSError:
+        except OSError as error:
+            raise_passing(error)
             return []
         return [row for row in rows if _has_update(row)]
 

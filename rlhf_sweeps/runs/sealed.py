@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlhf_sweeps.runs.files import remove, write_atomically
-from rlhf_sweeps.runs.reading import Row, kind_of, open_record, parse_object, read_bytes
+from rlhf_sweeps.runs.reading import Row, kind_of, open_record, parse_object, raise_passing, read_bytes
 
 DIGEST = "sha256"  # the key of an object's own
 _COPIES = ".copies"
@@ -95,6 +95,7 @@ def differing(folder: Path, digests: Mapping[str, str]) -> list[str]:
         except FileNotFoundError:
             found.append(f"{name}: missing")
         except OSError as error:
+            raise_passing(error)
             found.append(f"{name}: {error.strerror}")
     return found
 
@@ -106,6 +107,7 @@ def _read(path: Path) -> tuple[Row | None, str | None]:
     except FileNotFoundError:
         return None, None
     except OSError as error:
+        raise_passing(error)
         return None, str(error.strerror)
     if content is None:
         return None, "damaged"

@@ -44,6 +44,7 @@ class Engine:
         schedule: all trials, and which run is next.
         clock: of all starts of the sweep.
         stopping: why nothing more is begun, once that is so: INTERRUPTED, BUDGET, ENVIRONMENT or a sentence.
+        fault: what of the environment was at fault, where that is ENVIRONMENT.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Engine:
             self._is_stopping,
         )
         self.stopping: str | None = None
+        self.fault: str | None = None
         self._is_testing = False  # what is left of the budget is for the test seeds
         self._active: list[Active] = []
         self._saved = 0.0
@@ -95,9 +97,10 @@ class Engine:
         with Interruption() as self._interruption:
             while True:
                 self._stop_where_due()
+                was_pausing = self._is_pausing
                 self._fill()
                 if not self._active:
-                    if self.stopping is not None or not self._is_pausing:
+                    if self.stopping is not None or not (was_pausing or self._is_pausing):
                         break
                     time.sleep(SECONDS_BETWEEN_LOOKS)
                 futures = [active.future for active in self._active if active.future is not None]
@@ -117,7 +120,11 @@ class Engine:
                     active.run.ask_to_stop(INTERRUPTED)
             except OSError:
                 self._executor.kill(active.run.folder)
-        wait([active.future for active in self._active if active.future is not None])
+        futures = [active.future for active in self._active if active.future is not None]
+        wait(futures, self._plan.config.sweep.update_timeout)
+        for active in self._active:
+            self._executor.kill(active.run.folder)  # what hangs
+        wait(futures)
 
     def look(self) -> None:
         """Read what the running trials have recorded since the last look, and show it."""
@@ -154,11 +161,6 @@ class Engine:
             self._start(active)
 
     @property
-    def fault(self) -> str | None:
-        """What of the environment was at fault last, and has been since."""
-        return self._patience.fault
-
-    @property
     def _is_pausing(self) -> bool:
         return self._patience.is_pausing(time.monotonic())
 
@@ -175,6 +177,7 @@ class Engine:
         if self.stopping is not None:
             return
         if self._patience.is_over:
+            self.fault = self._patience.fault
             self._stop(ENVIRONMENT)
             return
         num_failed, num_ended = self.schedule.failures

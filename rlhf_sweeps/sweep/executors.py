@@ -52,6 +52,14 @@ class Executor(Protocol):
         self.close()
 
 
+class _Carried(BaseException):
+    """Carries the sweeper's own exception through a trial, which would take it for one of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class InProcess(Executor):
     """Runs a trial right in `submit`, in the calling thread, where a debugger sees it.
 
@@ -68,11 +76,20 @@ class InProcess(Executor):
         self.watch: Callable[[], None] = lambda: None
 
     def submit(self, folder: Path) -> Future[int]:
-        """Run the trial; KeyboardInterrupt passes through."""
+        """Run the trial; KeyboardInterrupt passes through, and what `watch` raises, which is no error of the trial."""
         future: Future[int] = Future()
+
+        def watch() -> None:
+            try:
+                self.watch()
+            except Exception as error:
+                raise _Carried(error) from error
+
         try:
-            pkgutil.resolve_name(self._trial)(folder, self.watch)
+            pkgutil.resolve_name(self._trial)(folder, watch)
             status = 0
+        except _Carried as carried:
+            raise carried.error  # noqa: B904 (it is where it came from)
         except SystemExit as error:
             status = _exit_status(error)
         except Exception as error:

@@ -1,6 +1,7 @@
 """What has become of a run that ended: its setting goes on, has ended, or the run is started again."""
 
 import math
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,7 @@ class Outcomes:
             active.run.write_summary(summary)
         if summary is None:
             if active.future is not None and active.future.result() == EXIT_STATUS:
-                self._put_back(active, _last_line(active.run.log_file))
+                self._put_back(active, _error_in(active.run.log_file))
             else:
                 self._lose(active, _how_lost(active))
             return None
@@ -131,6 +132,7 @@ class Outcomes:
             return
         if active.index is None:
             self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
+            self._patience.forget()
             return
         trial.by_seed[active.seed] = list(values)
         trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
@@ -138,6 +140,7 @@ class Outcomes:
         mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
         if len(seeds) > 1:
             self._follower.report(trial, (active.index + 1) * trial.num_updates, mean)
+            self._patience.forget()
             is_last = active.index + 1 == len(seeds)
             if not is_last and self._judge.should_prune(trial.number):
                 self._tell(active, PRUNED)
@@ -188,7 +191,6 @@ class Outcomes:
     def _tell(self, active: Active, state: str, message: str | None = None) -> None:
         """A trial has ended: into the study, at once."""
         trial = active.trial
-        self._patience.forget()
         if active.index is None:
             return
         trial.state, trial.message = state, message
@@ -205,6 +207,7 @@ class Outcomes:
         if state == COMPLETE and trial.has_run:
             trial.violations = _mean_of_seeds(list(trial.broken.values()))
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
+        self._patience.forget()  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)
 
 
@@ -213,13 +216,15 @@ def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(one[name] for one in broken if name in one) for name in names}
 
 
-def _last_line(log: Path) -> str:
-    """Of what a run's process has written, which tells the error that ended it."""
+def _error_in(log: Path) -> str:
+    """The error that ended a run's process, if it could still be written."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         text = ""
-    return cut(text.rpartition("\n")[2], LONGEST) or "a full disk, or another fault of the environment"
+    last = text.rpartition("\n")[2]
+    is_error = re.match(r"[\w.]*(Error|Exception)\b", last) is not None
+    return cut(last, LONGEST) if is_error else f"a full disk, or another fault of the environment (see {log})"
 
 
 def _how_lost(active: Active) -> str:

@@ -1,6 +1,7 @@
 """How long a sweep waits where the environment is at fault: a bit longer each time, for some minutes in all."""
 
 PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)  # seconds
+LONG_AGO = 3600.0  # seconds after a pause, from which on another fault is another one
 
 
 class Patience:
@@ -20,6 +21,9 @@ class Patience:
     def note(self, fault: str, now: float) -> float:
         """Know of a fault; for how many seconds nothing is to be begun. Runs that meet it in one pause count once."""
         self.fault = fault
+        if now >= self._until + LONG_AGO:
+            self.forget()
+            self.fault = fault
         if now >= self._until:
             if self._num_pauses == len(PAUSES):
                 self.is_over = True

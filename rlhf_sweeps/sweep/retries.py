@@ -50,7 +50,7 @@ def open_again(trials: Collection[FrozenTrial], study: Study, sweep: Sweep) -> N
 def announce(sweep: Sweep, settings: SweeperConfig) -> list[str]:
     """The line that says what would be opened again; none where nothing is asked for, or no sweep is there."""
     start = sweep.start()
-    if start is None or settings.retry_failed is False:
+    if start is None or settings.retry_failed is False or (settings.storage is None and not sweep.study.exists()):
         return []
     study = optuna.load_study(
         study_name=start["study_name"], storage=open_storage(settings.storage or file_url(sweep.study))

@@ -80,8 +80,11 @@ def _sqlite_file(url: str) -> Path | None:
 
 
 def _check_database(path: Path) -> None:
-    """Raise ValueError, in a line, if an SQLite file is damaged: Optuna would go on until it comes to the place."""
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", LOCK_TIMEOUT, uri=True)) as opened:
+    """Raise ValueError, in a line, if an SQLite file is damaged: Optuna would go on until it comes to the place.
+
+    Opened to be written, since what a killed process has left half committed is first taken back.
+    """
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", LOCK_TIMEOUT, uri=True)) as opened:
         found = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
     if found != ["ok"]:
         raise ValueError(f"damaged: {' '.join(found[0].split())}")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.destinations import reserved
-from rlhf_sweeps.environment import EnvironmentFault
+from rlhf_sweeps.environment import EnvironmentFault, naming
 from rlhf_sweeps.exit_status import exit_status
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
@@ -78,7 +78,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
                     log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
                 study = open_it(plan.settings.retry_failed)
-                _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
+                with naming("hydra.sweep.dir", sweep.folder):
+                    _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
         except (InUseError, NotOursError) as error:
             raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
 
@@ -194,7 +195,7 @@ def _train(
             engine.abandon()
             return opened
 
-        engine = run_patiently(open_engine(study), replace, conclude, patience, display.event)
+        engine = run_patiently(sweep.folder, open_engine(study), replace, conclude, patience, display.event)
     return engine, comparison
 
 
