@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs.files import InUseError
 from rlhf_sweeps.wording import told
@@ -78,7 +79,7 @@ def naming(key: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, EnvironmentFault) or (what := fault(error)) is None:
+        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := fault(error)) is None:
             raise
         raise EnvironmentFault(f"{key}={folder}: {what}") from error
 

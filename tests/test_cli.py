@@ -94,14 +94,14 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "status", "said"),
     [
         (
-            OSError(errno.ENOSPC, "No space left on device", "0/metrics.jsonl"),
+            OSError(errno.ENOSPC, "No space left on device", "m"),
             2,
-            "error: no space is left on the disk: 0/metrics.jsonl; once that is mended, the same command goes on\n",
+            "error: no space is left on the disk: m; once that is mended, the same command goes on with this folder\n",
         ),
         (
             OSError(errno.EDQUOT, "Disk quota exceeded"),
             2,
-            "error: the disk quota is used up; once that is mended, the same command goes on\n",
+            "error: the disk quota is used up; once that is mended, the same command goes on with this folder\n",
         ),
         (ConfigError("a=1: must be > 1\nb=2: must be > 2"), 2, "error: a=1: must be > 1\nerror: b=2: must be > 2\n"),
         (ValueError("Config group override must be a string"), 2, "error: Config group override must be a string\n"),

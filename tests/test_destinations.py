@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, CommandLine, Compose
+from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 from test_ownership import BASIC, RUN, module_of, refused, tree
 
@@ -48,7 +49,8 @@ def test_what_names_no_folder_is_refused(
 )
 def test_names_that_no_folder_can_have(name: str, given: str | None, expected: str) -> None:
     told = [] if given is None else [f"hydra.sweep.dir={given}"]
-    where = "outputs/now_${name}" if given is None else given
+    where = "outputs/${now:%Y}_${name}" if given is None else given
+    setup_globals()  # as Hydra does, which answers ${now:...} then
     config = OmegaConf.create({"name": name, "hydra": {"sweep": {"dir": where}, "overrides": {"hydra": told}}})
     with pytest.raises(ConfigError) as refusal:
         destination(config, "hydra.sweep.dir")
@@ -66,8 +68,12 @@ def test_names_that_a_folder_can_have(compose_config: Compose) -> None:
 
 def _reserve(folder: str, barrier: "multiprocessing.synchronize.Barrier", told: "multiprocessing.Queue[str]") -> None:
     config = OmegaConf.create(
-        {"name": "x", "hydra": {"run": {"dir": f"{folder}/outputs/same_${{name}}"}, "overrides": {"hydra": []}}}
+        {
+            "name": "x",
+            "hydra": {"run": {"dir": f"{folder}/outputs/${{now:same}}_${{name}}"}, "overrides": {"hydra": []}},
+        }
     )
+    setup_globals()
     barrier.wait()
     with reserved(config, "hydra.run.dir") as new:
         (new / "mine").touch()

@@ -145,7 +145,7 @@ def of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (("hydra.run.dir=run", "ppo.lr=0.1"), "holds a run with other settings"),
         (("train", "hydra.run.dir=run"), "holds .copies, .hydra, "),
-        (("hydra.run.dir=sweep",), "holds sweep.json, "),
+        (("hydra.run.dir=sweep",), "holds .copies, sweep.json, "),
     ],
 )
 def test_a_refused_start_leaves_no_trace(

@@ -34,8 +34,10 @@ class BaseRecord:
         if rows and not problems:
             content = read_bytes(file, MOST_FILE)
             last = rows.pop()
-            if hashlib.sha256(content[: content.rfind(b"\n", 0, -1) + 1]).hexdigest() != last.get(DIGEST):
-                problems.append(f"{file.name}: damaged, its digest is another or missing")
+            if last.keys() != {DIGEST}:
+                problems.append(f"{file.name}: ends without a digest, as those of earlier versions do")
+            elif hashlib.sha256(content[: content.rfind(b"\n", 0, -1) + 1]).hexdigest() != last[DIGEST]:
+                problems.append(f"{file.name}: damaged, its digest is another")
         elif not problems and file.exists():
             problems.append(f"{file.name}: is empty")
         for problem in problems:

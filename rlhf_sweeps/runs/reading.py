@@ -80,8 +80,13 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         return file.read()
 
 
-def read_lines(path: Path, most: int = MOST_LINE) -> Iterator[bytes | None]:
-    """A regular file's lines with their ends, None for each that has more bytes; raises as `open_record`."""
+def read_lines(path: Path, most: int | None = None) -> Iterator[bytes | None]:
+    """A regular file's lines with their ends, None for each that has too many bytes; raises as `open_record`.
+
+    Args:
+        most: bytes that a line may have; None: MOST_LINE.
+    """
+    most = MOST_LINE if most is None else most
     with open_record(path) as file:
         while line := file.readline(most):
             if len(line) < most or line.endswith(b"\n"):

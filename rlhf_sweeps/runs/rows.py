@@ -23,11 +23,11 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def salvage_rows(path: Path, problems: list[str], most_line: int = MOST_LINE) -> list[Row]:
+def salvage_rows(path: Path, problems: list[str], most_line: int | None = None) -> list[Row]:
     """The objects of a file of JSON lines; what cannot be read is added to `problems`.
 
     Args:
-        most_line: bytes that a line may have.
+        most_line: bytes that a line may have; None: MOST_LINE.
     """
     rows: list[Row] = []
     bad: list[int] = []
