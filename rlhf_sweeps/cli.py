@@ -26,8 +26,8 @@ from rlhf_sweeps import preflight
 from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
-from rlhf_sweeps.environment import mendable, naming
-from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status
+from rlhf_sweeps.environment import mendable
+from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.platforms.output import tolerate

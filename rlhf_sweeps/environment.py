@@ -1,14 +1,11 @@
 """Faults of the environment: the disk, open files, a database, a lock. They say nothing about a setting, and pass."""
 
-import contextlib
 import errno
 import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs.files import InUseError
 from rlhf_sweeps.wording import told
@@ -67,21 +64,6 @@ def mendable(error: BaseException) -> str | None:
     if (what := fault(error)) is not None:
         return what
     return _told(error, _LASTING) if isinstance(error, OSError) else None
-
-
-@contextlib.contextmanager
-def naming(key: str, folder: Path) -> Iterator[None]:
-    """Have what comes out of here, where the environment is at fault, name the folder that can be gone on with.
-
-    Raises:
-        EnvironmentFault: in its place.
-    """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := fault(error)) is None:
-            raise
-        raise EnvironmentFault(f"{key}={folder}: {what}") from error
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,9 +1,13 @@
 """How a process ends, as a shell sees it and W&B is told."""
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf_sweeps.environment import mendable
+from rlhf_sweeps.environment import EnvironmentFault, fault, mendable
 from rlhf_sweeps.fields import ConfigError
 
 FAILED = 1
@@ -22,3 +26,18 @@ def exit_status(error: BaseException | None) -> int:
     if isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)) or mendable(error) is not None:
         return WRONG_INPUT
     return FAILED
+
+
+@contextlib.contextmanager
+def naming(key: str, folder: Path) -> Iterator[None]:
+    """Have what comes out of here, where the environment is at fault, name the folder that can be gone on with.
+
+    Raises:
+        EnvironmentFault: in its place.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := fault(error)) is None:
+            raise
+        raise EnvironmentFault(f"{key}={folder}: {what}") from error

@@ -93,6 +93,7 @@ def test_a_begun_trial_ends_under_its_own_configuration_and_all_points_are_run_u
     assert (tmp_path / "test" / "3_seed_1000000").is_dir()
 
 
+@pytest.mark.slow
 def test_a_trial_with_the_same_parameters_but_another_configuration_is_no_twin(tmp_path: Path) -> None:
     sweep(tmp_path, "ppo.kl_coef=0.02", SHORT)
     sweep(tmp_path, "ppo.kl_coef=0.02", LONG, ACCEPT)
@@ -108,6 +109,7 @@ def test_a_search_runs_all_its_trials_under_the_new_configuration(tmp_path: Path
     assert [updates(tmp_path / str(number)) for number in range(6)] == [10] * 3 + [30] * 3
 
 
+@pytest.mark.slow
 def test_further_seeds_of_a_begun_trial_are_those_of_its_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_of_those_that_start_in_one_second_each_has_a_folder(tmp_path: Path) -> 
     assert {path.name for path in (tmp_path / "outputs").iterdir()} == names
 
 
+@pytest.mark.slow
 def test_the_folder_that_is_told_is_the_one_that_was_made(command_line: CommandLine, tmp_path: Path) -> None:
     few = ("ppo.batch_size=2", "ppo.num_minibatches=1", "ppo.total_episodes=2", "eval.num_prompts=2",
            "reward_model=length", "tracking=disabled")  # fmt: skip

@@ -57,6 +57,7 @@ def test_a_search_finds_the_best_setting_and_prunes_bad_ones(tmp_path: Path) -> 
     assert all((Run(tmp_path / str(t.number)).summary() or {})["stop_reason"] == "pruned" for t in pruned)
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_to_the_same_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of a trial, several times; and an exception within the engine, as if it were killed."""
     arguments = (*SEARCH, "hydra.sweeper.n_trials=15")
@@ -378,6 +379,7 @@ def test_interruption_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert math.isfinite(seconds)
 
 
+@pytest.mark.slow
 def test_a_metric_that_nobody_records_ends_a_trial_at_its_first_evaluation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -215,6 +215,7 @@ def test_a_database_that_is_locked_for_a_while_costs_time_alone(
     assert contents(folder) == contents(tmp_path / "undisturbed" / "s")
 
 
+@pytest.mark.slow
 def test_what_the_sweeper_cannot_write_costs_time_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: None
 ) -> None:

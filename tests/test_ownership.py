@@ -183,6 +183,7 @@ def test_a_refused_sweep_leaves_no_trace(
     assert tree(of_others) == before
 
 
+@pytest.mark.slow
 def test_a_start_beside_another_one_leaves_no_trace(of_others: Path, command_line: CommandLine) -> None:
     before = tree(of_others)
     few = (*SMALL, "ppo.total_episodes=8", "reward_model=length", "eval.num_prompts=2")
@@ -197,6 +198,7 @@ def test_a_start_beside_another_one_leaves_no_trace(of_others: Path, command_lin
     assert tree(of_others) == before
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_things_is_taken_and_they_stay(command_line: CommandLine, tmp_path: Path) -> None:
     before = fill(tmp_path / "w", "notes.txt", "checkpoints/old")
     few = ("ppo.batch_size=2", "ppo.num_minibatches=1", "ppo.total_episodes=2", "eval.num_prompts=2",
@@ -226,6 +228,7 @@ def test_checkpoints_that_are_no_checkpoints_of_ours_stay(tmp_path: Path) -> Non
     checkpoints.remove(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_weights_are_readable_for_whom_the_umask_lets(command_line: CommandLine, tmp_path: Path) -> None:
     before = os.umask(umask := 0o027)
     try:

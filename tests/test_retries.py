@@ -110,6 +110,7 @@ def test_one_that_fails_again_keeps_both_ends(tmp_path: Path) -> None:
     assert notes["cause"] == "out_of_memory"
 
 
+@pytest.mark.slow
 def test_a_setting_that_could_not_be_is_tried_again(tmp_path: Path) -> None:
     search = ("ppo.num_minibatches=1,4,8", "ppo.batch_size=tag(int,interval(8,12))", "hydra.sweeper.n_trials=6",
               "hydra.sweeper.sampler=random")  # fmt: skip

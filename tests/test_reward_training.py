@@ -125,6 +125,7 @@ def test_the_folder_holds_a_reward_model_a_report_and_a_card(
     assert report.accuracy.value == num_right / 20
 
 
+@pytest.mark.slow
 def test_the_seed_fixes_the_weights_and_microbatches_do_not_matter(
     compose_training: ComposeTraining, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +207,7 @@ def test_microbatches_are_halved_and_the_numbers_stay(
     assert "reward_model.microbatch_size is 3 from here on; the numbers stay the same" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_training_that_fits_in_no_way_says_so_in_a_line(
     compose_training: ComposeTraining, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +226,7 @@ def test_pairs_are_taken_from_a_batch_by_hand() -> None:
     assert part["attention_mask"].tolist() == [[1, 0], [1, 0], [1, 1], [1, 0]]
 
 
+@pytest.mark.slow
 def test_slow_steps_are_told_as_they_go_on(
     compose_training: ComposeTraining,
     small: list[str],
@@ -406,6 +409,7 @@ def known_place(known: dict[str, None], word: str) -> int:
     return list(known).index(word)
 
 
+@pytest.mark.slow
 def test_a_base_whose_only_special_token_is_the_end(
     compose_training: ComposeTraining, small: list[str], tmp_path: Path
 ) -> None:
@@ -435,6 +439,7 @@ def test_a_base_whose_only_special_token_is_the_end(
     assert padded == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_encoder_is_told_prompt_from_answer(
     compose_training: ComposeTraining, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -461,6 +466,7 @@ def test_an_encoder_is_told_prompt_from_answer(
         assert mask.sum() == second + 1
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_training(
     compose_training: ComposeTraining, small: list[str], tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ def large() -> dict[str, Any]:
     return figures(with_study(500))
 
 
+@pytest.mark.slow
 def test_no_figure_grows_with_the_sweep(large: dict[str, Any]) -> None:
     sizes = {name: len(figure.to_json()) for name, figure in large.items()}
     assert max(sizes.values()) < 100_000, sizes

@@ -263,6 +263,7 @@ def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
     check_all(folder, 2)
 
 
+@pytest.mark.slow
 def test_a_second_sweeper_is_refused_and_the_first_not_disturbed(folder: Path, tmp_path: Path) -> None:
     misbehave(folder, trial_0={"9": "hang_once"})
     process = start_sweep(folder, grid(2))

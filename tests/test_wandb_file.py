@@ -37,10 +37,10 @@ def test_what_is_not_there_is_an_error() -> None:
 def test_a_file_that_may_not_be_read_is_a_run_without_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_log(tmp_path / "run-a.wandb", [{"update": 1}])
 
-    def refuse(self: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: Path, most: int) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("analysis.reading.wandb_logs.read_bytes", refuse)
 
     (run,) = runs_from_logs([path])
     assert (len(run.updates), run.problems) == (0, ("run-a.wandb: Permission denied",))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import IO, Any, Literal, NamedTuple
 
 from rlhf_sweeps.platforms import system
 
+# As `open_atomically` calls what it writes, and earlier versions did; other names are a user's.
+_LEFTOVER = re.compile(r"(.+\.(json|jsonl|yaml|html)(\.[0-9a-f]+)?|stop\.[0-9a-f]+)\.unfinished")
 UNFINISHED = ".unfinished"  # how the names of files end that are being written, or whose writer was killed
 
 
@@ -119,7 +122,7 @@ def remove(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes have left half written; who still writes there has begun within the hour."""
-    for path in folder.glob(f"*.{'[0-9a-f]' * 8}{UNFINISHED}"):  # as `open_atomically` calls them, and nobody else
+    for path in filter(lambda path: _LEFTOVER.fullmatch(path.name), folder.glob(f"*{UNFINISHED}")):
         with contextlib.suppress(FileNotFoundError):  # another process removes it, too
             if path.is_file() and time.time() - path.stat().st_mtime > 3600:
                 path.unlink()

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.destinations import reserved
-from rlhf_sweeps.environment import EnvironmentFault, naming
-from rlhf_sweeps.exit_status import exit_status
+from rlhf_sweeps.environment import EnvironmentFault
+from rlhf_sweeps.exit_status import exit_status, naming
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
