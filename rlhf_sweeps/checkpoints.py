@@ -92,6 +92,27 @@ def save(
     folder, target = root / _UNFINISHED, root / f"{update:07d}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    try:
+        _fill(folder, update, models, optimizer, state, before, is_best, records)
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)  # else it would keep the disk full
+        raise
+    place(folder, target)
+    remove_others(root, [target, before])
+    return target
+
+
+def _fill(
+    folder: Path,
+    update: int,
+    models: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    before: Path | None,
+    is_best: bool,
+    records: Sequence[Path],
+) -> None:
+    """Write the files of a checkpoint; arguments and errors as of `save`."""
     parts = {f"{name}.safetensors": _trained(model) for name, model in models.items()}
     parts["optimizer.safetensors"] = _flat_optimizer_state(optimizer)
     for name, tensors in parts.items():
@@ -108,9 +129,6 @@ def save(
             shutil.copyfile(file, folder / file.name)
     manifest = {"update": update, **state, "files": _digests(folder)}
     write_object(folder / _STATE, manifest, is_kept_twice=False)
-    place(folder, target)
-    remove_others(root, [target, before])
-    return target
 
 
 def remove_others(root: Path, kept: Sequence[Path | None]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import toy
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from rlhf_sweeps import checkpoints
@@ -213,3 +214,15 @@ def write_wrong(tensors: dict[str, torch.Tensor], file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
+
+
+def test_what_could_not_be_written_does_not_keep_the_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoints, "save_file", fill)
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(SafetensorError, match="No space left"):
+        checkpoints.save(tmp_path, 1, {"policy": model}, torch.optim.AdamW(model.parameters()), {})
+    assert list(tmp_path.iterdir()) == []
