@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlhf_sweeps.runs.files import remove_leftovers, wait_for, write_atomically
-from rlhf_sweeps.runs.reading import MOST_FILE, Row, read_bytes
-from rlhf_sweeps.runs.rows import line, salvage_rows
+from rlhf_sweeps.runs.reading import MOST_FILE, Row, parse_object, raise_passing, read_bytes
+from rlhf_sweeps.runs.rows import line
 from rlhf_sweeps.runs.sealed import DIGEST, set_aside
 
 Found = TypeVar("Found")
@@ -29,20 +29,10 @@ class BaseRecord:
     def read(self, name: str) -> list[Row]:
         """What `write` was given under this name; empty if nothing was, or if it is damaged."""
         file = self._folder / f"{name}.jsonl"
-        problems: list[str] = []
-        rows = salvage_rows(file, problems, MOST_FILE)  # a line may hold all prompts
-        if rows and not problems:
-            content = read_bytes(file, MOST_FILE)
-            last = rows.pop()
-            if last.keys() != {DIGEST}:
-                problems.append(f"{file.name}: ends without a digest, as those of earlier versions do")
-            elif hashlib.sha256(content[: content.rfind(b"\n", 0, -1) + 1]).hexdigest() != last[DIGEST]:
-                problems.append(f"{file.name}: damaged, its digest is another")
-        elif not problems and file.exists():
-            problems.append(f"{file.name}: is empty")
-        for problem in problems:
-            log.warning("base/%s; found out anew", problem)
-        return [] if problems else rows
+        rows, problem = _rows_of(file)
+        if problem is not None:
+            log.warning("base/%s: %s; found out anew", file.name, problem)
+        return rows
 
     def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Keep some rows; the name stands for all that they depend on, so of several writers any may be the last."""
@@ -62,3 +52,22 @@ class BaseRecord:
                 if (found := read()) is None:
                     found = find()
         return found
+
+
+def _rows_of(file: Path) -> tuple[list[Row], str | None]:
+    """Its rows, and what is wrong with it; read at once, since another process may replace it."""
+    try:
+        content = read_bytes(file, MOST_FILE)
+    except FileNotFoundError:
+        return [], None
+    except OSError as error:
+        raise_passing(error)
+        return [], str(error.strerror)
+    before, _, last = content.removesuffix(b"\n").rpartition(b"\n")
+    seal = parse_object(last)
+    if seal is None or seal.keys() != {DIGEST}:
+        return [], "ends without a digest, as those of earlier versions do"
+    text = before + b"\n" if before else b""
+    if hashlib.sha256(text).hexdigest() != seal[DIGEST]:
+        return [], "damaged, its digest is another"
+    return [row for row in map(parse_object, text.split(b"\n")) if row is not None], None

@@ -80,19 +80,14 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         return file.read()
 
 
-def read_lines(path: Path, most: int | None = None) -> Iterator[bytes | None]:
-    """A regular file's lines with their ends, None for each that has too many bytes; raises as `open_record`.
-
-    Args:
-        most: bytes that a line may have; None: MOST_LINE.
-    """
-    most = MOST_LINE if most is None else most
+def read_lines(path: Path) -> Iterator[bytes | None]:
+    """A regular file's lines with their ends, None for each that is too long; raises as `open_record`."""
     with open_record(path) as file:
-        while line := file.readline(most):
-            if len(line) < most or line.endswith(b"\n"):
+        while line := file.readline(MOST_LINE):
+            if len(line) < MOST_LINE or line.endswith(b"\n"):
                 yield line
                 continue
-            while (rest := file.readline(most)) and not rest.endswith(b"\n"):
+            while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
                 pass
             yield None
 

@@ -23,18 +23,14 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def salvage_rows(path: Path, problems: list[str], most_line: int | None = None) -> list[Row]:
-    """The objects of a file of JSON lines; what cannot be read is added to `problems`.
-
-    Args:
-        most_line: bytes that a line may have; None: MOST_LINE.
-    """
+def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
+    """The objects of a file of JSON lines; what cannot be read is added to `problems`."""
     rows: list[Row] = []
     bad: list[int] = []
     number, text = 0, b"\n"
     try:
         # Split at the newline only: responses may hold other line separators, such as U+2028.
-        for number, read in enumerate(read_lines(path, most_line), start=1):
+        for number, read in enumerate(read_lines(path), start=1):
             text = read or b"\n"
             row = None if read is None else parse_object(read)
             if row is not None:
