@@ -260,9 +260,9 @@ except TooLargeError as error:
 
 @LINUX
 def test_a_limit_of_the_users_stays_the_lower_one() -> None:
-    """Of 200 MiB, in which 2 fit."""
+    """Of 250 MiB, into which 4 do not fit and 2 do, also beside the stack and the arena of another thread."""
     code = """
-most = room.most_data() - 200 * 2**20
+most = room.most_data() - 150 * 2**20
 resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
 batch = Halving("key", 16)
 print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == most)
