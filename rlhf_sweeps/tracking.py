@@ -134,6 +134,10 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
     return run
 
 
+class _NotInTime(Exception):
+    """W&B itself says that it has not taken everything in its time."""
+
+
 class Tracker:
     """An open W&B run, or nothing: the first error turns it off with one warning and never reaches the caller."""
 
@@ -197,8 +201,9 @@ class Tracker:
             return
         try:
             within(self._finish_timeout + _GRACE, lambda: self._close(run, exit_code, summary, model_dir))
-        except TimeoutError:
-            _end_process()  # else this one would wait for it at its own end
+        except (_NotInTime, TimeoutError) as error:
+            if not isinstance(error, _NotInTime):
+                _end_process()  # else this one would wait for it at its own end
             _log.warning("W&B has not taken the whole run in time; to upload the rest: %s", _sync_command(run))
         except Exception as error:
             self._turn_off(error)
@@ -215,7 +220,10 @@ class Tracker:
                     _log_artifact(run, model_dir)
         except Exception as error:
             self._turn_off(error)
-        run.finish(exit_code=exit_code)
+        try:
+            run.finish(exit_code=exit_code)
+        except TimeoutError as error:
+            raise _NotInTime from error
 
     def _turn_off(self, error: Exception) -> None:
         if self._is_on:
@@ -228,7 +236,9 @@ def _end_process() -> None:
     import wandb
 
     with contextlib.suppress(Exception):
-        wandb.setup()._connection._proc._process.kill()  # type: ignore[union-attr]
+        process = wandb.setup()._connection._proc._process  # type: ignore[union-attr]
+        process.kill()
+        process.wait(_GRACE)
     # Else wandb would want to hear from it at this process's end.
     with contextlib.suppress(Exception, SystemExit):
         within(_GRACE, wandb.teardown)
