@@ -1,9 +1,6 @@
 """Running out of memory costs time, not numbers."""
 
 import ctypes
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 import toy
-from conftest import ROOT
 from torch import nn
 
 from rlhf_sweeps.fields import TooLargeError
@@ -19,8 +15,6 @@ from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
 from rlhf_sweeps.ppo import optimization
 from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
-
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody knows what there is")
 
 
 class Scarce:
@@ -166,6 +160,17 @@ def test_freed_memory_is_kept_by_glibcs_numbers(monkeypatch: pytest.MonkeyPatch)
     assert calls == [(-1, 2**31 - 1), (-3, 2**30)]
 
 
+def test_under_a_limit_of_the_users_freed_memory_is_left_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not system.is_limited_by_the_user()
+    monkeypatch.setattr(system, "is_limited_by_the_user", lambda: True)
+    calls: list[Any] = []
+    monkeypatch.setattr(
+        ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
+    )
+    keep_freed_memory()
+    assert calls == []
+
+
 def test_without_glibc_freed_memory_is_left_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     class OtherLibrary:
         def __init__(self, name: None) -> None:
@@ -199,77 +204,6 @@ def test_other_errors_are_not_hidden() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         batch.run(work)
     assert batch.size == 8
-
-
-# A CPU's memory
-
-
-def pretended(code: str) -> str:
-    """What code prints in a fresh process that may take 400 MiB; its work takes 64 a sequence."""
-    start = """
-import resource, torch
-from rlhf_sweeps.fields import TooLargeError
-from rlhf_sweeps.platforms.memory import room
-from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
-
-def resident():
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon"))
-
-keep_freed_memory()
-room.most_data()
-room.share, room._measured = resident() + 400 * 2**20, -1.0
-def work(size):
-    total = 0.0
-    for _ in range(0, 16, size):
-        total += sum(block.sum().item() for block in [torch.ones(2**24) for _ in range(size)])
-    return total / 16
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", start + code],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.slow  # on a busy machine it sometimes finds that less fits
-@LINUX
-def test_a_cpus_batches_are_halved_before_the_system_kills() -> None:
-    """Of 64 MiB a sequence 16 or 8 do not fit into 400 MiB; 4 do, and so do 16 where nothing is limited."""
-    code = """
-batch = Halving("key", 16)
-print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY)
-print(work(16))
-"""
-    assert pretended(code) == f"{2.0**24} 4 True\n{2.0**24}\n"
-
-
-@LINUX
-def test_what_no_halving_helps_is_one_line() -> None:
-    code = """
-try:
-    with fitting("model.path=x", "a smaller model"):
-        torch.ones(2**27)
-except TooLargeError as error:
-    print(error)
-"""
-    found = pretended(code)
-    assert found.startswith("model.path=x: out of memory (more is needed than the 0.")
-    assert found.endswith(" GiB that this process may have); must be a smaller model, or a machine with more\n")
-
-
-@pytest.mark.slow  # on a busy machine it sometimes finds that less fits
-@LINUX
-def test_a_limit_of_the_users_stays_the_lower_one() -> None:
-    """Of 250 MiB, into which 4 do not fit and 2 do, also beside the stack and the arena of another thread."""
-    code = """
-most = room.most_data() - 150 * 2**20
-resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
-batch = Halving("key", 16)
-print(batch.run(work), batch.size, resource.getrlimit(resource.RLIMIT_DATA)[0] == most)
-"""
-    assert pretended(code) == f"{2.0**24} 2 True\n"
 
 
 def test_plenty_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

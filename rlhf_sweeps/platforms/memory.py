@@ -6,11 +6,14 @@ among the workers of a sweep. Swap is not counted: whoever works in it does not 
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from rlhf_sweeps.platforms import system
 
 RESERVE = 2**28  # bytes that are left to everything else
 MEASURED_FOR = 1.0  # seconds: what others take and give back does not change faster, and looking costs half a ms
+PIECE = 2**24  # bytes; smaller ones are not worth being taken, and what Python itself needs meanwhile is less
 _UNLIMITED = 2**60  # what version 1 says of a group without a limit is not far below 2**63
 # Version 2 and 1: the limit, what is used, and the file cache in that, which gives way.
 _NAMES = (
@@ -45,18 +48,49 @@ class Room:
             self._measured = time.monotonic()
         return self._most_data
 
+    def set_aside(self, take: Callable[[int], bool]) -> None:
+        """Take, for good, what the allocator has got from the system, does not use, and keeps in pieces.
+
+        A limit of data counts these pieces, although a tensor of another size may not fit into them. What is taken and
+        never touched is no memory, and is not counted any more.
+
+        Args:
+            take: takes so many bytes from the allocator; whether there were any.
+        """
+        own = _read_numbers(self.root / "proc/self/status")
+        if self._unused is None or not {"VmData", "RssAnon"} <= own.keys():
+            return
+        size = _untouched(own)
+        with system.data_limit(own["VmData"] + PIECE // 2):
+            while size >= PIECE:
+                if take(size):
+                    self._unused += size
+                else:
+                    size -= size // 32
+        self._measured = -MEASURED_FOR
+
     def _measure(self) -> None:
         own = _read_numbers(self.root / "proc/self/status")
         room = left(self.root)
         if room is None or not {"VmData", "RssAnon"} <= own.keys():
             return
-        resident = own["RssAnon"] + own.get("VmSwap", 0)
+        resident = _resident(own)
         self.total = resident + room if self.share is None else min(resident + room, max(resident, self.share))
         # Threads and allocators reserve what they never use, which counts as data, too. The least that was ever seen of
         # it is taken for that: what comes on top later, such as weights mapped from their file, may yet be used.
-        untouched = own["VmData"] - resident
+        untouched = _untouched(own)
         self._unused = untouched if self._unused is None else min(self._unused, untouched)
         self._most_data = self.total + self._unused
+
+
+def _resident(own: dict[str, int]) -> int:
+    """The bytes of this process's own pages, from its status."""
+    return own["RssAnon"] + own.get("VmSwap", 0)
+
+
+def _untouched(own: dict[str, int]) -> int:
+    """The bytes that are reserved and were never used, from its status."""
+    return own["VmData"] - _resident(own)
 
 
 def left(root: Path = Path("/")) -> int | None:

@@ -103,6 +103,13 @@ def data_limit(most: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
+def is_limited_by_the_user() -> bool:
+    """Whether this process's data or addresses are limited from outside, as by a shell's `ulimit`."""
+    return any(
+        resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)
+    )
+
+
 # Processes
 
 

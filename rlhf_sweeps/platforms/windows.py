@@ -152,6 +152,11 @@ def data_limit(most: int) -> Iterator[None]:
     yield
 
 
+def is_limited_by_the_user() -> bool:
+    """No: there is no such limit here."""
+    return False
+
+
 # Processes
 
 

@@ -103,8 +103,11 @@ def _room() -> str:
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed, for the next tensor, instead of giving it back to the system.
 
-    Else every page of every large tensor is faulted in anew. Does nothing where there is no glibc.
+    Else every page of every large tensor is faulted in anew. Does nothing where there is no glibc, and where the user
+    limits memory: what is kept in pieces counts there.
     """
+    if system.is_limited_by_the_user():
+        return
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
     with _glibc() as library:
         library.mallopt(trim_threshold, 2**31 - 1)
@@ -129,6 +132,8 @@ def keep_nothing() -> None:
     give_back_memory()
     with _glibc() as library:
         library.mallopt(mmap_threshold, 2**20)
+        library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        room.set_aside(lambda size: library.malloc(size) is not None)
 
 
 @contextlib.contextmanager
