@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from rlhf_sweeps.platforms import system
@@ -9,16 +10,24 @@ from rlhf_sweeps.platforms import system
 FORMER = "former_"  # how the names begin of what has made way
 
 
-def place(made: Path, target: Path) -> None:
+def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = lambda former, made: None) -> None:
     """Give a file or folder its name, in the same file system; a folder that has it already makes way.
 
     A process or a whole machine may die at any moment: what then has the name is what was made, what had it before, or,
-    where a folder makes way, nothing for a moment; never a part.
+    where a folder makes way, nothing until the next call; never a part.
+
+    Args:
+        take_over: called with a folder that is to make way, and what was made: puts into this what is to stay.
     """
     share(made)
-    for path in (made, *made.rglob("*")):
-        system.sync(path)
     former = target.with_name(f"{FORMER}{target.name}")
+    if former.is_dir() and not target.exists():  # a process has died in between
+        system.patiently(lambda: former.replace(target))
+    if target.is_dir():
+        take_over(target, made)
+    for path in (made, *made.rglob("*")):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):
+            system.sync(path)
     _remove(former)
     if target.is_dir():
         # Not removed piece by piece under its name, which a reader or the next start would take for the whole.

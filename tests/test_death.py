@@ -150,7 +150,7 @@ def test_a_checkpoint_is_synced_before_it_has_its_name_and_the_old_one_goes_afte
 
 
 def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where one is there already, of a run that has gone on since."""
+    """Also where one is there already, of a run that has gone on since; what a user has put there is never lost."""
     monkeypatch.setattr(train, "model_card", lambda *_: "the card\n")
     policy: Any = SimpleNamespace(save_pretrained=lambda folder: _save(folder, "model", "new weights"))
     tokenizer: Any = SimpleNamespace(save_pretrained=lambda folder: _save(folder, "tokenizer", "new words"))
@@ -158,6 +158,7 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
     def fill(folder: Path) -> None:
         _save(folder / "model", "model", "old weights")
         _save(folder / "model", "tokenizer", "old words")
+        _save(folder / "model", "eval/notes", "a user's")
         (folder / "model.unfinished").mkdir()
         (folder / "model.unfinished" / "rest").write_text("of a killed process")
 
@@ -169,8 +170,9 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
         session: Any = SimpleNamespace(run=run, adapter=None, policy=policy, tokenizer=tokenizer, config=None)
         train._export(session, {})
 
-    old = {"model": b"old weights", "tokenizer": b"old words"}
-    new = {"model": b"new weights", "tokenizer": b"new words", "README.md": b"the card\n"}
+    users = {"eval/notes": b"a user's"}
+    old = {"model": b"old weights", "tokenizer": b"old words", **users}
+    new = {"model": b"new weights", "tokenizer": b"new words", "README.md": b"the card\n", **users}
     seen = []
     for disk in deaths(prepare, export):
         target = disk.root / "model"
@@ -183,7 +185,7 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def _save(folder: Path, name: str, text: str) -> None:
-    folder.mkdir(exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text)
 
 

@@ -97,6 +97,19 @@ def test_settings_that_nothing_tells_any_more_are_not_guessed(interrupted: Path,
     assert len(list(run.checkpoint.iterdir())) == 2
 
 
+def test_a_damaged_model_is_exported_again_and_a_users_files_in_it_stay(complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = copied(complete, tmp_path)
+    (run.model / "quantized").mkdir()
+    (run.model / "quantized" / "weights.gguf").write_bytes(b"the user's")
+    (run.model / "model.safetensors").write_bytes(b"")
+    assert "made again from the checkpoint" in damage.train_again(run.folder).text
+    assert (run.model / "quantized" / "weights.gguf").read_bytes() == b"the user's"
+    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+    # They are none of ours afterwards, either.
+    (run.model / "quantized" / "weights.gguf").write_bytes(b"changed")
+    assert "is complete already" in damage.train_again(run.folder).text
+
+
 def test_a_complete_run_whose_policy_is_damaged_and_has_no_checkpoint_says_so(
     complete: Path,  # noqa: F811
     tmp_path: Path,

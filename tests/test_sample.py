@@ -149,7 +149,7 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
             .err.splitlines()[-1]
             .endswith("0: must be >= 1" if "length" in option else "must be > 0")
         )
-    run.write_summary({"status": "complete"})
+    run.write_summary({"status": "complete"}, exported=["config.json"])
     (run.model / "config.json").write_text("{}", encoding="utf-8")
     damaged = f"error: run={run.folder}: model/config.json: damaged, its digest is another"
     assert refusal(run, capsys).startswith(damaged)

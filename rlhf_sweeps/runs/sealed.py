@@ -5,6 +5,7 @@ versions have written has neither, and is read as it stands.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,12 +72,15 @@ def set_aside(path: Path) -> list[str]:
     """Give what lies in a file's place, and is none, another name; says so."""
     if not path.exists() or path.is_file():
         return []
-    number = 1
-    while (aside := path.with_name(f"{path.name}.set_aside_{number}")).exists():
-        number += 1
-    what = kind_of(path)
+    what, aside = kind_of(path), name_aside(path)
     path.rename(aside)
     return [f"{path.name}: is {what}, no file; now called {aside.name}"]
+
+
+def name_aside(path: Path) -> Path:
+    """A name that nothing has, for what makes way and stays."""
+    names = (path.with_name(f"{path.name}.set_aside_{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists() and not name.is_symlink())
 
 
 def digest_of(path: Path) -> str:
