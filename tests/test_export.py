@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest import composed
 
 from rlhf_sweeps.export import export
+from rlhf_sweeps.model_card import model_card
 
 
 def save(folder: Path) -> None:
@@ -63,3 +65,12 @@ def test_a_folder_behind_a_link_and_a_file_in_its_place_stay(tmp_path: Path) -> 
         assert (tmp_path / name / "config.json").is_file()
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["notes"]
     assert (tmp_path / "file.set_aside_1").read_text(encoding="utf-8") == "the user's"
+
+
+def test_a_card_does_without_rows_that_are_lost() -> None:
+    summary = {"best_update": 2, "updates": 4, "episodes": 8, "tokens": 9, "seconds": 1.0, "device": "cpu"}
+    for rows in ([], [{"update": 3, "objective/kl": 0.25}]):
+        card = model_card(composed("ppo.lr=0.125"), {**summary, "versions": {"torch": "2"}}, rows)
+        assert "after 2 of 4 PPO updates" in card
+        assert ("| objective/kl | 0.25 | 0.25 |" in card) == bool(rows)
+        assert "| ppo.lr | 0.125 |" in card

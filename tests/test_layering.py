@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "intervals": set(),
     "model_card": {"config", "reward_model_config"},
     "tracking": {"config", "deadline", "runs", "wording"},
-    "checkpoints": {"placing", "runs"},
+    "checkpoints": {"environment", "placing", "runs"},
     "objective": {"config"},
     "progress": set(),
     "interruption": {"platforms"},

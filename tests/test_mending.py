@@ -44,15 +44,21 @@ def test_a_run_of_an_earlier_version_goes_on(interrupted: Path, complete: Path, 
     assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
 
 
-def test_its_missing_rows_are_noticed(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
-    """Its checkpoint does not have them, so the run begins again."""
+@pytest.mark.parametrize("row", ["", "{\n"])
+def test_a_bad_row_of_it_costs_that_row_alone(row: str, interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Its checkpoint does not have it, but is sound."""
     run = copied(interrupted, tmp_path)
     as_of_an_earlier_version(run)
     lines = run.metrics_file.read_text("utf-8").splitlines(keepends=True)
-    run.metrics_file.write_text("".join([lines[0], *lines[2:]]), "utf-8")
+    run.metrics_file.write_text("".join([lines[0], row, *lines[2:]]), "utf-8")
     told = damage.train_again(run.folder)
-    assert "metrics.jsonl: lacks rows before update 3; the run begins again from its start" in told.text
-    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+    assert told.status == 0, told
+    assert "continuing after update 3" in told.text
+    what = "1 line is damaged and left out (line 2)" if row else "lacks rows before update 3"
+    assert f"metrics.jsonl: {what}, and the run goes on without" in told.text
+    (_, rows, samples, weights), expected = damage.result_of_run(run.folder), damage.result_of_run(complete)
+    assert rows == [row for row in expected[1] if row["update"] != 2]
+    assert (samples, weights) == expected[2:]
 
 
 def test_missing_rows_are_taken_from_the_checkpoint(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
