@@ -3,6 +3,7 @@
 import secrets
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rlhf_sweeps.platforms import system
@@ -37,6 +38,24 @@ def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = la
     _remove(former)
 
 
+def move_into(folder: Path, made: Path, last: str) -> None:
+    """Move what was made into a folder that holds other things, too; what is called alike there makes way.
+
+    Args:
+        last: the file that shows that all are there: of a process that dies meanwhile, nobody finds it.
+    """
+    share(made)
+    for path in (made, *made.rglob("*")):
+        system.sync(path)
+    (folder / last).unlink(missing_ok=True)
+    for names in (sorted(path.name for path in made.iterdir() if path.name != last), [last]):
+        for name in names:
+            _remove(folder / name)
+            system.patiently(partial((made / name).replace, folder / name))
+        system.sync(folder)
+    made.rmdir()
+
+
 def share(made: Path) -> None:
     """Let others read a file, or all files in a folder, as the user's umask has it.
 
@@ -59,8 +78,8 @@ def _usual_mode(folder: Path) -> int:
 
 
 def _remove(former: Path) -> None:
-    """Remove what made way; of a link the link alone."""
-    if former.is_symlink():
+    """Remove what makes way; of a link the link alone."""
+    if former.is_symlink() or former.is_file():
         former.unlink()
     else:
         shutil.rmtree(former, ignore_errors=True)

@@ -13,7 +13,7 @@ from torch import nn
 
 from rlhf_sweeps import checkpoints, train
 from rlhf_sweeps.cache import make_once, read_or_make
-from rlhf_sweeps.placing import place
+from rlhf_sweeps.placing import move_into, place
 from rlhf_sweeps.reward_models import pair_head
 from rlhf_sweeps.reward_models.pair_head import Head
 
@@ -230,3 +230,31 @@ def test_a_head_is_whole(tmp_path: Path) -> None:
         found = find()
         assert torch.equal(found.weights, head.weights)
         assert (found.strength, found.num_pairs, found.accuracy, found.num_held_out) == (0.01, 7, 0.75, 3)
+
+
+def test_a_reward_model_is_no_model_before_all_of_it_is_there(tmp_path: Path) -> None:
+    """Its folder holds Hydra's files, too; config.json is what a model is known by."""
+    files = {"config.json": b"settings", "model.safetensors": b"new", "report.json": b"report"}
+
+    def fill(folder: Path) -> None:
+        _save(folder, ".hydra/config.yaml", "x")
+        _save(folder, "model.safetensors", "of a start that died")
+        for name, content in files.items():
+            _save(folder / "made", name, content.decode())
+
+    prepare = fresh(tmp_path, fill)
+
+    def act() -> None:
+        folder: Path = prepare.folder  # type: ignore[attr-defined]
+        move_into(folder, folder / "made", last="config.json")
+
+    whole = {".hydra/config.yaml": b"x", **files}
+    seen = []
+    for disk in deaths(prepare, act):
+        found = {name: content for name, content in contents(disk.root).items() if not name.startswith("made/")}
+        seen.append("config.json" in found)
+        if seen[-1]:
+            assert found == whole
+    assert set(seen) == {True, False}
+    folder = prepare.folder  # type: ignore[attr-defined]
+    assert contents(folder) == whole
