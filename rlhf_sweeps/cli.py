@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
@@ -34,7 +34,7 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -142,7 +142,9 @@ class Preflight(Callback):
             return
         try:
             with answering(as_job(config, Path(), number=0)):
-                Sweep(destination(config, "hydra.sweep.dir")).refuse_foreign()
+                sweep = Sweep(destination(config, "hydra.sweep.dir"))
+                sweep.refuse_foreign()
+                _refuse_another(sweep, config)
                 reserve(config, "hydra.sweep.dir")
         except NotOursError as error:
             refuse(ConfigError(f"hydra.sweep.dir={config.hydra.sweep.dir}: {error}; choose another folder"))
@@ -157,6 +159,28 @@ class Preflight(Callback):
                 self.check(task_config(config), Path(job.runtime.output_dir))
             except (ConfigError, OmegaConfBaseException) as error:
                 refuse(error)
+
+
+def _refuse_another(sweep: Sweep, config: DictConfig) -> None:
+    """Of Hydra's own sweeper a folder is gone on with only by the sweeper and the overrides that it was begun with.
+
+    Raises:
+        ConfigError: if these are others.
+    """
+    before: Any = OmegaConf.create({"hydra": salvage_hydra(sweep, [])})
+    for key in ("hydra.sweeper._target_", "hydra.overrides.task"):
+        old, new = (_kept(OmegaConf.select(one, key)) for one in (before, config))
+        if old is not None and old != new:
+            where = f"hydra.sweep.dir={sweep.folder}: holds another sweep"
+            raise ConfigError(f"{where} ({key} was {old}, is {new}); choose another folder")
+
+
+def _kept(value: Any) -> Any:
+    """What must stay of a value from start to start: of overrides those that touch a run's numbers."""
+    if not isinstance(value, ListConfig):
+        return value
+    keys = {word: word.lstrip("+~").partition("=")[0] for word in map(str, value)}
+    return [word for word, key in keys.items() if not f"{key}.".startswith(preflight.FREE_KEYS)]
 
 
 @contextlib.contextmanager
