@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -23,13 +24,15 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.composed_files import keep_config_of_job
+from rlhf_sweeps.carried import Carried
+from rlhf_sweeps.composed_files import keep_config_of_job, unreadable
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
+from rlhf_sweeps.interruption import ending_at_once
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
@@ -74,32 +77,30 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        _run_by_hydra(config_name, job)
+        with ending_at_once():
+            _run_by_hydra(config_name, job)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         refuse(error)
-    except ValueError as error:
+    except (yaml.YAMLError, ValueError) as error:
         # Hydra's answer to ppo=null is no exception of its own.
-        if not str(error).startswith("Config group override"):
+        told = str(error) if str(error).startswith("Config group override") else unreadable(error)
+        if told is None:
             raise
-        refuse(error)
+        refuse(ConfigError(told))
     except (DivergedError, RewardModelError, SweepFailedError) as error:
         refuse(error, status=exit_status(error))
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
+        elif interrupt.args:
+            print(f"Continue with: {interrupt}")
+        else:
+            print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if (what := mendable(error)) is None:
             raise
         refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
-
-
-class _Ended(BaseException):
-    """Carries a job's exception through Hydra, which would print a line about it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
@@ -108,11 +109,11 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         try:
             return job(composed)
         except Exception as error:
-            raise _Ended(error) from error
+            raise Carried(error) from error
 
     try:
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
-    except _Ended as end:
+    except Carried as end:
         raise end.error  # noqa: B904 (it is where it came from)
 
 
@@ -211,8 +212,7 @@ def _run(composed: DictConfig) -> float | None:
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
-        print(f"Continue with: {go_on(sys.argv[1:], key, shown(place))}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
     objective: float | None = summary["objective"]
     return objective
 

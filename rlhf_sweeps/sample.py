@@ -16,6 +16,7 @@ from rlhf_sweeps import models
 from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
+from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
@@ -40,7 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
         _serve(options)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _serve(options: argparse.Namespace) -> None:
