@@ -191,3 +191,17 @@ def test_a_sweep_whose_settings_are_lost_is_refused_and_one_with_a_copy_goes_on(
     assert told.status == 2
     assert f"hydra.sweep.dir={folder}: sweep.json is missing or damaged" in told.text
     assert contents(folder) == whole
+
+
+@pytest.mark.parametrize("wrong", [{"config": {}}, {"config": None}, {"study_name": 3}, {"id": None}, {"seeds": {}},
+                                   {"configurations": 3}, {"configurations": [{}]}])  # fmt: skip
+def test_a_sweep_whose_record_tells_too_little_is_refused_in_a_line(wrong: dict[str, object], tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    search = ("ppo.lr=interval(1e-4,1e-3)", "hydra.sweeper.n_trials=1")
+    sweep(folder, *search)
+    record = Sweep(folder)
+    record.write_start({**(record.start() or {}), "configurations": None, **wrong})
+    for more in ((), ("hydra.sweeper.dry_run=true", "hydra.sweeper.retry_failed=true")):
+        told = damage.told(lambda more=more: sweep(folder, *search, *more))
+        assert (told.status, told.failure) == (2, "")
+        assert f"hydra.sweep.dir={folder}: sweep.json is missing or damaged" in told.text
