@@ -146,6 +146,15 @@ def test_an_object_is_read_from_its_copy_and_put_back(tmp_path: Path) -> None:
     assert copy_of(path).read_bytes() == whole
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64, 2**64 + 1, -(2**63) - 1, 10**30])
+def test_whole_numbers_beyond_64_bits_are_read_as_they_were_written(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_object(path, {"config": {"seed": number}, "loss": 0.1})
+    problems: list[str] = []
+    assert salvage_object(path, problems) == {"config": {"seed": number}, "loss": 0.1}
+    assert problems == []
+
+
 def test_what_is_no_file_is_moved_and_never_removed(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     for number in (1, 2):

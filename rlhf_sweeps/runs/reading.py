@@ -108,10 +108,16 @@ def parse_object(text: bytes) -> Row | None:
     try:
         content = orjson.loads(text)  # five times as fast as json, and stricter
     except orjson.JSONDecodeError:
-        try:
-            content = json.loads(text, parse_int=_whole)  # NaN and Infinity
-        except (ValueError, RecursionError):
-            return None
+        return parse_exactly(text)  # NaN and Infinity
+    return content if isinstance(content, dict) else None
+
+
+def parse_exactly(text: bytes) -> Row | None:
+    """The same, where whole numbers beyond 2**64 do not become floats."""
+    try:
+        content = json.loads(text, parse_int=_whole)
+    except (ValueError, RecursionError):
+        return None
     return content if isinstance(content, dict) else None
 
 
