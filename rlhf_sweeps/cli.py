@@ -14,27 +14,30 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.composed_files import keep_config_of_job
+from rlhf_sweeps.carried import Carried
+from rlhf_sweeps.composed_files import keep_config_of_job, unreadable
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
+from rlhf_sweeps.interruption import ending_at_once
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -74,32 +77,30 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        _run_by_hydra(config_name, job)
+        with ending_at_once():
+            _run_by_hydra(config_name, job)
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         refuse(error)
-    except ValueError as error:
+    except (yaml.YAMLError, ValueError) as error:
         # Hydra's answer to ppo=null is no exception of its own.
-        if not str(error).startswith("Config group override"):
+        told = str(error) if str(error).startswith("Config group override") else unreadable(error)
+        if told is None:
             raise
-        refuse(error)
+        refuse(ConfigError(told))
     except (DivergedError, RewardModelError, SweepFailedError) as error:
         refuse(error, status=exit_status(error))
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
+        elif interrupt.args:
+            print(f"Continue with: {interrupt}")
+        else:
+            print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if (what := mendable(error)) is None:
             raise
         refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
-
-
-class _Ended(BaseException):
-    """Carries a job's exception through Hydra, which would print a line about it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
@@ -108,11 +109,11 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         try:
             return job(composed)
         except Exception as error:
-            raise _Ended(error) from error
+            raise Carried(error) from error
 
     try:
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
-    except _Ended as end:
+    except Carried as end:
         raise end.error  # noqa: B904 (it is where it came from)
 
 
@@ -142,7 +143,9 @@ class Preflight(Callback):
             return
         try:
             with answering(as_job(config, Path(), number=0)):
-                Sweep(destination(config, "hydra.sweep.dir")).refuse_foreign()
+                sweep = Sweep(destination(config, "hydra.sweep.dir"))
+                sweep.refuse_foreign()
+                _refuse_another(sweep, config)
                 reserve(config, "hydra.sweep.dir")
         except NotOursError as error:
             refuse(ConfigError(f"hydra.sweep.dir={config.hydra.sweep.dir}: {error}; choose another folder"))
@@ -157,6 +160,28 @@ class Preflight(Callback):
                 self.check(task_config(config), Path(job.runtime.output_dir))
             except (ConfigError, OmegaConfBaseException) as error:
                 refuse(error)
+
+
+def _refuse_another(sweep: Sweep, config: DictConfig) -> None:
+    """Of Hydra's own sweeper a folder is gone on with only by the sweeper and the overrides that it was begun with.
+
+    Raises:
+        ConfigError: if these are others.
+    """
+    before: Any = OmegaConf.create({"hydra": salvage_hydra(sweep, [])})
+    for key in ("hydra.sweeper._target_", "hydra.overrides.task"):
+        old, new = (_kept(OmegaConf.select(one, key)) for one in (before, config))
+        if old is not None and old != new:
+            where = f"hydra.sweep.dir={sweep.folder}: holds another sweep"
+            raise ConfigError(f"{where} ({key} was {old}, is {new}); choose another folder")
+
+
+def _kept(value: Any) -> Any:
+    """What must stay of a value from start to start: of overrides those that touch a run's numbers."""
+    if not isinstance(value, ListConfig):
+        return value
+    keys = {word: word.lstrip("+~").partition("=")[0] for word in map(str, value)}
+    return [word for word, key in keys.items() if not f"{key}.".startswith(preflight.FREE_KEYS)]
 
 
 @contextlib.contextmanager
@@ -187,8 +212,7 @@ def _run(composed: DictConfig) -> float | None:
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
-        print(f"Continue with: {go_on(sys.argv[1:], key, shown(place))}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
     objective: float | None = summary["objective"]
     return objective
 
