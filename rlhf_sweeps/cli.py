@@ -23,7 +23,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.composed_files import keep_config_of_job
+from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, plain
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
@@ -32,9 +32,10 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.references import lift
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, masked, masked_word
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -141,6 +142,7 @@ class Preflight(Callback):
         if config.hydra.sweeper._target_ == OWN_SWEEPER:
             return
         try:
+            _refuse_secrets(config)
             with answering(as_job(config, Path(), number=0)):
                 Sweep(destination(config, "hydra.sweep.dir")).refuse_foreign()
                 reserve(config, "hydra.sweep.dir")
@@ -159,6 +161,17 @@ class Preflight(Callback):
                 refuse(error)
 
 
+def _refuse_secrets(config: DictConfig) -> None:
+    """Hydra's own sweeper writes configs as they are."""
+    content = plain(config)
+    told = masked({**content, "hydra": {**masked_hydra(content["hydra"])}})
+    given = preflight.flatten(content)
+    for key, value in preflight.flatten(told).items():
+        if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
+            recorder = config.hydra.sweeper._target_
+            raise ConfigError(f"{key}: {recorder} records it as it is; write ${{oc.env:NAME}} in the secret's place")
+
+
 @contextlib.contextmanager
 def running(composed: DictConfig) -> Iterator[Path]:
     """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
@@ -170,6 +183,7 @@ def running(composed: DictConfig) -> Iterator[Path]:
 
 def _run(composed: DictConfig) -> float | None:
     """One job: train, return the objective."""
+    lift(composed, {})
     config = from_hydra(composed)
     from rlhf_sweeps.train import train
 
@@ -203,7 +217,7 @@ def task_config(composed: DictConfig) -> DictConfig:
 
 def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
     """Say in one line a problem what is wrong, and end; by default the input was."""
-    for line in _explain(error).splitlines():
+    for line in hide(_explain(error)).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)
 
@@ -215,7 +229,7 @@ def _explain(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {lines[0]}"
+        return f"{masked_word(error.override or '')}: {lines[0]}"
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
         allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
         close = difflib.get_close_matches(str(cause.key), allowed, n=1)

@@ -18,6 +18,8 @@ LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file sy
 _LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
 _SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
 _LONGEST_SHOWN = 200  # characters of a value in a message
+# Of a field whose values are numbers or come from a list that is known: none of them can be a secret.
+CLOSED = {"is_closed": True}
 PART_OF_PATH = f"a text without {' and '.join(_SEPARATORS)} and control characters, of 1 to {_LONGEST_PART} bytes"
 
 
@@ -39,13 +41,13 @@ def number(
     def is_allowed(value: float) -> bool:
         return math.isfinite(value) and above < value < below and at_least <= value <= at_most
 
-    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"})
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"} | CLOSED)
 
 
 def choice(*values: str) -> Any:
     """A required word out of a closed list."""
     return field(
-        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)}
+        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)} | CLOSED
     )
 
 
@@ -76,7 +78,7 @@ def device() -> Any:
     is_allowed = re.compile(r"auto|cpu|mps|cuda(:\d+)?").fullmatch
     return field(
         default=MISSING,
-        metadata={"is_allowed": is_allowed, "allowed": "auto, cpu, cuda, cuda:<number> or mps"},
+        metadata={"is_allowed": is_allowed, "allowed": "auto, cpu, cuda, cuda:<number> or mps"} | CLOSED,
     )
 
 

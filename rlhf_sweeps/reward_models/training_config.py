@@ -10,7 +10,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from rlhf_sweeps.config import DatasetConfig, ModelConfig
 from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, part_of_path
 from rlhf_sweeps.sources import EMBEDDED
-from rlhf_sweeps.validation import as_object, dataset_contradictions, unknown_keys
+from rlhf_sweeps.validation import as_object, dataset_contradictions, refer_to_variables, unknown_keys
 
 CAUTIOUS_LR = 1e-5  # for a base that no `model` describes
 LORA_FACTOR = 10  # adapters want about ten times the learning rate of all weights
@@ -82,6 +82,7 @@ def from_hydra(composed: DictConfig) -> RewardTrainingConfig:
         ConfigError: with one line for every key that is missing, out of range or at odds with another.
     """
     config = as_object(composed, RewardTrainingConfig)
+    refer_to_variables(config, composed)
     if problems := [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]:
         raise ConfigError("\n".join(problems))
     return config

@@ -20,6 +20,20 @@ from rlhf_sweeps.runs.files import (
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.runs.reading import MOST_FILE, open_record, parse_object, read_bytes
+from rlhf_sweeps.runs.redaction import (
+    MASK,
+    hidden,
+    hide,
+    is_masked,
+    is_secret,
+    masked,
+    masked_url,
+    masked_word,
+    masked_words,
+    passwords,
+    remember,
+    variables,
+)
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
 from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
@@ -28,6 +42,7 @@ from rlhf_sweeps.runs.sealed import differing, digest_of, salvage_object, write_
 from rlhf_sweeps.runs.sweep import Sweep
 
 __all__ = [
+    "MASK",
     "MOST_FILE",
     "SCHEMA_VERSION",
     "TRAININGS",
@@ -50,17 +65,27 @@ __all__ = [
     "found",
     "go_on",
     "going_on",
+    "hidden",
+    "hide",
+    "is_masked",
     "is_run",
+    "is_secret",
     "is_sweep",
+    "masked",
+    "masked_url",
+    "masked_word",
+    "masked_words",
     "natural",
     "open_atomically",
     "open_record",
     "override",
     "owner",
     "parse_object",
+    "passwords",
     "place",
     "read_bytes",
     "refuse_foreign",
+    "remember",
     "report_file",
     "restarts",
     "returns",
@@ -73,6 +98,7 @@ __all__ = [
     "salvage_samples",
     "salvage_yaml",
     "stamp",
+    "variables",
     "words_of",
     "write_atomically",
     "write_object",

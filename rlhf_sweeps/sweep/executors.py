@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.references import environment
+from rlhf_sweeps.runs import hide
 from rlhf_sweeps.sweep import processes
 from rlhf_sweeps.sweep.trial_process import exit_status_of_trial, run_trial
 
@@ -93,7 +95,7 @@ class InProcess(Executor):
         except SystemExit as error:
             status = _exit_status(error)
         except Exception as error:
-            traceback.print_exc()
+            print(hide(traceback.format_exc()), file=sys.stderr)
             status = exit_status_of_trial(error)
         future.set_result(status)
         return future
@@ -162,7 +164,8 @@ class LocalProcesses(Executor):
             if reason := self._refusal(folder):
                 raise RuntimeError(f"{folder}: cannot start, {reason}")
             slot = min(self._free_slots)
-            process = self._starter.start(run_trial, (self._trial, folder, self._pin(slot), self._memory))
+            variables = {**environment(), **self._pin(slot)}
+            process = self._starter.start(run_trial, (self._trial, folder, variables, self._memory))
             future: Future[int] = Future()
             future.set_running_or_notify_cancel()
             follower = threading.Thread(target=self._follow, args=(folder, process, slot, future), daemon=True)
