@@ -23,7 +23,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, plain
+from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, overrides_of_job, plain
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
@@ -196,7 +196,7 @@ def _run(composed: DictConfig) -> float | None:
         keep_config_of_job(folder, composed)
 
     with naming("hydra.run.dir", folder):
-        summary = train(config, folder, overrides=list(job.overrides.task), begin=begin)
+        summary = train(config, folder, overrides=overrides_of_job(), begin=begin)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN

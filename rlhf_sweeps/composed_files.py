@@ -38,7 +38,14 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
 def keep_config_of_job(folder: Path, task: DictConfig) -> None:
     """Write the files of .hydra while a job of Hydra's runs, whose config this is."""
     hydra: Any = HydraConfig.instance().cfg
-    keep_config(folder, plain(task), plain(hydra)["hydra"], list(HydraConfig.get().overrides.task))
+    keep_config(folder, plain(task), plain(hydra)["hydra"], overrides_of_job())
+
+
+def overrides_of_job() -> list[str]:
+    """Of the task while a job of Hydra's runs, as they were given."""
+    hydra: Any = HydraConfig.instance().cfg
+    # Hydra's own access would resolve the interpolations in them.
+    return [str(word) for word in plain(hydra.hydra.overrides)["task"]]
 
 
 def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:

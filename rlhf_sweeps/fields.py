@@ -14,6 +14,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from rlhf_sweeps.runs import hide
+
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
 _LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
 _SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
@@ -69,7 +71,7 @@ def is_part_of_path(name: str) -> bool:
 
 def in_line(value: Any) -> str:
     """A value as it stands in a message of one line, not too long."""
-    text = str(value) if str(value).isprintable() else repr(value)
+    text = hide(str(value) if str(value).isprintable() else repr(value))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 

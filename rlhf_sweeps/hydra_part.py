@@ -19,8 +19,8 @@ from rlhf_sweeps.references import keeping
 # The resolvers that only a process has in which Hydra's command line runs.
 _QUESTION = re.compile(r"\$\{\s*(now|hydra|python_version)\s*:")
 _OF_JOB = re.compile(r"\$\{\s*hydra\s*:\s*job\s*(\.\s*(num|id)\b|\})")
-# A reference to an environment variable within an answer, which stays one.
-_REFERENCE = re.compile(r"\0(oc\.env:[^\0]*)\0")
+# What stands for ${ and } of a reference to an environment variable within an answer, which stays one.
+_KEPT = ("\1", "\2")
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
@@ -74,7 +74,7 @@ def answer_questions(task: DictConfig) -> None:
     Raises:
         OmegaConfBaseException: if Hydra has no answer.
     """
-    with keeping(lambda reference: f"\0{reference[2:-1]}\0"):
+    with keeping(lambda reference: f"{_KEPT[0]}{reference[2:-1]}{_KEPT[1]}"):
         for node, key in list(_all_questions(task)):
             node[key] = literal(node[key])
 
@@ -104,4 +104,4 @@ def literal(value: Any) -> Any:
         return [literal(item) for item in value]
     if not isinstance(value, str):
         return value
-    return _REFERENCE.sub(r"${\1}", _INTERPOLATION.sub(r"\1\1\\${", value))
+    return _INTERPOLATION.sub(r"\1\1\\${", value).replace(_KEPT[0], "${").replace(_KEPT[1], "}")

@@ -26,10 +26,11 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import MASK, is_masked, is_secret, masked, passwords, remember, variables
+from rlhf_sweeps.runs import is_masked, is_secret, masked, passwords, remember, variables
 from rlhf_sweeps.runs.redaction import LIFTED
 
 _NO_DEFAULT = object()
+_ENV = "oc.env:"
 _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 # A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
@@ -59,7 +60,7 @@ def written(node: DictConfig | ListConfig) -> Any:
     """Plain values with references to variables in place of their values, also where others are made of them.
 
     What the schema wants to be a number or true or false is given as it is. Where nothing can be made of a reference,
-    it is masked.
+    the whole text stays as it is written.
     """
     with keeping():
         return _plain(node)
@@ -83,11 +84,16 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
             remember(value)
         return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
 
+    def stand_in_decoded(text: str | None, _parent_: Any, _node_: Node) -> Any:
+        return mark(f"${{oc.decode:{text}}}") if _ENV in (text or "") else oc.decode(text, _parent_, _node_)
+
     OmegaConf.register_new_resolver("oc.env", stand_in, replace=True)
+    OmegaConf.register_new_resolver("oc.decode", stand_in_decoded, replace=True)
     try:
         yield
     finally:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        OmegaConf.register_new_resolver("oc.decode", oc.decode, replace=True)
 
 
 def _plain(node: Any) -> Any:
@@ -101,8 +107,8 @@ def _plain(node: Any) -> Any:
 def _value(node: Any, key: Any) -> Any:
     try:
         return _plain(node[key])
-    except (OmegaConfBaseException, ValueError):  # a resolver of ours or Hydra's that wants something else
-        return MASK
+    except (OmegaConfBaseException, ValueError):  # a resolver that wants the value
+        return node._get_node(key)._value()
 
 
 def refer(config: Any, plain: Any) -> None:
@@ -128,7 +134,7 @@ def _referring(value: Any, plain: Any, name: str) -> Any:
     if is_dataclass(value) or type(value) is type(plain) in (dict, list):
         refer(value, plain)
         return value
-    if isinstance(plain, str) and (variables(plain) or plain == MASK != value):
+    if isinstance(plain, str) and variables(plain):
         return _with_reference(value, plain)
     if is_secret(name) and isinstance(value, str):
         remember(value)
@@ -201,8 +207,9 @@ def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
             value = node._get_node(key)._value()
             if value is None or isinstance(value, bool) or OmegaConf.is_missing(node, key) or value == "":
                 continue
-            if any(map(is_secret, path)):
-                if isinstance(value, str) and _INTERPOLATION.search(value) and not _DEFAULT.search(value):
+            text = value if isinstance(value, str) else ""
+            if any(map(is_secret, (*path, *variables(text) * bool(_DEFAULT.search(text))))):
+                if _INTERPOLATION.search(text) and not _DEFAULT.search(text):
                     continue
                 refuse_masked(str(value), ".".join(path))
                 reference = _lift_one(str(node[key]), path, lifted)

@@ -4,7 +4,6 @@ Where a sweep varies its reward model by lists, each run is scored on a common s
 all others have made of the policy.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
@@ -21,7 +20,6 @@ from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.trials import COMPLETE, Trial
 
-_REFERENCE = re.compile(r"\$\{([^{}]*)\}")  # which a name would resolve
 Contenders = dict[str, dict[str, Any]]
 
 
@@ -109,5 +107,5 @@ def _label(config: RewardModelConfig, all_of_them: Sequence[RewardModelConfig]) 
     differing = [key for key in own if any(key in other and other[key] != own[key] for other in namesakes)]
     if not differing:
         return config.name
-    told = _REFERENCE.sub(r"\1", ",".join(f"{key}={own[key]}" for key in differing))
+    told = ",".join(f"{key}={own[key]}" for key in differing).replace("${", "{")  # which the name would resolve
     return f"{config.name}[{told}]".replace("/", ":")
