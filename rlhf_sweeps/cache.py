@@ -23,7 +23,10 @@ def cache_dir() -> Path:
 
 
 def make_once(target: Path, make: Callable[[Path], Path]) -> Path:
-    """The file or folder at `target`, made where there is none, and compared at each use with the digests of its files as they were made; what differs is made anew."""
+    """The file or folder at `target`, made where there is none, as by `read_or_make`.
+
+    At each use its files are compared with their digests as they were made; what differs is removed and made anew.
+    """
     note = target.with_name(f"{target.name}.digests")
 
     def read() -> Path | None:

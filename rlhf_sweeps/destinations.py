@@ -43,7 +43,7 @@ def _refuse_secrets(composed: DictConfig, key: Key) -> None:
     hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False)
     _, group, _ = key.split(".")
     written = str(hydra[group]["dir"])
-    words = [str(word) for word in hydra["overrides"]["task"]]
+    words = [str(word) for word in hydra["overrides"].get("task", [])]
     if any(map(is_secret, variables(written))) or ("override_dirname" in written and words != masked_words(words)):
         raise ConfigError(f"{key}={in_line(written)}: a secret cannot be in a name, which everybody sees")
 

@@ -241,8 +241,3 @@ def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple[
             yield from _leaves(child, (*path, str(key)))
         else:
             yield node, key, (*path, str(key))
-
-
-def environment() -> dict[str, str]:
-    """The variables that hold what was lifted, for processes that do not inherit this one's."""
-    return {name: value for name, value in os.environ.items() if name.startswith(LIFTED)}

@@ -16,11 +16,11 @@ from rlhf_sweeps import models
 from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.fields import ConfigError, in_line, out_of_range
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.runs import Run, command, override
+from rlhf_sweeps.runs import Run, command, is_masked, override, variables
 
 Section = TypeVar("Section")
 
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
     parser.add_argument("question", nargs="?", help="without one, a prompt opens")
+    parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
     parser.add_argument("--temperature", type=_positive, help="default: the run's")
     parser.add_argument("--response-length", type=_count, help="tokens at most; default: the run's")
     parser.add_argument("--seed", type=int, default=0)
@@ -56,8 +57,8 @@ def _serve(options: argparse.Namespace) -> None:
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
-    base = _read(ModelConfig, start["config"]["model"], "model/local.yaml")
-    trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None)
+    base = _base_policy(start["config"]["model"], options)
+    trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
     policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
     tokenizer = models.load_tokenizer(trained)
     ppo = _read(PPOConfig, start["config"]["ppo"], "ppo/default.yaml")
@@ -82,11 +83,50 @@ def _serve(options: argparse.Namespace) -> None:
         _answer(question, policies, tokenizer, sampler, seed)
 
 
+def _base_policy(recorded: Mapping[str, Any], options: argparse.Namespace) -> ModelConfig:
+    """What the run began with. The record may be somebody else's: it chooses no wheel and no variable of ours.
+
+    Raises:
+        ConfigError: if it must be given by hand.
+    """
+    base = _read(ModelConfig, recorded, "model/local.yaml")
+    if options.base is not None:
+        return dataclasses.replace(base, path=options.base, revision=None, pypi_wheel=None, sha256=None)
+    problem = None
+    if any(map(variables, (str(base.path), str(base.revision)))) or is_masked(str(base.path)):
+        problem = f"its base policy, {in_line(base.path)}, is not in the record"
+    elif base.pypi_wheel is not None:
+        pinned = _pinned_wheels()
+        base = dataclasses.replace(base, sha256=base.sha256 or pinned.get(base.pypi_wheel))
+        if (base.pypi_wheel, base.sha256) not in pinned.items():
+            problem = f"its record names a wheel that is none of ours, {in_line(base.pypi_wheel)}"
+    if problem is not None:
+        raise ConfigError(f"run={options.run}: {problem}; --base=FOLDER names the base policy")
+    return base
+
+
+def _pinned_wheels() -> dict[str, str]:
+    """The wheels of conf/model and the digests that they must have."""
+    found: dict[str, str] = {}
+    for file in Path(conf_dir(), "model").glob("*.yaml"):
+        choice: Any = OmegaConf.load(file)
+        if choice.get("pypi_wheel") is not None:
+            found[choice.pypi_wheel] = choice.sha256
+    return found
+
+
 def _read(section: Callable[..., Section], recorded: Mapping[str, Any], defaults: str) -> Section:
     """A section of a run's settings; keys that its version did not have yet are those of a file in conf/."""
     known: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
-    return section(**{name: recorded[name] if name in recorded else known[name] for name in names})
+    read = section(**{name: recorded[name] if name in recorded else known[name] for name in names})
+    try:
+        problems = [*out_of_range(read, "")]  # type: ignore[arg-type]
+    except TypeError:
+        problems = ["of another type than its key wants"]
+    if problems:
+        raise ConfigError(f"run.json: holds a value that cannot be ({problems[0]})")
+    return read
 
 
 def _answer(

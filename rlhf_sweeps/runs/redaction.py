@@ -4,6 +4,7 @@ A reference, ${oc.env:NAME}, holds no secret and stays as it is written. Where s
 none, too much is masked at worst: nothing that is computed with comes by here.
 """
 
+import os
 import re
 import urllib.parse
 from collections.abc import Iterable
@@ -152,6 +153,11 @@ def _masked_text(text: str, is_of_secret: bool) -> str:
 def _is_open(value: str) -> bool:
     """Whether a value of a secret's key gives nothing away: it is a reference, or there is none."""
     return value in _NOTHING or bool(_REFERENCE.search(value))
+
+
+def lifted_variables() -> dict[str, str]:
+    """The variables of this process that hold secrets of configs, for processes that do not inherit them."""
+    return {name: value for name, value in os.environ.items() if name.startswith(LIFTED)}
 
 
 # What this process has learnt to be secret, for texts that others make, such as messages of errors.

@@ -18,8 +18,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from rlhf_sweeps.platforms import system
-from rlhf_sweeps.references import environment
-from rlhf_sweeps.runs import hide
+from rlhf_sweeps.runs import hide, lifted_variables
 from rlhf_sweeps.sweep import processes
 from rlhf_sweeps.sweep.trial_process import exit_status_of_trial, run_trial
 
@@ -164,7 +163,7 @@ class LocalProcesses(Executor):
             if reason := self._refusal(folder):
                 raise RuntimeError(f"{folder}: cannot start, {reason}")
             slot = min(self._free_slots)
-            variables = {**environment(), **self._pin(slot)}
+            variables = {**lifted_variables(), **self._pin(slot)}
             process = self._starter.start(run_trial, (self._trial, folder, variables, self._memory))
             future: Future[int] = Future()
             future.set_running_or_notify_cancel()
