@@ -16,7 +16,7 @@ from analysis.numbers import as_number as as_number
 from analysis.numbers import as_seed
 from analysis.objective import Objective, objective_in, objectives_in
 from analysis.spans import running_sum, spans
-from rlhf_sweeps.runs import natural
+from rlhf_sweeps.runs import masked, masked_words, natural
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -70,6 +70,11 @@ class RunRecord:
     read_samples: Callable[[], Samples] = list
     objective: Objective | None = None
     axis: str = UPDATE
+
+    def __post_init__(self) -> None:
+        # Records of earlier versions, and those of others, hold secrets as they are.
+        object.__setattr__(self, "config", masked(dict(self.config)))
+        object.__setattr__(self, "overrides", tuple(masked_words(self.overrides)))
 
     @property
     def counts_updates(self) -> bool:
@@ -188,6 +193,9 @@ class Trial:
     violations: Mapping[str, float] = field(default_factory=dict)
     runs: Sequence[RunRecord] = ()
     tests: Sequence[RunRecord] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", masked(dict(self.settings)))
 
 
 @dataclass(frozen=True, eq=False)

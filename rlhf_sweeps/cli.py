@@ -35,7 +35,7 @@ from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.references import lift
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, masked, masked_word
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, masked_word
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -69,6 +69,7 @@ def main() -> None:
 def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
     tolerate()
+    hide_in_log()
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process

@@ -5,6 +5,8 @@ that a config can be written into a folder and read from there.
 """
 
 import contextlib
+import functools
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, MutableMapping
@@ -34,7 +36,7 @@ _ENV = "oc.env:"
 _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 # A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
-# path: those are what messages are about.
+# path or a part of one: those are what messages are about.
 _LONG = 8
 
 
@@ -78,9 +80,9 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
         given = () if default is _NO_DEFAULT else (default,)
         if isinstance(_node_, FloatNode | IntegerNode | BooleanNode):
             return oc.env(name, *given)
-        if (value := os.environ.get(name)) is not None and (
-            is_secret(name) or (len(value) >= _LONG and os.sep not in value)
-        ):
+        value = os.environ.get(name, "")
+        is_long = len(value) >= _LONG and os.sep not in value and _node_._key() != "name"
+        if is_secret(name) or is_long:
             remember(value)
         return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
 
@@ -172,6 +174,38 @@ def unresolved(content: Any) -> Any:
     if isinstance(content, list):
         return [unresolved(value) for value in content]
     return content.reference if isinstance(content, _Referring) else content
+
+
+def fingerprints(config: Any, salt: str) -> dict[str, str]:
+    """Reference -> what tells another value of its variables from this one, and nothing else.
+
+    Of secrets there is none: they may be renewed while a run or a sweep is under way.
+    """
+    found = {
+        value.reference: _fingerprint(str(value), salt)
+        for name, value in _referring_values(config, "")
+        if not any(map(is_secret, (name, *variables(value.reference))))
+    }
+    return dict(sorted(found.items()))
+
+
+@functools.lru_cache(maxsize=1000)
+def _fingerprint(value: str, salt: str) -> str:
+    """Slow, so that short values cannot be found by trying."""
+    return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=8).hex()
+
+
+def _referring_values(node: Any, name: str) -> Iterator[tuple[str, _Referring]]:
+    if is_dataclass(node) and not isinstance(node, type):
+        node = {entry.name: getattr(node, entry.name) for entry in fields(node)}
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _referring_values(value, f"{name}.{key}")
+    elif isinstance(node, list):
+        for value in node:
+            yield from _referring_values(value, name)
+    elif isinstance(node, _Referring):
+        yield name, node
 
 
 def refuse_masked(content: Any, key: str = "") -> None:

@@ -121,7 +121,7 @@ def _read(section: Callable[..., Section], recorded: Mapping[str, Any], defaults
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
     read = section(**{name: recorded[name] if name in recorded else known[name] for name in names})
     try:
-        problems = [*out_of_range(read, "")]  # type: ignore[arg-type]
+        problems = [*out_of_range(read, "")]
     except TypeError:
         problems = ["of another type than its key wants"]
     if problems:

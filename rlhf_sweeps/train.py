@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
-from rlhf_sweeps.references import recorded
+from rlhf_sweeps.references import fingerprints, recorded
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs import InUseError, Run, Sweep, masked_words
 from rlhf_sweeps.session import Session, load_session
@@ -82,7 +83,7 @@ def _train(
         return summary
     begin()
     session = load_session(config, run, sweep)
-    start = run.begin(as_dict(config))
+    start = run.begin(as_dict(config), partial(fingerprints, config))
     session.go_on()
     tracker = tracking.start(
         config.tracking,

@@ -4,6 +4,8 @@ A reference, ${oc.env:NAME}, holds no secret and stays as it is written. Where s
 none, too much is masked at worst: nothing that is computed with comes by here.
 """
 
+import functools
+import logging
 import os
 import re
 import urllib.parse
@@ -44,6 +46,7 @@ LIFTED = "RLHF_SWEEPS_SECRET_"
 _LIFTED = re.compile(rf"\$\{{oc\.decode:\$\{{oc\.env:{LIFTED}\w+\}}\}}|\$\{{oc\.env:{LIFTED}\w+\}}")
 
 
+@functools.lru_cache(maxsize=10_000)
 def is_secret(name: str) -> bool:
     """Whether a key or a variable is named like a secret; names are read by whole words, in any case.
 
@@ -175,6 +178,16 @@ def hide(text: str) -> str:
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
+
+
+def hide_in_log() -> None:
+    """Have our own log hide what this process knows."""
+    logging.getLogger("rlhf_sweeps").addFilter(_hide_in_record)
+
+
+def _hide_in_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args = hide(record.getMessage()), ()
+    return True
 
 
 def hidden(content: Any) -> Any:

@@ -8,7 +8,7 @@ import contextlib
 import math
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +96,18 @@ class Run:
             problems += set_aside(file)
         return problems
 
-    def begin(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What was fixed at the run's first start: schema_version, id, config. Written then, read ever after."""
+    def begin(
+        self, config: Mapping[str, Any], fingerprints: Callable[[str], Mapping[str, str]] = lambda salt: {}
+    ) -> dict[str, Any]:
+        """What was fixed at the run's first start: schema_version, id, config, references. Read ever after.
+
+        Args:
+            fingerprints: salt -> what tells the values that the config's references have from others.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         if (start := self.start()) is None:
             start = {"schema_version": SCHEMA_VERSION, "id": uuid.uuid4().hex[:12], "config": dict(config)}
+            start["references"] = dict(fingerprints(start["id"]))
             write_object(self.start_file, start)
         return start
 

@@ -10,7 +10,8 @@ from optuna.samplers import BaseSampler
 from rlhf_sweeps.composed_files import masked_hydra, plain
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.preflight import flatten
+from rlhf_sweeps.preflight import flatten, other_values
+from rlhf_sweeps.references import fingerprints
 from rlhf_sweeps.runs import Sweep, masked, masked_words
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
@@ -32,6 +33,8 @@ def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
+    elif changed := other_values(start, plan.config):
+        raise ConfigError(f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder")
     else:
         records = start.get("configurations") or [{key: start[key] for key in KEYS}]
         if changed := changes(start, new):
@@ -48,6 +51,7 @@ def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
+    kept["references"] = {**fingerprints(plan.config, start["id"]), **start.get("references", {})}
     return {**start, **new, **kept}, configurations
 
 
