@@ -167,7 +167,7 @@ def _refuse_secrets(config: DictConfig) -> None:
     content = plain(config)
     told = masked({**content, "hydra": {**masked_hydra(content["hydra"])}})
     given = preflight.flatten(content)
-    for key, value in preflight.flatten(told).items():
+    for key, value in sorted(preflight.flatten(told).items(), key=lambda entry: entry[0].startswith("hydra.")):
         if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
             recorder = config.hydra.sweeper._target_
             raise ConfigError(f"{key}: {recorder} records it as it is; write ${{oc.env:NAME}} in the secret's place")

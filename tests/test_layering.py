@@ -42,6 +42,7 @@ MAY_IMPORT = {
         "data",
         "fields",
         "metric_names",
+        "references",
         "reward_model_config",
         "reward_models",
         "runs",

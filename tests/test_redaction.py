@@ -1,4 +1,4 @@
-"""What counts as a secret, and what is left of it: names by whole words, URLs as SQLAlchemy masks them, words, trees."""
+"""What counts as a secret, and what is left of it: names by whole words, URLs as SQLAlchemy masks them, configs."""
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -8,16 +8,18 @@ from rlhf_sweeps.runs import hide, masked, masked_url, masked_word, redaction, r
 from rlhf_sweeps.runs.redaction import is_masked, is_secret, passwords
 
 SECRETS = (
-    "password PASSWORD db_password dbPassword PGPASSWORD sslpassword passwd passphrase secret client_secret secrets pwd "
-    "aws_secret_access_key api_key apiKey API-Key X-API-Key apikey api_key_2 OPENAI_KEY OPENAI_API_KEY private_key token "
-    "TOKEN hf_token HF_TOKEN authToken access_token token_value Authorization auth credentials bearer "
-    "reward_model.arguments.api_key"
-).split()
+    "password", "PASSWORD", "db_password", "dbPassword", "PGPASSWORD", "sslpassword", "passwd", "passphrase",
+    "secret", "client_secret", "secrets", "pwd", "aws_secret_access_key", "api_key", "apiKey", "API-Key", "X-API-Key",
+    "apikey", "api_key_2", "OPENAI_KEY", "OPENAI_API_KEY", "private_key", "token", "TOKEN", "hf_token",
+    "HF_TOKEN", "authToken", "access_token", "token_value", "Authorization", "auth", "credentials", "bearer",
+    "reward_model.arguments.api_key",
+)  # fmt: skip
 NONE = (
-    "tokens max_new_tokens pad_token eos_token bos_token unk_token pad_token_id token_id token_mean per_token tokenizer "
-    "token_budget key keys monkey keyboard prompt_key sort_key public_key password_file secret_name lr name author passes "
-    "stop_strings bypass secretary"
-).split()
+    "tokens", "max_new_tokens", "pad_token", "eos_token", "bos_token", "unk_token", "pad_token_id", "token_id",
+    "token_mean", "per_token", "tokenizer", "token_budget", "key", "keys", "monkey", "keyboard", "prompt_key",
+    "sort_key", "public_key", "password_file", "secret_name", "lr", "name", "author", "passes", "stop_strings",
+    "bypass", "secretary",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SECRETS)
