@@ -1,11 +1,15 @@
 """What counts as a secret, and what is left of it: names by whole words, URLs as SQLAlchemy masks them, configs."""
 
+import logging
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sqlalchemy import make_url
 
-from rlhf_sweeps.runs import hide, masked, masked_url, masked_word, redaction, remember
+from rlhf_sweeps.fields import in_line
+from rlhf_sweeps.runs import hide, hide_in_log, masked, masked_url, masked_word, redaction, remember
 from rlhf_sweeps.runs.redaction import is_masked, is_secret, passwords
+from rlhf_sweeps.wording import cut
 
 SECRETS = (
     "password", "PASSWORD", "db_password", "dbPassword", "PGPASSWORD", "sslpassword", "passwd", "passphrase",
@@ -117,3 +121,14 @@ def test_texts_of_others_lose_what_the_process_knows(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(redaction, "_known", set())
     remember("hunter2", "hunter2-and-more", "abc", "true")
     assert hide("got hunter2-and-more, not hunter2; abc is true") == "got ***, not ***; abc is true"
+
+
+def test_a_secret_is_hidden_before_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", set())
+    remember("hunter2")
+    assert cut("12345 hunter2", 9) == "12345 ***"
+    assert in_line("x" * 196 + "hunter2") == "x" * 196 + "***"
+    record = logging.makeLogRecord({"msg": "got %s", "args": ("hunter2",)})
+    hide_in_log()
+    assert all(found(record) for found in logging.getLogger("rlhf_sweeps").filters)
+    assert record.getMessage() == "got ***"

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, SMALL, CommandLine, Compose
-from records import lose, write_sweep
+from records import lose, write_run, write_sweep
 from sweeping import sweep
 
 from analysis.errors import AnalysisError
@@ -61,6 +61,7 @@ normalize: null
 """
 # In code they are put together, so that tracebacks, which quote it, do not hold them.
 SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two)|4711004711")
+KEYED = "def score(prompts, responses, api_key): return [0.0] * len(responses)\n"
 POINTS = [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-5}]
 FAST = ("ppo.batch_size=8", "ppo.total_episodes=8", "eval.num_prompts=2", "ppo.response_length=4", "device=cpu")
 
@@ -145,7 +146,7 @@ def test_a_secret_is_no_name(key: str, own_choice: Path, command_line: CommandLi
 
 
 def test_a_sweep_varies_references_and_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "keyed_reward.py").write_text("def score(prompts, responses, api_key): return [0.0] * len(responses)\n")
+    (tmp_path / "keyed_reward.py").write_text(KEYED)
     monkeypatch.syspath_prepend(tmp_path)
     keys = ("reward_model=callable", "reward_model.function=keyed_reward.score", *FAST)
     monkeypatch.setenv("ONE_KEY", "variable-one")
@@ -317,6 +318,28 @@ def test_the_analysis_opens_no_database_that_a_record_names_and_shows_no_secret_
     source = read_all([folder])
     assert any("password=***; --storage opens it" in text for text in source.problems), source.problems
     assert not (tmp_path / "named.db").exists()
+
+
+def test_the_analysis_shows_no_secret_of_an_older_record(tmp_path: Path) -> None:
+    told = ["+reward_model.arguments.api_key=literal-one"]
+    run = write_run(tmp_path / "run", settings={"api_key": "literal-two"}, overrides=told)
+    (record,) = read_all([run.folder]).runs
+    assert record.overrides == ("+reward_model.arguments.api_key=***",)
+    assert "***" in record.config.values()
+    assert "literal" not in f"{record.config} {record.overrides}"
+
+
+def test_a_sweep_of_literals_keeps_them_out_of_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "keyed_reward.py").write_text(
+        "def score(prompts, responses, api_key): return [0.0] * len(responses)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    function = ("reward_model=callable", "reward_model.function=keyed_reward.score")
+    sweep(tmp_path / "sweep", *function, "+reward_model.arguments.api_key=literal-one", *FAST, "ppo.lr=1e-4")
+    assert leaks(tmp_path) == {}
+    master = yaml.safe_load((tmp_path / "sweep" / "multirun.yaml").read_text())
+    assert master["reward_model"]["arguments"] == {"api_key": "***"}
 
 
 def test_both_wheels_of_conf_are_pinned_and_no_other_is_fetched_unpinned(
