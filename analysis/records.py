@@ -16,7 +16,7 @@ from analysis.numbers import as_number as as_number
 from analysis.numbers import as_seed
 from analysis.objective import Objective, objective_in, objectives_in
 from analysis.spans import running_sum, spans
-from rlhf_sweeps.runs import natural
+from rlhf_sweeps.runs import masked, masked_words, natural
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -44,7 +44,7 @@ class RunRecord:
     Attributes:
         name: the folder below the sweep's: `3`, `3/seed_1`, `test/3_seed_7`; unique within a source.
         metrics: metric -> a value for each recorded update, nan where an update has none, (updates,); always `update`.
-        config: Hydra key -> plain value, flat: `ppo.lr`.
+        config: Hydra key -> plain value, flat: `ppo.lr`; secrets, which earlier versions recorded, are masked.
         state: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED.
         summary: what the run wrote last; empty if it did not finish.
         trial: its number in the sweep; None outside of one.
@@ -70,6 +70,9 @@ class RunRecord:
     read_samples: Callable[[], Samples] = list
     objective: Objective | None = None
     axis: str = UPDATE
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(config=masked(dict(self.config)), overrides=tuple(masked_words(self.overrides)))
 
     @property
     def counts_updates(self) -> bool:
@@ -257,8 +260,7 @@ class Source:
 
         Of a group that was chosen differently only the group's name: `reward_model`, not all the keys it brings along.
         """
-        swept = [key.lstrip("+") for key in self.space if key.lstrip("+") != "seed"]
-        if swept:
+        if swept := [key.lstrip("+") for key in self.space if key.lstrip("+") != "seed"]:
             return swept
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]

@@ -1,6 +1,7 @@
 """The cache: what takes long to make is made once, by one process, while the others wait for it. Loads no torch."""
 
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -22,8 +23,40 @@ def cache_dir() -> Path:
 
 
 def make_once(target: Path, make: Callable[[Path], Path]) -> Path:
-    """The file or folder at `target`, made where there is none, as by `read_or_make`."""
-    return read_or_make(target, lambda: target if target.exists() else None, make)
+    """The file or folder at `target`, made where there is none, as by `read_or_make`.
+
+    At each use its files are compared with their digests as they were made; what differs is removed and made anew.
+    """
+    note = target.with_name(f"{target.name}.digests")
+
+    def read() -> Path | None:
+        try:
+            return target if note.read_text(encoding="utf-8") == _digests(target) else None
+        except (OSError, UnicodeError):
+            return None
+
+    def make_noted(scratch: Path) -> Path:
+        if target.is_dir():
+            shutil.rmtree(target)
+        target.unlink(missing_ok=True)
+        made = make(scratch)
+        noted = scratch / note.name
+        noted.write_text(_digests(made), encoding="utf-8")
+        place(noted, note)
+        return made
+
+    return read_or_make(target, read, make_noted)
+
+
+def _digests(made: Path) -> str:
+    """The SHA-256 of a file, or of all files in a folder, a line each with the path in there."""
+    lines = []
+    for path in sorted([made, *made.rglob("*")]):
+        if path.is_file():
+            with path.open("rb") as content:
+                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            lines.append(f"{digest}  {path.relative_to(made).as_posix()}")
+    return "\n".join(lines)
 
 
 def read_or_make(target: Path, read: Callable[[], Found | None], make: Callable[[Path], Path]) -> Found:

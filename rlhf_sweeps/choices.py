@@ -72,12 +72,15 @@ def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
 def _choice(group: str, entry: Any, key: str) -> Any:
     """The values of a choice; an entry that holds them all already is given back as it is."""
     if isinstance(entry, Mapping | DictConfig):
-        changes = dict(entry)
+        # References to variables and other keys stay as they are written.
+        written: Any = OmegaConf.to_container(entry, resolve=False) if isinstance(entry, DictConfig) else entry
+        changes = dict(written)
         if group not in changes:
             if _EXPANDED[group] not in changes:
                 raise ConfigError(f"{key}.{group}: no value given; it is required (allowed: {_options(group)})")
             return entry
-        name = changes.pop(group)
+        changes.pop(group)
+        name = entry[group]
     else:
         name, changes = entry, {}
     node = _load(group, name, key)

@@ -25,7 +25,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.carried import Carried
-from rlhf_sweeps.composed_files import keep_config_of_job, unreadable
+from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, overrides_of_job, plain, unreadable
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
@@ -35,9 +35,10 @@ from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.interruption import ending_at_once
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.references import lift
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on, salvage_hydra
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, masked_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -71,6 +72,7 @@ def main() -> None:
 def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
     tolerate()
+    hide_in_log()
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
@@ -142,6 +144,7 @@ class Preflight(Callback):
         if config.hydra.sweeper._target_ == OWN_SWEEPER:
             return
         try:
+            _refuse_secrets(config)
             with answering(as_job(config, Path(), number=0)):
                 sweep = Sweep(destination(config, "hydra.sweep.dir"))
                 sweep.refuse_foreign()
@@ -184,6 +187,17 @@ def _kept(value: Any) -> Any:
     return [word for word, key in keys.items() if not f"{key}.".startswith(preflight.FREE_KEYS)]
 
 
+def _refuse_secrets(config: DictConfig) -> None:
+    """Hydra's own sweeper writes configs as they are."""
+    content = plain(config)
+    told = masked({**content, "hydra": {**masked_hydra(content["hydra"])}})
+    given = preflight.flatten(content)
+    for key, value in sorted(preflight.flatten(told).items(), key=lambda entry: entry[0].startswith("hydra.")):
+        if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
+            recorder = config.hydra.sweeper._target_
+            raise ConfigError(f"{key}: {recorder} records it as it is; write ${{oc.env:NAME}} in the secret's place")
+
+
 @contextlib.contextmanager
 def running(composed: DictConfig) -> Iterator[Path]:
     """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
@@ -195,6 +209,7 @@ def running(composed: DictConfig) -> Iterator[Path]:
 
 def _run(composed: DictConfig) -> float | None:
     """One job: train, return the objective."""
+    lift(composed, {})
     config = from_hydra(composed)
     from rlhf_sweeps.train import train
 
@@ -207,7 +222,7 @@ def _run(composed: DictConfig) -> float | None:
         keep_config_of_job(folder, composed)
 
     with naming("hydra.run.dir", folder):
-        summary = train(config, folder, overrides=list(job.overrides.task), begin=begin)
+        summary = train(config, folder, overrides=overrides_of_job(), begin=begin)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN
@@ -227,7 +242,7 @@ def task_config(composed: DictConfig) -> DictConfig:
 
 def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
     """Say in one line a problem what is wrong, and end; by default the input was."""
-    for line in _explain(error).splitlines():
+    for line in hide(_explain(error)).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)
 
@@ -239,7 +254,7 @@ def _explain(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {lines[0]}"
+        return f"{masked_word(error.override or '')}: {lines[0]}"
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
         allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
         close = difflib.get_close_matches(str(cause.key), allowed, n=1)

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import OmegaConfDumper
 
-from rlhf_sweeps.runs import write_atomically
+from rlhf_sweeps.runs import masked, masked_word, masked_words, write_atomically
 
 
 class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
@@ -25,22 +25,43 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
     """Write the files of .hydra.
 
     Args:
-        task: the config, as plain values.
+        task: the config, as plain values, in whose place for secrets are references: a trial reads it from there.
         hydra: Hydra's own part of it. Its file shows whose the folder is, and so is the first one; the config is the
             last: where that is, all are.
         overrides: of the task.
     """
     target = folder / ".hydra"
     target.mkdir(parents=True, exist_ok=True)
-    _save({"hydra": hydra}, target / "hydra.yaml")
-    _save(overrides, target / "overrides.yaml")
+    _save({"hydra": masked_hydra(hydra)}, target / "hydra.yaml")
+    _save(masked_words(overrides), target / "overrides.yaml")
     _save(task, target / "config.yaml")
 
 
 def keep_config_of_job(folder: Path, task: DictConfig) -> None:
     """Write the files of .hydra while a job of Hydra's runs, whose config this is."""
     hydra: Any = HydraConfig.instance().cfg
-    keep_config(folder, plain(task), plain(hydra)["hydra"], list(HydraConfig.get().overrides.task))
+    keep_config(folder, plain(task), plain(hydra)["hydra"], overrides_of_job())
+
+
+def overrides_of_job() -> list[str]:
+    """Of the task while a job of Hydra's runs, as they were given."""
+    hydra: Any = HydraConfig.instance().cfg
+    # Hydra's own access would resolve the interpolations in them.
+    return [str(word) for word in plain(hydra.hydra.overrides)["task"]]
+
+
+def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
+    """Hydra's own part with its secrets masked, as far as they stand in there; nobody computes with it any more."""
+    content: dict[str, Any] = masked(hydra)
+    given = hydra.get("overrides") or {}
+    words = {group: [str(word) for word in given.get(group) or []] for group in ("hydra", "task")}
+    content["overrides"] = {group: masked_words(words[group]) for group in words}
+    name = str(hydra.get("job", {}).get("override_dirname", ""))
+    for word in words["task"]:
+        name = name.replace(word, masked_word(word))
+    if "override_dirname" in content.get("job", {}):
+        content["job"] = {**content["job"], "override_dirname": name}
+    return content
 
 
 def plain(node: DictConfig) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import choice, device, number, part_of_path, text
+from rlhf_sweeps.fields import CLOSED, choice, device, number, part_of_path, sha256, text, wheel
+from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
 DIRECTIONS = ("maximize", "minimize")
@@ -26,7 +27,8 @@ class ModelConfig:
     name: str = text()
     path: str = text()
     revision: str | None = MISSING
-    pypi_wheel: str | None = MISSING
+    pypi_wheel: str | None = wheel()
+    sha256: str | None = sha256()
     dtype: str = choice(*DTYPES)
     suggested_lr: float = number(above=0)
 
@@ -138,12 +140,12 @@ class PPOConfig:
 class ObjectiveConfig:
     """What a run is worth: see objective.py."""
 
-    metrics: list[str] = MISSING
-    directions: list[str] = MISSING
+    metrics: list[str] = field(default=MISSING, metadata=CLOSED)
+    directions: list[str] = field(default=MISSING, metadata=CLOSED)
     reduction: str = choice("best", "last", "mean")
     mean_over: int = number(at_least=1)
     kl_budget: float | None = number(above=0)
-    constraints: list[str] = MISSING
+    constraints: list[str] = field(default=MISSING, metadata=CLOSED)
 
 
 @dataclass
@@ -220,5 +222,6 @@ def value_model_config(config: Config) -> ClassifierConfig:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The config as plain nested values."""
-    return dataclasses.asdict(config)
+    """The config as plain nested values, as it is recorded, sent and compared: see `references.recorded`."""
+    plain: dict[str, Any] = recorded(dataclasses.asdict(config))
+    return plain

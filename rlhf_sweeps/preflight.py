@@ -10,6 +10,7 @@ from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, valu
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.metric_names import check_metrics
+from rlhf_sweeps.references import fingerprints
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.reward_models.checks import check_rule
 from rlhf_sweeps.runs import NotOursError, Run
@@ -115,7 +116,10 @@ def check_folder(config: Config, folder: Path) -> None:
     except NotOursError as error:
         raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
     start = Run(folder).start()
-    if start is not None and (changed := differences(start["config"], as_dict(config))):
+    if start is None:
+        return
+    changed = differences(start["config"], as_dict(config)) or other_values(start, config)
+    if changed:
         raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")
 
 
@@ -125,6 +129,15 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     keys = [key for key in sorted(before | after) if not key.startswith(FREE_KEYS)]
     changed = [key for key in keys if before.get(key) != after.get(key)]
     return ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
+
+
+def other_values(start: dict[str, Any], config: Config) -> str:
+    """The references whose variables have other values than when the record `start` was begun, as text."""
+    known = start.get("references")
+    if not isinstance(known, dict) or not known:
+        return ""
+    now = fingerprints(config, str(start["id"]))
+    return ", ".join(f"{key} has another value" for key in known if key in now and now[key] != known[key])
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:

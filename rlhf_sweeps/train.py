@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.progress import Progress
+from rlhf_sweeps.references import fingerprints, recorded
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import InUseError, Run, Sweep
+from rlhf_sweeps.runs import InUseError, Run, Sweep, masked_words
 from rlhf_sweeps.session import Session, load_session
 from rlhf_sweeps.stock import take_stock
 
@@ -80,16 +82,16 @@ def _train(
         return summary
     begin()
     session = load_session(config, run, sweep)
-    start = run.begin(as_dict(config))
+    start = run.begin(as_dict(config), partial(fingerprints, config))
     session.go_on()
     tracker = tracking.start(
         config.tracking,
         run_dir=run.folder,
         run_id=start["id"],
-        name=_run_name(config, overrides),
+        name=_run_name(config, masked_words(overrides)),
         group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
-        settings={**as_dict(config), "overrides": list(overrides), "versions": _versions()},
+        settings={**as_dict(config), "overrides": masked_words(overrides), "versions": _versions()},
     )
     try:
         with Interruption() as interruption:
@@ -261,7 +263,7 @@ def failure(error: BaseException, update: int) -> dict[str, Any]:
 def _run_name(config: Config, overrides: Sequence[str]) -> str:
     """Short and telling: kl_coef=0.01,seed=0."""
     changed = [override.partition("=") for override in overrides if not override.startswith(("tracking", "seed="))]
-    words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [config.name]
+    words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [recorded(config.name)]
     return ",".join([*words, f"seed={config.seed}"])
 
 

@@ -18,7 +18,7 @@ from rlhf_sweeps.config import Config
 from rlhf_sweeps.environment import fault
 from rlhf_sweeps.fields import ConfigError, TooLargeError
 from rlhf_sweeps.resolvers import register_resolvers
-from rlhf_sweeps.runs import InUseError, Run, Sweep
+from rlhf_sweeps.runs import InUseError, Run, Sweep, hide_in_log
 from rlhf_sweeps.validation import from_hydra
 
 DECISION_SECONDS = 0.1  # in which the sweeper, which looks more often, decides about an evaluation
@@ -28,6 +28,7 @@ PATIENCE = 30.0  # seconds for which the process of a sweeper that was killed ma
 def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     """Train the run in `folder`, and leave a summary there whatever happens, short of the process being lost."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    hide_in_log()
     from rlhf_sweeps.train import failure, train
 
     # Overrides may hold interpolations, which are none of Hydra's own part.

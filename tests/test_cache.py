@@ -32,7 +32,7 @@ def test_only_what_was_made_stays(tmp_path: Path) -> None:
 
     assert make_once(target, make).read_text() == "whole"
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"kept[1]", "kept[1].lock", "kept1.0123abcd.unfinished"}
+    assert names == {"kept[1]", "kept[1].digests", "kept[1].lock", "kept1.0123abcd.unfinished"}
 
 
 def test_a_making_that_fails_leaves_nothing(tmp_path: Path) -> None:

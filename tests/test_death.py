@@ -211,7 +211,7 @@ def test_what_the_cache_holds_is_whole(tmp_path: Path) -> None:
         assert len(made) == before + (not was_there)
     made.clear()
     make_once(prepare.folder / "kept", make)  # type: ignore[attr-defined]
-    assert {path.name for path in prepare.folder.iterdir()} == {"kept", "kept.lock"}  # type: ignore[attr-defined]
+    assert {path.name for path in prepare.folder.iterdir()} == {"kept", "kept.digests", "kept.lock"}  # type: ignore[attr-defined]
     assert made == []
 
 

@@ -157,7 +157,7 @@ def test_one_process_makes_what_all_wait_for(tmp_path: Path) -> None:
 
     assert at_once(8, use) == [0] * 8
     assert (tmp_path / "makers").read_text() == "x"
-    assert sorted(path.name for path in target.parent.iterdir()) == ["model", "model.lock"]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["model", "model.digests", "model.lock"]
 
 
 @pytest.mark.parametrize("end", ["killed", "failed"])
@@ -180,13 +180,18 @@ def test_the_next_makes_what_the_first_did_not_finish(tmp_path: Path, end: str) 
         assert make_once(target, make).read_text() == "whole"
 
     assert sorted(at_once(3, use), key=bool) == [0, 0, -signal.SIGKILL if end == "killed" else 3]
-    assert sorted(path.name for path in target.parent.iterdir()) == ["weights", "weights.lock"]
+    assert sorted(path.name for path in target.parent.iterdir()) == ["weights", "weights.digests", "weights.lock"]
 
 
 def test_what_is_there_needs_no_lock(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
+    def make(scratch: Path) -> Path:
+        (scratch / "made").mkdir()
+        return scratch / "made"
+
+    make_once(tmp_path / "model", make)
+    (tmp_path / "model.lock").unlink()
     assert make_once(tmp_path / "model", lambda scratch: scratch / "never") == tmp_path / "model"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.digests"]
 
 
 def test_the_analysis_writes_files_whole() -> None:

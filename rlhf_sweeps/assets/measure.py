@@ -60,8 +60,8 @@ def read_pairs(file: Path) -> list[Pair]:
 @torch.no_grad()
 def score_answers(folder: Path, exchanges: Sequence[tuple[str, str]]) -> list[float]:
     """The reward model's scores of (prompt, answer) exchanges."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model: Any = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=False)
     chats = [
         [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}] for prompt, answer in exchanges
     ]
@@ -72,8 +72,8 @@ def score_answers(folder: Path, exchanges: Sequence[tuple[str, str]]) -> list[fl
 @torch.no_grad()
 def sample_answers(folder: Path, prompts: Sequence[str], seed: int) -> list[str | None]:
     """The policy's answers to the prompts at temperature 1; None for one that does not end within 32 tokens."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False)
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     batch = tokenizer.apply_chat_template(
         chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True

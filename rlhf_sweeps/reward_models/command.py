@@ -12,6 +12,7 @@ from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import read_model_config
+from rlhf_sweeps.references import lift
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.runs import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
 from rlhf_sweeps.wording import shown
@@ -74,6 +75,7 @@ def _train(composed: DictConfig) -> float:
     """Train, and return the held-out accuracy."""
     # TRL would send word of every training to its makers.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    lift(composed, {})
     config = from_hydra(composed)
     folder = Path(HydraConfig.get().runtime.output_dir)
     show_one_gpu(config)

@@ -163,7 +163,7 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
             **kwargs,
         )
         tokenizer = AutoTokenizer.from_pretrained(source or config.path, **kwargs)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(f"{given}: cannot be loaded as an encoder ({str(error).splitlines()[0]})") from error
     # transformers fills them with random numbers and only warns. A pooler is not used here, and often not saved.
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)

@@ -16,6 +16,7 @@ from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.placing import move_into
 from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
+from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import load_classifier, longest_input
@@ -128,6 +129,6 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
 
 def _record(config: RewardTrainingConfig, report: Report, figures: dict[str, object], folder: Path) -> None:
     """Write report.json and README.md."""
-    content = {**asdict(report), "training": figures, "config": asdict(config)}
+    content = {**asdict(report), "training": figures, "config": recorded(asdict(config))}
     (folder / "report.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(reward_model_card(config, report, figures), encoding="utf-8")

@@ -10,7 +10,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from rlhf_sweeps.config import DatasetConfig, ModelConfig
 from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, part_of_path
 from rlhf_sweeps.sources import EMBEDDED
-from rlhf_sweeps.validation import as_object, dataset_contradictions, unknown_keys
+from rlhf_sweeps.validation import as_object, dataset_contradictions, refer_to_variables, unknown_keys, unpinned
 
 CAUTIOUS_LR = 1e-5  # for a base that no `model` describes
 LORA_FACTOR = 10  # adapters want about ten times the learning rate of all weights
@@ -53,7 +53,7 @@ class RewardTrainingConfig:
         """What the reward model starts from."""
         if self.reward_model.base is None:
             return self.model
-        return dataclasses.replace(self.model, path=self.reward_model.base, revision=None, pypi_wheel=None)
+        return dataclasses.replace(self.model, path=self.reward_model.base, revision=None, pypi_wheel=None, sha256=None)
 
     @property
     def base_key(self) -> str:
@@ -82,6 +82,7 @@ def from_hydra(composed: DictConfig) -> RewardTrainingConfig:
         ConfigError: with one line for every key that is missing, out of range or at odds with another.
     """
     config = as_object(composed, RewardTrainingConfig)
+    refer_to_variables(config, composed)
     if problems := [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]:
         raise ConfigError("\n".join(problems))
     return config
@@ -94,6 +95,7 @@ def _contradictions(config: RewardTrainingConfig) -> Iterator[str]:
             f"reward_model.microbatch_size={settings.microbatch_size}: must divide "
             f"reward_model.batch_size={settings.batch_size}"
         )
+    yield from unpinned(config.base, "model")
     yield from dataset_contradictions(config.dataset, "dataset")
 
 

@@ -20,6 +20,22 @@ from rlhf_sweeps.runs.files import (
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.runs.reading import MOST_FILE, open_record, parse_object, read_bytes
+from rlhf_sweeps.runs.redaction import (
+    MASK,
+    hidden,
+    hide,
+    hide_in_log,
+    is_masked,
+    is_secret,
+    lifted_variables,
+    masked,
+    masked_url,
+    masked_word,
+    masked_words,
+    passwords,
+    remember,
+    variables,
+)
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
 from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
@@ -28,6 +44,7 @@ from rlhf_sweeps.runs.sealed import differing, digest_of, name_aside, salvage_ob
 from rlhf_sweeps.runs.sweep import Sweep
 
 __all__ = [
+    "MASK",
     "MOST_FILE",
     "SCHEMA_VERSION",
     "TRAININGS",
@@ -50,8 +67,18 @@ __all__ = [
     "found",
     "go_on",
     "going_on",
+    "hidden",
+    "hide",
+    "hide_in_log",
+    "is_masked",
     "is_run",
+    "is_secret",
     "is_sweep",
+    "lifted_variables",
+    "masked",
+    "masked_url",
+    "masked_word",
+    "masked_words",
     "name_aside",
     "natural",
     "open_atomically",
@@ -59,9 +86,11 @@ __all__ = [
     "override",
     "owner",
     "parse_object",
+    "passwords",
     "place",
     "read_bytes",
     "refuse_foreign",
+    "remember",
     "report_file",
     "restarts",
     "returns",
@@ -74,6 +103,7 @@ __all__ = [
     "salvage_samples",
     "salvage_yaml",
     "stamp",
+    "variables",
     "words_of",
     "write_atomically",
     "write_object",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.runs.reading import read_bytes
+from rlhf_sweeps.runs.redaction import masked_words
 
 # What Hydra's grammar takes for a text as it stands, and what in there it takes for something else.
 _PLAIN = re.compile(r"(?=.*[A-Za-z/])[A-Za-z0-9_./]([A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?")
@@ -29,25 +30,25 @@ _MOST_FILES = 1000  # of a config directory
 
 
 def command(*words: str) -> str:
-    """Words as a line of a shell, each arriving as it is."""
-    return shlex.join(words)
+    """Words as a line of a shell, each arriving as it is, but for secrets, which are masked."""
+    return shlex.join(masked_words(words))
 
 
 def folded(line: str, width: int) -> list[str]:
     """A command as lines of at most so many characters, two at least, that a shell takes for one."""
     lines, current = [], ""
     for word in shlex.split(line):
-        if current and len(current) + 1 + len(command(word)) + 2 <= width:
-            current += f" {command(word)}"
+        if current and len(current) + 1 + len(shlex.join([word])) + 2 <= width:
+            current += f" {shlex.join([word])}"
             continue
         lines += [f"{current} \\"] if current else []
         rest = word
-        while len(command(rest)) + 2 > width:
+        while len(shlex.join([rest])) + 2 > width:
             # Parts of a word, each quoted for itself, are one word where nothing is between them.
-            length = max((n for n in range(1, len(rest)) if len(command(rest[:n])) + 1 <= width), default=1)
-            lines.append(f"{command(rest[:length])}\\")
+            length = max((n for n in range(1, len(rest)) if len(shlex.join([rest[:n]])) + 1 <= width), default=1)
+            lines.append(f"{shlex.join([rest[:length]])}\\")
             rest = rest[length:]
-        current = command(rest)
+        current = shlex.join([rest])
     return [*lines, current]
 
 

@@ -8,7 +8,7 @@ import contextlib
 import math
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.files import UNFINISHED, claim, open_atomically, remove, stamp, write_atomically
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
 from rlhf_sweeps.runs.reading import open_record, raise_passing, read_bytes
+from rlhf_sweeps.runs.redaction import hidden
 from rlhf_sweeps.runs.restarts import as_update
 from rlhf_sweeps.runs.rows import Reached, append_rows, line, rows_from, salvage_rows
 from rlhf_sweeps.runs.sealed import (
@@ -95,11 +96,18 @@ class Run:
             problems += set_aside(file)
         return problems
 
-    def begin(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """What was fixed at the run's first start: schema_version, id, config. Written then, read ever after."""
+    def begin(
+        self, config: Mapping[str, Any], fingerprints: Callable[[str], Mapping[str, str]] = lambda salt: {}
+    ) -> dict[str, Any]:
+        """What was fixed at the run's first start: schema_version, id, config, references. Read ever after.
+
+        Args:
+            fingerprints: salt -> what tells the values that the config's references have from others.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         if (start := self.start()) is None:
             start = {"schema_version": SCHEMA_VERSION, "id": uuid.uuid4().hex[:12], "config": dict(config)}
+            start["references"] = dict(fingerprints(start["id"]))
             write_object(self.start_file, start)
         return start
 
@@ -179,7 +187,7 @@ class Run:
         """
         left = [*self.row_files, *(self.model / name for name in exported)]
         files = {path.relative_to(self.folder).as_posix(): digest_of(path) for path in left if path.is_file()}
-        write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **summary, "files": files})
+        write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hidden(dict(summary)), "files": files})
 
     def changed(self, summary: Mapping[str, Any], *places: Path) -> list[str]:
         """Which files are not what they were when the run wrote its summary, in sentences; nothing of earlier versions.

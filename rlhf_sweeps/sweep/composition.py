@@ -17,6 +17,7 @@ from rlhf_sweeps.composed_files import keep_config, plain
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
+from rlhf_sweeps.references import lift
 from rlhf_sweeps.runs import Run, override, salvage_hydra, salvage_yaml
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import told
@@ -45,6 +46,7 @@ class Composer:
         # As written it may hold the time of day, which is another one when it is read again.
         self.folder = Path(str(master.hydra.sweep.dir))
         self._begun = datetime.now()
+        self._lifted: dict[str, str] = {}
         self.finish: Callable[[DictConfig], DictConfig] = lambda task: task
 
     @property
@@ -117,6 +119,7 @@ class Composer:
         is_asked = self._answer(task, hydra)
         with answering(self._master):
             task = expand(task)
+        lift(task, self._lifted)
         # What the choices ask that were looked up.
         if self._answer(task, hydra) or is_asked:
             hydra = _for_itself(hydra)

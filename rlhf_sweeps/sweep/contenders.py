@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import CategoricalDistribution
 
 from rlhf_sweeps.comparison import Compared
+from rlhf_sweeps.references import recorded, unresolved, written
 from rlhf_sweeps.reward_model_config import RewardModelConfig
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep.composition import Composer
@@ -47,15 +48,16 @@ def introduce(task: DictConfig, others: Contenders) -> DictConfig:
     """A run's config with the other reward models as judges, and on a common scale, unless it says otherwise."""
     own = OmegaConf.to_container(task.reward_model, resolve=True)
     assert isinstance(own, dict)
+    normalize = own["normalize"] is not False
     own_label = _label_of({**own, "normalize": None}, others)
     if own_label is None:
         return task
     task = task.copy()
     with open_dict(task):
-        task.reward_model = {**own, "name": own_label, "normalize": own["normalize"] is not False}
+        task.reward_model = {**written(task.reward_model), "name": own_label, "normalize": normalize}
         if task.eval.judge_each_other:
-            given = [OmegaConf.to_container(judge, resolve=True) for judge in task.eval.judges]
-            new = [{**config, "name": label} for label, config in others.items()]
+            given = [written(judge) for judge in task.eval.judges]
+            new = [{**unresolved(config), "name": label} for label, config in others.items()]
             task.eval.judges = [*given, *(judge for judge in new if judge not in given)]
     return task
 
@@ -101,9 +103,10 @@ def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
 
 def _label(config: RewardModelConfig, all_of_them: Sequence[RewardModelConfig]) -> str:
     """What the comparison calls it; a path's slashes become colons, since metrics are named after it."""
-    namesakes = [asdict(other) for other in all_of_them if other.name == config.name]
-    own = asdict(config)
+    namesakes = [recorded(asdict(other)) for other in all_of_them if other.name == config.name]
+    own = recorded(asdict(config))
     differing = [key for key in own if any(key in other and other[key] != own[key] for other in namesakes)]
     if not differing:
         return config.name
-    return f"{config.name}[{','.join(f'{key}={own[key]}' for key in differing)}]".replace("/", ":")
+    told = ",".join(f"{key}={own[key]}" for key in differing).replace("${", "{")  # which the name would resolve
+    return f"{config.name}[{told}]".replace("/", ":")

@@ -19,6 +19,7 @@ from typing import Literal, Protocol, Self
 
 from rlhf_sweeps.carried import Carried
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.runs import hide, lifted_variables
 from rlhf_sweeps.sweep import processes
 from rlhf_sweeps.sweep.trial_process import exit_status_of_trial, run_trial
 
@@ -86,7 +87,7 @@ class InProcess(Executor):
         except SystemExit as error:
             status = _exit_status(error)
         except Exception as error:
-            traceback.print_exc()
+            print(hide(traceback.format_exc()), file=sys.stderr)
             status = exit_status_of_trial(error)
         future.set_result(status)
         return future
@@ -155,7 +156,8 @@ class LocalProcesses(Executor):
             if reason := self._refusal(folder):
                 raise RuntimeError(f"{folder}: cannot start, {reason}")
             slot = min(self._free_slots)
-            process = self._starter.start(run_trial, (self._trial, folder, self._pin(slot), self._memory))
+            variables = {**lifted_variables(), **self._pin(slot)}
+            process = self._starter.start(run_trial, (self._trial, folder, variables, self._memory))
             future: Future[int] = Future()
             future.set_running_or_notify_cancel()
             follower = threading.Thread(target=self._follow, args=(folder, process, slot, future), daemon=True)

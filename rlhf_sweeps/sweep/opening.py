@@ -7,10 +7,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
+from rlhf_sweeps.composed_files import masked_hydra, plain
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.preflight import flatten
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.preflight import flatten, other_values
+from rlhf_sweeps.references import fingerprints
+from rlhf_sweeps.runs import Sweep, masked, masked_words
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
@@ -27,10 +29,12 @@ def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
     start, space = read_start(sweep), plan.space.describe()
     records: list[dict[str, Any]] = []
     new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
-    new |= {"shape": plan.space.shape(), "fixed": list(plan.fixed)}
+    new |= {"shape": plan.space.shape(), "fixed": masked_words(plan.fixed)}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
+    elif changed := other_values(start, plan.config):
+        raise ConfigError(f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder")
     else:
         records = start.get("configurations") or [{key: start[key] for key in KEYS}]
         if changed := changes(start, new):
@@ -47,6 +51,7 @@ def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
+    kept["references"] = {**fingerprints(plan.config, start["id"]), **start.get("references", {})}
     return {**start, **new, **kept}, configurations
 
 
@@ -80,7 +85,7 @@ def open_study(
     if sweep.start() is None:
         failed_trials([], retry_failed)
         if settings.storage is None:  # else the study is in a place that may be refused
-            sweep.begin(OmegaConf.to_yaml(master))
+            sweep.begin(_as_yaml(master))
     study = Study(
         settings.storage or file_url(sweep.study),
         start["study_name"],
@@ -92,10 +97,16 @@ def open_study(
     )
     refuse_strays(sweep, len(study.trials()))
     failed = failed_trials(study.trials(), retry_failed)
-    sweep.begin(OmegaConf.to_yaml(master))
+    sweep.begin(_as_yaml(master))
     study.move_to(plan.space.parameters)
     open_again(failed, study, sweep)
     start["study_name"] = study.name
     start["seconds"] = (sweep.start() or start)["seconds"]  # which have gone by since, where it is opened once more
     sweep.write_start(start)
     return study
+
+
+def _as_yaml(master: DictConfig) -> str:
+    """The config of the sweep as its folder keeps it: what is secret in there is masked."""
+    content = plain(master)
+    return OmegaConf.to_yaml(OmegaConf.create({**masked(content), "hydra": masked_hydra(content["hydra"])}))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf_sweeps.runs import command, place, report_file
+from rlhf_sweeps.runs import command, hide, place, report_file
 from rlhf_sweeps.sweep import companion
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
@@ -62,7 +62,7 @@ def _write(folder: Path, words: Sequence[str]) -> str | None:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     if process.returncode < 0 or not lines:
         return f"exit status {process.returncode}"
-    return cut(lines[-1].removeprefix("error: "), LONGEST)
+    return hide(cut(lines[-1].removeprefix("error: "), LONGEST))
 
 
 def _environment() -> dict[str, str]:

@@ -8,6 +8,8 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from rlhf_sweeps.config import DIRECTIONS, Config
 from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
+from rlhf_sweeps.references import refuse_masked
+from rlhf_sweeps.runs import passwords, remember
 from rlhf_sweeps.sweep.trials import CAUSES
 
 DEFAULT_TRIALS = 20
@@ -60,6 +62,9 @@ def read_settings(master: DictConfig) -> SweeperConfig:
     # Keys of Hydra and its grammar hold dots, which structured configs take; interpolations lead out of hydra.sweeper.
     plain = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     assert isinstance(plain, dict)
+    if url := plain.get("storage"):
+        refuse_masked(url, "hydra.sweeper.storage")
+        remember(*passwords(str(url)))
     settings = SweeperConfig(**{str(key): value for key, value in plain.items()})
     for name, kind in MAPPINGS_AND_LISTS.items():
         given = getattr(settings, name)

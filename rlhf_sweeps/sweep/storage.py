@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.runs import Sweep, masked_url
 from rlhf_sweeps.wording import told
 
 # Seconds that a write waits for a reader of the file, such as a dashboard.
@@ -56,7 +56,7 @@ def open_storage(url: str) -> BaseStorage:
             _check_database(file)
         return _open_database(url)
     except Exception as error:
-        raise ConfigError(f"hydra.sweeper.storage={url}: cannot be opened ({told(error)})") from error
+        raise ConfigError(f"hydra.sweeper.storage={masked_url(url)}: cannot be opened ({told(error)})") from error
 
 
 def _open_journal(path: Path) -> JournalStorage:

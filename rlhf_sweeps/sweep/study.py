@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import masked_url
 from rlhf_sweeps.sweep.moves import are_compatible, moved, reopened
 from rlhf_sweeps.sweep.redraw import rest_of
 from rlhf_sweeps.sweep.search_space import Parameter
@@ -69,7 +70,7 @@ class Study:
                 if study.metric_names is None:
                     study.set_metric_names(list(metrics))
             except Exception as error:
-                raise ConfigError(f"hydra.sweeper.storage={url}: {told(error)}") from error
+                raise ConfigError(f"hydra.sweeper.storage={masked_url(url)}: {told(error)}") from error
         if [direction.name.lower() for direction in study.directions] != list(directions):
             raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
         self.name = name

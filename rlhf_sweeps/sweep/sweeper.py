@@ -19,7 +19,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
-from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, salvage_hydra
+from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, masked_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.composition import Composer
@@ -92,6 +92,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     if not str(master.hydra.launcher.get("_target_")).startswith("hydra._internal."):
         raise ConfigError("hydra/launcher: the sweeper starts trials itself; see hydra.sweeper.workers")
     space = SearchSpace.parse(arguments, settings.params, settings.conditions, settings.ties, loader)
+    _refuse_secrets(space)
     points = space.grid() if space.is_grid else None
     if points is not None and settings.n_trials is not None and settings.n_trials < len(points):
         points = None
@@ -108,6 +109,15 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
             raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
     choices = space.choices(MOST_CHOICES) if points is None else None
     return Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
+
+
+def _refuse_secrets(space: SearchSpace) -> None:
+    for key, text in {entry for point in space.probes() for entry in space.settings(point).items()}:
+        if masked_word(f"{key}={text}") != f"{key}={text}":
+            raise ConfigError(
+                f"{key}: a sweep records what it varies, so its values cannot be secrets; keep them in environment "
+                f"variables and sweep the references: {key}='${{oc.env:ONE}}','${{oc.env:OTHER}}'"
+            )
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rlhf_sweeps.environment import EXIT_STATUS, fault
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, hide
 
 
 def run_trial(trial: str, folder: Path, environment: Mapping[str, str], memory: int | None) -> None:
@@ -36,7 +36,7 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str], memory: 
     except Exception as error:
         status = exit_status_of_trial(error)
         with contextlib.suppress(OSError):  # the disk may be full
-            traceback.print_exc()
+            print(hide(traceback.format_exc()), file=sys.stderr)
         sys.exit(status)
 
 

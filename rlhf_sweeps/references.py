@@ -1,0 +1,277 @@
+"""Environment variables in a config, ${oc.env:NAME}: the value goes to where it is used, the reference into the record.
+
+Secrets that stand in a config itself become such references, to variables of this process and those that it starts, so
+that a config can be written into a folder and read from there.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from omegaconf import (
+    BooleanNode,
+    DictConfig,
+    FloatNode,
+    IntegerNode,
+    ListConfig,
+    Node,
+    OmegaConf,
+    open_dict,
+    read_write,
+)
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
+
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import is_masked, is_secret, masked, passwords, remember, variables
+from rlhf_sweeps.runs.redaction import LIFTED
+
+_NO_DEFAULT = object()
+_ENV = "oc.env:"
+_DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
+_INTERPOLATION = re.compile(r"(?<!\\)\$\{")
+# A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
+# path or a part of one: those are what messages are about.
+_LONG = 8
+
+
+class _Referring:
+    """A value that knows the reference by which it is written."""
+
+    reference: str
+
+
+class _Text(_Referring, str):
+    pass
+
+
+class _Integer(_Referring, int):
+    pass
+
+
+class _Float(_Referring, float):
+    pass
+
+
+def written(node: DictConfig | ListConfig) -> Any:
+    """Plain values with references to variables in place of their values, also where others are made of them.
+
+    What the schema wants to be a number or true or false is given as it is. Where nothing can be made of a reference,
+    the whole text stays as it is written.
+    """
+    with keeping():
+        return _plain(node)
+
+
+@contextlib.contextmanager
+def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterator[None]:
+    """Have variables resolve to references for a while.
+
+    Args:
+        mark: how a reference is to stand in the texts that are made of it.
+    """
+
+    def stand_in(name: str, default: Any = _NO_DEFAULT, *, _node_: Node) -> Any:
+        given = () if default is _NO_DEFAULT else (default,)
+        if isinstance(_node_, FloatNode | IntegerNode | BooleanNode):
+            return oc.env(name, *given)
+        value = os.environ.get(name, "")
+        is_long = len(value) >= _LONG and os.sep not in value and _node_._key() != "name"
+        if is_secret(name) or is_long:
+            remember(value)
+        return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
+
+    def stand_in_decoded(text: str | None, _parent_: Any, _node_: Node) -> Any:
+        return mark(f"${{oc.decode:{text}}}") if _ENV in (text or "") else oc.decode(text, _parent_, _node_)
+
+    OmegaConf.register_new_resolver("oc.env", stand_in, replace=True)
+    OmegaConf.register_new_resolver("oc.decode", stand_in_decoded, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        OmegaConf.register_new_resolver("oc.decode", oc.decode, replace=True)
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, DictConfig):
+        return None if node._is_none() else {key: _value(node, key) for key in node}
+    if isinstance(node, ListConfig):
+        return None if node._is_none() else [_value(node, index) for index in range(len(node))]
+    return node
+
+
+def _value(node: Any, key: Any) -> Any:
+    try:
+        return _plain(node[key])
+    except (OmegaConfBaseException, ValueError):  # a resolver that wants the value
+        return node._get_node(key)._value()
+
+
+def refer(config: Any, plain: Any) -> None:
+    """Have the values of a config know how they are written, in place; those with few choices are recorded as they are.
+
+    Args:
+        config: a dataclass, a mapping or a list, nested.
+        plain: of it, as `written` gives it.
+    """
+    if is_dataclass(config):
+        for entry in fields(config):
+            if isinstance(plain, dict) and entry.name in plain and not entry.metadata.get("is_closed"):
+                setattr(config, entry.name, _referring(getattr(config, entry.name), plain[entry.name], entry.name))
+    elif isinstance(config, dict) and isinstance(plain, dict):
+        for key in config.keys() & plain.keys():
+            config[key] = _referring(config[key], plain[key], str(key))
+    elif isinstance(config, list) and isinstance(plain, list):
+        for index, (value, one) in enumerate(zip(config, plain, strict=False)):
+            config[index] = _referring(value, one, "")
+
+
+def _referring(value: Any, plain: Any, name: str) -> Any:
+    if is_dataclass(value) or type(value) is type(plain) in (dict, list):
+        refer(value, plain)
+        return value
+    if isinstance(plain, str) and variables(plain):
+        return _with_reference(value, plain)
+    if is_secret(name) and isinstance(value, str):
+        remember(value)
+    return value
+
+
+def _with_reference(value: Any, reference: str) -> Any:
+    """The value, or all within it, with the reference."""
+    if isinstance(value, list):
+        return [_with_reference(one, reference) for one in value]
+    if isinstance(value, dict):
+        return {key: _with_reference(one, reference) for key, one in value.items()}
+    kinds: dict[type, type] = {str: _Text, int: _Integer, float: _Float}
+    if type(value) not in kinds:
+        return value
+    new = kinds[type(value)](value)
+    new.reference = reference
+    return new
+
+
+def reference_of(value: Any) -> str | None:
+    """How a value of a config is written, where that is a reference."""
+    return value.reference if isinstance(value, _Referring) else None
+
+
+def recorded(content: Any) -> Any:
+    """Plain values of a config as they are recorded, sent and shown: references in place of values, secrets masked."""
+    return masked(unresolved(content))
+
+
+def unresolved(content: Any) -> Any:
+    """Plain values of a config as a config of another run can hold them: references in place of values."""
+    if isinstance(content, dict):
+        return {key: unresolved(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [unresolved(value) for value in content]
+    return content.reference if isinstance(content, _Referring) else content
+
+
+def fingerprints(config: Any, salt: str) -> dict[str, str]:
+    """Reference -> what tells another value of its variables from this one, and nothing else.
+
+    Of secrets there is none: they may be renewed while a run or a sweep is under way.
+    """
+    found = {
+        value.reference: _fingerprint(str(value), salt)
+        for name, value in _referring_values(config, "")
+        if not any(map(is_secret, (name, *variables(value.reference))))
+    }
+    return dict(sorted(found.items()))
+
+
+@functools.lru_cache(maxsize=1000)
+def _fingerprint(value: str, salt: str) -> str:
+    """Slow, so that short values cannot be found by trying."""
+    return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=8).hex()
+
+
+def _referring_values(node: Any, name: str) -> Iterator[tuple[str, _Referring]]:
+    if is_dataclass(node) and not isinstance(node, type):
+        node = {entry.name: getattr(node, entry.name) for entry in fields(node)}
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _referring_values(value, f"{name}.{key}")
+    elif isinstance(node, list):
+        for value in node:
+            yield from _referring_values(value, name)
+    elif isinstance(node, _Referring):
+        yield name, node
+
+
+def refuse_masked(content: Any, key: str = "") -> None:
+    """Refuse what was masked in a record or a printed command and is given as a value.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    if isinstance(content, dict):
+        for name, value in content.items():
+            refuse_masked(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            refuse_masked(value, f"{key}[{index}]")
+    elif isinstance(content, str) and is_masked(content):
+        raise ConfigError(
+            f"{key}={content}: its secret is masked, so it cannot be used; give it, or keep it in an environment "
+            "variable and write ${oc.env:NAME} in its place"
+        )
+
+
+def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
+    """Put references in place of the secrets that stand in a config itself.
+
+    Args:
+        lifted: variable -> value, of all configs of one sweep; added to, and put into this process's environment.
+
+    Raises:
+        ConfigError: if one key has several secrets in a sweep, which its record could not tell apart.
+    """
+    with read_write(task), open_dict(task):
+        for node, key, path in list(_leaves(task, ())):
+            value = node._get_node(key)._value()
+            if value is None or isinstance(value, bool) or OmegaConf.is_missing(node, key) or value == "":
+                continue
+            text = value if isinstance(value, str) else ""
+            if any(map(is_secret, (*path, *variables(text) * bool(_DEFAULT.search(text))))):
+                if _INTERPOLATION.search(text) and not _DEFAULT.search(text):
+                    continue
+                refuse_masked(str(value), ".".join(path))
+                reference = _lift_one(str(node[key]), path, lifted)
+                node[key] = reference if isinstance(value, str) else f"${{oc.decode:{reference}}}"
+            elif isinstance(value, str):
+                for number, secret in enumerate(one for one in passwords(value) if one in value):
+                    reference = _lift_one(secret, (*path, f"password{number or ''}"), lifted)
+                    node[key] = value = value.replace(secret, reference)
+
+
+def _lift_one(secret: str, path: tuple[str, ...], lifted: MutableMapping[str, str]) -> str:
+    remember(secret)
+    name = LIFTED + re.sub(r"\W+", "_", "_".join(path)).upper()
+    if lifted.setdefault(name, secret) != secret:
+        raise ConfigError(
+            f"{'.'.join(path)}: has several secrets in this sweep, whose record could not tell them apart; keep them "
+            "in environment variables and write ${oc.env:NAME} in their places"
+        )
+    os.environ[name] = secret
+    return f"${{oc.env:{name}}}"
+
+
+def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
+    keys: Any = range(len(node)) if isinstance(node, ListConfig) else list(node)
+    for key in keys:
+        child: Any = node._get_node(key)
+        value = child._value()
+        if isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
+            yield from _leaves(child, (*path, str(key)))
+        else:
+            yield node, key, (*path, str(key))

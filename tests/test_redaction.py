@@ -1,0 +1,134 @@
+"""What counts as a secret, and what is left of it: names by whole words, URLs as SQLAlchemy masks them, configs."""
+
+import logging
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from sqlalchemy import make_url
+
+from rlhf_sweeps.fields import in_line
+from rlhf_sweeps.runs import hide, hide_in_log, masked, masked_url, masked_word, redaction, remember
+from rlhf_sweeps.runs.redaction import is_masked, is_secret, passwords
+from rlhf_sweeps.wording import cut
+
+SECRETS = (
+    "password", "PASSWORD", "db_password", "dbPassword", "PGPASSWORD", "sslpassword", "passwd", "passphrase",
+    "secret", "client_secret", "secrets", "pwd", "aws_secret_access_key", "api_key", "apiKey", "API-Key", "X-API-Key",
+    "apikey", "api_key_2", "OPENAI_KEY", "OPENAI_API_KEY", "private_key", "token", "TOKEN", "hf_token",
+    "HF_TOKEN", "authToken", "access_token", "token_value", "Authorization", "auth", "credentials", "bearer",
+    "reward_model.arguments.api_key",
+)  # fmt: skip
+NONE = (
+    "tokens", "max_new_tokens", "pad_token", "eos_token", "bos_token", "unk_token", "pad_token_id", "token_id",
+    "token_mean", "per_token", "tokenizer", "token_budget", "key", "keys", "monkey", "keyboard", "prompt_key",
+    "sort_key", "public_key", "password_file", "secret_name", "lr", "name", "author", "passes", "stop_strings",
+    "bypass", "secretary",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_named_like_a_secret(name: str) -> None:
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_not_named_like_a_secret(name: str) -> None:
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@host/db",
+        "postgresql+psycopg://me:hunter2@host:5432/db?sslmode=require",
+        "mysql://me:h%40nter2@host/db",
+        "redis://:hunter2@host",
+        "sqlite:////folder/study.db",
+        "postgresql://me@host/db",
+    ],
+)
+def test_passwords_are_masked_as_sqlalchemy_does(url: str) -> None:
+    assert masked_url(url) == make_url(url).render_as_string(hide_password=True)
+
+
+def test_what_sqlalchemy_does_not_mask() -> None:
+    assert masked_url("mysql://h/db?user=me&password=hunter2&x=1") == "mysql://h/db?user=me&password=***&x=1"
+    assert masked_url("postgresql://me:p@ss/w?rd@host:1/db") == "postgresql://me:***@host:1/db"
+    assert masked_url("https://ghp_123@github.com/a/b") == "https://***@github.com/a/b"
+    assert masked_url("https://host/x?access_token=abc#top") == "https://host/x?access_token=***#top"
+    assert masked_url("postgresql://me:${oc.env:PW}@host/db") == "postgresql://me:${oc.env:PW}@host/db"
+    assert passwords("mysql://me:h%40nter2@host/db") == ["h%40nter2", "h@nter2"]
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("hydra.sweeper.storage=postgresql://u:hunter2@h/db", "hydra.sweeper.storage=postgresql://u:***@h/db"),
+        ("+m.arguments.api_key=sk-1", "+m.arguments.api_key=***"),
+        ("m.arguments.secrets.a=3", "m.arguments.secrets.a=***"),
+        ("m.arguments.api_key='a, b'", "m.arguments.api_key=***"),
+        ("m.arguments.api_key=${oc.env:KEY}", "m.arguments.api_key=${oc.env:KEY}"),
+        ("m.arguments.api_key=${oc.env:KEY,sk-1}", "m.arguments.api_key=${oc.env:KEY,***}"),
+        ("m.note=${oc.env:HF_TOKEN,sk-1}", "m.note=${oc.env:HF_TOKEN,***}"),
+        ("m.arguments.api_key=null", "m.arguments.api_key=null"),
+        ("m.arguments={api_key: sk-1, max_new_tokens: 3}", "m.arguments={api_key: ***, max_new_tokens: 3}"),
+        ('m.arguments={"api_key": "sk, 1"}', 'm.arguments={"api_key": ***}'),
+        ("j=[{k: callable, a: {password: 'a, b', x: 1}}]", "j=[{k: callable, a: {password: ***, x: 1}}]"),
+        (
+            "m.a={headers: {Authorization: Bearer x}, u: 'http://u:p@h'}",
+            "m.a={headers: {Authorization: ***}, u: 'http://u:***@h'}",
+        ),
+        ("--storage=postgresql://u:p@h", "--storage=postgresql://u:***@h"),
+        ("ppo.lr=1e-4,1e-5", "ppo.lr=1e-4,1e-5"),
+        ("ppo.stop_strings=[a,b]", "ppo.stop_strings=[a,b]"),
+    ],
+)
+def test_words_of_a_command_line(word: str, shown: str) -> None:
+    assert masked_word(word) == shown
+    assert masked_word(shown) == shown
+    if not word.startswith("-") and '"' not in word:
+        OverridesParser.create().parse_override(word)  # Hydra takes what is tested here
+
+
+def test_values_nested_in_a_config() -> None:
+    config = {
+        "arguments": {"api_key": "sk-1", "pin": 7, "tokens": [1], "auth": {"user": "me", "code": 9}, "password": None},
+        "url": "http://u:p@h",
+        "list": [{"token": "t"}, "${oc.env:TOKEN,abc}"],
+        "path": "${oc.env:HOME}/x",
+    }
+    assert masked(config) == {
+        "arguments": {
+            "api_key": "***",
+            "pin": 7,
+            "tokens": [1],
+            "auth": {"user": "***", "code": "***"},
+            "password": None,
+        },
+        "url": "http://u:***@h",
+        "list": [{"token": "***"}, "${oc.env:TOKEN,***}"],
+        "path": "${oc.env:HOME}/x",
+    }
+    assert masked(masked(config)) == masked(config)
+
+
+def test_what_is_masked_is_known_for_it() -> None:
+    assert all(map(is_masked, ("***", "postgresql://me:***@h/db", "https://***@h", "mysql://h/db?password=***&a=1")))
+    assert not any(map(is_masked, ("**", "a***b", "postgresql://me:x@h", "text with *** in it")))
+
+
+def test_texts_of_others_lose_what_the_process_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", set())
+    remember("hunter2", "hunter2-and-more", "abc", "true")
+    assert hide("got hunter2-and-more, not hunter2; abc is true") == "got ***, not ***; abc is true"
+
+
+def test_a_secret_is_hidden_before_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_known", set())
+    remember("hunter2")
+    assert cut("12345 hunter2", 9) == "12345 ***"
+    assert in_line("x" * 196 + "hunter2") == "x" * 196 + "***"
+    record = logging.makeLogRecord({"msg": "got %s", "args": ("hunter2",)})
+    hide_in_log()
+    assert all(found(record) for found in logging.getLogger("rlhf_sweeps").filters)
+    assert record.getMessage() == "got ***"
