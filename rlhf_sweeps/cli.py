@@ -4,8 +4,6 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 """
 
 import contextlib
-import dataclasses
-import difflib
 import functools
 import os
 import sys
@@ -16,11 +14,10 @@ from typing import Any
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.composed_files import keep_config_of_job
@@ -28,6 +25,7 @@ from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
+from rlhf_sweeps.explanation import explain, is_refusal
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.platforms.output import tolerate
@@ -75,12 +73,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
         _run_by_hydra(config_name, job)
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        refuse(error)
-    except ValueError as error:
-        # Hydra's answer to ppo=null is no exception of its own.
-        if not str(error).startswith("Config group override"):
-            raise
+    except ConfigError as error:
         refuse(error)
     except (DivergedError, RewardModelError, SweepFailedError) as error:
         refuse(error, status=exit_status(error))
@@ -89,6 +82,8 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if is_refusal(error):
+            refuse(error)
         if (what := mendable(error)) is None:
             raise
         refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
@@ -203,26 +198,7 @@ def task_config(composed: DictConfig) -> DictConfig:
 
 def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
     """Say in one line a problem what is wrong, and end; by default the input was."""
-    for line in _explain(error).splitlines():
+    text = explain(error, sys.argv[1:]) if is_refusal(error) else str(error)
+    for line in text.splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)
-
-
-def _explain(error: Exception) -> str:
-    """An error of composition in one line: what was given, why it cannot be, what is allowed."""
-    if isinstance(error, (ConfigError, DivergedError, RewardModelError, SweepFailedError)):
-        return str(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: {lines[0]}"
-    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
-        allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
-        close = difflib.get_close_matches(str(cause.key), allowed, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
-    if isinstance(cause, OmegaConfBaseException) and cause is not error:
-        return f"{lines[0]}: {str(cause).splitlines()[0]}"
-    return " ".join(lines)
