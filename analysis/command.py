@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.places import folder_for, report_for
 from analysis.records import Source
 from analysis.terminal import wrapped
 from rlhf_sweeps.platforms.output import tolerate
-from rlhf_sweeps.runs import Sweep, analysis_folder, is_run, owner, report_file
 
 FORMATS = ("png", "svg", "pdf")
 _FEW = 10  # problems that are still printed
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130  # a shell's exit status for Ctrl-C
     except BrokenPipeError:  # head has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -163,28 +166,6 @@ def _read(options: argparse.Namespace) -> Source:
     return source
 
 
-def _folder(source: Source, out: Path | None) -> Path:
-    """Where to write: what the user said, else within the record's own folder."""
-    if out is not None:
-        if out.exists() and not out.is_dir():
-            raise AnalysisError(f"--out {out}: is a file, must be a folder")
-        if is_run(out) or Sweep(out).start_file.is_file():
-            raise AnalysisError(f"--out {out}: holds a record, of which nothing is to be overwritten; choose a folder")
-        return out
-    if source.folder is not None and source.kind in ("run", "sweep", "folder"):
-        return _unlinked(analysis_folder(source.folder))
-    return _unlinked(Path("outputs") / f"{source.name}_analysis")
-
-
-def _unlinked(path: Path) -> Path:
-    """A place that nobody has named; where it is a link, what that leads to is none of ours."""
-    if path.is_symlink():
-        raise AnalysisError(
-            f"{path}: is a link, through which nothing is written; remove it, or choose a place by --out"
-        )
-    return path
-
-
 def _say(text: str, paths: Sequence[Path]) -> int:
     for line in text.splitlines():
         print("\n".join(wrapped(line)))
@@ -208,7 +189,7 @@ def _curves(options: argparse.Namespace) -> int:
     return _say(
         *write_curves(
             source,
-            _folder(source, options.out),
+            folder_for(source, options.out),
             metrics=metrics,
             by=by,
             smooth=options.smooth,
@@ -222,7 +203,7 @@ def _compare(options: argparse.Namespace) -> int:
     from analysis.comparison.figures import write_comparison
 
     source = _read(options)
-    folder = _folder(source, options.out)
+    folder = folder_for(source, options.out)
     return _say(*write_comparison(source, folder, by=options.by, metric=options.metric, formats=options.format))
 
 
@@ -230,26 +211,21 @@ def _sweep(options: argparse.Namespace) -> int:
     from analysis.sweep.text import write_sweep_views
 
     source = _read(options)
-    return _say(*write_sweep_views(source, _folder(source, options.out)))
+    return _say(*write_sweep_views(source, folder_for(source, options.out)))
 
 
 def _health(options: argparse.Namespace) -> int:
     from analysis.health.findings import write_health
 
     source = _read(options)
-    return _say(*write_health(source, _folder(source, options.out)))
+    return _say(*write_health(source, folder_for(source, options.out)))
 
 
 def _report(options: argparse.Namespace) -> int:
     from analysis.report.report import write_report
 
     source = _read(options)
-    is_ours = source.folder is not None and source.kind in ("run", "sweep", "folder")
-    default = source.folder if is_ours else _folder(source, None)
-    assert default is not None
-    if options.out is not None and owner(options.out) is not None:
-        raise AnalysisError(f"--out {options.out}: is a part of a record; choose another file")
-    return _say("", [write_report(source, options.out or _unlinked(report_file(default)))])
+    return _say("", [write_report(source, report_for(source, options.out))])
 
 
 def _watch(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from analysis.places import make_folder
 from rlhf_sweeps.runs import open_atomically
 
 _SETTINGS: dict[Any, Any] = {
@@ -38,7 +39,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a .png, .svg or .pdf without the date and version that would make its bytes differ."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     metadata = {
         ".png": {"Software": None},
         ".svg": {"Date": None, "Creator": None},

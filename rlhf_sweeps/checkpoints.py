@@ -10,9 +10,9 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from errno import EIO
+from errno import EACCES, EIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rlhf_sweeps.environment import fault
 from rlhf_sweeps.placing import FORMER, place
 from rlhf_sweeps.runs import differing, digest_of, salvage_object, write_object
 
@@ -34,8 +35,13 @@ class DamagedError(Exception):
 
 
 def found(root: Path) -> list[Path]:
-    """The complete checkpoints, newest first."""
-    return sorted((path for path in root.glob("*") if _NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
+    """The complete checkpoints, newest first.
+
+    Raises:
+        PermissionError: if nobody may look whether there are any: that is not the same as that there are none.
+    """
+    paths = root.iterdir() if root.is_dir() else iter(())
+    return sorted((path for path in paths if _NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
 
 
 def remove(root: Path) -> None:
@@ -76,7 +82,7 @@ def save(
     is_best: bool = True,
     records: Sequence[Path] = (),
 ) -> Path:
-    """Write the checkpoint of `update`, read it back, and then remove the older ones but the last.
+    """Write the checkpoint of `update` and read it back; beside it the one before stays, and no other.
 
     Args:
         before: the sound checkpoint before this one, which stays; None: there is none.
@@ -87,48 +93,43 @@ def save(
         its folder.
 
     Raises:
-        OSError: if it does not hold what was written; the others are as they were.
+        OSError: if it does not hold what was written; the one before is as it was.
     """
-    folder, target = root / _UNFINISHED, root / f"{update:07d}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        _fill(folder, update, models, optimizer, state, before, is_best, records)
-    except Exception:
-        shutil.rmtree(folder, ignore_errors=True)  # else it would keep the disk full
-        raise
+    assert is_best or before is not None  # the best update always has a checkpoint
+    if before is not None:
+        remove_others(root, [before])  # now, so that never more than two are on the disk
+    target = root / f"{update:07d}"
+    parts = {f"{name}.safetensors": _trained(model) for name, model in models.items()}
+    parts["optimizer.safetensors"] = _flat_optimizer_state(optimizer)
+    with _new_folder(root / _UNFINISHED) as folder:
+        for name, tensors in parts.items():
+            save_file(tensors, folder / name)
+            if not _holds(folder / name, tensors):
+                raise OSError(EIO, "does not hold what was written", str(folder / name))
+        if is_best or before is None:
+            _link(folder / "policy.safetensors", folder)
+        else:
+            _copy_best(before, folder)
+        for file in records:
+            if file.exists():
+                shutil.copyfile(file, folder / file.name)
+        manifest = {"update": update, **state, "files": _digests(folder)}
+        write_object(folder / _STATE, manifest, is_kept_twice=False)
     place(folder, target)
     remove_others(root, [target, before])
     return target
 
 
-def _fill(
-    folder: Path,
-    update: int,
-    models: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
-    state: Mapping[str, Any],
-    before: Path | None,
-    is_best: bool,
-    records: Sequence[Path],
-) -> None:
-    """Write the files of a checkpoint; arguments and errors as of `save`."""
-    parts = {f"{name}.safetensors": _trained(model) for name, model in models.items()}
-    parts["optimizer.safetensors"] = _flat_optimizer_state(optimizer)
-    for name, tensors in parts.items():
-        save_file(tensors, folder / name)
-        if not _holds(folder / name, tensors):
-            raise OSError(EIO, "does not hold what was written", str(folder / name))
-    assert is_best or before is not None  # the best update always has a checkpoint
-    if is_best or before is None:
-        _link(folder / "policy.safetensors", folder)
-    else:
-        _copy_best(before, folder)
-    for file in records:
-        if file.exists():
-            shutil.copyfile(file, folder / file.name)
-    manifest = {"update": update, **state, "files": _digests(folder)}
-    write_object(folder / _STATE, manifest, is_kept_twice=False)
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into, which is removed if that fails: it would keep the disk full."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def remove_others(root: Path, kept: Sequence[Path | None]) -> None:
@@ -143,7 +144,11 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
     Raises:
         DamagedError: if a file is not what was written. A checkpoint of an earlier version has no digests.
+        OSError: if the environment keeps it from being read, or there is no right to, which is no damage.
     """
+    for path in checkpoint.iterdir():
+        if not os.access(path, os.R_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES), str(path))
     problems: list[str] = []
     state = salvage_object(checkpoint / _STATE, problems)
     if not state:
@@ -212,12 +217,17 @@ def _load_file(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
+        if fault(error) is not None:  # of the moment: the file may be sound
+            raise
         raise DamagedError(f"{file.parent.name}/{file.name}: cannot be read ({error})") from error
 
 
 def _holds(file: Path, tensors: Mapping[str, Tensor]) -> bool:
     """Whether a file has these tensors, bit for bit."""
-    read = load_file(file)
+    try:
+        read = _load_file(file)
+    except DamagedError:
+        return False
     return read.keys() == tensors.keys() and all(
         torch.equal(_bits(read[name]), _bits(tensor.cpu())) for name, tensor in tensors.items()
     )

@@ -16,11 +16,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.composed_files import keep_config_of_job
+from rlhf_sweeps.carried import Carried
+from rlhf_sweeps.composed_files import keep_config_of_job, unreadable
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
@@ -28,11 +29,12 @@ from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, namin
 from rlhf_sweeps.explanation import explain, is_refusal
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
+from rlhf_sweeps.interruption import ending_at_once
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -72,7 +74,8 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        _run_by_hydra(config_name, job)
+        with ending_at_once():
+            _run_by_hydra(config_name, job)
     except ConfigError as error:
         refuse(error)
     except (DivergedError, RewardModelError, SweepFailedError) as error:
@@ -80,21 +83,19 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
+        elif interrupt.args:
+            print(f"Continue with: {interrupt}")
+        else:
+            print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if is_refusal(error):
             refuse(error)
+        if (told := unreadable(error)) is not None:
+            refuse(ConfigError(told))
         if (what := mendable(error)) is None:
             raise
         refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
-
-
-class _Ended(BaseException):
-    """Carries a job's exception through Hydra, which would print a line about it."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
@@ -103,11 +104,11 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         try:
             return job(composed)
         except Exception as error:
-            raise _Ended(error) from error
+            raise Carried(error) from error
 
     try:
         hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
-    except _Ended as end:
+    except Carried as end:
         raise end.error  # noqa: B904 (it is where it came from)
 
 
@@ -137,7 +138,9 @@ class Preflight(Callback):
             return
         try:
             with answering(as_job(config, Path(), number=0)):
-                Sweep(destination(config, "hydra.sweep.dir")).refuse_foreign()
+                sweep = Sweep(destination(config, "hydra.sweep.dir"))
+                sweep.refuse_foreign()
+                _refuse_another(sweep, config)
                 reserve(config, "hydra.sweep.dir")
         except NotOursError as error:
             refuse(ConfigError(f"hydra.sweep.dir={config.hydra.sweep.dir}: {error}; choose another folder"))
@@ -152,6 +155,28 @@ class Preflight(Callback):
                 self.check(task_config(config), Path(job.runtime.output_dir))
             except (ConfigError, OmegaConfBaseException) as error:
                 refuse(error)
+
+
+def _refuse_another(sweep: Sweep, config: DictConfig) -> None:
+    """Of Hydra's own sweeper a folder is gone on with only by the sweeper and the overrides that it was begun with.
+
+    Raises:
+        ConfigError: if these are others.
+    """
+    before: Any = OmegaConf.create({"hydra": salvage_hydra(sweep, [])})
+    for key in ("hydra.sweeper._target_", "hydra.overrides.task"):
+        old, new = (_kept(OmegaConf.select(one, key)) for one in (before, config))
+        if old is not None and old != new:
+            where = f"hydra.sweep.dir={sweep.folder}: holds another sweep"
+            raise ConfigError(f"{where} ({key} was {old}, is {new}); choose another folder")
+
+
+def _kept(value: Any) -> Any:
+    """What must stay of a value from start to start: of overrides those that touch a run's numbers."""
+    if not isinstance(value, ListConfig):
+        return value
+    keys = {word: word.lstrip("+~").partition("=")[0] for word in map(str, value)}
+    return [word for word, key in keys.items() if not f"{key}.".startswith(preflight.FREE_KEYS)]
 
 
 @contextlib.contextmanager
@@ -182,8 +207,7 @@ def _run(composed: DictConfig) -> float | None:
         # Of a sweep only where Hydra's own sweeper runs it.
         is_alone = job.mode == RunMode.RUN
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
-        print(f"Continue with: {go_on(sys.argv[1:], key, shown(place))}")
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
     objective: float | None = summary["objective"]
     return objective
 

@@ -1,9 +1,11 @@
-"""A run's config in its folder, as Hydra writes it: written by us, once the folder is this process's."""
+"""The files of a config: those that Hydra composes it of, and those in a run's folder, written once it is claimed."""
 
+import traceback
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import OmegaConfDumper
@@ -44,6 +46,19 @@ def keep_config_of_job(folder: Path, task: DictConfig) -> None:
 def plain(node: DictConfig) -> dict[str, Any]:
     """Plain values, interpolations as they are written."""
     return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
+
+
+def unreadable(error: Exception) -> str | None:
+    """Where a file that a config is composed of is no YAML, as Hydra's error has it; None of any other error."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{error.name}: {error.reason} (character {error.position + 1})"
+    if isinstance(error, UnicodeDecodeError):  # which does not know the file
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code is FileConfigSource.load_config.__code__:
+                return f"{frame.f_locals['full_path']}: must be UTF-8, is not ({error.reason})"
+    return None
 
 
 def _save(content: dict[str, Any] | list[str], path: Path) -> None:

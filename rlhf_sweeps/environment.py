@@ -8,26 +8,12 @@ from collections.abc import Iterator, Mapping
 
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs.files import InUseError
+from rlhf_sweeps.runs.reading import PASSING
 from rlhf_sweeps.wording import told
 
 # Of a trial's process that ends by such a fault: "temporary failure" in sysexits.h. So the sweeper hears of it where no
 # file can be written, as on a full disk.
 EXIT_STATUS = 75
-# What is at fault, and so what to mend, by the number that the operating system gives an error.
-_PASSING = {
-    errno.ENOSPC: "no space is left on the disk",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EIO: "the disk cannot be read or written",
-    errno.EMFILE: "too many files are open (see ulimit -n)",
-    errno.ENFILE: "too many files are open on this machine",
-    errno.ENOLCK: "no more files can be locked",
-    errno.ENOMEM: "no memory is left for another process",
-    errno.ENOTCONN: "the file server does not answer",
-    errno.ETIMEDOUT: "the file server does not answer",
-    errno.EAGAIN: "no more processes may be started (see ulimit -u)",
-}
-if hasattr(errno, "ESTALE"):
-    _PASSING[errno.ESTALE] = "the file server has lost the folder"
 # These stay until somebody mends them, and may be a setting's own: a path that nobody may read.
 _LASTING = {
     errno.EROFS: "the file system can only be read",
@@ -40,8 +26,8 @@ _LASTING = {
 _SQLITE = {
     sqlite3.SQLITE_BUSY: "another process keeps the database locked",
     sqlite3.SQLITE_LOCKED: "another process keeps the database locked",
-    sqlite3.SQLITE_FULL: _PASSING[errno.ENOSPC],
-    sqlite3.SQLITE_IOERR: _PASSING[errno.EIO],
+    sqlite3.SQLITE_FULL: PASSING[errno.ENOSPC],
+    sqlite3.SQLITE_IOERR: PASSING[errno.EIO],
     sqlite3.SQLITE_CANTOPEN: "the database cannot be opened",
     sqlite3.SQLITE_PROTOCOL: "another process keeps the database locked",
     sqlite3.SQLITE_READONLY: "the database can only be read",
@@ -84,7 +70,7 @@ def _fault_of(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, sqlite3.Error):
         return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-    if (told_so := _told(error, _PASSING)) is not None:
+    if (told_so := _told(error, PASSING)) is not None:
         return told_so
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"OperationalError", "InterfaceError"} and not hasattr(error, "orig"):

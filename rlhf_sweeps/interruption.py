@@ -3,15 +3,42 @@
 Schedulers send SIGTERM, or SIGUSR1 or SIGUSR2 some time before they kill; a terminal that is closed sends SIGHUP.
 """
 
+import contextlib
 import logging
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from rlhf_sweeps.platforms import system
 
 log = logging.getLogger("rlhf_sweeps")
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """While entered, these signals end what is done as Ctrl-C does: outside of an `Interruption` no update is begun.
+
+    Raises:
+        KeyboardInterrupt: when one comes.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if signal.Signals(number).name == "SIGHUP":
+            system.drop_terminal()
+        raise KeyboardInterrupt
+
+    numbers = [signal.SIGTERM, *system.WARNINGS] if threading.current_thread() is threading.main_thread() else []
+    previous = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number, handler in previous.items() if handler == signal.SIG_DFL]  # others' stay, as of nohup
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, previous[number])
 
 
 class Interruption:

@@ -18,11 +18,12 @@ CURVES = (
 
 
 def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown with the metadata block that model hubs read."""
+    """Markdown with the metadata block that model hubs read; what metrics lack is left out."""
     update = summary["best_update"] or summary["updates"]
-    evaluated = next(row for row in metrics if row["update"] == update)
+    evaluated = next((row for row in metrics if row["update"] == update), {})
     evaluation = [(name, _short(value)) for name, value in evaluated.items() if name.startswith("eval/")]
-    curves = [(name, _short(metrics[0][name]), _short(metrics[-1][name])) for name in CURVES]
+    ends = (metrics[0], metrics[-1]) if metrics else ({}, {})
+    curves = [(name, *(_short(row[name]) for row in ends)) for name in CURVES if all(name in row for row in ends)]
     hyperparameters = [(f"ppo.{key}", value) for key, value in dataclasses.asdict(config.ppo).items()]
     parts = [
         ("base model", config.model.path),

@@ -2,6 +2,8 @@
 
 import secrets
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rlhf_sweeps.platforms import system
@@ -9,16 +11,24 @@ from rlhf_sweeps.platforms import system
 FORMER = "former_"  # how the names begin of what has made way
 
 
-def place(made: Path, target: Path) -> None:
+def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = lambda former, made: None) -> None:
     """Give a file or folder its name, in the same file system; a folder that has it already makes way.
 
     A process or a whole machine may die at any moment: what then has the name is what was made, what had it before, or,
-    where a folder makes way, nothing for a moment; never a part.
+    where a folder makes way, nothing until the next call; never a part.
+
+    Args:
+        take_over: called with a folder that is to make way, and what was made: puts into this what is to stay.
     """
     share(made)
-    for path in (made, *made.rglob("*")):
-        system.sync(path)
     former = target.with_name(f"{FORMER}{target.name}")
+    if former.is_dir() and not target.exists():  # a process has died in between
+        system.patiently(lambda: former.replace(target))
+    if target.is_dir():
+        take_over(target, made)
+    for path in (made, *made.rglob("*")):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):
+            system.sync(path)
     _remove(former)
     if target.is_dir():
         # Not removed piece by piece under its name, which a reader or the next start would take for the whole.
@@ -26,6 +36,24 @@ def place(made: Path, target: Path) -> None:
     system.patiently(lambda: made.replace(target))
     system.sync(target.parent)
     _remove(former)
+
+
+def move_into(folder: Path, made: Path, last: str) -> None:
+    """Move what was made into a folder that holds other things, too; what is called alike there makes way.
+
+    Args:
+        last: the file that shows that all are there: of a process that dies meanwhile, nobody finds it.
+    """
+    share(made)
+    for path in (made, *made.rglob("*")):
+        system.sync(path)
+    (folder / last).unlink(missing_ok=True)
+    for names in (sorted(path.name for path in made.iterdir() if path.name != last), [last]):
+        for name in names:
+            _remove(folder / name)
+            system.patiently(partial((made / name).replace, folder / name))
+        system.sync(folder)
+    made.rmdir()
 
 
 def share(made: Path) -> None:
@@ -50,8 +78,8 @@ def _usual_mode(folder: Path) -> int:
 
 
 def _remove(former: Path) -> None:
-    """Remove what made way; of a link the link alone."""
-    if former.is_symlink():
+    """Remove what makes way; of a link the link alone."""
+    if former.is_symlink() or former.is_file():
         former.unlink()
     else:
         shutil.rmtree(former, ignore_errors=True)

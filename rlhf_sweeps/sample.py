@@ -3,12 +3,13 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -16,6 +17,7 @@ from rlhf_sweeps import models
 from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
+from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
@@ -40,7 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
         _serve(options)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -56,11 +61,11 @@ def _serve(options: argparse.Namespace) -> None:
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
-    base = _read(ModelConfig, start["config"]["model"], "model/local.yaml")
+    base = _read(ModelConfig, run, "model", "model/local.yaml")
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None)
     policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
     tokenizer = models.load_tokenizer(trained)
-    ppo = _read(PPOConfig, start["config"]["ppo"], "ppo/default.yaml")
+    ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
     ppo = dataclasses.replace(
         ppo,
         response_length=options.response_length or ppo.response_length,
@@ -82,11 +87,25 @@ def _serve(options: argparse.Namespace) -> None:
         _answer(question, policies, tokenizer, sampler, seed)
 
 
-def _read(section: Callable[..., Section], recorded: Mapping[str, Any], defaults: str) -> Section:
-    """A section of a run's settings; keys that its version did not have yet are those of a file in conf/."""
+def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) -> Section:
+    """A section of a run's settings; keys that its version did not have yet are those of a file in conf/.
+
+    Raises:
+        ConfigError: if the record does not hold it.
+    """
     known: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
+    recorded = ((run.start() or {}).get("config") or {}).get(key)
+    if not isinstance(recorded, dict):
+        raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has no {key}")
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
-    return section(**{name: recorded[name] if name in recorded else known[name] for name in names})
+    given = {name: recorded[name] if name in recorded else known.get(name) for name in names}
+    schema: Any = OmegaConf.structured(section)
+    try:
+        made: Any = OmegaConf.to_object(OmegaConf.merge(schema, given))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"run={run.folder}: {key} in the config of its {run.start_file.name}: {reason}") from error
+    return cast(Section, made)
 
 
 def _answer(

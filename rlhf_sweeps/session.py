@@ -82,6 +82,8 @@ class Session:
             log.warning("checkpoint %s%s", problem, f"; the run {rest}" if is_last else "")
         if self.checkpoint is not None:
             log.info("continuing after update %d", self.trainer.update)
+            if reason := self.run.lacks(self.trainer.update, self.checkpoint):
+                log.warning("%s, and the run goes on without them", reason)
         for problem in self.run.rewind(self.trainer.update, self.checkpoint):
             log.warning("%s", problem)
 
@@ -94,8 +96,6 @@ class Session:
             seconds, tokens = float(state["seconds"]), int(state["tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error
-        if reason := self.run.lacks(update, folder):
-            raise checkpoints.DamagedError(f"{folder.name}: cannot be gone on from, since {reason}")
         checkpoints.load(folder, self.trainer.models, self.trainer.optimizer)
         self.trainer.update, self.trainer.state = update, trainer
         self.best, self.last, self.seconds, self.tokens = best, last, seconds, tokens

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import platform
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,11 +17,11 @@ from rlhf_sweeps import __version__, checkpoints, tracking
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.environment import fault
 from rlhf_sweeps.exit_status import INTERRUPTED, exit_status
+from rlhf_sweeps.export import export
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.interruption import Interruption
 from rlhf_sweeps.model_card import model_card
 from rlhf_sweeps.objective import Evaluated, objectives
-from rlhf_sweeps.placing import place
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import is_out_of_memory
@@ -30,11 +29,11 @@ from rlhf_sweeps.progress import Progress
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.session import Session, load_session
+from rlhf_sweeps.stock import take_stock
 
 # Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
 UNWANTED = ("pruned",)
-_FEW = 3  # damaged files that are named one by one
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
 
 log = logging.getLogger("rlhf_sweeps")
@@ -76,7 +75,7 @@ def _train(
     after_update: Callable[[], None],
     begin: Callable[[], None],
 ) -> dict[str, Any]:
-    if (summary := _take_stock(run, is_alone=sweep is None)) is not None:
+    if (summary := take_stock(run, is_alone=sweep is None)) is not None:
         log.info("%s is complete already: objective %s", run.folder, summary.get("objective"))
         return summary
     begin()
@@ -110,38 +109,6 @@ def _train(
     exit_code = INTERRUPTED if sweep is None and stop_reason == "interrupted" else 0
     tracker.finish(exit_code=exit_code, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
-
-
-def _take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
-    """Mend what can be mended of an earlier start's record, and say so; the summary of a run that is complete.
-
-    A complete run whose files are not what they were is none where a checkpoint is left to make them from again.
-
-    Raises:
-        ConfigError: if what is damaged can neither be made again nor be done without.
-    """
-    for problem in run.mend():
-        log.warning("%s", problem)
-    has_checkpoint = bool(checkpoints.found(run.checkpoint))
-    summary = run.summary()
-    if is_alone and (has_checkpoint or summary is not None) and run.start() is None:
-        raise ConfigError(
-            f"hydra.run.dir={run.folder}: {run.start_file.name} is missing or damaged, and nothing else tells which "
-            "settings its results are of; bring it back, or choose another folder"
-        )
-    if summary is None or summary.get("status") != "complete":
-        return None
-    changed = run.changed(summary, run.folder)
-    if not changed:
-        return summary
-    log.warning("%s", "; ".join(changed[:_FEW]) + (f" and {len(changed) - _FEW} more" if len(changed) > _FEW else ""))
-    if not has_checkpoint:
-        raise ConfigError(
-            f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to make it from again "
-            "(checkpoint.keep=true keeps one); choose another folder to train again"
-        )
-    log.warning("made again from the checkpoint")
-    return None
 
 
 def _loop(
@@ -231,8 +198,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         assert session.checkpoint is not None  # the best update always has a checkpoint
         checkpoints.read_state(session.checkpoint)  # which finds a damaged one
         checkpoints.load_weights(session.checkpoint / "best.safetensors", session.policy)
-    _export(session, summary)
-    run.write_summary(summary)
+    run.write_summary(summary, exported=_export(session, summary))
     if session.config.checkpoint.keep:
         checkpoints.remove_others(run.checkpoint, [session.checkpoint])
     else:
@@ -241,18 +207,16 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     return summary
 
 
-def _export(session: Session, summary: dict[str, Any]) -> None:
-    """Write model/ whole or not at all."""
-    target = session.run.model
-    unfinished = target.with_name("model.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    if session.adapter is not None:
-        session.adapter.merge_and_unload()  # into session.policy
-    session.policy.save_pretrained(unfinished)
-    session.tokenizer.save_pretrained(unfinished)
-    card = model_card(session.config, summary, session.run.metrics())
-    (unfinished / "README.md").write_text(card, encoding="utf-8")
-    place(unfinished, target)
+def _export(session: Session, summary: dict[str, Any]) -> list[str]:
+    """Write model/; the names of its files."""
+
+    def save(folder: Path) -> None:
+        if session.adapter is not None:
+            session.adapter.merge_and_unload()  # into session.policy
+        session.policy.save_pretrained(folder)
+        session.tokenizer.save_pretrained(folder)
+
+    return export(session.run.model, save, model_card(session.config, summary, session.run.metrics()))
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:

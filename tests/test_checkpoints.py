@@ -198,6 +198,48 @@ def test_a_checkpoint_without_digests_is_read_and_what_does_not_fit_leaves_all_a
     assert all(map(torch.equal, fresh.policy.model.parameters(), before))
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), SafetensorError("I/O error: Too many open files (os error 24)")]
+)
+def test_an_error_of_the_moment_is_no_damage(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = save(tmp_path, update=9)
+
+    def refuse(file: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoints, "load_file", refuse)
+    with pytest.raises(type(error), match="Too many open files"):
+        checkpoints.load(tmp_path / "0000009", trainer.models, trainer.optimizer)
+    with pytest.raises(type(error), match="Too many open files"):
+        checkpoints.load_weights(tmp_path / "0000009" / "best.safetensors", trainer.policy.model)
+
+
+def test_what_may_not_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, update=9)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "optimizer.safetensors")
+    with pytest.raises(PermissionError, match=r"0000009/optimizer.safetensors"):
+        checkpoints.read_state(tmp_path / "0000009")
+
+
+def test_two_checkpoints_are_on_the_disk_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one before until the next is proven readable; without one, whatever is there stays."""
+    for update in (7, 8):
+        save(tmp_path, update=update, before=tmp_path / f"{update - 1:07d}" if update > 7 else None)
+    seen = []
+
+    def watch(tensors: dict[str, torch.Tensor], file: Path) -> None:
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+        save_file(tensors, file)
+
+    monkeypatch.setattr(checkpoints, "save_file", watch)
+    save(tmp_path, update=9, before=tmp_path / "0000008")
+    assert {tuple(names) for names in seen} == {("0000008", "unfinished")}
+    assert [path.name for path in checkpoints.found(tmp_path)] == ["0000009", "0000008"]
+    seen.clear()
+    save(tmp_path, update=10)
+    assert {tuple(names) for names in seen} == {("0000008", "0000009", "unfinished")}
+
+
 def test_what_is_not_on_the_disk_as_it_was_written_keeps_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,14 @@
 """The command line as a user meets it: answers at once, refuses bad input in one line, before anything starts."""
 
 import errno
+import signal
 import tomllib
 from pathlib import Path
 
 import hydra
 import pytest
 from conftest import ROOT, SMALL, CommandLine
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps import cli
@@ -106,7 +108,7 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (ConfigError("a=1: must be > 1\nb=2: must be > 2"), 2, "error: a=1: must be > 1\nerror: b=2: must be > 2\n"),
         (ValueError("Config group override must be a string"), 2, "error: Config group override must be a string\n"),
         (DivergedError("loss/policy_avg is nan"), 1, "error: loss/policy_avg is nan\n"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
 def test_what_a_user_can_mend_is_told_in_a_line_each(
@@ -116,6 +118,42 @@ def test_what_a_user_can_mend_is_told_in_a_line_each(
         run_and_end(error, monkeypatch)
     assert ended.value.code == status
     assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_whoever_asks_it_to_end_before_the_first_update_is_obeyed_at_once(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)]
+    monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: signal.raise_signal(number))
+    with pytest.raises(SystemExit) as ended:
+        cli.run("config", lambda _: None)
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)] == handlers
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: 1\n\tb: 2\n", ", line 2, column 1: found character '\\t' that cannot start any token"),
+        (b"lr: 1\nlr: 2\n", ", line 2, column 1: found duplicate key lr"),
+        (b"a: [1, 2\nb: {", ", line 2, column 2: expected ',' or ']', but got ':'"),
+        (b"a: \xff\n", ": must be UTF-8, is not (invalid start byte)"),
+        (b"a: " + b"x" * 20_000 + b"\xff\n", ": must be UTF-8, is not (invalid start byte)"),
+        (b'a: "\x01"\n', ": special characters are not allowed (character 5)"),
+    ],
+)
+def test_a_users_file_that_is_no_yaml_is_told_with_its_place(
+    content: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_bytes(content)
+    source = FileConfigSource("file", f"file://{tmp_path}")
+    monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: source.load_config("mine"))
+    with pytest.raises(SystemExit) as ended:
+        cli.run("config", lambda _: None)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'mine.yaml'}{said}\n"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), ValueError("shapes"), RuntimeError("x")])

@@ -13,7 +13,7 @@ from torch import nn
 
 from rlhf_sweeps import checkpoints, train
 from rlhf_sweeps.cache import make_once, read_or_make
-from rlhf_sweeps.placing import place
+from rlhf_sweeps.placing import move_into, place
 from rlhf_sweeps.reward_models import pair_head
 from rlhf_sweeps.reward_models.pair_head import Head
 
@@ -117,9 +117,10 @@ def test_a_run_continues_from_a_whole_checkpoint(tmp_path: Path) -> None:
 
     found = []
     for disk in deaths(prepare, save, (checkpoints, "save_file")):
-        newest, second, *_ = checkpoints.found(disk.root)
+        # What was there is the one that the process has died beside; update 2's makes room before anything is written.
+        newest, *others = [path for path in checkpoints.found(disk.root) if path.name != "0000002"]
         update = checkpoints.read_state(newest)["update"]
-        assert checkpoints.read_state(second)["update"] == (2 if update == 3 else 3)
+        assert [checkpoints.read_state(path)["update"] for path in others] == ([] if update == 3 else [3])
         assert newest.name == f"{update:07d}"
         again = Pair(0)
         checkpoints.load(newest, {"policy": again.model}, again.optimizer)
@@ -150,7 +151,7 @@ def test_a_checkpoint_is_synced_before_it_has_its_name_and_the_old_one_goes_afte
 
 
 def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where one is there already, of a run that has gone on since."""
+    """Also where one is there already, of a run that has gone on since; what a user has put there is never lost."""
     monkeypatch.setattr(train, "model_card", lambda *_: "the card\n")
     policy: Any = SimpleNamespace(save_pretrained=lambda folder: _save(folder, "model", "new weights"))
     tokenizer: Any = SimpleNamespace(save_pretrained=lambda folder: _save(folder, "tokenizer", "new words"))
@@ -158,6 +159,7 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
     def fill(folder: Path) -> None:
         _save(folder / "model", "model", "old weights")
         _save(folder / "model", "tokenizer", "old words")
+        _save(folder / "model", "eval/notes", "a user's")
         (folder / "model.unfinished").mkdir()
         (folder / "model.unfinished" / "rest").write_text("of a killed process")
 
@@ -169,8 +171,9 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
         session: Any = SimpleNamespace(run=run, adapter=None, policy=policy, tokenizer=tokenizer, config=None)
         train._export(session, {})
 
-    old = {"model": b"old weights", "tokenizer": b"old words"}
-    new = {"model": b"new weights", "tokenizer": b"new words", "README.md": b"the card\n"}
+    users = {"eval/notes": b"a user's"}
+    old = {"model": b"old weights", "tokenizer": b"old words", **users}
+    new = {"model": b"new weights", "tokenizer": b"new words", "README.md": b"the card\n", **users}
     seen = []
     for disk in deaths(prepare, export):
         target = disk.root / "model"
@@ -183,7 +186,7 @@ def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def _save(folder: Path, name: str, text: str) -> None:
-    folder.mkdir(exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text)
 
 
@@ -227,3 +230,31 @@ def test_a_head_is_whole(tmp_path: Path) -> None:
         found = find()
         assert torch.equal(found.weights, head.weights)
         assert (found.strength, found.num_pairs, found.accuracy, found.num_held_out) == (0.01, 7, 0.75, 3)
+
+
+def test_a_reward_model_is_no_model_before_all_of_it_is_there(tmp_path: Path) -> None:
+    """Its folder holds Hydra's files, too; config.json is what a model is known by."""
+    files = {"config.json": b"settings", "model.safetensors": b"new", "report.json": b"report"}
+
+    def fill(folder: Path) -> None:
+        _save(folder, ".hydra/config.yaml", "x")
+        _save(folder, "model.safetensors", "of a start that died")
+        for name, content in files.items():
+            _save(folder / "made", name, content.decode())
+
+    prepare = fresh(tmp_path, fill)
+
+    def act() -> None:
+        folder: Path = prepare.folder  # type: ignore[attr-defined]
+        move_into(folder, folder / "made", last="config.json")
+
+    whole = {".hydra/config.yaml": b"x", **files}
+    seen = []
+    for disk in deaths(prepare, act):
+        found = {name: content for name, content in contents(disk.root).items() if not name.startswith("made/")}
+        seen.append("config.json" in found)
+        if seen[-1]:
+            assert found == whole
+    assert set(seen) == {True, False}
+    folder = prepare.folder  # type: ignore[attr-defined]
+    assert contents(folder) == whole

@@ -22,6 +22,8 @@ from rlhf_sweeps.runs import Run
     [
         (RUN, "", "hydra.run.dir=: must name a folder"),
         (BASIC, "", "hydra.sweep.dir=: must name a folder"),
+        (("hydra.output_subdir=x",), "", "hydra.output_subdir=x: must be null; a run's config lies in .hydra"),
+        ((*BASIC, "hydra.output_subdir=.hydra"), "w", "hydra.output_subdir=.hydra: must be null"),
         (("name=a/../../x",), "", "name=a/../../x: must be a text without / and control"),
         (("-m", "seed=1,2", "name='a\nb'"), "", "name='a\\nb': must be a text without / and control"),
         (("train", "name=a/../../x"), "", "name=a/../../x: must be a text without / and control"),

@@ -24,9 +24,10 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.sweep import recovery, storage
+from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.patience import PAUSES, Patience
-from rlhf_sweeps.sweep.trials import RUNNING
+from rlhf_sweeps.sweep.trials import RUNNING, Trial
 from rlhf_sweeps.train import failure
 
 GRID = "ppo.kl_coef=0.01,0.02,0.03"
@@ -180,6 +181,49 @@ def test_what_stays_at_fault_ends_the_sweep_open_and_the_same_command_goes_on(tm
     sweep(folder, GRID, "hydra.sweeper.max_failure_rate=0")
     sweep(tmp_path / "undisturbed" / "s", GRID)
     assert contents(folder) == contents(tmp_path / "undisturbed" / "s")
+
+
+def test_a_fault_that_one_trial_alone_meets_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on after the others; since these have come to their ends, the fault is its own."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr("rlhf_sweeps.sweep.patience.PAUSES", (0.01,) * 9)
+    folder = tmp_path / "s"
+    misbehave(folder, trial_0={"8": "environment"})
+    sweep(folder, GRID)
+    assert [str(trial.state).removeprefix("TrialState.").lower() for trial in trials(folder)] == [
+        RUNNING, "complete", "complete"
+    ]  # fmt: skip
+    assert (folder / "0" / "history").read_text().count("start") == 5  # four times at first, and at last once more
+    assert "trial 0: no space is left on the disk; trying again in 0 s, others first" in caplog.text
+    assert "no space is left on the disk, which no other run meets; left to the next start" in caplog.text
+    misbehave(folder)  # mended
+    sweep(folder, GRID)
+    sweep(tmp_path / "undisturbed" / "s", GRID)
+    assert contents(folder) == contents(tmp_path / "undisturbed" / "s")
+
+
+def test_a_fault_that_all_meet_ends_the_sweep_whoever_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlhf_sweeps.sweep.patience.PAUSES", (0.01,) * 9)
+    folder = tmp_path / "s"
+    misbehave(folder, trial_0={"8": "environment"}, trial_1={"8": "environment"}, trial_2={"8": "environment"})
+    with pytest.raises(EnvironmentFault, match="no space is left on the disk"):
+        sweep(folder, GRID)
+    assert [(folder / str(n) / "history").read_text().count("start") for n in range(3)] == [4, 4, 2]
+
+
+def test_faults_with_progress_between_them_are_several() -> None:
+    trial = Trial(0, {}, {}, Path())
+    active = Active(trial, Run(Path()), 0, 0)
+    counted = []
+    for update in (0, 0, 7, 3, 7, 8):  # it goes on from its checkpoint
+        trial.update = update
+        active.note_fault()
+        counted.append(active.faults)
+    assert counted == [1, 2, 1, 2, 3, 1]
 
 
 def test_a_database_that_is_locked_for_a_while_costs_time_alone(

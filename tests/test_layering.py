@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "fields": set(),
     "environment": {"reward_models", "runs", "wording"},
     "exit_status": {"environment", "fields"},
+    "carried": set(),
     "deadline": set(),
     "metric_names": {"config", "fields"},
     "wording": set(),
@@ -76,11 +77,12 @@ MAY_IMPORT = {
     "intervals": set(),
     "model_card": {"config", "reward_model_config"},
     "tracking": {"config", "deadline", "runs", "wording"},
-    "checkpoints": {"placing", "runs"},
+    "checkpoints": {"environment", "placing", "runs"},
     "objective": {"config"},
     "progress": set(),
     "interruption": {"platforms"},
     "cli": {
+        "carried",
         "composed_files",
         "config",
         "destinations",
@@ -88,6 +90,7 @@ MAY_IMPORT = {
         "exit_status",
         "fields",
         "hydra_part",
+        "interruption",
         "platforms",
         "preflight",
         "ppo",
@@ -102,6 +105,7 @@ MAY_IMPORT = {
     "trial": {"validation", "config", "environment", "fields", "preflight", "resolvers", "runs", "train"},
     "plugin": {"sweep"},
     "sweep": {
+        "carried",
         "choices",
         "comparison",
         "comparison_table",
@@ -128,6 +132,7 @@ MAY_IMPORT = {
 # Torch costs seconds, so what answers --help and checks a sweep does without it.
 NO_TORCH = {
     "ppo/__init__",
+    "carried",
     "choices",
     "cli",
     "composed_files",

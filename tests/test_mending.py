@@ -44,15 +44,21 @@ def test_a_run_of_an_earlier_version_goes_on(interrupted: Path, complete: Path, 
     assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
 
 
-def test_its_missing_rows_are_noticed(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
-    """Its checkpoint does not have them, so the run begins again."""
+@pytest.mark.parametrize("row", ["", "{\n"])
+def test_a_bad_row_of_it_costs_that_row_alone(row: str, interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Its checkpoint does not have it, but is sound."""
     run = copied(interrupted, tmp_path)
     as_of_an_earlier_version(run)
     lines = run.metrics_file.read_text("utf-8").splitlines(keepends=True)
-    run.metrics_file.write_text("".join([lines[0], *lines[2:]]), "utf-8")
+    run.metrics_file.write_text("".join([lines[0], row, *lines[2:]]), "utf-8")
     told = damage.train_again(run.folder)
-    assert "metrics.jsonl: lacks rows before update 3; the run begins again from its start" in told.text
-    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+    assert told.status == 0, told
+    assert "continuing after update 3" in told.text
+    what = "1 line is damaged and left out (line 2)" if row else "lacks rows before update 3"
+    assert f"metrics.jsonl: {what}, and the run goes on without" in told.text
+    (_, rows, samples, weights), expected = damage.result_of_run(run.folder), damage.result_of_run(complete)
+    assert rows == [row for row in expected[1] if row["update"] != 2]
+    assert (samples, weights) == expected[2:]
 
 
 def test_missing_rows_are_taken_from_the_checkpoint(interrupted: Path, complete: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -97,6 +103,19 @@ def test_settings_that_nothing_tells_any_more_are_not_guessed(interrupted: Path,
     assert len(list(run.checkpoint.iterdir())) == 2
 
 
+def test_a_damaged_model_is_exported_again_and_a_users_files_in_it_stay(complete: Path, tmp_path: Path) -> None:  # noqa: F811
+    run = copied(complete, tmp_path)
+    (run.model / "quantized").mkdir()
+    (run.model / "quantized" / "weights.gguf").write_bytes(b"the user's")
+    (run.model / "model.safetensors").write_bytes(b"")
+    assert "made again from the checkpoint" in damage.train_again(run.folder).text
+    assert (run.model / "quantized" / "weights.gguf").read_bytes() == b"the user's"
+    assert damage.result_of_run(run.folder) == damage.result_of_run(complete)
+    # They are none of ours afterwards, either.
+    (run.model / "quantized" / "weights.gguf").write_bytes(b"changed")
+    assert "is complete already" in damage.train_again(run.folder).text
+
+
 def test_a_complete_run_whose_policy_is_damaged_and_has_no_checkpoint_says_so(
     complete: Path,  # noqa: F811
     tmp_path: Path,
@@ -125,6 +144,15 @@ def test_an_object_is_read_from_its_copy_and_put_back(tmp_path: Path) -> None:
     copy_of(path).write_bytes(b"")
     assert mend_object(path) == []
     assert copy_of(path).read_bytes() == whole
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, 2**64 + 1, -(2**63) - 1, 10**30])
+def test_whole_numbers_beyond_64_bits_are_read_as_they_were_written(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_object(path, {"config": {"seed": number}, "loss": 0.1})
+    problems: list[str] = []
+    assert salvage_object(path, problems) == {"config": {"seed": number}, "loss": 0.1}
+    assert problems == []
 
 
 def test_what_is_no_file_is_moved_and_never_removed(tmp_path: Path) -> None:
@@ -172,3 +200,17 @@ def test_a_sweep_whose_settings_are_lost_is_refused_and_one_with_a_copy_goes_on(
     assert told.status == 2
     assert f"hydra.sweep.dir={folder}: sweep.json is missing or damaged" in told.text
     assert contents(folder) == whole
+
+
+@pytest.mark.parametrize("wrong", [{"config": {}}, {"config": None}, {"study_name": 3}, {"id": None}, {"seeds": {}},
+                                   {"configurations": 3}, {"configurations": [{}]}])  # fmt: skip
+def test_a_sweep_whose_record_tells_too_little_is_refused_in_a_line(wrong: dict[str, object], tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    search = ("ppo.lr=interval(1e-4,1e-3)", "hydra.sweeper.n_trials=1")
+    sweep(folder, *search)
+    record = Sweep(folder)
+    record.write_start({**(record.start() or {}), "configurations": None, **wrong})
+    for more in ((), ("hydra.sweeper.dry_run=true", "hydra.sweeper.retry_failed=true")):
+        told = damage.told(lambda more=more: sweep(folder, *search, *more))
+        assert (told.status, told.failure) == (2, "")
+        assert f"hydra.sweep.dir={folder}: sweep.json is missing or damaged" in told.text

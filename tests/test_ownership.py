@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SMALL, CommandLine
+from omegaconf import DictConfig, OmegaConf
 from sweeping import sweep
 
 from rlhf_sweeps import checkpoints
 from rlhf_sweeps.cache import make_once
+from rlhf_sweeps.cli import _refuse_another
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import NotOursError, Run, Sweep
 
@@ -146,6 +148,7 @@ def of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("hydra.run.dir=run", "ppo.lr=0.1"), "holds a run with other settings"),
         (("train", "hydra.run.dir=run"), "holds .copies, .hydra, "),
         (("hydra.run.dir=sweep",), "holds .copies, sweep.json, "),
+        (tuple(word.format("sweep") for word in BASIC), "sweep: holds another sweep (hydra.sweeper._target_ was "),
     ],
 )
 def test_a_refused_start_leaves_no_trace(
@@ -167,6 +170,8 @@ def test_a_refused_start_leaves_no_trace(
         ("sweep", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.retry_failed=[2]"), "there is no trial 2"),
         ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.retry_failed=[0]"), "there is no trial 0"),
         ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.pruner=no"), "hydra.sweeper.pruner"),
+        ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.storage=sqlite:////no/s.db"), "hydra.sweeper.storage"),
+        ("new", ("ppo.kl_coef=0.01,0.02", "hydra.sweeper.storage=nonsense"), "hydra.sweeper.storage"),
         ("lost", ("ppo.kl_coef=0.01,0.02",), "holds trials that its study does not know (0, 1)"),
     ],
 )
@@ -181,6 +186,27 @@ def test_a_refused_sweep_leaves_no_trace(
         sweep(of_others / place, *overrides)
     assert expected in str(refusal.value)
     assert tree(of_others) == before
+
+
+def test_hydras_own_sweeper_goes_on_with_its_own_sweep_alone(tmp_path: Path) -> None:
+    """Only what does not touch a run's numbers may differ."""
+    sweep = Sweep(tmp_path)
+
+    def config(target: str, *overrides: str) -> DictConfig:
+        return OmegaConf.create({"hydra": {"sweeper": {"_target_": target}, "overrides": {"task": list(overrides)}}})
+
+    begun = config("hydra.Basic", "ppo.kl_coef=0.01,0.02", "tracking=online")
+    _refuse_another(sweep, begun)
+    sweep.hydra_file.write_text(OmegaConf.to_yaml(begun), encoding="utf-8")
+    _refuse_another(
+        sweep, config("hydra.Basic", "ppo.kl_coef=0.01,0.02", "tracking=online", "tracking.finish_timeout=9")
+    )
+    with pytest.raises(ConfigError, match=r"_target_ was hydra.Basic, is hydra.Other\); choose another folder"):
+        _refuse_another(sweep, config("hydra.Other", "ppo.kl_coef=0.01,0.02"))
+    with pytest.raises(ConfigError, match=r"hydra.overrides.task was .*0.01.*, is .*0.03"):
+        _refuse_another(sweep, config("hydra.Basic", "ppo.kl_coef=0.03,0.02", "tracking=online"))
+    sweep.hydra_file.write_text("{", encoding="utf-8")  # damaged: proves nothing
+    _refuse_another(sweep, begun)
 
 
 @pytest.mark.slow

@@ -125,6 +125,22 @@ def test_the_folder_holds_a_reward_model_a_report_and_a_card(
     assert report.accuracy.value == num_right / 20
 
 
+def test_a_training_that_is_cut_short_leaves_nothing_that_passes_for_a_model(
+    compose_training: ComposeTraining, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = tmp_path / "trained", []
+
+    def die(made: Path, *_: object) -> None:
+        seen.append((made / "model.safetensors").is_file() and not (folder / "config.json").exists())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "evaluate", die)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(compose_training(*small, "reward_model.max_steps=1"), folder)
+    assert seen == [True]
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_the_seed_fixes_the_weights_and_microbatches_do_not_matter(
     compose_training: ComposeTraining, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TopPLogitsWar
 from rlhf_sweeps import models, sample
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.ppo import sampling
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, write_object
 
 QUESTION = "What do you do on weekends?"
 # A nucleus and a stop string that change both answers to this question.
@@ -107,6 +107,25 @@ def test_a_record_that_lacks_newer_keys_and_has_older_ones(
     assert ask(run, capsys) == expected(run, compose_config, top_p=1.0, stop_strings=())
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({}, "the config in its run.json has no model"),
+        ({"model": None}, "the config in its run.json has no model"),
+        ({"model": {}}, "missing mandatory value: path"),
+        ({"model": {"path": None}}, "model in the config of its run.json: "),
+        (None, "run.json is damaged"),
+    ],
+)
+def test_a_record_whose_config_tells_nothing_is_refused_in_a_line(
+    config: object, reason: str, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_object(run.start_file, {**(run.start() or {}), "config": config})
+    line = refusal(run, capsys)
+    assert line.startswith(f"error: run={run.folder}: ")
+    assert reason in line
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("bfloat16", torch.bfloat16), ("float32", None), ("auto", None)])
 def test_the_precision_is_the_runs(
     precision: str,
@@ -149,7 +168,7 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
             .err.splitlines()[-1]
             .endswith("0: must be >= 1" if "length" in option else "must be > 0")
         )
-    run.write_summary({"status": "complete"})
+    run.write_summary({"status": "complete"}, exported=["config.json"])
     (run.model / "config.json").write_text("{}", encoding="utf-8")
     damaged = f"error: run={run.folder}: model/config.json: damaged, its digest is another"
     assert refusal(run, capsys).startswith(damaged)

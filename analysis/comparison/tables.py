@@ -14,6 +14,7 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.pairs import Ranking
 from analysis.comparison.text import statements
+from analysis.places import make_folder
 from rlhf_sweeps.runs import write_atomically
 
 _ESTIMATE = ("value", "low", "high", "percentile_low", "percentile_high", "error", "freedom")
@@ -26,7 +27,7 @@ def write_tables(
     matched: MatchedKl | None,
 ) -> list[Path]:
     """Write both; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     rows = group_rows(comparison)
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["group"], lineterminator="\n")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
 from analysis.labels import labels
+from analysis.places import make_folder
 from analysis.records import COMPLETE, Floats, RunRecord, Source
 from analysis.value_order import place
 
@@ -205,7 +206,7 @@ def write_curves(
         why = "; ".join(missing) or "no run has recorded a metric yet"
         return f"{source.name}: {why}, so there is nothing to draw", []
     choice = replace(choice, notes=(*choice.notes, *missing))
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     described = described_lines(choice, [panel.metric for panel in found])
     only = {one.metric: one for one in next(iter(described.values()))} if len(choice.runs) == 1 else None
     paths = save_figures(source.name, found, choice, only, out, formats)

@@ -21,6 +21,7 @@ from analysis.health import states as health_states
 from analysis.health.patterns import Pattern, patterns
 from analysis.health.signals import Finding
 from analysis.health.text import health_text
+from analysis.places import make_folder
 from analysis.records import RunRecord, Source
 from rlhf_sweeps.runs import open_atomically, write_atomically
 
@@ -106,7 +107,7 @@ def write_health(source: Source, out: Path) -> tuple[str, list[Path]]:
     sound = patterns(source, found)
     paths = [out / "health.json", out / "health.csv"]
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         write_atomically(paths[0], _as_json(source, found, sound))
         _write_csv(found, paths[1])
     except OSError as error:

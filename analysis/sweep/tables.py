@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.places import make_folder
 from analysis.records import Source
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.ledger import Cost, Ledger
@@ -18,7 +19,7 @@ _COSTS = [name for name in Cost.__dataclass_fields__ if name != "untold"]
 
 def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
     """Write all tables there are rows for; returns their paths."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     paths = []
     if source.trials:
         paths.append(_write_csv(out / "trials.csv", _trial_rows(source)))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf_sweeps import models
 from rlhf_sweeps.data import Pairs, describe, load_pairs
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.placing import share
+from rlhf_sweeps.placing import move_into
 from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
@@ -30,7 +31,7 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 def train(config: RewardTrainingConfig, folder: Path) -> Report:
-    """Train, save what `reward_model=local` loads into the folder, and report on it there.
+    """Train, save what `reward_model=local` loads into the folder, and report on it there: all of it or no model.
 
     Raises:
         ConfigError: if base, data or device cannot be used; before any training, but for lack of memory.
@@ -42,11 +43,18 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
     if device.type == "cpu":
         keep_nothing()  # until a step has shown that there is room
     pairs = load_pairs(config.dataset)
-    figures = _fit(config, pairs, folder, device)
-    # What was trained is loaded again to be scored, and need not be there twice.
-    give_back_memory()
-    report = evaluate(folder, pairs, 2 * config.reward_model.microbatch_size, device)
-    _record(config, report, figures, folder)
+    made = folder / "model.unfinished"
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        figures = _fit(config, pairs, made, device)
+        # What was trained is loaded again to be scored, and need not be there twice.
+        give_back_memory()
+        report = evaluate(made, pairs, 2 * config.reward_model.microbatch_size, device)
+        _record(config, report, figures, made)
+        move_into(folder, made, last="config.json")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    print(show(report))
     return report
 
 
@@ -68,7 +76,6 @@ def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch
     trained.config.use_cache = True  # the trainer may have turned it off
     trained.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    share(folder)
     return {
         "training pairs": len(pairs.train),
         "answers cut": num_cut,
@@ -120,8 +127,7 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
 
 
 def _record(config: RewardTrainingConfig, report: Report, figures: dict[str, object], folder: Path) -> None:
-    """Print the report and write report.json and README.md."""
+    """Write report.json and README.md."""
     content = {**asdict(report), "training": figures, "config": asdict(config)}
     (folder / "report.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(reward_model_card(config, report, figures), encoding="utf-8")
-    print(show(report))

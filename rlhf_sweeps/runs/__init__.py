@@ -24,7 +24,7 @@ from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, res
 from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
 from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_hydra, salvage_samples, salvage_yaml
-from rlhf_sweeps.runs.sealed import differing, digest_of, salvage_object, write_object
+from rlhf_sweeps.runs.sealed import differing, digest_of, name_aside, salvage_object, write_object
 from rlhf_sweeps.runs.sweep import Sweep
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "going_on",
     "is_run",
     "is_sweep",
+    "name_aside",
     "natural",
     "open_atomically",
     "open_record",

@@ -27,11 +27,22 @@ MOST_LINE = 16 * 2**20  # of a row; ours have some kilobytes, answers to prompts
 MOST_FILE = 4 * 2**30  # of rows, or of a table
 MOST_NODES = 200_000  # of a YAML file, each alias counted with all that it stands for
 _MOST_DEPTH = 200
-# Errors that say nothing about the file that they came with.
-PASSING = frozenset(
-    {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM, errno.ENOTCONN, errno.ETIMEDOUT}
-    | ({errno.ESTALE} if hasattr(errno, "ESTALE") else set())
-)
+# What is at fault, and so what to mend, by the number that the operating system gives an error. These say nothing about
+# the file that they came with, and pass.
+PASSING = {
+    errno.ENOSPC: "no space is left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EIO: "the disk cannot be read or written",
+    errno.EMFILE: "too many files are open (see ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENOLCK: "no more files can be locked",
+    errno.ENOMEM: "no memory is left for another process",
+    errno.ENOTCONN: "the file server does not answer",
+    errno.ETIMEDOUT: "the file server does not answer",
+    errno.EAGAIN: "no more processes may be started (see ulimit -u)",
+}
+if hasattr(errno, "ESTALE"):
+    PASSING[errno.ESTALE] = "the file server has lost the folder"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
 _WAIT_FOR_NOBODY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
@@ -97,10 +108,16 @@ def parse_object(text: bytes) -> Row | None:
     try:
         content = orjson.loads(text)  # five times as fast as json, and stricter
     except orjson.JSONDecodeError:
-        try:
-            content = json.loads(text, parse_int=_whole)  # NaN and Infinity
-        except (ValueError, RecursionError):
-            return None
+        return parse_exactly(text)  # NaN and Infinity
+    return content if isinstance(content, dict) else None
+
+
+def parse_exactly(text: bytes) -> Row | None:
+    """The same, where whole numbers beyond 2**64 do not become floats."""
+    try:
+        content = json.loads(text, parse_int=_whole)
+    except (ValueError, RecursionError):
+        return None
     return content if isinstance(content, dict) else None
 
 

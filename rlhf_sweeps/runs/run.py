@@ -171,10 +171,13 @@ class Run:
         summary = salvage_object(self.summary_file, [])
         return summary if isinstance(summary.get("status"), str) else None
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """The last thing that a run writes: what it is given, and the digests of what the run leaves (`files`)."""
-        card = self.model / "README.md"  # which people write in
-        left = [*self.row_files, *sorted(path for path in self.model.rglob("*") if path != card)]
+    def write_summary(self, summary: Mapping[str, Any], exported: Iterable[str] = ()) -> None:
+        """The last thing that a run writes: what it is given, and the digests of what the run leaves (`files`).
+
+        Args:
+            exported: the files in model/ that are the run's own, by their paths in there.
+        """
+        left = [*self.row_files, *(self.model / name for name in exported)]
         files = {path.relative_to(self.folder).as_posix(): digest_of(path) for path in left if path.is_file()}
         write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **summary, "files": files})
 

@@ -5,12 +5,13 @@ versions have written has neither, and is read as it stands.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from rlhf_sweeps.runs.files import remove, write_atomically
-from rlhf_sweeps.runs.reading import Row, kind_of, open_record, parse_object, raise_passing, read_bytes
+from rlhf_sweeps.runs.reading import Row, kind_of, open_record, parse_exactly, parse_object, raise_passing, read_bytes
 
 DIGEST = "sha256"  # the key of an object's own
 _COPIES = ".copies"
@@ -71,12 +72,15 @@ def set_aside(path: Path) -> list[str]:
     """Give what lies in a file's place, and is none, another name; says so."""
     if not path.exists() or path.is_file():
         return []
-    number = 1
-    while (aside := path.with_name(f"{path.name}.set_aside_{number}")).exists():
-        number += 1
-    what = kind_of(path)
+    what, aside = kind_of(path), name_aside(path)
     path.rename(aside)
     return [f"{path.name}: is {what}, no file; now called {aside.name}"]
+
+
+def name_aside(path: Path) -> Path:
+    """A name that nothing has, for what makes way and stays."""
+    names = (path.with_name(f"{path.name}.set_aside_{number}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists() and not name.is_symlink())
 
 
 def digest_of(path: Path) -> str:
@@ -103,18 +107,19 @@ def differing(folder: Path, digests: Mapping[str, str]) -> list[str]:
 def _read(path: Path) -> tuple[Row | None, str | None]:
     """The object, or what is wrong; neither where there is no file."""
     try:
-        content = parse_object(read_bytes(path))
+        text = read_bytes(path)
     except FileNotFoundError:
         return None, None
     except OSError as error:
         raise_passing(error)
         return None, str(error.strerror)
-    if content is None:
-        return None, "damaged"
-    digest = content.pop(DIGEST, None)
-    if digest is not None and digest != _digest(content):
-        return None, "damaged, its digest is another"
-    return content, None
+    for parse in (parse_object, parse_exactly):  # few have numbers that take the slow way
+        if (content := parse(text)) is None:
+            return None, "damaged"
+        digest = content.pop(DIGEST, None)
+        if digest is None or digest == _digest(content):
+            return content, None
+    return None, "damaged, its digest is another"
 
 
 def _digest(content: Row) -> str:

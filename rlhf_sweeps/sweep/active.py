@@ -23,6 +23,9 @@ class Active:
         rows: its updates so far, up to the verdict.
         verdict: why the sweeper has given the run up, if it has.
         losses: how often its process was lost.
+        faults: how often in a row the environment was at fault, without the run getting any further.
+        furthest: the update that it had come to at the last of these.
+        ended_before: how many runs had come to their end when it was put off for that; None: it was not.
         decided: the update up to which it is decided that it goes on, by an earlier start or before it waited.
         begun: when it got its worker, in seconds of the monotonic clock.
         seen: when it last gave a sign, likewise.
@@ -36,10 +39,19 @@ class Active:
     rows: list[dict[str, Any]] = field(default_factory=list)
     verdict: str | None = None
     losses: int = 0
+    faults: int = 0
+    furthest: int = 0
+    ended_before: int | None = None
     decided: int = 0
     begun: float = 0.0
     seen: float = 0.0
     future: "Future[int] | None" = None
+
+    def note_fault(self) -> None:
+        """Count a fault of the environment; one that is met after some progress is another one."""
+        if self.trial.update > self.furthest:
+            self.faults, self.ended_before = 0, None
+        self.faults, self.furthest = self.faults + 1, max(self.furthest, self.trial.update)
 
     def give_up(self, verdict: str) -> None:
         """Ask the run to stop, unless it was asked already."""

@@ -78,15 +78,24 @@ def read_start(sweep: Sweep) -> dict[str, Any] | None:
         ConfigError: if it is lost, although there are runs.
     """
     start = sweep.start()
-    kinds = {"study_name": str, "space": dict, "config": dict, "directions": list, "seeds": list}
-    if start is not None and all(isinstance(start.get(key), kind) for key, kind in kinds.items()):
-        return start
+    if start is not None and isinstance(start.get("study_name"), str) and isinstance(start.get("id"), str):
+        records = start.get("configurations") or [start]
+        if _is_sound(start) and isinstance(records, list) and all(map(_is_sound, records)):
+            return start
     if start is not None or runs_of(sweep):
         raise ConfigError(
             f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and nothing else tells "
             "which sweep its runs are of; bring it back, or choose another folder"
         )
     return None
+
+
+def _is_sound(record: Any) -> bool:
+    """Whether a configuration says all that is needed to go on with its trials."""
+    kinds = {"space": dict, "config": dict, "directions": list, "seeds": list}
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return all(f"objective.{field.name}" in record["config"] for field in fields(ObjectiveConfig))
 
 
 def changes(old: Record, new: Record) -> str:

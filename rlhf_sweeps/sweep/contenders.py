@@ -81,8 +81,9 @@ def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], d
         runs = _runs(trial, sweep, seeds)
         start = runs[0].start()
         is_compared = trial.is_compared and trial.is_feasible
-        if trial.state == COMPLETE and is_compared and trial.objectives and start is not None:
-            name = start["config"]["reward_model"]["name"]
+        reward_model = (start or {"config": {}})["config"].get("reward_model")
+        name = reward_model.get("name") if isinstance(reward_model, dict) else None
+        if trial.state == COMPLETE and is_compared and trial.objectives and isinstance(name, str):
             setting = tuple((key, text) for key, text in trial.settings.items() if key != "seed")
             settings.setdefault(name, {}).setdefault(setting, []).append(trial)
     sign = 1 if direction == "maximize" else -1

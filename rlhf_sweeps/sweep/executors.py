@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
+from rlhf_sweeps.carried import Carried
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.sweep import processes
 from rlhf_sweeps.sweep.trial_process import exit_status_of_trial, run_trial
@@ -52,14 +53,6 @@ class Executor(Protocol):
         self.close()
 
 
-class _Carried(BaseException):
-    """Carries the sweeper's own exception through a trial, which would take it for one of its own."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 class InProcess(Executor):
     """Runs a trial right in `submit`, in the calling thread, where a debugger sees it.
 
@@ -83,12 +76,12 @@ class InProcess(Executor):
             try:
                 self.watch()
             except Exception as error:
-                raise _Carried(error) from error
+                raise Carried(error) from error
 
         try:
             pkgutil.resolve_name(self._trial)(folder, watch)
             status = 0
-        except _Carried as carried:
+        except Carried as carried:
             raise carried.error  # noqa: B904 (it is where it came from)
         except SystemExit as error:
             status = _exit_status(error)

@@ -79,7 +79,8 @@ def open_study(
         refuse_strays(sweep, num_trials=0)
     if sweep.start() is None:
         failed_trials([], retry_failed)
-        sweep.begin(OmegaConf.to_yaml(master))
+        if settings.storage is None:  # else the study is in a place that may be refused
+            sweep.begin(OmegaConf.to_yaml(master))
     study = Study(
         settings.storage or file_url(sweep.study),
         start["study_name"],

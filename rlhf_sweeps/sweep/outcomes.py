@@ -27,6 +27,7 @@ from rlhf_sweeps.wording import LONGEST, cut
 
 # A run with such a summary has nothing left to do.
 ENDED = ("complete", "diverged", "failed")
+MOST_FAULTS = 4  # in a row, of one run, before others go first
 
 
 class Outcomes:
@@ -52,6 +53,7 @@ class Outcomes:
         self._plan, self._study, self._judge, self._configurations = plan, study, judge, configurations
         self._schedule, self._follower, self._display, self._tracker = schedule, follower, display, tracker
         self._patience, self._is_stopping = patience, is_stopping
+        self._num_ended = 0  # runs that have come to an end, in this start of the sweep
 
     def copy(self, active: Active, twin: Trial) -> None:
         """End a trial as one of the same setting has ended; among the peers of others only that one counts."""
@@ -136,7 +138,7 @@ class Outcomes:
             return
         if active.index is None:
             self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
-            self._patience.forget()
+            self._come_to_end()
             return
         trial.by_seed[active.seed] = list(values)
         trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
@@ -144,7 +146,7 @@ class Outcomes:
         mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
         if len(seeds) > 1:
             self._follower.report(trial, (active.index + 1) * trial.num_updates, mean)
-            self._patience.forget()
+            self._come_to_end()
             is_last = active.index + 1 == len(seeds)
             if not is_last and self._judge.should_prune(trial.number):
                 self._tell(active, PRUNED)
@@ -168,14 +170,33 @@ class Outcomes:
         self._schedule.first(active)
 
     def _put_back(self, active: Active, fault: str) -> None:
-        """The environment is at fault: the run goes on from its checkpoint when that may be mended."""
+        """The environment is at fault: the run goes on from its checkpoint when that may be mended.
+
+        One that meets a fault again and again lets the others go first; where these come to their ends meanwhile, the
+        fault is its own.
+        """
         if self._is_stopping():
+            return
+        active.future = None
+        active.note_fault()
+        if active.ended_before is not None and self._num_ended > active.ended_before:
+            self._display.event(
+                f"trial {active.trial.number}: {fault}, which no other run meets; left to the next start"
+            )
+            self._fail(active, ENVIRONMENT, f"{fault}, which no other run meets")
             return
         seconds = self._patience.note(fault, time.monotonic())
         again = f"; trying again in {seconds:.0f} s" if seconds else ""
-        self._display.event(f"trial {active.trial.number}: {fault}{again}")
-        active.future = None
+        if active.faults >= MOST_FAULTS:
+            again += ", others first"
+            active.ended_before = self._num_ended
         self._schedule.first(active)
+        self._display.event(f"trial {active.trial.number}: {fault}{again}")
+
+    def _come_to_end(self) -> None:
+        """A run has: whatever was at fault for all is mended."""
+        self._num_ended += 1
+        self._patience.forget()
 
     def _fail(self, active: Active, cause: str, message: str) -> None:
         if active.index is None:
@@ -213,7 +234,7 @@ class Outcomes:
         if state == COMPLETE and trial.has_run:
             trial.violations = _mean_of_seeds(list(trial.broken.values()))
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
-        self._patience.forget()  # not before the study has it: its disk may be the full one
+        self._come_to_end()  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)
 
 

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Sweep, runs_of
+from rlhf_sweeps.sweep.configurations import read_start
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.sweep.storage import file_url, open_storage
 from rlhf_sweeps.sweep.study import STATES, Study
@@ -49,7 +50,7 @@ def open_again(trials: Collection[FrozenTrial], study: Study, sweep: Sweep) -> N
 
 def announce(sweep: Sweep, settings: SweeperConfig) -> list[str]:
     """The line that says what would be opened again; none where nothing is asked for, or no sweep is there."""
-    start = sweep.start()
+    start = read_start(sweep)
     if start is None or settings.retry_failed is False or (settings.storage is None and not sweep.study.exists()):
         return []
     study = optuna.load_study(

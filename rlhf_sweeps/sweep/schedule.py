@@ -74,8 +74,8 @@ class Schedule:
         return lost
 
     def first(self, active: Active) -> None:
-        """Have a run go on before anything else."""
-        self._first.appendleft(active)
+        """Have a run go on before anything else; one that was put off, when there is nothing else to begin."""
+        (self._first.appendleft if active.ended_before is None else self._first.append)(active)
 
     def wait(self, active: Active) -> None:
         """Have a run wait until it is one of the best, or nothing else is left."""
@@ -113,6 +113,9 @@ class Schedule:
             return waiting
         if self._may_ask(share_in_time):
             return self._ask()
+        if (last := self._next_first(share_in_time, is_put_off=True)) is not None:
+            self._first.remove(last)
+            return last
         if is_idle and not self._has_planned_tests:
             self._plan_tests()
             return self.next(share_in_time, is_idle)
@@ -174,9 +177,10 @@ class Schedule:
     def _may_ask(self, share_in_time: float) -> bool:
         return share_in_time >= WHOLE and self.num_left != 0
 
-    def _next_first(self, share_in_time: float) -> Active | None:
-        """Of the runs that go on before anything else the next one in time; those on test seeds always are."""
-        return next((one for one in self._first if one.index is None or self._rest(one) <= share_in_time), None)
+    def _next_first(self, share_in_time: float, is_put_off: bool = False) -> Active | None:
+        """Of the runs that go on before all else, or after it, the next one in time; those on test seeds always are."""
+        queue = (one for one in self._first if (one.ended_before is not None) == is_put_off)
+        return next((one for one in queue if one.index is None or self._rest(one) <= share_in_time), None)
 
     def _rest(self, active: Active) -> float:
         """The share of a tuning run that it still has before it."""
@@ -196,8 +200,7 @@ class Schedule:
                 best[place] = one
         promising = [one for one in best.values() if self._judge.may_resume(one.trial.number)]
         if not promising and self._may_ask(share_in_time):
-            return None
-        # The one that has got furthest, and of these the best.
+            return None  # else the one that has got furthest, and of these the best
         return max(promising or in_time, key=lambda one: self._judge.progress(one.trial.number), default=None)
 
     @staticmethod

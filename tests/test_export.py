@@ -1,0 +1,76 @@
+"""model/ is exported again beside what a user has put there."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import composed
+
+from rlhf_sweeps.export import export
+from rlhf_sweeps.model_card import model_card
+
+
+def save(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / name).write_text(f"new {name}", encoding="utf-8")
+
+
+def test_files_that_we_have_not_written_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = tmp_path / "model"
+    (model / "gguf").mkdir(parents=True)
+    (model / "gguf" / "q4.gguf").write_text("the user's", encoding="utf-8")
+    (model / "gguf" / "q4.gguf").chmod(0o600)
+    (model / "model.safetensors").write_text("old", encoding="utf-8")
+    (model / "model-00001-of-00002.safetensors").write_text("old", encoding="utf-8")
+    (model / "model_before.safetensors").write_text("the user's", encoding="utf-8")
+    (model / "tokenizer.json").mkdir()
+    (model / "tokenizer.json" / "inside").write_text("the user's", encoding="utf-8")
+    (model / "README.md").write_text("the user's card", encoding="utf-8")
+    (model / "best").symlink_to("nowhere")
+    (model / "empty").mkdir()
+    os.mkfifo(model / "pipe")
+    written = export(model, save, "the card")
+    assert written == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert {path.name for path in model.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "README.md", "gguf", "model_before.safetensors", "best",
+        "empty", "pipe", "tokenizer.json.set_aside_1", "README.md.set_aside_1",
+    }  # fmt: skip
+    assert (model / "gguf" / "q4.gguf").read_text(encoding="utf-8") == "the user's"
+    assert (model / "gguf" / "q4.gguf").stat().st_mode & 0o777 == 0o600
+    assert (model / "model_before.safetensors").read_text(encoding="utf-8") == "the user's"
+    assert (model / "tokenizer.json.set_aside_1" / "inside").read_text(encoding="utf-8") == "the user's"
+    assert (model / "README.md.set_aside_1").read_text(encoding="utf-8") == "the user's card"
+    assert (model / "README.md").read_text(encoding="utf-8") == "the card"
+    assert (model / "model.safetensors").read_text(encoding="utf-8") == "new model.safetensors"
+    assert (model / "best").readlink() == Path("nowhere")
+    assert "model/README.md: stays, and is now called README.md.set_aside_1" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_is_exported_twice_alike_leaves_nothing_aside(tmp_path: Path) -> None:
+    for _ in range(2):
+        export(tmp_path / "model", save, "the card")
+    names = {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
+    assert {path.name for path in (tmp_path / "model").iterdir()} == names
+
+
+def test_a_folder_behind_a_link_and_a_file_in_its_place_stay(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "notes").write_text("the user's", encoding="utf-8")
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "file").write_text("the user's", encoding="utf-8")
+    for name in ("linked", "file"):
+        export(tmp_path / name, save, "the card")
+        assert (tmp_path / name / "config.json").is_file()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["notes"]
+    assert (tmp_path / "file.set_aside_1").read_text(encoding="utf-8") == "the user's"
+
+
+def test_a_card_does_without_rows_that_are_lost() -> None:
+    summary = {"best_update": 2, "updates": 4, "episodes": 8, "tokens": 9, "seconds": 1.0, "device": "cpu"}
+    for rows in ([], [{"update": 3, "objective/kl": 0.25}]):
+        card = model_card(composed("ppo.lr=0.125"), {**summary, "versions": {"torch": "2"}}, rows)
+        assert "after 2 of 4 PPO updates" in card
+        assert ("| objective/kl | 0.25 | 0.25 |" in card) == bool(rows)
+        assert "| ppo.lr | 0.125 |" in card
