@@ -4,8 +4,6 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 """
 
 import contextlib
-import dataclasses
-import difflib
 import functools
 import os
 import sys
@@ -14,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.carried import Carried
@@ -30,6 +26,7 @@ from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
 from rlhf_sweeps.environment import mendable
 from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
+from rlhf_sweeps.explanation import explain, is_refusal
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.interruption import ending_at_once
@@ -38,7 +35,7 @@ from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.references import lift
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, masked_word, salvage_hydra
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -81,14 +78,8 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     try:
         with ending_at_once():
             _run_by_hydra(config_name, job)
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except ConfigError as error:
         refuse(error)
-    except (yaml.YAMLError, ValueError) as error:
-        # Hydra's answer to ppo=null is no exception of its own.
-        told = str(error) if str(error).startswith("Config group override") else unreadable(error)
-        if told is None:
-            raise
-        refuse(ConfigError(told))
     except (DivergedError, RewardModelError, SweepFailedError) as error:
         refuse(error, status=exit_status(error))
     except KeyboardInterrupt as interrupt:
@@ -100,6 +91,10 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if is_refusal(error):
+            refuse(error)
+        if (told := unreadable(error)) is not None:
+            refuse(ConfigError(told))
         if (what := mendable(error)) is None:
             raise
         refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
@@ -242,26 +237,7 @@ def task_config(composed: DictConfig) -> DictConfig:
 
 def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
     """Say in one line a problem what is wrong, and end; by default the input was."""
-    for line in hide(_explain(error)).splitlines():
+    text = explain(error, sys.argv[1:]) if is_refusal(error) else str(error)
+    for line in hide(text).splitlines():
         print(f"error: {line}", file=sys.stderr)
     sys.exit(status)
-
-
-def _explain(error: Exception) -> str:
-    """An error of composition in one line: what was given, why it cannot be, what is allowed."""
-    if isinstance(error, (ConfigError, DivergedError, RewardModelError, SweepFailedError)):
-        return str(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(error, OverrideParseException):
-        return f"{masked_word(error.override or '')}: {lines[0]}"
-    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
-        allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
-        close = difflib.get_close_matches(str(cause.key), allowed, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
-    if isinstance(cause, OmegaConfBaseException) and cause is not error:
-        return f"{lines[0]}: {str(cause).splitlines()[0]}"
-    return " ".join(lines)

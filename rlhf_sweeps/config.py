@@ -16,8 +16,13 @@ from rlhf_sweeps.fields import CLOSED, choice, device, number, part_of_path, sha
 from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
+SEEDS = 2**31  # the first number that is no seed
+# Test seeds begin so far after the first seed that no tuning seed can be among them.
+TEST_SEEDS_AFTER = 1_000_000
 DIRECTIONS = ("maximize", "minimize")
-CONSTRAINT = re.compile(r"\s*(?P<metric>[^\s<>]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*")
+CONSTRAINT = re.compile(
+    r"\s*(?P<metric>[^\s<>]+)\s*(?P<sign>[<>])=\s*(?P<limit>[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*"
+)
 
 
 @dataclass
@@ -89,7 +94,7 @@ class PPOConfig:
     target_kl: float | None = number(above=0)
     num_minibatches: int = number(at_least=1)
     accumulation_steps: int | None = number(at_least=1)
-    batch_size: int = number(at_least=1)
+    batch_size: int = number(at_least=1, below=2**31)
     rollouts_per_prompt: int = number(at_least=1)
     microbatch_size: int = number(at_least=1)
     rollout_batch_size: int = number(at_least=1)
@@ -201,7 +206,7 @@ class Config:
     """One run."""
 
     name: str = part_of_path()
-    seed: int = number(at_least=0, below=2**31)
+    seed: int = number(at_least=0, below=SEEDS)
     device: str = device()
     model: ModelConfig = field(default_factory=ModelConfig)
     # A RewardModelConfig once it is read; which one, its kind decides.

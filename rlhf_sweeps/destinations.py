@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from rlhf_sweeps.environment import fault
 from rlhf_sweeps.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, in_line, is_part_of_path
 from rlhf_sweeps.hydra_part import literal
 from rlhf_sweeps.runs import is_secret, masked_words, variables
@@ -52,15 +53,23 @@ def _refuse_secrets(composed: DictConfig, key: Key) -> None:
 
 
 def reserve(composed: DictConfig, key: Key) -> Path:
-    """The folder that a key names; where the command line does not give it, a new one, which the config then names.
+    """Make the folder that a key names; where the command line gives none, a new one, which the config then names.
 
     Raises:
-        ConfigError: as `destination`.
+        ConfigError: as `destination`, and if it cannot be made.
     """
     folder = destination(composed, key)
-    if _is_given(composed, key):
-        return folder
-    new = _make_new(folder)
+    try:
+        if _is_given(composed, key):
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        new = _make_new(folder)
+    except FileExistsError as error:
+        raise ConfigError(f"{key}={folder}: {error.filename} is no folder; choose another folder") from error
+    except OSError as error:
+        if fault(error) is not None:
+            raise
+        raise ConfigError(f"{key}={folder}: cannot be made ({error.strerror}); choose another folder") from error
     with read_write(composed):
         OmegaConf.update(composed, key, literal(str(new)))
     return new

@@ -10,6 +10,7 @@ from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, valu
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.metric_names import check_metrics
+from rlhf_sweeps.platforms import memory
 from rlhf_sweeps.references import fingerprints
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.reward_models.checks import check_rule
@@ -17,6 +18,10 @@ from rlhf_sweeps.runs import NotOursError, Run
 from rlhf_sweeps.sources import locate
 
 # What may change between two starts of one run: they do not touch its numbers.
+NO_POLICIES = ("Classification", "MaskedLM", "QuestionAnswering", "MultipleChoice", "RewardModel")
+# The least that a token of a response takes while its update is made, in bytes: its number, its log-probabilities under
+# policy and reference model, its value, advantage, return and mask.
+BYTES_PER_TOKEN = 32
 FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 
 
@@ -28,6 +33,7 @@ def check(config: Config, folder: Path) -> None:
     """
     check_folder(config, folder)
     check_metrics(config)
+    check_batch(config)
     _check_prompts(config.dataset, read_ahead)
     for check_one, *arguments in (*_pair_checks(config), *_model_checks(config)):
         check_one(*arguments)
@@ -51,6 +57,7 @@ def check_inputs(config: Config, checked: set[str] | None = None) -> None:
     Args:
         checked: what has been checked for other runs already, which is added to.
     """
+    check_batch(config)
     checked = set() if checked is None else checked
     prompts = (_check_prompts, config.dataset, load_prompts)
     for check_one, *arguments in (prompts, *_pair_checks(config), *_model_checks(config)):
@@ -123,6 +130,22 @@ def check_folder(config: Config, folder: Path) -> None:
         raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")
 
 
+def check_batch(config: Config) -> None:
+    """Check that an update's responses fit into the memory that there is, whatever the models take.
+
+    Raises:
+        ConfigError: if they cannot.
+    """
+    ppo, left = config.ppo, memory.left()
+    needed = ppo.batch_size * ppo.response_length * BYTES_PER_TOKEN
+    if left is not None and needed > left:
+        raise ConfigError(
+            f"ppo.batch_size={ppo.batch_size}: so many responses of ppo.response_length={ppo.response_length} tokens "
+            f"take {needed / 2**30:.0f} GiB, and {left / 2**30:.0f} GiB are left; must be at most "
+            f"{left // (ppo.response_length * BYTES_PER_TOKEN)}"
+        )
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The keys that changed, as text, but for those that do not touch a run's numbers; empty if there are none."""
     before, after = flatten(old), flatten(new)
@@ -193,6 +216,9 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
 def _check_model(model: ModelConfig, prompt: int, response: int) -> None:
     """Check that a prompt and a response of so many tokens fit the policy's context."""
     settings = read_model_config(model, "model.path")
+    architectures = settings.get("architectures") or []
+    if any(kind in name for name in architectures for kind in NO_POLICIES):
+        raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
     context = settings.get("max_position_embeddings") or settings.get("n_positions")
     if context is not None and prompt + response > context:
         raise ConfigError(

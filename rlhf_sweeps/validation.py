@@ -1,9 +1,11 @@
 """A composed DictConfig becomes a checked `Config`, once, at the border: nothing further in sees OmegaConf."""
 
 import dataclasses
+import itertools
+import math
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -25,6 +27,7 @@ from rlhf_sweeps.reward_model_config import (
 from rlhf_sweeps.runs import is_secret, variables
 
 Node = TypeVar("Node")
+MOST_MISSING = 3  # keys of one group that are named one by one
 # The keys whose values stand in names of folders, of metrics and in W&B.
 NAMES = ("name", "project", "entity", "tags")
 
@@ -82,7 +85,7 @@ def as_object(composed: DictConfig, schema: type[Node]) -> Node:
     composed = expand(composed)
     # OmegaConf's own list fails where a name is made of a missing path.
     if missing := sorted(_missing_keys(OmegaConf.to_container(composed, resolve=False))):
-        raise ConfigError("\n".join(f"{key}: no value given; it is required ({key}=...)" for key in missing))
+        raise ConfigError("\n".join(_missing_lines(missing)))
     config: Any = OmegaConf.to_object(composed)
     refuse_masked(OmegaConf.to_container(composed, resolve=False))
     config.dataset = _read_sources(config.dataset, "dataset")
@@ -145,6 +148,16 @@ def _missing_keys(node: Any, key: str = "") -> Iterator[str]:
         yield key
 
 
+def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
+    """One line for each key without a value; of a group from which nearly all is missing, one for the group."""
+    for group, keys in itertools.groupby(missing, lambda key: key.rpartition(".")[0]):
+        names = list(keys)
+        if group and len(names) > MOST_MISSING:
+            yield f"{group}: {len(names)} of its keys have no value ({names[0]}, ...); must be a choice: {group}=NAME"
+        else:
+            yield from (f"{key}: no value given; it is required ({key}=...)" for key in names)
+
+
 def unknown_keys(node: Any, prefix: str) -> Iterator[str]:
     """Keys that were forced in with a plus sign, which Hydra lets pass."""
     known = [entry.name for entry in dataclasses.fields(node)]
@@ -160,10 +173,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     for key in ("num_minibatches", "rollouts_per_prompt"):
         count = getattr(ppo, key)
         if count > 0 and ppo.batch_size % count:
-            yield (
-                f"ppo.{key}={count}: must divide ppo.batch_size={ppo.batch_size} "
-                f"(allowed: {', '.join(str(n) for n in range(1, ppo.batch_size + 1) if ppo.batch_size % n == 0)})"
-            )
+            allowed = _divisors(ppo.batch_size)
+            yield f"ppo.{key}={count}: must divide ppo.batch_size={ppo.batch_size} (allowed: {allowed})"
     if ppo.batch_size > 0 and ppo.total_episodes > 0:
         for key in ("lr_warmup_updates", "value_warmup_updates"):
             if (updates := getattr(ppo, key)) >= ppo.num_updates:
@@ -187,6 +198,12 @@ def _contradictions(config: Config) -> Iterator[str]:
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
+
+
+def _divisors(number: int) -> str:
+    """All divisors of a number below 2**31, in words."""
+    lower = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return ", ".join(map(str, sorted({*lower, *(number // divisor for divisor in lower)})))
 
 
 def unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
@@ -259,7 +276,8 @@ def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
             f"objective.metrics={objective.metrics}"
         )
     for constraint in objective.constraints:
-        if CONSTRAINT.fullmatch(constraint) is None:
+        parts = CONSTRAINT.fullmatch(constraint)
+        if parts is None or not math.isfinite(float(parts["limit"])):
             yield f"objective.constraints={constraint}: must be 'METRIC<=NUMBER' or 'METRIC>=NUMBER'"
 
 

@@ -93,7 +93,18 @@ def test_counts_too_small_are_refused(machine: Path, workers: int, per_device: i
         divide_workers(workers, 1, per_device)
 
 
-@pytest.mark.parametrize(("left", "workers", "share"), [(1001, 2, 500), (1001, 1, None), (None, 2, None)])
+@pytest.mark.parametrize(
+    ("left", "workers", "share"), [(2**30 + 1, 2, 2**29), (2**29, 2, 2**28), (1001, 1, None), (None, 2, None)]
+)
 def test_memory_is_divided(left: int | None, workers: int, share: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "left", lambda: left)
     assert divide_memory(workers) == share
+
+
+def test_so_many_workers_that_no_memory_is_left_for_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 256 MiB each five take 1.25 GiB."""
+    monkeypatch.setattr(memory, "left", lambda: 2**30)
+    with pytest.raises(
+        ConfigError, match=r"^hydra\.sweeper\.workers=5: leaves .* 256 MiB of the 1\.0 GiB .*must be <= 4$"
+    ):
+        divide_memory(5)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -50,12 +50,18 @@ class Axis:
     interval: Interval | None = None
     is_shuffled: bool = False
 
-    def unique(self) -> "Axis":
-        """Each text of a list once."""
+    def unique(self, same: Callable[[Any, str], Hashable] = lambda value, text: text) -> "Axis":
+        """Each value of a list once, the first of those that are the same.
+
+        Args:
+            same: value and text -> what is equal where two of them are the same; by default the text.
+        """
         if self.texts is None or self.values is None:
             return self
-        items = dict(zip(self.texts, self.values, strict=True))
-        return replace(self, texts=tuple(items), values=tuple(items.values()))
+        items: dict[Hashable, tuple[str, Any]] = {}
+        for text, value in zip(self.texts, self.values, strict=True):
+            items.setdefault(same(value, text), (text, value))
+        return replace(self, texts=tuple(t for t, _ in items.values()), values=tuple(v for _, v in items.values()))
 
 
 def read(

@@ -8,6 +8,7 @@ from rlhf_sweeps.platforms import memory, system
 
 # Models small enough to train on a CPU gain little from many cores, and each run needs its own memory.
 WORKERS_ON_CPU = 2
+SMALLEST_SHARE = 2**28  # bytes; torch and transformers alone take about as many
 
 
 def detect_devices(device: str) -> list[str]:
@@ -48,9 +49,19 @@ def divide_memory(workers: int) -> int | None:
     """Each worker's share of this machine's memory, in bytes; None: what there is, or nobody knows.
 
     Several that looked at what there is at the same moment would each take all of it for theirs.
+
+    Raises:
+        ConfigError: if that is too little for a process.
     """
     left = memory.left()
-    return None if left is None or workers == 1 else left // workers
+    if left is None or workers <= 1:
+        return None
+    if left < workers * SMALLEST_SHARE:
+        raise ConfigError(
+            f"hydra.sweeper.workers={workers}: leaves each of them less than {SMALLEST_SHARE // 2**20} MiB of the "
+            f"{left / 2**30:.1f} GiB that there are; must be <= {max(1, left // SMALLEST_SHARE)}"
+        )
+    return left // workers
 
 
 def _list_installed() -> list[str]:

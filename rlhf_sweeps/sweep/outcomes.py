@@ -20,6 +20,7 @@ from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.schedule import Schedule
 from rlhf_sweeps.sweep.study import Study
+from rlhf_sweeps.sweep.tested import NO_VALUE
 from rlhf_sweeps.sweep.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.wording import LONGEST, cut
@@ -130,7 +131,10 @@ class Outcomes:
             self._fail(active, "config", self._missing_text(active))
             return
         if values is None or not all(math.isfinite(value) for value in values):
-            self._tell(active, PRUNED, "no update within objective.kl_budget")
+            if active.index is None:
+                self._fail(active, NO_VALUE, "")
+            else:
+                self._tell(active, PRUNED, "no update within objective.kl_budget")
             return
         if active.index is None:
             self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
@@ -196,7 +200,9 @@ class Outcomes:
 
     def _fail(self, active: Active, cause: str, message: str) -> None:
         if active.index is None:
-            self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}): {message}")
+            self._schedule.tested.setdefault(active.trial.number, {})[active.seed] = cause
+            why = f": {message}" if message else ""
+            self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}){why}")
             return
         active.trial.cause = cause
         if cause in MENDABLE:

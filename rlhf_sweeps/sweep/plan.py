@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_sweeps.config import Config
+from rlhf_sweeps.config import TEST_SEEDS_AFTER, Config
 from rlhf_sweeps.runs import override
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 
-# Test seeds begin so far after the first seed that no tuning seed can be among them.
-TEST_SEEDS_AFTER = 1_000_000
 MOST_CHOICES = 10_000  # settings of a search up to which each is tried once
 FEWEST_COUNTED = 10  # finished trials, for the share that may fail
 

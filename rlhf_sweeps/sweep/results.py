@@ -1,11 +1,9 @@
 """What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml.
 
-Test results are given as `tested`: trial number -> test seed -> one value for each objective. They come from seeds that
-had no part in choosing a setting.
+Test results are given as `tested`: see tested.py.
 """
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +12,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.runs import run_again
+from rlhf_sweeps.sweep.tested import Tested, only, test_entry, test_text
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 from rlhf_sweeps.wording import shown
-
-Tested = Mapping[int, Mapping[int, Sequence[float]]]
 
 NUM_NEXT = 3  # of the ranking, after the best
 FEW = 20  # points that are still printed one by one
@@ -167,7 +164,8 @@ def optimization_results(
 
     The keys of Hydra's Optuna plugin: name, best_params, best_value, or, with several objectives, name and solutions
     (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: seeds, mean,
-    standard_error. best_params, best_value and best_trial are null where no trial is complete.
+    standard_error, and failed (seed -> cause) where some gave no value. best_params, best_value
+    and best_trial are null where no trial is complete.
     """
     tested = tested or {}
     winners = best(trials, directions)
@@ -177,7 +175,7 @@ def optimization_results(
                 "params": setting_values(trial),
                 "values": list(trial.objectives or []),
                 "trial": trial.number,
-                **_test_entry(trial, tested),
+                **test_entry(tested.get(trial.number, {})),
             }
             for trial in winners
         ]
@@ -185,28 +183,8 @@ def optimization_results(
     if not winners:
         return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
     (winner,) = winners
-    found = {"best_params": setting_values(winner), "best_value": _only(winner.objectives or [])}
-    return {"name": "optuna", **found, "best_trial": winner.number, **_test_entry(winner, tested)}
-
-
-def _test_entry(trial: Trial, tested: Tested) -> dict[str, Any]:
-    by_seed = tested.get(trial.number)
-    if not by_seed:
-        return {}
-    measured = [_mean_and_error(values) for values in zip(*by_seed.values(), strict=True)]
-    means, errors = [mean for mean, _ in measured], [error for _, error in measured]
-    return {"test": {"seeds": sorted(by_seed), "mean": _only(means), "standard_error": _only(errors)}}
-
-
-def _only(values: Sequence[Any]) -> Any:
-    """As Hydra's plugin has it: a number for one objective, a list for several."""
-    return values[0] if len(values) == 1 else list(values)
-
-
-def _mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard error of the mean; values that are all alike do not show how much others would differ."""
-    mean = statistics.fmean(values)
-    return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(set(values)) > 1 else None
+    found = {"best_params": setting_values(winner), "best_value": only(winner.objectives or [])}
+    return {"name": "optuna", **found, "best_trial": winner.number, **test_entry(tested.get(winner.number, {}))}
 
 
 def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested) -> list[str]:
@@ -216,7 +194,7 @@ def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested
         lines.append(f"{title}: trial {trial.number}, {_measured_text(trial, metrics)}")
         lines.append(f"    {settings_text(trial)}")
         if by_seed := tested.get(trial.number):
-            lines.append(f"    {_test_text(by_seed, metrics)}")
+            lines.append(f"    {test_text(by_seed, objective_names(metrics))}")
     if len(winners) > FEW:
         lines.append(f"and {len(winners) - FEW} more on the Pareto front, in optimization_results.yaml")
     return lines
@@ -243,15 +221,6 @@ def _measured_text(trial: Trial, metrics: Sequence[str]) -> str:
         return text
     ranges = [f"{min(values):.4g} to {max(values):.4g}" for values in zip(*trial.by_seed.values(), strict=True)]
     return f"{text} (mean of {len(trial.by_seed)} seeds: {', '.join(ranges)})"
-
-
-def _test_text(by_seed: Mapping[int, Sequence[float]], metrics: Sequence[str]) -> str:
-    parts, suffix = [], ""
-    for name, values in zip(objective_names(metrics), zip(*by_seed.values(), strict=True), strict=True):
-        mean, error = _mean_and_error(values)
-        parts.append(f"{name} {mean:.4g}" + ("" if error is None else f" +- {error:.2g}"))
-        suffix = suffix if error is None else " (standard error)"
-    return f"to report: {', '.join(parts)}{suffix}, on {_count(len(by_seed), 'test seed')}"
 
 
 def _other_lines(

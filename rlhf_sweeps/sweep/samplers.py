@@ -6,6 +6,7 @@ number, and whatever else it knows it reads from the study. So nothing is lost w
 
 import importlib
 import inspect
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from optuna.samplers import (
 from rlhf_sweeps.fields import ConfigError
 
 T = TypeVar("T")
+_OBJECT = re.compile(r"Callable\b|Base[A-Z]|np\.|dict\b|list\b|Sequence\b")  # annotations that no plain value fits
 KEY = "hydra.sweeper.sampler"
 SAMPLERS: Mapping[str, type[BaseSampler]] = {
     "tpe": TPESampler,
@@ -65,6 +67,13 @@ def make_sampler(name: str, arguments: Mapping[str, Any], seed: int, number: int
     if name == "grid":
         raise ConfigError(f"{KEY}=grid: a grid needs no sampler; give every swept key as a list, or search with tpe")
     cls = SAMPLERS.get(name) or load_class(name, BaseSampler, KEY, SAMPLERS)  # type: ignore[type-abstract]
+    for argument, value in arguments.items():
+        default = (
+            inspect.signature(cls).parameters[argument].default if argument in inspect.signature(cls).parameters else 0
+        )
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and not value >= 0 and not (isinstance(default, (int, float)) and default < 0):
+            raise ConfigError(f"{KEY}_args.{argument}={value}: must be >= 0")
     if issubclass(cls, CmaEsSampler) and num_objectives > 1:
         raise ConfigError(f"{KEY}={name}: takes one objective, there are {num_objectives}; take nsgaii, tpe or gp")
     return build(cls, {**DEFAULTS.get(name, {}), **arguments}, _seeding(cls, seed, number), f"{KEY}_args")
@@ -132,6 +141,7 @@ def build(cls: type[T], arguments: Mapping[str, Any], own: Mapping[str, Any], ke
         with warnings.catch_warnings():
             # Chosen knowingly, by DEFAULTS or by the user; every suggestion would repeat it.
             warnings.simplefilter("ignore", ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             return cls(**{**own, **arguments})
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
@@ -143,7 +153,8 @@ def fits(value: Any, annotation: Any) -> bool:
     kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "None": type(None)}
     options = str(getattr(annotation, "__name__", annotation)).split(" | ")
     if not set(options) <= kinds.keys():
-        return True
+        # No file holds a function or an object.
+        return isinstance(value, dict | list) or value is None or not any(_OBJECT.match(option) for option in options)
     # Python's True is an int, but nobody means it so.
     return any(isinstance(value, kinds[name]) and isinstance(value, bool) <= (name == "bool") for name in options)
 

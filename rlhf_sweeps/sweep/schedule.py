@@ -30,14 +30,14 @@ class Schedule:
 
     Attributes:
         trials: those of earlier starts included, oldest first.
-        tested: trial number -> test seed -> objectives.
+        tested: trial number -> test seed -> objectives, or why there are none.
     """
 
     def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
         self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
         self._configurations = configurations
         self.trials: list[Trial] = []
-        self.tested: dict[int, dict[int, Sequence[float]]] = {}
+        self.tested: dict[int, dict[int, Sequence[float] | str]] = {}
         self._first: deque[Active] = deque()
         self._waiting: list[Active] = []
         self._points = {_key(point): point for point in plan.points or plan.choices or []}

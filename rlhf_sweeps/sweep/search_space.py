@@ -3,9 +3,11 @@
 A point is a dict, parameter -> value, as Optuna has it. Neither files nor a study are touched here.
 """
 
+import itertools
+import logging
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.axes import Axis, Interval, interval_text, read, stretched
 from rlhf_sweeps.sweep.relations import Conditions, Group, read_conditions, read_ties
+
+log = logging.getLogger("rlhf_sweeps")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ class SearchSpace:
         conditions: Mapping[str, Any],
         ties: Sequence[Sequence[str]],
         config_loader: ConfigLoader | None = None,
+        same: Callable[[str, Any, str], Hashable] = lambda key, value, text: text,
     ) -> "SearchSpace":
         """The space of a command line.
 
@@ -99,11 +104,14 @@ class SearchSpace:
                 others it stays as configured. Several others must all have such values.
             ties: lists of keys that move together: lists item by item, intervals by the position between the bounds.
             config_loader: Hydra's, for glob().
+            same: key, value and text -> what is equal for texts that are one value of the key, which is tried once.
 
         Raises:
             ConfigError: naming the key, what was given and what is allowed.
         """
         fixed, axes = read(overrides, params, config_loader)
+        tied = {key.lstrip("+") for tie in ties for key in tie}
+        axes = {key: axis if key.lstrip("+") in tied else _once(key, axis, same) for key, axis in axes.items()}
         is_grid = all(axis.texts is not None for axis in axes.values())
         if not is_grid and "seed" in {key.lstrip("+") for key in axes}:
             raise ConfigError("seed: a search does not choose seeds; sweep.seeds=3 averages over them")
@@ -121,7 +129,7 @@ class SearchSpace:
         assert self.is_grid, "a search has no list of points"
         points: list[dict[str, Any]] = [{}]
         for parameter in self._parents_first:
-            points = self._extended(points, parameter, self._order[parameter.name])
+            points = list(self._extended(points, parameter, self._order[parameter.name]))
         return sorted(points, key=self._rank)
 
     def choices(self, most: int) -> list[dict[str, Any]] | None:
@@ -131,22 +139,20 @@ class SearchSpace:
             values = _values(parameter.distribution)
             if values is None or len(values) > most:
                 return None
-            points = self._extended(points, parameter, values)
+            points = list(itertools.islice(self._extended(points, parameter, values), most + 1))
             if len(points) > most:
                 return None
         return points
 
     def _extended(
         self, points: Sequence[dict[str, Any]], parameter: Parameter, values: Sequence[Any]
-    ) -> list[dict[str, Any]]:
+    ) -> Iterator[dict[str, Any]]:
         """Each point with each value of another parameter, or as it is where that one is not active."""
-        return [
-            extended
-            for point in points
-            for extended in (
-                [{**point, parameter.name: value} for value in values] if self._is_active(parameter, point) else [point]
-            )
-        ]
+        for point in points:
+            if self._is_active(parameter, point):
+                yield from ({**point, parameter.name: value} for value in values)
+            else:
+                yield point
 
     def suggest(self, suggest: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
         """A point whose values come from `suggest(name, distribution)`; asked for active parameters, parents first."""
@@ -208,6 +214,19 @@ class SearchSpace:
     def _rank(self, point: Mapping[str, Any]) -> tuple[int, ...]:
         """Where Hydra comes to a point first: with the first value of what is inactive."""
         return tuple(order.index(point[name]) if name in point else 0 for name, order in self._order.items())
+
+
+def _once(key: str, axis: Axis, same: Callable[[str, Any, str], Hashable]) -> Axis:
+    """The axis with each value once; says what it leaves out."""
+    found = axis.unique(lambda value, text: same(key, value, text))
+    if axis.texts is not None and found.texts is not None and len(found.texts) < len(axis.texts):
+        log.warning(
+            "%s=%s: the same value stands there more than once; each is run once (%s)",
+            key,
+            ",".join(axis.texts),
+            ",".join(found.texts),
+        )
+    return found
 
 
 def _parameter(name: str, group: Group, when: Conditions, must_be_list: bool) -> Parameter:

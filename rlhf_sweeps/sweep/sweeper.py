@@ -22,6 +22,7 @@ from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, masked_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
+from rlhf_sweeps.sweep.checks import canonical, check_sampler, check_seeds, check_trial_function
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
@@ -41,6 +42,7 @@ from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
 from rlhf_sweeps.sweep.study import STATES, Study
+from rlhf_sweeps.sweep.tested import nothing_measured
 from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
@@ -91,11 +93,17 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         raise ConfigError("hydra.sweep.subdir: trials are named by their numbers; only hydra.sweep.dir can be chosen")
     if not str(master.hydra.launcher.get("_target_")).startswith("hydra._internal."):
         raise ConfigError("hydra/launcher: the sweeper starts trials itself; see hydra.sweeper.workers")
-    space = SearchSpace.parse(arguments, settings.params, settings.conditions, settings.ties, loader)
+    check_trial_function(settings.trial)
+    space = SearchSpace.parse(arguments, settings.params, settings.conditions, settings.ties, loader, canonical(master))
     _refuse_secrets(space)
-    points = space.grid() if space.is_grid else None
-    if points is not None and settings.n_trials is not None and settings.n_trials < len(points):
-        points = None
+    choices = space.choices(MOST_CHOICES)
+    if choices is None and space.is_grid and settings.n_trials is None:
+        raise ConfigError(
+            f"{' '.join(arguments)}: a grid of more than {MOST_CHOICES} settings; must have fewer, or "
+            "hydra.sweeper.n_trials=... searches among them"
+        )
+    is_grid = space.is_grid and choices is not None and (settings.n_trials or len(choices)) >= len(choices)
+    points = space.grid() if is_grid else None
     config = composer.config(space.overrides(space.probes()[0]))
     found = contenders(space, composer)
     if found:
@@ -107,8 +115,11 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     for key in ("seeds", "test_seeds"):
         if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
             raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
-    choices = space.choices(MOST_CHOICES) if points is None else None
-    return Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
+    choices = None if is_grid else choices
+    plan = Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
+    check_seeds(plan)
+    check_sampler(plan)
+    return plan
 
 
 def _refuse_secrets(space: SearchSpace) -> None:
@@ -230,6 +241,8 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
     trials = [trial for trial in engine.schedule.trials if trial.is_compared]
     if trials and all(trial.state == FAILED for trial in trials):
         return SweepFailedError("every trial failed")
+    if nothing_measured(engine.schedule.tested):
+        return SweepFailedError("every run on the test seeds failed, so there is nothing to report")
     return None
 
 

@@ -1,0 +1,70 @@
+"""What Hydra and OmegaConf refuse, in one line of ours: what was given, why it cannot be, what is allowed."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Sequence
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from rlhf_sweeps.fields import in_line
+from rlhf_sweeps.runs import masked_word
+
+_NO_TEXT = re.compile(r"Config group override must be a string or a list\. Got \w+")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf says that something which was given cannot be."""
+    # Hydra's answer to ppo=null is no exception of its own.
+    is_own = isinstance(error, (HydraException, OmegaConfBaseException))
+    return is_own or (isinstance(error, ValueError) and _NO_TEXT.match(str(error)) is not None)
+
+
+def explain(error: BaseException, arguments: Sequence[str]) -> str:
+    """Such a refusal in one line.
+
+    Args:
+        arguments: of the command line, where Hydra does not say which of them it means.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(error, OverrideParseException):
+        return _explain_syntax(masked_word(error.override or ""), lines[0])
+    if _NO_TEXT.match(str(error)):
+        return _explain_no_choice(arguments) or " ".join(lines)
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
+        allowed = [entry.name for entry in dataclasses.fields(cause.object_type)]
+        close = difflib.get_close_matches(str(cause.key), allowed, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
+    if isinstance(cause, OmegaConfBaseException) and cause is not error:
+        return f"{lines[0]}: {str(cause).splitlines()[0]}"
+    return " ".join(lines)
+
+
+def _explain_syntax(given: str, said: str) -> str:
+    """An override that Hydra's grammar does not hold; where quotes would help, with them."""
+    key, equals, value = given.partition("=")
+    if not equals or not key.strip():
+        return f"{in_line(given)}: must be KEY=VALUE"
+    if not value or value[0] in "'\"[{(" or "'" in value:
+        return f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax ({in_line(said)})"
+    return (
+        f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax; a text with other characters stands in quotes: "
+        f"\"{in_line(key)}='{in_line(value)}'\""
+    )
+
+
+def _explain_no_choice(arguments: Sequence[str]) -> str | None:
+    """A group of configs that is given something else than the name of a choice."""
+    for word in arguments:
+        key, equals, value = word.partition("=")
+        if equals and not key.strip("+~"):
+            return f"{in_line(masked_word(word))}: must be KEY=VALUE, and has no key"
+        if equals and "." not in key and re.fullmatch(r"null|true|false|[-+.\d].*", value, re.IGNORECASE):
+            group = key.lstrip("+")
+            return f"{in_line(masked_word(word))}: must name a choice of the group {group} (see --info defaults-tree)"
+    return None

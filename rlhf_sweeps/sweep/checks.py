@@ -1,0 +1,118 @@
+"""What hydra.sweeper asks for that cannot be, found out before the first run."""
+
+import pkgutil
+import warnings
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.nodes import AnyNode, ValueNode
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+
+from rlhf_sweeps.config import SEEDS
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.samplers import make_sampler
+from rlhf_sweeps.wording import told
+
+MOST_TRIED = 50  # made-up trials, after which a sampler is asked
+
+
+def check_trial_function(path: str) -> None:
+    """Check that hydra.sweeper.trial names a function.
+
+    Raises:
+        ConfigError: if it does not.
+    """
+    given, allowed = f"hydra.sweeper.trial={path}", "must be the dotted path of a function, package.module.function"
+    try:
+        found = pkgutil.resolve_name(path)
+    except Exception as error:  # whatever the user's module raises
+        raise ConfigError(f"{given}: {allowed} ({told(error)})") from error
+    if "." not in path or not callable(found):
+        raise ConfigError(f"{given}: {allowed}")
+
+
+def check_seeds(plan: Plan) -> None:
+    """Check that there are as many seeds as the sweep needs.
+
+    Raises:
+        ConfigError: if the last one is none any more.
+    """
+    config, last = plan.config, max([*plan.seeds, *plan.test_seeds])
+    if last >= SEEDS:
+        raise ConfigError(
+            f"seed={config.seed}: with sweep.seeds={config.sweep.seeds} and sweep.test_seeds={config.sweep.test_seeds} "
+            f"the last one is {last}; must be < {SEEDS}"
+        )
+
+
+def check_sampler(plan: Plan) -> None:
+    """Have a sampler with arguments of the user's suggest a setting after some made-up trials.
+
+    Optuna looks at most arguments only when it comes to use them.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    settings = plan.settings
+    if plan.points is not None or not settings.sampler_args:
+        return
+    num_startup = settings.sampler_args.get("n_startup_trials", settings.sampler_args.get("population_size", 10))
+    num_tried = min(MOST_TRIED, num_startup + 2) if isinstance(num_startup, int) else MOST_TRIED
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _try(plan, lambda number: _make(plan, number), num_tried)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a sampler raises
+        arguments = ", ".join(f"{name}={value}" for name, value in settings.sampler_args.items())
+        raise ConfigError(
+            f"hydra.sweeper.sampler_args={{{arguments}}}: {settings.sampler} cannot work with them ({told(error)})"
+        ) from error
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _make(plan: Plan, number: int) -> BaseSampler:
+    settings = plan.settings
+    return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
+
+
+def _try(plan: Plan, make: Callable[[int], BaseSampler], num_tried: int) -> None:
+    """So many trials at random, each with a value, then one by the sampler."""
+    study = optuna.create_study(
+        sampler=RandomSampler(seed=0), directions=[StudyDirection[name.upper()] for name in plan.directions]
+    )
+    for number in range(num_tried):
+        trial = study.ask()
+        plan.space.suggest(trial._suggest)
+        study.tell(trial, [float(number)] * len(plan.directions))
+    study.sampler = make(num_tried)
+    plan.space.suggest(study.ask()._suggest)
+
+
+def canonical(master: DictConfig) -> Callable[[str, Any, str], Hashable]:
+    """Which texts of a key are one value: (key, value, text) -> what is equal for those, by the key's type.
+
+    To a number 1 and 1.0 are one value, to a switch true and yes; what has no type is told apart by its text.
+    """
+
+    def value_of(key: str, value: Any, text: str) -> Hashable:
+        above, _, name = key.lstrip("+").rpartition(".")
+        holder = OmegaConf.select(master, above) if above else master
+        node = holder._get_node(name) if isinstance(holder, DictConfig) and name in holder else None
+        if not isinstance(node, ValueNode) or isinstance(node, AnyNode) or value is None:
+            return text
+        try:
+            converted: Hashable = node.validate_and_convert(value)
+        except Exception:  # the run that has it says so
+            return text
+        return converted
+
+    return value_of
