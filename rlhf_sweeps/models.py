@@ -53,11 +53,20 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_policy(model: ModelConfig, device: torch.device) -> PreTrainedModel:
-    """The policy, ready for training."""
+def load_policy(model: ModelConfig, device: torch.device, longest: int | None = None) -> PreTrainedModel:
+    """The policy, ready for training.
+
+    Args:
+        longest: tokens of a prompt and its response at most; None: any number.
+
+    Raises:
+        ConfigError: if it cannot be loaded, or its trunk cannot be told from its head.
+    """
     policy: PreTrainedModel = load(AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype))
+    if policy.base_model is policy:
+        raise ConfigError(f"model.path={model.path}: must have a trunk of its own, {type(policy).__name__} has none")
     policy.eval().to(device)
-    enable_packing(policy.base_model)
+    enable_packing(policy.base_model, longest)
     return policy
 
 

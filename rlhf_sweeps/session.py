@@ -18,6 +18,7 @@ from rlhf_sweeps.data import Encoded, batch_indices
 from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
+from rlhf_sweeps.ppo.agreement import check_policy, check_trunk
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
 from rlhf_sweeps.ppo.rollout import Responses
@@ -188,7 +189,9 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     prompts = load_encoded(config, tokenizer, run.base if sweep is None else sweep.base)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
-    policy = models.load_policy(config.model, device)
+    # With room for the token of padding that ppo.trl_metrics asks for.
+    longest = config.dataset.max_prompt_length + config.ppo.response_length + 1
+    policy = models.load_policy(config.model, device, longest)
     policy_digest = models.digest(policy)  # before anything trains it
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
     loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn)
@@ -208,6 +211,12 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
         )
     ppo = config.ppo
     sampler = models.make_sampler(policy, tokenizer, ppo, batch)
+    longest_prompt = max((*training.ids, *held_out.ids), key=len)
+    with fitting(f"model.path={config.model.path}", "a smaller model, or shorter sequences"):
+        check_policy(language_model, sampler, longest_prompt, f"model.path={config.model.path}")
+        if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
+            given = f"ppo.value_model={ppo.value_model}"
+            check_trunk(language_model, value_model.trunk, longest_prompt, sampler.pad_id, given)
     trainer = PPOTrainer(
         ppo,
         language_model,
