@@ -21,7 +21,7 @@ from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import Halving, fitting
-from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.ppo.packing import enable_packing, num_ids
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.sources import fetch_from_wheel, locate
@@ -149,6 +149,23 @@ def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     )
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
+
+
+def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str) -> None:
+    """Refuse a tokenizer that makes ids which the model has no embedding of; given: the setting that names both.
+
+    The other way round is common: an embedding is padded to a round number of rows.
+
+    Raises:
+        ConfigError: if so.
+    """
+    rows, highest = num_ids(model), max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise ConfigError(
+            f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows and not the id "
+            f"{highest} of {token} (resize_token_embeddings adds rows)"
+        )
 
 
 def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:

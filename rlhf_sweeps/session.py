@@ -192,9 +192,11 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     # With room for the token of padding that ppo.trl_metrics asks for.
     longest = config.dataset.max_prompt_length + config.ppo.response_length + 1
     policy = models.load_policy(config.model, device, longest)
+    models.check_ids(policy, tokenizer, f"model.path={config.model.path}")
     policy_digest = models.digest(policy)  # before anything trains it
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
-    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn)
+    messages = [*training.messages, *held_out.messages]
+    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn, messages)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {
         judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)

@@ -16,7 +16,7 @@ from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
-from rlhf_sweeps.ppo.packing import FAILURES, is_same, trial_tokens
+from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 
@@ -37,11 +37,18 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
     policy = replace(policy, autocast=None)
     prompts = [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
 
+    trial = replace(
+        sampler,
+        response_length=min(sampler.response_length, MOST_STEPS),
+        stop_strings=(),
+        batch=Halving(given, len(prompts)),
+        autocast=None,
+        is_static=False,
+    )
+
     def sample(*stop_ids: int) -> Responses:
-        length = min(sampler.response_length, MOST_STEPS)
-        settings = {"stop_strings": (), "autocast": None, "is_static": False, "batch": Halving(given, len(prompts))}
-        trial = replace(sampler, stop_ids=stop_ids, response_length=length, **settings)
-        return trial.sample(policy.model, prompts, torch.Generator(policy.model.device).manual_seed(0))
+        generator = torch.Generator(policy.model.device).manual_seed(0)
+        return replace(trial, stop_ids=stop_ids).sample(policy.model, prompts, generator)
 
     def check_sampling() -> bool:
         whole = sample()
@@ -53,13 +60,18 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         batch = _made_up(policy.model, prompts, sampler.pad_id, min(sampler.response_length, MOST_TOKENS))
         return is_same(policy.logprobs(batch), _plain_logprobs(policy, batch))
 
-    _check(check_sampling, given, "can be sampled from, step by step, with prompts of several lengths at once")
-    _check(check_reading, given, "reads responses of several lengths at once")
+    check_agreement(check_sampling, given, "can be sampled from, step by step, with prompts of several lengths at once")
+    check_agreement(check_reading, given, "reads responses of several lengths at once")
 
 
 @torch.no_grad()
 def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], pad_id: int, given: str) -> None:
-    """The same of a value model's trunk; raises as `check_policy`."""
+    """The same of a value model's trunk, which must also know all that the policy may sample; raises as that."""
+    assert isinstance(trunk, PreTrainedModel)
+    if (rows := num_ids(trunk)) < (wanted := num_ids(policy.model)):
+        raise ConfigError(
+            f"{given}: its embedding must have a row for each of the policy's {wanted} ids, has {rows} rows"
+        )
     prompts = [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
 
     def check() -> bool:
@@ -73,10 +85,10 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
         states = [hidden[length - 1 :] for hidden, length in zip(plain, batch.prompt_lengths, strict=True)]
         return is_same(features.values[index], torch.cat(states))
 
-    _check(check, given, "reads responses of several lengths at once")
+    check_agreement(check, given, "reads responses of several lengths at once")
 
 
-def _check(agrees: Callable[[], bool], given: str, way: str) -> None:
+def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
     """Refuse a model that cannot be read in a way, or comes to other numbers by it.
 
     Raises:
@@ -95,7 +107,7 @@ def _check(agrees: Callable[[], bool], given: str, way: str) -> None:
 
 
 def _made_up(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, most: int) -> Responses:
-    """Responses of several lengths, the shortest to the longest prompt but one."""
+    """Responses of several lengths to the prompts."""
     lengths = [most, -(-most // 2), most][: len(prompts)]
     responses = [trial_tokens(model, length) for length in lengths]
     response_ids, response_mask = pad_right(responses, pad_id, model.device)

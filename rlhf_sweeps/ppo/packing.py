@@ -92,11 +92,11 @@ def attention(
 _windows: set[int] = set()
 
 
-def _mask(*sizes: Any, local_size: int | None = None, **options: Any) -> Tensor | None:
+def _mask(*, local_size: int | None = None, **options: Any) -> Tensor | None:
     """transformers' own mask of padded batches, with a note of how far a layer sees where that is not everywhere."""
     if local_size:  # 0 where windows are turned off
         _windows.add(local_size)
-    return sdpa_mask(*sizes, local_size=local_size, **options)
+    return sdpa_mask(local_size=local_size, **options)
 
 
 AttentionInterface.register(NAME, attention)
@@ -122,7 +122,7 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
     before = trunk.config._attn_implementation
     if before != "sdpa":
         return packs(trunk)
-    sequences = _trial_sequences(trunk, longest)
+    sequences = trial_sequences(trunk, longest)
     try:
         expected = torch.cat([_read_alone(trunk, sequence) for sequence in sequences])
         trunk.set_attn_implementation(NAME)
@@ -145,17 +145,24 @@ def is_same(found: Tensor, expected: Tensor) -> bool:
     return found.shape == expected.shape and torch.allclose(found, expected, rtol=0.0, atol=allowed)
 
 
-def trial_tokens(trunk: PreTrainedModel, num: int) -> list[int]:
+def num_ids(model: PreTrainedModel) -> int:
+    """How many token ids a model has an embedding of."""
+    embedding: Any = model.get_input_embeddings()
+    return len(embedding.weight)
+
+
+def trial_tokens(model: PreTrainedModel, num: int) -> list[int]:
     """Tokens for a trial: any of the vocabulary, always the same."""
-    drawn = torch.randint(trunk.get_input_embeddings().num_embeddings, (num,), generator=torch.Generator())
-    return drawn.tolist()
+    tokens: list[int] = torch.randint(num_ids(model), (num,), generator=torch.Generator()).tolist()
+    return tokens
 
 
-def _trial_sequences(trunk: PreTrainedModel, longest: int | None) -> list[list[int]]:
-    """Sequences of several lengths, as long as the trunk reads them, but no longer than a trial need be."""
-    positions = getattr(trunk.config.get_text_config(), "max_position_embeddings", None)
-    length = min(known for known in (longest, positions, LONGEST_TRIAL) if known is not None)
-    return [trial_tokens(trunk, num) for num in (length, -(-length // 3), 1)]
+def trial_sequences(model: PreTrainedModel, longest: int | None) -> list[list[int]]:
+    """Sequences of three lengths for a trial, the first as long as the model reads, but not longer than need be."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    # A model without a limit may say -1 (XLNet).
+    length = min(known for known in (longest, positions, LONGEST_TRIAL) if known is not None and known > 0)
+    return [trial_tokens(model, num) for num in (length, -(-length // 3), 1)]
 
 
 def _read_alone(trunk: PreTrainedModel, sequence: Sequence[int]) -> Tensor:

@@ -1,11 +1,13 @@
 """The reward model that a config names, of whatever kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.data import Messages
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.reward_model_config import (
     CallableConfig,
@@ -32,6 +34,7 @@ class Loader:
         batch: sequences scored at once.
         dataset: the run's, for heads that are fitted to its pairs.
         completes_turns: see ClassifierRewardModel.
+        prompts: the run's.
         scorers: what it has loaded; members of an ensemble come before it.
     """
 
@@ -40,6 +43,7 @@ class Loader:
     device: torch.device
     dataset: DatasetConfig
     completes_turns: bool = True
+    prompts: Sequence[Messages] = ()
     scorers: list[Scorer] = field(default_factory=list, init=False)
 
     def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
@@ -62,7 +66,13 @@ class Loader:
     def _load(self, config: RewardModelConfig, key: str) -> RewardModel:
         if isinstance(config, ClassifierConfig):
             return load_classifier(
-                config, self.policy_tokenizer, self.batch, self.device, f"{key}.path", self.completes_turns
+                config,
+                self.policy_tokenizer,
+                self.batch,
+                self.device,
+                f"{key}.path",
+                self.completes_turns,
+                self.prompts,
             )
         if isinstance(config, CallableConfig):
             return load_callable(config, key)
