@@ -144,9 +144,8 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
 
 def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     """A head that predicts 0 everywhere at first, on the policy's trunk or a copy of it."""
-    head = nn.Linear(
-        policy.config.get_text_config().hidden_size, 1, bias=False, dtype=policy.dtype, device=policy.device
-    )
+    # In float32, as all that is trained, whatever the policy's frozen weights are.
+    head = nn.Linear(policy.config.get_text_config().hidden_size, 1, bias=False, device=policy.device)
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
 

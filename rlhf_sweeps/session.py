@@ -31,6 +31,7 @@ from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import UNIT
 from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.template_date import TemplateDate
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -185,8 +186,11 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     device = models.pick_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
+    record = run.base if sweep is None else sweep.base
+    template_date = TemplateDate(record)
     tokenizer = models.load_tokenizer(config.model)
-    prompts = load_encoded(config, tokenizer, run.base if sweep is None else sweep.base)
+    template_date.hold(tokenizer, f"model.path={config.model.path}")
+    prompts = load_encoded(config, tokenizer, record)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
     # With room for the token of padding that ppo.trl_metrics asks for.
@@ -196,7 +200,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     policy_digest = models.digest(policy)  # before anything trains it
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
     messages = [*training.messages, *held_out.messages]
-    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn, messages)
+    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {
         judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
@@ -275,7 +279,14 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
     ppo = config.ppo
     if ppo.value_path is not None:
         source = value_model_config(config)
-        classifier = load_classifier(source, loader.policy_tokenizer, loader.batch, policy.device, "ppo.value_path")
+        classifier = load_classifier(
+            source,
+            loader.policy_tokenizer,
+            loader.batch,
+            policy.device,
+            "ppo.value_path",
+            hold_date=loader.hold_date,
+        )
         return classifier.value_model(f"ppo.value_path={ppo.value_path}")
     if ppo.value_model == "reward_model":
         key = "ppo.value_model=reward_model: the reward model"

@@ -10,7 +10,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps.choices import expand
-from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ObjectiveConfig, PPOConfig
+from rlhf_sweeps.config import CONSTRAINT, DIRECTIONS, Config, DatasetConfig, ObjectiveConfig, PPOConfig, dtype_fault
 from rlhf_sweeps.fields import ConfigError, out_of_range
 from rlhf_sweeps.reward_model_config import (
     KINDS,
@@ -146,6 +146,8 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    if fault := dtype_fault(config.model, ppo.lora_rank, "ppo"):
+        yield fault
     yield from _objective_contradictions(config.objective)
     yield from dataset_contradictions(config.dataset, "dataset")
     yield from _reward_model_contradictions(config.reward_model, "reward_model")

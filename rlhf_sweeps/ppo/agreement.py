@@ -54,11 +54,13 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         whole = sample()
         # Once more, where one row leaves before the others.
         ended = sample(int(whole.response_ids[1, whole.response_ids.shape[1] // 3]))
-        return all(is_same(batch.logprobs, _plain_logprobs(policy, batch)) for batch in (whole, ended))
+        return all(
+            is_same(batch.logprobs, _plain_logprobs(policy, batch), policy.model.dtype) for batch in (whole, ended)
+        )
 
     def check_reading() -> bool:
         batch = _made_up(policy.model, prompts, sampler.pad_id, min(sampler.response_length, MOST_TOKENS))
-        return is_same(policy.logprobs(batch), _plain_logprobs(policy, batch))
+        return is_same(policy.logprobs(batch), _plain_logprobs(policy, batch), policy.model.dtype)
 
     check_agreement(check_sampling, given, "can be sampled from, step by step, with prompts of several lengths at once")
     check_agreement(check_reading, given, "reads responses of several lengths at once")
@@ -83,7 +85,7 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
             for sequence in batch.sequences
         ]
         states = [hidden[length - 1 :] for hidden, length in zip(plain, batch.prompt_lengths, strict=True)]
-        return is_same(features.values[index], torch.cat(states))
+        return is_same(features.values[index], torch.cat(states), trunk.dtype)
 
     check_agreement(check, given, "reads responses of several lengths at once")
 

@@ -191,7 +191,7 @@ def has_plain_head(model: PreTrainedModel) -> bool:
     finally:
         hook.remove()
     hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    return len(read) == 1 and is_same(read[0], hidden) and torch.equal(logits.to(given[0].dtype), given[0])
+    return len(read) == 1 and is_same(read[0], hidden, model.dtype) and torch.equal(logits.to(given[0].dtype), given[0])
 
 
 def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:

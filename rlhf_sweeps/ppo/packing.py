@@ -129,7 +129,7 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
         _windows.clear()
         _read_alone(trunk, sequences[0])  # tells of the windows
         is_whole = not _windows or (longest is not None and longest <= min(_windows))
-        if is_whole and is_same(pack(sequences, trunk.device).read(trunk), expected):
+        if is_whole and is_same(pack(sequences, trunk.device).read(trunk), expected, trunk.dtype):
             return True
     except FAILURES as error:  # a model that does something to its mask
         if is_out_of_memory(error):
@@ -138,11 +138,11 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
     return False
 
 
-def is_same(found: Tensor, expected: Tensor) -> bool:
-    """Whether two ways to one result differ by no more than rounding does."""
-    rounding = 1e-5 if torch.finfo(expected.dtype).bits >= 32 else 5e-2
+def is_same(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    """Whether two ways to one result, computed in `dtype`, differ by no more than rounding does."""
+    rounding = 1e-5 if torch.finfo(dtype).bits >= 32 else 5e-2
     allowed = rounding * expected.abs().max().clamp(min=1).item()
-    return found.shape == expected.shape and torch.allclose(found, expected, rtol=0.0, atol=allowed)
+    return found.shape == expected.shape and torch.allclose(found.float(), expected.float(), rtol=0.0, atol=allowed)
 
 
 def num_ids(model: PreTrainedModel) -> int:

@@ -7,7 +7,7 @@ templated anew by its own tokenizer. Both ways make the same tokens of the same 
 import copy
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -31,6 +31,8 @@ from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, Tokens
 
+# A tokenizer and the setting that names it.
+HoldDate = Callable[[PreTrainedTokenizerBase, str], None]
 log = logging.getLogger("rlhf_sweeps")
 
 
@@ -102,7 +104,7 @@ class ClassifierRewardModel(RewardModel):
 
         def agrees() -> bool:
             expected = torch.cat([score_alone(one) for one in tokens])
-            return is_same(self._score(tokens).to(expected.dtype), expected)
+            return is_same(self._score(tokens), expected, self.model.dtype)
 
         check_agreement(agrees, given, "scores texts of several lengths at once")
 
@@ -187,6 +189,10 @@ class ClassifierRewardModel(RewardModel):
         return outputs[:, self.output].float()
 
 
+def leave_date(tokenizer: PreTrainedTokenizerBase, given: str) -> None:
+    """A date that a template prints is left to be today's."""
+
+
 def load_classifier(
     config: ClassifierConfig,
     policy_tokenizer: PreTrainedTokenizerBase | None,
@@ -195,6 +201,7 @@ def load_classifier(
     key: str = "reward_model.path",
     completes_turns: bool = True,
     prompts: Sequence[Messages] = (),
+    hold_date: HoldDate = leave_date,
 ) -> ClassifierRewardModel:
     """The classifier that a config names; safetensors only, and no code but transformers'.
 
@@ -203,6 +210,7 @@ def load_classifier(
         key: the setting that its path comes from.
         completes_turns: see ClassifierRewardModel.
         prompts: that it will read responses to.
+        hold_date: see Loader.
 
     Raises:
         ConfigError: if it cannot be loaded, has no weights for its head, or it is not clear which output is the score.
@@ -210,6 +218,7 @@ def load_classifier(
     given = f"{key}={config.path}"
     model = _load_model(config, key)
     tokenizer = load(AutoTokenizer, config, key)
+    hold_date(tokenizer, given)
     check_ids(model, tokenizer, given)
     longest = longest_input(model, tokenizer)
     if config.max_length is not None and longest is not None and config.max_length > longest:

@@ -22,7 +22,9 @@ from rlhf_sweeps.cache import read_or_make
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import EncoderConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
@@ -174,7 +176,17 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
     least, most = tokenizer.num_special_tokens_to_add() + 1, min(positions, tokenizer.model_max_length)
     if not least <= config.max_length <= most:
         raise ConfigError(f"{key}.max_length={config.max_length}: must be from {least} to {most} with this encoder")
-    return Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
+    models.check_ids(model, tokenizer, given)
+    encoder = Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
+    check_agreement(lambda: _agrees(encoder), given, "reads texts of several lengths at once")
+    return encoder
+
+
+def _agrees(encoder: Encoder) -> bool:
+    """Whether texts of several lengths have the vectors at once that they have alone."""
+    texts = ["How are you?", "Fine, and you? " * 40]
+    together, alone = encoder.embed(texts), torch.cat([encoder.embed([text]) for text in texts])
+    return is_same(together, alone, encoder.model.dtype)
 
 
 def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSample:

@@ -179,7 +179,7 @@ class ExchangeReader:
         return self._ids(f"{head} x") == self._ids(f"{head}x") or self._ids(f"{head}\nx") == self._ids(f"{head}x")
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
     @cached_property
     def _end_of_template(self) -> str:

@@ -18,7 +18,7 @@ from rlhf_sweeps.reward_model_config import (
 )
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.callables import load_callable
-from rlhf_sweeps.reward_models.classifier import load_classifier
+from rlhf_sweeps.reward_models.classifier import HoldDate, leave_date, load_classifier
 from rlhf_sweeps.reward_models.encoder import load_encoder
 from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.rules import load_rule
@@ -35,6 +35,7 @@ class Loader:
         dataset: the run's, for heads that are fitted to its pairs.
         completes_turns: see ClassifierRewardModel.
         prompts: the run's.
+        hold_date: writes the run's date into a tokenizer's template, which may print one.
         scorers: what it has loaded; members of an ensemble come before it.
     """
 
@@ -44,6 +45,7 @@ class Loader:
     dataset: DatasetConfig
     completes_turns: bool = True
     prompts: Sequence[Messages] = ()
+    hold_date: HoldDate = leave_date
     scorers: list[Scorer] = field(default_factory=list, init=False)
 
     def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
@@ -73,6 +75,7 @@ class Loader:
                 f"{key}.path",
                 self.completes_turns,
                 self.prompts,
+                self.hold_date,
             )
         if isinstance(config, CallableConfig):
             return load_callable(config, key)

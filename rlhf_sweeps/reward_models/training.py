@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from rlhf_sweeps.reward_models.report import Report, make_report
 from rlhf_sweeps.reward_models.report_text import reward_model_card, show
 from rlhf_sweeps.reward_models.surface_rules import fit_rules
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
+from rlhf_sweeps.template_date import hold_date
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -98,6 +100,7 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
     """The model that training starts from, with one output, and its tokenizer."""
     base, key = config.base, config.base_key
     tokenizer: PreTrainedTokenizerBase = models.load(AutoTokenizer, base, key)
+    hold_date(tokenizer, datetime.now(), f"{key}={base.path}")  # so that it is scored by what it was trained on
     torch.manual_seed(config.seed)  # of the new head
     try:
         model, info = models.load(
@@ -114,6 +117,7 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
         raise ConfigError(
             f"{key}={base.path}: must be a language model or a classifier with one output ({reason})"
         ) from error
+    models.check_ids(model, tokenizer, f"{key}={base.path}")
     if info["missing_keys"]:
         log.info("new weights: %s", ", ".join(sorted(info["missing_keys"])))
     return model, tokenizer

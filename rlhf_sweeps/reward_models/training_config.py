@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from rlhf_sweeps.config import DatasetConfig, ModelConfig
+from rlhf_sweeps.config import DatasetConfig, ModelConfig, dtype_fault
 from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, part_of_path
 from rlhf_sweeps.sources import EMBEDDED
 from rlhf_sweeps.validation import as_object, dataset_contradictions, unknown_keys
@@ -94,6 +94,8 @@ def _contradictions(config: RewardTrainingConfig) -> Iterator[str]:
             f"reward_model.microbatch_size={settings.microbatch_size}: must divide "
             f"reward_model.batch_size={settings.batch_size}"
         )
+    if fault := dtype_fault(config.base, settings.lora_rank, "reward_model"):
+        yield fault
     yield from dataset_contradictions(config.dataset, "dataset")
 
 
