@@ -250,7 +250,7 @@ GOOD_LINES = b'{"prompt": "a"}\n{"prompt": "b"}\n'
         ("x.csv", b"prompt,n\na,1\nb,2\n", b",3", "line 4: a prompt must end on a user's text that is not empty"),
         ("x.csv", b"prompt,n\na,1\n\nb,2\n", b"\xff,3", "line 5: not UTF-8"),
         ("x.csv", b"prompt,n\na,1\nb,2\n", b'"c"d,3', "line 4: not a CSV row"),
-        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: messages in a CSV must be JSON"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: messages in a text must be JSON"),
     ],
 )
 def test_faults_of_a_row_are_refused_or_skipped(

@@ -20,6 +20,7 @@ class Encoded:
 
     Attributes:
         num_unread: those that were not looked at, since enough had been found before.
+        num_with_control: those kept whose text holds special tokens of the policy's, which it reads as such.
     """
 
     messages: list[Messages]
@@ -27,6 +28,7 @@ class Encoded:
     num_too_long: int
     num_too_short: int = 0
     num_unread: int = 0
+    num_with_control: int = 0
 
     def rows(self, index: Sequence[int]) -> "Encoded":
         """Some of them; the counts of those left out stay those of all."""
@@ -75,7 +77,15 @@ def encode(
         num_too_long,
         num_too_short=len(lengths) - len(kept) - num_too_long,
         num_unread=len(prompts) - len(lengths),
+        num_with_control=_num_with_control([prompts[i] for i in kept], tokenizer),
     )
+
+
+def _num_with_control(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Prompts whose text holds a special token's; a repeated one counts once."""
+    special = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special}
+    distinct = {id(messages): messages for messages in prompts}.values()
+    return sum(any(token in message["content"] for message in messages for token in special) for messages in distinct)
 
 
 def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_long: int, noun: str) -> str:
