@@ -4,6 +4,7 @@ The kinds: windows, chunks, layers of both sorts, capped or scaled logits, biase
 are learnt, and models that read the tokens one after another.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,17 @@ def test_what_batches_otherwise_than_alone_is_refused_in_a_line(kind: str) -> No
     with pytest.raises(ConfigError, match=rf"^model.path=x: must be of an architecture .*this one {reason}") as caught:
         check_policy(reader(made(name, values)), toy.sampler(), PROMPTS[0], "model.path=x")
     assert "\n" not in str(caught.value)
+
+
+def test_a_static_cache_is_tried_where_it_is_asked_for() -> None:
+    """transformers' GPT-Neo takes its place in a static cache for its length."""
+    values = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]]}
+    language_model = reader(made("GPTNeoConfig", values | {"vocab_size": VOCABULARY, "window_size": 6}))
+    check_policy(language_model, toy.sampler(), PROMPTS[0], "model.path=x")
+    static = replace(toy.sampler(), is_static=True)
+    check_policy(reader(made(*EXACT["windows"])), static, PROMPTS[0], "model.path=x")
+    with pytest.raises(ConfigError, match=r"^model.path=x with ppo.static_decoding=true: must be of an architecture"):
+        check_policy(language_model, static, PROMPTS[0], "model.path=x")
 
 
 def test_logits_that_are_no_numbers_are_refused() -> None:
