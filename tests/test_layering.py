@@ -47,7 +47,7 @@ MAY_IMPORT = {
         "sources",
     },
     "ppo": {"config", "fields", "platforms", "ppo"},
-    "models": {"cache", "config", "fields", "reward_model_config", "sources", "ppo"},
+    "models": {"cache", "config", "fields", "ppo", "reward_model_config", "sources", "wording"},
     "reward_models": {
         "cache",
         "cli",

