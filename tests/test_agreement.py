@@ -161,10 +161,10 @@ def test_a_head_is_plain_if_nothing_follows_it_however_small_its_logits(kind: st
 
 def test_rounding_is_no_difference() -> None:
     expected = torch.tensor([-0.5, 30.0])
-    assert is_same(expected + 2e-4, expected, torch.float32)
-    assert not is_same(expected + 4e-4, expected, torch.float32)
+    assert is_same(expected + 1e-3, expected, torch.float32)
+    assert not is_same(expected + 2e-3, expected, torch.float32)
     assert is_same(expected + 1, expected, torch.bfloat16)
-    assert not is_same(expected[:1] + 2e-5, expected[:1], torch.float32)
+    assert not is_same(expected[:1] + 6e-5, expected[:1], torch.float32)
     assert not is_same(expected * torch.nan, expected, torch.float32)
 
 
@@ -182,9 +182,9 @@ def test_a_value_models_trunk_must_read_in_batches_and_know_all_that_is_sampled(
         check(*REFUSED["rwkv"][:2])
 
 
-def test_a_policy_whose_trunk_is_not_to_be_told_is_refused(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = made(*EXACT["llama"])
-    monkeypatch.setattr(models, "load", lambda *arguments, **options: policy.base_model)
+def test_a_policy_whose_trunk_is_not_to_be_told_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk = made(*EXACT["llama"]).base_model
+    monkeypatch.setattr(models, "load", lambda *arguments, **options: (trunk, {"missing_keys": set()}))
     config = models.ModelConfig("x", "folder", None, None, "float32", 1e-5)
     with pytest.raises(ConfigError, match=r"^model.path=folder: must have a trunk of its own, LlamaModel has none"):
         models.load_policy(config, torch.device("cpu"))
