@@ -75,7 +75,7 @@ class Encoder:
     def agrees(self) -> bool:
         """Whether texts of several lengths have the vectors at once that they have alone."""
         texts = ["How are you?", "Fine, and you? " * 40]
-        ids = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+        ids = self._ids(texts)
         return is_same(self._read(ids), torch.cat([self._read([one]) for one in ids]), self.model.dtype)
 
     @cached_property
@@ -83,10 +83,15 @@ class Encoder:
         """Stands for all that a vector depends on: model, tokenizer and length, wherever they came from."""
         return models.digest(self.model, f"{self.max_length} {models.tokenizer_text(self.tokenizer)}")
 
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each that are read."""
+        ids: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return ids
+
     def _embed(self, texts: Sequence[str], batch_size: int) -> Tensor:
         if not texts:
             return torch.zeros(0, self.size)
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        ids = self._ids(texts)
         # Sorted by length, so that little is padding.
         order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
         vectors = torch.zeros(len(ids), self.size)
