@@ -131,6 +131,13 @@ def test_windows_are_packed_where_no_sequence_is_longer(kind: str, longest: int 
     assert packs(trunk) is expected
 
 
+@pytest.mark.parametrize(("longest", "expected"), [(300, True), (301, False), (None, False)])
+def test_windows_longer_than_a_trial_are_known_from_the_masks(longest: int | None, expected: bool) -> None:
+    trunk = made("MistralConfig", WINDOW | {"sliding_window": 300, "max_position_embeddings": 1000}).base_model
+    assert LONGEST_TRIAL < 300
+    assert enable_packing(trunk, longest) is expected
+
+
 def test_chunks_are_no_windows_and_are_not_packed_either() -> None:
     config = transformers.Llama4TextConfig(
         **GROUPED, head_dim=8, num_local_experts=1, intermediate_size_mlp=24, attention_chunk_size=6
