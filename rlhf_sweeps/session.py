@@ -18,7 +18,7 @@ from rlhf_sweeps.data import Encoded, batch_indices
 from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
-from rlhf_sweeps.ppo.agreement import check_policy, check_trunk
+from rlhf_sweeps.ppo.agreement import check_models
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
 from rlhf_sweeps.ppo.rollout import Responses
@@ -210,19 +210,10 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
         value_model = _load_value_model(config, policy, scorer.reward_model, loader)
         ref_policy, adapter = _prepare_training(config, policy, value_model)
     language_model = models.language_model(policy, config.ppo)
-    if value_model.trunk is None and not language_model.has_plain_head:
-        raise ConfigError(
-            f"ppo.value_model=shared: model.path={config.model.path} does more to its logits than its output layer, "
-            "which hides its features (allowed: policy, reward_model, path)"
-        )
     ppo = config.ppo
     sampler = models.make_sampler(policy, tokenizer, ppo, batch)
-    longest_prompt = max((*training.ids, *held_out.ids), key=len)
-    with fitting(f"model.path={config.model.path}", "a smaller model, or shorter sequences"):
-        check_policy(language_model, sampler, longest_prompt, f"model.path={config.model.path}")
-        if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
-            given = f"ppo.value_model={ppo.value_model}"
-            check_trunk(language_model, value_model.trunk, longest_prompt, sampler.pad_id, given)
+    prompts_ids = (*training.ids, *held_out.ids)
+    check_models(ppo, language_model, value_model, sampler, prompts_ids, f"model.path={config.model.path}")
     trainer = PPOTrainer(
         ppo,
         language_model,

@@ -11,16 +11,45 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rlhf_sweeps.config import PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.equations import token_logprobs
-from rlhf_sweeps.ppo.language_model import LanguageModel
-from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
+from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
+from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
 from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 
 MOST_STEPS, MOST_TOKENS = 5, 16  # of a response, sampled and read
+
+
+def check_models(
+    ppo: PPOConfig,
+    policy: LanguageModel,
+    value_model: ValueModel,
+    sampler: Sampler,
+    prompts: Sequence[Sequence[int]],
+    given: str,
+) -> None:
+    """Refuse a policy and a value model that PPO cannot read right.
+
+    Args:
+        given: key and value of the setting that names the policy.
+
+    Raises:
+        ConfigError: if so.
+    """
+    prompt, value_given = max(prompts, key=len), f"ppo.value_model={ppo.value_model}"
+    if value_model.trunk is None and not policy.has_plain_head:
+        raise ConfigError(
+            f"{value_given}: {given} does more to its logits than its output layer, which hides its features (allowed: "
+            "policy, reward_model, path)"
+        )
+    with fitting(given, "a smaller model, or shorter sequences"):
+        check_policy(policy, sampler, prompt, given)
+        if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
+            check_trunk(policy, value_model.trunk, prompt, sampler.pad_id, value_given)
 
 
 @torch.no_grad()
