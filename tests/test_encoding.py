@@ -97,7 +97,9 @@ def test_control_tokens_in_texts_are_counted() -> None:
     prompts = [asked, [user("<s"), assistant("fine </s>"), user("c")], [user("< s>")], asked]
     found = encode(prompts, with_bos(TEMPLATE), max_length=1000)
     assert (len(found.ids), found.num_with_control) == (4, 2)
-    assert encode([[user("a")]], with_bos(TEMPLATE), max_length=1000).num_with_control == 0
+    tokenizer = with_bos(TEMPLATE)
+    tokenizer.add_tokens(["<think>"])  # an added token that controls nothing
+    assert encode([[user("a <think>")]], tokenizer, max_length=1000).num_with_control == 0
 
 
 def test_a_template_that_passes_over_a_turn_is_named() -> None:
