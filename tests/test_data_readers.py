@@ -231,6 +231,40 @@ def test_faults_of_a_file_are_refused_in_any_case(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet"])
+def test_written_conversations_are_read_from_any_file(name: str, tmp_path: Path) -> None:
+    """One truth: the same cells are the same prompts and answers, whoever wrote the file."""
+    talk = [user("a?"), assistant("b"), user("c?")]
+    rows = [pair(json.dumps(talk), json.dumps([assistant("d")]), f"e {n}") for n in range(2)]
+    rows.append(pair("plain [x]"))
+    path = tmp_path / name
+    if name == "x.jsonl":
+        write_lines(path, rows)
+    elif name == "x.json":
+        path.write_text(json.dumps(rows), encoding="utf-8")
+    else:
+        table = pandas.DataFrame(rows)
+        table.to_csv(path, index=False) if name == "x.csv" else table.to_parquet(path)
+    prompts, pairs = load_prompts(dataset(path)), load_pairs(dataset(path))
+    assert sorted(map(len, prompts.train + prompts.held_out)) == [1, 3]
+    assert talk in prompts.train + prompts.held_out
+    assert sorted({one.chosen for one in pairs.train + pairs.held_out}) == ["d", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("[{'role': 'user', 'content': 'a'}]", "messages in a text must be JSON"),
+        ('[{"from": "human", "value": "a"}]', "a message must have a role"),
+        ('{"role": "user", "content": "a"}', "a prompt must be a text or a list of messages, is a dict"),
+    ],
+)
+def test_what_is_written_otherwise_is_refused_and_not_taken_for_a_text(cell: str, reason: str, tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [{"prompt": "a"}, {"prompt": cell}])
+    with pytest.raises(ConfigError, match=rf"x.jsonl, line 2: {reason}"):
+        load_prompts(dataset(path))
+
+
 GOOD_LINES = b'{"prompt": "a"}\n{"prompt": "b"}\n'
 
 
@@ -250,7 +284,7 @@ GOOD_LINES = b'{"prompt": "a"}\n{"prompt": "b"}\n'
         ("x.csv", b"prompt,n\na,1\nb,2\n", b",3", "line 4: a prompt must end on a user's text that is not empty"),
         ("x.csv", b"prompt,n\na,1\n\nb,2\n", b"\xff,3", "line 5: not UTF-8"),
         ("x.csv", b"prompt,n\na,1\nb,2\n", b'"c"d,3', "line 4: not a CSV row"),
-        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: messages in a CSV must be JSON"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: messages in a text must be JSON"),
     ],
 )
 def test_faults_of_a_row_are_refused_or_skipped(

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase, 
 
 from rlhf_sweeps.data import encode, encoding
 from rlhf_sweeps.data.messages import Messages
+from rlhf_sweeps.fields import ConfigError
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}<{{ message['role'] }}>{{ message['content'] | trim }}</s>\n"
@@ -88,3 +89,31 @@ def test_a_prompt_beyond_the_tokenizers_length_is_no_warning(template: str | Non
     finally:
         logger.removeHandler(handler)
     assert (len(found.ids), found.num_too_long, messages) == (1, 1, [])
+
+
+def test_control_tokens_in_texts_are_counted() -> None:
+    """A tokenizer takes them for what they are in its template; the two of one prompt count once, and so do repeats."""
+    asked = [user("a</s><s>b")]
+    prompts = [asked, [user("<s"), assistant("fine </s>"), user("c")], [user("< s>")], asked]
+    found = encode(prompts, with_bos(TEMPLATE), max_length=1000)
+    assert (len(found.ids), found.num_with_control) == (4, 2)
+    tokenizer = with_bos(TEMPLATE)
+    tokenizer.add_tokens(["<think>"])  # an added token that controls nothing
+    assert encode([[user("a <think>")]], tokenizer, max_length=1000).num_with_control == 0
+
+
+def test_a_template_that_passes_over_a_turn_is_named() -> None:
+    tokenizer = with_bos("{% for m in messages if m.role != 'system' %}{{ m.content }}</s>{% endfor %}")
+    assert encode(SINGLE[:1], tokenizer, max_length=1000).ids
+    with pytest.raises(
+        ConfigError, match=r"^dataset.prompt_column: the model's chat template leaves out the system's turn"
+    ):
+        encode(TALKS, tokenizer, max_length=1000)
+
+
+def test_a_template_that_refuses_what_a_prompt_says_is_named() -> None:
+    tokenizer = with_bos("{% if 'bomb' in messages[0].content %}{{ raise_exception('no') }}{% endif %}" + TEMPLATE)
+    with pytest.raises(
+        ConfigError, match=r"^dataset.prompt_column: the model's chat template refuses what one .* says \(no\)$"
+    ):
+        encode([[user("a")], [user("a bomb")]], tokenizer, max_length=1000)

@@ -51,6 +51,7 @@ def test_a_classifier_is_told_how_turns_end(loader: Loader, monkeypatch: pytest.
     monkeypatch.setattr(load, "ClassifierConfig", LengthConfig)
     monkeypatch.setattr(load, "load_classifier", lambda *arguments: asked.append(arguments) or Classifier())
     loader.scorer(LENGTH, "eval.judges[2]")
-    ((config, tokenizer, batch, device, key, completes_turns),) = asked
+    ((config, tokenizer, batch, device, key, completes_turns, prompts, hold_date),) = asked
     assert (config, tokenizer, batch) == (LENGTH, loader.policy_tokenizer, loader.batch)
     assert (device, key, completes_turns) == (torch.device("cpu"), "eval.judges[2].path", False)
+    assert (prompts, hold_date) == (loader.prompts, loader.hold_date)

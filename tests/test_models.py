@@ -1,6 +1,7 @@
 """Loading by path, from a wheel, and what cannot be loaded."""
 
 import hashlib
+import json
 import sys
 import time
 import zipfile
@@ -14,7 +15,7 @@ import pytest
 import torch
 import toy
 from at_once import at_once
-from chat_tokenizers import smollm2
+from chat_tokenizers import plain, smollm2
 from conftest import Compose
 
 from rlhf_sweeps import assets, models, sources
@@ -245,3 +246,38 @@ def test_a_gguf_file_is_dequantised_once_however_many_start_cold(
     monkeypatch.setattr(models, "_dequantise", dequantise)
     assert at_once(8, unpack) == [0] * 8
     assert (tmp_path / "makers").read_text() == "x"
+
+
+def test_a_policy_with_weights_missing_or_of_other_shapes_is_refused_in_a_line(tmp_path: Path) -> None:
+    """transformers fills in random numbers, and tells of shapes in a table."""
+    toy.policy().save_pretrained(tmp_path)
+    model = models.ModelConfig("x", str(tmp_path), None, None, None, "float32", 1e-5)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+
+    def load_with(**changes: Any) -> None:
+        (tmp_path / "config.json").write_text(json.dumps(config | changes), encoding="utf-8")
+        models.load_policy(model, torch.device("cpu"))
+
+    load_with()
+    for changes, reason in [
+        ({"num_hidden_layers": 3}, r"not a trained language model, its weights lack model.layers.2.* and 6 more"),
+        ({"vocab_size": 24}, "its weights have other shapes than its config.json says"),
+        ({"num_attention_heads": "x"}, "Validation error for field 'num_attention_heads'"),
+    ]:
+        with pytest.raises(ConfigError, match=rf"^model.path=.*{reason}") as caught:
+            load_with(**changes)
+        assert "\n" not in str(caught.value)
+
+
+def test_ids_without_an_embedding_are_refused() -> None:
+    tokenizer, policy = plain(), toy.policy()
+    policy.resize_token_embeddings(len(tokenizer))
+    models.check_ids(policy, tokenizer, "model.path=x")
+    policy.resize_token_embeddings(len(tokenizer) + 7)  # padded, as many are
+    models.check_ids(policy, tokenizer, "model.path=x")
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    policy.resize_token_embeddings(len(tokenizer) - 1)
+    with pytest.raises(
+        ConfigError, match=rf"^model.path=x: .*has {len(tokenizer) - 1} rows and not the id .* of <pad>"
+    ):
+        models.check_ids(policy, tokenizer, "model.path=x")

@@ -8,9 +8,19 @@ import torch
 from conftest import SMALL, Compose
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import (
+    AutoTokenizer,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    RwkvConfig,
+    RwkvForCausalLM,
+)
 
-from rlhf_sweeps import checkpoints
+from rlhf_sweeps import assets, checkpoints
+from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.objective import Evaluated
+from rlhf_sweeps.ppo.packing import packs
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
 from rlhf_sweeps.reward_models.scorer import Cost
@@ -216,3 +226,41 @@ def test_reward_models_are_told_how_each_response_ended(compose_config: Compose,
         ended = [sequence[-1] == session.tokenizer.eos_token_id for sequence in exchanges.sequences]
         assert exchanges.ended == ended
     assert {has_ended for exchanges in seen for has_ended in exchanges.ended or ()} == {True, False}
+
+
+def saved(folder: Path, model: PreTrainedModel, template: str | None = None) -> Path:
+    """With the embedded policy's tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(assets.folder("tiny_policy"))
+    tokenizer.chat_template = template or tokenizer.chat_template
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_a_policy_that_cannot_be_read_in_batches_is_refused(compose_config: Compose, tmp_path: Path) -> None:
+    rwkv = RwkvForCausalLM(RwkvConfig(vocab_size=2048, hidden_size=16, num_hidden_layers=2, context_length=256))
+    path = saved(tmp_path / "rwkv", rwkv)
+    config = compose_config(*SMALL, "model=local", f"model.path={path}", "reward_model=length")
+    with pytest.raises(ConfigError, match=rf"^model.path={path}: must be of an architecture that can be sampled from"):
+        load_session(config, Run(tmp_path / "run"))
+
+
+def test_a_policys_windows_ids_and_date_are_seen_to(compose_config: Compose, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = MistralConfig(
+        vocab_size=2048, num_key_value_heads=1, sliding_window=9, max_position_embeddings=256, **sizes
+    )
+    template = "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    path = saved(tmp_path / "mistral", MistralForCausalLM(shape), template)
+    config = compose_config(*SMALL, "model=local", f"model.path={path}", "reward_model=length")
+    run = Run(tmp_path / "run")
+    session = load_session(config, run)
+    assert not packs(session.policy.base_model)
+    (row,) = run.base.read("date")
+    assert session.tokenizer.chat_template == template.replace("strftime_now('%Y-%m-%d')", f"'{row['date'][:10]}'")
+    run.base.write("date", [{"date": "2001-02-03T04:05:06"}])  # as if it had been begun then
+    assert "2001-02-03" in str(load_session(config, run).tokenizer.chat_template)
+    shape.vocab_size = 2047
+    MistralForCausalLM(shape).save_pretrained(path)
+    with pytest.raises(ConfigError, match=rf"^model.path={path}: its embedding must have a row for each id"):
+        load_session(config, run)

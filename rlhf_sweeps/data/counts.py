@@ -85,8 +85,13 @@ def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded 
     line = f"{data.noun}: {num_train} to train on, {num_held_out} held out{evaluated}, of {_rows(counts.num_rows)}"
     if left_out:
         line += f"; left out: {left_out}"
-    if counts.num_contradictions:
-        line += f"; kept: {_mentioned((counts.num_contradictions, 'contradiction', 'contradictions'))}"
+    control = "whose text holds control tokens of the model"
+    kept = _mentioned(
+        (counts.num_contradictions, "contradiction", "contradictions"),
+        (sum(part.num_with_control for part in encoded), control, control),
+    )
+    if kept:
+        line += f"; kept: {kept}"
     if data.sources:
         line += f"; sources: {', '.join(map(_describe_source, data.sources))}"
     return line

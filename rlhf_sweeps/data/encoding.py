@@ -1,11 +1,12 @@
 """Prompts as the policy's tokens, those of the wrong length left out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rlhf_sweeps.data.messages import Messages
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.wording import message_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,6 +20,7 @@ class Encoded:
 
     Attributes:
         num_unread: those that were not looked at, since enough had been found before.
+        num_with_control: those kept whose text holds special tokens of the policy's, which it reads as such.
     """
 
     messages: list[Messages]
@@ -26,6 +28,7 @@ class Encoded:
     num_too_long: int
     num_too_short: int = 0
     num_unread: int = 0
+    num_with_control: int = 0
 
     def rows(self, index: Sequence[int]) -> "Encoded":
         """Some of them; the counts of those left out stay those of all."""
@@ -74,7 +77,15 @@ def encode(
         num_too_long,
         num_too_short=len(lengths) - len(kept) - num_too_long,
         num_unread=len(prompts) - len(lengths),
+        num_with_control=_num_with_control([prompts[i] for i in kept], tokenizer),
     )
+
+
+def _num_with_control(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Prompts whose text holds a special token's; a repeated one counts once."""
+    special = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special}
+    distinct = {id(messages): messages for messages in prompts}.values()
+    return sum(any(token in message["content"] for message in messages for token in special) for messages in distinct)
 
 
 def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_long: int, noun: str) -> str:
@@ -94,12 +105,43 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
     """The tokens of each, with all of them tokenized in one call."""
     if not prompts:
         return []
-    texts = [_as_text(messages, tokenizer) for messages in prompts]
+    if not tokenizer.chat_template and any(len(messages) > 1 for messages in prompts):
+        raise ConfigError("dataset.prompt_column: holds conversations, and the model's tokenizer has no chat template")
+    if tokenizer.chat_template and (fault := template_fault(prompts, lambda messages: _as_text(messages, tokenizer))):
+        raise ConfigError(f"dataset.prompt_column: the model's chat template {fault}")
+    try:
+        texts = [_as_text(messages, tokenizer) for messages in prompts]
+    except template_errors() as error:
+        fault = f"refuses what one of the {len(prompts)} prompts says ({message_of(error)})"
+        raise ConfigError(f"dataset.prompt_column: the model's chat template {fault}") from error
     # A template writes the special tokens itself. A prompt that is too long is counted, so nobody needs to be warned.
     has_template = bool(tokenizer.chat_template)
     encoded = tokenizer(texts, add_special_tokens=not has_template, return_attention_mask=False, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]
     return ids if has_template else [without_end(part, tokenizer) for part in ids]
+
+
+def template_fault(conversations: Iterable[Messages], render: Callable[[Messages], str]) -> str | None:
+    """What is wrong with a chat template for turns of such roles, to follow its name; None if nothing is.
+
+    Some refuse a system's turn, and others pass over it in silence.
+    """
+    for roles in dict.fromkeys(tuple(message["role"] for message in messages) for messages in conversations):
+        marked = [{"role": role, "content": f"x{number}q"} for number, role in enumerate(roles)]
+        try:
+            text = render(marked)
+        except template_errors() as error:
+            return f"refuses turns of {', '.join(roles)} ({message_of(error)})"
+        if lost := [message["role"] for message in marked if message["content"] not in text]:
+            return f"leaves out the {lost[0]}'s turn in turns of {', '.join(roles)}"
+    return None
+
+
+def template_errors() -> tuple[type[Exception], ...]:
+    """What chat templates raise: jinja's errors for roles or orders that the model was not trained on, and Python's."""
+    from jinja2 import TemplateError
+
+    return (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 
 def without_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
@@ -109,17 +151,5 @@ def without_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> lis
 
 def _as_text(messages: Messages, tokenizer: "PreTrainedTokenizerBase") -> str:
     if not tokenizer.chat_template:
-        if len(messages) > 1:
-            raise ConfigError(
-                "dataset.prompt_column: holds conversations, and the model's tokenizer has no chat template"
-            )
         return messages[0]["content"]
-    from jinja2 import TemplateError
-
-    try:
-        return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-    except TemplateError as error:  # templates raise it for roles or orders that the model was not trained on
-        roles = ", ".join(message["role"] for message in messages)
-        raise ConfigError(
-            f"dataset.prompt_column: the model's chat template refuses turns of {roles} ({error})"
-        ) from error
+    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from rlhf_sweeps.wording import cut
@@ -10,6 +11,8 @@ Messages = list[dict[str, str]]
 # Prompts that differ in white space only have the same.
 Identity = tuple[tuple[str, str], ...]
 
+# A conversation that is written as a text, as JSON or as Python prints it: all that a CSV can hold, and others do.
+_WRITTEN = re.compile(r"""\s*(\[\s*\{\s*['"](role|content|from|value)|\{\s*['"]role)['"]\s*:""")
 ROLES = ("system", "user", "assistant")
 LONGEST = 40  # characters of what is shown of a message
 
@@ -42,6 +45,7 @@ def read_prompt(cell: Any) -> Messages:
     Raises:
         RowError: if the cell holds something else.
     """
+    cell = _unwritten(cell)
     prompt = _messages([{"role": "user", "content": cell}] if isinstance(cell, str) else cell, "a prompt")
     if not prompt or prompt[-1]["role"] != "user" or not prompt[-1]["content"].strip():
         raise RowError("a prompt must end on a user's text that is not empty")
@@ -54,6 +58,7 @@ def read_answer(cell: Any, prompt: Messages, name: str) -> str:
     Raises:
         RowError: if the cell, which errors call `name`, holds something else.
     """
+    cell = _unwritten(cell)
     if isinstance(cell, str):
         _check_text(cell)
         answer = cell
@@ -78,6 +83,7 @@ def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
     Raises:
         RowError: if they share none, or something else follows it.
     """
+    chosen, rejected = _unwritten(chosen), _unwritten(rejected)
     if isinstance(chosen, str) or isinstance(rejected, str):
         raise RowError("both answers must be lists of messages for a prompt to be found in them, one is a text")
     ours, theirs = _messages(chosen, "the chosen answer"), _messages(rejected, "the rejected answer")
@@ -85,6 +91,16 @@ def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
     if identity(ours[:-1]) != identity(theirs[:-1]) or ends != {"assistant"}:
         raise RowError("the two conversations must be the same but for one last assistant message each")
     return read_prompt(ours[:-1])
+
+
+def _unwritten(cell: Any) -> Any:
+    """A cell, or the messages that are written in it."""
+    if not isinstance(cell, str) or not _WRITTEN.match(cell):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"messages in a text must be JSON ({error})") from error
 
 
 def _messages(cell: Any, name: str) -> Messages:

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, missing_column
 from rlhf_sweeps.fields import ConfigError
 
-# A conversation in a cell of a CSV, as JSON or as Python prints it.
-_MESSAGES = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]\s*:""")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that other programs put in place of commas
 LONGEST_CELL = 2**30  # characters; the csv module's own limit is 2**17
 
@@ -71,7 +68,7 @@ def _checked(row: Any, where: str, columns: Columns, bad_rows: BadRows) -> Rows:
 
 
 def read_csv(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
-    """Comma-separated rows under a header; a cell may hold a conversation as JSON.
+    """Comma-separated rows under a header.
 
     Raises:
         ConfigError: if the header does not name the columns, or a quote is never closed: nobody knows how many rows are
@@ -89,13 +86,7 @@ def read_csv(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Row
             if len(cells) != len(header):
                 bad_rows.add(f"{where}: has {len(cells)} fields, the header has {len(header)}")
                 continue
-            row: dict[str, Any] = dict(zip(header, cells, strict=True))
-            try:
-                row |= {column: _conversation(row[column]) for column in columns.values()}
-            except ValueError as error:
-                bad_rows.add(f"{where}: messages in a CSV must be JSON ({error})")
-                continue
-            yield where, row
+            yield where, dict(zip(header, cells, strict=True))
 
 
 def _check_header(header: list[str], where: str, columns: Columns) -> None:
@@ -138,8 +129,3 @@ def _records(text: Iterator[str], given: str, bad_rows: BadRows) -> Iterator[tup
             continue
         is_header = False
         yield where, cells
-
-
-def _conversation(cell: str) -> Any:
-    """A cell's text, or the messages that are written in it."""
-    return json.loads(cell) if _MESSAGES.match(cell) else cell

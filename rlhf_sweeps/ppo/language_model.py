@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_sweeps.ppo.equations import token_logprobs
-from rlhf_sweeps.ppo.packing import pack, packs
+from rlhf_sweeps.ppo.packing import is_same, pack, packs, trial_tokens
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 
@@ -170,15 +170,28 @@ class LanguageModel:
 def has_plain_head(model: PreTrainedModel) -> bool:
     """Whether the model's logits are those of its output layer on its trunk's last hidden state, as a trial shows.
 
-    Some models scale or cap them (Gemma, Cohere, Granite).
+    Some models scale or cap them (Gemma 2, Cohere, Granite), which small ones hardly show: in the trial the output
+    layer gives large ones.
     """
     head = model.get_output_embeddings()
     if head is None:
         return False
-    ids = torch.arange(4, device=model.device).unsqueeze(0)
-    logits = model(input_ids=ids, use_cache=False).logits
-    ours = head(model.base_model(input_ids=ids, use_cache=False).last_hidden_state)
-    return logits.shape == ours.shape and torch.allclose(logits, ours, rtol=1e-3, atol=1e-3)
+    ids = torch.tensor([trial_tokens(model, 4)], device=model.device)
+    read: list[Tensor] = []
+    given: list[Tensor] = []
+
+    def replace_output(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        read.append(inputs[0])
+        given.append(torch.linspace(-100, 100, output.numel(), device=output.device).view_as(output).to(output.dtype))
+        return given[0]
+
+    hook = head.register_forward_hook(replace_output)
+    try:
+        logits = model(input_ids=ids, use_cache=False).logits
+    finally:
+        hook.remove()
+    hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    return len(read) == 1 and is_same(read[0], hidden, model.dtype) and torch.equal(logits.to(given[0].dtype), given[0])
 
 
 def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:

@@ -50,6 +50,7 @@ class Sampler:
         decode: token ids -> text; stop_strings need it.
         autocast: the type to compute in, where that is not the weights' own.
         is_static: static shapes and a static cache, for torch.compile and CUDA graphs. No row leaves its batch.
+        is_compiled: whether static steps are compiled.
 
     Raises:
         ValueError: if top_p is not in (0, 1], or if stop_strings come without decode.
@@ -65,6 +66,7 @@ class Sampler:
     decode: Callable[[list[int]], str] | None = None
     autocast: torch.dtype | None = None
     is_static: bool = False
+    is_compiled: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.top_p <= 1:
@@ -145,7 +147,7 @@ class Sampler:
             ids, positions = token.clone(), positions[:, -1:] + 1
             running = [i for i, row in enumerate(rows) if not ended[row]]
             if self.is_static:
-                step = compiled(policy.device.type)
+                step = compiled(policy.device.type) if self.is_compiled else _step
             elif len(running) <= len(rows) * (1 - ENDED_SHARE):
                 kept = torch.tensor(running, device=ids.device)
                 cache.batch_select_indices(kept)

@@ -7,7 +7,7 @@ templated anew by its own tokenizer. Both ways make the same tokens of the same 
 import copy
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -19,16 +19,20 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rlhf_sweeps.data import Messages
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.models import digest, load, tokenizer_text
+from rlhf_sweeps.models import check_ids, digest, load, named, tokenizer_text
+from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.language_model import ValueModel
-from rlhf_sweeps.ppo.memory import Halving
-from rlhf_sweeps.ppo.packing import enable_packing, pack, packs
+from rlhf_sweeps.ppo.memory import Halving, fitting
+from rlhf_sweeps.ppo.packing import enable_packing, is_same, pack, packs
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, Tokens
 
+# A tokenizer and the setting that names it.
+HoldDate = Callable[[PreTrainedTokenizerBase, str], None]
 log = logging.getLogger("rlhf_sweeps")
 
 
@@ -69,6 +73,7 @@ class ClassifierRewardModel(RewardModel):
             and tokenizer.get_vocab() == policy_tokenizer.get_vocab()
             and tokenizer.chat_template == policy_tokenizer.chat_template
         )
+        self._known_ids = set(tokenizer.get_vocab().values())
         self._has_cut = False
 
     def score(self, exchanges: Exchanges) -> Tensor:
@@ -76,6 +81,32 @@ class ClassifierRewardModel(RewardModel):
         tokens = [self._read(exchanges, row) for row in range(len(exchanges))]
         self._warn_of_cuts(tokens)
         return self.batch.run(lambda size: self._score_all(tokens, size)).cpu()
+
+    @torch.no_grad()
+    def check(self, given: str) -> None:
+        """Refuse a model that scores exchanges of several lengths at once otherwise than by a plain forward pass each.
+
+        Args:
+            given: key and value of the setting that names it.
+
+        Raises:
+            ConfigError: if so.
+        """
+        texts = [("How are you? " * num, "Fine. " * (num + 1)) for num in (1, 3, 40)]
+        tokens = [self.reader.read([{"role": "user", "content": question}], answer) for question, answer in texts]
+
+        def score_alone(one: Tokens) -> Tensor:
+            inputs = {"input_ids": one.ids} | ({"token_type_ids": one.types} if one.types else {})
+            logits: Tensor = self.model(
+                **{name: torch.tensor([ids], device=self.model.device) for name, ids in inputs.items()}
+            ).logits
+            return logits[:, self.output]
+
+        def agrees() -> bool:
+            expected = torch.cat([score_alone(one) for one in tokens])
+            return is_same(self._score(tokens), expected, self.model.dtype)
+
+        check_agreement(agrees, given, "scores texts of several lengths at once")
 
     def digest(self) -> str:
         """Of the model, the tokenizer and how both are used."""
@@ -97,14 +128,20 @@ class ClassifierRewardModel(RewardModel):
                 f"{key}: must be a decoder with one output and the policy's tokenizer "
                 "(or take ppo.value_model=shared or policy)"
             )
-        trunk, head = copy.deepcopy(self.model.base_model), copy.deepcopy(self.model.score)
+        # Trained weights are kept in float32, in which small steps do not vanish.
+        trunk, head = copy.deepcopy(self.model.base_model).float(), copy.deepcopy(self.model.score).float()
         return ValueModel(head, trunk).requires_grad_(True).eval()
 
     def _read(self, exchanges: Exchanges, row: int) -> Tokens:
         """What it reads of an exchange: the policy's tokens where it can, else the text."""
         ended = exchanges.ended is None or exchanges.ended[row]
         closing = None
-        if self.reads_tokens and exchanges.sequences is not None:
+        # An embedding may have more rows than there are tokens, and a policy may sample one: such an id has no text.
+        if (
+            self.reads_tokens
+            and exchanges.sequences is not None
+            and self._known_ids.issuperset(exchanges.sequences[row])
+        ):
             ids = list(exchanges.sequences[row])
             if exchanges.ended is None or not self.completes_turns:
                 closing = ids[-1:] if ended and ids[-1] in exchanges.end_ids else []
@@ -152,6 +189,10 @@ class ClassifierRewardModel(RewardModel):
         return outputs[:, self.output].float()
 
 
+def leave_date(tokenizer: PreTrainedTokenizerBase, given: str) -> None:
+    """A date that a template prints is left to be today's."""
+
+
 def load_classifier(
     config: ClassifierConfig,
     policy_tokenizer: PreTrainedTokenizerBase | None,
@@ -159,6 +200,8 @@ def load_classifier(
     device: torch.device,
     key: str = "reward_model.path",
     completes_turns: bool = True,
+    prompts: Sequence[Messages] = (),
+    hold_date: HoldDate = leave_date,
 ) -> ClassifierRewardModel:
     """The classifier that a config names; safetensors only, and no code but transformers'.
 
@@ -166,10 +209,42 @@ def load_classifier(
         batch: sequences scored at once.
         key: the setting that its path comes from.
         completes_turns: see ClassifierRewardModel.
+        prompts: that it will read responses to.
+        hold_date: see Loader.
 
     Raises:
         ConfigError: if it cannot be loaded, has no weights for its head, or it is not clear which output is the score.
     """
+    given = f"{key}={config.path}"
+    model = _load_model(config, key)
+    tokenizer = load(AutoTokenizer, config, key)
+    hold_date(tokenizer, given)
+    check_ids(model, tokenizer, given)
+    longest = longest_input(model, tokenizer)
+    if config.max_length is not None and longest is not None and config.max_length > longest:
+        raise ConfigError(
+            f"{key.removesuffix('path')}max_length={config.max_length}: must be at most {longest}, "
+            f"the tokens that {config.path} reads"
+        )
+    torch.nn.Module.to(model, device)
+    output = 0 if config.label is None else _output(model, config.label, key)
+    reward_model = ClassifierRewardModel(
+        model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length, completes_turns
+    )
+    if fault := reward_model.reader.fault(prompts):
+        raise ConfigError(f"{given}: its chat template {fault}")
+    max_length = f"{key.removesuffix('path')}max_length={config.max_length}"
+    reward_model.reader.check_room(given if config.max_length is None else max_length)
+    with fitting(given, "a smaller model"):
+        if hasattr(model, "score"):
+            enable_packing(model.base_model, reward_model.max_length)
+        reward_model.check(given)
+    return reward_model
+
+
+def _load_model(config: ClassifierConfig, key: str) -> PreTrainedModel:
+    """The classifier with the weights of its head; raises as `load_classifier`."""
+    given, label = f"{key}={config.path}", f"{key.removesuffix('path')}label"
     outputs = {} if config.label is not None else {"num_labels": 1}
     model, info = load(
         AutoModelForSequenceClassification,
@@ -178,29 +253,23 @@ def load_classifier(
         dtype=getattr(torch, config.dtype),
         output_loading_info=True,
         use_safetensors=True,
+        ignore_mismatched_sizes=True,
         **outputs,
     )
-    if info["missing_keys"]:
-        # transformers fills them with random numbers and only warns: a language model would give random scores.
-        missing = ", ".join(sorted(info["missing_keys"]))
-        raise ConfigError(f"{key}={config.path}: not a trained reward model, its weights lack {missing}")
-    tokenizer = load(AutoTokenizer, config, key)
-    longest = longest_input(model, tokenizer)
-    if config.max_length is not None and longest is not None and config.max_length > longest:
+    if other := {name: (list(has), list(wanted)) for name, has, wanted in sorted(info["mismatched_keys"])}:
+        name, (has, wanted) = next(iter(other.items()))
+        if any(name.startswith(f"{model.base_model_prefix}.") for name in other):
+            raise ConfigError(f"{given}: its {name} must have the shape of its config.json, {wanted}, has {has}")
+        wish = "one output" if config.label is None else f"the outputs that {label}={config.label} is one of"
         raise ConfigError(
-            f"{key.removesuffix('path')}max_length={config.max_length}: must be at most {longest}, "
-            f"the tokens that {config.path} reads"
+            f"{given}: must have {wish}, its weights have {has[0]}; {label} chooses one of several (LABEL_0, LABEL_1, "
+            "... where its config.json names none)"
         )
-    model.to(device)
-    if hasattr(model, "score"):
-        enable_packing(model.base_model)
-    output = 0 if config.label is None else _output(model, config.label, key)
-    reward_model = ClassifierRewardModel(
-        model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length, completes_turns
-    )
-    max_length = f"{key.removesuffix('path')}max_length={config.max_length}"
-    reward_model.reader.check_room(f"{key}={config.path}" if config.max_length is None else max_length)
-    return reward_model
+    if missing := sorted(info["missing_keys"]):
+        # transformers fills them with random numbers and only warns: a language model would give random scores.
+        raise ConfigError(f"{given}: not a trained reward model, its weights lack {named(missing)}")
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -22,12 +22,15 @@ from rlhf_sweeps.cache import read_or_make
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.agreement import check_agreement
+from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
+from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import EncoderConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
 from rlhf_sweeps.sources import fetch_from_wheel, locate
+from rlhf_sweeps.wording import message_of
 
 MOST_PROMPTS = 20_000  # whose embeddings are remembered; the oldest go first
 log = logging.getLogger("rlhf_sweeps")
@@ -69,15 +72,26 @@ class Encoder:
             del self._prompts[text]
         return found
 
+    def agrees(self) -> bool:
+        """Whether texts of several lengths have the vectors at once that they have alone."""
+        texts = ["How are you?", "Fine, and you? " * 40]
+        ids = self._ids(texts)
+        return is_same(self._read(ids), torch.cat([self._read([one]) for one in ids]), self.model.dtype)
+
     @cached_property
     def digest(self) -> str:
         """Stands for all that a vector depends on: model, tokenizer and length, wherever they came from."""
         return models.digest(self.model, f"{self.max_length} {models.tokenizer_text(self.tokenizer)}")
 
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each that are read."""
+        ids: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return ids
+
     def _embed(self, texts: Sequence[str], batch_size: int) -> Tensor:
         if not texts:
             return torch.zeros(0, self.size)
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        ids = self._ids(texts)
         # Sorted by length, so that little is padding.
         order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
         vectors = torch.zeros(len(ids), self.size)
@@ -163,8 +177,10 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
             **kwargs,
         )
         tokenizer = AutoTokenizer.from_pretrained(source or config.path, **kwargs)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ConfigError(f"{given}: cannot be loaded as an encoder ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+        if is_out_of_memory(error):
+            raise
+        raise ConfigError(f"{given}: cannot be loaded as an encoder ({message_of(error)})") from error
     # transformers fills them with random numbers and only warns. A pooler is not used here, and often not saved.
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
     if missing or model.config.is_encoder_decoder:
@@ -174,7 +190,10 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
     least, most = tokenizer.num_special_tokens_to_add() + 1, min(positions, tokenizer.model_max_length)
     if not least <= config.max_length <= most:
         raise ConfigError(f"{key}.max_length={config.max_length}: must be from {least} to {most} with this encoder")
-    return Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
+    models.check_ids(model, tokenizer, given)
+    encoder = Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
+    check_agreement(encoder.agrees, given, "reads texts of several lengths at once")
+    return encoder
 
 
 def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSample:

@@ -78,9 +78,9 @@ def _last_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int
 def _places(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The character at which each token begins; as if all were of one length, where the tokenizer does not know."""
     if tokenizer.is_fast:
-        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [first for first, _ in encoded["offset_mapping"]]
-    num = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    num = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     return [len(text) * place // num for place in range(num)]
 
 

@@ -5,14 +5,13 @@ templates put something after a response: an end token, and often a newline. A r
 however it ended; one that was cut gets nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_sweeps.data import Messages, as_text, without_end
+from rlhf_sweeps.data import Messages, as_text, template_errors, template_fault, without_end
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.reward_models.exchange_cut import cut_exchange, last_characters
@@ -111,6 +110,17 @@ class ExchangeReader:
         if self.max_length is not None and self.max_length < frame + 2:
             raise ConfigError(f"{given}: must read at least {frame + 2} tokens, since the template takes {frame}")
 
+    def fault(self, prompts: Iterable[Messages]) -> str | None:
+        """What is wrong with the chat template for these prompts and a response; None if nothing is."""
+        if self.template is not None or not self.tokenizer.chat_template:
+            return None
+        exchanges = ([*prompt, {"role": "assistant", "content": ""}] for prompt in [_question(), *prompts])
+
+        def render(messages: Messages) -> str:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False))
+
+        return template_fault(exchanges, render)
+
     @property
     def is_pair(self) -> bool:
         """Whether two texts are read, between special tokens."""
@@ -169,7 +179,7 @@ class ExchangeReader:
         return self._ids(f"{head} x") == self._ids(f"{head}x") or self._ids(f"{head}\nx") == self._ids(f"{head}x")
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
     @cached_property
     def _end_of_template(self) -> str:
@@ -228,7 +238,7 @@ class ExchangeReader:
                     messages, tokenize=False, add_generation_prompt=add_generation_prompt
                 )
             )
-        except TemplateError as error:  # templates raise it for roles or orders that the model was not trained on
+        except template_errors() as error:
             roles = ", ".join(message["role"] for message in messages)
             raise RewardModelError(f"the reward model's chat template refuses turns of {roles} ({error})") from error
 

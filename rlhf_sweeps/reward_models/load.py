@@ -1,11 +1,13 @@
 """The reward model that a config names, of whatever kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.data import Messages
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.reward_model_config import (
     CallableConfig,
@@ -16,7 +18,7 @@ from rlhf_sweeps.reward_model_config import (
 )
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.callables import load_callable
-from rlhf_sweeps.reward_models.classifier import load_classifier
+from rlhf_sweeps.reward_models.classifier import HoldDate, leave_date, load_classifier
 from rlhf_sweeps.reward_models.encoder import load_encoder
 from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.rules import load_rule
@@ -32,6 +34,8 @@ class Loader:
         batch: sequences scored at once.
         dataset: the run's, for heads that are fitted to its pairs.
         completes_turns: see ClassifierRewardModel.
+        prompts: the run's.
+        hold_date: writes the run's date into a tokenizer's template, which may print one.
         scorers: what it has loaded; members of an ensemble come before it.
     """
 
@@ -40,6 +44,8 @@ class Loader:
     device: torch.device
     dataset: DatasetConfig
     completes_turns: bool = True
+    prompts: Sequence[Messages] = ()
+    hold_date: HoldDate = leave_date
     scorers: list[Scorer] = field(default_factory=list, init=False)
 
     def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
@@ -62,7 +68,14 @@ class Loader:
     def _load(self, config: RewardModelConfig, key: str) -> RewardModel:
         if isinstance(config, ClassifierConfig):
             return load_classifier(
-                config, self.policy_tokenizer, self.batch, self.device, f"{key}.path", self.completes_turns
+                config,
+                self.policy_tokenizer,
+                self.batch,
+                self.device,
+                f"{key}.path",
+                self.completes_turns,
+                self.prompts,
+                self.hold_date,
             )
         if isinstance(config, CallableConfig):
             return load_callable(config, key)

@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from rlhf_sweeps.reward_models.report import Report, make_report
 from rlhf_sweeps.reward_models.report_text import reward_model_card, show
 from rlhf_sweeps.reward_models.surface_rules import fit_rules
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
+from rlhf_sweeps.template_date import hold_date
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -106,22 +108,27 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
     """The model that training starts from, with one output, and its tokenizer."""
     base, key = config.base, config.base_key
     tokenizer: PreTrainedTokenizerBase = models.load(AutoTokenizer, base, key)
+    hold_date(tokenizer, datetime.now(), f"{key}={base.path}")  # so that it is scored by what it was trained on
     torch.manual_seed(config.seed)  # of the new head
-    try:
-        model, info = models.load(
-            AutoModelForSequenceClassification,
-            base,
-            key,
-            dtype=getattr(torch, base.dtype),
-            num_labels=1,
-            output_loading_info=True,
-            use_safetensors=True,
-        )
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    model, info = models.load(
+        AutoModelForSequenceClassification,
+        base,
+        key,
+        dtype=getattr(torch, base.dtype),
+        num_labels=1,
+        output_loading_info=True,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+    )
+    for name, has, wanted in sorted(info["mismatched_keys"]):
         raise ConfigError(
-            f"{key}={base.path}: must be a language model or a classifier with one output ({reason})"
-        ) from error
+            f"{key}={base.path}: must be a language model or a classifier with one output (its {name} has the shape "
+            f"{list(has)}, must have {list(wanted)})"
+        )
+    trunk = f"{model.base_model_prefix}."
+    if lacking := sorted(name for name in info["missing_keys"] if name.startswith(trunk) and "pooler" not in name):
+        raise ConfigError(f"{key}={base.path}: not a trained model, its weights lack {models.named(lacking)}")
+    models.check_ids(model, tokenizer, f"{key}={base.path}")
     if info["missing_keys"]:
         log.info("new weights: %s", ", ".join(sorted(info["missing_keys"])))
     return model, tokenizer

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from rlhf_sweeps.config import DatasetConfig, ModelConfig
+from rlhf_sweeps.config import DatasetConfig, ModelConfig, dtype_fault
+from rlhf_sweeps.contradictions import dataset_contradictions, unpinned
 from rlhf_sweeps.fields import ConfigError, choice, device, number, out_of_range, part_of_path
 from rlhf_sweeps.sources import EMBEDDED
-from rlhf_sweeps.validation import as_object, dataset_contradictions, refer_to_variables, unknown_keys, unpinned
+from rlhf_sweeps.validation import as_object, refer_to_variables, unknown_keys
 
 CAUTIOUS_LR = 1e-5  # for a base that no `model` describes
 LORA_FACTOR = 10  # adapters want about ten times the learning rate of all weights
@@ -96,6 +97,8 @@ def _contradictions(config: RewardTrainingConfig) -> Iterator[str]:
             f"reward_model.batch_size={settings.batch_size}"
         )
     yield from unpinned(config.base, "model")
+    if fault := dtype_fault(config.base, settings.lora_rank, "reward_model"):
+        yield fault
     yield from dataset_contradictions(config.dataset, "dataset")
 
 

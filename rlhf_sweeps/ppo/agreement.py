@@ -1,0 +1,157 @@
+"""Whether PPO reads a policy right: step by step with a cache, padded or packed, as in a plain forward pass.
+
+Not every model can be read in batches: some recurrent ones take padding for text, and others know no positions. Its
+logits would be wrong without a word, so a few tokens are tried before anything is trained.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.ppo.equations import token_logprobs
+from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
+from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
+from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
+
+MOST_STEPS, MOST_TOKENS = 5, 16  # of a response, sampled and read
+
+
+def check_models(
+    ppo: PPOConfig,
+    policy: LanguageModel,
+    value_model: ValueModel,
+    sampler: Sampler,
+    prompts: Sequence[Sequence[int]],
+    given: str,
+) -> None:
+    """Refuse a policy and a value model that PPO cannot read right.
+
+    Args:
+        given: key and value of the setting that names the policy.
+
+    Raises:
+        ConfigError: if so.
+    """
+    prompt, value_given = max(prompts, key=len), f"ppo.value_model={ppo.value_model}"
+    if value_model.trunk is None and not policy.has_plain_head:
+        raise ConfigError(
+            f"{value_given}: {given} does more to its logits than its output layer, which hides its features (allowed: "
+            "policy, reward_model, path)"
+        )
+    with fitting(given, "a smaller model, or shorter sequences"):
+        check_policy(policy, sampler, prompt, given)
+        if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
+            check_trunk(policy, value_model.trunk, prompt, sampler.pad_id, value_given)
+
+
+@torch.no_grad()
+def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int], given: str) -> None:
+    """Refuse a policy whose log-probabilities are not those of a plain forward pass over each sequence alone.
+
+    Args:
+        prompt: the longest.
+        given: key and value of the setting that names the policy.
+
+    Raises:
+        ConfigError: if one of the ways to read it fails, or comes to something else.
+    """
+    policy = replace(policy, autocast=None)
+    prompts = [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
+
+    trial = replace(
+        sampler,
+        response_length=min(sampler.response_length, MOST_STEPS),
+        stop_strings=(),
+        batch=Halving(given, len(prompts)),
+        autocast=None,
+        is_compiled=False,  # which takes longer than all of this
+    )
+
+    def sample(sampler: Sampler) -> Responses:
+        return sampler.sample(policy.model, prompts, torch.Generator(policy.model.device).manual_seed(0))
+
+    def check_sampling(sampler: Sampler) -> bool:
+        whole = sample(replace(sampler, stop_ids=()))
+        # Once more with the same random numbers, where one row leaves before the others.
+        batch = sample(replace(sampler, stop_ids=(int(whole.response_ids[1, whole.response_ids.shape[1] // 3]),)))
+        return is_same(batch.logprobs, _plain_logprobs(policy, batch), policy.model.dtype)
+
+    def check_reading() -> bool:
+        batch = _made_up(policy.model, prompts, sampler.pad_id, min(sampler.response_length, MOST_TOKENS))
+        return is_same(policy.logprobs(batch), _plain_logprobs(policy, batch), policy.model.dtype)
+
+    way = "can be sampled from, step by step, with prompts of several lengths at once"
+    check_agreement(lambda: check_sampling(replace(trial, is_static=False)), given, way)
+    if sampler.is_static:
+        check_agreement(lambda: check_sampling(trial), f"{given} with ppo.static_decoding=true", way)
+    check_agreement(check_reading, given, "reads responses of several lengths at once")
+
+
+@torch.no_grad()
+def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], pad_id: int, given: str) -> None:
+    """The same of a value model's trunk, which must also know all that the policy may sample; raises as that."""
+    assert isinstance(trunk, PreTrainedModel)
+    if (rows := num_ids(trunk)) < (wanted := num_ids(policy.model)):
+        raise ConfigError(
+            f"{given}: its embedding must have a row for each of the policy's {wanted} ids, has {rows} rows"
+        )
+    prompts = [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
+
+    def check() -> bool:
+        batch = _made_up(policy.model, prompts, pad_id, MOST_STEPS)
+        features = replace(policy, autocast=None).trunk_features(trunk, batch)
+        index, _ = features.places([length + 1 for length in batch.lengths])
+        plain = [
+            trunk(input_ids=torch.tensor([sequence], device=policy.model.device), use_cache=False).last_hidden_state[0]
+            for sequence in batch.sequences
+        ]
+        states = [hidden[length - 1 :] for hidden, length in zip(plain, batch.prompt_lengths, strict=True)]
+        return is_same(features.values[index], torch.cat(states), trunk.dtype)
+
+    check_agreement(check, given, "reads responses of several lengths at once")
+
+
+def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
+    """Refuse a model that cannot be read in a way, or comes to other numbers by it.
+
+    Raises:
+        ConfigError: if so.
+    """
+    try:
+        if agrees():
+            return
+        reason = "this one comes to other numbers than by reading each alone"
+    except (DivergedError, *FAILURES) as error:
+        if is_out_of_memory(error):
+            raise
+        lines = str(error).splitlines()
+        reason = f"this one fails: {lines[0] if lines else type(error).__name__}"
+    raise ConfigError(f"{given}: must be of an architecture that {way} ({reason})")
+
+
+def _made_up(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, most: int) -> Responses:
+    """Responses of several lengths to the prompts."""
+    lengths = [most, -(-most // 2), most][: len(prompts)]
+    responses = [trial_tokens(model, length) for length in lengths]
+    response_ids, response_mask = pad_right(responses, pad_id, model.device)
+    ended = torch.ones(len(prompts), dtype=torch.bool, device=model.device)
+    logprobs = torch.zeros(response_ids.shape, device=model.device)
+    return Responses(*pad_left(prompts, pad_id, model.device), response_ids, response_mask, logprobs, ended)
+
+
+def _plain_logprobs(policy: LanguageModel, batch: Responses) -> Tensor:
+    """Log-probabilities (batch, response) by one forward pass over each sequence, without mask, positions or cache."""
+    logprobs = torch.zeros(batch.response_ids.shape, device=batch.response_ids.device)
+    for row, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths, strict=True)):
+        ids = torch.tensor([sequence], device=policy.model.device)
+        logits = policy.model(input_ids=ids, use_cache=False, logits_to_keep=length + 1).logits[0, :-1]
+        logprobs[row, :length] = token_logprobs(logits.float() / policy.temperature, ids[0, -length:])
+    return logprobs
