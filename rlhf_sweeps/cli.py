@@ -5,6 +5,7 @@ Loads neither torch nor optuna until it must, so that --help and --cfg answer at
 
 import contextlib
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -35,12 +36,13 @@ from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.references import lift
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, salvage_hydra
+from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, masked_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import shown
 
+log = logging.getLogger("rlhf_sweeps")
 OWN_SWEEPER = "hydra_plugins.rlhf_sweeps.Sweeper"
 
 
@@ -127,6 +129,7 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run on its own, before it has a folder."""
         try:
+            _name_idle(config)
             with running(config) as folder:
                 self.check(task_config(config), folder)
             with answering(config):
@@ -158,6 +161,15 @@ class Preflight(Callback):
                 self.check(task_config(config), Path(job.runtime.output_dir))
             except (ConfigError, OmegaConfBaseException) as error:
                 refuse(error)
+
+
+def _name_idle(config: DictConfig) -> None:
+    """Say which of the given keys a run on its own does not look at."""
+    words = [str(word) for word in config.hydra.overrides.hydra]
+    if idle := [
+        word for word in words if word.lstrip("+").startswith(("hydra.sweeper", "hydra/sweeper", "hydra.sweep."))
+    ]:
+        log.warning("%s: counts in a sweep alone, and nothing is swept without -m", " ".join(map(masked_word, idle)))
 
 
 def _refuse_another(sweep: Sweep, config: DictConfig) -> None:

@@ -11,6 +11,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from rlhf_sweeps.fields import in_line
 from rlhf_sweeps.runs import masked_word
 
+_MISSING = re.compile(r"Missing mandatory value: ([\w.]+)")
 _NO_TEXT = re.compile(r"Config group override must be a string or a list\. Got \w+")
 
 
@@ -40,8 +41,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
     if isinstance(error, MissingConfigException) and error.options is not None:
         return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
+    if (found := _MISSING.search(str(error))) is not None:
+        return f"{found[1]}: no value given; it is required ({found[1]}=...)"
     if isinstance(cause, OmegaConfBaseException) and cause is not error:
-        return f"{lines[0]}: {str(cause).splitlines()[0]}"
+        given = masked_word(lines[0].removeprefix("Error merging override "))
+        if given.startswith("~"):
+            return f"{given}: cannot be taken away; must be given another value"
+        return f"{given}: {str(cause).splitlines()[0]}"
     return " ".join(lines)
 
 

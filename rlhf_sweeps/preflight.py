@@ -76,7 +76,7 @@ def _pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
 
 def _model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
     """Functions that look at models, and their arguments."""
-    yield _check_model, config.model, config.dataset.max_prompt_length, config.ppo.response_length
+    yield _check_model, config.model, config.dataset.max_prompt_length, config.ppo.response_length, config.ppo.lora_rank
     for reward_model, key in _reward_models(config):
         if isinstance(reward_model, ClassifierConfig):
             yield _check_classifier, reward_model, f"{key}.path"
@@ -213,12 +213,18 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
         raise ConfigError(f"{given}: neither a folder here nor to be had from the hub ({reason})") from error
 
 
-def _check_model(model: ModelConfig, prompt: int, response: int) -> None:
-    """Check that a prompt and a response of so many tokens fit the policy's context."""
+def _check_model(model: ModelConfig, prompt: int, response: int, lora_rank: int | None) -> None:
+    """Check that a prompt and a response of so many tokens fit the policy's context, and adapters its layers."""
     settings = read_model_config(model, "model.path")
     architectures = settings.get("architectures") or []
     if any(kind in name for name in architectures for kind in NO_POLICIES):
         raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
+    width = settings.get("hidden_size") or settings.get("n_embd")
+    if lora_rank is not None and isinstance(width, int) and lora_rank > width:
+        raise ConfigError(
+            f"ppo.lora_rank={lora_rank}: must be at most {width}, the width of the model's layers "
+            f"(model.path={model.path}); beyond it adapters only take memory"
+        )
     context = settings.get("max_position_embeddings") or settings.get("n_positions")
     if context is not None and prompt + response > context:
         raise ConfigError(

@@ -55,7 +55,10 @@ def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompt
     lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
     training = encode(prompts.train, tokenizer, *lengths)
     held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts, noun="held-out prompt")
-    return EncodedPrompts(training, held_out, describe(prompts, training, held_out))
+    line, wanted = describe(prompts, training, held_out), config.eval.num_prompts
+    if len(held_out.ids) < wanted:
+        line += f"; evaluations use all that are held out, fewer than eval.num_prompts={wanted}"
+    return EncodedPrompts(training, held_out, line)
 
 
 def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -1,6 +1,7 @@
 """Starting and ending processes with multiprocessing: its fork server or fresh interpreters, threads, status."""
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from rlhf_sweeps.platforms import system
 from rlhf_sweeps.sweep import guard
 
 Process = BaseProcess
+log = logging.getLogger("rlhf_sweeps")
 # What multiprocessing reports of a process whose fork server is gone, and also of one that exits with this status.
 UNKNOWN_STATUS = 255
 KILLED = -9
@@ -33,7 +35,11 @@ class Starter:
     def __init__(self, start_method: Literal["forkserver", "spawn"], threads: int, preload: Sequence[str]) -> None:
         self._method = system.start_method(start_method)
         self._threads, self._preload = str(threads), [guard.__name__, *preload]
-        self._ensure_server()
+        try:
+            self._ensure_server()
+        except OSError as error:  # as where TMPDIR is too long for the name of its socket
+            log.warning("no fork server can be had (%s); each trial loads torch anew, which takes seconds", error)
+            self._method = "spawn"
 
     def start(self, target: Callable[..., None], arguments: Sequence[Any]) -> Process:
         """Start a process that calls `target`.
