@@ -47,6 +47,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
         (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
         (["ppo.lr=[1"], "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
         (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
+        (["~model"], "model.name: no value given; it is required (model.name=...)"),
         (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
         (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
         (["model.path=nobody/nothing"], "model.path=nobody/nothing: neither a folder here nor to be had from the hub"),
@@ -78,6 +79,18 @@ def test_bad_input_is_one_line_and_nothing_starts(
     assert expected in line
     assert all(line.endswith("at a time, 1 thread(s) each") for line in result.stdout.splitlines())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_counts_in_a_sweep_alone_is_told_where_nothing_is_swept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = ["hydra.sweeper.n_trials=0", "hydra.run.dir=x", "+hydra.sweeper.sampler_args={a:1}", "hydra.sweep.dir=y"]
+    cli._name_idle(OmegaConf.create({"hydra": {"overrides": {"hydra": given}}}))
+    told = "hydra.sweeper.n_trials=0 +hydra.sweeper.sampler_args={a:1} hydra.sweep.dir=y: counts in a sweep alone"
+    assert told in caplog.text
+    caplog.clear()
+    cli._name_idle(OmegaConf.create({"hydra": {"overrides": {"hydra": ["hydra.run.dir=x"]}}}))
+    assert caplog.text == ""
 
 
 def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -340,3 +340,15 @@ def test_in_process_runs_here_and_calls_watch(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(KeyboardInterrupt):
         executor.submit(tmp_path)
     assert InProcess("fake_trials.no_such_function").submit(tmp_path).result(0) == 1
+
+
+def test_without_a_fork_server_trials_start_afresh(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(preload: object) -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(system, "open_server", fail)
+    starter = Starter("forkserver", 1, [])
+    assert starter._method == system.start_method("spawn")
+    assert "no fork server can be had (AF_UNIX path too long); each trial loads torch anew" in caplog.text

@@ -11,6 +11,7 @@ from conftest import Compose
 
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.platforms import memory
 from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.runs import Run
@@ -61,6 +62,37 @@ def test_a_prompt_and_its_response_may_fill_the_context(compose_config: Compose,
         else:
             with pytest.raises(ConfigError, match=r"ppo.response_length=32: .*=64 must fit the model's context of 95"):
                 checked(config, model=model)
+
+
+def test_adapters_may_be_as_wide_as_the_models_layers(compose_config: Compose, tmp_path: Path) -> None:
+    config = compose_config("ppo.lora_rank=8")
+    for width, key in ((8, "hidden_size"), (7, "hidden_size"), (7, "n_embd")):
+        model = replace(config.model, path=str(model_folder(tmp_path / f"{width}{key}", **{key: width})))
+        if width == 8:
+            checked(config, model=model)
+        else:
+            with pytest.raises(ConfigError, match=r"^ppo.lora_rank=8: must be at most 7, the width of the model"):
+                checked(config, model=model)
+
+
+@pytest.mark.parametrize("name", ["LlamaForSequenceClassification", "BertForMaskedLM", "GPT2ForTokenClassification"])
+def test_a_reward_model_is_no_policy(name: str, compose_config: Compose, tmp_path: Path) -> None:
+    config, wrong = compose_config(), model_folder(tmp_path / "wrong", architectures=[name])
+    with pytest.raises(ConfigError, match=rf"^model.path={wrong}: must be a causal language model, is a {name}$"):
+        checked(config, model=replace(config.model, path=str(wrong)))
+
+
+def test_a_batch_may_take_what_memory_is_left(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response of 32 tokens of 32 bytes is a KiB, so that 32 of them are 32 KiB."""
+    config = compose_config()
+    assert (config.ppo.batch_size, config.ppo.response_length) == (32, 32)
+    monkeypatch.setattr(memory, "left", lambda: 2**15)
+    checked(config)
+    monkeypatch.setattr(memory, "left", lambda: 2**15 - 1)
+    with pytest.raises(ConfigError, match=r"^ppo.batch_size=32: so many responses .*; must be at most 31$"):
+        checked(config)
+    monkeypatch.setattr(memory, "left", lambda: None)
+    checked(config)
 
 
 def test_each_model_is_looked_at_under_its_key(compose_config: Compose, tmp_path: Path) -> None:
