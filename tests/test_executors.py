@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
+from rlhf_sweeps.platforms import system
 from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
+from rlhf_sweeps.sweep.processes import Starter
 
 METHODS = ["forkserver", "spawn"]
 KILLED = -9
