@@ -186,34 +186,28 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     device = models.pick_device(config.device)
     if device.type == "cpu":
         keep_freed_memory()
-    record = run.base if sweep is None else sweep.base
+    given, ppo, record = f"model.path={config.model.path}", config.ppo, run.base if sweep is None else sweep.base
     template_date = TemplateDate(record)
     tokenizer = models.load_tokenizer(config.model)
-    template_date.hold(tokenizer, f"model.path={config.model.path}")
+    template_date.hold(tokenizer, given)
     prompts = load_encoded(config, tokenizer, record)
     log.info("%s", prompts.line)
     training, held_out = prompts.training, prompts.held_out
-    # With room for the token of padding that ppo.trl_metrics asks for.
-    longest = config.dataset.max_prompt_length + config.ppo.response_length + 1
-    policy = models.load_policy(config.model, device, longest)
-    models.check_ids(policy, tokenizer, f"model.path={config.model.path}")
+    policy = _load_policy(config, device)
+    models.check_ids(policy, tokenizer, given)
     policy_digest = models.digest(policy)  # before anything trains it
-    batch = Halving("ppo.rollout_batch_size", config.ppo.rollout_batch_size)
+    batch = Halving("ppo.rollout_batch_size", ppo.rollout_batch_size)
     messages = [*training.messages, *held_out.messages]
-    loader = Loader(tokenizer, batch, device, config.dataset, config.ppo.complete_turn, messages, template_date.hold)
+    loader = Loader(tokenizer, batch, device, config.dataset, ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
-    judges = {
-        judge.name: loader.scorer(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
-    }
+    judges = {one.name: loader.scorer(one, f"eval.judges[{n}]") for n, one in enumerate(config.eval.judges)}
     # Copies of the policy, which adapters and a shared trunk do without.
-    with fitting(f"model.path={config.model.path}", "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
+    with fitting(given, "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
         value_model = _load_value_model(config, policy, scorer.reward_model, loader)
         ref_policy, adapter = _prepare_training(config, policy, value_model)
-    language_model = models.language_model(policy, config.ppo)
-    ppo = config.ppo
+    language_model = models.language_model(policy, ppo)
     sampler = models.make_sampler(policy, tokenizer, ppo, batch)
-    prompts_ids = (*training.ids, *held_out.ids)
-    check_models(ppo, language_model, value_model, sampler, prompts_ids, f"model.path={config.model.path}")
+    check_models(ppo, language_model, value_model, sampler, (*training.ids, *held_out.ids), given)
     trainer = PPOTrainer(
         ppo,
         language_model,
@@ -229,6 +223,11 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
     session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
     return session
+
+
+def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
+    """The policy, for sequences with room for the token of padding that ppo.trl_metrics asks for."""
+    return models.load_policy(config.model, device, config.dataset.max_prompt_length + config.ppo.response_length + 1)
 
 
 def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
