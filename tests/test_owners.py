@@ -80,14 +80,14 @@ def test_a_study_of_an_earlier_version_is_that_of_the_sweep_whose_record_names_i
     url = f"sqlite:///{tmp_path}/shared.db"
     sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}")
     study = optuna.load_study(study_name="s", storage=open_storage(url))
-    owner = study.user_attrs[owners.OWNER]
-    assert owner == (Sweep(tmp_path / "s").start() or {})["id"]
+    assert owners.owner_of(study) == (Sweep(tmp_path / "s").start() or {})["id"]
+    before = owners.owner_of(study)
     storage = study._storage._backend  # type: ignore[attr-defined]
     with storage.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM study_user_attributes")
     sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}")
     again = optuna.load_study(study_name="s", storage=open_storage(url))
-    assert (len(again.trials), again.user_attrs[owners.OWNER]) == (2, owner)
+    assert (len(again.trials), owners.owner_of(again)) == (2, before)
 
 
 @pytest.mark.parametrize("kind", ["sqlite:///{}/shared.db", "journal:{}/shared.log"])
@@ -103,9 +103,10 @@ def test_a_sweep_that_was_killed_when_it_made_its_study_goes_on_with_it(
             make(*arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(owners, "make_study", die)
-        sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine")
+        with pytest.raises(KeyboardInterrupt):
+            sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine")
     sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine")
     assert optuna.get_all_study_names(open_storage(url)) == ["mine"]
     assert found(url, "mine") == [0.01, 0.02]
@@ -134,5 +135,5 @@ def test_of_sweeps_that_begin_at_once_one_has_the_study(tmp_path: Path, kind: st
         (tmp_path / f"{number}.mine").touch()
 
     assert at_once(4, claim) == [0] * 4
-    owner = optuna.load_study(study_name="s", storage=open_storage(url)).user_attrs[owners.OWNER]
+    owner = owners.owner_of(optuna.load_study(study_name="s", storage=open_storage(url)))
     assert [path.stem for path in tmp_path.glob("*.mine")] == [owner]

@@ -3,7 +3,6 @@
 Several sweeps may share a storage, and by default a study is called like the last part of its sweep's folder.
 """
 
-import time
 import warnings
 from collections.abc import Sequence
 
@@ -15,8 +14,9 @@ from optuna.study import StudyDirection
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.storage import one_commit
 
-OWNER = "sweep"  # the study's user attribute; the id is that of sweep.json
-SECONDS_TO_NOTE = 0.5  # in which another sweep that has just made a study in a journal notes that it is its own
+# Begins a user attribute of the study; after it comes the id of sweep.json. A journal takes what it is told one by one,
+# so that of several sweeps that begin at once each may claim a study: the first counts, which all of them see alike.
+OWNER = "sweep:"
 
 
 class ForeignStudyError(ConfigError):
@@ -47,20 +47,17 @@ def own_study(
         ConfigError: if it is another sweep's, or has other directions.
     """
     try:
-        return make_study(storage, name, directions, metrics, owner)
+        study = make_study(storage, name, directions, metrics, owner)
     except DuplicatedStudyError:
-        pass
-    study = optuna.load_study(storage=storage, study_name=name)
+        study = optuna.load_study(storage=storage, study_name=name)
     if is_foreign(study, owner, is_known):
         raise ForeignStudyError(name)
     if [direction.name.lower() for direction in study.directions] != list(directions):
         raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
-    if OWNER not in study.user_attrs:
-        study.set_user_attr(OWNER, owner)
-        if not is_known:
-            time.sleep(SECONDS_TO_NOTE)
-            if is_foreign(study, owner, is_known):
-                raise ForeignStudyError(name)
+    if owner_of(study) is None:
+        study.set_user_attr(OWNER + owner, True)
+        if owner_of(study) != owner:
+            raise ForeignStudyError(name)
     if study.metric_names is None:
         _name_objectives(study, metrics)
     return study
@@ -86,7 +83,7 @@ def make_study(
     """
     with one_commit(storage):
         study = optuna.create_study(storage=storage, study_name=name, directions=_named(directions))
-        study.set_user_attr(OWNER, owner)
+        study.set_user_attr(OWNER + owner, True)
         if metrics is not None:
             _name_objectives(study, metrics)
     return study
@@ -102,10 +99,15 @@ def is_foreign(study: optuna.Study, owner: str, is_known: bool) -> bool:
         owner: the sweep's id.
         is_known: whether the sweep's own record names the study.
     """
-    found = study.user_attrs.get(OWNER)
+    found = owner_of(study)
     if found is None:
         return not is_known and bool(study.get_trials(deepcopy=False))
-    return bool(found != owner)
+    return found != owner
+
+
+def owner_of(study: optuna.Study) -> str | None:
+    """The id of the sweep whose study it is; None: it does not say."""
+    return next((key.removeprefix(OWNER) for key in study.user_attrs if key.startswith(OWNER)), None)
 
 
 def _named(directions: Sequence[str]) -> list[StudyDirection]:
