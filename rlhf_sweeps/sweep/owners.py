@@ -56,8 +56,8 @@ def own_study(
         raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
     if owner_of(study) is None:
         study.set_user_attr(OWNER + owner, True)
-        if owner_of(study) != owner:
-            raise ForeignStudyError(name)
+    if owner_of(study) != owner:  # another has claimed it since
+        raise ForeignStudyError(name)
     if study.metric_names is None:
         _name_objectives(study, metrics)
     return study
