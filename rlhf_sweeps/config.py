@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import choice, device, number, part_of_path, text
+from rlhf_sweeps.fields import choice, device, number, part_of_path, text, wandb_project
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
 SEEDS = 2**31  # the first number that is no seed
@@ -175,7 +175,7 @@ class TrackingConfig:
     """W&B."""
 
     mode: str = choice("auto", "online", "offline", "disabled")
-    project: str = text()
+    project: str | None = wandb_project()
     entity: str | None = MISSING
     tags: list[str] = MISSING
     log_model: bool = MISSING

@@ -157,6 +157,8 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    if "" in config.tracking.tags:
+        yield f"tracking.tags={config.tracking.tags}: must be texts that are not empty"
     yield from _objective_contradictions(config.objective)
     yield from dataset_contradictions(config.dataset, "dataset")
     yield from _reward_model_contradictions(config.reward_model, "reward_model")
