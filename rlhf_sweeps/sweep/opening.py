@@ -83,6 +83,8 @@ def open_study(
 
     def open_as(name: str, is_new: bool) -> Study:
         if is_new:
+            if settings.storage is None:  # else the study is in a place that may be refused
+                sweep.begin(OmegaConf.to_yaml(master))
             refuse_taken(open_storage(url), name, start["id"])
             # Before there is a study, so that it is known for this sweep's own wherever a kill comes.
             sweep.begin(OmegaConf.to_yaml(master))
