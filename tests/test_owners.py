@@ -107,7 +107,9 @@ def test_a_sweep_that_was_killed_when_it_made_its_study_goes_on_with_it(
         patch.setattr(owners, "make_study", die)
         with pytest.raises(KeyboardInterrupt):
             sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine")
-    sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine")
+    given = (*LOW, f"hydra.sweeper.storage={url}", "hydra.sweeper.study_name=mine")
+    sweep(tmp_path / "s", *given, "hydra.sweeper.dry_run=true", "hydra.sweeper.retry_failed=true")
+    sweep(tmp_path / "s", *given)
     assert optuna.get_all_study_names(open_storage(url)) == ["mine"]
     assert found(url, "mine") == [0.01, 0.02]
 
