@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.bookkeeping import is_setting
 from analysis.errors import AnalysisError
 from analysis.labels import identity
 from analysis.numbers import as_number as as_number
@@ -33,8 +34,6 @@ CUMULATIVE_REWARD = "cumulative_reward"
 KL_BUDGET = "objective.kl_budget"
 NO_UPDATES = ("episode", "episodes", "_step")  # the last parts of such names
 TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
-# Of a run's config, what tells nothing about its setting.
-_NO_SETTING = ("name", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +287,7 @@ def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
     configs = list(configs)
     keys = sorted({key for config in configs for key in config}, key=natural)
-    kept = [key for key in keys if key.partition(".")[0] not in _NO_SETTING]
+    kept = [key for key in keys if is_setting(key)]
     return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
 
 

@@ -31,6 +31,7 @@ from rlhf_sweeps.explanation import explain, is_refusal
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.interruption import ending_at_once
+from rlhf_sweeps.job_environment import job_environment
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.references import lift
@@ -130,7 +131,7 @@ class Preflight(Callback):
         """Check a run on its own, before it has a folder."""
         try:
             _name_idle(config)
-            with running(config) as folder:
+            with job_environment(config, is_sweep=False), running(config) as folder:
                 self.check(task_config(config), folder)
             with answering(config):
                 reserve(config, "hydra.run.dir")

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from rlhf_sweeps.fields import CLOSED, choice, device, number, part_of_path, sha256, text, wheel
+from rlhf_sweeps.fields import CLOSED, choice, device, number, part_of_path, sha256, text, wandb_project, wheel
 from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import DTYPES, ClassifierConfig, plain_classifier
 
@@ -190,7 +190,7 @@ class TrackingConfig:
     """W&B."""
 
     mode: str = choice("auto", "online", "offline", "disabled")
-    project: str = text()
+    project: str | None = wandb_project()
     entity: str | None = MISSING
     tags: list[str] = MISSING
     log_model: bool = MISSING

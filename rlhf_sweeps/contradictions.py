@@ -47,6 +47,8 @@ def contradictions(config: Config) -> Iterator[str]:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
         yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    if "" in config.tracking.tags:
+        yield f"tracking.tags={config.tracking.tags}: must be texts that are not empty"
     yield from unpinned(config.model, "model")
     if fault := dtype_fault(config.model, ppo.lora_rank, "ppo"):
         yield fault

@@ -23,11 +23,15 @@ def destination(composed: DictConfig, key: Key) -> Path:
     """The folder that a key names.
 
     Raises:
-        ConfigError: if that can be no folder's name, or `name` no part of one, or Hydra is to write there by itself.
+        ConfigError: if that can be no folder's name, or `name` no part of one, or Hydra is to write there by itself or
+            to work there.
     """
     if (subdir := OmegaConf.select(composed, "hydra.output_subdir")) is not None:
         # It would write before anybody knows whose the folder is; the config is kept in .hydra once that is claimed.
         raise ConfigError(f"hydra.output_subdir={in_line(str(subdir))}: must be null; a run's config lies in .hydra")
+    if OmegaConf.select(composed, "hydra.job.chdir"):
+        # A run's relative paths would be others than those that were checked, recorded and are used by its trials.
+        raise ConfigError("hydra.job.chdir=true: must be false; relative paths start where the command is given")
     _refuse_secrets(composed, key)
     given = str(OmegaConf.select(composed, key))
     if not given.strip():

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import re
+import traceback
 from collections.abc import Sequence
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -17,9 +18,15 @@ _NO_TEXT = re.compile(r"Config group override must be a string or a list\. Got \
 
 def is_refusal(error: BaseException) -> bool:
     """Whether Hydra or OmegaConf says that something which was given cannot be."""
-    # Hydra's answer to ppo=null is no exception of its own.
-    is_own = isinstance(error, (HydraException, OmegaConfBaseException))
+    # Hydra's answers to ppo=null, and to a variable that there is not, are no exceptions of its own.
+    is_own = isinstance(error, (HydraException, OmegaConfBaseException)) or _is_of_env_copy(error)
     return is_own or (isinstance(error, ValueError) and _NO_TEXT.match(str(error)) is not None)
+
+
+def _is_of_env_copy(error: BaseException) -> bool:
+    """Whether Hydra was to copy a variable of the environment that there is not."""
+    places = traceback.extract_tb(error.__traceback__)[-2:]
+    return isinstance(error, KeyError) and any("job.env_set[key]" in (place.line or "") for place in places)
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str:
@@ -30,6 +37,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if _is_of_env_copy(error):
+        return f"hydra.job.env_copy: there is no variable {in_line(str(error.args[0]))} in the environment"
     if isinstance(error, OverrideParseException):
         return _explain_syntax(masked_word(error.override or ""), lines[0])
     if _NO_TEXT.match(str(error)):

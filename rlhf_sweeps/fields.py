@@ -58,6 +58,13 @@ def text() -> Any:
     return field(default=MISSING, metadata={"is_allowed": bool, "allowed": "a text that is not empty"})
 
 
+def wandb_project() -> Any:
+    """A required name that W&B takes for a project, or null."""
+    is_allowed = re.compile(r"[^/\\#?%:]{1,128}", re.DOTALL).fullmatch
+    allowed = "null, or 1 to 128 characters without / \\ # ? % :"
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed})
+
+
 def part_of_path() -> Any:
     """A required text that names of folders are made of."""
     return field(default=MISSING, metadata={"is_allowed": is_part_of_path, "allowed": PART_OF_PATH})

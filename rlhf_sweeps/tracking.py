@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_sweeps.deadline import within
 from rlhf_sweeps.runs import command, hidden, masked_words, place
+from rlhf_sweeps.wandb_names import is_off, names_of, tags_of
 from rlhf_sweeps.wording import shown, told
 
 if TYPE_CHECKING:
@@ -67,18 +68,21 @@ def start(
     group: str | None,
     job_type: str,
     settings: dict[str, Any],
+    part: str | None = None,
+    is_named: bool = False,
     axis: str = "update",
 ) -> Tracker:
     """Open this run's W&B run, or attach to it again where W&B has one of the same id.
 
     Args:
         run_dir: where W&B's own files go, unless WANDB_DIR says otherwise.
+        name, group, job_type, part, is_named: as `names_of` takes them.
         settings: the whole config, nested, as plain values.
         axis: the metric that is the x axis of all others.
     """
-    if config.mode == "disabled" or (config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
+    if is_off(config.mode):
         return Tracker(None)
-    fields = {"id": run_id, "name": name, "group": group, "job_type": job_type, "config": settings}
+    fields = {"id": run_id, "config": settings, **names_of(config.project, name, group, job_type, part, is_named)}
     if not os.environ.get("WANDB_DIR"):
         fields["dir"] = str(run_dir)
     try:
@@ -101,9 +105,8 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
     def init(mode: Any) -> wandb.Run:
         return wandb.init(
             mode=mode,
-            project=config.project,
             entity=config.entity,
-            tags=config.tags or None,
+            tags=tags_of(config.tags),
             resume="allow",
             reinit="create_new",  # by default a second run of a process would be added to the first
             settings=wandb.Settings(

@@ -32,6 +32,7 @@ from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.runs import InUseError, Run, Sweep, masked_words
 from rlhf_sweeps.session import Session, load_session
 from rlhf_sweeps.stock import take_stock
+from rlhf_sweeps.wandb_names import part_of
 
 # Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
@@ -92,6 +93,8 @@ def _train(
         group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
         settings={**as_dict(config), "overrides": masked_words(overrides), "versions": _versions()},
+        part=None if sweep is None else part_of(run.folder, sweep.folder),
+        is_named=any(override.startswith("name=") for override in overrides),
     )
     try:
         with Interruption() as interruption:

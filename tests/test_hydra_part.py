@@ -41,7 +41,7 @@ CASES = [
         "reward_model.function=a.b",
         "+reward_model.arguments={hydra: '${hydra:job.num}', x: {hydra: ['${now:%Y}']}}",
     ],
-    ["name='\\${now:%Y}_${hydra:job.num}'", "tracking.project='${hydra:run.dir}'", "hydra.run.dir=of_${name}"],
+    ["name='\\${now:%Y}_${hydra:job.num}'", "tracking.entity='${hydra:run.dir}'", "hydra.run.dir=of_${name}"],
 ]
 
 

@@ -189,7 +189,7 @@ DEFAULTS: dict[str, Any] = {
     "sweep.seeds": 1, "sweep.test_seeds": 0, "sweep.num_tested": 3, "sweep.budget_hours": None,
     "sweep.trial_hours": None, "sweep.update_timeout": 3600.0, "sweep.retries": 2, "sweep.kl_patience": 2,
     "sweep.cost_per_hour": None, "sweep.report": True,
-    "tracking.mode": "auto", "tracking.project": "rlhf_sweeps", "tracking.entity": None, "tracking.tags": [],
+    "tracking.mode": "auto", "tracking.project": None, "tracking.entity": None, "tracking.tags": [],
     "tracking.log_model": False, "tracking.init_timeout": 30.0, "tracking.finish_timeout": 60.0,
 }  # fmt: skip
 

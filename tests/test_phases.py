@@ -225,7 +225,7 @@ def test_kl_verdicts() -> None:
     assert verdict(updates, [run]).startswith("over the budget of 10 nats from update 11 on")
     assert verdict(np.linspace(0, 9, 30), [run]) == "close to the budget of 10 nats and still rising"
     assert verdict(np.linspace(0, 60, 30), [run]).startswith("out of control: over the budget")
-    assert verdict(np.full(30, 3.0), []) == "under control: at most 3, below the usual budget of 15 nats"
+    assert verdict(np.full(30, 3.0), []) == "under control: at most 3, below the usual budget of 15 nats a response"
     no_budget = record(config={"objective.kl_budget": None}, objective__kl=updates)
     assert verdict(np.full(30, 3.0), [no_budget]) == "no budget is set; at most 3"
     assert verdict(np.where(updates > 25, np.exp(updates - 20), 1.0), [run]).startswith("blows up after update 2")

@@ -18,7 +18,7 @@ class Tracking:
     """What our tracker reads of the config."""
 
     mode: str = "online"
-    project: str = "ppo"
+    project: str | None = "ppo"
     entity: str | None = None
     tags: list[str] = field(default_factory=list)
     log_model: bool = False

@@ -17,7 +17,7 @@ from analysis.value_order import place
 SOUND = (COMPLETE,)
 MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
 _MOST_RANGES, _FEWEST_IN_RANGE = 4, 3
-_OUTSIDE_SWEEP = ("run", "trial")
+NAME = "run"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,10 @@ def grouping(source: Source, by: str | None) -> Grouping:
         AnalysisError: if no run has such a key, or none is given and not exactly one was swept.
     """
     keys = _keys(source, by)
-    others = [axis for axis in source.axes if not any(_is_part(axis, key) for key in keys) and "run" not in keys]
+    others = [axis for axis in source.axes if not any(_is_part(axis, key) for key in keys) and NAME not in keys]
     if "trial" in keys:
         others = []
+    others = _without_names(source, keys, others)
     values = {run.name: tuple(run.value(key) for key in keys) for run in source.runs}
     named, order, notes = _labels(source, keys, values)
     if notes:
@@ -81,6 +82,16 @@ def grouping(source: Source, by: str | None) -> Grouping:
     is_test = _is_test(by_label.values())
     groups = [_group(label, runs, is_test) for label, runs in by_label.items()]
     return Grouping(keys, others, groups, is_test, [*notes, *_seed_notes(source, is_test)])
+
+
+def _without_names(source: Source, keys: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Other keys without the runs' own name, where it says no more than the settings do: a, a, a and b, b, b."""
+    settings = [key for key in others if key != NAME]
+    names: dict[Hashable, set[Hashable]] = {}
+    for run in source.runs:
+        setting = tuple(identity(run.value(key)) for key in (*keys, *settings))
+        names.setdefault(setting, set()).add(identity(run.value(NAME)))
+    return settings if all(len(found) == 1 for found in names.values()) else list(others)
 
 
 def _keys(source: Source, by: str | None) -> list[str]:

@@ -47,12 +47,14 @@ def kl_verdict(
     if budget is None:
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
     evidence["KL budget"] = budget
-    name = "the budget" if any(KL_BUDGET in run.config for run in runs) else "the usual budget"
-    return Statement(_against(name, budget, updates, smooth, highest, phases, evidence, unit), evidence)
+    given = f"the budget of {number(budget)} nats"
+    if not any(KL_BUDGET in run.config for run in runs):  # then nothing says, either, whether the KL is of a response
+        given = f"the usual budget of {number(budget)} nats a response"
+    return Statement(_against(given, budget, updates, smooth, highest, phases, evidence, unit), evidence)
 
 
 def _against(
-    name: str,
+    given: str,
     budget: float,
     updates: Floats,
     smooth: Floats,
@@ -61,7 +63,6 @@ def _against(
     evidence: dict[str, float],
     unit: str,
 ) -> str:
-    given = f"{name} of {number(budget)} nats"
     over = smooth > budget
     if not over.any():
         # A line may rise through a curve that has long been level.

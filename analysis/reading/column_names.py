@@ -25,17 +25,24 @@ _METRICS = {
     "kl_divergence": "objective/kl",
     "learning_rate": "lr",
 }
+_OF_GRPO = ("completions/", "clip_ratio/", "frac_reward_zero_std", "sampling/")
 _GROUPS = ("eval/", "judge/", "objective/", "loss/", "policy/", "val/", "perf/", "tokens/")
 _SETTINGS = ("lr", "objective/kl_coef")  # recorded with the metrics, and set
 _STEP = "_step"  # W&B's count of what was logged, which the updates are where there is nothing better
 _EPISODES = ("episode", "train_episode")
 _EPOCHS = ("epoch", "train_epoch")
 _UPDATES = (UPDATE, "updates", "step", "iteration", "global_step", "train_global_step", *_EPISODES, _STEP)
+KL_PER_TOKEN = "objective/kl_per_token"
 RUN, EPISODE = "run", "episode"
 _RUNS = (RUN, "name", "run_name", "run_id")
 _SEED = "seed"
 # When a row was logged, and as which: nothing that the run did.
 _LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")
+
+
+def has_kl_per_token(columns: Iterable[str]) -> bool:
+    """Whether a column `kl` among these is the mean over tokens, not the sum over a response: TRL's GRPO logs that."""
+    return any(column.removeprefix("train/").startswith(_OF_GRPO) for column in columns)
 
 
 def metric_name(column: str) -> str:

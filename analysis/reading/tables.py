@@ -12,11 +12,13 @@ from analysis.errors import AnalysisError
 from analysis.labels import shown
 from analysis.numbers import as_seed
 from analysis.reading.column_names import (
+    KL_PER_TOKEN,
     RUN,
     axis_of,
     config_key,
     counted_as,
     counts_episodes,
+    has_kl_per_token,
     is_counter,
     is_logging,
     is_metric,
@@ -104,9 +106,19 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
 
 def _settings(frame: Any, parts: list[Any]) -> list[str]:
     """The columns that tell what the runs, of which each has some rows, were told: texts, and numbers that differ."""
-    same = [c for c in frame.columns if all(rows[c].nunique(dropna=False) == 1 for rows in parts)]
+    same = [c for c in frame.columns if all(_is_constant(rows[c]) for rows in parts)]
     are_long = len(parts) > 1 and any(len(rows) > 1 for rows in parts)
     return [c for c in same if not is_number(frame[c]) or (are_long and frame[c].nunique() > 1 and not is_metric(c))]
+
+
+def _is_constant(cells: Any) -> bool:
+    """Whether all cells are alike, empty ones aside: but one alone among empty ones may be what a run came to."""
+    return bool(cells.nunique(dropna=False) == 1 or (cells.nunique() == 1 and cells.count() > 1))
+
+
+def _first(cells: Any) -> Any:
+    """The first that is not empty, where there is one."""
+    return _plain(cells.dropna().iloc[0]) if cells.notna().any() else None
 
 
 def _split(frame: Any, columns: list[str]) -> list[Any]:
@@ -162,7 +174,7 @@ def _joined(before: Any, part: Any, axis: str) -> Any:
 def _run(
     path: Path, rows: Any, axis: str | None, named: list[str], config: list[str], numeric: Iterable[str]
 ) -> RunRecord:
-    first = {column: _plain(rows[column].iloc[0]) for column in (*named, *config)}
+    first = {column: _first(rows[column]) for column in (*named, *config)}
     texts = [f"seed {_seed_text(first[c])}" if is_seed(c) else _name_text(first[c]) for c in named]
     updates = rows[axis].to_numpy(np.float64, na_value=np.nan) if axis else np.arange(len(rows), dtype=np.float64)
     twice = [update for update, num in Counter(updates.tolist()).items() if num > 1]
@@ -197,8 +209,10 @@ def _numeric(frame: Any) -> Any:
 def _renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The metrics under our names; of two that would have one name, the second keeps its own."""
     found: dict[str, Any] = {}
+    of_token = {"objective/kl": KL_PER_TOKEN} if has_kl_per_token(metrics) else {}
     for column, values in metrics.items():
         name = metric_name(column)
+        name = name if name == column else of_token.get(name, name)
         found[column if name in found or (name != column and name in metrics) else name] = values
     return found
 

@@ -15,7 +15,7 @@ from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.files import claim, report_file, write_atomically
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
-from rlhf_sweeps.runs.sealed import mend_object, salvage_object, set_aside, write_object
+from rlhf_sweeps.runs.sealed import mend_object, remove_object, salvage_object, set_aside, write_object
 
 _NUMBER = re.compile("0|[1-9][0-9]*")  # as a trial's folder is called; 007 is no trial's
 
@@ -112,6 +112,10 @@ class Sweep:
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write what `start` gives."""
         write_object(self.start_file, {"schema_version": SCHEMA_VERSION, **start})
+
+    def forget_start(self) -> None:
+        """Have no sweep here: of one that was refused before it had a trial."""
+        remove_object(self.start_file)
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write optimization_results.yaml."""

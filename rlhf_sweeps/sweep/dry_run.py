@@ -22,6 +22,7 @@ from rlhf_sweeps.runs import Run
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.executors import Executor
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.wandb_names import is_off
 
 NUM_LISTED = 20
 # One update with its evaluation, and nothing that is sent anywhere. Hydra applies values after groups: the group
@@ -112,7 +113,7 @@ def _run(executor: Executor, folder: Path, numbers: Sequence[int]) -> list[tuple
 
 def _seconds_of_tracking(config: TrackingConfig, folder: Path) -> float:
     """For which a process waits for W&B to start and end, tried offline and without a trace outside of `folder`."""
-    if config.mode == "disabled" or (config.mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):
+    if is_off(config.mode):
         return 0.0
     places = {f"WANDB_{what}": str(folder / "tracking") for what in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
     before = {name: os.environ.get(name) for name in (*places, "WANDB_MODE")}

@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,11 +15,12 @@ from rlhf_sweeps.preflight import flatten, other_values
 from rlhf_sweeps.references import fingerprints
 from rlhf_sweeps.runs import Sweep, masked, masked_words
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
+from rlhf_sweeps.sweep.owners import ForeignStudyError, refuse_taken
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
 from rlhf_sweeps.sweep.samplers import make_sampler
-from rlhf_sweeps.sweep.storage import file_url, refuse_strays
+from rlhf_sweeps.sweep.storage import file_url, open_storage, refuse_strays
 from rlhf_sweeps.sweep.study import Study
 
 log = logging.getLogger("rlhf_sweeps")
@@ -82,19 +84,33 @@ def open_study(
     make_pruner(plan.pruner, settings.pruner_args)
     if settings.storage is None and not sweep.study.exists():
         refuse_strays(sweep, num_trials=0)
-    if sweep.start() is None:
-        failed_trials([], retry_failed)
-        if settings.storage is None:  # else the study is in a place that may be refused
+    url = settings.storage or file_url(sweep.study)
+
+    def open_as(name: str, is_new: bool) -> Study:
+        if is_new:
+            if settings.storage is None:  # else the study is in a place that may be refused
+                sweep.begin(_as_yaml(master))
+            refuse_taken(open_storage(url), name, start["id"])
+            # Before there is a study, so that it is known for this sweep's own wherever a kill comes.
             sweep.begin(_as_yaml(master))
-    study = Study(
-        settings.storage or file_url(sweep.study),
-        start["study_name"],
-        plan.config.objective.metrics,
-        plan.directions,
-        sampler,
-        is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
-        num_updates=plan.config.ppo.num_updates,
-    )
+            sweep.write_start({**start, "study_name": name})
+        return Study(
+            url,
+            name,
+            plan.config.objective.metrics,
+            plan.directions,
+            sampler,
+            is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
+            num_updates=plan.config.ppo.num_updates,
+            owner=start["id"],
+            is_known=not is_new,
+        )
+
+    if sweep.start() is not None:
+        study = open_as(start["study_name"], is_new=False)
+    else:
+        failed_trials([], retry_failed)
+        study = _begin_study(sweep, start, open_as, is_named=settings.study_name is not None)
     refuse_strays(sweep, len(study.trials()))
     failed = failed_trials(study.trials(), retry_failed)
     sweep.begin(_as_yaml(master))
@@ -110,3 +126,23 @@ def _as_yaml(master: DictConfig) -> str:
     """The config of the sweep as its folder keeps it: what is secret in there is masked."""
     content = plain(master)
     return OmegaConf.to_yaml(OmegaConf.create({**masked(content), "hydra": masked_hydra(content["hydra"])}))
+
+
+def _begin_study(
+    sweep: Sweep, start: Mapping[str, Any], open_as: Callable[[str, bool], Study], is_named: bool
+) -> Study:
+    """The study of a new sweep: as the user names it, else as its folder, unless another sweep's is called so.
+
+    Raises:
+        ConfigError: if it cannot be had, or another sweep's study has the name that the user says.
+    """
+    wanted: str = start["study_name"]
+    try:
+        return open_as(wanted, True)
+    except ConfigError as error:
+        if is_named or not isinstance(error, ForeignStudyError):
+            sweep.forget_start()
+            raise
+    name = f"{wanted}-{start['id']}"
+    log.warning("the study %s in hydra.sweeper.storage is another sweep's; this sweep's is called %s", wanted, name)
+    return open_as(name, True)

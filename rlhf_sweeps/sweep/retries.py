@@ -53,9 +53,10 @@ def announce(sweep: Sweep, settings: SweeperConfig) -> list[str]:
     start = read_start(sweep)
     if start is None or settings.retry_failed is False or (settings.storage is None and not sweep.study.exists()):
         return []
-    study = optuna.load_study(
-        study_name=start["study_name"], storage=open_storage(settings.storage or file_url(sweep.study))
-    )
+    storage = open_storage(settings.storage or file_url(sweep.study))
+    if start["study_name"] not in optuna.get_all_study_names(storage):  # as where a kill came before it was made
+        return []
+    study = optuna.load_study(study_name=start["study_name"], storage=storage)
     return [f"opened again: {describe(failed_trials(study.get_trials(deepcopy=False), settings.retry_failed))}"]
 
 

@@ -3,6 +3,7 @@
 Optuna knows four ends of a trial; why one failed stands in its user attribute `cause`.
 """
 
+import contextlib
 import itertools
 import logging
 import warnings
@@ -11,13 +12,14 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import DuplicatedStudyError
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import masked_url
 from rlhf_sweeps.sweep.moves import are_compatible, moved, reopened
+from rlhf_sweeps.sweep.owners import make_study, own_study
 from rlhf_sweeps.sweep.redraw import rest_of
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
@@ -45,6 +47,11 @@ class Study:
         make_sampler: trial number -> the sampler that suggests it.
         is_compared: user attributes of a trial -> whether samplers may learn from it.
         num_updates: of a run, where a trial has not noted its own.
+        owner: the id of the sweep that the study is to be of.
+        is_known: whether the sweep's own record names the study.
+
+    Raises:
+        ConfigError: if the study cannot be had, or is another sweep's.
     """
 
     def __init__(
@@ -56,24 +63,21 @@ class Study:
         make_sampler: Callable[[int], BaseSampler],
         is_compared: Callable[[Mapping[str, Any]], bool] = lambda attributes: True,
         num_updates: int | None = None,
+        owner: str = "",
+        is_known: bool = False,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         self._make_sampler = make_sampler
         self._storage = open_storage(url)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            try:
-                study = optuna.create_study(
-                    storage=self._storage, study_name=name, directions=_directions(directions), load_if_exists=True
-                )
-                if study.metric_names is None:
-                    study.set_metric_names(list(metrics))
-            except Exception as error:
-                raise ConfigError(f"hydra.sweeper.storage={masked_url(url)}: {told(error)}") from error
-        if [direction.name.lower() for direction in study.directions] != list(directions):
-            raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
+        try:
+            study = own_study(self._storage, name, directions, metrics, owner, is_known)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"hydra.sweeper.storage={masked_url(url)}: {told(error)}") from error
         self.name = name
+        self._owner = owner
         self._view = _View(len(directions) > 1, is_compared, num_updates)
         self._study = _Learning(name, study._storage, self._view)
         self._num_trials = len(self.trials())
@@ -175,12 +179,13 @@ class Study:
 
     def _move(self, trials: Sequence[FrozenTrial]) -> None:
         """Go on with a new study beside this one, which has these trials."""
-        names = optuna.get_all_study_names(self._study._storage)
-        self.name = next(name for n in itertools.count(2) if (name := f"{self.name}.{n}") not in names)
-        new = optuna.create_study(
-            storage=self._study._storage, study_name=self.name, directions=list(self._study.directions)
-        )
+        directions = [direction.name.lower() for direction in self._study.directions]
+        for n in itertools.count(2):
+            with contextlib.suppress(DuplicatedStudyError):
+                new = make_study(self._storage, f"{self.name}.{n}", directions, None, self._owner)
+                break
         new.add_trials(trials)
+        self.name = new.study_name
         self._study = _Learning(self.name, new._storage, self._view)
 
     def importances(self) -> dict[str, float]:
@@ -260,7 +265,3 @@ class _Learning(optuna.Study):
         trials = super()._get_trials(deepcopy=deepcopy, states=None, use_cache=use_cache)
         seen = [self._view.of(trial) for trial in trials]
         return seen if states is None else [trial for trial in seen if trial.state in states]
-
-
-def _directions(names: Sequence[str]) -> list[StudyDirection]:
-    return [StudyDirection[name.upper()] for name in names]

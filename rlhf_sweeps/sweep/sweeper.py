@@ -166,6 +166,7 @@ def _run(
         settings=start,
         metrics=plan.config.objective.metrics,
         directions=plan.directions,
+        is_named=any(override.startswith("name=") for override in plan.fixed),
     )
     end: BaseException | None = None
     try:

@@ -21,6 +21,7 @@ class SweepTracker:
         settings: what the sweep was started with, nested, as plain values.
         metrics: what each objective is.
         directions: "maximize" or "minimize" for each objective.
+        is_named: whether the config itself says what the sweep is called.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class SweepTracker:
         settings: dict[str, Any],
         metrics: Sequence[str],
         directions: Sequence[str],
+        is_named: bool = False,
     ) -> None:
         self._metrics, self._directions = metrics, directions
         self._summary: dict[str, float | None] = {}
@@ -43,6 +45,8 @@ class SweepTracker:
             group=folder.name,
             job_type="sweep",
             settings=settings,
+            part="",
+            is_named=is_named,
             axis="trial",
         )
 

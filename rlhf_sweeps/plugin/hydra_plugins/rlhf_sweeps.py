@@ -22,9 +22,11 @@ class Sweeper(HydraSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that the overrides describe; raises as `run_sweep`."""
+        from rlhf_sweeps.job_environment import job_environment
         from rlhf_sweeps.sweep.workers import open_executor
 
-        with open_executor(self._master) as executor:
+        # Before there are workers: a fork server hands on the environment that it was started with.
+        with job_environment(self._master, is_sweep=True), open_executor(self._master) as executor:
             from rlhf_sweeps.sweep.sweeper import run_sweep
 
             run_sweep(self._master, self._loader, arguments, executor)
