@@ -43,7 +43,7 @@ def number(
     def is_allowed(value: float) -> bool:
         return math.isfinite(value) and above < value < below and at_least <= value <= at_most
 
-    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a number"} | CLOSED)
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"} | CLOSED)
 
 
 def choice(*values: str) -> Any:
@@ -116,5 +116,5 @@ def out_of_range(node: Any, prefix: str) -> Iterator[str]:
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):
-                finite = "finite and " if isinstance(value, float) and not math.isfinite(value) else ""
+                finite = "finite and " if isinstance(value, float) and math.isinf(value) else ""
                 yield f"{key}={in_line(value)}: must be {finite}{entry.metadata['allowed']}"
