@@ -88,6 +88,8 @@ def _choice(group: str, entry: Any, key: str) -> Any:
         raise ConfigError(
             f"{key}.{unknown[0]}: {group}={name} has no such key (allowed here: {', '.join(map(str, node))})"
         )
+    node = node.copy()
+    OmegaConf.set_struct(node, False)  # a callable's own arguments are no keys of the choice
     return OmegaConf.merge(node, changes)
 
 

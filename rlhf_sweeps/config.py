@@ -113,7 +113,7 @@ class PPOConfig:
     rollout_batch_size: int = number(at_least=1)
     total_episodes: int = number(at_least=1)
     response_length: int = number(at_least=1)
-    temperature: float = number(above=0)
+    temperature: float = number(at_least=1e-6)
     top_p: float = number(above=0, at_most=1)
     stop_strings: list[str] = MISSING
     complete_turn: bool = MISSING
@@ -202,8 +202,8 @@ class TrackingConfig:
 class SweepConfig:
     """How a sweep's trials are repeated, limited and retried; hydra.sweeper holds the rest."""
 
-    seeds: int = number(at_least=1)
-    test_seeds: int = number(at_least=0)
+    seeds: int = number(at_least=1, at_most=10_000)
+    test_seeds: int = number(at_least=0, at_most=10_000)
     num_tested: int = number(at_least=1)
     budget_hours: float | None = number(above=0)
     trial_hours: float | None = number(above=0)

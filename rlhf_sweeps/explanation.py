@@ -56,6 +56,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         given = masked_word(lines[0].removeprefix("Error merging override "))
         if given.startswith("~"):
             return f"{given}: cannot be taken away; must be given another value"
+        if "not in struct" in str(cause):
+            return f"{cause.full_key}: there is no such key; where it is to be a new one, write +{cause.full_key}=..."
         return f"{given}: {str(cause).splitlines()[0]}"
     return " ".join(lines)
 

@@ -138,6 +138,11 @@ def check_batch(config: Config) -> None:
     """
     ppo, left = config.ppo, memory.left()
     needed = ppo.batch_size * ppo.response_length * BYTES_PER_TOKEN
+    if left is not None and ppo.response_length * BYTES_PER_TOKEN > left:
+        raise ConfigError(
+            f"ppo.response_length={ppo.response_length}: one response takes more than the {left / 2**30:.0f} GiB that "
+            f"are left; must be at most {left // BYTES_PER_TOKEN}"
+        )
     if left is not None and needed > left:
         raise ConfigError(
             f"ppo.batch_size={ppo.batch_size}: so many responses of ppo.response_length={ppo.response_length} tokens "

@@ -223,3 +223,10 @@ def test_a_sweeps_files_and_patterns_find_them_too(space: str, own: Path, tmp_pa
     judges = [OmegaConf.load(tmp_path / "s" / str(n) / ".hydra" / "config.yaml").eval.judges for n in range(2)]
     assert {judge.name for judge in judges[0]} == {"mine"}
     assert "team" in {judge.name for judge in judges[1]}
+
+
+def test_a_judge_that_is_a_callable_takes_arguments_of_its_own(compose_config: Compose) -> None:
+    config = compose_config(
+        "eval.judges=[{reward_model: callable, name: j, function: test_choices.score, arguments: {b: 7}}]"
+    )
+    assert config.eval.judges[0].arguments == {"b": 7}

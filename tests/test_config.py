@@ -69,7 +69,7 @@ def test_the_published_recipe(compose_config: Compose) -> None:
         ("ppo.gae_lambda=-0.1", "must be >= 0 and <= 1"),
         ("ppo.num_minibatches=5", r"must divide ppo.batch_size=32 \(allowed: 1, 2, 4, 8, 16, 32\)"),
         ("ppo.total_episodes=0", "must be >= 1"),
-        ("ppo.temperature=0", "must be > 0"),
+        ("ppo.temperature=0", "must be >= 1e-06"),
         ("ppo.missing_eos_penalty=-1", "must be >= 0"),
         ("ppo.max_grad_norm=0", "must be > 0"),
         ("ppo.kl_estimator=k4", "must be one of k1, k2, k3"),

@@ -39,8 +39,13 @@ def test_trials_have_the_variables_that_hydra_is_told_to_set(tmp_path: Path, how
 def test_the_sweeper_has_them_as_long_as_its_sweep_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("A_VARIABLE", raising=False)
     # The config may refer to them.
-    sweep(tmp_path / "s", "ppo.kl_coef=0.01,0.02", "+hydra.job.env_set.A_VARIABLE=7e-4", "ppo.lr=${oc.env:A_VARIABLE}")
-    assert json.loads((tmp_path / "s" / "sweep.json").read_text(encoding="utf-8"))["config"]["ppo.lr"] == 7e-4
+    sweep(
+        tmp_path / "s",
+        "ppo.kl_coef=0.01,0.02",
+        "+hydra.job.env_set.A_VARIABLE=7",
+        "ppo.num_ppo_epochs=${oc.env:A_VARIABLE}",
+    )
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text(encoding="utf-8"))["config"]["ppo.num_ppo_epochs"] == 7
     assert "A_VARIABLE" not in os.environ
 
 

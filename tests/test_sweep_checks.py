@@ -34,6 +34,13 @@ def args(text: str) -> str:
         ((*SEARCH, "hydra.sweeper.sampler=nsgaii", args("{swapping_prob:7}")), "swapping_prob"),
         ((*SEARCH, "hydra.sweeper.sampler=tpe", args("{n_ei_candidates:0}")), "n_ei_candidates=0"),
         ((*SEARCH, "hydra.sweeper.sampler=cmaes", args("{sigma0:nan}")), "sigma0=nan: must be >= 0"),
+        ((KL, "hydra.sweeper.trial=json.JSONDecoder"), "hydra.sweeper.trial=json.JSONDecoder: must be the dotted path"),
+        (
+            (*SEARCH, "hydra.sweeper.sampler=tpe", args("{n_ei_candidates:1000000000}")),
+            "=1000000000: must be <= 100000",
+        ),
+        ((KL, "sweep.seeds=2147483647"), "sweep.seeds=2147483647: must be >= 1 and <= 10000"),
+        ((KL, "ppo.response_length=99999999999"), "ppo.response_length=99999999999: "),
         (
             (KL, "seed=2147483647", "sweep.seeds=2"),
             "seed=2147483647: with sweep.seeds=2 and sweep.test_seeds=0 the last",

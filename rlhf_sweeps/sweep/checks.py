@@ -17,6 +17,7 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.wording import told
 
+MOST_GIVEN = 100_000  # of which a sampler may draw as many numbers for each suggestion
 MOST_TRIED = 50  # made-up trials, after which a sampler is asked
 
 
@@ -31,7 +32,7 @@ def check_trial_function(path: str) -> None:
         found = pkgutil.resolve_name(path)
     except Exception as error:  # whatever the user's module raises
         raise ConfigError(f"{given}: {allowed} ({told(error)})") from error
-    if "." not in path or not callable(found):
+    if "." not in path or not callable(found) or isinstance(found, type):
         raise ConfigError(f"{given}: {allowed}")
 
 
@@ -60,6 +61,12 @@ def check_sampler(plan: Plan) -> None:
     settings = plan.settings
     if plan.points is not None or not settings.sampler_args:
         return
+    if too_large := [
+        name for name, value in settings.sampler_args.items() if type(value) in (int, float) and value > MOST_GIVEN
+    ]:
+        raise ConfigError(
+            f"hydra.sweeper.sampler_args.{too_large[0]}={settings.sampler_args[too_large[0]]}: must be <= {MOST_GIVEN}"
+        )
     num_startup = settings.sampler_args.get("n_startup_trials", settings.sampler_args.get("population_size", 10))
     num_tried = min(MOST_TRIED, num_startup + 2) if isinstance(num_startup, int) else MOST_TRIED
     verbosity = optuna.logging.get_verbosity()
