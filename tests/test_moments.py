@@ -13,7 +13,6 @@ from optuna.trial import TrialState
 from simulation import DECISION, START, SimulatedExecutor, Simulation, World, defaults, trials
 
 from rlhf_sweeps.sweep.patience import PAUSES
-from rlhf_sweeps.sweep.study import Study
 
 Simulated = Callable[..., Simulation]
 
@@ -76,16 +75,16 @@ def test_what_has_come_back_is_not_decided_upon_anew(
     assert whole.world.starts == ["0", "1", "2", "3", "4", "1"]
     assert trials(tmp_path / "whole")[1].state == TrialState.COMPLETE
     broken = simulated(tmp_path / "broken", *arguments, pruner="asha")
-    note = Study.note
+    submit = SimulatedExecutor.submit
 
-    def note_and_die(self: Study, number: int, **notes: Any) -> None:
-        note(self, number, **notes)
-        if "decided" in notes and not broken.world.kills:
-            broken.world.kills.add(broken.world.num_steps + 1)
+    def submit_and_die(self: SimulatedExecutor, folder: Path) -> Any:
+        if not self.world.kills and "1" in self.world.starts and folder.name == "1":
+            self.world.kills.add(self.world.num_steps + 3)  # before it has recorded another update
+        return submit(self, folder)
 
-    monkeypatch.setattr(Study, "note", note_and_die)
+    monkeypatch.setattr(SimulatedExecutor, "submit", submit_and_die)
     broken.finish()
-    assert broken.world.kills
+    assert broken.world.starts == ["0", "1", "2", "3", "4", "1", "1"]
     assert [(t.state, t.values, t.intermediate_values) for t in trials(tmp_path / "broken")] == [
         (t.state, t.values, t.intermediate_values) for t in trials(tmp_path / "whole")
     ]
