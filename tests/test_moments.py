@@ -3,6 +3,7 @@
 test_promises.py draws such things at random; here each has its place.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def test_nothing_begins_during_a_pause(simulated: Simulated, tmp_path: Path, mon
     monkeypatch.setattr(SimulatedExecutor, "submit", submit_and_note)
     faults = {"0": dict.fromkeys((3, 4, 5), "environment_once")}
     simulated(tmp_path, "ppo.lr=5e-4", faults=faults).finish()
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     until_fault = [START + updates * (1 + DECISION) + 1 for updates in (2, 3, 4)]
     pauses = [gap - seconds for gap, seconds in zip(gaps, until_fault, strict=True)]
     # Time goes on by a second and a bit where nothing happens.

@@ -1,0 +1,120 @@
+"""Commands in processes that are forked from one which has loaded torch already, as trials are: each saves seconds.
+
+`python forked.py` is the one they are forked from. It reads a request a line, and says a line for each that has ended.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PRELOAD = ("torch", "transformers.models.auto.modeling_auto", "rlhf_sweeps.train", "rlhf_sweeps.sweep.sweeper")
+PRELOAD += ("rlhf_sweeps.reward_models.training",)
+MODULES = ("rlhf_sweeps", "rlhf_sweeps.reward_models")  # what can be run
+
+
+class ForkServer:
+    """Runs `python -m MODULE arguments`; one at a time, from the environment that it was started in."""
+
+    def __init__(self) -> None:
+        self.environment = _environment()
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=self.environment, text=True,
+        )  # fmt: skip
+
+    def can_run(self, module: str) -> bool:
+        """Whether a command would find here what it finds in a fresh process."""
+        return module in MODULES and _environment() == self.environment
+
+    def run(self, module: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run a command in a folder; returns as subprocess.run does. What hangs ends with the test."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with tempfile.TemporaryDirectory() as place:
+            os.umask(mask := os.umask(0))
+            request = {"module": module, "arguments": arguments, "folder": str(folder), "place": place, "umask": mask}
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            status = int(self._process.stdout.readline())
+            out, err = ((Path(place) / name).read_text(encoding="utf-8") for name in ("out", "err"))
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.CompletedProcess(command, status, out, err)
+
+    def close(self) -> None:
+        """End it, and with it a command that still runs."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def _environment() -> dict[str, str]:
+    """What a process started now inherits, but for the name of the test."""
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    variables.pop("PYTEST_CURRENT_TEST", None)
+    return variables
+
+
+def serve() -> dict[str, Any]:
+    """Fork for each request; returns in the forked processes alone, and the request."""
+    for line in sys.stdin:
+        request: dict[str, Any] = json.loads(line)
+        if (child := os.fork()) == 0:
+            return request
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+    os._exit(0)
+
+
+def become(request: dict[str, Any]) -> None:
+    """Have this process look as if it had been started for the command."""
+    place = Path(request["place"])
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    for number, name in ((1, "out"), (2, "err")):
+        handle = os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(handle, number)
+        os.close(handle)
+    os.close(nothing)
+    os.umask(request["umask"])
+    os.chdir(request["folder"])
+    sys.argv = ["-m", *request["arguments"]]
+    sys.path[0] = request["folder"]
+
+
+def run(request: dict[str, Any]) -> int:
+    """Run the request's module as the interpreter does; its exit status."""
+    try:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    for module in PRELOAD:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    gc.freeze()  # else each process copies what is counted there
+    request = serve()
+    become(request)
+    status = run(request)
+    # As multiprocessing ends what it has forked: taking all modules down takes longer than most commands.
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
