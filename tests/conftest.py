@@ -89,7 +89,7 @@ def run_command() -> Iterator[CommandLine]:
         if sys.platform == "linux" and not servers:
             servers.append(ForkServer())
         for server in servers:
-            if server.can_run(module):
+            if server.can_run(module, cwd):
                 return server.run(module, arguments, cwd)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", module, *arguments]

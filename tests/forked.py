@@ -33,9 +33,9 @@ class ForkServer:
             env=self.environment, text=True,
         )  # fmt: skip
 
-    def can_run(self, module: str) -> bool:
-        """Whether a command would find here what it finds in a fresh process."""
-        return module in MODULES and _environment() == self.environment
+    def can_run(self, module: str, folder: Path) -> bool:
+        """Whether a command would find here what it finds in a fresh process, also where that looks for modules."""
+        return module in MODULES and _environment() == self.environment and not any(folder.glob("*.py"))
 
     def run(self, module: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command in a folder; returns as subprocess.run does. What hangs ends with the test."""
