@@ -21,21 +21,24 @@ from typing import Any
 PRELOAD = ("torch", "transformers.models.auto.modeling_auto", "rlhf_sweeps.train", "rlhf_sweeps.sweep.sweeper")
 PRELOAD += ("rlhf_sweeps.reward_models.training",)
 MODULES = ("rlhf_sweeps", "rlhf_sweeps.reward_models")  # what can be run
+# How the names of variables begin that the preloaded modules read when they are imported.
+READ_BEFORE = ("CUDA", "GOMP", "HF_", "HOME", "HUGGING", "KMP", "LANG", "LC_", "LD_", "MKL", "OMP", "PYTHON", "TMP")
+READ_BEFORE += ("TEMP", "TORCH", "TRANSFORMERS", "XDG")
 
 
 class ForkServer:
-    """Runs `python -m MODULE arguments`; one at a time, from the environment that it was started in."""
+    """Runs `python -m MODULE arguments`; one at a time."""
 
     def __init__(self) -> None:
-        self.environment = _environment()
+        self._read_before = _read_before()
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=self.environment, text=True,
+            env=_environment(), text=True,
         )  # fmt: skip
 
     def can_run(self, module: str, folder: Path) -> bool:
         """Whether a command would find here what it finds in a fresh process, also where that looks for modules."""
-        return module in MODULES and _environment() == self.environment and not any(folder.glob("*.py"))
+        return module in MODULES and _read_before() == self._read_before and not any(folder.glob("*.py"))
 
     def run(self, module: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command in a folder; returns as subprocess.run does. What hangs ends with the test."""
@@ -43,7 +46,8 @@ class ForkServer:
         assert self._process.stdout is not None
         with tempfile.TemporaryDirectory() as place:
             os.umask(mask := os.umask(0))
-            request = {"module": module, "arguments": arguments, "folder": str(folder), "place": place, "umask": mask}
+            request: dict[str, Any] = {"module": module, "arguments": arguments, "folder": str(folder), "place": place}
+            request |= {"umask": mask, "environment": _environment()}
             print(json.dumps(request), file=self._process.stdin, flush=True)
             status = int(self._process.stdout.readline())
             out, err = ((Path(place) / name).read_text(encoding="utf-8") for name in ("out", "err"))
@@ -57,10 +61,12 @@ class ForkServer:
 
 
 def _environment() -> dict[str, str]:
-    """What a process started now inherits, but for the name of the test."""
-    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    variables.pop("PYTEST_CURRENT_TEST", None)
-    return variables
+    """For a process started now."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def _read_before() -> dict[str, str]:
+    return {key: value for key, value in _environment().items() if key.startswith(READ_BEFORE)}
 
 
 def serve() -> dict[str, Any]:
@@ -84,6 +90,8 @@ def become(request: dict[str, Any]) -> None:
         os.dup2(handle, number)
         os.close(handle)
     os.close(nothing)
+    os.environ.clear()
+    os.environ.update(request["environment"])
     os.umask(request["umask"])
     os.chdir(request["folder"])
     sys.argv = ["-m", *request["arguments"]]
