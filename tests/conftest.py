@@ -94,10 +94,11 @@ def compose_config() -> Compose:
 def run_command() -> Iterator[CommandLine]:
     """`python -m MODULE arguments` in a folder; never raises. Forked where that makes no difference; see forked.py."""
     servers: list[ForkServer] = []
+    variables = dict(os.environ)
 
     def run(*arguments: str, module: str = "rlhf_sweeps", cwd: Path) -> subprocess.CompletedProcess[str]:
         if sys.platform == "linux" and not servers:
-            servers.append(ForkServer())
+            servers.append(ForkServer(variables))
         for server in servers:
             if server.can_run(module, cwd):
                 return server.run(module, arguments, cwd)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +24,26 @@ MODULES = ("rlhf_sweeps", "rlhf_sweeps.reward_models")  # what can be run
 # How the names of variables begin that the preloaded modules read when they are imported.
 READ_BEFORE = ("CUDA", "GOMP", "HF_", "HOME", "HUGGING", "KMP", "LANG", "LC_", "LD_", "MKL", "OMP", "PYTHON", "TMP")
 READ_BEFORE += ("TEMP", "TORCH", "TRANSFORMERS", "XDG")
+OWN = ("GOMP_SPINCOUNT", "HF_HUB_DISABLE_TELEMETRY")  # that our code sets, also in the process of a test
 
 
 class ForkServer:
-    """Runs `python -m MODULE arguments`; one at a time."""
+    """Runs `python -m MODULE arguments`; one at a time.
 
-    def __init__(self) -> None:
-        self._read_before = _read_before()
+    Args:
+        variables: the environment that most commands are run in.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._read_before = _read_before(variables)
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=_environment(), text=True,
+            env=_environment(variables), text=True,
         )  # fmt: skip
 
     def can_run(self, module: str, folder: Path) -> bool:
         """Whether a command would find here what it finds in a fresh process, also where that looks for modules."""
-        return module in MODULES and _read_before() == self._read_before and not any(folder.glob("*.py"))
+        return module in MODULES and _read_before(os.environ) == self._read_before and not any(folder.glob("*.py"))
 
     def run(self, module: str, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command in a folder; returns as subprocess.run does. What hangs ends with the test."""
@@ -47,7 +52,7 @@ class ForkServer:
         with tempfile.TemporaryDirectory() as place:
             os.umask(mask := os.umask(0))
             request: dict[str, Any] = {"module": module, "arguments": arguments, "folder": str(folder), "place": place}
-            request |= {"umask": mask, "environment": _environment()}
+            request |= {"umask": mask, "environment": _environment(os.environ)}
             print(json.dumps(request), file=self._process.stdin, flush=True)
             status = int(self._process.stdout.readline())
             out, err = ((Path(place) / name).read_text(encoding="utf-8") for name in ("out", "err"))
@@ -60,13 +65,14 @@ class ForkServer:
         self._process.communicate()
 
 
-def _environment() -> dict[str, str]:
-    """For a process started now."""
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    return {**variables, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def _read_before() -> dict[str, str]:
-    return {key: value for key, value in _environment().items() if key.startswith(READ_BEFORE)}
+def _read_before(variables: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key: value for key, value in _environment(variables).items() if key.startswith(READ_BEFORE) and key not in OWN
+    }
 
 
 def serve() -> dict[str, Any]:
