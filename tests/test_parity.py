@@ -105,7 +105,10 @@ def replay(case: str, compose_config: Compose, is_packed: bool = True, **changes
     if is_packed:
         assert all(enable_packing(model.base_model) for model in (policy, ref_policy, value, reward))
     pad_id = recorded["model"]["pad_token_id"]
-    tokenizer: Any = SimpleNamespace(get_vocab=dict, chat_template=None, pad_token_id=pad_id, model_max_length=1000)
+    vocabulary = {str(number): number for number in range(reward.config.vocab_size)}
+    tokenizer: Any = SimpleNamespace(
+        get_vocab=lambda: vocabulary, chat_template=None, pad_token_id=pad_id, model_max_length=1000
+    )
     reward_model = ClassifierRewardModel(reward, tokenizer, tokenizer, Halving("", 5))
     updates = range(1, len(recorded["updates"]) + 1)
     trainer = PPOTrainer(
