@@ -18,11 +18,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-PRELOAD = ("torch", "transformers.models.auto.modeling_auto", "rlhf_sweeps.train", "rlhf_sweeps.sweep.sweeper")
+PRELOAD: tuple[str, ...] = (
+    "torch",
+    "transformers.models.auto.modeling_auto",
+    "rlhf_sweeps.train",
+    "rlhf_sweeps.sweep.sweeper",
+)
 PRELOAD += ("rlhf_sweeps.reward_models.training",)
 MODULES = ("rlhf_sweeps", "rlhf_sweeps.reward_models")  # what can be run
 # How the names of variables begin that the preloaded modules read when they are imported.
-READ_BEFORE = ("CUDA", "GOMP", "HF_", "HOME", "HUGGING", "KMP", "LANG", "LC_", "LD_", "MKL", "OMP", "PYTHON", "TMP")
+READ_BEFORE: tuple[str, ...] = (
+    "CUDA",
+    "GOMP",
+    "HF_",
+    "HOME",
+    "HUGGING",
+    "KMP",
+    "LANG",
+    "LC_",
+    "LD_",
+    "MKL",
+    "OMP",
+    "PYTHON",
+    "TMP",
+)
 READ_BEFORE += ("TEMP", "TORCH", "TRANSFORMERS", "XDG")
 OWN = ("GOMP_SPINCOUNT", "HF_HUB_DISABLE_TELEMETRY")  # that our code sets, also in the process of a test
 
