@@ -1,13 +1,18 @@
 """Shared by all tests: nothing reaches the network or W&B; how to compose a config and to run the command line."""
 
+import copy
+import functools
+import gc
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sparing
+from forked import ForkServer
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
@@ -35,6 +40,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # Two threads gain nothing on models this small, and lose much on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+sparing.spare()
+
 SLOW_LIMIT = 1800  # seconds that a test marked slow may take
 
 
@@ -45,18 +52,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SLOW_LIMIT))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _libraries_are_no_garbage() -> None:
+    """Whoever collects garbage, as the code does to give memory back, need not look through torch each time: 0.5 s."""
+    gc.freeze()
+
+
+# Marks of overrides that ask for what may change meanwhile: an environment variable, a file, a module.
+OUTSIDE = ("$", "/", "function", "_target_")
 Compose = Callable[..., Config]
 CommandLine = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def composed(*overrides: str) -> Config:
-    """Overrides -> checked Config."""
-    register()
+    """Overrides -> checked Config, the caller's own."""
+    is_the_same = not any(mark in override for override in overrides for mark in OUTSIDE)
+    return copy.deepcopy(_composed_once(overrides)) if is_the_same else _composed(overrides)
+
+
+def _composed(overrides: tuple[str, ...]) -> Config:
+    registered()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("config", overrides=list(overrides))
         with open_dict(config):
             config.pop("hydra", None)
         return from_hydra(config)
+
+
+_composed_once = functools.cache(_composed)
+# Hydra keeps what is stored there.
+registered = functools.cache(register)
 
 
 @pytest.fixture
@@ -65,13 +90,32 @@ def compose_config() -> Compose:
     return composed
 
 
-@pytest.fixture
-def command_line(tmp_path: Path) -> CommandLine:
-    """`python -m MODULE arguments` in an empty folder; never raises."""
+@pytest.fixture(scope="session")
+def run_command() -> Iterator[CommandLine]:
+    """`python -m MODULE arguments` in a folder; never raises. Forked where that makes no difference; see forked.py."""
+    servers: list[ForkServer] = []
+    variables = dict(os.environ)
 
-    def run(*arguments: str, module: str = "rlhf_sweeps", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, module: str = "rlhf_sweeps", cwd: Path) -> subprocess.CompletedProcess[str]:
+        if sys.platform == "linux" and not servers:
+            servers.append(ForkServer(variables))
+        for server in servers:
+            if server.can_run(module, cwd):
+                return server.run(module, arguments, cwd)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", module, *arguments]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+    yield run
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def command_line(tmp_path: Path, run_command: CommandLine) -> CommandLine:
+    """The same in an empty folder."""
+
+    def run(*arguments: str, module: str = "rlhf_sweeps", cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return run_command(*arguments, module=module, cwd=cwd)
 
     return run

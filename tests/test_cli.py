@@ -72,12 +72,12 @@ def test_bad_input_is_one_line_and_nothing_starts(
 ) -> None:
     flags = [argument for argument in arguments if argument.startswith("-")]
     overrides = [argument for argument in arguments if not argument.startswith("-")]
-    result = command_line(*flags, "hydra.run.dir=run", "hydra.sweep.dir=sweep", *overrides)
+    result = command_line(*flags, "hydra.sweep.dir=sweep" if flags else "hydra.run.dir=run", *overrides)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert expected in line
-    assert all(line.endswith("at a time, 1 thread(s) each") for line in result.stdout.splitlines())
+    assert all(line.endswith("at a time, 1 thread(s) each") for line in result.stdout.splitlines()), result.stdout
     assert list(tmp_path.iterdir()) == []
 
 

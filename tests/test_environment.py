@@ -284,6 +284,27 @@ def test_what_the_sweeper_cannot_write_costs_time_alone(
         assert contents(folder) == contents(tmp_path / "undisturbed" / "s"), number
 
 
+def test_a_fault_of_the_sweepers_own_disk_runs_nothing_again_and_forgets_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: None
+) -> None:
+    """It is full in the midst of trial 1, after trial 0 has failed; it was noted last that 100 s have gone by."""
+    folder, looked, refused = tmp_path / "s", Engine.look, []
+
+    def look(self: Engine) -> None:
+        looked(self)
+        if not refused and updates(folder / "1") == 7:
+            refused.append(self)
+            Sweep(folder).write_start({**(Sweep(folder).start() or {}), "seconds": 100.0})
+            raise OSError(errno.ENOSPC, "No space left on device", str(folder))
+
+    monkeypatch.setattr(Engine, "look", look)
+    misbehave(folder, trial_0={"3": "raise"})
+    sweep(folder, GRID, "hydra.sweeper.retry_failed=true")
+    assert refused
+    assert [(folder / str(number) / "history").read_text().count("start") for number in range(3)] == [1, 2, 1]
+    assert 100.0 <= (Sweep(folder).start() or {})["seconds"] < 150.0
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
 def test_what_cannot_be_read_for_a_moment_is_neither_missing_nor_damaged(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

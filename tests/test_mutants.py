@@ -1,9 +1,12 @@
 """The list of changes that tests must notice is about the code as it stands; `python -m tests.mutants` tries them."""
 
+import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from mutants.__main__ import DIES, HANGS, NOTICED, SURVIVED, UNTRIED, outcome_of, run_tests
 from mutants.changes import FOLDER, ROOT, Change, changes
 
 CHANGES = changes()
@@ -33,3 +36,19 @@ def test_a_text_that_does_not_stand_there_once_is_told(tmp_path: Path) -> None:
         ValueError, match=r"room: README.md: why: the text to change stands there 0 times, must be once"
     ):
         change.made()
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(0, SURVIVED), (1, NOTICED), (2, UNTRIED), (4, UNTRIED), (-10, DIES), (None, HANGS)]
+)
+def test_what_a_status_of_the_tests_says(status: int | None, outcome: str) -> None:
+    assert outcome_of(status) == outcome
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_tests_that_die_by_a_signal_have_noticed(tmp_path: Path) -> None:
+    code = "import signal\n\ndef test_it() -> None:\n    signal.raise_signal(signal.SIGUSR1)\n"
+    (tmp_path / "test_it.py").write_text(code, encoding="utf-8")
+    status, _ = run_tests(tmp_path, ["test_it.py"], 60)
+    assert status == -signal.SIGUSR1
+    assert outcome_of(status) == DIES

@@ -4,12 +4,11 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SMALL, CommandLine
+from conftest import SMALL, CommandLine
 from omegaconf import DictConfig, OmegaConf
 from sweeping import sweep
 
@@ -132,12 +131,11 @@ def test_damaged_and_foreign_files_are_no_proof(content: str, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="module")
-def of_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_others(tmp_path_factory: pytest.TempPathFactory, run_command: CommandLine) -> Path:
     """A run, and a sweep of made-up runs, as a user has left them."""
     folder = tmp_path_factory.mktemp("others")
     few = (*SMALL, "ppo.total_episodes=8", "reward_model=length", "eval.num_prompts=2", "hydra.run.dir=run")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-m", "rlhf_sweeps", *few], cwd=folder, env=environment, check=True)
+    run_command(*few, cwd=folder).check_returncode()
     sweep(folder / "sweep", "ppo.kl_coef=0.01,0.02")
     return folder
 

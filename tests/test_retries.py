@@ -1,5 +1,6 @@
 """hydra.sweeper.retry_failed: failed trials are opened again, which ones is the user's choice."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,21 @@ def failed(folder: Path) -> list[int]:
     return [trial.number for trial in trials(folder, study_of(folder)) if trial.state == TrialState.FAIL]
 
 
-@pytest.fixture
-def sick(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of which three trials have failed, of causes that are mended since."""
-    folder = tmp_path / "sweep"
+    folder = tmp_path_factory.mktemp("original") / "sweep"
     misbehave(folder, **FAULTS)
     sweep(folder, *GRID)
     assert failed(folder) == [0, 2, 3]
     (folder / "misbehaviour.json").unlink()
     return folder
+
+
+@pytest.fixture
+def sick(original: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may go on with."""
+    return shutil.copytree(original, tmp_path / original.name)
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,10 @@ def without_timings(run: Run) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def finished(tmp_path_factory: pytest.TempPathFactory, run_command: CommandLine) -> Run:
     """An undisturbed run, by the command line."""
     folder = tmp_path_factory.mktemp("finished")
-    assert start(folder).wait(timeout=120) == 0
+    run_command(f"hydra.run.dir={folder}", *SMALL, cwd=folder.parent).check_returncode()
     return Run(folder)
 
 

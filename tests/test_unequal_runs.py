@@ -81,6 +81,16 @@ def test_who_waits_is_decided_by_shares_too() -> None:
     assert found.may_resume(9)
 
 
+def test_who_has_got_furthest_is_decided_by_shares_too() -> None:
+    """5 of 10 updates are more of a run than 6 of 60; values are higher the better."""
+    found = judge("asha", {1: 10, 2: 60}, {1: 1.0, 2: 1.0}, sign=-1)
+    found.know(3, {5: -0.25}, 10)
+    found.know(4, {6: 0.5}, 60)
+    found.know(5, {}, 60)
+    assert [found.progress(number) for number in (1, 2)] == [(1.0, 1.0)] * 2
+    assert [found.progress(number) for number in (3, 4, 5)] == [(0.5, 0.25), (0.1, -0.5), (0.0, 0.0)]
+
+
 def test_ends_of_seeds_are_compared_with_ends_of_seeds() -> None:
     """Two seeds of 10 updates are through after 20, in which a run of 30 is not."""
     found = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 3}))

@@ -1,7 +1,8 @@
 """Make small wrong changes one by one and say which of them the tests notice: `python -m tests.mutants [ROOM ...]`.
 
-The working tree is left alone: each worker has a copy. A change is noticed where one of its tests fails or takes more
-than TIME_LIMIT seconds. The exit status is 1 where one is not noticed, 2 where one cannot be tried.
+The working tree is left alone: each worker has a copy. A change is noticed where one of its tests fails, takes more
+than TIME_LIMIT seconds, or ends the whole test process by a signal. The exit status is 1 where one is not noticed, 2
+where one cannot be tried.
 """
 
 import argparse
@@ -17,12 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 
-from tests.mutants.changes import ROOT, Change, changes
+from .changes import ROOT, Change, changes
 
 TIME_LIMIT = 300.0
-NOTICED, HANGS, SURVIVED, UNTRIED = "noticed", "noticed: it hangs", "SURVIVED", "cannot be tried"
-# What pytest's exit status says.
-_OUTCOMES = {0: SURVIVED, 1: NOTICED}
+NOTICED, HANGS, DIES = "noticed", "noticed: it hangs", "noticed: it dies by a signal"
+SURVIVED, UNTRIED = "SURVIVED", "cannot be tried"
 NONE_COLLECTED = 5  # where only slow tests notice a change
 
 
@@ -84,11 +84,20 @@ def tried(change: Change, copies: "Queue[Path]") -> str:
     finally:
         file.write_bytes(before)
         copies.put(copy)
-    outcome = HANGS if status is None else _OUTCOMES.get(status, UNTRIED)
+    outcome = outcome_of(status)
     print(f"{outcome:10} {time.monotonic() - begun:4.0f} s  {change.name}", flush=True)
     if outcome == UNTRIED:
         print(output[-1500:], flush=True)
     return outcome
+
+
+def outcome_of(status: int | None) -> str:
+    """What pytest's exit status says: minus a signal that ended it, None where it took too long."""
+    if status is None:
+        return HANGS
+    if status < 0:
+        return DIES  # as by a signal that a test sends, and the changed code does not catch any more
+    return {0: SURVIVED, 1: NOTICED}.get(status, UNTRIED)
 
 
 def run_tests(
@@ -115,9 +124,9 @@ def told(chosen: list[Change], outcomes: list[str]) -> int:
     """Print the figures; returns the exit status."""
     for room in dict.fromkeys(one.room for one in chosen):
         own = [outcome for one, outcome in zip(chosen, outcomes, strict=True) if one.room == room]
-        print(f"{room}: {sum(outcome in (NOTICED, HANGS) for outcome in own)} of {len(own)} noticed")
+        print(f"{room}: {sum(outcome in (NOTICED, HANGS, DIES) for outcome in own)} of {len(own)} noticed")
     counts = Counter(outcomes)
-    num = counts[NOTICED] + counts[HANGS]
+    num = counts[NOTICED] + counts[HANGS] + counts[DIES]
     print(f"all: {num} of {len(chosen)} noticed ({100 * num / max(1, len(chosen)):.0f} %)")
     for one, outcome in zip(chosen, outcomes, strict=True):
         if outcome in (SURVIVED, UNTRIED):
