@@ -97,7 +97,7 @@ def test_what_is_no_mapping_is_refused() -> None:
         (["eval.judges=[{reward_model: length, weight: a}]"], r"eval.judges\[0\].weight: Value 'a' .* to Float"),
         (
             ["eval.judges=[{reward_model: length, weight: nan}]"],
-            r"eval.judges\[0\].weight=nan: must be finite and a number",
+            r"eval.judges\[0\].weight=nan: must be a finite number",
         ),
         (["eval.judges=[{reward_model: length, unit: pages}]"], r"eval.judges\[0\].unit=pages: must be one of words"),
         (["eval.judges=[local]"], r"eval.judges\[0\].path: no value given"),

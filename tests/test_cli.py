@@ -47,7 +47,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
         (["model=huge"], "model/huge: there is no such choice (allowed: local, "),
         (["ppo.lr=[1"], "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
         (["ppo.clip_range=1.5"], "ppo.clip_range=1.5: must be > 0 and < 1"),
-        (["~model"], "model.name: no value given; it is required (model.name=...)"),
+        (["~model"], "model: 7 of its keys have no value (model.dtype, ...); must be a choice: model=NAME"),
         (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
         (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
         (["model.path=nobody/nothing"], "model.path=nobody/nothing: neither a folder here nor to be had from the hub"),
