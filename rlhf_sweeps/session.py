@@ -226,8 +226,12 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
 
 
 def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
-    """The policy, for sequences with room for the token of padding that ppo.trl_metrics asks for."""
-    return models.load_policy(config.model, device, config.dataset.max_prompt_length + config.ppo.response_length + 1)
+    return models.load_policy(config.model, device, _longest(config))
+
+
+def _longest(config: Config) -> int:
+    """Tokens of a sequence at most, with room for the token of padding that ppo.trl_metrics asks for."""
+    return config.dataset.max_prompt_length + config.ppo.response_length + 1
 
 
 def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
@@ -276,6 +280,7 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
             policy.device,
             "ppo.value_path",
             hold_date=loader.hold_date,
+            most=_longest(config),
         )
         return classifier.value_model(f"ppo.value_path={ppo.value_path}")
     if ppo.value_model == "reward_model":
