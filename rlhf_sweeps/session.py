@@ -187,7 +187,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     if device.type == "cpu":
         keep_freed_memory()
     given, ppo, record = f"model.path={config.model.path}", config.ppo, run.base if sweep is None else sweep.base
-    template_date = TemplateDate(record)
+    template_date = TemplateDate(record, _has_begun(run, sweep))
     tokenizer = models.load_tokenizer(config.model)
     template_date.hold(tokenizer, given)
     prompts = load_encoded(config, tokenizer, record)
@@ -223,6 +223,12 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
     session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
     return session
+
+
+def _has_begun(run: Run, sweep: Sweep | None) -> bool:
+    """Whether the run, or another one of its sweep, has been trained already."""
+    is_begun = sweep is not None and any(sweep.folder.glob("*/metrics.jsonl"))
+    return is_begun or bool(checkpoints.found(run.checkpoint))
 
 
 def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
