@@ -117,6 +117,21 @@ def test_a_static_cache_is_tried_where_it_is_asked_for() -> None:
         check_policy(language_model, static, PROMPTS[0], "model.path=x")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        # Its trunk is a wrapper that names no embedding.
+        ("BartConfig", {"vocab_size": VOCABULARY, "d_model": 16, "decoder_layers": 1}, "comes to other numbers"),
+        ("YoutuConfig", GROUPED, "fails: The size of"),  # of whose keys and queries the numbers of heads differ
+    ],
+)
+def test_a_model_that_loading_does_not_expect_is_refused_in_a_line(
+    name: str, values: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^model.path=x: must be of an architecture .*this one {reason}"):
+        check_policy(reader(made(name, values)), toy.sampler(), PROMPTS[0], "model.path=x")
+
+
 def test_logits_that_are_no_numbers_are_refused() -> None:
     policy = made(*EXACT["llama"])
     policy.lm_head.weight.data[3] = torch.nan
