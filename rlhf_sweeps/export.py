@@ -33,8 +33,9 @@ def export(target: Path, save: Callable[[Path], None], card: str) -> list[str]:
     save(unfinished)
     saved = {path for path in unfinished.rglob("*") if path.is_file()}
     (unfinished / CARD).write_text(card, encoding="utf-8")
-    if target.is_file() and not target.is_symlink():
-        target.rename(name_aside(target))
+    if os.path.lexists(target) and not target.is_dir():  # a file, or a link that leads to none or to nothing
+        aside = target.rename(name_aside(target))
+        log.warning("%s: is no folder; stays, and is now called %s", target.name, aside.name)
     place(unfinished, target, take_over=partial(_take_over, saved))
     return sorted(path.relative_to(unfinished).as_posix() for path in saved)
 

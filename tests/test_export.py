@@ -108,6 +108,16 @@ def test_a_folder_behind_a_link_and_a_file_in_its_place_stay(tmp_path: Path) -> 
     assert (tmp_path / "file.set_aside_1").read_text(encoding="utf-8") == "the user's"
 
 
+@pytest.mark.parametrize("leads_to", ["nowhere", "file"])
+def test_a_link_that_leads_to_no_folder_makes_way(leads_to: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("the user's", encoding="utf-8")
+    (tmp_path / "model").symlink_to(leads_to)
+    export(tmp_path / "model", save, "the card")
+    assert (tmp_path / "model.set_aside_1").readlink() == Path(leads_to)
+    assert (tmp_path / "model" / "config.json").is_file()
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "the user's"
+
+
 def test_a_card_does_without_rows_that_are_lost() -> None:
     summary = {"best_update": 2, "updates": 4, "episodes": 8, "tokens": 9, "seconds": 1.0, "device": "cpu"}
     for rows in ([], [{"update": 3, "objective/kl": 0.25}]):
