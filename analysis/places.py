@@ -4,7 +4,7 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.records import Source
-from rlhf_sweeps.runs import Sweep, analysis_folder, is_run, owner, report_file
+from rlhf_sweeps.runs import Sweep, analysis_folder, is_run, kind_of, owner, report_file
 
 # In each folder that the analysis has made: shows that its files may be written anew.
 MARK = ".written_by_analysis"
@@ -56,6 +56,8 @@ def report_for(source: Source, out: Path | None) -> Path:
         file = _unlinked(report_file(default))
     else:
         file = out
+    if file.exists() and not file.is_file():
+        raise AnalysisError(f"{file}: is {kind_of(file)}, must be a file; rename it, or choose another file by --out")
     if file.is_file():
         with file.open("rb") as opened:
             start = opened.read(len(_REPORT))

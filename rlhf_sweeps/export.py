@@ -4,7 +4,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
 
 from rlhf_sweeps.placing import place
@@ -30,31 +31,32 @@ def export(target: Path, save: Callable[[Path], None], card: str) -> list[str]:
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     save(unfinished)
-    written = sorted(path.relative_to(unfinished).as_posix() for path in unfinished.rglob("*") if path.is_file())
+    saved = {path for path in unfinished.rglob("*") if path.is_file()}
     (unfinished / CARD).write_text(card, encoding="utf-8")
-    if target.is_file() and not target.is_symlink():
-        target.rename(name_aside(target))
-    place(unfinished, target, take_over=_take_over)
-    return written
+    if os.path.lexists(target) and not target.is_dir():  # a file, or a link that leads to none or to nothing
+        aside = target.rename(name_aside(target))
+        log.warning("%s: is no folder; stays, and is now called %s", target.name, aside.name)
+    place(unfinished, target, take_over=partial(_take_over, saved))
+    return sorted(path.relative_to(unfinished).as_posix() for path in saved)
 
 
-def _take_over(former: Path, new: Path) -> None:
-    """Put what an earlier export has not written into the new one."""
+def _take_over(saved: Set[Path], former: Path, new: Path) -> None:
+    """Put what an earlier export has not written into the new one, whose own files are those that were saved."""
     if former.is_symlink():
         return  # the folder that it leads to stays as it is
     for path in former.iterdir():
         target = new / path.name
         if path.is_dir() and target.is_dir() and not path.is_symlink():
-            _take_over(path, target)
-        elif not _is_replaced(path, target):
-            _keep(path, name_aside(target) if target.exists() else target)
+            _take_over(saved, path, target)
+        elif not _is_replaced(saved, path, target):
+            _keep(path, name_aside(target, former) if target.exists() else target)
 
 
-def _is_replaced(path: Path, target: Path) -> bool:
+def _is_replaced(saved: Set[Path], path: Path, target: Path) -> bool:
     """Whether a file is one of an earlier export; a card is if nobody has written in it."""
     if path.name == CARD and path.is_file() and target.is_file():
         return path.read_bytes() == target.read_bytes()
-    return path.is_file() and (target.is_file() or _WEIGHTS.fullmatch(path.name) is not None)
+    return path.is_file() and (target in saved or _WEIGHTS.fullmatch(path.name) is not None)
 
 
 def _keep(path: Path, target: Path) -> None:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
-from rlhf_sweeps.ppo.packing import enable_packing, num_ids
+from rlhf_sweeps.ppo.packing import FAILURES, enable_packing, num_ids, trial_tokens
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.sources import fetch_from_wheel, locate
@@ -112,6 +113,19 @@ def recompute_activations(trunk: nn.Module) -> None:
     """Let a model's layers be recomputed in the backward pass, wherever they are in training mode."""
     assert isinstance(trunk, PreTrainedModel)
     trunk.activation_checkpointing_enable({"use_reentrant": False})
+    for layer in trunk.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            _drop_nothing(layer)
+
+
+def _drop_nothing(layer: nn.Module) -> None:
+    """Turn off the dropout that a layer does by itself whenever it is in training mode (OPT, Falcon)."""
+    if hasattr(layer, "config"):
+        layer.config = copy.copy(layer.config)  # its own, since the model's is exported
+    for holder in filter(None, (layer, getattr(layer, "config", None))):
+        for name, value in list(vars(holder).items()):
+            if "drop" in name and isinstance(value, float):
+                setattr(holder, name, 0.0)
 
 
 def add_adapter(model: nn.Module, ppo: PPOConfig, seed: int) -> "PeftModel":
@@ -151,9 +165,21 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
 def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     """A head that predicts 0 everywhere at first, on the policy's trunk or a copy of it."""
     # In float32, as all that is trained, whatever the policy's frozen weights are.
-    head = nn.Linear(policy.config.get_text_config().hidden_size, 1, bias=False, device=policy.device)
+    head = nn.Linear(_width(policy), 1, bias=False, device=policy.device)
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
+
+
+@torch.no_grad()
+def _width(policy: PreTrainedModel) -> int:
+    """The size of what a policy's trunk gives: mostly that of its layers, but OPT may put one more matrix on top."""
+    try:
+        ids = torch.tensor([trial_tokens(policy, 1)], device=policy.device)
+        return int(policy.base_model(input_ids=ids, use_cache=False).last_hidden_state.shape[-1])
+    except FAILURES as error:  # of a model that will be refused for that
+        if is_out_of_memory(error):
+            raise
+        return int(policy.config.get_text_config().hidden_size)
 
 
 def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str) -> None:

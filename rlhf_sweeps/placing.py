@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlhf_sweeps.platforms import system
 
-FORMER = "former_"  # how the names begin of what has made way
+FORMER = "rlhf_sweeps_former_"  # how the names begin of what has made way: no user takes such a one
 
 
 def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = lambda former, made: None) -> None:

@@ -187,7 +187,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     if device.type == "cpu":
         keep_freed_memory()
     given, ppo, record = f"model.path={config.model.path}", config.ppo, run.base if sweep is None else sweep.base
-    template_date = TemplateDate(record)
+    template_date = TemplateDate(record, _has_begun(run, sweep))
     tokenizer = models.load_tokenizer(config.model)
     template_date.hold(tokenizer, given)
     prompts = load_encoded(config, tokenizer, record)
@@ -225,9 +225,19 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     return session
 
 
+def _has_begun(run: Run, sweep: Sweep | None) -> bool:
+    """Whether the run, or another one of its sweep, has been trained already."""
+    is_begun = sweep is not None and any(sweep.folder.glob("*/metrics.jsonl"))
+    return is_begun or bool(checkpoints.found(run.checkpoint))
+
+
 def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
-    """The policy, for sequences with room for the token of padding that ppo.trl_metrics asks for."""
-    return models.load_policy(config.model, device, config.dataset.max_prompt_length + config.ppo.response_length + 1)
+    return models.load_policy(config.model, device, _longest(config))
+
+
+def _longest(config: Config) -> int:
+    """Tokens of a sequence at most, with room for the token of padding that ppo.trl_metrics asks for."""
+    return config.dataset.max_prompt_length + config.ppo.response_length + 1
 
 
 def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
@@ -276,6 +286,7 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
             policy.device,
             "ppo.value_path",
             hold_date=loader.hold_date,
+            most=_longest(config),
         )
         return classifier.value_model(f"ppo.value_path={ppo.value_path}")
     if ppo.value_model == "reward_model":

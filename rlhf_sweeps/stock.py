@@ -1,11 +1,12 @@
 """What an earlier start of a run has left: mended where that can be, refused where it can neither be nor be spared."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf_sweeps import checkpoints
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Run, name_aside
 
 _FEW = 3  # damaged files that are named one by one
 
@@ -40,5 +41,18 @@ def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
             f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to make it from again "
             "(checkpoint.keep=true keeps one); choose another folder to train again"
         )
+    _spare(run, summary)
     log.warning("made again from the checkpoint")
     return None
+
+
+def _spare(run: Run, summary: Mapping[str, Any]) -> None:
+    """Give another name to the files of model/ that a user may have changed, before they are made again."""
+    if run.model.is_symlink():
+        return  # the folder that it leads to stays as it is
+    for name in summary["files"]:
+        file = run.folder / name
+        if run.model in file.parents and file.exists() and run.changed(summary, file):
+            aside = name_aside(file)
+            file.rename(aside)
+            log.warning("%s: stays, and is now called %s", name, aside.name)

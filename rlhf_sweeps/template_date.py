@@ -14,15 +14,20 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import BaseRecord
 
 NAME = "strftime_now"  # transformers' function that templates call
-_CALL = re.compile(NAME + r"""\(\s*(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
+_CALL = re.compile(NAME + r"""\s*\(\s*(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
+_USE = re.compile(NAME + r"(?!\s+is\s+(not\s+)?defined\b)")  # beside the question whether there is such a function
 log = logging.getLogger("rlhf_sweeps")
 
 
 class TemplateDate:
-    """The date of a sweep, or of a run on its own: the day on which one of its templates was first rendered."""
+    """The date of a sweep, or of a run on its own: the day on which one of its templates was first rendered.
 
-    def __init__(self, record: BaseRecord) -> None:
-        self._record = record
+    Args:
+        has_begun: whether something has been trained already, so that a date which is not there is lost.
+    """
+
+    def __init__(self, record: BaseRecord, has_begun: bool = False) -> None:
+        self._record, self._has_begun = record, has_begun
 
     def hold(self, tokenizer: PreTrainedTokenizerBase, given: str) -> None:
         """Write the date into a tokenizer's template, if that prints one; given: the setting that names it.
@@ -41,6 +46,11 @@ class TemplateDate:
 
     def _find(self) -> str:
         date = datetime.now().isoformat(timespec="seconds")
+        if self._has_begun:
+            log.warning(
+                "base/date.jsonl: lost, so a chat template that has printed another date before prints %s from here on",
+                date.partition("T")[0],
+            )
         self._record.write("date", [{"date": date}])
         return date
 
@@ -55,6 +65,6 @@ def hold_date(tokenizer: PreTrainedTokenizerBase, date: datetime, given: str) ->
     template = tokenizer.chat_template
     named = template if isinstance(template, dict) else {"default": template or ""}
     held = {name: _CALL.sub(lambda call: repr(date.strftime(call["format"])), text) for name, text in named.items()}
-    if any(f"{NAME}(" in text for text in held.values()):
+    if any(_USE.search(text) for text in held.values()):
         raise ConfigError(f"{given}: its chat template must print the date as {NAME}('...'), prints it in another way")
     tokenizer.chat_template = held if isinstance(template, dict) else held["default"]

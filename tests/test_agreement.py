@@ -15,10 +15,11 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf_sweeps import models
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.ppo.agreement import check_policy, check_trunk
-from rlhf_sweeps.ppo.language_model import LanguageModel, has_plain_head
+from rlhf_sweeps.ppo.agreement import check_models, check_policy, check_trunk
+from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.packing import LONGEST_TRIAL, enable_packing, is_same, packs, trial_sequences, trial_tokens
+from rlhf_sweeps.ppo.reach import check_positions
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right
 
@@ -69,8 +70,8 @@ def made(name: str, values: dict[str, Any]) -> PreTrainedModel:
     return model
 
 
-def reader(policy: PreTrainedModel) -> LanguageModel:
-    enable_packing(policy.base_model, LONGEST)
+def reader(policy: PreTrainedModel, longest: int = LONGEST) -> LanguageModel:
+    enable_packing(policy.base_model, longest)
     return LanguageModel(policy, 0.8, has_plain_head=has_plain_head(policy))
 
 
@@ -114,6 +115,21 @@ def test_a_static_cache_is_tried_where_it_is_asked_for() -> None:
     check_policy(reader(made(*EXACT["windows"])), static, PROMPTS[0], "model.path=x")
     with pytest.raises(ConfigError, match=r"^model.path=x with ppo.static_decoding=true: must be of an architecture"):
         check_policy(language_model, static, PROMPTS[0], "model.path=x")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        # Its trunk is a wrapper that names no embedding.
+        ("BartConfig", {"vocab_size": VOCABULARY, "d_model": 16, "decoder_layers": 1}, "comes to other numbers"),
+        ("YoutuConfig", GROUPED, "fails: The size of"),  # of whose keys and queries the numbers of heads differ
+    ],
+)
+def test_a_model_that_loading_does_not_expect_is_refused_in_a_line(
+    name: str, values: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^model.path=x: must be of an architecture .*this one {reason}"):
+        check_policy(reader(made(name, values)), toy.sampler(), PROMPTS[0], "model.path=x")
 
 
 def test_logits_that_are_no_numbers_are_refused() -> None:
@@ -203,3 +219,60 @@ def test_the_trial_draws_from_no_other_random_numbers() -> None:
     check_policy(reader(made(*EXACT["llama"])), sampler, PROMPTS[0], "model.path=x")
     assert torch.equal(torch.get_rng_state(), before)
     assert sampler.batch.size == Halving("", 4).size
+
+
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "rope_theta": 10000.0}
+PHI3 = GROUPED | {"rope_parameters": LONGROPE, "original_max_position_embeddings": 20, "sliding_window": None}
+DYNAMIC = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+BY_LAYER = {
+    "full_attention": LONGROPE | {"original_max_position_embeddings": 20},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        ("longrope", "Phi3Config", PHI3),
+        ("dynamic", "LlamaConfig", GROUPED | {"rope_parameters": DYNAMIC, "max_position_embeddings": 20}),
+        ("longrope", "Gemma3TextConfig", MIXED | {"rope_parameters": BY_LAYER}),
+    ],
+)
+def test_positions_that_depend_on_the_longest_sequence_are_refused_where_it_is_long_enough(
+    kind: str, name: str, values: dict[str, Any]
+) -> None:
+    policy = made(name, values)
+    check_positions(policy, 20, "model.path=x", "shorter")
+    told = rf"^model.path=x: its positions \({kind}\) .* 20 tokens, here it may have 21 \(shorter\)$"
+    with pytest.raises(ConfigError, match=told):
+        check_positions(policy, 21, "model.path=x", "shorter")
+    with pytest.raises(ConfigError, match="any number"):
+        check_positions(policy, None, "model.path=x", "shorter")
+
+
+def test_both_models_of_a_run_are_looked_at_for_such_positions() -> None:
+    scaled = made("Phi3Config", PHI3)
+    plain = made(*EXACT["llama"])
+
+    def check(policy: PreTrainedModel, trunk: PreTrainedModel, num: int) -> None:
+        value_model = ValueModel(torch.nn.Linear(16, 1), trunk.base_model)
+        settings = toy.settings(value_model="path")
+        check_models(settings, reader(policy), value_model, toy.sampler(), [PROMPTS[0][:num]], "model.path=x")
+
+    for policy, trunk in ((scaled, plain), (plain, scaled)):
+        check(policy, trunk, 11)  # and 8 of the response and 1 of padding
+    with pytest.raises(ConfigError, match=r"^model.path=x: its positions .* 20 tokens, here it may have 21"):
+        check(scaled, plain, 12)
+    with pytest.raises(ConfigError, match=r"^ppo.value_model=path: its positions .* 20 tokens, here it may have 21"):
+        check(plain, scaled, 12)
+
+
+@pytest.mark.parametrize("num", [3, 16])
+def test_what_is_wrong_only_beyond_a_window_is_refused_where_responses_get_there(num: int) -> None:
+    """Of transformers' Moshi, a cache beyond the window comes to other numbers."""
+    values = GROUPED | {"sliding_window": 40, "head_dim": 8, "max_position_embeddings": 128}
+    moshi, mistral, prompt = made("MoshiConfig", values), made("MistralConfig", values), PROMPTS[0][:num]
+    check_policy(reader(moshi, 40), toy.sampler(40 - num), prompt, "model.path=x")
+    check_policy(reader(mistral, 107), toy.sampler(90), prompt, "model.path=x")
+    with pytest.raises(ConfigError, match=r"^model.path=x: must be of an architecture that can be sampled from"):
+        check_policy(reader(moshi, 107), toy.sampler(90), prompt, "model.path=x")

@@ -1,5 +1,6 @@
 """Where the analysis writes: through no link, and over nothing of a record."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,17 @@ def test_a_table_is_reported_on_again(tmp_path: Path, monkeypatch: pytest.Monkey
     for _ in range(2):
         assert main(["report", "t.csv"]) == 0
     assert main(["curves", "t.csv", "--format=svg"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe"])
+def test_a_report_goes_into_no_folder_and_no_pipe(
+    kind: str, sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "there"
+    if kind == "a folder":
+        out.mkdir()
+    else:
+        os.mkfifo(out)
+    assert main(["report", str(sweep), "--out", str(out)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+    assert lines == [f"error: {out}: is {kind}, must be a file; rename it, or choose another file by --out"]

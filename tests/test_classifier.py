@@ -41,6 +41,7 @@ from rlhf_sweeps.preflight import check_inputs
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
+from rlhf_sweeps.reward_models.load import Loader
 
 CPU = torch.device("cpu")
 TALK = [{"role": "user", "content": "how are you"}]
@@ -314,6 +315,38 @@ def test_windows_are_read_as_transformers_reads_them(
     with torch.no_grad():
         alone = torch.stack([model(torch.tensor([list(ids)])).logits[0, 0] for ids in exchanges.sequences])
     assert torch.allclose(loaded.score(replace(exchanges, ended=None)), alone, rtol=0, atol=2e-5)
+
+
+def test_an_end_token_that_also_pads_is_read_where_the_template_ends_on_it(
+    config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = "{% for m in messages %}{{m.content}}{{eos_token}}{% endfor %}"
+    model = decoder(LlamaConfig, pad_token_id=tokenizer.eos_token_id)
+    path = saved(tmp_path, model, tokenizer)
+    loaded = load_classifier(replace(config.reward_model, path=str(path)), None, Halving("", 4), CPU)
+    ids = tokenizer.encode(f"how are you{tokenizer.eos_token}well{tokenizer.eos_token}", add_special_tokens=False)
+    assert ids[-1] == tokenizer.pad_token_id
+    with torch.no_grad():
+        expected = model.score(model.model(torch.tensor([ids])).last_hidden_state[0, -1])
+    score = loaded.score(Exchanges(prompts=[TALK], responses=["well"]))
+    assert torch.allclose(score, expected, rtol=0, atol=2e-5)
+
+
+def test_positions_that_depend_on_the_longest_text_are_refused(
+    config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    scaling = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    path = saved(tmp_path, decoder(LlamaConfig, rope_parameters=scaling, max_position_embeddings=64), tokenizer)
+    loader = Loader(tokenizer, Halving("", 4), CPU, config.dataset)
+    one = replace(config.reward_model, path=str(path))
+    assert loader.scorer(one, "reward_model") is not None
+    document = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    scaling |= {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    changes = {"rope_parameters": scaling | {"original_max_position_embeddings": 20}}
+    (path / "config.json").write_text(json.dumps(document | changes), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^reward_model.path=.*: its positions \(longrope\) .* 20 tokens, .* 64 "):
+        Loader(tokenizer, Halving("", 4), CPU, config.dataset).scorer(one, "reward_model")
 
 
 def test_what_mixes_padding_in_is_refused(config: Config, bert: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from data_files import assistant, dataset, pair, user, write_lines
 
 from rlhf_sweeps.data import Pair, files_of, load_pairs, load_prompts
+from rlhf_sweeps.data.messages import read_answer, read_prompt
 from rlhf_sweeps.fields import ConfigError
 
 TALK = [user("hi"), assistant("hello"), user("who?")]
@@ -252,9 +253,38 @@ def test_written_conversations_are_read_from_any_file(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "cell",
+    [
+        "[{'role': 'user', 'content': 'it\\'s \\\\d'}]",  # as Python prints it
+        '[{"id": 1, "content": "it\'s \\\\d", "weight": null, "role": "user"}]',
+        ' {"id": 7, "messages": [{"role": "user", "content": "it\'s \\\\d"}]}',
+        json.dumps(json.dumps([user("it's \\d")])),
+    ],
+)
+def test_a_conversation_is_told_however_it_is_written(cell: str) -> None:
+    assert read_prompt(cell) == [user("it's \\d")]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '[{"value": 1, "unit": "m"}] sum these', '[{"value": 1}]', '{"role": "villain", "name": "Bo"}', "[]", "{",
+        '[{"content": "a b"}]', '{"role": "admin", "id": 7}  Write a schema.', '[{"from": "Bonn", "to": "Rome"}]',
+        '"The \'role\': \'user\' is set", she said', "[" * 100_000, '{"from": "Bonn"} how far?',
+        '"[{" is how JSON begins', "{[]: 1}",
+    ],
+)  # fmt: skip
+def test_other_json_is_a_text(cell: str) -> None:
+    assert read_prompt(cell) == [user(cell)]
+    assert read_answer(cell, [user("Give me JSON")], "the chosen answer") == cell
+
+
+@pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("[{'role': 'user', 'content': 'a'}]", "messages in a text must be JSON"),
+        ("[{'role': 'user', 'content': 'a'} {'role': 'user', 'content': 'b'}]", "messages in a text must be JSON"),
+        ('[{"role": "user", "content": "a"', "messages in a text must be JSON"),
+        ('[{"role": "user", "content": "a"}, {"role": "bot", "content": "b"}]', "a message must have a role"),
         ('[{"from": "human", "value": "a"}]', "a message must have a role"),
         ('{"role": "user", "content": "a"}', "a prompt must be a text or a list of messages, is a dict"),
     ],
@@ -284,7 +314,7 @@ GOOD_LINES = b'{"prompt": "a"}\n{"prompt": "b"}\n'
         ("x.csv", b"prompt,n\na,1\nb,2\n", b",3", "line 4: a prompt must end on a user's text that is not empty"),
         ("x.csv", b"prompt,n\na,1\n\nb,2\n", b"\xff,3", "line 5: not UTF-8"),
         ("x.csv", b"prompt,n\na,1\nb,2\n", b'"c"d,3', "line 4: not a CSV row"),
-        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: messages in a text must be JSON"),
+        ("x.csv", b"prompt,n\na,1\nb,2\n", b"\"[{'role': 'user'}]\",3", "line 4: a message must have a role"),
     ],
 )
 def test_faults_of_a_row_are_refused_or_skipped(

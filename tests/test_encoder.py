@@ -14,7 +14,16 @@ import torch
 from at_once import at_once
 from conftest import Compose
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, BertModel, BertTokenizer
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    BertTokenizer,
+    RobertaConfig,
+    RobertaModel,
+)
 from transformers import logging as transformers_logging
 
 from rlhf_sweeps.config import DatasetConfig
@@ -340,6 +349,13 @@ def test_the_config_says_whose_pairs(config: EncoderConfig, monkeypatch: pytest.
         load_encoder(config, DatasetConfig(name="bare"), 4, CPU, "eval.judges[1]")
     assert str(refusal.value).startswith("eval.judges[1].pairs=null: ")
     assert "(dataset.chosen_column=chosen: no such column); give eval.judges[1].pairs" in str(refusal.value)
+
+
+def test_what_a_roberta_can_read_is_less_than_its_positions(config: EncoderConfig, folder: Path) -> None:
+    RobertaModel(RobertaConfig(**{**tiny().to_dict(), "pad_token_id": 0})).save_pretrained(folder)
+    assert load(replace(config, max_length=23)).score(Exchanges([TRAIN[0].prompt], ["fine " * 40])).isfinite().all()
+    with pytest.raises(ConfigError, match=r"^reward_model.max_length=24: must be from 3 to 23"):
+        load(replace(config, max_length=24))
 
 
 def test_what_is_no_encoder_is_refused(config: EncoderConfig, folder: Path, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -26,6 +28,7 @@ from rlhf_sweeps.runs import InUseError, Run, Sweep
 from rlhf_sweeps.sweep import recovery, storage
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.engine import Engine
+from rlhf_sweeps.sweep.outcomes import Outcomes
 from rlhf_sweeps.sweep.patience import PAUSES, Patience
 from rlhf_sweeps.sweep.trials import RUNNING, Trial
 from rlhf_sweeps.train import failure
@@ -213,6 +216,23 @@ def test_a_fault_that_all_meet_ends_the_sweep_whoever_goes_first(
     with pytest.raises(EnvironmentFault, match="no space is left on the disk"):
         sweep(folder, GRID)
     assert [(folder / str(n) / "history").read_text().count("start") for n in range(3)] == [4, 4, 2]
+
+
+@pytest.mark.parametrize("has_process", [False, True])
+def test_only_what_has_run_shows_that_the_environment_is_mended(has_process: bool) -> None:
+    """A setting that cannot be composed, or was run before, comes to its end without a run."""
+    patience, others, plan = Patience(), [MagicMock() for _ in range(7)], MagicMock()
+    outcomes = Outcomes(plan, *others, patience, lambda: False)
+    patience.note("full", 0.0)
+    for index in (0, 1):
+        active = Active(Trial(0, {}, {}, Path()), Run(Path()), 0, index)
+        active.future = Future() if has_process else None
+        outcomes.refuse(active, "cannot be composed")
+        assert patience.fault == (None if has_process else "full")
+    copied = Active(Trial(1, {}, {}, Path()), Run(Path()), 0, 0)
+    patience.note("full", 1.0)
+    outcomes.copy(copied, Trial(0, {}, {}, Path()))
+    assert patience.fault == "full"
 
 
 def test_faults_with_progress_between_them_are_several() -> None:

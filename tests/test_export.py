@@ -8,6 +8,8 @@ from conftest import composed
 
 from rlhf_sweeps.export import export
 from rlhf_sweeps.model_card import model_card
+from rlhf_sweeps.runs import Run
+from rlhf_sweeps.stock import take_stock
 
 
 def save(folder: Path) -> None:
@@ -55,6 +57,45 @@ def test_what_is_exported_twice_alike_leaves_nothing_aside(tmp_path: Path) -> No
     assert {path.name for path in (tmp_path / "model").iterdir()} == names
 
 
+def test_no_card_of_a_user_is_lost_however_often_it_is_exported(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    for number in range(4):
+        export(model, save, f"card {number}")
+        (model / "README.md").write_text(f"the user's {number}", encoding="utf-8")
+    (model / "README.md.set_aside_7").write_text("the user's 7", encoding="utf-8")
+    export(model, save, "the last card")
+    cards = sorted(path.read_text(encoding="utf-8") for path in model.glob("README.md.set_aside_*"))
+    assert cards == [*(f"the user's {number}" for number in range(4)), "the user's 7"]
+
+
+def test_a_folder_of_a_user_beside_it_stays(tmp_path: Path) -> None:
+    (tmp_path / "former_model").mkdir()
+    (tmp_path / "former_model" / "model.safetensors").write_text("the user's", encoding="utf-8")
+    for _ in range(2):
+        export(tmp_path / "model", save, "the card")
+    assert [path.name for path in (tmp_path / "former_model").iterdir()] == ["model.safetensors"]
+    assert (tmp_path / "model" / "model.safetensors").read_text(encoding="utf-8") == "new model.safetensors"
+
+
+def test_a_file_that_a_user_has_changed_stays_when_it_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(tmp_path)
+    run.begin({})
+    written = export(run.model, save, "the card")
+    run.write_summary({"status": "complete"}, exported=written)
+    (tmp_path / "checkpoint" / "0000001").mkdir(parents=True)
+    (tmp_path / "checkpoint" / "0000001" / "state.json").write_text("{}", encoding="utf-8")
+    assert take_stock(run, is_alone=True) is not None
+    (run.model / "config.json").write_text("the user's", encoding="utf-8")
+    assert take_stock(run, is_alone=True) is None
+    export(run.model, save, "the card")
+    assert (run.model / "config.json.set_aside_1").read_text(encoding="utf-8") == "the user's"
+    assert (run.model / "config.json").read_text(encoding="utf-8") == "new config.json"
+    assert not (run.model / "tokenizer.json.set_aside_1").exists()
+    assert "model/config.json: stays, and is now called config.json.set_aside_1" in caplog.text
+
+
 def test_a_folder_behind_a_link_and_a_file_in_its_place_stay(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "notes").write_text("the user's", encoding="utf-8")
@@ -65,6 +106,16 @@ def test_a_folder_behind_a_link_and_a_file_in_its_place_stay(tmp_path: Path) -> 
         assert (tmp_path / name / "config.json").is_file()
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["notes"]
     assert (tmp_path / "file.set_aside_1").read_text(encoding="utf-8") == "the user's"
+
+
+@pytest.mark.parametrize("leads_to", ["nowhere", "file"])
+def test_a_link_that_leads_to_no_folder_makes_way(leads_to: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("the user's", encoding="utf-8")
+    (tmp_path / "model").symlink_to(leads_to)
+    export(tmp_path / "model", save, "the card")
+    assert (tmp_path / "model.set_aside_1").readlink() == Path(leads_to)
+    assert (tmp_path / "model" / "config.json").is_file()
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "the user's"
 
 
 def test_a_card_does_without_rows_that_are_lost() -> None:

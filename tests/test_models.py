@@ -17,6 +17,7 @@ import toy
 from at_once import at_once
 from chat_tokenizers import plain, smollm2
 from conftest import Compose
+from transformers import OPTConfig, OPTForCausalLM
 
 from rlhf_sweeps import assets, models, sources
 from rlhf_sweeps.fields import ConfigError
@@ -28,6 +29,16 @@ def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=f"device={missing}: not to be had here"):
         models.pick_device(missing)
     assert models.pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_value_model_fits_what_the_trunk_gives_whatever_its_layers_hold(is_shared: bool) -> None:
+    """OPT-350m's layers hold 1024 numbers a token, and its trunk gives 512."""
+    sizes = {"ffn_dim": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16}
+    policy = OPTForCausalLM(OPTConfig(vocab_size=20, word_embed_proj_dim=6, **sizes)).eval()
+    value_model = models.value_model(policy, is_shared)
+    hidden = (value_model.trunk or policy.base_model)(torch.tensor([[5, 6]])).last_hidden_state
+    assert value_model(hidden).shape == (1, 2)
 
 
 def test_the_value_model_predicts_nothing_at_first_and_shares_nothing(compose_config: Compose) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import toy
+import transformers
 from conftest import SMALL, Compose
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -253,6 +254,32 @@ def test_recomputed_activations_give_the_same_gradients(value_model: str) -> Non
     assert calls.count(True) == (2 if value_model == "shared" else 4)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(plain, recomputed, strict=True))
     assert not any(module.training for module in trainer.policy.model.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("OPTConfig", {"ffn_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}),
+        ("XGLMConfig", {"ffn_dim": 24, "num_layers": 2, "attention_heads": 2, "d_model": 16}),
+        (
+            "BioGptConfig",
+            {"intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16},
+        ),
+        ("FalconConfig", {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "hidden_dropout": 0.5}),
+    ],
+)
+def test_layers_that_drop_out_by_themselves_do_not_when_they_are_recomputed(name: str, values: dict[str, Any]) -> None:
+    policy = AutoModelForCausalLM.from_config(
+        getattr(transformers, name)(vocab_size=20, pad_token_id=0, **values)
+    ).eval()
+    written = policy.config.to_json_string()
+    batch = toy.sampler().sample(policy, toy.PROMPTS, torch.Generator().manual_seed(0))
+    plain = LanguageModel(policy, 0.8, has_plain_head=True).features(batch).values
+    models.recompute_activations(policy)
+    recomputed = LanguageModel(policy, 0.8, recomputes=True, has_plain_head=True).features(batch).values
+    assert recomputed.requires_grad
+    assert torch.allclose(recomputed, plain, rtol=0, atol=2e-5)
+    assert policy.config.to_json_string() == written
 
 
 def test_bfloat16_autocast_keeps_weights_and_logprobs_in_float32() -> None:

@@ -84,8 +84,8 @@ def test_what_is_the_users_is_left_alone(
     ("refuse", "place", "name"),
     [
         *((Run.refuse_foreign, "w", name) for name in (
-            ".hydra/hydra.yaml", "checkpoint/0001000/state.json", "former_model/x", "metrics.jsonl", "model",
-            "model.unfinished/x", "rlhf_sweeps.log", "run.json", "samples.jsonl", "summary.json", "sweep.json"
+            ".hydra/hydra.yaml", "checkpoint/0001000/state.json", "metrics.jsonl", "model", "model.unfinished/x",
+            "rlhf_sweeps_former_model/x", "rlhf_sweeps.log", "run.json", "samples.jsonl", "summary.json", "sweep.json"
         )),
         *((Sweep.refuse_foreign, "w", name) for name in (
             "0/x", "comparison.json", "multirun.yaml", "optimization_results.yaml", "report.html", "run.json",
@@ -238,7 +238,7 @@ def test_a_folder_with_other_things_is_taken_and_they_stay(command_line: Command
 
 
 def test_checkpoints_that_are_no_checkpoints_of_ours_stay(tmp_path: Path) -> None:
-    ours = ("0000007/state.json", "0000007/policy.safetensors", "former_0000006/state.json", "unfinished/x")
+    ours = ("0000007/state.json", "0000007/policy.safetensors", "rlhf_sweeps_former_0000006/state.json", "unfinished/x")
     fill(tmp_path, *ours)
     before = {
         **fill(tmp_path / "user", "step-1000/w", "0001000/w", "note"),

@@ -83,8 +83,36 @@ def test_each_of_several_templates_is_held() -> None:
     assert tokenizer.chat_template == {"default": "{{ '2025' }}", "tool_use": "{{ '12' }}!"}
 
 
-def test_a_date_in_another_way_is_refused() -> None:
+def test_a_space_before_the_format_changes_nothing() -> None:
+    tokenizer = dated("{% if strftime_now is not defined %}x{% endif %}{{ strftime_now ('%d %b %Y') }}")
+    hold_date(tokenizer, datetime(2025, 12, 31), "x")
+    assert rendered(tokenizer).startswith("31 Dec 2025<|begin_of_text|>")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "{% set f = '%Y' %}{{ strftime_now(f) }}",
+        "{% set f = strftime_now %}{{ f('%Y') }}",
+        "{{ strftime_now(format='%d') }}",
+        "{% if strftime_now is defined %}{{ [strftime_now][0]('%Y') }}{% endif %}",
+    ],
+)
+def test_a_date_in_another_way_is_refused(head: str) -> None:
     with pytest.raises(
         ConfigError, match=r"^model.path=x: its chat template must print the date as strftime_now\('...'\)"
     ):
-        hold_date(dated("{% set f = '%Y' %}{{ strftime_now(f) }}"), datetime(2025, 12, 31), "model.path=x")
+        hold_date(dated(head), datetime(2025, 12, 31), "model.path=x")
+
+
+def test_a_date_that_is_lost_once_something_is_trained_is_told(
+    today: list[datetime], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    TemplateDate(BaseRecord(tmp_path)).hold(dated(), "model.path=x")
+    TemplateDate(BaseRecord(tmp_path), has_begun=True).hold(dated(), "model.path=x")
+    assert "lost" not in caplog.text
+    (tmp_path / "base" / "date.jsonl").unlink()
+    today.append(datetime(2026, 3, 10, 0, 1))
+    TemplateDate(BaseRecord(tmp_path), has_begun=True).hold(dated(), "model.path=x")
+    assert "base/date.jsonl: lost" in caplog.text
+    assert "prints 2026-03-10 from here on" in caplog.text

@@ -1,19 +1,21 @@
 """Chat messages: what a cell of a data set must hold to be a prompt or an answer, and when two prompts are the same."""
 
+import ast
 import hashlib
 import json
 import re
+import warnings
 from typing import Any
 
-from rlhf_sweeps.wording import cut
+from rlhf_sweeps.wording import cut, message_of
 
 Messages = list[dict[str, str]]
 # Prompts that differ in white space only have the same.
 Identity = tuple[tuple[str, str], ...]
 
-# A conversation that is written as a text, as JSON or as Python prints it: all that a CSV can hold, and others do.
-_WRITTEN = re.compile(r"""\s*(\[\s*\{\s*['"](role|content|from|value)|\{\s*['"]role)['"]\s*:""")
 ROLES = ("system", "user", "assistant")
+# What looks like a message that is written in a text, as JSON, maybe within JSON, or as Python prints it.
+_MESSAGE = re.compile(rf"""['"]role\\*['"]\s*:\s*\\*['"]({"|".join(ROLES)})\b""")
 LONGEST = 40  # characters of what is shown of a message
 
 
@@ -94,13 +96,36 @@ def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
 
 
 def _unwritten(cell: Any) -> Any:
-    """A cell, or the messages that are written in it."""
-    if not isinstance(cell, str) or not _WRITTEN.match(cell):
+    """A cell, or the messages that are written in it, which is all that a CSV can hold; other JSON is a text."""
+    if not isinstance(cell, str) or cell.lstrip()[:1] not in ("[", "{", '"'):
         return cell
     try:
-        return json.loads(cell)
-    except (ValueError, RecursionError) as error:
-        raise RowError(f"messages in a text must be JSON ({error})") from error
+        found = _parse(cell)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        if cell.lstrip()[0] == '"' or not _MESSAGE.search(cell):
+            return cell  # words in quotation marks, or in brackets
+        raise RowError(f"messages in a text must be JSON, or as Python prints them ({message_of(error)})") from error
+    if isinstance(found, dict) and "messages" in found:
+        found = found["messages"]
+    messages = [found] if isinstance(found, dict) else found
+    is_conversation = isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
+    return found if is_conversation and any(_is_message(message) for message in messages) else cell
+
+
+def _parse(text: str) -> Any:
+    """What is written in a text, and in the text that is written in it."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        with warnings.catch_warnings():  # of its escapes
+            warnings.simplefilter("ignore")
+            found = ast.literal_eval(text.strip())
+    return _parse(found) if isinstance(found, str) and found.lstrip()[:1] in ("[", "{") else found
+
+
+def _is_message(message: dict[str, Any]) -> bool:
+    """Whether it is one, of ours or of those with other names, which are refused."""
+    return message.get("role") in ROLES or {"from", "value"} <= message.keys()
 
 
 def _messages(cell: Any, name: str) -> Messages:

@@ -4,6 +4,7 @@ Not every model can be read in batches: some recurrent ones take padding for tex
 logits would be wrong without a word, so a few tokens are tried before anything is trained.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
 from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
+from rlhf_sweeps.ppo.reach import check_positions, shortest_window
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 
@@ -46,6 +48,11 @@ def check_models(
             f"{value_given}: {given} does more to its logits than its output layer, which hides its features (allowed: "
             "policy, reward_model, path)"
         )
+    longest = len(prompt) + sampler.response_length + 1  # with the token of padding of ppo.trl_metrics
+    remedy = "dataset.max_prompt_length and ppo.response_length make it shorter"
+    check_positions(policy.model, longest, given, remedy)
+    if isinstance(value_model.trunk, PreTrainedModel):
+        check_positions(value_model.trunk, longest, value_given, remedy)
     with fitting(given, "a smaller model, or shorter sequences"):
         check_policy(policy, sampler, prompt, given)
         if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
@@ -64,8 +71,8 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         ConfigError: if one of the ways to read it fails, or comes to something else.
     """
     policy = replace(policy, autocast=None)
-    prompts = [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
-
+    prompts = _three(prompt)
+    sampled = [prompts, *_before_a_window(policy.model, prompt, sampler.response_length)]
     trial = replace(
         sampler,
         response_length=min(sampler.response_length, MOST_STEPS),
@@ -75,14 +82,18 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         is_compiled=False,  # which takes longer than all of this
     )
 
-    def sample(sampler: Sampler) -> Responses:
+    def sample(sampler: Sampler, prompts: Sequence[Sequence[int]]) -> Responses:
         return sampler.sample(policy.model, prompts, torch.Generator(policy.model.device).manual_seed(0))
 
-    def check_sampling(sampler: Sampler) -> bool:
-        whole = sample(replace(sampler, stop_ids=()))
+    def is_sampled_right(sampler: Sampler, prompts: Sequence[Sequence[int]]) -> bool:
+        whole = sample(replace(sampler, stop_ids=()), prompts)
         # Once more with the same random numbers, where one row leaves before the others.
-        batch = sample(replace(sampler, stop_ids=(int(whole.response_ids[1, whole.response_ids.shape[1] // 3]),)))
-        return is_same(batch.logprobs, _plain_logprobs(policy, batch), policy.model.dtype)
+        stop_id = int(whole.response_ids[1, whole.response_ids.shape[1] // 3])
+        batch = sample(replace(sampler, stop_ids=(stop_id,)), prompts)
+        return all(is_same(one.logprobs, _plain_logprobs(policy, one), policy.model.dtype) for one in (whole, batch))
+
+    def check_sampling(sampler: Sampler) -> bool:
+        return all(is_sampled_right(sampler, prompts) for prompts in sampled)
 
     def check_reading() -> bool:
         batch = _made_up(policy.model, prompts, sampler.pad_id, min(sampler.response_length, MOST_TOKENS))
@@ -103,10 +114,9 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
         raise ConfigError(
             f"{given}: its embedding must have a row for each of the policy's {wanted} ids, has {rows} rows"
         )
-    prompts = [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
 
     def check() -> bool:
-        batch = _made_up(policy.model, prompts, pad_id, MOST_STEPS)
+        batch = _made_up(policy.model, _three(prompt), pad_id, MOST_STEPS)
         features = replace(policy, autocast=None).trunk_features(trunk, batch)
         index, _ = features.places([length + 1 for length in batch.lengths])
         plain = [
@@ -117,6 +127,20 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
         return is_same(features.values[index], torch.cat(states), trunk.dtype)
 
     check_agreement(check, given, "reads responses of several lengths at once")
+
+
+def _three(prompt: Sequence[int]) -> list[list[int]]:
+    """A prompt and two shorter ones."""
+    return [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
+
+
+def _before_a_window(model: PreTrainedModel, prompt: Sequence[int], response_length: int) -> list[list[list[int]]]:
+    """Prompts whose responses outgrow a layer's window in a few steps, where those of the run do; else none."""
+    longest, window = len(prompt) + response_length, shortest_window(model)
+    if window is None or window >= longest:
+        return []
+    length = max(1, min(window - MOST_STEPS // 2, longest - min(response_length, MOST_STEPS)))
+    return [_three(list(itertools.islice(itertools.cycle(prompt), length)))]
 
 
 def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf_sweeps.ppo.equations import token_logprobs
-from rlhf_sweeps.ppo.packing import is_same, pack, packs, trial_tokens
+from rlhf_sweeps.ppo.memory import is_out_of_memory
+from rlhf_sweeps.ppo.packing import FAILURES, is_same, pack, packs, trial_tokens
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 
@@ -173,6 +174,15 @@ def has_plain_head(model: PreTrainedModel) -> bool:
     Some models scale or cap them (Gemma 2, Cohere, Granite), which small ones hardly show: in the trial the output
     layer gives large ones.
     """
+    try:
+        return _is_plain(model)
+    except FAILURES as error:  # of a model that cannot be read at all, as will be told when it is tried
+        if is_out_of_memory(error):
+            raise
+        return False
+
+
+def _is_plain(model: PreTrainedModel) -> bool:
     head = model.get_output_embeddings()
     if head is None:
         return False

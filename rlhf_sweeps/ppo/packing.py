@@ -122,8 +122,8 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
     before = trunk.config._attn_implementation
     if before != "sdpa":
         return packs(trunk)
-    sequences = trial_sequences(trunk, longest)
     try:
+        sequences = trial_sequences(trunk, longest)
         expected = torch.cat([_read_alone(trunk, sequence) for sequence in sequences])
         trunk.set_attn_implementation(NAME)
         _windows.clear()

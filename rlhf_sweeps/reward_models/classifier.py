@@ -26,6 +26,7 @@ from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.ppo.packing import enable_packing, is_same, pack, packs
+from rlhf_sweeps.ppo.reach import check_positions
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
@@ -96,6 +97,10 @@ class ClassifierRewardModel(RewardModel):
         tokens = [self.reader.read([{"role": "user", "content": question}], answer) for question, answer in texts]
 
         def score_alone(one: Tokens) -> Tensor:
+            if hasattr(self.model, "score"):  # transformers' head would take an end token that also pads for padding
+                ids = torch.tensor([one.ids], device=self.model.device)
+                outputs: Tensor = self.model.score(self.model.base_model(input_ids=ids).last_hidden_state[:, -1])
+                return outputs[:, self.output]
             inputs = {"input_ids": one.ids} | ({"token_type_ids": one.types} if one.types else {})
             logits: Tensor = self.model(
                 **{name: torch.tensor([ids], device=self.model.device) for name, ids in inputs.items()}
@@ -202,6 +207,7 @@ def load_classifier(
     completes_turns: bool = True,
     prompts: Sequence[Messages] = (),
     hold_date: HoldDate = leave_date,
+    most: int | None = None,
 ) -> ClassifierRewardModel:
     """The classifier that a config names; safetensors only, and no code but transformers'.
 
@@ -211,6 +217,7 @@ def load_classifier(
         completes_turns: see ClassifierRewardModel.
         prompts: that it will read responses to.
         hold_date: see Loader.
+        most: tokens that it is ever given, where that is known.
 
     Raises:
         ConfigError: if it cannot be loaded, has no weights for its head, or it is not clear which output is the score.
@@ -235,6 +242,9 @@ def load_classifier(
         raise ConfigError(f"{given}: its chat template {fault}")
     max_length = f"{key.removesuffix('path')}max_length={config.max_length}"
     reward_model.reader.check_room(given if config.max_length is None else max_length)
+    read = min((known for known in (most, reward_model.max_length) if known is not None), default=None)
+    lever = f"{key.removesuffix('path')}max_length" if most is None else "ppo.response_length"
+    check_positions(model, read, given, f"{lever} makes it shorter")
     with fitting(given, "a smaller model"):
         if hasattr(model, "score"):
             enable_packing(model.base_model, reward_model.max_length)

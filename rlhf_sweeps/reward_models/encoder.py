@@ -28,6 +28,7 @@ from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_model_config import EncoderConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
+from rlhf_sweeps.reward_models.classifier import longest_input
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
 from rlhf_sweeps.sources import fetch_from_wheel, locate
 from rlhf_sweeps.wording import message_of
@@ -186,8 +187,7 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
     if missing or model.config.is_encoder_decoder:
         reason = f"its weights lack {', '.join(missing[:3])}" if missing else "it has a decoder, too"
         raise ConfigError(f"{given}: must be a trained sentence encoder; {reason}")
-    positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
-    least, most = tokenizer.num_special_tokens_to_add() + 1, min(positions, tokenizer.model_max_length)
+    least, most = tokenizer.num_special_tokens_to_add() + 1, longest_input(model, tokenizer) or config.max_length
     if not least <= config.max_length <= most:
         raise ConfigError(f"{key}.max_length={config.max_length}: must be from {least} to {most} with this encoder")
     models.check_ids(model, tokenizer, given)

@@ -19,7 +19,7 @@ from rlhf_sweeps.runs.files import (
 )
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
-from rlhf_sweeps.runs.reading import MOST_FILE, open_record, parse_object, read_bytes
+from rlhf_sweeps.runs.reading import MOST_FILE, kind_of, open_record, parse_object, read_bytes
 from rlhf_sweeps.runs.redaction import (
     MASK,
     hidden,
@@ -74,6 +74,7 @@ __all__ = [
     "is_run",
     "is_secret",
     "is_sweep",
+    "kind_of",
     "lifted_variables",
     "masked",
     "masked_url",

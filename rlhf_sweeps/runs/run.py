@@ -69,7 +69,7 @@ class Run:
         Raises:
             NotOursError: if that is so, and nothing shows that a run was begun there.
         """
-        model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"former_{self.model.name}")
+        model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"rlhf_sweeps_former_{self.model.name}")
         files = (self.start_file, self.metrics_file, self.samples_file, self.summary_file, self.log_file)
         folders = (self.checkpoint.name, self.hydra_file.parent.name, "base", copy_of(self.start_file).parent.name)
         names = (*model, *folders, *(file.name for file in files), self._stop.name)

@@ -7,6 +7,7 @@ versions have written has neither, and is read as it stands.
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -77,10 +78,11 @@ def set_aside(path: Path) -> list[str]:
     return [f"{path.name}: is {what}, no file; now called {aside.name}"]
 
 
-def name_aside(path: Path) -> Path:
-    """A name that nothing has, for what makes way and stays."""
-    names = (path.with_name(f"{path.name}.set_aside_{number}") for number in itertools.count(1))
-    return next(name for name in names if not name.exists() and not name.is_symlink())
+def name_aside(path: Path, *others: Path) -> Path:
+    """A name for what makes way and stays; nothing has it beside the path, nor in some other folders."""
+    names = (f"{path.name}.set_aside_{number}" for number in itertools.count(1))
+    folders = (path.parent, *others)
+    return path.with_name(next(name for name in names if not any(os.path.lexists(at / name) for at in folders)))
 
 
 def digest_of(path: Path) -> str:

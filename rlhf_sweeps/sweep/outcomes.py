@@ -138,7 +138,7 @@ class Outcomes:
             return
         if active.index is None:
             self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
-            self._come_to_end()
+            self._come_to_end(active)
             return
         trial.by_seed[active.seed] = list(values)
         trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
@@ -146,7 +146,7 @@ class Outcomes:
         mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
         if len(seeds) > 1:
             self._follower.report(trial, (active.index + 1) * trial.num_updates, mean)
-            self._come_to_end()
+            self._come_to_end(active)
             is_last = active.index + 1 == len(seeds)
             if not is_last and self._judge.should_prune(trial.number):
                 self._tell(active, PRUNED)
@@ -193,10 +193,11 @@ class Outcomes:
         self._schedule.first(active)
         self._display.event(f"trial {active.trial.number}: {fault}{again}")
 
-    def _come_to_end(self) -> None:
-        """A run has: whatever was at fault for all is mended."""
-        self._num_ended += 1
-        self._patience.forget()
+    def _come_to_end(self, active: Active) -> None:
+        """Where a run has, whatever was at fault for all is mended; a setting that is refused or copied has none."""
+        if active.future is not None:
+            self._num_ended += 1
+            self._patience.forget()
 
     def _fail(self, active: Active, cause: str, message: str) -> None:
         if active.index is None:
@@ -234,7 +235,7 @@ class Outcomes:
         if state == COMPLETE and trial.has_run:
             trial.violations = _mean_of_seeds(list(trial.broken.values()))
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
-        self._come_to_end()  # not before the study has it: its disk may be the full one
+        self._come_to_end(active)  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)
 
 
