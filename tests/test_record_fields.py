@@ -3,11 +3,13 @@
 The fields are found by iterating, so that one that is added and forgotten fails here.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -174,6 +176,9 @@ def test_sweep_json_is_kept_from_start_to_start(tmp_path: Path) -> None:
     assert start["space"] == {"ppo.kl_coef": "choice(0.01,0.02)"}
     assert start["config"]["objective.metrics"] == ["eval/kl"]
     Sweep(tmp_path).write_start({**start, **KEPT, **GROWS})
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as study, study:
+        # Which has the sweep's id, too: another one there would be another sweep's.
+        study.execute("UPDATE study_user_attributes SET key = ? WHERE key LIKE 'sweep:%'", (f"sweep:{KEPT['id']}",))
     sweep(tmp_path, *arguments)
     again = Sweep(tmp_path).start() or {}
     assert {key: again[key] for key in KEPT} == KEPT
