@@ -36,7 +36,7 @@ _ENV = "oc.env:"
 _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
 _INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 # A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
-# path or a part of one: those are what messages are about.
+# plain word, a path or a part of one: those are what messages are about.
 _LONG = 8
 
 
@@ -81,7 +81,7 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
         if isinstance(_node_, FloatNode | IntegerNode | BooleanNode):
             return oc.env(name, *given)
         value = os.environ.get(name, "")
-        is_long = len(value) >= _LONG and os.sep not in value and _node_._key() != "name"
+        is_long = len(value) >= _LONG and os.sep not in value and not value.isalpha() and _node_._key() != "name"
         if is_secret(name) or is_long:
             remember(value)
         return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
@@ -113,34 +113,44 @@ def _value(node: Any, key: Any) -> Any:
         return node._get_node(key)._value()
 
 
-def refer(config: Any, plain: Any) -> None:
+def refer(config: Any, plain: Any, is_of_secret: bool = False) -> None:
     """Have the values of a config know how they are written, in place; those with few choices are recorded as they are.
 
     Args:
         config: a dataclass, a mapping or a list, nested.
         plain: of it, as `written` gives it.
+        is_of_secret: whether it stands under a key that is named like a secret.
     """
     if is_dataclass(config):
         for entry in fields(config):
             if isinstance(plain, dict) and entry.name in plain and not entry.metadata.get("is_closed"):
-                setattr(config, entry.name, _referring(getattr(config, entry.name), plain[entry.name], entry.name))
+                value = getattr(config, entry.name)
+                setattr(config, entry.name, _referring(value, plain[entry.name], is_of_secret or is_secret(entry.name)))
     elif isinstance(config, dict) and isinstance(plain, dict):
         for key in config.keys() & plain.keys():
-            config[key] = _referring(config[key], plain[key], str(key))
+            config[key] = _referring(config[key], plain[key], is_of_secret or is_secret(str(key)))
     elif isinstance(config, list) and isinstance(plain, list):
         for index, (value, one) in enumerate(zip(config, plain, strict=False)):
-            config[index] = _referring(value, one, "")
+            config[index] = _referring(value, one, is_of_secret)
 
 
-def _referring(value: Any, plain: Any, name: str) -> Any:
+def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
     if is_dataclass(value) or type(value) is type(plain) in (dict, list):
-        refer(value, plain)
+        refer(value, plain, is_of_secret)
         return value
-    if isinstance(plain, str) and variables(plain):
-        return _with_reference(value, plain)
-    if is_secret(name) and isinstance(value, str):
-        remember(value)
-    return value
+    referred = variables(plain) if isinstance(plain, str) else []
+    if is_of_secret or any(map(is_secret, referred)):
+        remember(*_texts(value))
+    return _with_reference(value, plain) if referred else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All that stands in a secret; numbers as they are printed."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def _with_reference(value: Any, reference: str) -> Any:

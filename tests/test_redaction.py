@@ -1,5 +1,6 @@
 """What counts as a secret, and what is left of it: names by whole words, URLs as SQLAlchemy masks them, configs."""
 
+import json
 import logging
 
 import pytest
@@ -7,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from sqlalchemy import make_url
 
 from rlhf_sweeps.fields import in_line
-from rlhf_sweeps.runs import hide, hide_in_log, masked, masked_url, masked_word, redaction, remember
+from rlhf_sweeps.runs import hidden, hide, hide_in_log, hiding, masked, masked_url, masked_word, remember
 from rlhf_sweeps.runs.redaction import is_masked, is_secret, passwords
 from rlhf_sweeps.wording import cut
 
@@ -118,13 +119,33 @@ def test_what_is_masked_is_known_for_it() -> None:
 
 
 def test_texts_of_others_lose_what_the_process_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(hiding, "_known", set())
     remember("hunter2", "hunter2-and-more", "abc", "true")
     assert hide("got hunter2-and-more, not hunter2; abc is true") == "got ***, not ***; abc is true"
 
 
+def test_secrets_are_known_as_they_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hiding, "_known", set())
+    key = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\nq8+/Zw==\n-----END KEY-----\n"
+    remember(key, "tab\there", "a b&c/dé")
+    told = (repr({"k": key}), json.dumps({"k": key}), f"line: {'MIIEowIBAAKCAQEA'}", " ".join(key.split()))
+    assert not any("MIIEow" in hide(text) or "q8+" in hide(text) for text in told)
+    assert [hide(text) for text in (repr("tab\there"), json.dumps("tab\there"))] == ["'***'", '"***"']
+    for text in ("a%20b%26c/d%C3%A9", "a%20b%26c%2Fd%C3%A9", "a+b%26c%2Fd%C3%A9", '"a b&c/d\\u00e9"', '"a b&c/dé"'):
+        assert hide(text).strip('"') == "***"
+
+
+def test_our_own_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose status was hidden would not be known as complete."""
+    monkeypatch.setattr(hiding, "_known", set())
+    remember("complete", "comp")
+    summary = {"status": "complete", "stop_reason": None, "versions": {"complete": "1"}, "message": "got complete"}
+    assert hidden(summary) == {**summary, "message": "got ***"}
+    assert hide("comp is no part of compute, as in x=comp,1") == "*** is no part of compute, as in x=***,1"
+
+
 def test_a_secret_is_hidden_before_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_known", set())
+    monkeypatch.setattr(hiding, "_known", set())
     remember("hunter2")
     assert cut("12345 hunter2", 9) == "12345 ***"
     assert in_line("x" * 196 + "hunter2") == "x" * 196 + "***"

@@ -12,6 +12,7 @@ from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answer_questions
 from rlhf_sweeps.references import fingerprints, lift, recorded, reference_of, written
+from rlhf_sweeps.runs import hide, hiding
 from rlhf_sweeps.runs.redaction import LIFTED
 
 CALLABLE = ("reward_model=callable", "reward_model.function=a.b")
@@ -134,3 +135,17 @@ def test_a_fingerprint_tells_values_apart_and_not_what_they_are(
         found.append(fingerprints(config, "salt")["${oc.env:MY_NOTE}"])
     assert found[0] == found[2] != found[1]
     assert fingerprints(config, "other salt")["${oc.env:MY_NOTE}"] != found[0]
+
+
+def test_what_a_reference_gives_under_a_secrets_key_is_known(
+    compose_config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hiding, "_known", set())
+    for name, value in {"A": "se/cr/et", "B": "pw12", "C": "[x-y-z,4711]", "D": "in/auth", "STAGE": "complete"}.items():
+        monkeypatch.setenv(name, value)
+    compose_config(
+        *CALLABLE, f"+{KEY}.api_key='${{oc.env:A}}'", f"+{KEY}.password='${{oc.env:B}}'",
+        f"+{KEY}.secret='${{oc.decode:${{oc.env:C}}}}'", f"+{KEY}.auth.basic=['${{oc.env:D}}']",
+        "tracking.tags=['${oc.env:STAGE}']",
+    )  # fmt: skip
+    assert hide("se/cr/et pw12 x-y-z 4711 in/auth complete") == "*** *** *** *** *** complete"

@@ -5,7 +5,6 @@ none, too much is masked at worst: nothing that is computed with comes by here.
 """
 
 import functools
-import logging
 import os
 import re
 import urllib.parse
@@ -40,7 +39,7 @@ _REFERENCE = re.compile(r"(?<!\\)\$\{")
 # A reference with a value for where there is no such variable.
 _DEFAULT = re.compile(r"(?P<start>\$\{\s*oc\.env:\s*(?P<variable>[^,{}\s]+)\s*,)(?P<default>[^{}]*)(?=\})")
 _VARIABLE = re.compile(r"\$\{\s*oc\.env:\s*([^,{}\s]+)")
-_NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
+NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
 # Variables of ours that hold what stood in the config itself; see references.py.
 LIFTED = "RLHF_SWEEPS_SECRET_"
 _LIFTED = re.compile(rf"\$\{{oc\.decode:\$\{{oc\.env:{LIFTED}\w+\}}\}}|\$\{{oc\.env:{LIFTED}\w+\}}")
@@ -147,7 +146,7 @@ def _masked_text(text: str, is_of_secret: bool) -> str:
     """A text with the passwords of its URLs masked, and what references to secrets give where there is no variable."""
 
     def mask_default(found: re.Match[str]) -> str:
-        is_plain = found["default"].strip() in _NOTHING or not (is_of_secret or is_secret(found["variable"]))
+        is_plain = found["default"].strip() in NOTHING or not (is_of_secret or is_secret(found["variable"]))
         return found[0] if is_plain else f"{found['start']}{MASK}"
 
     return masked_url(_DEFAULT.sub(mask_default, text))
@@ -155,45 +154,9 @@ def _masked_text(text: str, is_of_secret: bool) -> str:
 
 def _is_open(value: str) -> bool:
     """Whether a value of a secret's key gives nothing away: it is a reference, or there is none."""
-    return value in _NOTHING or bool(_REFERENCE.search(value))
+    return value in NOTHING or bool(_REFERENCE.search(value))
 
 
 def lifted_variables() -> dict[str, str]:
     """The variables of this process that hold secrets of configs, for processes that do not inherit them."""
     return {name: value for name, value in os.environ.items() if name.startswith(LIFTED)}
-
-
-# What this process has learnt to be secret, for texts that others make, such as messages of errors.
-_known: set[str] = set()
-_SHORTEST = 4  # characters; anything shorter stands in many texts by chance
-
-
-def remember(*secrets: str) -> None:
-    """Have `hide` know these secrets for as long as this process lives."""
-    _known.update(secret for secret in secrets if len(secret) >= _SHORTEST and secret not in _NOTHING)
-
-
-def hide(text: str) -> str:
-    """A text that others made, with all secrets masked that this process knows."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
-
-
-def hide_in_log() -> None:
-    """Have our own log hide what this process knows."""
-    logging.getLogger("rlhf_sweeps").addFilter(_hide_in_record)
-
-
-def _hide_in_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = hide(record.getMessage()), ()
-    return True
-
-
-def hidden(content: Any) -> Any:
-    """The same for all texts of plain values, nested."""
-    if isinstance(content, dict):
-        return {key: hidden(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [hidden(value) for value in content]
-    return hide(content) if isinstance(content, str) else content
