@@ -8,7 +8,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from rlhf_sweeps.config import DIRECTIONS, Config
 from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
-from rlhf_sweeps.references import refuse_masked
+from rlhf_sweeps.literals import refuse_masked
 from rlhf_sweeps.runs import passwords, remember
 from rlhf_sweeps.sweep.trials import CAUSES
 
