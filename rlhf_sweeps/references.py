@@ -1,12 +1,13 @@
 """Environment variables in a config, ${oc.env:NAME}: values go to where they are used, references into the record."""
 
 import contextlib
+import copy
 import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import (
     BooleanNode,
@@ -23,6 +24,7 @@ from omegaconf.resolvers import oc
 from rlhf_sweeps.runs import is_secret, masked, remember, variables
 from rlhf_sweeps.runs.redaction import OF_DEFAULT, WHOLE, is_plain_credential
 
+Shown = TypeVar("Shown")
 _NO_DEFAULT = object()
 _ENV = "oc.env:"
 # A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
@@ -165,6 +167,21 @@ def reference_of(value: Any) -> str | None:
 def recorded(content: Any) -> Any:
     """Plain values of a config as they are recorded, sent and shown: references in place of values, secrets masked."""
     return masked(unresolved(content))
+
+
+def as_recorded(config: Shown) -> Shown:
+    """A copy of a dataclass, nested, whose texts stand as they are recorded, for what is shown of it."""
+    copied = copy.copy(config)
+    for entry in fields(copied):  # type: ignore[arg-type]
+        value = getattr(copied, entry.name)
+        ones = [as_recorded(one) if is_dataclass(one) else recorded(one) for one in _as_list(value)]
+        if isinstance(value, list | str | dict) or is_dataclass(value):
+            setattr(copied, entry.name, ones if isinstance(value, list) else ones[0])
+    return copied
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def unresolved(content: Any) -> Any:

@@ -23,6 +23,7 @@ from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.runs.reading import MOST_FILE, open_record, parse_object, read_bytes
 from rlhf_sweeps.runs.redaction import (
     MASK,
+    STORAGE,
     is_masked,
     is_secret,
     lifted_variables,
@@ -44,6 +45,7 @@ __all__ = [
     "MASK",
     "MOST_FILE",
     "SCHEMA_VERSION",
+    "STORAGE",
     "TRAININGS",
     "BaseRecord",
     "InUseError",

@@ -60,6 +60,8 @@ _VARIABLE = re.compile(r"\$\{\s*oc\.env:\s*([^,{}\s]+)")
 NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
 # Variables of ours that hold what stood in the config itself; see literals.py.
 LIFTED = "RLHF_SWEEPS_SECRET_"
+# Gives the report the URL of a study, which everybody could read in the words of its command.
+STORAGE = "RLHF_SWEEPS_STORAGE"
 OF_DEFAULT = "__DEFAULT"  # the end of the name where it stood in a reference
 WHOLE = re.compile(rf"\$\{{oc\.decode:\$\{{oc\.env:{LIFTED}\w+\}}\}}|\$\{{oc\.env:{LIFTED}\w+\}}")
 
