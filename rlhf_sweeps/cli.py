@@ -37,7 +37,17 @@ from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, masked_word, salvage_hydra
+from rlhf_sweeps.runs import (
+    NotOursError,
+    Sweep,
+    go_on,
+    hide,
+    hide_in_log,
+    hide_in_tracebacks,
+    masked,
+    masked_word,
+    salvage_hydra,
+)
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -73,6 +83,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
     tolerate()
     hide_in_log()
+    hide_in_tracebacks()
     learn_words(sys.argv[1:])
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")

@@ -2,13 +2,24 @@
 
 import json
 import logging
+import sys
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sqlalchemy import make_url
 
 from rlhf_sweeps.fields import in_line
-from rlhf_sweeps.runs import hidden, hide, hide_in_log, hiding, masked, masked_url, masked_word, remember
+from rlhf_sweeps.runs import (
+    hidden,
+    hide,
+    hide_in_log,
+    hide_in_tracebacks,
+    hiding,
+    masked,
+    masked_url,
+    masked_word,
+    remember,
+)
 from rlhf_sweeps.runs.redaction import is_masked, is_secret, passwords
 from rlhf_sweeps.wording import cut
 
@@ -160,10 +171,23 @@ def test_secrets_are_known_as_they_are_quoted(monkeypatch: pytest.MonkeyPatch) -
 def test_our_own_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose status was hidden would not be known as complete."""
     monkeypatch.setattr(hiding, "_known", set())
-    remember("complete", "comp")
+    remember("complete", "comp", "none", "Bearer")
     summary = {"status": "complete", "stop_reason": None, "versions": {"complete": "1"}, "message": "got complete"}
     assert hidden(summary) == {**summary, "message": "got ***"}
+    assert hide("Bearer: none") == "Bearer: none"
     assert hide("comp is no part of compute, as in x=comp,1") == "*** is no part of compute, as in x=***,1"
+
+
+def test_an_exception_that_nobody_catches_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    remember("hunter2")
+    hide_in_tracebacks()
+    error = KeyError("hunter2")
+    sys.excepthook(KeyError, error, None)
+    assert capsys.readouterr().err == "KeyError: '***'\n"
 
 
 def test_a_secret_is_hidden_before_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from rlhf_sweeps.runs.files import (
     stamp,
     write_atomically,
 )
-from rlhf_sweeps.runs.hiding import hidden, hide, hide_in_log, remember
+from rlhf_sweeps.runs.hiding import hidden, hide, hide_in_log, hide_in_tracebacks, remember
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.runs.reading import MOST_FILE, open_record, parse_object, read_bytes
@@ -69,6 +69,7 @@ __all__ = [
     "hidden",
     "hide",
     "hide_in_log",
+    "hide_in_tracebacks",
     "is_masked",
     "is_run",
     "is_secret",

@@ -4,8 +4,11 @@ import functools
 import json
 import logging
 import re
+import sys
+import traceback
 import urllib.parse
 from collections.abc import Iterator, Mapping
+from types import TracebackType
 from typing import Any
 
 from rlhf_sweeps.runs.redaction import MASK, NOTHING
@@ -14,6 +17,8 @@ _known: set[str] = set()
 _SHORTEST = 4  # characters; anything shorter stands in many texts by chance
 # What could be a part of other words is hidden only where it is a word of its own: comp is no part of complete.
 _PART = re.compile(r".{1,5}|[^\W\d_]{1,15}")
+# Said of secrets, and in many messages.
+_COMMON = ("none", "null", "true", "false", "auto", "default", "enabled", "disabled", "basic", "bearer", "token")
 _LINE = 8  # characters of a line of a secret that are told apart from other texts
 _TEXTS = ("message", "traceback")  # of a summary; all else in there is our own words, and what the config records
 
@@ -25,7 +30,7 @@ def remember(*secrets: str) -> None:
 
 def _forms(secret: str) -> Iterator[str]:
     """A secret as Python, JSON and URLs write it; a text of several lines is often told line by line."""
-    if secret in NOTHING:
+    if secret in NOTHING or secret.lower() in _COMMON:
         return
     yield from (secret, secret.strip(), repr(secret)[1:-1], json.dumps(secret)[1:-1])
     yield from (
@@ -53,6 +58,15 @@ def _pattern(known: frozenset[str]) -> re.Pattern[str]:
 
 def _expression(form: str) -> str:
     return rf"(?<!\w){re.escape(form)}(?!\w)" if _PART.fullmatch(form) else re.escape(form)
+
+
+def hide_in_tracebacks() -> None:
+    """Have this process hide it in what it says of an exception that nobody catches."""
+    sys.excepthook = _print_hidden
+
+
+def _print_hidden(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(hide("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def hide_in_log() -> None:
