@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from rlhf_sweeps.runs import is_secret, masked, remember, variables
-from rlhf_sweeps.runs.redaction import OF_DEFAULT, WHOLE, is_plain_credential
+from rlhf_sweeps.runs.redaction import OF_DEFAULT, WHOLE, is_plain_credential, literals
 
 Shown = TypeVar("Shown")
 _NO_DEFAULT = object()
@@ -131,7 +131,9 @@ def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
         refer(value, plain, is_of_secret)
         return value
     referred = variables(plain) if isinstance(plain, str) else []
-    if is_of_secret or any(map(is_secret, referred)):
+    # Where a secret is a part of a text, as of a URL, it is known for itself, and the rest may be told.
+    is_all = is_of_secret or (any(map(is_secret, referred)) and "://" not in plain and not literals(plain))
+    if is_all:
         remember(*_texts(value))
     return _with_reference(value, plain) if referred else value
 
