@@ -14,6 +14,7 @@ from analysis.places import folder_for, report_for
 from analysis.records import Source
 from analysis.terminal import wrapped
 from rlhf_sweeps.platforms.output import tolerate
+from rlhf_sweeps.runs import STORAGE
 
 FORMATS = ("png", "svg", "pdf")
 _FEW = 10  # problems that are still printed
@@ -113,7 +114,10 @@ def _add(
     )
     parser.add_argument("places", nargs="+", metavar="PLACE")
     parser.add_argument(
-        "--storage", metavar="URL", help="of a sweep's study that is not in its folder (hydra.sweeper.storage)"
+        "--storage",
+        metavar="URL",
+        default=os.environ.get(STORAGE),
+        help=f"of a sweep's study that is not in its folder (hydra.sweeper.storage); default: {STORAGE}'s value",
     )
     if out:
         parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: PLACE/analysis)")

@@ -32,12 +32,22 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answering, as_job
 from rlhf_sweeps.interruption import ending_at_once
 from rlhf_sweeps.job_environment import job_environment
+from rlhf_sweeps.literals import learn, learn_words, lift
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo import DivergedError
-from rlhf_sweeps.references import lift
 from rlhf_sweeps.resolvers import register_resolvers
 from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import NotOursError, Sweep, go_on, hide, hide_in_log, masked, masked_word, salvage_hydra
+from rlhf_sweeps.runs import (
+    NotOursError,
+    Sweep,
+    go_on,
+    hide,
+    hide_in_log,
+    hide_in_tracebacks,
+    masked,
+    masked_word,
+    salvage_hydra,
+)
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -73,6 +83,8 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
     tolerate()
     hide_in_log()
+    hide_in_tracebacks()
+    learn_words(sys.argv[1:])
     # Hydra then hands on the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
@@ -129,10 +141,13 @@ class Preflight(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run on its own, before it has a folder."""
+        learn(plain(config))
         try:
             _name_idle(config)
             with job_environment(config, is_sweep=False), running(config) as folder:
-                self.check(task_config(config), folder)
+                task = task_config(config)
+                lift(task, {})
+                self.check(task, folder)
             with answering(config):
                 reserve(config, "hydra.run.dir")
         except (ConfigError, OmegaConfBaseException) as error:
@@ -140,6 +155,7 @@ class Preflight(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check where a sweep of Hydra's own sweeper goes, before it writes there; ours does so itself."""
+        learn(plain(config))
         if config.hydra.sweeper._target_ == OWN_SWEEPER:
             return
         try:

@@ -40,7 +40,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if _is_of_env_copy(error):
         return f"hydra.job.env_copy: there is no variable {in_line(str(error.args[0]))} in the environment"
     if isinstance(error, OverrideParseException):
-        return _explain_syntax(masked_word(error.override or ""), lines[0])
+        given = masked_word(error.override or "")
+        return _explain_syntax(given, lines[0] if given == error.override else None)
     if _NO_TEXT.match(str(error)):
         return _explain_no_choice(arguments) or " ".join(lines)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and dataclasses.is_dataclass(cause.object_type):
@@ -62,13 +63,18 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     return " ".join(lines)
 
 
-def _explain_syntax(given: str, said: str) -> str:
-    """An override that Hydra's grammar does not hold; where quotes would help, with them."""
+def _explain_syntax(given: str, said: str | None) -> str:
+    """An override that Hydra's grammar does not hold; where quotes would help, with them.
+
+    Args:
+        said: what Hydra says; None where that would show a secret.
+    """
     key, equals, value = given.partition("=")
     if not equals or not key.strip():
         return f"{in_line(given)}: must be KEY=VALUE"
     if not value or value[0] in "'\"[{(" or "'" in value:
-        return f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax ({in_line(said)})"
+        reason = "" if said is None else f" ({in_line(said)})"
+        return f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax{reason}"
     return (
         f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax; a text with other characters stands in quotes: "
         f"\"{in_line(key)}='{in_line(value)}'\""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.references import as_recorded
 from rlhf_sweeps.reward_model_config import EnsembleConfig, RewardModelConfig
 
 CURVES = (
@@ -19,6 +20,7 @@ CURVES = (
 
 def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
     """Markdown with the metadata block that model hubs read; what metrics lack is left out."""
+    config = as_recorded(config)
     update = summary["best_update"] or summary["updates"]
     evaluated = next((row for row in metrics if row["update"] == update), {})
     evaluation = [(name, _short(value)) for name, value in evaluated.items() if name.startswith("eval/")]

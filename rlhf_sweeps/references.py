@@ -1,17 +1,13 @@
-"""Environment variables in a config, ${oc.env:NAME}: the value goes to where it is used, the reference into the record.
-
-Secrets that stand in a config itself become such references, to variables of this process and those that it starts, so
-that a config can be written into a folder and read from there.
-"""
+"""Environment variables in a config, ${oc.env:NAME}: values go to where they are used, references into the record."""
 
 import contextlib
+import copy
 import functools
 import hashlib
 import os
-import re
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import (
     BooleanNode,
@@ -21,22 +17,18 @@ from omegaconf import (
     ListConfig,
     Node,
     OmegaConf,
-    open_dict,
-    read_write,
 )
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import is_masked, is_secret, masked, passwords, remember, variables
-from rlhf_sweeps.runs.redaction import LIFTED
+from rlhf_sweeps.runs import is_secret, masked, remember, variables
+from rlhf_sweeps.runs.redaction import OF_DEFAULT, WHOLE, is_plain_credential, literals
 
+Shown = TypeVar("Shown")
 _NO_DEFAULT = object()
 _ENV = "oc.env:"
-_DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
-_INTERPOLATION = re.compile(r"(?<!\\)\$\{")
 # A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
-# path or a part of one: those are what messages are about.
+# plain word, a path or a part of one: those are what messages are about.
 _LONG = 8
 
 
@@ -81,7 +73,7 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
         if isinstance(_node_, FloatNode | IntegerNode | BooleanNode):
             return oc.env(name, *given)
         value = os.environ.get(name, "")
-        is_long = len(value) >= _LONG and os.sep not in value and _node_._key() != "name"
+        is_long = len(value) >= _LONG and os.sep not in value and not value.isalpha() and _node_._key() != "name"
         if is_secret(name) or is_long:
             remember(value)
         return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
@@ -113,34 +105,46 @@ def _value(node: Any, key: Any) -> Any:
         return node._get_node(key)._value()
 
 
-def refer(config: Any, plain: Any) -> None:
+def refer(config: Any, plain: Any, is_of_secret: bool = False) -> None:
     """Have the values of a config know how they are written, in place; those with few choices are recorded as they are.
 
     Args:
         config: a dataclass, a mapping or a list, nested.
         plain: of it, as `written` gives it.
+        is_of_secret: whether it stands under a key that is named like a secret.
     """
     if is_dataclass(config):
         for entry in fields(config):
             if isinstance(plain, dict) and entry.name in plain and not entry.metadata.get("is_closed"):
-                setattr(config, entry.name, _referring(getattr(config, entry.name), plain[entry.name], entry.name))
+                value = getattr(config, entry.name)
+                setattr(config, entry.name, _referring(value, plain[entry.name], is_of_secret or is_secret(entry.name)))
     elif isinstance(config, dict) and isinstance(plain, dict):
         for key in config.keys() & plain.keys():
-            config[key] = _referring(config[key], plain[key], str(key))
+            config[key] = _referring(config[key], plain[key], is_of_secret or is_secret(str(key)))
     elif isinstance(config, list) and isinstance(plain, list):
         for index, (value, one) in enumerate(zip(config, plain, strict=False)):
-            config[index] = _referring(value, one, "")
+            config[index] = _referring(value, one, is_of_secret)
 
 
-def _referring(value: Any, plain: Any, name: str) -> Any:
+def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
     if is_dataclass(value) or type(value) is type(plain) in (dict, list):
-        refer(value, plain)
+        refer(value, plain, is_of_secret)
         return value
-    if isinstance(plain, str) and variables(plain):
-        return _with_reference(value, plain)
-    if is_secret(name) and isinstance(value, str):
-        remember(value)
-    return value
+    referred = variables(plain) if isinstance(plain, str) else []
+    # Where a secret is a part of a text, as of a URL, it is known for itself, and the rest may be told.
+    is_all = is_of_secret or (any(map(is_secret, referred)) and "://" not in plain and not literals(plain))
+    if is_all:
+        remember(*_texts(value))
+    return _with_reference(value, plain) if referred else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All that stands in a secret; numbers as they are printed."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def _with_reference(value: Any, reference: str) -> Any:
@@ -167,6 +171,21 @@ def recorded(content: Any) -> Any:
     return masked(unresolved(content))
 
 
+def as_recorded(config: Shown) -> Shown:
+    """A copy of a dataclass, nested, whose texts stand as they are recorded, for what is shown of it."""
+    copied = copy.copy(config)
+    for entry in fields(copied):  # type: ignore[arg-type]
+        value = getattr(copied, entry.name)
+        ones = [as_recorded(one) if is_dataclass(one) else recorded(one) for one in _as_list(value)]
+        if isinstance(value, list | str | dict) or is_dataclass(value):
+            setattr(copied, entry.name, ones if isinstance(value, list) else ones[0])
+    return copied
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def unresolved(content: Any) -> Any:
     """Plain values of a config as a config of another run can hold them: references in place of values."""
     if isinstance(content, dict):
@@ -179,14 +198,21 @@ def unresolved(content: Any) -> Any:
 def fingerprints(config: Any, salt: str) -> dict[str, str]:
     """Reference -> what tells another value of its variables from this one, and nothing else.
 
-    Of secrets there is none: they may be renewed while a run or a sweep is under way.
+    Of secrets there is none: they may be renewed while a run or a sweep is under way. What is only taken for one, as it
+    stands under a secret's key, has one.
     """
     found = {
         value.reference: _fingerprint(str(value), salt)
         for name, value in _referring_values(config, "")
-        if not any(map(is_secret, (name, *variables(value.reference))))
+        if not any(map(is_secret, (name, *variables(value.reference)))) or _is_setting(name, value.reference)
     }
     return dict(sorted(found.items()))
+
+
+def _is_setting(name: str, reference: str) -> bool:
+    """Whether a text of the config is masked and yet no plain credential, so that numbers may depend on it."""
+    is_literal = WHOLE.fullmatch(reference) is not None and not reference.rstrip("}").endswith(OF_DEFAULT)
+    return is_literal and not is_plain_credential(name.rpartition(".")[2])
 
 
 @functools.lru_cache(maxsize=1000)
@@ -206,72 +232,3 @@ def _referring_values(node: Any, name: str) -> Iterator[tuple[str, _Referring]]:
             yield from _referring_values(value, name)
     elif isinstance(node, _Referring):
         yield name, node
-
-
-def refuse_masked(content: Any, key: str = "") -> None:
-    """Refuse what was masked in a record or a printed command and is given as a value.
-
-    Raises:
-        ConfigError: naming the key.
-    """
-    if isinstance(content, dict):
-        for name, value in content.items():
-            refuse_masked(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(content, list):
-        for index, value in enumerate(content):
-            refuse_masked(value, f"{key}[{index}]")
-    elif isinstance(content, str) and is_masked(content):
-        raise ConfigError(
-            f"{key}={content}: its secret is masked, so it cannot be used; give it, or keep it in an environment "
-            "variable and write ${oc.env:NAME} in its place"
-        )
-
-
-def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
-    """Put references in place of the secrets that stand in a config itself.
-
-    Args:
-        lifted: variable -> value, of all configs of one sweep; added to, and put into this process's environment.
-
-    Raises:
-        ConfigError: if one key has several secrets in a sweep, which its record could not tell apart.
-    """
-    with read_write(task), open_dict(task):
-        for node, key, path in list(_leaves(task, ())):
-            value = node._get_node(key)._value()
-            if value is None or isinstance(value, bool) or OmegaConf.is_missing(node, key) or value == "":
-                continue
-            text = value if isinstance(value, str) else ""
-            if any(map(is_secret, (*path, *variables(text) * bool(_DEFAULT.search(text))))):
-                if _INTERPOLATION.search(text) and not _DEFAULT.search(text):
-                    continue
-                refuse_masked(str(value), ".".join(path))
-                reference = _lift_one(str(node[key]), path, lifted)
-                node[key] = reference if isinstance(value, str) else f"${{oc.decode:{reference}}}"
-            elif isinstance(value, str):
-                for number, secret in enumerate(one for one in passwords(value) if one in value):
-                    reference = _lift_one(secret, (*path, f"password{number or ''}"), lifted)
-                    node[key] = value = value.replace(secret, reference)
-
-
-def _lift_one(secret: str, path: tuple[str, ...], lifted: MutableMapping[str, str]) -> str:
-    remember(secret)
-    name = LIFTED + re.sub(r"\W+", "_", "_".join(path)).upper()
-    if lifted.setdefault(name, secret) != secret:
-        raise ConfigError(
-            f"{'.'.join(path)}: has several secrets in this sweep, whose record could not tell them apart; keep them "
-            "in environment variables and write ${oc.env:NAME} in their places"
-        )
-    os.environ[name] = secret
-    return f"${{oc.env:{name}}}"
-
-
-def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
-    keys: Any = range(len(node)) if isinstance(node, ListConfig) else list(node)
-    for key in keys:
-        child: Any = node._get_node(key)
-        value = child._value()
-        if isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
-            yield from _leaves(child, (*path, str(key)))
-        else:
-            yield node, key, (*path, str(key))

@@ -23,7 +23,7 @@ from rlhf_sweeps.hydra_part import literal
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.runs import Run, command, is_masked, override, variables
+from rlhf_sweeps.runs import MASK, Run, command, is_masked, override, variables
 
 Section = TypeVar("Section")
 
@@ -68,6 +68,9 @@ def _serve(options: argparse.Namespace) -> None:
     policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
     tokenizer = models.load_tokenizer(trained)
     ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
+    for text in ppo.stop_strings:
+        if variables(text) or (is_masked(text) and text != MASK):
+            raise ConfigError(f"run={options.run}: ppo.stop_strings holds {in_line(text)}, whose value is not recorded")
     ppo = dataclasses.replace(
         ppo,
         response_length=options.response_length or ppo.response_length,

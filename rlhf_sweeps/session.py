@@ -25,6 +25,7 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.prompt_record import load_encoded
+from rlhf_sweeps.references import as_recorded
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
 from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
@@ -247,6 +248,7 @@ def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
 
 
 def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:
+    config = as_recorded(config)
     ppo, judges = config.ppo, ", ".join(judge.name for judge in config.eval.judges)
     log.info(
         "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s%s",

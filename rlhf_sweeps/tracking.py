@@ -218,7 +218,7 @@ class Tracker:
     def _close(self, run: wandb.Run, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None) -> None:
         try:
             if self._is_on:
-                entries = hidden(dict(summary))
+                entries = hidden(summary)
                 run.summary.update({name: x for name, x in entries.items() if isinstance(x, str | int | float)})
                 _forget(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:

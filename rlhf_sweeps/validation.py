@@ -15,7 +15,8 @@ from rlhf_sweeps.config import (
 )
 from rlhf_sweeps.contradictions import contradictions
 from rlhf_sweeps.fields import ConfigError, out_of_range
-from rlhf_sweeps.references import refer, reference_of, refuse_masked, written
+from rlhf_sweeps.literals import refuse_masked
+from rlhf_sweeps.references import refer, reference_of, written
 from rlhf_sweeps.reward_model_config import (
     KINDS,
     EncoderConfig,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import composed
+from conftest import Compose, composed
 
 from rlhf_sweeps.export import export
 from rlhf_sweeps.model_card import model_card
@@ -125,3 +125,18 @@ def test_a_card_does_without_rows_that_are_lost() -> None:
         assert "after 2 of 4 PPO updates" in card
         assert ("| objective/kl | 0.25 | 0.25 |" in card) == bool(rows)
         assert "| ppo.lr | 0.125 |" in card
+
+
+def test_a_card_shows_references_as_they_are_written(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POL", "DATA", "STOP"):
+        monkeypatch.setenv(name, f"value-of/{name}")
+    words = ("model.path='${oc.env:POL}'", "dataset.path='${oc.env:DATA}'", "ppo.stop_strings=['${oc.env:STOP}']")
+    summary = {"best_update": 2, "updates": 4, "episodes": 8, "tokens": 9, "seconds": 1.0, "device": "cpu"}
+    card = model_card(compose_config(*words), {**summary, "versions": {"torch": "2"}}, [])
+    assert "value-of" not in card
+    for line in (
+        "| base model | ${oc.env:POL} |",
+        "| data | ${oc.env:DATA}, ",
+        "| ppo.stop_strings | ['${oc.env:STOP}']",
+    ):
+        assert line in card

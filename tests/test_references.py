@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answer_questions
-from rlhf_sweeps.references import fingerprints, lift, recorded, reference_of, written
+from rlhf_sweeps.literals import learn_words, lift, refuse_masked
+from rlhf_sweeps.references import fingerprints, recorded, refer, reference_of, written
+from rlhf_sweeps.runs import hide, hiding
 from rlhf_sweeps.runs.redaction import LIFTED
 
 CALLABLE = ("reward_model=callable", "reward_model.function=a.b")
@@ -115,6 +117,69 @@ def test_secrets_become_references_that_give_them_again() -> None:
     }  # fmt: skip
 
 
+def test_a_literal_beside_a_reference_is_lifted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIZE", "small")
+    node = OmegaConf.create({"api_key": "sk-abc-${oc.env:SIZE}", "auth": "Bearer ${oc.env:SIZE}"})
+    lift(node, {})
+    assert node.api_key == "sk-abc-small"
+    assert OmegaConf.to_container(node) == {
+        "api_key": f"${{oc.env:{LIFTED}API_KEY}}", "auth": "Bearer ${oc.env:SIZE}"
+    }  # fmt: skip
+
+
+def test_passwords_are_lifted_by_their_places() -> None:
+    """Each of these stands in the reference that is put in another's place."""
+    url = "https://me:env@host/?token=oc&password=RLHF&x=env"
+    node = OmegaConf.create({"url": url})
+    lift(node, {})
+    assert node.url == url
+    (text,) = OmegaConf.to_container(node).values()  # type: ignore[union-attr]
+    assert recorded({"url": text})["url"] == "https://me:***@host/?token=***&password=***&x=env"
+
+
+def test_a_masked_setting_has_a_fingerprint_and_a_credential_has_none(compose_config: Compose) -> None:
+    found = []
+    for value in ("Yes", "No"):
+        config = compose_config(
+            *CALLABLE, f"+{KEY}.token={value}", f"+{KEY}.api_key={value}x", f"+{KEY}.auth.a={value}"
+        )
+        node = OmegaConf.create({"reward_model": {"arguments": config.reward_model.arguments}})
+        lift(node, {})
+        refer(config.reward_model, written(node)["reward_model"])
+        found.append(fingerprints(config, "salt"))
+    prefix = f"${{oc.env:{LIFTED}REWARD_MODEL_ARGUMENTS_"
+    assert list(found[0]) == list(found[1]) == [f"{prefix}AUTH_A}}", f"{prefix}TOKEN}}"]
+    assert not set(found[0].values()) & set(found[1].values())
+
+
+@pytest.mark.parametrize(
+    ("word", "secret"),
+    [
+        ("+m.arguments={a: {api_key: hunter2x}}", "hunter2x"),
+        ("+m.arguments={api_key: hunter2x, oops", "hunter2x"),
+        ("m.api_key='hunter2x','hunter3x'", "hunter3x"),
+        ("model.path=https://me:hunter2x@h/x", "hunter2x"),
+        ("m.api_key='${oc.env:PLAIN}'", "plain/x"),
+        ("m.note='${oc.env:GONE_TOKEN,fall-back}'", "fall-back"),
+        ("ppo.lr='${oc.env:HF_TOKEN}'", "hf-hunter2secret"),
+        ("m.api_key='sk-abc-${oc.env:HOME}'", "sk-abc-"),
+    ],
+)
+def test_secrets_of_the_command_line_are_known_at_once(word: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setenv("PLAIN", "plain/x")
+    monkeypatch.setenv("HF_TOKEN", "hf-hunter2secret")
+    learn_words([word])
+    assert hide(f"refused: {secret} and {KEY}") == f"refused: *** and {KEY}"
+
+
+def test_three_asterisks_are_a_text_where_nothing_is_masked() -> None:
+    refuse_masked({"ppo": {"stop_strings": ["***"]}})
+    for content in ({"api_key": "***"}, {"reward_model": {"arguments": {"x": "***"}}}, {"url": "https://me:***@h"}):
+        with pytest.raises(ConfigError, match="its secret is masked"):
+            refuse_masked(content)
+
+
 def test_one_key_has_one_secret_in_a_sweep() -> None:
     lifted: dict[str, str] = {}
     lift(OmegaConf.create({"api_key": "first"}), lifted)
@@ -134,3 +199,17 @@ def test_a_fingerprint_tells_values_apart_and_not_what_they_are(
         found.append(fingerprints(config, "salt")["${oc.env:MY_NOTE}"])
     assert found[0] == found[2] != found[1]
     assert fingerprints(config, "other salt")["${oc.env:MY_NOTE}"] != found[0]
+
+
+def test_what_a_reference_gives_under_a_secrets_key_is_known(
+    compose_config: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hiding, "_known", set())
+    for name, value in {"A": "se/cr/et", "B": "pw12", "C": "[x-y-z,4711]", "D": "in/auth", "STAGE": "complete"}.items():
+        monkeypatch.setenv(name, value)
+    compose_config(
+        *CALLABLE, f"+{KEY}.api_key='${{oc.env:A}}'", f"+{KEY}.password='${{oc.env:B}}'",
+        f"+{KEY}.secret='${{oc.decode:${{oc.env:C}}}}'", f"+{KEY}.auth.basic=['${{oc.env:D}}']",
+        "tracking.tags=['${oc.env:STAGE}']",
+    )  # fmt: skip
+    assert hide("se/cr/et pw12 x-y-z 4711 in/auth complete") == "*** *** *** *** *** complete"

@@ -175,3 +175,14 @@ def test_what_cannot_be_answered_is_one_line(run: Run, capsys: pytest.CaptureFix
     lose(run.summary_file)  # and with it the digests, which earlier versions did not write
     line = refusal(run, capsys)
     assert line.startswith(f"error: model.path={run.model}: AutoModelForCausalLM cannot load it")
+
+
+@pytest.mark.parametrize("text", ["${oc.env:STOP}", "a ${oc.env:STOP}", "https://me:***@h"])
+def test_a_stop_string_that_is_not_recorded_is_refused(run: Run, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config = json.loads(run.start_file.read_text())["config"]
+    lose(run.start_file)
+    run.begin({**config, "ppo": {**config["ppo"], "stop_strings": ["***", text]}})
+    with pytest.raises(SystemExit):
+        sample.main([str(run.folder), QUESTION, "--device=cpu"])
+    said = f"error: run={run.folder}: ppo.stop_strings holds {text}, whose value is not recorded\n"
+    assert capsys.readouterr().err.endswith(said)

@@ -61,6 +61,7 @@ normalize: null
 """
 # In code they are put together, so that tracebacks, which quote it, do not hold them.
 SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two)|4711004711")
+CALLED = ("reward_model=callable", "reward_model.function=keyed.score")
 KEYED = "def score(prompts, responses, api_key): return [0.0] * len(responses)\n"
 POINTS = [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-5}]
 FAST = ("ppo.batch_size=8", "ppo.total_episodes=8", "eval.num_prompts=2", "ppo.response_length=4", "device=cpu")
@@ -171,6 +172,47 @@ def test_what_is_masked_is_refused(tmp_path: Path, command_line: CommandLine) ->
     write_sweep(folder, POINTS)
     with pytest.raises(AnalysisError, match=r"^--storage=postgresql://me:\*\*\*@host/db: its password is masked"):
         read_all([folder], "postgresql://me:***@host/db")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "ppo.lr=1e-4,1e-5", "hydra.sweeper.storage='postgresql:/me:hunter2x@h/db'"),
+        ("-m", "ppo.lr=1e-4,1e-5", "hydra.sweeper.storage='me:hunter2x@h/db'"),
+        ("+reward_model.arguments={api_key:hunter2x", "reward_model=callable"),
+        (
+            "reward_model=callable",
+            "reward_model.function=keyed.score",
+            "+reward_model.arguments={api_key:hunter2x,b: 1}",
+        ),
+        ("ppo.lr='${oc.env:HF_TOKEN}'",),
+        ("-m", "ppo.batch_size='${oc.env:HF_TOKEN}'", "ppo.lr=1e-4,1e-5"),
+        ("-m", "hydra.sweeper.n_trials='${oc.env:HF_TOKEN}'", "ppo.lr=1e-4,1e-5"),
+        ("reward_model.kind='${oc.env:HF_TOKEN}'",),
+        ("eval.judges=['${oc.env:HF_TOKEN}']",),
+        ("model.path=https://me:hunter2x@h/x",),
+    ],
+)
+def test_a_refusal_shows_no_secret(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
+) -> None:
+    (tmp_path / "keyed.py").write_text(KEYED)
+    monkeypatch.setenv("HF_TOKEN", "hf-hunter2x")
+    done = command_line(*words)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+    assert "hunter2x" not in done.stderr + done.stdout
+
+
+def test_a_masked_setting_is_not_taken_for_another(tmp_path: Path, command_line: CommandLine) -> None:
+    (tmp_path / "spoken.py").write_text(KEYED.replace("api_key", "token"))
+    words = ("reward_model=callable", "reward_model.function=spoken.score", "tracking=disabled", "hydra.run.dir=run")
+    first = command_line(*words, *FAST, "+reward_model.arguments.token=Yes")
+    assert first.returncode == 0, first.stderr
+    again = command_line(*words, *FAST, "+reward_model.arguments.token=Yes")
+    assert again.returncode == 0, again.stderr
+    other = command_line(*words, *FAST, "+reward_model.arguments.token=No")
+    assert (other.returncode, "has another value" in other.stderr) == (2, True), other.stderr
 
 
 def test_secrets_may_be_renewed_and_other_values_may_not(

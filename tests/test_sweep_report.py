@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, SMALL, CommandLine
 from sweeping import is_alive, kill, sweep, until
 
+from analysis.command import _parser as analysis_parser
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError, report
 from rlhf_sweeps.sweep.engine import INTERRUPTED, Engine
@@ -75,6 +76,18 @@ def test_a_failure_is_one_line_with_the_command_to_try_again(stand_in: Path, lin
     program(stand_in, line)
     again = "python -m analysis report outputs/s"
     assert report_line(Path("outputs/s")) == f"no report: {reason}; {again}"
+
+
+def test_the_url_of_a_study_is_in_no_list_of_processes(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(stand_in, WRITES.replace("sys.argv[1:]", "sys.argv[1:] + [os.environ['RLHF_SWEEPS_STORAGE']]"))
+    url = "postgresql://me:hunter2@host/db"
+    assert report_line(Path("outputs/s"), url) == "report: outputs/s/report.html"
+    assert Path("outputs/s/report.html").read_text(encoding="utf-8") == f"report outputs/s {url}"
+    program(stand_in, "sys.exit(3)")
+    again = "python -m analysis report outputs/s '--storage=postgresql://me:***@host/db'"
+    assert report_line(Path("outputs/s"), url) == f"no report: exit status 3; {again}"
+    monkeypatch.setenv("RLHF_SWEEPS_STORAGE", url)
+    assert analysis_parser().parse_args(["report", "outputs/s"]).storage == url
 
 
 def test_it_has_a_time_limit(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:

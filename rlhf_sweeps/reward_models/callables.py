@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlhf_sweeps.data import as_text
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import CallableConfig
 from rlhf_sweeps.reward_models import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
@@ -40,7 +41,7 @@ def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
         return CallableRewardModel(found(**config.arguments), config.timeout, given, _source(found))
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{key}.arguments={config.arguments}: {config.function} cannot be made with these ({told(error)})"
+            f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these ({told(error)})"
         ) from error
 
 

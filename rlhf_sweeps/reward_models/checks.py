@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import CallableConfig, RewardModelConfig, VaderConfig
 from rlhf_sweeps.wording import told
 
@@ -48,7 +49,9 @@ def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
     if isinstance(found, type):
         if not any("__call__" in vars(base) for base in found.__mro__):
             raise ConfigError(f"{given}: must be a function or a class with __call__, is a class without")
-        _check_signature(found, (), config.arguments, f"{key}.arguments={config.arguments}: {config.function}")
+        _check_signature(
+            found, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
+        )
         _check_signature(found.__call__, ("self", [], []), {}, f"{given}: its __call__")
     elif callable(found):
         _check_signature(found, ([], []), config.arguments, given)

@@ -11,8 +11,8 @@ from rlhf_sweeps import cli
 from rlhf_sweeps.composed_files import keep_config_of_job
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.literals import lift
 from rlhf_sweeps.preflight import read_model_config
-from rlhf_sweeps.references import lift
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.runs import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
 from rlhf_sweeps.wording import shown

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from rlhf_sweeps.model_card import markdown_table
+from rlhf_sweeps.references import as_recorded
 from rlhf_sweeps.reward_models.report import Report, Share
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
 from rlhf_sweeps.sources import locate
@@ -32,6 +33,7 @@ def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Map
     Args:
         figures: of the training: pairs, steps, seconds and the like.
     """
+    config = as_recorded(config)
     settings = {**dataclasses.asdict(config.reward_model), "lr": config.highest_lr, "seed": config.seed}
     del settings["base"]
     eval_data = config.dataset.eval_path or config.dataset.eval_split

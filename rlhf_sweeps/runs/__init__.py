@@ -17,14 +17,13 @@ from rlhf_sweeps.runs.files import (
     stamp,
     write_atomically,
 )
+from rlhf_sweeps.runs.hiding import hidden, hide, hide_in_log, hide_in_tracebacks, remember
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
 from rlhf_sweeps.runs.reading import MOST_FILE, kind_of, open_record, parse_object, read_bytes
 from rlhf_sweeps.runs.redaction import (
     MASK,
-    hidden,
-    hide,
-    hide_in_log,
+    STORAGE,
     is_masked,
     is_secret,
     lifted_variables,
@@ -33,7 +32,6 @@ from rlhf_sweeps.runs.redaction import (
     masked_word,
     masked_words,
     passwords,
-    remember,
     variables,
 )
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
@@ -47,6 +45,7 @@ __all__ = [
     "MASK",
     "MOST_FILE",
     "SCHEMA_VERSION",
+    "STORAGE",
     "TRAININGS",
     "BaseRecord",
     "InUseError",
@@ -70,6 +69,7 @@ __all__ = [
     "hidden",
     "hide",
     "hide_in_log",
+    "hide_in_tracebacks",
     "is_masked",
     "is_run",
     "is_secret",

@@ -5,55 +5,76 @@ none, too much is masked at worst: nothing that is computed with comes by here.
 """
 
 import functools
-import logging
+import itertools
 import os
 import re
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 MASK = "***"  # as SQLAlchemy has it
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRETS = re.compile(r".*(password|passwd|passphrase|passcode|secret|secrets|credential|credentials|apikey|authtoken)")
-_OTHERS = ("pwd", "auth", "authorization", "bearer", "cookie", "jwt")
+# What a token or a key is a secret after, in the name of a config's key.
+_MAKERS = (
+    "api", "access", "auth", "oauth", "secret", "private", "bearer", "session", "refresh", "client", "service",
+    "account", "deploy", "license", "subscription", "encryption", "signing", "ssh", "master", "admin", "app",
+    "server", "login", "pin", "personal", "x", "my", "hf", "hub", "huggingface", "face", "openai", "anthropic",
+    "wandb", "aws", "azure", "github", "gitlab", "google", "gemini", "cohere", "mistral", "together", "groq",
+    "replicate", "slack", "id", "jwt", "csrf",
+)  # fmt: skip
+_SECRETS = re.compile(
+    r".*(passwords?|passwd|passphrases?|passcodes?|secrets?|credentials?"
+    r"|(api|access|auth|secret|private|hf|hub|openai|wandb|github|session)(key|token)s?)"
+)
+_OTHERS = ("pwd", "auth", "authorization", "bearer", "cookie", "cookies", "jwt")
 # The last word of a name that says where a secret is, or what it is like.
 _ABOUT = ("file", "path", "dir", "folder", "name", "column", "env", "variable", "length", "policy", "type", "hint")
 # What stands before the token of a vocabulary, and the key of a mapping.
 _OF_TEXT = (
     "pad", "padding", "eos", "bos", "unk", "mask", "sep", "cls", "stop", "start", "end", "begin", "image", "video",
-    "audio", "special", "per", "new", "first", "last", "next", "previous", "prompt", "response", "think", "thinking",
+    "audio", "special", "yes", "no", "eot", "assistant", "user", "system", "answer", "per", "new", "first", "last",
+    "next", "previous", "prompt", "response", "think", "thinking",
 )  # fmt: skip
 _OF_DATA = (
-    "prompt", "response", "chosen", "rejected", "text", "column", "sort", "primary", "foreign", "dict", "json", "data",
-    "label", "score", "group", "row", "input", "output", "message", "messages", "content", "public", "cache", "swept",
+    "prompt", "response", "chosen", "rejected", "text", "column", "sort", "primary", "foreign", "answer", "search",
+    "target", "dict", "json", "data", "label", "score", "group", "row", "input", "output", "message", "messages",
+    "content", "public", "cache", "swept",
 )  # fmt: skip
 # SCHEME://USER:PASSWORD@; where there are several @, the last one may be the place's.
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)([^@]*(?:@[^@\s,'\"]*(?=@))*)@")
 _USER = re.compile(r"(?<=://)([^:/@\s${}]+)(?=@)")
 _PARAMETER = re.compile(r"([?&;])([\w.%-]+)=([^&#;\s,'\"\]}]*)")
-_ENTRY = re.compile(
-    r"""(?P<name>[\w.-]+)(?P<sign>['"]?\s*:\s*)"""
-    r"""(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\{[^{}]*\}|\[[^\[\]]*\]|(?:\$\{[^}]*\}|[^,{}\[\]])+)"""
-)
+# A text that is one URL, perhaps in quotes; what would be one, but for a slash; a port, which is no password.
+_ONE = re.compile(r"""['"]?[\w+.-]+://[^\s'"]*['"]?""")
+_PARAMETER_OF_ONE = re.compile(r"([?&;])([\w.%-]+)=([^&#\s'\"]*)")
+_ALMOST = re.compile(r"""^['"]?[A-Za-z][\w+.-]*:/?[^:/@\s]*:([^@\s]+)@""")
+_PORT = re.compile(r"\d{1,5}[/?#]")
+_ENTRY = re.compile(r"""([\w.-]+)['"]?\s*:(?!//)\s*""")
 _OVERRIDE = re.compile(r"(?P<key>[-+~]*[\w./@:\[\]-]+)=(?P<value>.*)", re.DOTALL)
+_ONE_REFERENCE = re.compile(r"(?<!\\)\$\{[^{}]*\}")
+_SCHEMES = ("bearer", "basic", "token", "apikey", "api-key", "key", "digest")
 _REFERENCE = re.compile(r"(?<!\\)\$\{")
 # A reference with a value for where there is no such variable.
 _DEFAULT = re.compile(r"(?P<start>\$\{\s*oc\.env:\s*(?P<variable>[^,{}\s]+)\s*,)(?P<default>[^{}]*)(?=\})")
 _VARIABLE = re.compile(r"\$\{\s*oc\.env:\s*([^,{}\s]+)")
-_NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
-# Variables of ours that hold what stood in the config itself; see references.py.
+NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
+# Variables of ours that hold what stood in the config itself; see literals.py.
 LIFTED = "RLHF_SWEEPS_SECRET_"
-_LIFTED = re.compile(rf"\$\{{oc\.decode:\$\{{oc\.env:{LIFTED}\w+\}}\}}|\$\{{oc\.env:{LIFTED}\w+\}}")
+# Gives the report the URL of a study, which everybody could read in the words of its command.
+STORAGE = "RLHF_SWEEPS_STORAGE"
+OF_DEFAULT = "__DEFAULT"  # the end of the name where it stood in a reference
+WHOLE = re.compile(rf"\$\{{oc\.decode:\$\{{oc\.env:{LIFTED}\w+\}}\}}|\$\{{oc\.env:{LIFTED}\w+\}}")
 
 
 @functools.lru_cache(maxsize=10_000)
 def is_secret(name: str) -> bool:
     """Whether a key or a variable is named like a secret; names are read by whole words, in any case.
 
-    These are secrets: password (also passwd, passphrase, db_password, PGPASSWORD), secret, credentials, auth,
-    authorization; a token as the last word, unless the word before it belongs to a vocabulary (pad_token, eos_token,
-    per_token); a key after another word (api_key, OPENAI_KEY, X-API-Key), unless that belongs to data (prompt_key,
-    sort_key, public_key). These are none: tokens, max_new_tokens, token_mean, key, monkey, password_file, secret_name.
+    These are secrets: password (also passwords, passphrase, db_password, PGPASSWORD), secret, credentials, auth,
+    authorization, cookies; a token or a key after a word that makes one (access_token, api_key, X-API-Key); a token
+    alone. A variable, in capitals, that ends with TOKEN or KEY is one (MY_TOKEN), unless the word before it belongs to
+    a vocabulary (PAD_TOKEN) or to data (SORT_KEY). These are none: tokens, yes_token, max_new_tokens, token_mean, key,
+    answer_key, monkey, password_file, secret_name.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
     if words[-1:] == ["value"]:
@@ -62,10 +83,19 @@ def is_secret(name: str) -> bool:
         return False
     if any(_SECRETS.fullmatch(word) for word in words) or words[-1] in _OTHERS or words in (["pass"], ["db", "pass"]):
         return True
+    if any(first == "api" and second in ("key", "keys") for first, second in itertools.pairwise(words)):
+        return True
     before = words[-2] if len(words) > 1 else ""
+    if words[-1] in ("token", "tokens", "key", "keys") and before in _MAKERS:
+        return True
     if words[-1] == "token":
-        return before not in _OF_TEXT
-    return (words[-1] == "key" and before not in ("", *_OF_DATA)) or "api key" in " ".join(words)
+        return before == "" or (name.isupper() and before not in _OF_TEXT)
+    return words[-1] == "key" and name.isupper() and before not in ("", *_OF_DATA)
+
+
+def is_plain_credential(name: str) -> bool:
+    """Whether what a secret's key holds only opens a door, so that no number depends on it."""
+    return is_secret(name) and name.lower() not in ("token", "pass")
 
 
 def is_masked(text: str) -> bool:
@@ -78,23 +108,40 @@ def variables(text: str) -> list[str]:
     return _VARIABLE.findall(text)
 
 
+def defaults(text: str) -> list[str]:
+    """What a text gives where there is no such variable."""
+    return [found["default"].strip() for found in _DEFAULT.finditer(text)]
+
+
+def places(text: str) -> list[tuple[int, int]]:
+    """Where in the URLs of a text something is secret, from left to right: starts and ends, none within another."""
+    found = [match.span(1) for match in _ALMOST.finditer(text)]
+    for match in _PASSWORD.finditer(text):
+        is_port = text[: match.start()].endswith(("http", "https")) and _PORT.match(match[2])
+        found += [] if is_port else [match.span(2)]
+    if text.lstrip("'\"").startswith(("http://", "https://", "git+")):
+        found += [match.span(1) for match in _USER.finditer(text)]
+    if "://" in text:
+        # In a text that is one URL, a parameter ends where the next begins; in others, with the URL.
+        parameters = _PARAMETER_OF_ONE if _ONE.fullmatch(text) else _PARAMETER
+        found += [match.span(3) for match in parameters.finditer(text) if is_secret(match[2])]
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if start < end and start >= (kept[-1][1] if kept else 0) and not _REFERENCE.search(text[start:end]):
+            kept += [] if text[start:end] == MASK else [(start, end)]
+    return kept
+
+
 def passwords(text: str) -> list[str]:
     """What is secret in the URLs of a text: as it is written, and decoded."""
-    found = [match[2] for match in _PASSWORD.finditer(text)]
-    if text.startswith(("http://", "https://", "git+")):
-        found += [match[1] for match in _USER.finditer(text)]
-    found += [match[3] for match in _PARAMETER.finditer(text) if "://" in text and is_secret(match[2])]
-    found = [one for one in found if one and not _REFERENCE.search(one) and one != MASK]
+    found = [text[start:end] for start, end in places(text)]
     return list(dict.fromkeys([*found, *map(urllib.parse.unquote, found)]))
 
 
 def masked_url(text: str) -> str:
     """A text with the passwords of its URLs masked: of the user, and in parameters that are named like secrets."""
-    if "://" not in text:
-        return text
-    for secret in sorted(passwords(text), key=len, reverse=True):
-        for before, after in ((":", "@"), ("//", "@"), ("=", "")):
-            text = text.replace(f"{before}{secret}{after}", f"{before}{MASK}{after}")
+    for start, end in reversed(places(text)):
+        text = f"{text[:start]}{MASK}{text[end:]}"
     return text
 
 
@@ -109,7 +156,7 @@ def masked(content: Any, name: str = "") -> Any:
     if isinstance(content, list | tuple):
         return [masked(value, name) for value in content]
     if isinstance(content, str):
-        content = _LIFTED.sub(MASK, content)
+        content = WHOLE.sub(MASK, content)
     if is_secret(name) and not isinstance(content, bool) and content is not None and not _is_open(str(content)):
         return MASK
     return _masked_text(content, is_secret(name)) if isinstance(content, str) else content
@@ -117,7 +164,7 @@ def masked(content: Any, name: str = "") -> Any:
 
 def masked_word(word: str) -> str:
     """A word of a command line: an override of Hydra's, or an option with its value."""
-    word = _LIFTED.sub(MASK, word)
+    word = WHOLE.sub(MASK, word)
     found = _OVERRIDE.fullmatch(word)
     if found is None or "://" in found["key"]:
         return _masked_text(word, is_of_secret=False)
@@ -125,7 +172,7 @@ def masked_word(word: str) -> str:
     is_of_secret = any(is_secret(part) for part in re.split(r"[.@:\[\]]", key))
     if is_of_secret and not _is_open(value):
         return f"{key}={MASK}"
-    return f"{key}={_masked_text(_ENTRY.sub(_masked_entry, value), is_of_secret)}"
+    return f"{key}={_masked_text(_masked_entries(value), is_of_secret)}"
 
 
 def masked_words(words: Iterable[str]) -> list[str]:
@@ -133,21 +180,51 @@ def masked_words(words: Iterable[str]) -> list[str]:
     return [masked_word(word) for word in words]
 
 
-def _masked_entry(entry: re.Match[str]) -> str:
-    value = entry["value"]
-    if value.startswith("//"):  # of a URL
-        return entry[0]
-    if is_secret(entry["name"]):
-        shown = _masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK
-        return f"{entry['name']}{entry['sign']}{shown}"
-    return f"{entry['name']}{entry['sign']}{_ENTRY.sub(_masked_entry, value)}"
+def _masked_entries(text: str) -> str:
+    """A value in Hydra's grammar with the secrets masked in its mappings, however deep."""
+    shown, done = "", 0
+    for start, end in entries(text):
+        value = text[start:end]
+        shown += text[done:start] + (_masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
+        done = end
+    return shown + text[done:]
+
+
+def entries(text: str) -> Iterator[tuple[int, int]]:
+    """Where the values of secrets' keys stand in a text of Hydra's grammar; what does not end goes to the end."""
+    at = 0
+    while (found := _ENTRY.search(text, at)) is not None:
+        at = found.end()
+        if is_secret(found[1]):
+            start, at = at, _end_of_value(text, at)
+            yield start, at
+
+
+def _end_of_value(text: str, start: int) -> int:
+    at, depth, quote = start, 0, ""
+    while at < len(text):
+        sign = text[at]
+        if sign == "\\":
+            at += 1
+        elif quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"":
+            quote = sign
+        elif sign in "{[(":
+            depth += 1
+        elif sign in ",}])" and depth == 0:
+            return at
+        elif sign in "}])":
+            depth -= 1
+        at += 1
+    return len(text)
 
 
 def _masked_text(text: str, is_of_secret: bool) -> str:
     """A text with the passwords of its URLs masked, and what references to secrets give where there is no variable."""
 
     def mask_default(found: re.Match[str]) -> str:
-        is_plain = found["default"].strip() in _NOTHING or not (is_of_secret or is_secret(found["variable"]))
+        is_plain = found["default"].strip() in NOTHING or not (is_of_secret or is_secret(found["variable"]))
         return found[0] if is_plain else f"{found['start']}{MASK}"
 
     return masked_url(_DEFAULT.sub(mask_default, text))
@@ -155,45 +232,23 @@ def _masked_text(text: str, is_of_secret: bool) -> str:
 
 def _is_open(value: str) -> bool:
     """Whether a value of a secret's key gives nothing away: it is a reference, or there is none."""
-    return value in _NOTHING or bool(_REFERENCE.search(value))
+    return value in NOTHING or not literals(value)
+
+
+def literals(value: str) -> list[str]:
+    """What stands in the value of a secret's key beside references; the word before a token in a header is none.
+
+    Of a URL only the password is secret, so that one with a reference in its place has none.
+    """
+    rest, count = value, 1
+    while count:
+        rest, count = _ONE_REFERENCE.subn("\0", rest)
+    if "\0" in rest and "://" in rest:
+        return passwords(value)
+    parts = [part.strip(" '\"") for part in rest.split("\0")]
+    return [part for part in parts if part and not ("\0" in rest and part.lower() in _SCHEMES)]
 
 
 def lifted_variables() -> dict[str, str]:
     """The variables of this process that hold secrets of configs, for processes that do not inherit them."""
     return {name: value for name, value in os.environ.items() if name.startswith(LIFTED)}
-
-
-# What this process has learnt to be secret, for texts that others make, such as messages of errors.
-_known: set[str] = set()
-_SHORTEST = 4  # characters; anything shorter stands in many texts by chance
-
-
-def remember(*secrets: str) -> None:
-    """Have `hide` know these secrets for as long as this process lives."""
-    _known.update(secret for secret in secrets if len(secret) >= _SHORTEST and secret not in _NOTHING)
-
-
-def hide(text: str) -> str:
-    """A text that others made, with all secrets masked that this process knows."""
-    for secret in sorted(_known, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text
-
-
-def hide_in_log() -> None:
-    """Have our own log hide what this process knows."""
-    logging.getLogger("rlhf_sweeps").addFilter(_hide_in_record)
-
-
-def _hide_in_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = hide(record.getMessage()), ()
-    return True
-
-
-def hidden(content: Any) -> Any:
-    """The same for all texts of plain values, nested."""
-    if isinstance(content, dict):
-        return {key: hidden(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [hidden(value) for value in content]
-    return hide(content) if isinstance(content, str) else content

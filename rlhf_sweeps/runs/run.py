@@ -14,9 +14,9 @@ from typing import Any
 
 from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.files import UNFINISHED, claim, open_atomically, remove, stamp, write_atomically
+from rlhf_sweeps.runs.hiding import hidden
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
 from rlhf_sweeps.runs.reading import open_record, raise_passing, read_bytes
-from rlhf_sweeps.runs.redaction import hidden
 from rlhf_sweeps.runs.restarts import as_update
 from rlhf_sweeps.runs.rows import Reached, append_rows, line, rows_from, salvage_rows
 from rlhf_sweeps.runs.sealed import (
@@ -187,7 +187,7 @@ class Run:
         """
         left = [*self.row_files, *(self.model / name for name in exported)]
         files = {path.relative_to(self.folder).as_posix(): digest_of(path) for path in left if path.is_file()}
-        write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hidden(dict(summary)), "files": files})
+        write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hidden(summary), "files": files})
 
     def changed(self, summary: Mapping[str, Any], *places: Path) -> list[str]:
         """Which files are not what they were when the run wrote its summary, in sentences; nothing of earlier versions.

@@ -17,7 +17,7 @@ from rlhf_sweeps.composed_files import keep_config, plain
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
-from rlhf_sweeps.references import lift
+from rlhf_sweeps.literals import learn, lift
 from rlhf_sweeps.runs import Run, override, salvage_hydra, salvage_yaml
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import told
@@ -151,6 +151,7 @@ class Composer:
         hydra = plain(composed.hydra)
         with open_dict(composed):
             del composed["hydra"]
+        learn(plain(composed))
         return composed, hydra
 
     def _is_value(self, override: Override) -> bool:

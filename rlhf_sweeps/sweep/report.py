@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf_sweeps.runs import command, hide, place, report_file
+from rlhf_sweeps.runs import STORAGE, command, hide, place, report_file
 from rlhf_sweeps.sweep import companion
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
@@ -24,23 +24,27 @@ def report_line(folder: Path, storage: str | None = None) -> str:
     Args:
         storage: where the study lies, if not in the folder.
     """
-    words = ["analysis", "report", place(folder), *([] if storage is None else [f"--storage={storage}"])]
-    reason = _write(folder, words)
+    words = ["analysis", "report", place(folder)]
+    reason = _write(folder, words, {} if storage is None else {STORAGE: storage})
     if reason is None:
         return f"report: {shown(report_file(folder))}"
-    words[2] = place(shown(folder))
+    words = [*words[:2], place(shown(folder)), *([] if storage is None else [f"--storage={storage}"])]
     return f"no report: {reason}; {command('python', '-m', *words)}"
 
 
-def _write(folder: Path, words: Sequence[str]) -> str | None:
-    """Why there is no report; None where there is one."""
+def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> str | None:
+    """Why there is no report; None where there is one.
+
+    Args:
+        variables: of its environment, which other users cannot read.
+    """
     # -P keeps the working directory from the front of the path, where -m would put it.
     starter = ["-m", companion.__name__, str(os.getpid())]
     arguments = [sys.executable, "-P", *starter, *words]
     try:
         with subprocess.Popen(
             arguments,
-            env={**os.environ, **_environment()},
+            env={**os.environ, **_environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

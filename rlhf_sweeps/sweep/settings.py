@@ -8,7 +8,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from rlhf_sweeps.config import DIRECTIONS, Config
 from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
-from rlhf_sweeps.references import refuse_masked
+from rlhf_sweeps.literals import refuse_masked
 from rlhf_sweeps.runs import passwords, remember
 from rlhf_sweeps.sweep.trials import CAUSES
 
@@ -65,6 +65,7 @@ def read_settings(master: DictConfig) -> SweeperConfig:
     if url := plain.get("storage"):
         refuse_masked(url, "hydra.sweeper.storage")
         remember(*passwords(str(url)))
+        _refuse_unreadable(str(url))
     settings = SweeperConfig(**{str(key): value for key, value in plain.items()})
     for name, kind in MAPPINGS_AND_LISTS.items():
         given = getattr(settings, name)
@@ -75,6 +76,22 @@ def read_settings(master: DictConfig) -> SweeperConfig:
     if problems := [*out_of_range(settings, "hydra.sweeper."), *_contradictions(settings)]:
         raise ConfigError("\n".join(problems))
     return settings
+
+
+def _refuse_unreadable(url: str) -> None:
+    """What is no URL is not shown: nobody knows where in there the password stands."""
+    if url.startswith("journal:"):
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigError(
+            "hydra.sweeper.storage: is no URL, and not shown, since it may hold a password; must be null, journal:PATH "
+            "or one like sqlite:////FOLDER/study.db or postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from None
 
 
 def directions(settings: SweeperConfig, config: Config) -> list[str]:
