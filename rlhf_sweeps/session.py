@@ -252,7 +252,7 @@ def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:
     ppo, judges = config.ppo, ", ".join(judge.name for judge in config.eval.judges)
     log.info(
         "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s%s",
-        config.model.path, _millions(policy), config.model.dtype, policy.device, torch.get_num_threads(),
+        config.model.path, policy.num_parameters() / 1e6, config.model.dtype, policy.device, torch.get_num_threads(),
         config.reward_model.name, f", judges {judges}" if judges else "",
     )  # fmt: skip
     log.info(
@@ -297,7 +297,3 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
             raise ConfigError(f"{key} must be a classifier, is of kind {config.reward_model.kind}")
         return reward_model.value_model(key)
     return models.value_model(policy, is_shared=ppo.value_model == "shared")
-
-
-def _millions(model: PreTrainedModel) -> float:
-    return sum(parameter.numel() for parameter in model.parameters()) / 1e6

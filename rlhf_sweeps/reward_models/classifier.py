@@ -141,13 +141,10 @@ class ClassifierRewardModel(RewardModel):
         """What it reads of an exchange: the policy's tokens where it can, else the text."""
         ended = exchanges.ended is None or exchanges.ended[row]
         closing = None
+        sequence = exchanges.sequences[row] if self.reads_tokens and exchanges.sequences is not None else None
         # An embedding may have more rows than there are tokens, and a policy may sample one: such an id has no text.
-        if (
-            self.reads_tokens
-            and exchanges.sequences is not None
-            and self._known_ids.issuperset(exchanges.sequences[row])
-        ):
-            ids = list(exchanges.sequences[row])
+        if sequence is not None and self._known_ids.issuperset(sequence):
+            ids = list(sequence)
             if exchanges.ended is None or not self.completes_turns:
                 closing = ids[-1:] if ended and ids[-1] in exchanges.end_ids else []
             elif self.reader.writes_as_policies_do:
