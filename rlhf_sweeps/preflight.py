@@ -17,11 +17,11 @@ from rlhf_sweeps.reward_models.checks import check_rule
 from rlhf_sweeps.runs import NotOursError, Run
 from rlhf_sweeps.sources import locate
 
-# What may change between two starts of one run: they do not touch its numbers.
 NO_POLICIES = ("Classification", "MaskedLM", "QuestionAnswering", "MultipleChoice", "RewardModel")
 # The least that a token of a response takes while its update is made, in bytes: its number, its log-probabilities under
 # policy and reference model, its value, advantage, return and mask.
 BYTES_PER_TOKEN = 32
+# What may change between two starts of one run: they do not touch its numbers.
 FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 
 

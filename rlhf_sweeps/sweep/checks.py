@@ -8,13 +8,12 @@ from typing import Any
 import optuna
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.nodes import AnyNode, ValueNode
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 
 from rlhf_sweeps.config import SEEDS
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.wording import told
 
 MOST_GIVEN = 100_000  # of which a sampler may draw as many numbers for each suggestion
@@ -74,7 +73,7 @@ def check_sampler(plan: Plan) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _try(plan, lambda number: _make(plan, number), num_tried)
+            _try(plan, num_tried)
     except ConfigError:
         raise
     except Exception as error:  # whatever a sampler raises
@@ -86,12 +85,7 @@ def check_sampler(plan: Plan) -> None:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _make(plan: Plan, number: int) -> BaseSampler:
-    settings = plan.settings
-    return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
-
-
-def _try(plan: Plan, make: Callable[[int], BaseSampler], num_tried: int) -> None:
+def _try(plan: Plan, num_tried: int) -> None:
     """So many trials at random, each with a value, then one by the sampler."""
     study = optuna.create_study(
         sampler=RandomSampler(seed=0), directions=[StudyDirection[name.upper()] for name in plan.directions]
@@ -100,7 +94,7 @@ def _try(plan: Plan, make: Callable[[int], BaseSampler], num_tried: int) -> None
         trial = study.ask()
         plan.space.suggest(trial._suggest)
         study.tell(trial, [float(number)] * len(plan.directions))
-    study.sampler = make(num_tried)
+    study.sampler = plan.sampler(num_tried)
     plan.space.suggest(study.ask()._suggest)
 
 

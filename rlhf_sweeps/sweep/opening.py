@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from optuna.samplers import BaseSampler
 
 from rlhf_sweeps.composed_files import masked_hydra, plain
 from rlhf_sweeps.config import as_dict
@@ -19,7 +18,6 @@ from rlhf_sweeps.sweep.owners import ForeignStudyError, refuse_taken
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
-from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.storage import file_url, open_storage, refuse_strays
 from rlhf_sweeps.sweep.study import Study
 
@@ -76,11 +74,8 @@ def open_study(
     """
     settings = plan.settings
 
-    def sampler(number: int) -> BaseSampler:
-        return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(plan.directions))
-
     # A wrong name or argument is told before anything is written.
-    sampler(0)
+    plan.sampler(0)
     make_pruner(plan.pruner, settings.pruner_args)
     if settings.storage is None and not sweep.study.exists():
         refuse_strays(sweep, num_trials=0)
@@ -99,7 +94,7 @@ def open_study(
             name,
             plan.config.objective.metrics,
             plan.directions,
-            sampler,
+            plan.sampler,
             is_compared=lambda notes: configurations[notes.get("configuration", 0)].is_compared,
             num_updates=plan.config.ppo.num_updates,
             owner=start["id"],

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.samplers import BaseSampler
+
 from rlhf_sweeps.config import TEST_SEEDS_AFTER, Config
 from rlhf_sweeps.runs import override
+from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 
@@ -61,6 +64,11 @@ class Plan:
         """Seeds that no trial has seen."""
         first = self.config.seed + TEST_SEEDS_AFTER
         return [first + index for index in range(self.config.sweep.test_seeds)]
+
+    def sampler(self, number: int) -> BaseSampler:
+        """What suggests the trial of this number; raises as `make_sampler`."""
+        settings = self.settings
+        return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(self.directions))
 
     @property
     def pruned_by(self) -> int:

@@ -67,10 +67,9 @@ def make_sampler(name: str, arguments: Mapping[str, Any], seed: int, number: int
     if name == "grid":
         raise ConfigError(f"{KEY}=grid: a grid needs no sampler; give every swept key as a list, or search with tpe")
     cls = SAMPLERS.get(name) or load_class(name, BaseSampler, KEY, SAMPLERS)  # type: ignore[type-abstract]
+    defaults = {name: parameter.default for name, parameter in inspect.signature(cls).parameters.items()}
     for argument, value in arguments.items():
-        default = (
-            inspect.signature(cls).parameters[argument].default if argument in inspect.signature(cls).parameters else 0
-        )
+        default = defaults.get(argument, 0)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and not value >= 0 and not (isinstance(default, (int, float)) and default < 0):
             raise ConfigError(f"{KEY}_args.{argument}={value}: must be >= 0")
