@@ -15,6 +15,7 @@ import sparing
 from forked import ForkServer
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
+from wandb_stub import WandbStub
 
 from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config import Config
@@ -119,3 +120,20 @@ def command_line(tmp_path: Path, run_command: CommandLine) -> CommandLine:
         return run_command(*arguments, module=module, cwd=cwd)
 
     return run
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbStub]:
+    """A server, on a machine where nobody has used W&B."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("WANDB_DISABLE_GIT", "true")
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    with WandbStub() as stub:
+        monkeypatch.setenv("WANDB_BASE_URL", stub.url)
+        yield stub
+    if (wandb := sys.modules.get("wandb")) is not None:
+        wandb.teardown()

@@ -1,8 +1,5 @@
 """How runs are called in W&B: its own variables count where the config does not say otherwise."""
 
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +13,6 @@ from rlhf_sweeps.config import Config
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wandb_names import is_off, names_of, part_of
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbStub]:
-    """A server, on a machine where nobody has used W&B."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    monkeypatch.setenv("WANDB_DISABLE_GIT", "true")
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    with WandbStub() as stub:
-        monkeypatch.setenv("WANDB_BASE_URL", stub.url)
-        yield stub
-    if (wandb := sys.modules.get("wandb")) is not None:
-        wandb.teardown()
 
 
 def sent(server: WandbStub, folder: Path, **changes: Any) -> dict[str, Any]:

@@ -2,9 +2,6 @@
 
 import json
 import logging
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,23 +14,6 @@ from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")  # wandb's own, from Table
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbStub]:
-    """A server, on a machine where nobody has used W&B."""
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    monkeypatch.setenv("WANDB_DISABLE_GIT", "true")
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    with WandbStub() as stub:
-        monkeypatch.setenv("WANDB_BASE_URL", stub.url)
-        yield stub
-    if (wandb := sys.modules.get("wandb")) is not None:
-        wandb.teardown()
 
 
 def start(folder: Path, mode: str = "online", **changes: Any) -> SweepTracker:

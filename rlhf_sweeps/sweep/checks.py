@@ -9,10 +9,10 @@ import optuna
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.nodes import AnyNode, ValueNode
 from optuna.samplers import RandomSampler
-from optuna.study import StudyDirection
 
 from rlhf_sweeps.config import SEEDS
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.sweep.owners import study_directions
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.wording import told
 
@@ -87,9 +87,7 @@ def check_sampler(plan: Plan) -> None:
 
 def _try(plan: Plan, num_tried: int) -> None:
     """So many trials at random, each with a value, then one by the sampler."""
-    study = optuna.create_study(
-        sampler=RandomSampler(seed=0), directions=[StudyDirection[name.upper()] for name in plan.directions]
-    )
+    study = optuna.create_study(sampler=RandomSampler(seed=0), directions=study_directions(plan.directions))
     for number in range(num_tried):
         trial = study.ask()
         plan.space.suggest(trial._suggest)

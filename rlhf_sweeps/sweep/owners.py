@@ -82,7 +82,7 @@ def make_study(
         DuplicatedStudyError: if there is one of this name.
     """
     with one_commit(storage):
-        study = optuna.create_study(storage=storage, study_name=name, directions=_named(directions))
+        study = optuna.create_study(storage=storage, study_name=name, directions=study_directions(directions))
         study.set_user_attr(OWNER + owner, True)
         if metrics is not None:
             _name_objectives(study, metrics)
@@ -110,7 +110,8 @@ def owner_of(study: optuna.Study) -> str | None:
     return next((key.removeprefix(OWNER) for key in study.user_attrs if key.startswith(OWNER)), None)
 
 
-def _named(directions: Sequence[str]) -> list[StudyDirection]:
+def study_directions(directions: Sequence[str]) -> list[StudyDirection]:
+    """Optuna's own, of "maximize" and "minimize"."""
     return [StudyDirection[name.upper()] for name in directions]
 
 
