@@ -185,7 +185,7 @@ def _shown(path: Path) -> str:
 
 
 def _curves(options: argparse.Namespace) -> int:
-    from analysis.curves.curves import write_curves
+    from analysis.curves.views import write_curves
 
     source = _read(options)
     metrics = options.metrics.split(",") if options.metrics else None

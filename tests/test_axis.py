@@ -11,11 +11,11 @@ from curve_runs import SCORES, noise
 
 from analysis.command import main
 from analysis.curves.axis import along, chosen_unit, episodes_of, pace_of
-from analysis.curves.curves import write_curves
 from analysis.curves.figures import draw
 from analysis.curves.metrics import curve_of
 from analysis.curves.panels import chosen_lines, panels
 from analysis.curves.sentences import describe, describe_metric
+from analysis.curves.views import write_curves
 from analysis.ranking import rank
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run

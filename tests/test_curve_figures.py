@@ -10,9 +10,9 @@ import numpy as np
 from curve_runs import wiggly
 from matplotlib.figure import Figure
 
-from analysis.curves.curves import write_curves
 from analysis.curves.figures import draw
 from analysis.curves.panels import chosen_lines, panels
+from analysis.curves.views import write_curves
 from analysis.records import REWARD, RunRecord, Source
 
 KL = "objective/kl"
@@ -95,7 +95,7 @@ def test_a_run_that_blew_up_does_not_flatten_the_others() -> None:
 
 def test_the_same_input_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from analysis.curves.curves import write_curves;"
+        "import sys; from pathlib import Path; from analysis.curves.views import write_curves;"
         "from analysis.records import Source; from curve_runs import wiggly;"
         "runs = [wiggly(str(i), 12, lr=0.1 * (i % 3), seed=i) for i in range(15)]; source = Source('s', 'sweep', runs);"
         "print([write_curves(source, Path(sys.argv[1], str(by)), by=by, smooth=5)[0] for by in (None, 'lr')])"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from curve_runs import SCORES, run, wiggly
 
-from analysis.curves.curves import grouped, lasting, write_curves
+from analysis.curves.curves import grouped, lasting
 from analysis.curves.metrics import chosen_metrics, curve_of
 from analysis.curves.panels import MAX_LINES, chosen_lines, panels
+from analysis.curves.views import write_curves
 from analysis.errors import AnalysisError
 from analysis.records import CUMULATIVE_REWARD, REWARD, RunRecord, Source
 

@@ -1,6 +1,7 @@
 """DESIGN's import table, read from the source: two halves that never meet, one record, equations on their own."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -257,6 +258,18 @@ def test_analysis_reads_the_record_alone(file: Path) -> None:
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: file.stem)
 def test_neither_half_imports_the_analysis(file: Path) -> None:
     assert "analysis" not in {name.split(".")[0] for name in imports(file)}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = [file for package in (PACKAGE, ROOT / "analysis") for file in package.rglob("*.py")]
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+    needed = {name: imports(file) & names.keys() - {name} for name, file in names.items()}
+    # `from package import module` asks for the module alone.
+    needed = {
+        name: {one for one in found if not any(o.startswith(f"{one}.") for o in found)}
+        for name, found in needed.items()
+    }
+    graphlib.TopologicalSorter(needed).prepare()
 
 
 def test_the_analysis_starts_without_what_it_may_not_need() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from analysis.reading.folders import keywords, read_folder
+from analysis.reading.conversion import keywords
+from analysis.reading.folders import read_folder
 from analysis.records import RunRecord, Source
 from analysis.statements import listed
 from rlhf_sweeps.runs import found, is_masked, owner

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.folders import columns, flat, state_of
+from analysis.reading.conversion import columns, flat, state_of
 from analysis.reading.wandb_rows import alive_rows, axis_of
 from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
 from rlhf_sweeps.runs import as_update, natural, read_bytes

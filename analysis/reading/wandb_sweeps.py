@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.objective import objective_in
-from analysis.reading.folders import flat, keywords, trials_of
+from analysis.reading.conversion import flat, keywords, mapping
 from analysis.reading.study import rebuilt_study
+from analysis.reading.trials import trials_of
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
 
@@ -33,8 +34,8 @@ def make_source(
         return Source(name, "wandb", _alone(runs), **keywords(found), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
-    space = {str(key): str(value) for key, value in _mapping(settings.get("space")).items()}
-    base = flat(_mapping(settings.get("config"))) or runs[0].run.config
+    space = {str(key): str(value) for key, value in mapping(settings.get("space")).items()}
+    base = flat(mapping(settings.get("config"))) or runs[0].run.config
     source = Source(
         name,
         "wandb",
@@ -52,10 +53,6 @@ def make_source(
 def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
     """The runs outside of any sweep."""
     return [replace(run, trial=None) for run in named(runs)]
-
-
-def _mapping(content: Any) -> Mapping[str, Any]:
-    return content if isinstance(content, Mapping) else {}
 
 
 def _placed(runs: Sequence[WandbRun], space: Mapping[str, str], table: Table) -> list[WandbRun]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from analysis.objective import objectives_in
-from analysis.reading.folders import read_run, state_of
+from analysis.reading.conversion import state_of
+from analysis.reading.folders import read_run
 from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
 from analysis.worth import broken
 from rlhf_sweeps.runs import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
