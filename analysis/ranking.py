@@ -5,16 +5,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import zip_longest
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.other_judges import rates_by_others, written_rates
 from analysis.comparison.run_values import OTHER_JUDGES
 from analysis.constraints import Held
-from analysis.errors import AnalysisError
 from analysis.labels import setting_labels
 from analysis.records import RunRecord, Source, Trial, as_number
 from analysis.statements import clipped, listed
 from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
 from analysis.unswept import RUN, SEED, as_sweep
+
+if TYPE_CHECKING:
+    from analysis.comparison.compare import GroupComparison
 
 _MAX_TEXT = 160  # letters of a setting
 
@@ -101,7 +104,7 @@ class Ranking:
         word: trial or run.
         keys: of the settings.
         view: the settings behind `ranked`, where the objectives have one scale.
-        comparison: of the reward models, where they have not.
+        comparison: of the reward models, where they have not and somebody has made it.
         how: what is to be known about what a run is worth, as the end of a sentence.
         held: names and violations of each setting that is worth something.
         apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
@@ -116,7 +119,7 @@ class Ranking:
     word: str
     keys: Sequence[str]
     view: View | None = None
-    comparison: GroupComparison | None = None
+    comparison: "GroupComparison | None" = None
     how: str = ""
     held: Sequence[Held] = ()
     apart: "Sequence[tuple[Source, Ranking]]" = ()
@@ -144,23 +147,31 @@ class Ranking:
         return better - worse if self.is_maximized else worse - better
 
 
-def rank(source: Source) -> Ranking:
+def rank(
+    source: Source,
+    found: Sequence[View] | None = None,
+    compared: "Callable[[], GroupComparison | None] | None" = None,
+) -> Ranking:
     """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer.
 
     Runs that look for different things are ranked apart.
+
+    Args:
+        found: the views of the source's trials, where they have been made before.
+        compared: gives the comparison of its reward models, asked only where these have no common scale; without it
+            they are in the same order, and the ranking holds no comparison.
     """
     if len(source.apart) > 1:
-        silent = [run for run in source.runs if run.looked_for is None]
-        return _beside([(part, rank(part)) for part in source.apart], silent)
+        return beside(source, [(part, rank(part)) for part in source.apart])
     swept, how = (source, "") if source.trials else as_sweep(source)
     word = "trial" if source.trials else "run"
     is_maximized = swept.directions[0] == "maximize"
     entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
     by_number = {entry.numbers[0]: entry for entry in entries}
-    found = views(swept)
+    found = views(swept) if found is None or not source.trials else found
     settings = [setting for view in found for setting in view.ranked]
     is_comparable = not are_incomparable(swept)
-    comparison = None if is_comparable else _compared(source)
+    comparison = None if is_comparable or compared is None else compared()
     ranked = [_merged(setting, [by_number[number] for number in setting.numbers], word) for setting in settings]
     if not is_comparable:
         ranked.sort(key=_judged(source, comparison))
@@ -175,8 +186,16 @@ def rank(source: Source) -> Ranking:
     return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held)
 
 
-def _beside(apart: Sequence[tuple[Source, Ranking]], silent: Sequence[RunRecord]) -> Ranking:
+def leaders(source: Source) -> tuple[list[str], str]:
+    """The best run of each setting, the best setting first, and what it is the best by; none if nothing ranks them."""
+    ranking = rank(source)
+    by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
+    return [entry.run.name for entry in ranking.leaders if entry.run is not None], by
+
+
+def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
     """Several rankings as one in which nobody is ranked, with the runs that do not say what they looked for."""
+    silent = [run for run in source.runs if run.looked_for is None]
     told = [entry for _, ranking in apart for entry in ranking.entries]
     others = Source("others", "folder", silent, metrics=["objective"])
     own = {run.name: run.objectives for run in silent}
@@ -191,23 +210,14 @@ def reward_model_of(entry: Entry) -> str:
     return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")
 
 
-def _compared(source: Source) -> GroupComparison | None:
-    try:
-        return compare(source, REWARD_MODEL)
-    except AnalysisError:  # the study alone knows of reward models
-        return None
-
-
-def _judged(source: Source, comparison: GroupComparison | None) -> Callable[[Entry], float]:
+def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:
     """To sort by: how much other judges like a reward model's policies; within one the order stays."""
-    rates: dict[str, float] = {}
-    rows = (source.comparison or {}).get("reward_models")
-    for row in rows if isinstance(rows, list) else []:
-        others = row.get("others") if isinstance(row, dict) else None
-        if isinstance(others, dict) and isinstance(others.get("mean"), int | float):
-            rates[str(row.get("reward_model"))] = float(others["mean"])
-    if comparison is not None and comparison.measure.name == OTHER_JUDGES:
+    if comparison is None:
+        rates = rates_by_others(source)
+    elif comparison.measure.name == OTHER_JUDGES:
         rates = {group.label: group.estimate.value for group in comparison.groups if group.estimate}
+    else:
+        rates = written_rates(source)
     return lambda entry: -rates.get(reward_model_of(entry), -1.0)
 
 

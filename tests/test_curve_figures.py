@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.curves.figures import draw
 from analysis.curves.panels import chosen_lines, panels
 from analysis.curves.views import write_curves
+from analysis.ranking import leaders
 from analysis.records import REWARD, RunRecord, Source
 
 KL = "objective/kl"
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 def figure_of(runs: list[RunRecord], metrics: list[str], by: str | None = None, smooth: float | None = 5) -> Figure:
     source = Source("a sweep", "sweep", runs)
-    choice = chosen_lines(source, metrics, by)
+    choice = chosen_lines(source, metrics, by, leaders)
     return draw(source.name, panels(choice, metrics, smooth), choice)
 
 

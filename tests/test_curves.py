@@ -14,6 +14,7 @@ from analysis.curves.metrics import chosen_metrics, curve_of
 from analysis.curves.panels import MAX_LINES, chosen_lines, panels
 from analysis.curves.views import write_curves
 from analysis.errors import AnalysisError
+from analysis.ranking import leaders
 from analysis.records import CUMULATIVE_REWARD, REWARD, RunRecord, Source
 
 
@@ -156,10 +157,10 @@ def test_phases_json_has_sentences_with_their_numbers(tmp_path: Path) -> None:
 
 def test_many_runs_name_the_best_and_few_of_the_rest() -> None:
     runs = [wiggly(str(i), objective=float(i % 17), lr=0.1 * i) for i in range(40)]
-    choice = chosen_lines(Source("s", "sweep", runs, directions=["maximize"]), [REWARD], None)
+    choice = chosen_lines(Source("s", "sweep", runs, directions=["maximize"]), [REWARD], None, leaders)
     assert list(choice.names) == ["16", "33", "15", "32", "14"]
     assert len(choice.others) == 35
-    worst = chosen_lines(Source("s", "sweep", runs, directions=["minimize"]), [REWARD], None)
+    worst = chosen_lines(Source("s", "sweep", runs, directions=["minimize"]), [REWARD], None, leaders)
     assert list(worst.names) == ["0", "17", "34", "1", "18"]
     (panel,) = panels(choice, [REWARD], None)
     assert len(panel.curves) == 5

@@ -11,7 +11,7 @@ from scipy.stats import norm, t
 from sweep_sources import hill, of, run, search, swept, trial
 
 from analysis.curves.panels import chosen_lines
-from analysis.ranking import rank
+from analysis.ranking import leaders, rank
 from analysis.reading.folders import read_run
 from analysis.records import RunRecord, Source
 from analysis.report.noise import noise_sentences
@@ -216,7 +216,7 @@ def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
         for n in range(20)
         for broken in [{"eval/length<=40": 1.0} if n == 19 else {}]
     ]
-    names = list(chosen_lines(of(trials), ["objective/kl"], None).names)
+    names = list(chosen_lines(of(trials), ["objective/kl"], None, leaders).names)
     assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14)]
 
 

@@ -57,17 +57,21 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
     Raises:
         AnalysisError: if a metric is asked for that no run has recorded.
     """
-    if metric is not None and metric != OBJECTIVE:
-        found = _metric(source, runs, metric)
-    elif metric is None and len({scale(run) for run in runs}) > 1:
-        found = _across_scales(source, runs)
-    else:
-        found = objective(source, runs)
+    found = values_of(source, runs, metric)
     found = replace(found, is_rate=found.is_rate and are_shares(found.values.values()))
     name = str(source.metrics[0]) if found.name == OBJECTIVE and source.metrics else found.name
     if found.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
         return replace(found, num_prompts=num_prompts(runs))
     return found
+
+
+def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
+    """The same, without what a rate is uncertain by, for which the samples would have to be read."""
+    if metric is not None and metric != OBJECTIVE:
+        return _metric(source, runs, metric)
+    if metric is None and len({scale(run) for run in runs}) > 1:
+        return _across_scales(source, runs)
+    return objective(source, runs)
 
 
 def num_prompts(runs: Sequence[RunRecord]) -> int | None:

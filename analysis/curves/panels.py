@@ -1,6 +1,6 @@
 """What a figure of training curves holds: its panels, the lines with a name, and those that stand back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,7 +9,6 @@ from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
 from analysis.labels import labels
-from analysis.ranking import rank
 from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
 from analysis.statements import counted, listed
 from analysis.terminal import told_apart
@@ -20,6 +19,8 @@ _NUM_BEST = 5  # runs that are named where there are more
 _MAX_POINTS = 200_000  # of all lines of all panels
 _MAX_LINE = 2_000  # points of a line
 _MAX_LABEL = 44  # letters
+
+Leaders = Callable[[Source], tuple[Sequence[str], str]]  # the names of the best runs, and what they are the best by
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +70,17 @@ class Choice:
         return list(dict.fromkeys(run for several in self.runs.values() for run in several))
 
 
-def chosen_lines(source: Source, metrics: Sequence[str], by: str | None) -> Choice:
+def chosen_lines(source: Source, metrics: Sequence[str], by: str | None, leaders: Leaders | None = None) -> Choice:
     """The lines of a figure: all, if they are few enough to be told apart, else the best runs before all others.
 
     A mean is over runs on seeds that choose; those on test seeds are left out of it, and a note says so.
+
+    Args:
+        leaders: gives the best runs, asked only where not all lines can have a name; without it the first are named.
     """
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
-        return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs})
+        return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders)
     kept = runs if by == "run" else choosing(runs)
     choice = _chosen(source, metrics, by, kept, {**group_labels(kept, by)})
     num_left = len(runs) - len(kept)
@@ -90,6 +94,7 @@ def _chosen(
     by: str | None,
     runs: Sequence[RunRecord],
     lines: dict[str, Sequence[RunRecord]],
+    leaders: Leaders | None = None,
 ) -> Choice:
     if len(lines) <= MAX_LINES:
         names = _names(lines, source, by)
@@ -100,7 +105,7 @@ def _chosen(
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
-    best, how = _best(source, lines) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
+    best, how = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
     others = _evenly([name for name in lines if name not in best], room - len(best))
     what = "runs" if by is None else "groups"
     num_left = len(lines) - len(best)
@@ -169,14 +174,11 @@ def _thinned(curve: Curve) -> Curve:
     return replace(curve, **{name: getattr(curve, name)[kept] for name in names})
 
 
-def _best(source: Source, lines: dict[str, Sequence[RunRecord]]) -> tuple[list[str], str]:
-    """The best runs of the best settings, or the first ones where nothing ranks them; and how they were chosen."""
-    ranking = rank(source)
-    named = [entry.run.name for entry in ranking.leaders if entry.run is not None and entry.run.name in lines]
-    if not named:
-        return list(lines)[:_NUM_BEST], "the first ones"
-    by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
-    return named[:_NUM_BEST], f"the best by {by}"
+def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leaders | None) -> tuple[list[str], str]:
+    """The first of the leaders, or of the lines where nobody leads; and how they were chosen."""
+    names, by = leaders(source) if leaders is not None else ([], "")
+    named = [name for name in names if name in lines]
+    return (named[:_NUM_BEST], f"the best by {by}") if named else (list(lines)[:_NUM_BEST], "the first ones")
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:

@@ -10,6 +10,7 @@ from analysis.curves.panels import against, chosen_lines, panels, without_mean
 from analysis.curves.tables import write_phases, write_table
 from analysis.curves.text import described_lines, told
 from analysis.places import make_folder
+from analysis.ranking import leaders
 from analysis.records import Source
 
 
@@ -37,7 +38,7 @@ def write_curves(
         AnalysisError: if no run has a metric that is asked for.
     """
     names = chosen_metrics(source.runs, metrics)
-    choice = against(chosen_lines(source, names, by), axis)
+    choice = against(chosen_lines(source, names, by, leaders), axis)
     found = panels(choice, names, smooth)
     missing = without_mean(found, choice)
     found = [panel for panel in found if panel.curves or panel.others]

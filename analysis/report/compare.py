@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from analysis.colors import COLORS
-from analysis.comparison.compare import ComparedGroup, GroupComparison, compare
+from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import frontiers_of
-from analysis.comparison.groups import Grouping, grouping
+from analysis.comparison.groups import Grouping
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.pairs import Pair, verdict_text
 from analysis.comparison.text import statements
@@ -24,34 +24,25 @@ from analysis.report.parts import (
     plain_label,
     text_cell,
 )
+from analysis.results import Results
 from analysis.statements import counted
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30
 
 
-def comparisons(source: Source, known: GroupComparison | None = None) -> list[GroupComparison]:
-    """One for each key that differs, reward models first; at most so many as a reader looks at.
-
-    Args:
-        known: one of them, where it has been made before.
-    """
-    return [known if known is not None and known.by == key else compare(source, key) for key in _keys(source)]
-
-
-def compare_parts(source: Source, known: GroupComparison | None = None) -> list[Part]:
+def compare_parts(results: Results) -> list[Part]:
     """What compares the runs, those of each objective with each other alone, then reward against KL of all of them."""
     parts: list[Part] = []
-    for place, part in enumerate(source.apart):
-        suffix = ""
-        if len(source.apart) > 1:
-            suffix, known = f"-{place}", None
-            parts.append(
-                Sentences([f"{counted(len(part.runs), 'run')}, compared with each other"], f"To {part.objective.text}")
-            )
-        parts += _of_objective(part, comparisons(part, known), suffix)
-    keys = _keys(source)
-    return [*parts, *(_against_kl(grouping(source, keys[0])) if keys else [])]
+    for place, part in enumerate(results.parts):
+        source, suffix = part.source, ""
+        if len(results.parts) > 1:
+            suffix = f"-{place}"
+            told = f"{counted(len(source.runs), 'run')}, compared with each other"
+            parts.append(Sentences([told], f"To {source.objective.text}"))
+        parts += _of_objective(source, [part.comparison(key) for key in _keys(source)], suffix)
+    keys = _keys(results.source)
+    return [*parts, *(_against_kl(results.grouping(keys[0])) if keys else [])]
 
 
 def _keys(source: Source) -> list[str]:

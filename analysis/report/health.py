@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from analysis.health.patterns import Pattern
 from analysis.health.signals import Finding
 from analysis.ranking import Ranking
-from analysis.records import Source
 from analysis.report.parts import Block, Cell, Column, Part, Sentences, Table, text_cell
 from analysis.statements import counted, listed
 
 Found = Mapping[str, Sequence[Finding]]
 _MAX_ROWS = 500
 _MAX_EVIDENCE = 6
-
-
-def find_all(source: Source) -> Found:
-    """Run -> its findings, most severe first."""
-    from analysis.health.findings import findings
-
-    return {run.name: findings(run) for run in source.runs}
 
 
 def health_sentences(found: Found, ranking: Ranking) -> list[str]:
@@ -36,16 +29,18 @@ def health_sentences(found: Found, ranking: Ranking) -> list[str]:
     return lines
 
 
-def health_parts(source: Source, ranking: Ranking, found: Found) -> list[Part]:
-    """A block for each kind of finding, then a table of all."""
-    from analysis.health.patterns import patterns
+def health_parts(ranking: Ranking, found: Found, where: Sequence[Pattern]) -> list[Part]:
+    """A block for each kind of finding, then a table of all.
+
+    Args:
+        where: in which settings findings come more often.
+    """
     from analysis.health.text import grouped
 
     sick = any(found.values())
     parts: list[Part] = [Sentences(health_sentences(found, ranking), tone="" if sick else "good")]
     if not sick:
         return parts
-    where = patterns(source, found)
     for kind, by_run in grouped(found).items():
         name, finding = next(iter(by_run.items()))
         since = f"from update {finding.update}: " if finding.update is not None else ""

@@ -4,19 +4,21 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from analysis.ranking import Ranking, rank
+from analysis.ranking import Ranking
 from analysis.records import Source
 from analysis.report.parts import Part, Section, Sentences
+from analysis.results import Results
 from analysis.statements import counted
 from rlhf_sweeps.runs import open_atomically
 
 # Bytes. Beyond, the report is made again with fewer points and samples.
 LIMIT = 4_900_000
 _SAMPLES = (60, 40, 20)
+_DETAILED = ("curves", "samples")  # the tabs that hold most of a file
 Made = TypeVar("Made")
 _log = logging.getLogger(__name__)
 
@@ -31,9 +33,10 @@ def write_report(source: Source, path: Path) -> Path:
     Returns:
         The file's path.
     """
-    content = b""
+    results, make, content = Results(source), _Maker(), b""
     for detail in range(len(_SAMPLES)):
-        content = report(source, detail).encode("utf-8", errors="replace")  # half of a surrogate pair is no text
+        text = _page(results, make, detail)
+        content = text.encode("utf-8", errors="replace")  # half of a surrogate pair is no text
         if len(content) <= LIMIT:
             break
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,60 +51,71 @@ def report(source: Source, detail: int = 0) -> str:
     Args:
         detail: 0: everything; 1 and 2: less, for sources that do not fit else.
     """
-    from analysis.report.page import page
-
-    # Numbers of a damaged record may overflow, which is no news to a reader.
-    with np.errstate(all="ignore"):
-        ranking = rank(source)
-        make = _Maker()
-        sections = _sections(source, ranking, detail, make)
-        sections.append(Section("problems", "Problems", _problems(source, ranking, make.missing)))
-    return page(source.name, _subtitle(source), sections, _names(source, ranking))
+    return _page(Results(source), _Maker(), detail)
 
 
 @dataclass
 class _Maker:
-    """Makes one part after the other; one that cannot be made costs itself alone, and the report says so.
+    """Makes one part after the other, each once; one that cannot be made costs itself alone, and the report says so.
 
     Attributes:
-        missing: a sentence for each part that could not be made.
+        missing: part that could not be made -> a sentence about it.
     """
 
-    missing: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    _made: dict[tuple[str, int], Any] = field(default_factory=dict)
 
-    def __call__(self, name: str, make: Callable[[], Sequence[Part]]) -> Sequence[Part]:
+    def __call__(self, name: str, make: Callable[[], Sequence[Part]], detail: int = 0) -> Sequence[Part]:
         """The parts, or a sentence in their place."""
-        made = self.value(name, make)
-        return made if made is not None else [Sentences([self.missing[-1]], tone="bad")]
+        made = self.value(name, make, detail)
+        return made if made is not None else [Sentences([self.missing[name]], tone="bad")]
 
-    def value(self, name: str, make: Callable[[], Made]) -> Made | None:
-        """What is made, or None."""
+    def value(self, name: str, make: Callable[[], Made], detail: int = 0) -> Made | None:
+        """What is made, or None; again only for another detail."""
+        if (name, detail) not in self._made:
+            self._made[name, detail] = self._tried(name, make)
+        made: Made | None = self._made[name, detail]
+        return made
+
+    def _tried(self, name: str, make: Callable[[], Made]) -> Made | None:
         try:
             return make()
         except Exception as error:
             _log.warning("the report has to do without %s", name, exc_info=True)
-            self.missing.append(f"{name[0].upper()}{name[1:]} could not be made ({type(error).__name__}: {error})")
+            what = f"{name[0].upper()}{name[1:]}"
+            self.missing[name] = f"{what} could not be made ({type(error).__name__}: {error})"
             return None
 
 
-def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> list[Section]:
+def _page(results: Results, make: _Maker, detail: int) -> str:
+    """The page from what is known; parts that do not depend on the detail are as they were made before."""
+    from analysis.report.page import page
+
+    # Numbers of a damaged record may overflow, which is no news to a reader.
+    with np.errstate(all="ignore"):
+        source, ranking = results.source, results.ranking
+        sections = _sections(results, detail, make)
+        sections.append(Section("problems", "Problems", _problems(source, ranking, list(make.missing.values()))))
+    return page(source.name, _subtitle(source), sections, _names(source, ranking))
+
+
+def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     from analysis.report.compare import compare_parts
     from analysis.report.config import config_parts
     from analysis.report.cost import cost_parts
     from analysis.report.curves import curve_parts
-    from analysis.report.health import find_all, health_parts, health_sentences
+    from analysis.report.health import health_parts, health_sentences
     from analysis.report.noise import noise_sentences
     from analysis.report.overview import overview_parts
     from analysis.report.phases import phase_parts
     from analysis.report.samples import sample_parts
     from analysis.report.sweep import advice_sentences, sweep_parts
     from analysis.report.trials import trial_parts
-    from analysis.sweep.analysis import analyse
-    from analysis.sweep.ledger import ledger
 
-    found = make.value("the health check", lambda: find_all(source)) or {}
+    source, ranking = results.source, results.ranking
+    found = make.value("the health check", lambda: results.findings) or {}
     phases = make.value("what the curves do", lambda: phase_parts(source, ranking)) or []
-    analysis = make.value("the analysis of the sweep", lambda: analyse(source))
+    analysis = make.value("the analysis of the sweep", lambda: results.sweep)
 
     def overview() -> Sequence[Part]:
         advice = advice_sentences(source, analysis)
@@ -111,21 +125,21 @@ def _sections(source: Source, ranking: Ranking, detail: int, make: _Maker) -> li
     def curves() -> Sequence[Part]:
         return [*curve_parts(source, ranking, detail), *phases]
 
-    def compared() -> Sequence[Part]:
-        return compare_parts(source, ranking.comparison) if len(source.runs) > 1 else []
-
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
         ("overview", "Overview"): overview,
         ("curves", "Curves"): curves,
-        ("compare", "Compare"): compared,
+        ("compare", "Compare"): lambda: compare_parts(results) if len(source.runs) > 1 else [],
         ("sweep", "Sweep"): lambda: sweep_parts(source, analysis),
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trial_parts(source, ranking),
         ("samples", "Samples"): lambda: sample_parts(source, ranking, _SAMPLES[detail]),
-        ("health", "Health"): lambda: health_parts(source, ranking, found),
-        ("cost", "Cost"): lambda: cost_parts(analysis.ledger if analysis else ledger(source)),
+        ("health", "Health"): lambda: health_parts(ranking, found, results.patterns if any(found.values()) else []),
+        ("cost", "Cost"): lambda: cost_parts(results.costs),
         ("config", "Config"): lambda: config_parts(source, ranking),
     }
-    sections = [Section(name, title, make(f"the tab {title}", part)) for (name, title), part in parts.items()]
+    sections = [
+        Section(name, title, make(f"the tab {title}", part, detail if name in _DETAILED else 0))
+        for (name, title), part in parts.items()
+    ]
     return [section for section in sections if section.parts]
 
 

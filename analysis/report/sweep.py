@@ -25,7 +25,7 @@ def sweep_parts(source: Source, found: SweepAnalysis | None) -> list[Part]:
     parts: list[Part] = [Sentences(list(found.notes))] if found.notes else []
     for place, one in enumerate(found.views):
         parts += _of_view(one, place)
-    return [*parts, *sweep_figures(source)]
+    return [*parts, *sweep_figures(source, found)]
 
 
 def advice_sentences(source: Source, found: SweepAnalysis | None) -> list[str]:
@@ -42,11 +42,11 @@ def advice_sentences(source: Source, found: SweepAnalysis | None) -> list[str]:
     return steps[:_MAX_STEPS]
 
 
-def sweep_figures(source: Source) -> list[Figure]:
+def sweep_figures(source: Source, analysis: SweepAnalysis) -> list[Figure]:
     """The figures that there is something to show in."""
     from analysis.sweep.figures import figures
 
-    found = {name: one for name, one in figures(source).items() if name != _ON_FIRST_SCREEN}
+    found = {name: one for name, one in figures(source, analysis).items() if name != _ON_FIRST_SCREEN}
     return [converted(f"sweep-{place}", name, one) for place, (name, one) in enumerate(found.items())]
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -71,12 +70,15 @@ class SweepAnalysis:
     notes: Sequence[str]
 
 
-@lru_cache(maxsize=2)
-def analyse(source: Source) -> SweepAnalysis:
-    """Everything about a sweep; of a source without trials only what it cost."""
-    costs = ledger(source)
+def analyse(source: Source, found: Sequence[View] | None = None, costs: Ledger | None = None) -> SweepAnalysis:
+    """Everything about a sweep; of a source without trials only what it cost.
+
+    Args:
+        found, costs: its views and its ledger, where they have been made before.
+    """
+    costs = ledger(source) if costs is None else costs
     notes = []
-    found = views(source)
+    found = views(source) if found is None else found
     if not source.trials:
         notes.append("this is no sweep: nothing was searched, so that there is nothing to compare settings by")
     elif are_incomparable(source):

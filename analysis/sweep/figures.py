@@ -31,14 +31,17 @@ _MAX_TRIALS = 200  # of the timeline
 _MAX_STEPS = 25  # of a trial's intermediate values
 
 
-def figures(source: Source) -> dict[str, Any]:
+def figures(source: Source, found: SweepAnalysis | None = None) -> dict[str, Any]:
     """Plotly figures by name: history, importance, slice, contour, parallel_coordinates, pareto, intermediate_values,
     timeline. Those with nothing to show are left out; where reward models are compared, each has its own:
     `contour-tiny`.
 
     Equal sources give equal figures, each below 200 kB as JSON.
+
+    Args:
+        found: what is known of the sweep, where that has been found out before.
     """
-    found = analyse(source)
+    found = analyse(source) if found is None else found
     built: dict[str, Any] = {}
     for one in found.views:
         suffix = f"-{one.view.label}" if one.view.label else ""
