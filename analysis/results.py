@@ -35,14 +35,14 @@ class Results:
     @cached_property
     def views(self) -> list[View]:
         """The settings of its trials: in one view, or in one for each reward model; none without trials."""
-        return views(self.source)
+        return views(self.source) if self.source.trials else []
 
     @cached_property
     def ranking(self) -> Ranking:
         """What is best; with the comparison of the reward models where these have no common scale."""
         if len(self.parts) > 1:
             return beside(self.source, [(part.source, part.ranking) for part in self.parts])
-        return rank(self.source, self.views, self._of_reward_models)
+        return rank(self.source, self.views or None, self._of_reward_models)
 
     def comparison(self, by: str | None = None, metric: str | None = None) -> GroupComparison:
         """Its runs compared by a config key; the arguments, and what is raised, are those of `compare`."""

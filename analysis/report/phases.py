@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis.curves.curves import choosing
 from analysis.curves.sentences import describe
-from analysis.ranking import Ranking
+from analysis.ranking import Entry, Ranking
 from analysis.records import RunRecord, Source
 from analysis.report.parts import Block, Part
 from analysis.statements import Statement
@@ -15,15 +15,20 @@ _MAX_RUNS = 60  # of a group: their mean is described
 
 def phase_parts(source: Source, ranking: Ranking) -> list[Part]:
     """The best setting first, then each reward model; without a ranking the first runs."""
-    told = [(title, best_phases(ranking)) for title in [_best_title(ranking)] if title]
+    told: list[tuple[str, Sequence[RunRecord]]] = []
+    if ranking.best is not None:
+        told.append((_best_title(ranking.best, ranking), ranking.best.runs))
     if not ranking.is_comparable or not told:
-        told += [(name, describe(runs[:_MAX_RUNS])) for name, runs in _groups(source)]
-    return [statements_block(title, found) for title, found in told[: _MAX_GROUPS + 1] if found]
-
-
-def best_phases(ranking: Ranking) -> list[Statement]:
-    """Of the best setting's runs together; empty without one."""
-    return describe(ranking.best.runs[:_MAX_RUNS]) if ranking.best else []
+        told += _groups(source)
+    said: dict[tuple[str, ...], list[Statement]] = {}  # the best runs may be all of a group
+    parts: list[Part] = []
+    for title, runs in told[: _MAX_GROUPS + 1]:
+        names = tuple(run.name for run in runs[:_MAX_RUNS])
+        if names not in said:
+            said[names] = describe(runs[:_MAX_RUNS])
+        if said[names]:
+            parts.append(statements_block(title, said[names]))
+    return parts
 
 
 def statements_block(title: str, found: Sequence[Statement]) -> Block:
@@ -32,11 +37,9 @@ def statements_block(title: str, found: Sequence[Statement]) -> Block:
     return Block("statements", {"title": title, "lines": lines})
 
 
-def _best_title(ranking: Ranking) -> str:
-    if ranking.best is None:
-        return ""
-    best = ", the best," if len(ranking.ranked) > 1 else ""
-    return f"What {ranking.best.title[0].lower()}{ranking.best.title[1:]}{best} did"
+def _best_title(best: Entry, ranking: Ranking) -> str:
+    which = ", the best," if len(ranking.ranked) > 1 else ""
+    return f"What {best.title[0].lower()}{best.title[1:]}{which} did"
 
 
 def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
