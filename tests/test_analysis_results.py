@@ -21,6 +21,7 @@ from analysis.curves import sentences
 from analysis.curves.views import write_curves
 from analysis.health import findings, patterns
 from analysis.records import RunRecord, Source, Trial
+from analysis.report import curves
 from analysis.report.report import report, write_report
 from analysis.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
@@ -31,7 +32,7 @@ COMPUTING: list[Callable[..., Any]] = [
     *(groups.grouping, run_values.values_of, frontier.frontiers_of, matched_kl.matched_kl_of),
     *(ranking.rank, unswept.as_sweep, settings.views, lead.lead, sentences.describe),
     *(analysis.analyse, importance.importance, optimum.optimum, slices.slices, figures.figures),
-    *(ledger.ledger, findings.findings, patterns.patterns),
+    *(ledger.ledger, findings.findings, patterns.patterns, curves.panels),
 ]
 
 
