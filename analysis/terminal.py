@@ -5,15 +5,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from analysis.statements import number
+from rlhf_sweeps.wording import WIDTH, in_columns, short
 
-WIDTH = 120
 LONGEST_LABEL = 28
-
-
-def short(label: str, longest: int = LONGEST_LABEL) -> str:
-    """A label that fits; labels of one kind differ at their ends more often than in the middle."""
-    half = longest // 2
-    return label if len(label) <= longest else f"{label[: half - 1]}…{label[-half:]}"
 
 
 def told_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
@@ -74,9 +68,7 @@ def digits_of(value: float, low: float, high: float) -> int:
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns; those that are empty below the first row are left out, and no line is longer than WIDTH."""
     kept = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    widths = [max(map(len, column)) for column in kept]
-    for row in zip(*kept, strict=True):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for text in in_columns(list(zip(*kept, strict=True))):
         yield text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 

@@ -4,7 +4,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-WIDTH = 120
+from rlhf_sweeps.wording import WIDTH, in_columns, short
+
 LONGEST_NAME = 24
 FEW = 10  # sentences on what was left out that are still printed
 
@@ -20,9 +21,9 @@ def table(comparison: Mapping[str, Any]) -> str:
     entries: list[Entry] = comparison["reward_models"]
     lines = []
     if entries:
-        matrix = _aligned(_by_judge(entries, comparison["judges"]))
+        matrix = in_columns(list(_by_judge(entries, comparison["judges"])))
         is_too_wide = max(map(len, matrix)) > WIDTH
-        lines += [_title(comparison), *(_aligned(_by_pair(entries)) if is_too_wide else matrix)]
+        lines += [_title(comparison), *(in_columns(list(_by_pair(entries))) if is_too_wide else matrix)]
     else:
         lines.append("nothing to compare: no reward model has a run with an evaluation that can be used")
     lines += _ranking(comparison["ranking"])
@@ -71,7 +72,7 @@ def _ranking(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
         [f"  {place}.", _short(ranked["reward_model"]), _rate(ranked), _noise(ranked["within_noise_of"])]
         for place, ranked in enumerate(ranking, start=1)
     ]
-    return ["by mean win rate under the other judges:", *_aligned(cells)]
+    return ["by mean win rate under the other judges:", *in_columns(cells)]
 
 
 def _noise(name: str | None) -> str:
@@ -109,15 +110,7 @@ def _percent(rate: float) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that fits; names of one kind differ at their ends more often than in the middle."""
-    half = LONGEST_NAME // 2
-    return name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}…{name[-half:]}"
-
-
-def _aligned(rows: Iterator[list[str]] | Sequence[list[str]]) -> list[str]:
-    cells = list(rows)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return short(name, LONGEST_NAME)
 
 
 def _wrapped(text: str) -> list[str]:

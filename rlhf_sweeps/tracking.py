@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_sweeps.deadline import within
 from rlhf_sweeps.runs import command, hidden, masked_words, place
+from rlhf_sweeps.wandb_environment import wandb_environment
 from rlhf_sweeps.wandb_names import is_off, names_of, tags_of
 from rlhf_sweeps.wording import shown, told
 
@@ -43,13 +44,8 @@ _ENDING = (
     "episodes", "tokens", "seconds", "peak_memory_mb", "device",
 )  # fmt: skip
 
-# For W&B's processes, where the user has not set them. Its own error reports can hold up the end of a process for 20 s;
-# by default the file that `wandb sync` reads is 15 s behind, which a killed run would lose.
-_ENVIRONMENT = {
-    "WANDB_SILENT": "true",
-    "WANDB_ERROR_REPORTING": "false",
-    "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "2",
-}
+# By default the file that `wandb sync` reads is 15 s behind, which a killed run would lose.
+_ENVIRONMENT = {"WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "2"}
 
 # A table is the one thing that W&B sends while the caller waits: 20 s each when the server is gone. Once is enough.
 _PATIENCE = 10.0
@@ -275,18 +271,10 @@ def _sync_command(run: wandb.Run) -> str:
 
 @contextlib.contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Set W&B's variables; afterwards undo that and what W&B writes itself, a socket for child processes to share.
-
-    Meanwhile the program's arguments, which W&B records, are masked.
-    """
+    """Set W&B's variables; meanwhile the program's arguments, which W&B records, are masked."""
     given, sys.argv = sys.argv, masked_words(sys.argv)
-    before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     try:
-        yield
+        with wandb_environment(_ENVIRONMENT):
+            yield
     finally:
         sys.argv = given
-        for name in [name for name in os.environ if name.startswith("WANDB_")]:
-            del os.environ[name]
-        os.environ.update(before)

@@ -1,10 +1,12 @@
-"""How paths and other packages' errors are told to a user: in one line, not too long."""
+"""How paths, names, columns and other packages' errors are told to a user: in lines that are not too long."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf_sweeps.runs import hide
 
 LONGEST = 300  # characters of a foreign error message
+WIDTH = 120  # of a terminal, in characters
 
 
 def shown(path: Path) -> str:
@@ -29,3 +31,25 @@ def cut(text: str, length: int) -> str:
     # What is cut is no longer known for a secret.
     line = " ".join(hide(text).split())
     return line if len(line) <= length else f"{line[:length]}..."
+
+
+def short(name: str, longest: int) -> str:
+    """A name of at most so many characters; those of one kind differ at their ends more often than in the middle."""
+    half = longest // 2
+    return name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}"
+
+
+def in_columns(rows: Sequence[Sequence[str]], are_numbers: bool = False) -> list[str]:
+    """A line for each row, in columns of equal width.
+
+    Args:
+        are_numbers: whether all but the first column hold numbers, which stand to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        if are_numbers:
+            cells[1:] = [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -16,7 +16,8 @@ from analysis.comparison.pairs import BETTER, UNKNOWN
 from analysis.comparison.tables import write_tables
 from analysis.comparison.text import cell_text, comparison_text
 from analysis.records import Source
-from analysis.terminal import short, told_apart
+from analysis.terminal import told_apart
+from rlhf_sweeps.wording import short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

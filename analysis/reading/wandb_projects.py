@@ -1,7 +1,6 @@
 """Runs of a W&B project, through W&B's own client: configs, summaries, whole histories, tables of samples."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, s
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records import Samples, Source
 from rlhf_sweeps.runs import natural
+from rlhf_sweeps.wandb_environment import wandb_environment
 
 GROUP = "group:"
 TIMEOUT = 20  # seconds for one answer of the server
@@ -25,12 +25,7 @@ _THREADS = 8  # a run's history takes three requests, most of which is waiting
 _MOST_FAILURES = 5
 # While the client is set up. By default it tries for minutes to reach a server; a project is asked for whatever the
 # mode says in which runs are logged; and its folders for files are not to be made in those of the record.
-_ENVIRONMENT = {
-    "WANDB_SILENT": "true",
-    "WANDB_ERROR_REPORTING": "false",
-    "WANDB_X_GRAPHQL_RETRY_MAX": "3",
-    "WANDB_X_GRAPHQL_RETRY_WAIT_MIN_SECONDS": "1",
-}
+_ENVIRONMENT = {"WANDB_X_GRAPHQL_RETRY_MAX": "3", "WANDB_X_GRAPHQL_RETRY_WAIT_MIN_SECONDS": "1"}
 _UNSET = ("WANDB_MODE", "WANDB_DISABLED")
 
 
@@ -111,7 +106,10 @@ def connected(what: str, entity: str) -> Iterator[Any]:
     """
     import wandb
 
-    with tempfile.TemporaryDirectory() as folder, _environment({**_ENVIRONMENT, "WANDB_DIR": folder}):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        wandb_environment(_ENVIRONMENT, fixed={"WANDB_DIR": folder}, unset=_UNSET),
+    ):
         server = wandb.setup().settings.base_url
         try:
             if not wandb.login(prompt=False, verify=False):
@@ -124,22 +122,6 @@ def connected(what: str, entity: str) -> Iterator[Any]:
             raise
         except Exception as error:  # the client raises of many kinds, not all its own
             raise AnalysisError(f"{what}: {_told(error, server)}") from error
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
-    for name in _UNSET:
-        os.environ.pop(name, None)
-    for name, value in values.items():
-        if name == "WANDB_DIR" or name not in before:
-            os.environ[name] = value
-    try:
-        yield
-    finally:
-        for name in [name for name in os.environ if name.startswith("WANDB_")]:
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def _told(error: Exception, server: str) -> str:

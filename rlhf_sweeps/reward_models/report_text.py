@@ -1,13 +1,14 @@
 """A report as text: the table that is printed, and the model card in the reward model's folder."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rlhf_sweeps.model_card import markdown_table
 from rlhf_sweeps.references import as_recorded
 from rlhf_sweeps.reward_models.report import Report, Share
 from rlhf_sweeps.reward_models.training_config import RewardTrainingConfig
 from rlhf_sweeps.sources import locate
+from rlhf_sweeps.wording import in_columns
 
 Rows = list[tuple[str, ...]]
 
@@ -16,11 +17,11 @@ def show(report: Report) -> str:
     """The report as lines of text."""
     calibration = report.calibration
     lines = [
-        *_align([("ranked right", "share", "95 % interval", "pairs"), *_accuracies(report)]),
+        *in_columns([("ranked right", "share", "95 % interval", "pairs"), *_accuracies(report)], are_numbers=True),
         "",
         f"calibration: expected error {calibration.expected_error:.3f}, Brier score {calibration.brier:.3f}, "
         f"log loss {calibration.log_loss:.3f}",
-        *_align([("confidence", "mean", "right", "pairs"), *_reliability(report)]),
+        *in_columns([("confidence", "mean", "right", "pairs"), *_reliability(report)], are_numbers=True),
     ]
     if report.warning:
         lines += ["", f"warning: {report.warning}"]
@@ -97,12 +98,3 @@ def _metadata(config: RewardTrainingConfig) -> str:
     if not config.base.pypi_wheel and locate(config.base.path, config.base_key) is None:
         lines.append(f"base_model: {config.base.path}")
     return "\n".join(["---", *lines, "---"])
-
-
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of equal width, the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(cells))
-        for cells in (list(zip(row, widths, strict=True)) for row in rows)
-    ]
