@@ -21,6 +21,7 @@ from analysis.curves import sentences
 from analysis.curves.views import write_curves
 from analysis.health import findings, patterns
 from analysis.records import RunRecord, Source, Trial
+from analysis.report import curves
 from analysis.report.report import report, write_report
 from analysis.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
@@ -88,7 +89,7 @@ SOURCES = {"a sweep": sweep, "reward models": compared, "two objectives": two_ob
 def test_a_report_computes_nothing_twice(name: str) -> None:
     source = SOURCES[name]()
     assert len(Results(source).parts) == (2 if name == "two objectives" else 1)
-    found = calls(COMPUTING, lambda: report(source))
+    found = calls([*COMPUTING, curves.panels], lambda: report(source))
     assert {call: count for call, count in found.items() if count > 1} == {}
     num_runs = len(source.runs)
     assert sum(count for call, count in found.items() if call[:2] == ("findings.py", "findings")) == num_runs

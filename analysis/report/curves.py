@@ -9,7 +9,7 @@ from analysis.curves.curves import choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
 from analysis.labels import identity
 from analysis.ranking import Ranking
-from analysis.records import UPDATE, Floats, RunRecord, Source
+from analysis.records import Floats, RunRecord, Source
 from analysis.report.lines import averaged, points, thinned
 from analysis.report.parts import Block, Part, Sentences
 from analysis.statements import counted, listed
@@ -34,13 +34,15 @@ def curve_parts(source: Source, ranking: Ranking, detail: int = 0) -> list[Part]
     """
     if not any(len(run.updates) for run in source.runs):
         return [Sentences(["No run has recorded an update yet"])]
-    more = more_metrics(source) if detail < 2 else []
+    shown = panels(source)
+    more = more_metrics(source, shown) if detail < 2 else []
     most = 200 if detail == 0 else 100
+    metrics = {metric: most for metric, _ in shown} | dict.fromkeys(more, most // 2)
     unit, why = chosen_unit([run for run in source.runs if len(run.updates)])
-    views = curve_views(source, ranking, more, most, most // 2, unit)
+    views = curve_views(source, ranking, metrics, unit)
     for view in views if why else ():
         view["note"] += f"; {why}"
-    content = {"views": views, "panels": panels(source), "more": more, "unit": unit}
+    content = {"views": views, "panels": shown, "more": more, "unit": unit}
     parts: list[Part] = [Block("curves", content, "curves")]
     if detail == 2:
         parts.append(Sentences(["Of this many runs and metrics only the panels' metrics are in this file"]))
@@ -55,30 +57,21 @@ def panels(source: Source) -> list[tuple[str, str]]:
     return [(metric, titles.get(metric, title_of(metric))) for metric in metrics[:_MAX_PANELS]]
 
 
-def more_metrics(source: Source) -> list[str]:
-    """Every other metric: what says most first, counters and the machine last."""
-    shown = {metric for metric, _ in panels(source)}
-    others = [metric for metric in source.metric_names if metric not in shown]
+def more_metrics(source: Source, shown: Sequence[tuple[str, str]]) -> list[str]:
+    """Every metric without a panel: what says most first, counters and the machine last."""
+    names = {metric for metric, _ in shown}
+    others = [metric for metric in source.metric_names if metric not in names]
     place = {group: index for index, group in enumerate(_ORDER)}
     return sorted(others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), natural(m)))
 
 
-def curve_views(
-    source: Source,
-    ranking: Ranking,
-    more: Sequence[str],
-    most: int = 200,
-    most_more: int = 100,
-    unit: str = UPDATE,
-) -> list[dict[str, Any]]:
+def curve_views(source: Source, ranking: Ranking, metrics: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
     """What can be chosen to look at: `title`, `note`, `lines` (name and style), `metrics` (points, for each line).
 
     Args:
-        more: metrics beside those of the panels.
-        most, most_more: points a line, in the panels and beside them.
+        metrics: of the panels and beside them -> points a line.
         unit: of the points' first numbers: update or episode.
     """
-    metrics = {metric: most for metric, _ in panels(source)} | dict.fromkeys(more, most_more)
     views = [_single_runs(source, ranking, metrics, unit)]
     for key in _group_keys(source, ranking)[: _MAX_VIEWS - 1]:
         view = _grouped(source, key, metrics, unit)
