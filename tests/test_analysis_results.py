@@ -89,7 +89,7 @@ SOURCES = {"a sweep": sweep, "reward models": compared, "two objectives": two_ob
 def test_a_report_computes_nothing_twice(name: str) -> None:
     source = SOURCES[name]()
     assert len(Results(source).parts) == (2 if name == "two objectives" else 1)
-    found = calls(COMPUTING, lambda: report(source))
+    found = calls([*COMPUTING, curves.panels], lambda: report(source))
     assert {call: count for call, count in found.items() if count > 1} == {}
     num_runs = len(source.runs)
     assert sum(count for call, count in found.items() if call[:2] == ("findings.py", "findings")) == num_runs
