@@ -17,7 +17,7 @@ from analysis.numbers import as_number as as_number
 from analysis.numbers import as_seed
 from analysis.objective import Objective, objective_in, objectives_in
 from analysis.spans import running_sum, spans
-from rlhf_sweeps.runs import masked, masked_words, natural
+from rlhf_sweeps.runs import Axis, masked, masked_words, natural
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -203,11 +203,10 @@ class Source:
         trials: of a sweep; a run outside of one is no trial.
         metrics: what each objective is, of runs that do not say it themselves.
         directions: maximize or minimize, for each of these.
-        space: swept key -> what it may be, as text: `tag(log, interval(1e-05, 0.001))`.
+        space: what was swept; empty where nobody has said.
         comparison: of reward models, as the sweep has written it (see rlhf_sweeps/comparison.py); None where none was.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
-        num_planned: trials in all, where that is known.
         problems: what could not be read, in sentences, those of the runs not among them.
         folder: where figures about it belong; None for what is no folder.
     """
@@ -218,11 +217,10 @@ class Source:
     trials: Sequence[Trial] = ()
     metrics: Sequence[str] = ("eval/score",)
     directions: Sequence[str] = ("maximize",)
-    space: Mapping[str, str] = field(default_factory=dict)
+    space: Sequence[Axis] = ()
     comparison: Mapping[str, Any] | None = None
     study: Any = None
     seconds: float = 0.0
-    num_planned: int | None = None
     problems: tuple[str, ...] = ()
     folder: Path | None = None
 
@@ -259,7 +257,7 @@ class Source:
 
         Of a group that was chosen differently only the group's name: `reward_model`, not all the keys it brings along.
         """
-        if swept := [key.lstrip("+") for key in self.space if key.lstrip("+") != "seed"]:
+        if swept := [axis.key for axis in self.space if axis.tied_to is None and not axis.is_seed]:
             return swept
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]

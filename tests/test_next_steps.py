@@ -10,12 +10,12 @@ from sweep_sources import hill, of, run, search, swept, trial
 from analysis.records import Source
 from analysis.statements import Statement
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import Axis
 from analysis.sweep.edges import Edge, edges, override_text
 from analysis.sweep.failures import counts
 from analysis.sweep.next_steps import _profile_steps
 from analysis.sweep.optimum import optimum
 from analysis.sweep.settings import views
+from rlhf_sweeps.runs import Axis
 
 
 def found_edges(source: Source) -> list[Edge]:

@@ -32,7 +32,6 @@ from analysis.ranking import rank
 from analysis.reading.folders import read_folder
 from analysis.report.config import config_parts
 from analysis.report.parts import Command
-from analysis.sweep.axes import Axis
 from analysis.sweep.edges import override_text
 from analysis.watch.places import Places
 from rlhf_sweeps import tracking
@@ -40,7 +39,7 @@ from rlhf_sweeps.choices import expand
 from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.hydra_part import answering
-from rlhf_sweeps.runs import Run, Sweep, command, folded, go_on, override, report_file
+from rlhf_sweeps.runs import Axis, Run, Sweep, command, folded, go_on, override, report_file
 from rlhf_sweeps.sweep import report as sweep_report
 from rlhf_sweeps.validation import from_hydra
 

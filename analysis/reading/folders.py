@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective, mean_objectives, objective_in, objectives_in
+from analysis.objective import Objective, mean_objectives, objective_of, objectives_in
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
@@ -24,13 +24,14 @@ from analysis.records import (
     as_number,
 )
 from analysis.statements import listed
-from analysis.sweep.space import swept_keys
 from analysis.worth import broken, mean_broken
 from rlhf_sweeps.runs import (
+    Axis,
     Run,
     Sweep,
     is_run,
     masked,
+    read_plan,
     runs_of,
     salvage,
     salvage_hydra,
@@ -143,30 +144,21 @@ def keywords(objective: Objective | None) -> dict[str, Any]:
     return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
 
 
-def _directions(content: Any) -> list[str]:
-    """None of them where it is anything else."""
-    is_sound = isinstance(content, list) and all(one in ("maximize", "minimize") for one in content)
-    return list(content) if is_sound else []
-
-
 def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     problems: list[str] = []
-    start = salvage_object(sweep.start_file, problems)
+    start = sweep.salvage_start(problems)
     if not start and not problems:
         problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
     runs = [
         read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
         for one in runs_of(sweep)
     ]
-    space = {str(key): str(value) for key, value in _mapping(start.get("space")).items()}
-    objective = objective_in(_mapping(start.get("config")) or next((run.config for run in runs if run.config), {}))
-    directions = _directions(start.get("directions"))
-    if objective is not None and len(directions) == len(objective.metrics):
-        objective = replace(objective, directions=tuple(directions))
+    plan = read_plan(start)
+    config = _mapping(start.get("config")) or next((run.config for run in runs if run.config), {})
+    objective = objective_of(plan, config)
     runs = [replace(run, objective=objective) for run in runs]
-    source = Source(name, "sweep", runs, **keywords(objective), space=space, folder=sweep.folder)
-    hydra = salvage_hydra(sweep, problems)
-    sweeper = _mapping(hydra.get("sweeper"))
+    source = Source(name, "sweep", runs, **keywords(objective), space=plan.axes, folder=sweep.folder)
+    sweeper = _mapping(salvage_hydra(sweep, problems).get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems, storage)
     trials = trials_of(source, study)
     if earlier := _of_earlier_configurations(start, study):
@@ -186,7 +178,6 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         study=study,
         comparison=salvage_object(sweep.comparison_file, problems) or None,
         seconds=as_number(start.get("seconds")) or 0.0,
-        num_planned=sweeper.get("n_trials") if isinstance(sweeper.get("n_trials"), int) else None,
         problems=tuple(problems),
     )
 
@@ -265,11 +256,11 @@ def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:
     return "pruned" if PRUNED in states else "complete"
 
 
-def _settings(runs: Sequence[RunRecord], known: Any, space: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
+def _settings(runs: Sequence[RunRecord], known: Any, space: Sequence[Axis], keys: Sequence[str]) -> dict[str, str]:
     """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
     if runs:
         given = dict(text.lstrip("+").partition("=")[::2] for text in runs[0].overrides)
-        told = {key: given[key] for key in swept_keys(space) if key in given}
+        told = {axis.key: given[axis.key] for axis in space if axis.key in given}
         if told:
             return told
         values = {key: runs[0].value(key) for key in keys}

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.objective import objective_in
+from analysis.objective import objective_of
 from analysis.reading.folders import flat, keywords, trials_of
 from analysis.reading.study import rebuilt_study
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
+from rlhf_sweeps.runs import Axis, in_new_form, read_plan
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")
@@ -33,14 +34,15 @@ def make_source(
         return Source(name, "wandb", _alone(runs), **keywords(found), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
-    space = {str(key): str(value) for key, value in _mapping(settings.get("space")).items()}
+    settings = in_new_form(settings, {})
+    plan = read_plan(settings)
     base = flat(_mapping(settings.get("config"))) or runs[0].run.config
     source = Source(
         name,
         "wandb",
-        named(_placed(runs, space, table)),
-        **keywords(objective_in(base)),
-        space=space,
+        named(_placed(runs, plan.axes, table)),
+        **keywords(objective_of(plan, base)),
+        space=plan.axes,
         seconds=as_number(settings.get("seconds")) or 0.0,
         folder=folder,
     )
@@ -58,9 +60,9 @@ def _mapping(content: Any) -> Mapping[str, Any]:
     return content if isinstance(content, Mapping) else {}
 
 
-def _placed(runs: Sequence[WandbRun], space: Mapping[str, str], table: Table) -> list[WandbRun]:
+def _placed(runs: Sequence[WandbRun], space: Sequence[Axis], table: Table) -> list[WandbRun]:
     """The runs with their trials' numbers."""
-    swept = [key.lstrip("+") for key in space]
+    swept = [axis.key for axis in space if axis.tied_to is None]
     keys = swept or Source("", "wandb", [run.run for run in runs]).axes
     rows = {_setting([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
     known = {run.trial for run in runs if run.trial is not None}

@@ -7,8 +7,9 @@ import numpy as np
 
 from analysis.records import COMPLETE, FAILED, PRUNED, RunRecord, Trial
 from analysis.statements import Statement
-from analysis.sweep.axes import Axis
+from analysis.sweep.axes import tell_value
 from analysis.sweep.settings import View, settings_of
+from rlhf_sweeps.runs import Axis
 
 # Causes that tell something about the setting.
 OF_SETTING = ("diverged", "out_of_memory")
@@ -53,7 +54,7 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
     places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
     there = int((places >= edge).sum() if is_high else (places <= edge).sum())
-    where = f"from {axis.label(edge)} on" if is_high else f"up to {axis.label(edge)}"
+    where = f"from {tell_value(axis, edge)} on" if is_high else f"up to {tell_value(axis, edge)}"
     text += f", all with {axis.key} {where}, where {there} trials lie"
     return [Statement(text, {"trials": float(num), "trials there": float(there), "p value": p_value})]
 

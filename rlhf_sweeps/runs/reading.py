@@ -174,3 +174,16 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
             raise ValueError("its aliases stand for too much")
     known[id(node)] = total
     return total
+
+
+def salvage_yaml(path: Path, problems: list[str]) -> Any:
+    """The content of a YAML file; None if there is none, which is a problem only where the file exists."""
+    try:
+        return read_yaml(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+    except (ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
+        problems.append(f"{path.name}: damaged, left out")
+    return None
