@@ -167,6 +167,12 @@ def test_a_command_that_takes_several_lines_is_one(width: int, paste: Paste) -> 
     assert folded("python -m analysis", 40) == ["python -m analysis"]
 
 
+@pytest.mark.parametrize("width", range(1, 8))
+def test_a_command_is_one_on_a_terminal_that_is_too_narrow(width: int, paste: Paste) -> None:
+    words = ["python", "-m", "it's", "", "x y"]
+    assert paste("\n".join(folded(shlex.join(words), width))) == words[1:]
+
+
 def test_an_interrupted_run_goes_on(paste: Paste) -> None:
     words = ["--config-dir", str(configs("given ä")), "experiment=mine", override("name", ALL_ODD), "seed=3"]
     text = printed(INTERRUPTED_RUN, *words, override("hydra.run.dir", f"runs/{ALL_ODD}"))

@@ -23,7 +23,7 @@ from sweeping import sweep
 
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.preflight import flatten
-from rlhf_sweeps.runs import Run, Sweep, SweepPlan
+from rlhf_sweeps.runs import Run, Sweep, SweepPlan, read_plan
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
@@ -163,6 +163,21 @@ KEPT = {"id": "odd", "study_name": "another name", "directions": ["minimize"], "
 GROWS = {"seconds": 1234.5}
 ANEW = {"schema_version", "config", "fixed", "configurations", "compared", "references"}
 ANEW |= {entry.name for entry in fields(SweepPlan)} - {"directions"}
+
+
+def test_sweep_json_says_what_the_sweeper_plans(tmp_path: Path) -> None:
+    """A search without a number of trials has 20; of its best two, three seeds each are tested."""
+    config, settings = defaults()
+    config = replace(config, seed=7, sweep=replace(config.sweep, seeds=2, test_seeds=3, num_tested=2))
+    search = Simulation(World(tmp_path), config, replace(settings, workers=3), ("ppo.lr=interval(1e-5,1e-3)",))
+    plan = search.plan().recorded(["-m", "ppo.lr=interval(1e-5,1e-3)"])
+    assert (plan.num_trials, plan.num_tests, plan.num_workers) == (20, 6, 3)
+    assert (plan.seeds, plan.test_seeds) == ([7, 8], [1_000_007, 1_000_008, 1_000_009])
+    assert (plan.is_grid, plan.is_comparison, plan.metrics) == (False, False, ["eval/score"])
+    assert read_plan(json.loads(json.dumps(plan.as_data()))) == replace(plan, axes=tuple(plan.axes))
+    assert plan.command(tmp_path) == (
+        f"python -m rlhf_sweeps -m 'ppo.lr=interval(1e-5,1e-3)' hydra.sweep.dir={tmp_path}"
+    )
 
 
 def test_sweep_json_is_kept_from_start_to_start(tmp_path: Path) -> None:

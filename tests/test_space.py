@@ -51,14 +51,15 @@ def test_the_record_has_what_was_typed(
     parsed = {one.get_key_element(): one.value() for one in map(OverridesParser.create().parse_override, typed)}
     assert found.keys() == parsed.keys()
     for name, sweep in parsed.items():
-        axis, needs = found[name], conditions.get(name, {})
+        axis = found[name]
         if isinstance(sweep, ChoiceSweep):
             assert axis.choices == tuple(str(Transformer.str(item)) for item in sweep.list or [])
         else:
             assert (axis.kind, axis.low, axis.high) == ("interval", sweep.start, sweep.end)
             assert (axis.is_log, axis.is_int) == ("log" in sweep.tags, "int" in sweep.tags)
-        tie = next((tie for tie in ties if axis.key in tie), [axis.key])
-        assert (axis.tied_to or "").lstrip("+") == ("" if axis.key == tie[0] else tie[0])
+        leader = next((tie[0] for tie in ties if name in tie), name)
+        assert axis.tied_to == (None if name == leader else leader)
+        needs = conditions.get(leader, {})
         assert axis.when == {key: (one,) if isinstance(one, str) else tuple(one) for key, one in needs.items()}  # type: ignore[arg-type]
 
 

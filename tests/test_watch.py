@@ -205,7 +205,9 @@ def test_a_run_on_its_own(tmp_path: Path) -> None:
 
 
 def plan_of(folder: Path, **plan: Any) -> None:
-    change(folder / "sweep.json", arguments=["-m", "ppo.lr=1,2", "hydra.sweeper.seed=1"], **plan)
+    """Have the record say all that a sweeper's does: by default, all trials that are planned are there."""
+    told = {"arguments": ["-m", "ppo.lr=1,2", "hydra.sweeper.seed=1"], "num_trials": len(Sweep(folder).trials())}
+    change(folder / "sweep.json", **{**told, **plan})
 
 
 @pytest.mark.parametrize("study", [True, False])
@@ -298,6 +300,20 @@ def test_seeds_and_test_seeds(tmp_path: Path) -> None:
     assert any(re.match(r"0 test +1 +10/30", line) for line in lines)
     assert any(re.match(r" +0 +1 +30/30 \(2/2\)", line) for line in lines)
     sweep.test_run(0, 8).write_summary(summary(rows(30)))
+    assert see(sweep.folder).is_complete
+
+
+def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
+    """Three settings are tested at most on two seeds each; of one complete trial it is one."""
+    sweep = Sweep(tmp_path / "s")
+    sweep.folder.mkdir()
+    plan = SweepPlan(axes({"ppo.lr": "choice(1,2)"}), ["eval/score"], ["maximize"], [0], [7, 8], 2, num_tests=6)
+    sweep.write_start(plan.as_data())
+    write_run(sweep.trial(0), overrides=["ppo.lr=1"])
+    write_run(sweep.trial(1), end="diverged", overrides=["ppo.lr=2"])
+    for seed in (7, 8):
+        assert not see(sweep.folder).is_complete
+        write_run(sweep.test_run(0, seed).folder, overrides=["ppo.lr=1", f"seed={seed}"])
     assert see(sweep.folder).is_complete
 
 
@@ -501,6 +517,8 @@ def test_damaged_records_are_no_reason_to_fail(tmp_path: Path, seed: int) -> Non
     sweep = write_sweep(tmp_path / "s", POINTS)
     plan_of(sweep.folder)
     swept_by(sweep.folder, 1)
+    for number in sweep.trials():  # as every run has: where all else is another's by what it holds, a run was begun
+        sweep.run(number, None).config_file.write_text("{}", encoding="utf-8")
     junk = [*JUNK, *MORE_JUNK]
     places = Places(sweep.folder)
     for _ in range(4):

@@ -35,7 +35,7 @@ def command(*words: str) -> str:
 
 
 def folded(line: str, width: int) -> list[str]:
-    """A command as lines of at most so many characters, two at least, that a shell takes for one."""
+    """A command as lines that a shell takes for one, of at most so many characters where quotes leave room for one."""
     lines, current = [], ""
     for word in shlex.split(line):
         if current and len(current) + 1 + len(shlex.join([word])) + 2 <= width:
@@ -43,7 +43,7 @@ def folded(line: str, width: int) -> list[str]:
             continue
         lines += [f"{current} \\"] if current else []
         rest = word
-        while len(shlex.join([rest])) + 2 > width:
+        while len(rest) > 1 and len(shlex.join([rest])) + 2 > width:
             # Parts of a word, each quoted for itself, are one word where nothing is between them.
             length = max((n for n in range(1, len(rest)) if len(shlex.join([rest[:n]])) + 1 <= width), default=1)
             lines.append(f"{shlex.join([rest[:length]])}\\")
