@@ -1,11 +1,10 @@
-"""What runs look for: metrics, whether more of each is better, the limits that they must keep; what they are worth."""
+"""What runs look for: metrics, whether more of each is better, the limits that they must keep; their means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from analysis.numbers import as_number
 from rlhf_sweeps.runs import SweepPlan
 
 METRICS, DIRECTIONS, CONSTRAINTS = "objective.metrics", "objective.directions", "objective.constraints"
@@ -52,15 +51,6 @@ def listed_in(value: Any) -> list[str]:
             found = value
         value = found if isinstance(found, list) else [value] if value.strip() else []
     return [str(item) for item in value] if isinstance(value, list | tuple) else []
-
-
-def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
-    """What a run with such a summary is worth, a value for each objective; None where it has none (yet)."""
-    values = summary.get("objectives")
-    if not isinstance(values, list) or not values:
-        values = [summary.get("objective")]
-    numbers = [found for value in values if (found := as_number(value)) is not None]
-    return numbers if len(numbers) == len(values) else None
 
 
 def mean_objectives(runs: Sequence[list[float] | None]) -> list[float] | None:

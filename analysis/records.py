@@ -15,17 +15,19 @@ from analysis.errors import AnalysisError
 from analysis.labels import identity
 from analysis.numbers import as_number as as_number
 from analysis.numbers import as_seed
-from analysis.objective import Objective, objective_in, objectives_in
+from analysis.objective import Objective, objective_in
 from analysis.spans import running_sum, spans
 from rlhf_sweeps.runs import Axis, masked, masked_words, natural
+from rlhf_sweeps.runs.trials import COMPLETE as COMPLETE
+from rlhf_sweeps.runs.trials import DIVERGED as DIVERGED
+from rlhf_sweeps.runs.trials import FAILED as FAILED
+from rlhf_sweeps.runs.trials import PRUNED as PRUNED
+from rlhf_sweeps.runs.trials import STOPPED as STOPPED
+from rlhf_sweeps.runs.trials import UNFINISHED as UNFINISHED
+from rlhf_sweeps.runs.trials import cause_of, objectives_in
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
-
-# States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
-# that stands. A STOPPED one waits or was interrupted, and can go on.
-COMPLETE, PRUNED, STOPPED = "complete", "pruned", "stopped"
-DIVERGED, FAILED, UNFINISHED = "diverged", "failed", "unfinished"
 
 UPDATE = "update"
 REWARD = "objective/rlhf_reward"
@@ -118,10 +120,7 @@ class RunRecord:
     @property
     def cause(self) -> str | None:
         """Why it failed: out_of_memory, diverged, reward_model, error, config, timeout."""
-        if self.state == DIVERGED:
-            return DIVERGED
-        known = self.summary.get("cause") or self.summary.get("stop_reason")
-        return str(known or "unknown") if self.state == FAILED else None
+        return cause_of(self.state, self.summary)
 
     @property
     def objectives(self) -> list[float] | None:

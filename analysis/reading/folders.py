@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective, mean_objectives, objective_of, objectives_in
+from analysis.objective import Objective, mean_objectives, objective_of
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
     DIVERGED,
     FAILED,
-    PRUNED,
     STOPPED,
     UNFINISHED,
     UPDATE,
@@ -26,9 +25,9 @@ from analysis.records import (
 from analysis.statements import listed
 from analysis.worth import broken, mean_broken
 from rlhf_sweeps.runs import (
-    Axis,
     Run,
     Sweep,
+    as_mapping,
     is_run,
     masked,
     read_plan,
@@ -38,9 +37,7 @@ from rlhf_sweeps.runs import (
     salvage_object,
     salvage_samples,
 )
-
-_STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
-_STOPS = {"pruned": PRUNED, "timeout": FAILED}
+from rlhf_sweeps.runs.trials import end_of_trial, state_of
 
 
 def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:
@@ -107,15 +104,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)
 
 
-def state_of(summary: Mapping[str, Any]) -> str:
-    """How a run ended, by what it wrote last."""
-    if summary.get("status") == "stopped":
-        if summary.get("stop_reason") == "kl_budget":  # what it was worth before that stands
-            return COMPLETE if objectives_in(summary) else PRUNED
-        return _STOPS.get(str(summary.get("stop_reason")), STOPPED)
-    return _STATES.get(str(summary.get("status")), UNFINISHED)
-
-
 def _from_wandb(record: RunRecord) -> RunRecord:
     if record.folder is None or not any(record.folder.glob("wandb/*run-*/*.wandb")):
         return record
@@ -154,13 +142,13 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         for one in runs_of(sweep)
     ]
     plan = read_plan(start)
-    config = _mapping(start.get("config")) or next((run.config for run in runs if run.config), {})
+    config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})
     objective = objective_of(plan, config)
     runs = [replace(run, objective=objective) for run in runs]
     source = Source(name, "sweep", runs, **keywords(objective), space=plan.axes, folder=sweep.folder)
-    sweeper = _mapping(salvage_hydra(sweep, problems).get("sweeper"))
+    sweeper = as_mapping(salvage_hydra(sweep, problems).get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems, storage)
-    trials = trials_of(source, study)
+    trials = trials_of(source, study, len(plan.seeds))
     if earlier := _of_earlier_configurations(start, study):
         trials = [trial for trial in trials if trial.number not in earlier]
         study = without(study, earlier)
@@ -198,26 +186,26 @@ def _beside(sweep: Sweep) -> list[str]:
     return [path.name for path in folders if is_run(path)]
 
 
-def _mapping(content: Any) -> Mapping[str, Any]:
-    return content if isinstance(content, dict) else {}
+def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
+    """One for each number that has a folder or stands in the study.
 
-
-def trials_of(source: Source, study: Any) -> list[Trial]:
-    """One for each number that has a folder or stands in the study."""
+    Args:
+        num_seeds: runs that each takes; 0 where that is unknown.
+    """
     known = {trial.number: trial for trial in study.trials} if study is not None else {}
     numbers = sorted({run.trial for run in source.runs if run.trial is not None} | set(known))
     by_number: dict[int, list[RunRecord]] = {number: [] for number in numbers}
     for run in source.runs:
         if run.trial is not None:
             by_number[run.trial].append(run)
-    keys = source.axes
-    return [_trial(number, by_number[number], known.get(number), source, keys) for number in numbers]
+    return [_trial(number, by_number[number], known.get(number), source, num_seeds) for number in numbers]
 
 
-def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, keys: Sequence[str]) -> Trial:
+def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, num_seeds: int) -> Trial:
     chosen = [run for run in runs if not run.is_test]
     notes = dict(known.user_attrs) if known is not None else {}
-    state = _trial_state(chosen, None if known is None else known.state.name)
+    state = end_of_trial(known, [run.state for run in chosen], num_seeds)
+    state = UNFINISHED if state in (None, STOPPED) else state
     failed = next((run for run in chosen if run.state in (FAILED, DIVERGED)), None)
     objectives = (
         list(known.values)
@@ -227,9 +215,9 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
     return Trial(
         number,
         state,
-        masked(_mapping(notes.get("settings"))) or _settings(chosen, known, source.space, keys),
-        objectives if state == "complete" else None,
-        (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == "failed" else None,
+        masked(as_mapping(notes.get("settings"))) or _settings(chosen, known, source),
+        objectives if state == COMPLETE else None,
+        (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == FAILED else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
         as_number(notes.get("seconds")) or sum(run.seconds for run in chosen),
         _violations(chosen, known),
@@ -244,25 +232,13 @@ def _violations(runs: Sequence[RunRecord], known: Any) -> dict[str, float]:
     return {**mean_broken([broken(run) for run in runs if run.objectives]), **told}
 
 
-def _trial_state(runs: Sequence[RunRecord], known: str | None) -> str:
-    """The study's word where it has one; a trial that it takes to be running may have left a summary."""
-    if known in ("COMPLETE", "PRUNED", "FAIL"):
-        return {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[known]
-    states = [run.state for run in runs]
-    if FAILED in states or DIVERGED in states:
-        return "failed"
-    if known is not None or not states or UNFINISHED in states or STOPPED in states:
-        return "unfinished"
-    return "pruned" if PRUNED in states else "complete"
-
-
-def _settings(runs: Sequence[RunRecord], known: Any, space: Sequence[Axis], keys: Sequence[str]) -> dict[str, str]:
+def _settings(runs: Sequence[RunRecord], known: Any, source: Source) -> dict[str, str]:
     """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
     if runs:
         given = dict(text.lstrip("+").partition("=")[::2] for text in runs[0].overrides)
-        told = {axis.key: given[axis.key] for axis in space if axis.key in given}
+        told = {axis.key: given[axis.key] for axis in source.space if axis.key in given}
         if told:
             return told
-        values = {key: runs[0].value(key) for key in keys}
+        values = {key: runs[0].value(key) for key in source.axes}
         return {key: str(value) for key, value in values.items() if value is not None}
     return {key: str(value) for key, value in known.params.items()} if known is not None else {}

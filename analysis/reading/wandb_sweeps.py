@@ -10,7 +10,7 @@ from analysis.reading.folders import flat, keywords, trials_of
 from analysis.reading.study import rebuilt_study
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
-from rlhf_sweeps.runs import Axis, in_new_form, read_plan
+from rlhf_sweeps.runs import Axis, as_mapping, in_new_form, read_plan
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")
@@ -36,7 +36,7 @@ def make_source(
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     settings = in_new_form(settings, {})
     plan = read_plan(settings)
-    base = flat(_mapping(settings.get("config"))) or runs[0].run.config
+    base = flat(as_mapping(settings.get("config"))) or runs[0].run.config
     source = Source(
         name,
         "wandb",
@@ -47,17 +47,13 @@ def make_source(
         folder=folder,
     )
     told = {row.get("trial"): row for row in table}
-    trials = [_told(trial, told.get(trial.number)) for trial in trials_of(source, None)]
+    trials = [_told(trial, told.get(trial.number)) for trial in trials_of(source, None, len(plan.seeds))]
     return replace(source, trials=trials, study=rebuilt_study(trials, source))
 
 
 def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
     """The runs outside of any sweep."""
     return [replace(run, trial=None) for run in named(runs)]
-
-
-def _mapping(content: Any) -> Mapping[str, Any]:
-    return content if isinstance(content, Mapping) else {}
 
 
 def _placed(runs: Sequence[WandbRun], space: Sequence[Axis], table: Table) -> list[WandbRun]:

@@ -1,6 +1,5 @@
 """Trials that came to nothing, why, and which part of the search space they lie in."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,15 +13,6 @@ from rlhf_sweeps.runs import Axis
 # Causes that tell something about the setting.
 OF_SETTING = ("diverged", "out_of_memory")
 _CHANCE = 0.05
-
-
-def counts(trials: Sequence[Trial]) -> str:
-    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`, in the order of how many there are."""
-    states = Counter(trial.state for trial in trials)
-    causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
-    reasons = ", ".join(f"{num} {cause}" for cause, num in sorted(causes.items(), key=lambda one: (-one[1], one[0])))
-    found = sorted(states.items(), key=lambda one: (-one[1], one[0]))
-    return ", ".join(f"{num} {state}" + (f" ({reasons})" if state == FAILED else "") for state, num in found)
 
 
 def bad_regions(view: View) -> list[Statement]:

@@ -11,8 +11,9 @@ from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
-from analysis.watch.run import RUNNING, FollowedRun
-from rlhf_sweeps.runs import Sweep, SweepPlan, read_plan, runs_of, salvage_object, stamp
+from analysis.watch.run import FollowedRun
+from rlhf_sweeps.runs import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
+from rlhf_sweeps.runs.trials import RUNNING
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -150,8 +151,7 @@ class FollowedSweep:
     @property
     def _config(self) -> Mapping[str, Any]:
         """What all trials share, flat."""
-        config = self._start.get("config")
-        return config if isinstance(config, dict) else {}
+        return as_mapping(self._start.get("config"))
 
     def _read_study(self) -> None:
         """What the study knows of trials: also of those that have no summary, or no folder."""

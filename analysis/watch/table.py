@@ -14,9 +14,9 @@ from rich.text import Text
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.statements import number
 from analysis.watch.rows import CONTINUE, Row, Seen
-from analysis.watch.run import RUNNING, WAITING
 from analysis.watch.sparkline import sparkline
 from rlhf_sweeps.runs import folded
+from rlhf_sweeps.runs.trials import RUNNING, WAITING
 
 _STYLES = {
     RUNNING: "",

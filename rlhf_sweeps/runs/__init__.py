@@ -22,7 +22,7 @@ from rlhf_sweeps.runs.hiding import hidden, hide, hide_in_log, hide_in_traceback
 from rlhf_sweeps.runs.natural_order import natural
 from rlhf_sweeps.runs.old_sweeps import in_new_form
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
-from rlhf_sweeps.runs.reading import MOST_FILE, kind_of, open_record, parse_object, read_bytes, salvage_yaml
+from rlhf_sweeps.runs.reading import MOST_FILE, as_mapping, kind_of, open_record, parse_object, read_bytes, salvage_yaml
 from rlhf_sweeps.runs.redaction import (
     MASK,
     STORAGE,
@@ -61,6 +61,7 @@ __all__ = [
     "SweepPlan",
     "alive",
     "analysis_folder",
+    "as_mapping",
     "as_update",
     "claim",
     "command",

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlhf_sweeps.runs.axes import Axis, as_data, as_number, read_axes
 from rlhf_sweeps.runs.commands import words_of
+from rlhf_sweeps.runs.reading import as_mapping
 from rlhf_sweeps.runs.sweep_plan import SweepPlan
 
 _DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
@@ -46,7 +47,7 @@ def _with_axes(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any]) -> SweepPlan:
-    axes, config, sweeper = read_axes(start["axes"]), _mapping(start.get("config")), _mapping(hydra.get("sweeper"))
+    axes, config, sweeper = read_axes(start["axes"]), as_mapping(start.get("config")), as_mapping(hydra.get("sweeper"))
     metrics = list(map(str, _list(config.get("objective.metrics"))))
     seed, num_seeds = _whole(config.get("seed")) or 0, _whole(config.get("sweep.test_seeds")) or 0
     return SweepPlan(
@@ -141,10 +142,6 @@ def _number(text: str) -> float | None:
     """As Hydra reads it: whole numbers stay whole."""
     number = as_number(text)
     return int(text) if number is not None and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text) else number
-
-
-def _mapping(content: Any) -> Mapping[str, Any]:
-    return content if isinstance(content, dict) else {}
 
 
 def _list(content: Any) -> list[Any]:

@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -174,6 +174,11 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
             raise ValueError("its aliases stand for too much")
     known[id(node)] = total
     return total
+
+
+def as_mapping(content: Any) -> Mapping[str, Any]:
+    """An object of a file as it stands; empty where it is something else."""
+    return content if isinstance(content, Mapping) else {}
 
 
 def salvage_yaml(path: Path, problems: list[str]) -> Any:

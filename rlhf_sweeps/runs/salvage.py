@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf_sweeps.runs.reading import Row, salvage_yaml
+from rlhf_sweeps.runs.reading import Row, as_mapping, salvage_yaml
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts
 from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
@@ -60,9 +60,7 @@ def salvage(run: Run) -> Salvaged:
 
 def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
     """Hydra's own part of the config of a run or sweep; empty where it cannot be read."""
-    content = salvage_yaml(place.hydra_file, problems)
-    hydra = content.get("hydra") if isinstance(content, dict) else None
-    return hydra if isinstance(hydra, dict) else {}
+    return as_mapping(as_mapping(salvage_yaml(place.hydra_file, problems)).get("hydra"))
 
 
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:

@@ -15,7 +15,7 @@ from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.files import claim, report_file, write_atomically
 from rlhf_sweeps.runs.old_sweeps import in_new_form, is_old
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
-from rlhf_sweeps.runs.reading import Row, salvage_yaml
+from rlhf_sweeps.runs.reading import Row, as_mapping, salvage_yaml
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
 from rlhf_sweeps.runs.sealed import mend_object, remove_object, salvage_object, set_aside, write_object
 
@@ -125,9 +125,7 @@ class Sweep:
             problems.append(f"{name}: written with version {version} of the record, read as version {SWEEP_VERSION}")
         if not is_old(start):
             return start
-        content = salvage_yaml(self.hydra_file, [])
-        hydra = content.get("hydra") if isinstance(content, dict) else None
-        return in_new_form(start, hydra if isinstance(hydra, dict) else {})
+        return in_new_form(start, as_mapping(as_mapping(salvage_yaml(self.hydra_file, [])).get("hydra")))
 
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write what `start` gives."""

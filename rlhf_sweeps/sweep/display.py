@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_sweeps.sweep.results import best, counts_text, objective_names, objectives_text, ranking, settings_text
+from rlhf_sweeps.sweep.results import best, counts_of, objective_names, objectives_text, ranking, settings_text
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -133,7 +133,7 @@ class Display:
         extra = sum(not (trial.is_compared and trial.has_run) for trial in trials)
         of_total = "" if self._total is None else f"/{self._total + extra}"
         left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
-        counts = counts_text(trials)
+        counts = counts_of(trials)
         return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")
 
     def _best_text(self, trials: Sequence[Trial]) -> str:
