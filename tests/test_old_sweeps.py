@@ -137,3 +137,12 @@ def test_what_cannot_be_read_is_a_key_of_which_nothing_is_known(text: str) -> No
 @pytest.mark.parametrize("space", [3, None, [], "choice(1,2)"])
 def test_a_space_that_is_none_is_no_old_one(space: Any) -> None:
     assert in_new_form({"space": space, "id": "x"}, {}) == {"space": space, "id": "x"}
+
+
+def test_a_later_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    later = unpack("grid", tmp_path)
+    start = {**json.loads(later.start_file.read_text("utf-8")), "schema_version": 3}
+    later.start_file.write_text(json.dumps({key: one for key, one in start.items() if key != "sha256"}), "utf-8")
+    source = read_folder(later)
+    assert source.problems == ("sweep.json: written with version 3 of the record, read as version 2",)
+    assert source.axes == ["ppo.kl_coef", "ppo.lr"]

@@ -37,7 +37,7 @@ from rlhf_sweeps.runs import (
     salvage_object,
     salvage_samples,
 )
-from rlhf_sweeps.runs.trials import end_of_trial, state_of
+from rlhf_sweeps.runs.trials import end_of_trial, settings_in, state_of
 
 
 def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:
@@ -235,9 +235,7 @@ def _violations(runs: Sequence[RunRecord], known: Any) -> dict[str, float]:
 def _settings(runs: Sequence[RunRecord], known: Any, source: Source) -> dict[str, str]:
     """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
     if runs:
-        given = dict(text.lstrip("+").partition("=")[::2] for text in runs[0].overrides)
-        told = {axis.key: given[axis.key] for axis in source.space if axis.key in given}
-        if told:
+        if told := settings_in(runs[0].overrides, [axis.key for axis in source.space]):
             return told
         values = {key: runs[0].value(key) for key in source.axes}
         return {key: str(value) for key, value in values.items() if value is not None}

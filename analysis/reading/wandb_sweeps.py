@@ -10,7 +10,7 @@ from analysis.reading.folders import flat, keywords, trials_of
 from analysis.reading.study import rebuilt_study
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
-from rlhf_sweeps.runs import Axis, as_mapping, in_new_form, read_plan
+from rlhf_sweeps.runs import SweepPlan, as_mapping, in_new_form, read_plan
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")
@@ -40,7 +40,7 @@ def make_source(
     source = Source(
         name,
         "wandb",
-        named(_placed(runs, plan.axes, table)),
+        named(_placed(runs, plan, table)),
         **keywords(objective_of(plan, base)),
         space=plan.axes,
         seconds=as_number(settings.get("seconds")) or 0.0,
@@ -56,9 +56,9 @@ def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
     return [replace(run, trial=None) for run in named(runs)]
 
 
-def _placed(runs: Sequence[WandbRun], space: Sequence[Axis], table: Table) -> list[WandbRun]:
+def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[WandbRun]:
     """The runs with their trials' numbers."""
-    swept = [axis.key for axis in space if axis.tied_to is None]
+    swept = [axis.key for axis in plan.axes if axis.tied_to is None]
     keys = swept or Source("", "wandb", [run.run for run in runs]).axes
     rows = {_setting([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
     known = {run.trial for run in runs if run.trial is not None}
@@ -70,7 +70,7 @@ def _placed(runs: Sequence[WandbRun], space: Sequence[Axis], table: Table) -> li
         if run.trial is not None:
             placed.append(run)
         elif row is not None and isinstance(row.get("trial"), int):
-            placed.append(replace(run, trial=row["trial"], is_test=_is_test(run.run, row)))
+            placed.append(replace(run, trial=row["trial"], is_test=_is_test(run.run, row, plan)))
         elif known or rows:
             placed.append(run)
         else:
@@ -91,7 +91,9 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def _is_test(run: RunRecord, row: Mapping[str, Any]) -> bool:
+def _is_test(run: RunRecord, row: Mapping[str, Any], plan: SweepPlan) -> bool:
+    if plan.test_seeds:
+        return run.seed in plan.test_seeds
     seeds = str(row.get("seeds") or "")
     return row.get("state") == "complete" and bool(seeds) and str(run.seed) not in seeds.split(", ")
 

@@ -11,7 +11,16 @@ from analysis.objective import mean_objectives
 from analysis.records import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
 from analysis.worth import mean_broken
-from rlhf_sweeps.runs.trials import RUNNING, WAITING, counts_text, end_of_trial, find_front, losses_of, rank
+from rlhf_sweeps.runs.trials import (
+    RUNNING,
+    WAITING,
+    counts_text,
+    end_of_trial,
+    find_front,
+    losses_of,
+    rank,
+    settings_in,
+)
 
 CONTINUE = "continue with "  # what stands in a note before a command
 
@@ -174,8 +183,8 @@ def trial_row(
 
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
     """What a trial was told about the keys that are swept; about all, where these are unknown."""
-    told = dict(text.lstrip("+").partition("=")[::2] for text in (runs[0].overrides if runs else ()))
-    return {key: told[key] for key in (keys or told) if key in told}
+    told = runs[0].overrides if runs else ()
+    return settings_in(told, keys or [text.lstrip("+").partition("=")[0] for text in told])
 
 
 def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:

@@ -64,6 +64,12 @@ def end_of_trial(known: Any, runs: Sequence[str | None], num_seeds: int) -> str 
     return COMPLETE if len(states) >= max(num_seeds, 1) and set(states) == {COMPLETE} else None
 
 
+def settings_in(overrides: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
+    """What a run's overrides say of keys, without plus signs: key -> text."""
+    told = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    return {key: told[key] for key in keys if key in told}
+
+
 def counts_text(ends: Iterable[tuple[str, str | None]]) -> str:
     """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that nothing is in are left out.
 
