@@ -1,11 +1,11 @@
-"""What runs look for: metrics, whether more of each is better, the limits that they must keep; what they are worth."""
+"""What runs look for: metrics, whether more of each is better, the limits that they must keep; their means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from analysis.numbers import as_number
+from rlhf_sweeps.runs import SweepPlan
 
 METRICS, DIRECTIONS, CONSTRAINTS = "objective.metrics", "objective.directions", "objective.constraints"
 
@@ -22,12 +22,22 @@ class Objective:
         """`maximize eval/score, minimize eval/kl`."""
         return ", ".join(f"{way} {metric}" for metric, way in zip(self.metrics, self.directions, strict=False))
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether judges alone tell what a run is worth, so that runs of different reward models can be compared."""
+        return all(metric.startswith("judge/") for metric in self.metrics)
+
 
 def objective_in(config: Mapping[str, Any]) -> Objective | None:
     """What a run with such a flat config looks for; None where it does not say."""
     metrics, directions = listed_in(config.get(METRICS)), listed_in(config.get(DIRECTIONS))
     is_sound = 0 < len(metrics) == len(directions) and set(directions) <= {"maximize", "minimize"}
     return Objective(tuple(metrics), tuple(directions)) if is_sound else None
+
+
+def objective_of(plan: SweepPlan, config: Mapping[str, Any]) -> Objective | None:
+    """What the runs of a sweep look for; None where neither its plan nor its flat config says."""
+    return Objective(tuple(plan.metrics), tuple(plan.directions)) if plan.metrics else objective_in(config)
 
 
 def listed_in(value: Any) -> list[str]:
@@ -41,15 +51,6 @@ def listed_in(value: Any) -> list[str]:
             found = value
         value = found if isinstance(found, list) else [value] if value.strip() else []
     return [str(item) for item in value] if isinstance(value, list | tuple) else []
-
-
-def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
-    """What a run with such a summary is worth, a value for each objective; None where it has none (yet)."""
-    values = summary.get("objectives")
-    if not isinstance(values, list) or not values:
-        values = [summary.get("objective")]
-    numbers = [found for value in values if (found := as_number(value)) is not None]
-    return numbers if len(numbers) == len(values) else None
 
 
 def mean_objectives(runs: Sequence[list[float] | None]) -> list[float] | None:

@@ -15,17 +15,19 @@ from analysis.errors import AnalysisError
 from analysis.labels import identity
 from analysis.numbers import as_number as as_number
 from analysis.numbers import as_seed
-from analysis.objective import Objective, objective_in, objectives_in
+from analysis.objective import Objective, objective_in
 from analysis.spans import running_sum, spans
-from rlhf_sweeps.runs import masked, masked_words, natural
+from rlhf_sweeps.runs import Axis, masked, masked_words, natural
+from rlhf_sweeps.runs.trials import COMPLETE as COMPLETE
+from rlhf_sweeps.runs.trials import DIVERGED as DIVERGED
+from rlhf_sweeps.runs.trials import FAILED as FAILED
+from rlhf_sweeps.runs.trials import PRUNED as PRUNED
+from rlhf_sweeps.runs.trials import STOPPED as STOPPED
+from rlhf_sweeps.runs.trials import UNFINISHED as UNFINISHED
+from rlhf_sweeps.runs.trials import cause_of, objectives_in
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
-
-# States of a run. COMPLETE is also one that was ended because it stayed over its KL budget: what it was worth before
-# that stands. A STOPPED one waits or was interrupted, and can go on.
-COMPLETE, PRUNED, STOPPED = "complete", "pruned", "stopped"
-DIVERGED, FAILED, UNFINISHED = "diverged", "failed", "unfinished"
 
 UPDATE = "update"
 REWARD = "objective/rlhf_reward"
@@ -118,10 +120,7 @@ class RunRecord:
     @property
     def cause(self) -> str | None:
         """Why it failed: out_of_memory, diverged, reward_model, error, config, timeout."""
-        if self.state == DIVERGED:
-            return DIVERGED
-        known = self.summary.get("cause") or self.summary.get("stop_reason")
-        return str(known or "unknown") if self.state == FAILED else None
+        return cause_of(self.state, self.summary)
 
     @property
     def objectives(self) -> list[float] | None:
@@ -203,11 +202,10 @@ class Source:
         trials: of a sweep; a run outside of one is no trial.
         metrics: what each objective is, of runs that do not say it themselves.
         directions: maximize or minimize, for each of these.
-        space: swept key -> what it may be, as text: `tag(log, interval(1e-05, 0.001))`.
+        space: what was swept; empty where nobody has said.
         comparison: of reward models, as the sweep has written it (see rlhf_sweeps/comparison.py); None where none was.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
-        num_planned: trials in all, where that is known.
         problems: what could not be read, in sentences, those of the runs not among them.
         folder: where figures about it belong; None for what is no folder.
     """
@@ -218,11 +216,10 @@ class Source:
     trials: Sequence[Trial] = ()
     metrics: Sequence[str] = ("eval/score",)
     directions: Sequence[str] = ("maximize",)
-    space: Mapping[str, str] = field(default_factory=dict)
+    space: Sequence[Axis] = ()
     comparison: Mapping[str, Any] | None = None
     study: Any = None
     seconds: float = 0.0
-    num_planned: int | None = None
     problems: tuple[str, ...] = ()
     folder: Path | None = None
 
@@ -259,7 +256,7 @@ class Source:
 
         Of a group that was chosen differently only the group's name: `reward_model`, not all the keys it brings along.
         """
-        if swept := [key.lstrip("+") for key in self.space if key.lstrip("+") != "seed"]:
+        if swept := [axis.key for axis in self.space if axis.tied_to is None and not axis.is_seed]:
             return swept
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]

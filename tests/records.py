@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import yaml
 
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs import Axis, Run, Sweep, SweepPlan, in_new_form, read_plan
 from rlhf_sweeps.runs.sealed import copy_of
 
 Row = dict[str, Any]
@@ -163,6 +163,11 @@ def write_run(
     return run
 
 
+def axes(space: Mapping[str, str]) -> tuple[Axis, ...]:
+    """What is swept, by what it may be in words, as earlier versions wrote it: `choice(1,2) with k=choice(3,4)`."""
+    return read_plan(in_new_form({"space": dict(space)}, {})).axes
+
+
 def write_sweep(
     folder: Path,
     points: Sequence[Mapping[str, Any]],
@@ -183,10 +188,9 @@ def write_sweep(
     choices = {key: list(dict.fromkeys(point[key] for point in points)) for key in keys}
     space = space or {key: f"choice({','.join(map(str, values))})" for key, values in choices.items()}
     sweep = Sweep(folder)
-    start = {"id": "abc", "study_name": "made", "seconds": 60.0, "space": dict(space), "directions": ["maximize"]}
-    sweep.write_start(
-        {**start, "seeds": [0], "config": {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"]}}
-    )
+    plan = SweepPlan(axes(space), ["eval/score"], ["maximize"], [0], is_grid=True)
+    config = {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"]}
+    sweep.write_start({"id": "abc", "study_name": "made", "seconds": 60.0, "config": config, **plan.as_data()})
     storage = f"sqlite:///{sweep.study}" if study else None
     made = optuna.create_study(study_name="made", storage=storage, direction="maximize")
     for number, point in enumerate(points):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import axes
 
 from analysis.reading.study import rebuilt_study
 from analysis.records import COMPLETE, FAILED, PRUNED, UNFINISHED, RunRecord, Source, Trial
@@ -103,7 +104,7 @@ def sweep(num: int = 12) -> Source:
         trials.append(trial(record, state, {"ppo.lr": lr, "ppo.kl_coef": kl}))
     space = {"ppo.lr": "tag(log,interval(1e-05,0.001))", "ppo.kl_coef": "choice(0.02,0.1)"}
     problems = (f"sweep.json: damaged {ATTACK}",)
-    source = Source("a sweep", "sweep", runs, trials, space=space, seconds=240.0, problems=problems)
+    source = Source("a sweep", "sweep", runs, trials, space=axes(space), seconds=240.0, problems=problems)
     return replace(source, study=rebuilt_study(trials, source))
 
 
@@ -122,7 +123,12 @@ def compared() -> Source:
         worth = [math.fsum(record.objectives[0] for record in records if record.objectives) / 3]
         trials.append(Trial(i, "complete", {"reward_model": name}, worth, seconds=60.0, runs=records))
     source = Source(
-        "compared", "sweep", runs, trials, space={"reward_model": "choice(own,judged,third)"}, comparison=comparison()
+        "compared",
+        "sweep",
+        runs,
+        trials,
+        space=axes({"reward_model": "choice(own,judged,third)"}),
+        comparison=comparison(),
     )
     return replace(source, study=rebuilt_study(trials, source))
 
@@ -184,5 +190,5 @@ def large(num_runs: int, num_updates: int, folder: Path | None = None) -> Source
         record = replace(bare, metrics=metrics, folder=folder)
         runs.append(record)
         trials.append(trial(record, "complete", {"ppo.lr": repr(lr)}))
-    source = Source("large", "sweep", runs, trials, space={"ppo.lr": "tag(log,interval(1e-06,0.001))"})
+    source = Source("large", "sweep", runs, trials, space=axes({"ppo.lr": "tag(log,interval(1e-06,0.001))"}))
     return replace(source, study=rebuilt_study(trials, source))

@@ -294,13 +294,7 @@ class Simulation:
         world, plan, settings = self.world, self.plan(), self.settings
         world.is_dead = False
         sweep = Sweep(world.folder)
-        new = {"space": plan.space.describe(), "config": flatten(as_dict(plan.config))}
-        new |= {
-            "directions": plan.directions,
-            "seeds": plan.seeds,
-            "fixed": list(plan.fixed),
-            "shape": plan.space.shape(),
-        }
+        new = {**plan.recorded([]).as_data(), "config": flatten(as_dict(plan.config)), "fixed": list(plan.fixed)}
         sweep.folder.mkdir(parents=True, exist_ok=True)
         start = sweep.start() or {"id": "0", "seconds": 0.0}
         configurations = Configurations(start.get("configurations", []), new)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from records import axes
 
 from analysis.records import RunRecord, Source, Trial
 
@@ -52,7 +53,8 @@ def swept(points: Sequence[dict[str, object]], values: Sequence[Sequence[float]]
 def of(trials: Sequence[Trial], **more: object) -> Source:
     """A sweep of given trials over SPACE, unless told otherwise."""
     runs = [one for trial in trials for one in (*trial.runs, *trial.tests)]
-    return Source("made", "sweep", runs, trials, **{"space": SPACE, **more})  # type: ignore[arg-type]
+    space = axes(more.pop("space", SPACE))  # type: ignore[arg-type]
+    return Source("made", "sweep", runs, trials, space=space, **more)  # type: ignore[arg-type]
 
 
 def trial(number: int, point: dict[str, object], objectives: list[float] | None, **more: object) -> Trial:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from records import rows, summary, write_run
+from records import axes, rows, summary, write_run
 from scipy.stats import binomtest
 from scipy.stats import t as student
 from scipy.stats import ttest_ind as welch
@@ -600,7 +600,7 @@ def test_settings_that_few_runs_of_one_group_have_are_no_ground_to_compare_on() 
 
 def test_ranges_are_named_by_their_ends() -> None:
     runs = [run(f"r{n}", float(n), seed=n, lr=n / 100) for n in range(1, 17)]
-    found = compare(source(runs, space={"lr": "interval(0,1)"}), "lr")
+    found = compare(source(runs, space=axes({"lr": "interval(0,1)"})), "lr")
     assert sorted(group.label for group in found.groups) == [
         "0.01 to 0.04", "0.05 to 0.08", "0.09 to 0.12", "0.13 to 0.16",
     ]  # fmt: skip

@@ -59,19 +59,18 @@ def end_of(folder: Path, number: int) -> tuple[TrialState, int]:
 def test_back_at_an_earlier_configuration_that_one_is_the_present() -> None:
     objective = {"metrics": ["eval/kl"], "directions": ["minimize"], "reduction": "last", "mean_over": 3}
     config = {f"objective.{key}": value for key, value in {**objective, "kl_budget": None, "constraints": []}.items()}
-    first = {
-        "space": {"x": "choice(1,2)"},
+    first: dict[str, Any] = {
+        "axes": [{"key": "x", "kind": "list", "choices": ["1", "2"], "tied_to": None, "when": {}}],
         "config": config,
         "directions": ["minimize"],
         "seeds": [7],
-        "shape": {"x": []},
     }
     second = {**first, "seeds": [7, 8]}
     found = Configurations([first, second], first)
     assert (found.current, found.records, found.compared) == (0, [first, second], [0])
     assert [found[n].is_current for n in (0, 1)] == [True, False]
     assert [list(found[n].seeds) for n in (0, 1)] == [[7], [7, 8]]
-    third = Configurations([first, second], {**first, "shape": {"y": []}, "space": {"y": "choice(1,2)"}})
+    third = Configurations([first, second], {**first, "axes": [{**first["axes"][0], "key": "y"}]})
     assert (third.current, third.compared) == (2, [2])
 
 

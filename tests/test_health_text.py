@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import axes
 from scipy import stats
 
 from analysis.errors import AnalysisError
@@ -24,7 +25,7 @@ def run(name: str, kl: float, **config: Any) -> RunRecord:
 
 
 def source(runs: Sequence[RunRecord], **space: str) -> Source:
-    return Source("sweep", "sweep", runs, space={key.replace("__", "."): value for key, value in space.items()})
+    return Source("sweep", "sweep", runs, space=axes({key.replace("__", "."): value for key, value in space.items()}))
 
 
 def sweep(num: int, num_sick: int) -> Source:

@@ -6,11 +6,11 @@ import pytest
 from scipy.stats import f_oneway
 from sweep_sources import SPACE, hill, of, search, swept, trial
 
-from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.importance import MIN_SETTINGS, importance
 from analysis.sweep.pruned import foretold
 from analysis.sweep.settings import views
+from rlhf_sweeps.runs import Axis
 
 
 def test_the_key_that_matters_is_first_and_clear_and_the_others_are_not() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from records import rows, summary, write_run
+from records import axes, rows, summary, write_run
 from sweep_sources import of, trial
 
 from analysis.comparison.groups import grouping
@@ -19,7 +19,7 @@ from analysis.records import RunRecord, Source
 from analysis.report.config import config_parts
 from analysis.report.parallel import parallel
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import axes_of
+from analysis.sweep.axes import axes_of, tell_choices, tell_value, tell_values
 from analysis.sweep.figures import figures
 from analysis.sweep.pictures import history_figure, slices_figure, write_pictures
 from analysis.sweep.settings import views
@@ -152,14 +152,14 @@ def test_trials_near_each_other_in_the_sweep() -> None:
     (view,) = views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
     (statement, *_) = analyse(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views[0].statements
     assert statement.text == "best eval/score 1: trial 1, ppo.lr=0.00012344"
-    assert view.axes[0].choice_labels == ["0.00012341", "0.00012344"]
-    assert view.axes[0].labels([0.0, 1.0]) == ["0.00012341", "0.00012344"]
+    assert tell_choices(view.axes[0]) == ["0.00012341", "0.00012344"]
+    assert tell_values(view.axes[0], [0.0, 1.0]) == ["0.00012341", "0.00012344"]
 
 
 def test_ends_of_a_narrow_interval_are_told_apart() -> None:
-    (axis,) = axes_of({"ppo.lr": "interval(0.00012341,0.00012344)"}, {})
-    assert axis.labels([0.0, 1.0]) == ["0.00012341", "0.00012344"]
-    assert axis.label(0.5) == "0.000123"
+    (axis,) = axes_of(axes({"ppo.lr": "interval(0.00012341,0.00012344)"}), {})
+    assert tell_values(axis, [0.0, 1.0]) == ["0.00012341", "0.00012344"]
+    assert tell_value(axis, 0.5) == "0.000123"
 
 
 def categories(num: int) -> Source:

@@ -10,12 +10,11 @@ from sweep_sources import hill, of, run, search, swept, trial
 from analysis.records import Source
 from analysis.statements import Statement
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import Axis
 from analysis.sweep.edges import Edge, edges, override_text
-from analysis.sweep.failures import counts
 from analysis.sweep.next_steps import _profile_steps
 from analysis.sweep.optimum import optimum
 from analysis.sweep.settings import views
+from rlhf_sweeps.runs import Axis
 
 
 def found_edges(source: Source) -> list[Edge]:
@@ -169,14 +168,6 @@ def test_failures_below_a_value_are_placed_there() -> None:
     ]
     (found,) = failures(of(trials))
     assert found.text == "4 of 15 trials ended as out_of_memory, all with ppo.lr up to 3.98e-05, where 4 trials lie"
-
-
-def test_states_are_counted_and_failures_have_causes() -> None:
-    causes = ["error", None, "diverged", "error"]
-    failed = [trial(n, {}, None, state="failed", cause=cause) for n, cause in enumerate(causes)]
-    pruned = [trial(n, {}, None, state="pruned") for n in (4, 5)]
-    text = counts([*failed, *pruned, trial(6, {}, [1.0]), trial(7, {}, [1.0])])
-    assert text == "4 failed (2 error, 1 diverged, 1 unknown), 2 complete, 2 pruned"
 
 
 def test_trials_beyond_the_kl_budget_are_counted() -> None:

@@ -17,16 +17,13 @@ from analysis.records import RunRecord, Source
 from analysis.report.noise import noise_sentences
 from analysis.statements import duration, setting_text
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import Axis
 from analysis.sweep.lead import lead
 from analysis.sweep.noise import Noise, repeated
 from analysis.sweep.settings import Setting, are_incomparable, views
-from analysis.sweep.space import split_list
 from analysis.sweep.surface import fit
 from analysis.thinning import spread, telling
-from analysis.watch.plan import num_points
 from analysis.watch.run import FollowedRun
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.runs import Axis, Run
 
 
 def setting(num_runs: int) -> Setting:
@@ -183,12 +180,6 @@ def test_the_live_table_and_the_record_agree_on_how_a_run_ended(
     assert (record.state, followed.state) == (state, state)
     assert record.cause == cause
     assert record.objectives == followed.objectives
-
-
-def test_hydras_lists_are_parted_alike_everywhere() -> None:
-    text = r"'a,b','it\'s, so',[1,2],c"
-    assert split_list(text) == ["'a,b'", r"'it\'s, so'", "[1,2]", "c"]
-    assert num_points({"ppo.stop_strings": f"choice({text})", "ppo.lr": "choice(1,2,3)"}) == 12
 
 
 def test_a_curve_with_fewer_points_keeps_its_peaks() -> None:

@@ -12,11 +12,11 @@ from sweep_sources import hill, of, search, swept, trial
 
 from analysis.records import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import Axis
 from analysis.sweep.optimum import MIN_SETTINGS, Optimum, Profile, floored, optimum
 from analysis.sweep.sentences import flatness_statements
 from analysis.sweep.settings import views
 from analysis.sweep.surface import fit
+from rlhf_sweeps.runs import Axis
 
 # Positions on the axis of the learning rate from 1e-5 to 1e-2.
 TOP = (-3.3 + 5) / 3

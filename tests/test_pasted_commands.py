@@ -32,7 +32,6 @@ from analysis.ranking import rank
 from analysis.reading.folders import read_folder
 from analysis.report.config import config_parts
 from analysis.report.parts import Command
-from analysis.sweep.axes import Axis
 from analysis.sweep.edges import override_text
 from analysis.watch.places import Places
 from rlhf_sweeps import tracking
@@ -40,7 +39,7 @@ from rlhf_sweeps.choices import expand
 from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.hydra_part import answering
-from rlhf_sweeps.runs import Run, Sweep, command, folded, go_on, override, report_file
+from rlhf_sweeps.runs import Axis, Run, Sweep, command, folded, go_on, override, report_file
 from rlhf_sweeps.sweep import report as sweep_report
 from rlhf_sweeps.validation import from_hydra
 
@@ -166,6 +165,12 @@ def test_a_command_that_takes_several_lines_is_one(width: int, paste: Paste) -> 
     assert max(map(len, lines)) <= width
     assert paste("\n".join(lines)) == words[1:]
     assert folded("python -m analysis", 40) == ["python -m analysis"]
+
+
+@pytest.mark.parametrize("width", range(1, 8))
+def test_a_command_is_one_on_a_terminal_that_is_too_narrow(width: int, paste: Paste) -> None:
+    words = ["python", "-m", "it's", "", "x y"]
+    assert paste("\n".join(folded(shlex.join(words), width))) == words[1:]
 
 
 def test_an_interrupted_run_goes_on(paste: Paste) -> None:

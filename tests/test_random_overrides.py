@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rlhf_sweeps.runs import override
-from rlhf_sweeps.sweep.axes import as_text, interval_text
+from rlhf_sweeps.sweep.axes import as_text
 from rlhf_sweeps.sweep.search_space import SearchSpace
 
 few = settings(max_examples=20, derandomize=True, deadline=None, database=None)
@@ -101,7 +101,7 @@ def test_an_interval_comes_back_with_its_bounds_step_and_scale(given_one: Any, s
     # The last value that a step reaches, counted in whole numbers.
     assert found.high == (high if not step else low + (high - low) // step * step)
     assert found.step == (step or (1 if is_int else None))
-    assert parse(f"key={interval_text(found)}").parameters[0].distribution == found
+    assert parse(f"key={space.describe()['key']}").parameters[0].distribution == found
     value = found.low + share * (found.high - found.low)
     drawn = int(value) if is_int else value
     (text,) = space.settings({"key": drawn}).values()

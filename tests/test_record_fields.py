@@ -23,7 +23,7 @@ from sweeping import sweep
 
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.preflight import flatten
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs import Run, Sweep, SweepPlan, read_plan
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.judge import Judge
@@ -71,8 +71,7 @@ def test_a_later_start_knows_all_of_a_trial_that_has_ended(tmp_path: Path, state
     config = replace(config, seed=7, sweep=replace(config.sweep, seeds=2))
     simulation = Simulation(World(tmp_path), config, settings, ("ppo.lr=2e-4,3e-4", "ppo.kl_coef=0.05,0.07"))
     plan, place = simulation.plan(), Sweep(tmp_path)
-    new = {"space": plan.space.describe(), "config": flatten(as_dict(config)), "shape": plan.space.shape()}
-    new |= {"directions": plan.directions, "seeds": plan.seeds, "fixed": []}
+    new = {**plan.recorded([]).as_data(), "config": flatten(as_dict(config)), "fixed": []}
     configurations = Configurations([{**new, "seeds": [0]}], new)
 
     def study() -> Study:
@@ -162,7 +161,23 @@ def test_a_sweeps_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 # Of sweep.json: what a later start keeps whatever it is (set to an odd value), and what it makes anew.
 KEPT = {"id": "odd", "study_name": "another name", "directions": ["minimize"], "note of a later version": 7}
 GROWS = {"seconds": 1234.5}
-ANEW = {"schema_version", "space", "config", "seeds", "shape", "fixed", "configurations", "compared", "references"}
+ANEW = {"schema_version", "config", "fixed", "configurations", "compared", "references"}
+ANEW |= {entry.name for entry in fields(SweepPlan)} - {"directions"}
+
+
+def test_sweep_json_says_what_the_sweeper_plans(tmp_path: Path) -> None:
+    """A search without a number of trials has 20; of its best two, three seeds each are tested."""
+    config, settings = defaults()
+    config = replace(config, seed=7, sweep=replace(config.sweep, seeds=2, test_seeds=3, num_tested=2))
+    search = Simulation(World(tmp_path), config, replace(settings, workers=3), ("ppo.lr=interval(1e-5,1e-3)",))
+    plan = search.plan().recorded(["-m", "ppo.lr=interval(1e-5,1e-3)"])
+    assert (plan.num_trials, plan.num_tests, plan.num_workers) == (20, 6, 3)
+    assert (plan.seeds, plan.test_seeds) == ([7, 8], [1_000_007, 1_000_008, 1_000_009])
+    assert (plan.is_grid, plan.is_comparison, plan.metrics) == (False, False, ["eval/score"])
+    assert read_plan(json.loads(json.dumps(plan.as_data()))) == replace(plan, axes=tuple(plan.axes))
+    assert plan.command(tmp_path) == (
+        f"python -m rlhf_sweeps -m 'ppo.lr=interval(1e-5,1e-3)' hydra.sweep.dir={tmp_path}"
+    )
 
 
 def test_sweep_json_is_kept_from_start_to_start(tmp_path: Path) -> None:
@@ -173,7 +188,10 @@ def test_sweep_json_is_kept_from_start_to_start(tmp_path: Path) -> None:
     assert start is not None
     assert start.keys() == {*KEPT, *GROWS, *ANEW} - {"note of a later version"}
     assert (start["seeds"], start["fixed"][2:4], start["compared"]) == ([7, 8], [*arguments[1:2], arguments[3]], [0])
-    assert start["space"] == {"ppo.kl_coef": "choice(0.01,0.02)"}
+    (axis,) = start["axes"]
+    assert axis == {"key": "ppo.kl_coef", "kind": "list", "choices": ["0.01", "0.02"], "tied_to": None, "when": {}}
+    assert (start["schema_version"], start["num_trials"], start["is_grid"]) == (2, 2, True)
+    assert {"seed=7", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.study_name=another name"} <= set(start["arguments"])
     assert start["config"]["objective.metrics"] == ["eval/kl"]
     Sweep(tmp_path).write_start({**start, **KEPT, **GROWS})
     with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as study, study:

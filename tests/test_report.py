@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import axes
 from report_records import ATTACK, compared, large, run, samples, sweep
 
 from analysis.ranking import rank
@@ -156,7 +157,7 @@ def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
         runs += [*chosen, *tests]
         worth = [float(np.mean([record.objectives for record in chosen]))]
         trials.append(Trial(number, "complete", {"ppo.lr": f"1e-{number}"}, worth, runs=chosen, tests=tests))
-    return Source("seeds", "sweep", runs, trials, space={"ppo.lr": "choice(1,0.1)"})
+    return Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,0.1)"}))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_trials_that_differ_in_their_seed_only_are_one_setting() -> None:
         Trial(i, "complete", {"ppo.lr": "1" if i < 2 else "2", "seed": str(i % 2)}, r.objectives, runs=[r])
         for i, r in enumerate(runs)
     ]
-    ranking = rank(Source("seeds", "sweep", runs, trials, space={"ppo.lr": "choice(1,2)", "seed": "choice(0,1)"}))
+    ranking = rank(Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,2)", "seed": "choice(0,1)"})))
     assert [(entry.title, entry.worth) for entry in ranking.ranked] == [
         ("Trials 2 and 3", pytest.approx(0.65)),
         ("Trials 0 and 1", 0.5),

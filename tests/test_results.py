@@ -8,7 +8,7 @@ import optuna
 import pytest
 import yaml
 
-from rlhf_sweeps.sweep.results import best, counts_text, last_block, optimization_results, ranking, rerun_command
+from rlhf_sweeps.sweep.results import best, counts_of, last_block, optimization_results, ranking, rerun_command
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
 
 SWEEP = Path("outputs/sweep")
@@ -63,9 +63,9 @@ def test_the_front_is_optunas_with_equals_once(directions: list[str]) -> None:
 
 def test_counts() -> None:
     trials = [make(0, [1.0]), make(1, state=PRUNED), make(2, state=FAILED, cause="diverged"), make(3)]
-    assert counts_text(trials) == "1 complete, 1 pruned, 1 failed (diverged), 1 running"
+    assert counts_of(trials) == "1 complete, 1 pruned, 1 failed (diverged), 1 running"
     failed = [make(n, state=FAILED, cause=cause) for n, cause in enumerate(["error", "diverged", "error"])]
-    assert counts_text(failed) == "3 failed (2 error, 1 diverged)"
+    assert counts_of(failed) == "3 failed (2 error, 1 diverged)"
 
 
 def test_the_block_of_a_search() -> None:

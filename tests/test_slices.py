@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from records import axes
 from scipy.stats import t
 from sweep_sources import SPACE, of, run, swept, trial
 
@@ -11,7 +12,6 @@ from analysis.sweep.axes import axes_of
 from analysis.sweep.noise import repeated
 from analysis.sweep.settings import views
 from analysis.sweep.slices import mean_and_margin, slices
-from analysis.sweep.space import split_list
 
 
 @pytest.mark.parametrize(
@@ -27,25 +27,21 @@ from analysis.sweep.space import split_list
     ],
 )
 def test_an_axis_is_read_from_what_was_swept(text: str, expected: tuple[object, ...]) -> None:
-    (axis,) = axes_of({"+key": text}, {})
+    (axis,) = axes_of(axes({"+key": text}), {})
     assert axis.key == "key"
     assert (axis.choices, axis.low, axis.high, axis.is_log, axis.is_int) == expected
 
 
 def test_positions_count_factors_on_a_log_axis() -> None:
-    (axis,) = axes_of({"lr": "tag(log,interval(1e-05,0.001))"}, {})
+    (axis,) = axes_of(axes({"lr": "tag(log,interval(1e-05,0.001))"}), {})
     assert [axis.position(text) for text in ("1e-05", "1e-4", "0.001")] == pytest.approx([0, 0.5, 1])
     assert axis.value(0.5) == pytest.approx(1e-4)
     assert math.isnan(axis.position("abc"))
 
 
 def test_many_numbers_without_a_known_space_were_drawn_from_an_interval() -> None:
-    (axis,) = axes_of({}, {"lr": [str(10 ** (-5 + n / 4)) for n in range(12)]})
+    (axis,) = axes_of((), {"lr": [str(10 ** (-5 + n / 4)) for n in range(12)]})
     assert (axis.is_interval, axis.is_log) == (True, True)
-
-
-def test_a_list_is_split_outside_of_brackets_and_quotes() -> None:
-    assert split_list("a,[1,2],'x,y',{k: [3]}") == ["a", "[1,2]", "'x,y'", "{k: [3]}"]
 
 
 def test_trials_that_differ_in_the_seed_are_one_setting() -> None:

@@ -1,19 +1,24 @@
 """What the analysis reads of a search space is what the engine wrote: lists, ties, conditions."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Transformer
+from records import axes
 from scipy.stats import f_oneway, linregress, rankdata
 from sweep_sources import of, swept, trial
 
 from analysis.records import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.axes import Axis, axes_of
 from analysis.sweep.chance import chances
 from analysis.sweep.edges import edges
 from analysis.sweep.settings import views
-from analysis.sweep.space import Swept, parse, swept_keys
 from analysis.sweep.surface import fit
-from analysis.watch.plan import num_points
+from rlhf_sweeps.runs import Axis, read_axes
+from rlhf_sweeps.runs.axes import as_data
 from rlhf_sweeps.sweep.search_space import SearchSpace
 
 # (typed, ties, conditions)
@@ -33,37 +38,44 @@ SPACES = [
 ]
 
 
+def written(typed: list[str], ties: list[list[str]], conditions: dict[str, object]) -> list[Axis]:
+    return SearchSpace.parse(typed, {}, conditions, ties).axes()
+
+
 @pytest.mark.parametrize(("typed", "ties", "conditions"), SPACES)
-def test_a_description_comes_back(typed: list[str], ties: list[list[str]], conditions: dict[str, object]) -> None:
-    """Read back, a description names the keys, lists and conditions that the engine was given."""
-    described = SearchSpace.parse(typed, {}, conditions, ties).describe()
-    given = {text.partition("=")[0].lstrip("+"): text.partition("=")[2] for text in typed}
-    found = swept_keys(described)
-    assert set(found) == set(given)
-    for key, text in found.items():
-        (one,), (other,) = axes_of({key: text}, {}), axes_of({key: given[key]}, {})
-        assert (one.choices, one.low, one.high, one.is_log) == (other.choices, other.low, other.high, other.is_log)
-    for key, text in described.items():
-        needs = conditions.get(key, {})
-        assert isinstance(needs, dict)
-        expected = {
-            parent: ((values,) if isinstance(values, str) else tuple(values)) for parent, values in needs.items()
-        }
-        assert dict(parse(text).when) == expected
-        assert set(parse(text).tied) == {other for tie in ties if key in tie for other in tie} - {key}
+def test_the_record_has_what_was_typed(
+    typed: list[str], ties: list[list[str]], conditions: dict[str, dict[str, object]]
+) -> None:
+    """Lists and bounds as Hydra's own parser reads them, ties and conditions as they were given."""
+    found = {axis.name: axis for axis in written(typed, ties, conditions)}
+    parsed = {one.get_key_element(): one.value() for one in map(OverridesParser.create().parse_override, typed)}
+    assert found.keys() == parsed.keys()
+    for name, sweep in parsed.items():
+        axis = found[name]
+        if isinstance(sweep, ChoiceSweep):
+            assert axis.choices == tuple(str(Transformer.str(item)) for item in sweep.list or [])
+        else:
+            assert (axis.kind, axis.low, axis.high) == ("interval", sweep.start, sweep.end)
+            assert (axis.is_log, axis.is_int) == ("log" in sweep.tags, "int" in sweep.tags)
+        leader = next((tie[0] for tie in ties if name in tie), name)
+        assert axis.tied_to == (None if name == leader else leader)
+        needs = conditions.get(leader, {})
+        assert axis.when == {key: (one,) if isinstance(one, str) else tuple(one) for key, one in needs.items()}  # type: ignore[arg-type]
 
 
-def test_the_parts_of_a_description() -> None:
-    text = "choice(a,b) with key=choice(c,d) with x.y=interval(0,1) if m=p,q and n='r if s'"
-    assert parse(text) == Swept(
-        "choice(a,b)", {"key": "choice(c,d)", "x.y": "interval(0,1)"}, {"m": ("p", "q"), "n": ("'r if s'",)}
-    )
+@pytest.mark.parametrize(("typed", "ties", "conditions"), SPACES)
+def test_axes_come_back_from_the_record(typed: list[str], ties: list[list[str]], conditions: dict[str, object]) -> None:
+    axes = written(typed, ties, conditions)
+    assert list(read_axes(json.loads(json.dumps(as_data(axes))))) == axes
 
 
-def test_a_grid_of_tied_lists_has_as_many_points_as_one_of_them() -> None:
-    space = {"a": "choice(1,2,3) with b=choice(4,5,6)", "c": "choice('x if y','z')"}
-    assert num_points(space) == 6
-    assert num_points({**space, "d": "choice(1,2) if c=z"}) is None
+@pytest.mark.parametrize(("typed", "ties", "conditions"), SPACES)
+def test_a_space_of_version_1_comes_to_the_same(
+    typed: list[str], ties: list[list[str]], conditions: dict[str, object]
+) -> None:
+    """Whose record had the axes in words only."""
+    space = SearchSpace.parse(typed, {}, conditions, ties)
+    assert [replace(axis, step=None) for axis in space.axes()] == list(axes(space.describe()))
 
 
 def tied(descending: bool) -> Source:

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from records import axes
 from wandb.proto import wandb_internal_pb2
 from wandb_stub import Tracking
 
 from analysis.reading.wandb_logs import read_log, read_logs, runs_from_logs
 from analysis.records import COMPLETE, UNFINISHED
 from rlhf_sweeps import tracking
+from rlhf_sweeps.runs.axes import as_data
 from rlhf_sweeps.sweep.trials import COMPLETE as TRIAL_COMPLETE
 from rlhf_sweeps.sweep.trials import FAILED as TRIAL_FAILED
 from rlhf_sweeps.sweep.trials import Trial
@@ -87,7 +89,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         track(folder / "0" / "again", "aaa", "my_sweep", settings(0.1, 0), range(21, 31), shift=100)
         track(folder / "test" / "1_seed_7", "bbb", "my_sweep", settings(0.2, 7), range(1, 4))
         start = {
-            "space": {"ppo.kl_coef": "choice(0.1,0.2)"},
+            "axes": as_data(axes({"ppo.kl_coef": "choice(0.1,0.2)"})),
             "config": {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"]},
         }
         tracker = SweepTracker(
@@ -193,7 +195,7 @@ def test_a_place_may_be_a_run_a_wandb_folder_or_a_file(sweep: Path, place: str) 
 def test_the_sweeps_own_run_tells_its_trials(sweep: Path) -> None:
     source = read_logs(sweep)
 
-    assert (source.name, source.kind, source.space) == ("my_sweep", "wandb", {"ppo.kl_coef": "choice(0.1,0.2)"})
+    assert (source.name, source.kind, source.space) == ("my_sweep", "wandb", axes({"ppo.kl_coef": "choice(0.1,0.2)"}))
     assert (source.metrics, source.directions) == (["eval/score"], ["maximize"])
     complete, failed = source.trials
     assert (complete.number, complete.state, complete.objectives, complete.seconds) == (0, "complete", [2.5], 60.0)

@@ -19,6 +19,7 @@ from analysis.errors import AnalysisError
 from analysis.reading.sources import read
 from analysis.reading.wandb_projects import Place, connected, parse, read_project
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
+from rlhf_sweeps.runs import Axis
 
 Serve = Callable[..., ReadStub]
 
@@ -169,7 +170,7 @@ def test_the_sweeps_own_run_numbers_the_trials(serve: Serve) -> None:
 
     source = read_project("entity/ppo")
 
-    assert source.space == {"ppo.kl_coef": "interval(0.1,0.4)"}
+    assert source.space == (Axis("ppo.kl_coef", (), 0.1, 0.4),)  # which a sweep of version 1 has told in words
     assert {run.name: (run.trial, run.is_test) for run in source.runs} == {
         "kl_coef=0.1": (4, False),
         "kl_coef=0.2": (5, False),

@@ -18,23 +18,22 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
-from records import lose, rows, summary, write_run, write_sweep
+from records import axes, lose, rows, summary, write_run, write_sweep
 from rich.console import Console
 
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
 from analysis.watch.liveness import claimant, is_swept
 from analysis.watch.places import Places
-from analysis.watch.plan import SweepPlan, num_points
 from analysis.watch.remaining import seconds_left, span
 from analysis.watch.rows import Row, Seen
 from analysis.watch.run import FollowedRun
 from analysis.watch.sparkline import sparkline
 from analysis.watch.table import Page, draw
 from analysis.watch.watch import watch
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.runs import Run, Sweep, SweepPlan, in_new_form, read_plan
+from rlhf_sweeps.runs.axes import as_data
 from rlhf_sweeps.runs.files import claim
-from rlhf_sweeps.sweep.search_space import SearchSpace
 
 HERE = socket.gethostname()
 POINTS = [{"ppo.lr": 1e-4}, {"ppo.lr": 5e-4}, {"ppo.lr": 1e-3}]
@@ -205,13 +204,10 @@ def test_a_run_on_its_own(tmp_path: Path) -> None:
 # Sweeps
 
 
-def plan_of(folder: Path, **sweeper: Any) -> None:
-    told = {
-        "task": ["ppo.lr=1,2"],
-        "hydra": ["hydra.sweep.dir=elsewhere", "hydra.mode=MULTIRUN", "hydra.sweeper.seed=1"],
-    }
-    content = {"hydra": {"sweeper": {"n_trials": None, **sweeper}, "overrides": told}}
-    (folder / "multirun.yaml").write_text(json.dumps(content), encoding="utf-8")  # YAML, too
+def plan_of(folder: Path, **plan: Any) -> None:
+    """Have the record say all that a sweeper's does: by default, all trials that are planned are there."""
+    told = {"arguments": ["-m", "ppo.lr=1,2", "hydra.sweeper.seed=1"], "num_trials": len(Sweep(folder).trials())}
+    change(folder / "sweep.json", **{**told, **plan})
 
 
 @pytest.mark.parametrize("study", [True, False])
@@ -266,8 +262,7 @@ def test_the_study_is_read_while_it_grows(tmp_path: Path) -> None:
 
 def test_a_running_sweep(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", POINTS, study=False)
-    plan_of(sweep.folder, workers=2)
-    change(sweep.folder / "sweep.json", space={"ppo.lr": "choice(0.0001,0.0005,0.001,0.002)"}, seconds=100.0)
+    plan_of(sweep.folder, num_workers=2, num_trials=4, seconds=100.0)
     unfinish(sweep.run(1, None), 12)
     swept_by(sweep.folder, os.getpid())
     with claim(sweep.folder, ""):
@@ -286,15 +281,8 @@ def test_a_running_sweep(tmp_path: Path) -> None:
 def test_seeds_and_test_seeds(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path / "s")
     sweep.folder.mkdir()
-    sweep.write_start(
-        {
-            "seeds": [0, 1],
-            "space": {"ppo.lr": "choice(1,2)"},
-            "config": {"sweep.test_seeds": 2, "sweep.num_tested": 1},
-            "directions": ["maximize"],
-        }
-    )
-    plan_of(sweep.folder)
+    plan = SweepPlan(axes({"ppo.lr": "choice(1,2)"}), ["eval/score"], ["maximize"], [0, 1], [7, 8], 2, num_tests=2)
+    sweep.write_start(plan.as_data())
     for seed in (0, 1):
         assert seed == 0 or see(sweep.folder).trials[0].is_open  # one of two seeds is no value yet
         write_run(sweep.run(0, seed).folder, rows(30, height=2.0 + seed), overrides=["ppo.lr=1", f"seed={seed}"])
@@ -315,6 +303,20 @@ def test_seeds_and_test_seeds(tmp_path: Path) -> None:
     assert see(sweep.folder).is_complete
 
 
+def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
+    """Three settings are tested at most on two seeds each; of one complete trial it is one."""
+    sweep = Sweep(tmp_path / "s")
+    sweep.folder.mkdir()
+    plan = SweepPlan(axes({"ppo.lr": "choice(1,2)"}), ["eval/score"], ["maximize"], [0], [7, 8], 2, num_tests=6)
+    sweep.write_start(plan.as_data())
+    write_run(sweep.trial(0), overrides=["ppo.lr=1"])
+    write_run(sweep.trial(1), end="diverged", overrides=["ppo.lr=2"])
+    for seed in (7, 8):
+        assert not see(sweep.folder).is_complete
+        write_run(sweep.test_run(0, seed).folder, overrides=["ppo.lr=1", f"seed={seed}"])
+    assert see(sweep.folder).is_complete
+
+
 def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
     def row(label: str, *objectives: float, is_feasible: bool = True) -> Row:
         return Row(label, {}, [], "complete", objectives=list(objectives), is_feasible=is_feasible)
@@ -327,36 +329,6 @@ def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
     seen = Seen("s", tmp_path, several, ("a", "b"), ("maximize", "minimize"))
     assert {row.label for row in seen.best()} == {"0", "1"}
     assert "best so far (Pareto front): trials 1, 0" in text([seen])
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["ppo.kl_coef=0.01,0.02", "ppo.lr=1e-4,2e-4,3e-4"],
-        ["ppo.stop_strings=[a,b],[],['c,d']"],
-        ["name='a,b',c", "ppo.batch_size=range(8,17,8)"],
-        ["ppo.kl_coef=interval(0,1)", "ppo.lr=1e-4,2e-4"],
-        ["eval.judges=[{a: 1, b: 2}],[]"],
-    ],
-)
-def test_points_of_a_grid_are_counted_as_the_sweeper_has_them(arguments: list[str]) -> None:
-    space = SearchSpace.parse(arguments, {}, {}, ())
-    assert num_points(space.describe()) == (len(space.grid()) if space.is_grid else None)
-
-
-def test_how_many_trials_are_planned() -> None:
-    def planned(space: str, n_trials: int | None, hours: float | None = None) -> int | None:
-        start = {"space": {"ppo.lr": space}, "config": {"sweep.budget_hours": hours}}
-        return SweepPlan(start, {"sweeper": {"n_trials": n_trials}}).num_trials
-
-    assert planned("choice(1,2,3)", None) == 3
-    assert planned("choice(1,2,3)", 2) == 2
-    assert planned("interval(1,3)", 50) == 50
-    assert planned("interval(1,3)", None) == 20
-    assert planned("interval(1,3)", None, hours=1.0) is None
-    assert num_points({"a": "choice(1,2) with b=choice(3,4)"}) == 2
-    assert num_points({"a": "choice(1,2)", "b": "choice(3,4) if a=1"}) is None
-    assert SweepPlan({"space": {"a": "choice(1,2) with ppo.b=choice(3,4)"}}, {}).keys == ["a", "ppo.b"]
 
 
 # Is anybody there?
@@ -402,12 +374,12 @@ def test_a_sweeper_that_died(tmp_path: Path, dead_process: int) -> None:
 
 def test_a_sweep_without_its_command_does_not_invent_one(tmp_path: Path, dead_process: int) -> None:
     sweep = write_sweep(tmp_path / "s", POINTS, study=False)
-    plan_of(sweep.folder)
     unfinish(sweep.run(2, None), 5)
     swept_by(sweep.folder, dead_process)
-    (sweep.folder / "multirun.yaml").unlink()
-    note = see(sweep.folder).note
-    assert note == "no sweeper is running; multirun.yaml, which has the command that continues, is missing"
+    note = "no sweeper is running; {}, which has the command that continues, is missing"
+    assert see(sweep.folder).note == note.format("multirun.yaml")  # where the versions before had it
+    lose(sweep.start_file)
+    assert see(sweep.folder).note == note.format("sweep.json")
 
 
 def test_an_update_that_is_no_number_is_left_out(tmp_path: Path) -> None:
@@ -526,7 +498,16 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in sweep.folder.rglob("*")} == before
 
 
-JUNK = (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe\x00", b'{"space": 3, "config": [], "seeds": 0, "seconds": "x"}')
+JUNK = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"\xff\xfe\x00",
+    b'{"space": 3, "config": [], "seeds": 0, "seconds": "x"}',
+    b'{"axes": [3, {"key": "x", "low": "y", "when": [1]}], "num_trials": "x", "arguments": 5, "test_seeds": {}}',
+)
 MORE_JUNK = (b'{"hydra": {"sweeper": 3, "overrides": {"task": 5}}}', b'{"update": 1e999}\n', b'{"status": {}}', b"NaN")
 
 
@@ -536,6 +517,8 @@ def test_damaged_records_are_no_reason_to_fail(tmp_path: Path, seed: int) -> Non
     sweep = write_sweep(tmp_path / "s", POINTS)
     plan_of(sweep.folder)
     swept_by(sweep.folder, 1)
+    for number in sweep.trials():  # as every run has: where all else is another's by what it holds, a run was begun
+        sweep.run(number, None).config_file.write_text("{}", encoding="utf-8")
     junk = [*JUNK, *MORE_JUNK]
     places = Places(sweep.folder)
     for _ in range(4):
@@ -825,9 +808,7 @@ def test_test_seeds_come_after_all_trials() -> None:
 def test_the_time_left_knows_of_tests_of_trials_to_come(tmp_path: Path) -> None:
     """Of 4 trials 2 are complete, one runs and one is to come; each of the best 3 is tested on 2 seeds, 15 s each."""
     sweep = write_sweep(tmp_path / "s", POINTS, study=False)
-    plan_of(sweep.folder, workers=1)
-    planned = {"sweep.test_seeds": 2, "sweep.num_tested": 3, "objective.metrics": ["eval/score"]}
-    change(sweep.folder / "sweep.json", space={"ppo.lr": "choice(1e-4,5e-4,1e-3,2e-3)"}, config=planned)
+    plan_of(sweep.folder, num_workers=1, num_trials=4, test_seeds=[7, 8], num_tests=6)
     unfinish(sweep.run(1, None), 12)
     swept_by(sweep.folder, os.getpid())
     with claim(sweep.folder, ""):
@@ -855,12 +836,12 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
     [{"+reward_model": "choice(a,b)"}, {"ppo.lr": "choice(1e-4,1e-3) with reward_model=choice(a,b)"}],
 )
 def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: dict[str, str]) -> None:
-    assert SweepPlan({"space": space}).is_comparison
+    assert read_plan(in_new_form({"space": space}, {})).is_comparison
 
 
 def test_keys_that_are_added_keep_their_settings(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s", [{"ppo.lr": 1e-4}], study=False)
-    change(sweep.folder / "sweep.json", space={"+new.key": "choice(3,4) with +other=choice(5,6)"})
+    plan_of(sweep.folder, axes=as_data(axes({"+new.key": "choice(3,4) with +other=choice(5,6)"})))
     told = sweep.trial(0) / ".hydra" / "overrides.yaml"
     told.write_text("['+new.key=3', '+other=5', 'ppo.lr=1']", encoding="utf-8")
     assert see(sweep.folder).trials[0].settings == {"new.key": "3", "other": "5"}

@@ -116,7 +116,7 @@ def _labels(
     counts = Counter(identity(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
     numbers = [value[0] for value in values.values()] if len(keys) == 1 else []
     if numbers and all(as_number(value) is not None for value in numbers):
-        is_drawn = "interval" in source.space.get(keys[0], "")
+        is_drawn = any(axis.is_interval for axis in source.space if axis.key == keys[0])
         is_single = sum(count == 1 for count in counts.values()) > len(counts) / 2
         num_ranges = min(_MOST_RANGES, len(counts) // _FEWEST_IN_RANGE)
         if is_single and num_ranges > 1 and (is_drawn or len(counts) > MOST_VALUES):

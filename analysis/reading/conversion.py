@@ -1,4 +1,4 @@
-"""What runs have recorded, as the analysis has it: rows as columns, a nested config flat, an end as a state."""
+"""What runs have recorded, as the analysis has it: rows as columns, a nested config flat."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective, objectives_in
-from analysis.records import COMPLETE, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED, UPDATE, Floats
-
-_STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
-_STOPS = {"pruned": PRUNED, "timeout": FAILED}
+from analysis.objective import Objective
+from analysis.records import UPDATE, Floats
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
@@ -30,20 +27,6 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-def mapping(content: Any) -> Mapping[str, Any]:
-    """What a record holds in a place; an empty one where it is anything else."""
-    return content if isinstance(content, Mapping) else {}
-
-
-def state_of(summary: Mapping[str, Any]) -> str:
-    """How a run ended, by what it wrote last."""
-    if summary.get("status") == "stopped":
-        if summary.get("stop_reason") == "kl_budget":  # what it was worth before that stands
-            return COMPLETE if objectives_in(summary) else PRUNED
-        return _STOPS.get(str(summary.get("stop_reason")), STOPPED)
-    return _STATES.get(str(summary.get("status")), UNFINISHED)
 
 
 def keywords(objective: Objective | None) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from analysis.objective import objective_in
-from analysis.reading.conversion import columns, flat, keywords, mapping, state_of
+from analysis.objective import objective_of
+from analysis.reading.conversion import columns, flat, keywords
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.reading.trials import trials_of
 from analysis.records import RunRecord, Source, as_number
@@ -13,13 +13,16 @@ from analysis.statements import listed
 from rlhf_sweeps.runs import (
     Run,
     Sweep,
+    as_mapping,
     is_run,
+    read_plan,
     runs_of,
     salvage,
     salvage_hydra,
     salvage_object,
     salvage_samples,
 )
+from rlhf_sweeps.runs.trials import state_of
 
 
 def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:
@@ -78,32 +81,23 @@ def _from_wandb(record: RunRecord) -> RunRecord:
     )
 
 
-def _directions(content: Any) -> list[str]:
-    """None of them where it is anything else."""
-    is_sound = isinstance(content, list) and all(one in ("maximize", "minimize") for one in content)
-    return list(content) if is_sound else []
-
-
 def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     problems: list[str] = []
-    start = salvage_object(sweep.start_file, problems)
+    start = sweep.salvage_start(problems)
     if not start and not problems:
         problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
     runs = [
         read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
         for one in runs_of(sweep)
     ]
-    space = {str(key): str(value) for key, value in mapping(start.get("space")).items()}
-    objective = objective_in(mapping(start.get("config")) or next((run.config for run in runs if run.config), {}))
-    directions = _directions(start.get("directions"))
-    if objective is not None and len(directions) == len(objective.metrics):
-        objective = replace(objective, directions=tuple(directions))
+    plan = read_plan(start)
+    config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})
+    objective = objective_of(plan, config)
     runs = [replace(run, objective=objective) for run in runs]
-    source = Source(name, "sweep", runs, **keywords(objective), space=space, folder=sweep.folder)
-    hydra = salvage_hydra(sweep, problems)
-    sweeper = mapping(hydra.get("sweeper"))
+    source = Source(name, "sweep", runs, **keywords(objective), space=plan.axes, folder=sweep.folder)
+    sweeper = as_mapping(salvage_hydra(sweep, problems).get("sweeper"))
     study = open_study(sweep, start, sweeper.get("storage"), problems, storage)
-    trials = trials_of(source, study)
+    trials = trials_of(source, study, len(plan.seeds))
     if earlier := _of_earlier_configurations(start, study):
         trials = [trial for trial in trials if trial.number not in earlier]
         study = without(study, earlier)
@@ -121,7 +115,6 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         study=study,
         comparison=salvage_object(sweep.comparison_file, problems) or None,
         seconds=as_number(start.get("seconds")) or 0.0,
-        num_planned=sweeper.get("n_trials") if isinstance(sweeper.get("n_trials"), int) else None,
         problems=tuple(problems),
     )
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.reading.conversion import columns, flat, state_of
+from analysis.reading.conversion import columns, flat
 from analysis.reading.wandb_rows import alive_rows, axis_of
 from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
 from rlhf_sweeps.runs import as_update, natural, read_bytes
+from rlhf_sweeps.runs.trials import state_of
 
 SWEEP = "sweep"  # the job type of a sweep's own W&B run
 # TRL's names, without train/: PPO until 0.11 and GRPO. Its later PPO has the names that are ours, too.

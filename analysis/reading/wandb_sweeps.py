@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.objective import objective_in
-from analysis.reading.conversion import flat, keywords, mapping
+from analysis.objective import objective_of
+from analysis.reading.conversion import flat, keywords
 from analysis.reading.study import rebuilt_study
 from analysis.reading.trials import trials_of
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records import RunRecord, Source, Trial, as_number
+from rlhf_sweeps.runs import SweepPlan, as_mapping, in_new_form, read_plan
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")
@@ -34,19 +35,20 @@ def make_source(
         return Source(name, "wandb", _alone(runs), **keywords(found), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
-    space = {str(key): str(value) for key, value in mapping(settings.get("space")).items()}
-    base = flat(mapping(settings.get("config"))) or runs[0].run.config
+    settings = in_new_form(settings, {})
+    plan = read_plan(settings)
+    base = flat(as_mapping(settings.get("config"))) or runs[0].run.config
     source = Source(
         name,
         "wandb",
-        named(_placed(runs, space, table)),
-        **keywords(objective_in(base)),
-        space=space,
+        named(_placed(runs, plan, table)),
+        **keywords(objective_of(plan, base)),
+        space=plan.axes,
         seconds=as_number(settings.get("seconds")) or 0.0,
         folder=folder,
     )
     told = {row.get("trial"): row for row in table}
-    trials = [_told(trial, told.get(trial.number)) for trial in trials_of(source, None)]
+    trials = [_told(trial, told.get(trial.number)) for trial in trials_of(source, None, len(plan.seeds))]
     return replace(source, trials=trials, study=rebuilt_study(trials, source))
 
 
@@ -55,9 +57,9 @@ def _alone(runs: Sequence[WandbRun]) -> list[RunRecord]:
     return [replace(run, trial=None) for run in named(runs)]
 
 
-def _placed(runs: Sequence[WandbRun], space: Mapping[str, str], table: Table) -> list[WandbRun]:
+def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[WandbRun]:
     """The runs with their trials' numbers."""
-    swept = [key.lstrip("+") for key in space]
+    swept = [axis.key for axis in plan.axes if axis.tied_to is None]
     keys = swept or Source("", "wandb", [run.run for run in runs]).axes
     rows = {_setting([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
     known = {run.trial for run in runs if run.trial is not None}
@@ -69,7 +71,7 @@ def _placed(runs: Sequence[WandbRun], space: Mapping[str, str], table: Table) ->
         if run.trial is not None:
             placed.append(run)
         elif row is not None and isinstance(row.get("trial"), int):
-            placed.append(replace(run, trial=row["trial"], is_test=_is_test(run.run, row)))
+            placed.append(replace(run, trial=row["trial"], is_test=_is_test(run.run, row, plan)))
         elif known or rows:
             placed.append(run)
         else:
@@ -90,7 +92,9 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def _is_test(run: RunRecord, row: Mapping[str, Any]) -> bool:
+def _is_test(run: RunRecord, row: Mapping[str, Any], plan: SweepPlan) -> bool:
+    if plan.test_seeds:
+        return run.seed in plan.test_seeds
     seeds = str(row.get("seeds") or "")
     return row.get("state") == "complete" and bool(seeds) and str(run.seed) not in seeds.split(", ")
 

@@ -14,6 +14,7 @@ from analysis.report.problems import failure_sentence
 from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
 from analysis.statements import counted, duration, listed, number
 from analysis.sweep.analysis import front
+from rlhf_sweeps.runs.trials import counts_text
 
 
 def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
@@ -60,7 +61,13 @@ def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
 def tiles(source: Source, ranking: Ranking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
-    found = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _states(entries))]
+    found = [
+        (
+            f"{ranking.word.capitalize()}s",
+            f"{len(entries):,}",
+            counts_text((entry.state, entry.cause) for entry in entries),
+        )
+    ]
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
@@ -77,9 +84,8 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     return Tiles(found)
 
 
-def _states(entries: Sequence[Entry]) -> str:
-    states = [entry.state for entry in entries]
-    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+def _counts(entries: Sequence[Entry]) -> str:
+    return counts_text((entry.state, entry.cause) for entry in entries)
 
 
 def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
@@ -92,7 +98,7 @@ def _nobody(source: Source, ranking: Ranking) -> list[str]:
     why = f"None yet: no {ranking.word} has an objective"
     if any(entry.objectives for entry in ranking.entries):
         why = f"None: no {ranking.word} with an objective is known to keep objective.constraints"
-    lines = [f"{why} ({_states(ranking.entries)})", *_left_out(ranking)]
+    lines = [f"{why} ({_counts(ranking.entries)})", *_left_out(ranking)]
     failures = failure_sentence(ranking)
     return [*lines, *([failures] if failures else [])]
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from analysis.constraints import constraint_sentences
 from analysis.records import Source
 from analysis.statements import Statement
@@ -18,6 +16,7 @@ from analysis.sweep.optimum import Optimum, optimum
 from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
 from analysis.sweep.settings import Setting, View, are_incomparable, views
 from analysis.sweep.slices import Slice, slices
+from rlhf_sweeps.runs.trials import find_front, losses_of
 
 # Nobody reads about more reward models than these; each takes seconds.
 _MAX_VIEWS = 12
@@ -117,14 +116,5 @@ def front(view: View) -> list[Setting]:
     Of settings that are equal in all objectives only the first is among them. By the first objective, the best first.
     """
     settings = [setting for setting in view.settings if setting.is_feasible]
-    if not settings:
-        return []
-    signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in view.directions])
-    gains = np.array([setting.objectives for setting in settings]) * signs
-    order = sorted(range(len(settings)), key=lambda i: (tuple(-gains[i]), i))
-    kept: list[int] = []
-    # In this order a setting can be beaten, or equalled, only by one before it.
-    for index in order:
-        if not any((gains[other] >= gains[index]).all() for other in kept):
-            kept.append(index)
-    return [settings[index] for index in kept]
+    losses = [losses_of(setting.objectives.tolist(), view.directions) for setting in settings]
+    return [settings[place] for place in find_front(losses)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.records import Floats
-from analysis.sweep.axes import Axis
+from rlhf_sweeps.runs import Axis
 
 # The chance that any key is said to matter in a sweep where none does.
 CHANCE = 0.05

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.sweep.axes import Axis
 from analysis.sweep.noise import repeated
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
-from rlhf_sweeps.runs import command
+from rlhf_sweeps.runs import Axis, command
 
 # Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see tests/test_next_steps.py).
 _SURE = 0.95

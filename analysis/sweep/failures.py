@@ -1,27 +1,18 @@
 """Trials that came to nothing, why, and which part of the search space they lie in."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from analysis.records import COMPLETE, FAILED, PRUNED, RunRecord, Trial
 from analysis.statements import Statement
-from analysis.sweep.axes import Axis
+from analysis.sweep.axes import tell_value
 from analysis.sweep.settings import View, settings_of
+from rlhf_sweeps.runs import Axis
 
 # Causes that tell something about the setting.
 OF_SETTING = ("diverged", "out_of_memory")
 _CHANCE = 0.05
-
-
-def counts(trials: Sequence[Trial]) -> str:
-    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`, in the order of how many there are."""
-    states = Counter(trial.state for trial in trials)
-    causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
-    reasons = ", ".join(f"{num} {cause}" for cause, num in sorted(causes.items(), key=lambda one: (-one[1], one[0])))
-    found = sorted(states.items(), key=lambda one: (-one[1], one[0]))
-    return ", ".join(f"{num} {state}" + (f" ({reasons})" if state == FAILED else "") for state, num in found)
 
 
 def bad_regions(view: View) -> list[Statement]:
@@ -53,7 +44,7 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
     places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
     there = int((places >= edge).sum() if is_high else (places <= edge).sum())
-    where = f"from {axis.label(edge)} on" if is_high else f"up to {axis.label(edge)}"
+    where = f"from {tell_value(axis, edge)} on" if is_high else f"up to {tell_value(axis, edge)}"
     text += f", all with {axis.key} {where}, where {there} trials lie"
     return [Statement(text, {"trials": float(num), "trials there": float(there), "p value": p_value})]
 

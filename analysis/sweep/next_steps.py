@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.records import COMPLETE, Source
 from analysis.statements import Statement, counted, duration
+from analysis.sweep.axes import tell_value, tell_values
 from analysis.sweep.edges import Edge, edges, override_text
 from analysis.sweep.lead import Lead
 from analysis.sweep.ledger import Ledger
@@ -42,7 +43,7 @@ def next_steps(source: Source, view: View, found: Optimum | None, lead: Lead | N
 def _edge_step(edge: Edge) -> Statement:
     what = "list" if edge.axis.choices else "interval"
     side = "upper" if edge.is_high else "lower"
-    value = edge.axis.label(edge.axis.position(edge.value))
+    value = tell_value(edge.axis, edge.axis.position(edge.value))
     text = f"best {edge.axis.key} {value} lies at the {side} end of its {what}, and the objective still rises there"
     text += f": try {edge.override}" if edge.override else "; it can go no further"
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
@@ -77,7 +78,7 @@ def _narrow_steps(profile: Profile) -> list[Statement]:
     if not axis.is_interval or width > _NARROW or width <= 0:
         return []
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
-    ends = " to ".join(axis.labels([float(possible[0]), float(possible[-1])]))
+    ends = " to ".join(tell_values(axis, [float(possible[0]), float(possible[-1])]))
     text = f"nothing outside of {ends} comes near the best {axis.key}"
     return [Statement(f"{text}: narrow it to {override_text(axis, low, high)}", {"share of the axis": width})]
 
@@ -97,7 +98,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     if high - low < _GAP or not inside.any() or profile.within[inside].max() < 0.5:
         return []
     override = override_text(axis, axis.value(low), axis.value(high))
-    text = f"no trial has {axis.key} between {' and '.join(axis.labels([low, high]))}, where the best may lie"
+    text = f"no trial has {axis.key} between {' and '.join(tell_values(axis, [low, high]))}, where the best may lie"
     return [Statement(f"{text}: try {override}", {"share of the axis": high - low})]
 
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
-from analysis.sweep.axes import Axis
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.noise import Noise, repeated
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import Surface, fit
 from analysis.thinning import spread
+from rlhf_sweeps.runs import Axis
 
 # Simulated parabolas over three keys: from 9 settings the range that is not ruled out holds the true optimum in 99 of
 # 100 searches, the one that is likely within noise in 82 or more.

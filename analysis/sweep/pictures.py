@@ -10,11 +10,12 @@ import numpy as np
 from analysis.colors import COLORS
 from analysis.style import new_figure, save_figure
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
-from analysis.sweep.axes import Axis
+from analysis.sweep.axes import tell_choices, tell_values
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Profile
 from analysis.sweep.slices import Slice
 from analysis.terminal import told_apart
+from rlhf_sweeps.runs import Axis
 
 _MAX_AXES = 9
 _MAX_LABELS = 12
@@ -151,9 +152,9 @@ def _label_axis(axes: Any, axis: Axis) -> None:
     """Ticks that can be told apart, and are: every name has one, and of numbers those that leave room for others."""
     if axis.is_interval:
         places: Sequence[float] = [0.0, 0.25, 0.5, 0.75, 1.0]
-        labels = axis.labels(places)
+        labels = tell_values(axis, places)
     else:
-        places, labels = _ticks(axis), told_apart(axis.choice_labels, 14)
+        places, labels = _ticks(axis), told_apart(tell_choices(axis), 14)
         if axis.is_numeric:
             kept = _apart(places)
             places, labels = [places[i] for i in kept], [labels[i] for i in kept]

@@ -9,11 +9,12 @@ import numpy as np
 from analysis.colors import COLORS
 from analysis.records import Floats
 from analysis.sweep.analysis import ViewAnalysis
-from analysis.sweep.axes import Axis
+from analysis.sweep.axes import tell_choices, tell_values
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum
 from analysis.terminal import told_apart
 from analysis.thinning import spread
+from rlhf_sweeps.runs import Axis
 
 MAX_POINTS = 1000  # of a trace
 MAX_AXES = 6
@@ -130,7 +131,7 @@ def _dimension(axis: Axis, places: Floats) -> dict[str, Any]:
     else:
         ticks = [axis.position(text) for text in axis.choices]
         low, high = min(ticks), max(ticks)
-    labels = axis.labels(ticks) if axis.is_interval else told_apart(axis.choice_labels, 20)
+    labels = tell_values(axis, ticks) if axis.is_interval else told_apart(tell_choices(axis), 20)
     if np.isnan(places).any():
         low -= 0.15 * (high - low)
         ticks, labels = [low, *ticks], ["not active", *labels]

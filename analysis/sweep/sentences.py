@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
 from analysis.statements import Statement, listed, number
-from analysis.sweep.axes import Axis
+from analysis.sweep.axes import tell_choices, tell_value, tell_values
 from analysis.sweep.chance import CHANCE
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum, Profile, problem
 from analysis.sweep.settings import Setting, View
+from rlhf_sweeps.runs import Axis
 
 
 def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
@@ -102,7 +103,9 @@ def _flatness(profile: Profile) -> Statement:
     evidence = {"least probability of being within noise": float(profile.within.min())}
     if profile.is_flat:
         where = (
-            f"from {' to '.join(axis.labels([0, 1]))}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
+            f"from {' to '.join(tell_values(axis, [0, 1]))}"
+            if axis.is_numeric
+            else f"for all of {', '.join(axis.choices)}"
         )
         return Statement(f"{axis.key}: the objective stays within noise of the best {where}", evidence)
     likely, possible = profile.likely, profile.possible
@@ -110,8 +113,8 @@ def _flatness(profile: Profile) -> Statement:
     if profile.is_unknown:
         return Statement(f"{axis.key}: the data rule out no value, and do not show it to be flat either", evidence)
     if axis.choices:
-        good = axis.labels(likely.tolist())
-        bad = [axis.choice_labels[i] for i in range(len(axis.choices)) if profile.within[i] < 0.1]
+        good = tell_values(axis, likely.tolist())
+        bad = [tell_choices(axis)[i] for i in range(len(axis.choices)) if profile.within[i] < 0.1]
         text = f"{axis.key}: the objective stays within noise of the best for {', '.join(good) or 'none surely'}"
         return Statement(
             text + (f"; {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} worse" if bad else ""), evidence
@@ -124,15 +127,15 @@ def _flatness(profile: Profile) -> Statement:
 def _between(axis: Axis, places: Floats) -> str:
     if len(places) == 0:
         return "nowhere surely"
-    low, high = axis.labels([float(places[0]), float(places[-1])])
+    low, high = tell_values(axis, [float(places[0]), float(places[-1])])
     return f"at {low}" if low == high else f"between {low} and {high}"
 
 
 def _worse(axis: Axis, possible: Floats) -> str:
     """What the data rule out."""
     first, last = (float(possible[0]), float(possible[-1])) if len(possible) else (0.0, 1.0)
-    parts = [f"below {axis.label(first)}"] if first > 0 else []
-    parts += [f"above {axis.label(last)}"] if last < 1 else []
+    parts = [f"below {tell_value(axis, first)}"] if first > 0 else []
+    parts += [f"above {tell_value(axis, last)}"] if last < 1 else []
     return f"; {' and '.join(parts)} it is worse" if parts else "; no end can be ruled out"
 
 

@@ -15,13 +15,12 @@ import numpy as np
 from analysis.labels import setting_labels
 from analysis.records import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
 from analysis.statements import setting_text
-from analysis.sweep.axes import Axis, axes_of, plain
+from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
-from analysis.sweep.space import parse
 from analysis.worth import mean_broken
+from rlhf_sweeps.runs import Axis
 
 REWARD_MODEL = "reward_model"
-_JUDGE = "judge/"
 _SAME = 1e-6  # positions that differ less are the same
 
 
@@ -137,7 +136,7 @@ def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None
     columns = _columns(source.trials) if columns is None else columns
     names = {name for trial in source.trials if (name := _reward_model(trial))}  # a damaged config has none
     is_varied = len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
-    return is_varied and not all(metric.startswith(_JUDGE) for metric in source.metrics)
+    return is_varied and not source.objective.is_judged
 
 
 def settings_of(trial: Trial) -> dict[str, str]:
@@ -168,8 +167,7 @@ def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
     axes = [axis for axis in axes_of(source.space, columns) if axis.key in columns and not axis.is_single]
     num_objectives = len(source.directions)
     settings = list(_merged(trials, num_objectives, [axis.key for axis in axes]))
-    declared = {name: key for key, text in source.space.items() for name in parse(text).tied}
-    axes, tied = _untied(axes, [settings_of(trial) for trial in trials], declared)
+    axes, tied = _untied(axes, [settings_of(trial) for trial in trials])
     kept = [axis.key for axis in axes]
     pruned = list(_pruned(source, trials, kept))
     return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
@@ -217,16 +215,10 @@ def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
     return np.array([one for one in found if one is not None], dtype=np.float64).reshape(-1, num_objectives)
 
 
-def _untied(
-    axes: Sequence[Axis], rows: Sequence[Mapping[str, str]], declared: Mapping[str, str]
-) -> tuple[list[Axis], dict[str, str]]:
-    """The axes without those that always move along with another one, and what these follow.
-
-    Args:
-        declared: key -> the key that it is tied to in the search space; others may be found to move along, too.
-    """
+def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
+    """The axes without those that always move along with another one, tied to it or not, and what these follow."""
     keys = {axis.key for axis in axes}
-    leaders = {name.lstrip("+"): key.lstrip("+") for name, key in declared.items()}
+    leaders = {axis.key: axis.tied_to.lstrip("+") for axis in axes if axis.tied_to is not None}
     tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _move_along(rows, name, key)}
     kept: list[Axis] = []
     columns: list[Floats] = []

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.records import Floats
-from analysis.sweep.axes import Axis
+from analysis.sweep.axes import tell_values
 from analysis.sweep.settings import View
+from rlhf_sweeps.runs import Axis
 
 _MIN_IN_BIN = 4
 _MAX_BINS = 8
@@ -94,7 +95,7 @@ def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, fl
 
 def _labels(axis: Axis, bins: Sequence[tuple[float, float, Floats]]) -> list[str]:
     """`0.001 to 0.002`, or one value; ends of different bins are told apart."""
-    ends = axis.labels([end for low, high, _ in bins for end in (low, high)])
+    ends = tell_values(axis, [end for low, high, _ in bins for end in (low, high)])
     return [low if low == high else f"{low} to {high}" for low, high in zip(ends[::2], ends[1::2], strict=True)]
 
 

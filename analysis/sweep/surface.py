@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.records import Floats
-from analysis.sweep.axes import Axis
+from rlhf_sweeps.runs import Axis
 
 # Priors of the logarithms, as means and deviations, for standardized objectives over axes of length 1.
 _LENGTH_SCALE = (np.log(0.7), 1.0)

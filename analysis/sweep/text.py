@@ -8,7 +8,6 @@ from analysis.records import FAILED, Source, Trial
 from analysis.statements import clipped, counted, duration, number
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
 from analysis.sweep.cost_text import cost_words, saved_sentence, untold_sentences
-from analysis.sweep.failures import counts
 from analysis.sweep.importance import Importance, Share
 from analysis.sweep.ledger import Cost, Ledger
 from analysis.sweep.pictures import write_pictures
@@ -16,6 +15,7 @@ from analysis.sweep.sentences import shown_values
 from analysis.sweep.slices import Slice
 from analysis.sweep.tables import write_tables
 from analysis.terminal import told_apart
+from rlhf_sweeps.runs.trials import counts_text
 
 _MAX_FRONT = 10
 _MAX_FAILURES = 8
@@ -38,7 +38,8 @@ def write_sweep_views(source: Source, out: Path) -> tuple[str, list[Path]]:
 
 def sweep_text(source: Source, found: SweepAnalysis) -> str:
     """Everything in words and small tables."""
-    lines = [f"{source.name}: {len(source.trials)} trials: {counts(source.trials)}"] if source.trials else [source.name]
+    counts = counts_text((trial.state, trial.cause) for trial in source.trials)
+    lines = [f"{source.name}: {len(source.trials)} trials: {counts}"] if source.trials else [source.name]
     lines += [f"note: {note}" for note in found.notes]
     for one in found.views:
         # A trial for each reward model, and nothing else: its objective alone says nothing.

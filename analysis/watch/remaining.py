@@ -7,7 +7,7 @@ from statistics import fmean
 from analysis.records import COMPLETE, FAILED
 from analysis.sweep.failures import OF_SETTING
 from analysis.watch.rows import Row
-from analysis.watch.run import RUNNING
+from rlhf_sweeps.runs.trials import RUNNING
 
 _MOST = 10_000  # pieces that are given out one by one; of more, the mean is as good
 

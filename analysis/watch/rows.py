@@ -1,6 +1,5 @@
 """What is known of a trial, and of a sweep or run as a whole, at one look."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,13 +8,21 @@ from typing import Any
 
 from analysis.labels import setting_labels
 from analysis.objective import mean_objectives
-from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
-from analysis.watch.run import RUNNING, WAITING, FollowedRun
+from analysis.records import COMPLETE, FAILED, STOPPED, UNFINISHED
+from analysis.watch.run import FollowedRun
 from analysis.worth import mean_broken
+from rlhf_sweeps.runs.trials import (
+    RUNNING,
+    WAITING,
+    counts_text,
+    end_of_trial,
+    find_front,
+    losses_of,
+    rank,
+    settings_in,
+)
 
-_ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}  # as Optuna has them
 CONTINUE = "continue with "  # what stands in a note before a command
-_ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
 
 
 @dataclass
@@ -115,41 +122,24 @@ class Seen:
 
     def ranking(self) -> list[Row]:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
-        valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
-        ordered = sorted(valued, key=self._losses)
-        front = self._front(ordered)
-        return [*front, *(row for row in ordered if not any(row is one for one in front))]
+        valued, losses = self._valued()
+        front = find_front(losses)
+        return [valued[place] for place in [*front, *(place for place in rank(losses) if place not in front)]]
 
     def best(self) -> list[Row]:
         """The best trial, if there is one; of several objectives the Pareto front."""
-        valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
-        return self._front(sorted(valued, key=self._losses))
+        valued, losses = self._valued()
+        return [valued[place] for place in find_front(losses)]
 
     def counts(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
-        states = Counter(row.state for row in self.trials)
-        causes = Counter(row.cause or "unknown" for row in self.trials if row.state == FAILED)
-        why = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
-        texts = [
-            f"{states[state]} {state}" + (f" ({why})" if state == FAILED else "") for state in _ORDER if states[state]
-        ]
-        return ", ".join(texts)
+        return counts_text((row.state, row.cause) for row in self.trials)
 
-    def _losses(self, row: Row) -> list[float]:
-        """The objectives, signed so that lower is better; empty where they are not as many as there should be."""
-        values = row.objectives or []
-        if len(values) != len(self.directions):
-            return []
-        return [-x if way == "maximize" else x for x, way in zip(values, self.directions, strict=True)]
-
-    def _front(self, ordered: Sequence[Row]) -> list[Row]:
-        """In this order a trial can be dominated, or equalled, only by one before it."""
-        front: list[Row] = []
-        for row in ordered:
-            losses = self._losses(row)
-            if not any(all(a <= b for a, b in zip(self._losses(one), losses, strict=True)) for one in front):
-                front.append(row)
-        return front
+    def _valued(self) -> tuple[list[Row], list[list[float]]]:
+        """The trials that can be best, and what they are worth, lower being better."""
+        complete = [row for row in self.trials if row.state == COMPLETE and row.is_feasible]
+        valued = [(row, losses) for row in complete if (losses := losses_of(row.objectives, self.directions))]
+        return [row for row, _ in valued], [losses for _, losses in valued]
 
 
 def trial_row(
@@ -171,10 +161,10 @@ def trial_row(
         unended: the state of what has not ended.
     """
     notes = {} if known is None else dict(known.user_attrs)
-    state = None if known is None else _ENDS.get(known.state.name)
-    found, cause = _from_runs(runs, num_seeds, unended)
-    if state is not None:
-        found, cause = state, (str(notes.get("cause") or cause or "unknown") if state == FAILED else None)
+    state = end_of_trial(known, [run.state for run in runs], num_seeds) or unended
+    cause = next((run.cause for run in runs if run.state == state), None) if state in (FAILED, STOPPED) else None
+    if state == FAILED:
+        cause = str(notes.get("cause") or cause or "unknown")
     settings = notes.get("settings")
     return Row(
         f"{number} test" if is_test else str(number),
@@ -182,28 +172,19 @@ def trial_row(
         if isinstance(settings, dict)
         else settings_of(runs, keys),
         runs,
-        found,
+        state,
         cause,
         num_seeds,
-        _objectives(runs, known) if found == COMPLETE else None,
-        found != COMPLETE or all(excess <= 0 for excess in _violations(runs, known).values()),
+        _objectives(runs, known) if state == COMPLETE else None,
+        state != COMPLETE or all(excess <= 0 for excess in _violations(runs, known).values()),
         is_test,
     )
 
 
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
     """What a trial was told about the keys that are swept; about all, where these are unknown."""
-    told = dict(text.lstrip("+").partition("=")[::2] for text in (runs[0].overrides if runs else ()))
-    return {key: told[key] for key in (keys or told) if key in told}
-
-
-def _from_runs(runs: Sequence[FollowedRun], num_seeds: int, unended: str) -> tuple[str, str | None]:
-    """State and cause by what the runs themselves say."""
-    for run in runs:
-        if run.state in (FAILED, PRUNED, STOPPED, WAITING):
-            return str(run.state), run.cause
-    is_whole = len(runs) >= num_seeds and all(run.state == COMPLETE for run in runs)
-    return (COMPLETE if is_whole and runs else unended), None
+    told = runs[0].overrides if runs else ()
+    return settings_in(told, keys or [text.lstrip("+").partition("=")[0] for text in told])
 
 
 def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:

@@ -5,14 +5,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from analysis.objective import objectives_in
-from analysis.reading.conversion import state_of
 from analysis.reading.folders import read_run
 from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
 from analysis.worth import broken
 from rlhf_sweeps.runs import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
+from rlhf_sweeps.runs.trials import WAITING, cause_of, objectives_in, state_of
 
-RUNNING, WAITING = "running", "waiting"  # beside the states of a record
 _NEWEST = 10  # updates that the speed is the mean of
 _GOES_ON = ("interrupted", "budget")
 
@@ -159,10 +157,10 @@ class FollowedRun:
     @property
     def cause(self) -> str | None:
         """Why it failed, or was stopped."""
-        if self.state == FAILED:
-            status = self.summary.get("status")
-            return "diverged" if status == "diverged" else str(self.summary.get("cause") or self._reason or "unknown")
-        return self._reason if self.state == STOPPED else None
+        reason = self.summary.get("stop_reason")
+        if self.state == STOPPED:
+            return None if reason is None else str(reason)
+        return cause_of(state_of(self.summary), self.summary)
 
     @property
     def silent_for(self) -> float:
@@ -170,11 +168,6 @@ class FollowedRun:
         run = self._run
         newest = max(stamp(file).modified for file in (run.metrics_file, run.start_file, run.summary_file))
         return max(0.0, time.time() - newest / 1e9)
-
-    @property
-    def _reason(self) -> str | None:
-        reason = self.summary.get("stop_reason")
-        return None if reason is None else str(reason)
 
     def _group(self, name: str) -> Mapping[str, Any]:
         """A group of the config; empty where the record has none."""

@@ -1,18 +1,19 @@
 """A sweep that is followed while it runs: its trials, how far it is, and whether anybody is still at work."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.objective import Objective, objective_of
 from analysis.records import COMPLETE, UNFINISHED, as_number
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
-from analysis.watch.plan import SweepPlan
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
-from analysis.watch.run import RUNNING, FollowedRun
-from rlhf_sweeps.runs import Sweep, runs_of, salvage_hydra, salvage_object, stamp
+from analysis.watch.run import FollowedRun
+from rlhf_sweeps.runs import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
+from rlhf_sweeps.runs.trials import RUNNING
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -26,10 +27,11 @@ class FollowedSweep:
     def __init__(self, sweep: Sweep) -> None:
         self.folder = sweep.folder
         self._sweep, self._plan = sweep, SweepPlan()
+        self._start: Mapping[str, Any] = {}  # what sweep.json holds
         self._runs: dict[Path, FollowedRun] = {}
         self._heard = float("-inf")  # when the sweeper last gave a sign, in seconds of the monotonic clock
         self._study: Any = None
-        self._hydra_stamp, self._study_stamp, self._study_due = 0, 0, 0.0
+        self._study_stamp, self._study_due = 0, 0.0
         self._known: dict[int, Any] = {}
         self._most_running = 1
         self._warnings = Warnings()
@@ -58,14 +60,15 @@ class FollowedSweep:
         trials, tests = self._rows(unended)
         self._most_running = max(self._most_running, sum(row.state == RUNNING for row in [*trials, *tests]))
         is_done = self._is_done(trials, tests)
+        objective = objective_of(self._plan, self._config) or Objective()
         return Seen(
             name,
             self.folder,
             [*trials, *tests],
-            self._plan.metrics,
-            self._plan.directions,
+            objective.metrics,
+            objective.directions,
             num_planned=self._plan.num_trials,
-            is_comparison=self._plan.is_comparison,
+            is_comparison=self._plan.is_comparison and not objective.is_judged,
             elapsed=self._elapsed(min(silent, GRACE) if unended == RUNNING and not is_done else 0.0),
             left=self._left(trials, tests) if unended == RUNNING and not is_done else None,
             note=self._note(is_alive, is_done, silent),
@@ -90,7 +93,7 @@ class FollowedSweep:
                 of_tests.append((place.trial, run))
             else:
                 of_trial[place.trial].append(run)
-        keys, seeds = self._plan.keys, self._plan.num_seeds
+        keys, seeds = self._plan.keys, max(1, len(self._plan.seeds))
         trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
         return trials, tests
@@ -103,47 +106,52 @@ class FollowedSweep:
         return len(tests) >= self._num_tests(trials)
 
     def _num_tests(self, trials: Sequence[Row]) -> int:
-        return self._plan.num_tests(sum(row.state == COMPLETE and row.is_feasible for row in trials))
+        return self._plan.most_tests(sum(row.state == COMPLETE and row.is_feasible for row in trials))
 
     def _note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
         if is_done:
             return "all trials have ended, the sweeper is finishing" if is_alive else None
+        command = self._plan.command(self.folder)
         if is_alive is False:
-            if not self._plan.hydra:
-                return "no sweeper is running; multirun.yaml, which has the command that continues, is missing"
-            return f"no sweeper is running: {CONTINUE}{self._plan.continue_command(self.folder)}"
+            if command is None:
+                file = self._sweep.hydra_file if self._start else self._sweep.start_file
+                return f"no sweeper is running; {file.name}, which has the command that continues, is missing"
+            return f"no sweeper is running: {CONTINUE}{command}"
         if is_alive is None and silent > SILENT_AFTER:
-            command = self._plan.continue_command(self.folder)
             since = f" for {silent / 60:.0f} min" if silent < 360_000 else ""
-            return f"no sign of a sweeper{since}; if it is gone, {CONTINUE}{command}"
+            return f"no sign of a sweeper{since}" + ("" if command is None else f"; if it is gone, {CONTINUE}{command}")
         return None
 
     def _elapsed(self, since_heard: float) -> float | None:
-        seconds = as_number(self._plan.start.get("seconds"))
+        seconds = as_number(self._start.get("seconds"))
         return None if seconds is None else seconds + since_heard
 
     def _left(self, trials: Sequence[Row], tests: Sequence[Row]) -> float | None:
         """Seconds until the end, or until the budget's."""
-        budget, elapsed = self._plan.budget, self._elapsed(0.0) or 0.0
-        limit = None if budget is None else max(0.0, budget - elapsed)
+        hours, elapsed = as_number(self._config.get("sweep.budget_hours")), self._elapsed(0.0) or 0.0
+        limit = None if hours is None else max(0.0, hours * 3600 - elapsed)
         planned = self._plan.num_trials
         if planned is None:
             return limit
         num_new = max(0, planned - len(trials))
         may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in trials)
-        num_tests = max(0, self._plan.num_tests(may_complete) - len(tests))
+        num_tests = max(0, self._plan.most_tests(may_complete) - len(tests))
         left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
     def _read_plan(self) -> None:
-        start, before = salvage_object(self._sweep.start_file, []), self._plan
-        if start and start.get("seconds") != before.start.get("seconds"):
-            self._heard = time.monotonic() - (0.0 if before.start else _age(self._sweep.start_file))
-        hydra, now = before.hydra, stamp(self._sweep.hydra_file).modified
-        if now != self._hydra_stamp:  # the next start of a sweep may want more trials
-            self._hydra_stamp = now
-            hydra = salvage_hydra(self._sweep, []) or hydra
-        self._plan = SweepPlan(start or before.start, hydra)
+        start = self._sweep.salvage_start([])
+        if not start:
+            return
+        if start.get("seconds") != self._start.get("seconds"):
+            self._heard = time.monotonic() - (0.0 if self._start else _age(self._sweep.start_file))
+        # The next start of a sweep may want more trials.
+        self._start, self._plan = start, read_plan(start)
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
+        """What all trials share, flat."""
+        return as_mapping(self._start.get("config"))
 
     def _read_study(self) -> None:
         """What the study knows of trials: also of those that have no summary, or no folder."""
@@ -153,7 +161,7 @@ class FollowedSweep:
         from analysis.reading.study import open_study
 
         try:
-            self._study = self._study or open_study(self._sweep, self._plan.start, None, [])
+            self._study = self._study or open_study(self._sweep, self._start, None, [])
             if self._study is not None:
                 self._known = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
                 self._study_stamp = modified

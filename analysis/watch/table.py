@@ -4,35 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from textwrap import wrap
-from typing import Literal
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
+from analysis.records import COMPLETE
 from analysis.statements import number
 from analysis.watch.rows import CONTINUE, Row, Seen
-from analysis.watch.run import RUNNING, WAITING
 from analysis.watch.sparkline import sparkline
 from rlhf_sweeps.runs import folded
+from rlhf_sweeps.runs.live_table import Column, draw_table, setting_columns, state_text, style_of
+from rlhf_sweeps.runs.trials import RUNNING, WAITING
 
-_STYLES = {
-    RUNNING: "",
-    WAITING: "cyan",
-    COMPLETE: "green",
-    PRUNED: "dim",
-    STOPPED: "yellow",
-    FAILED: "red",
-    UNFINISHED: "yellow",
-}
-_NARROWEST = 5  # characters that a setting's column may be cut to
-_GAP = 2
 _SMALLEST_BLOCK = 6  # lines
 _BESIDE_ROWS = 2  # column names, and how many more there are
-# What is left out first where there is no room.
-_DISPENSABLE = ("s/update", "objective", "trend", "left", "KL")
 
 
 @dataclass(frozen=True)
@@ -49,18 +35,6 @@ class Page:
     height: int | None = None
     is_ascii: bool = False
     num_trends: int = 100
-
-
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    cells: list[str]
-    is_left: bool = False
-    is_setting: bool = False
-
-    @property
-    def width(self) -> int:
-        return max(map(cell_len, [self.name, *self.cells]))
 
 
 def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
@@ -111,7 +85,7 @@ def _summary(seen: Seen) -> str:
     times = [] if seen.elapsed is None else [_duration(seen.elapsed)]
     times += [] if seen.left is None else [f"about {_duration(seen.left)} left"]
     if not seen.is_sweep:
-        return f"{seen.name}: {', '.join([_state(seen.rows[0]), *times])}"
+        return f"{seen.name}: {', '.join([state_text(seen.rows[0].state, seen.rows[0].cause), *times])}"
     done = sum(not row.is_open for row in seen.trials)
     total = "" if seen.num_planned is None else f"/{seen.num_planned}"
     tests = [row for row in seen.rows if row.is_test]
@@ -150,71 +124,33 @@ def _chosen(seen: Seen, room: int | None) -> list[Row]:
 
 
 def _table(seen: Seen, rows: Sequence[Row], page: Page) -> Table:
-    columns = _fitting(_columns(seen, rows, page), page.width)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    cut: Literal["crop", "ellipsis"] = "crop" if page.is_ascii else "ellipsis"
-    for column in columns:
-        table.add_column(
-            Text(column.name, no_wrap=True, overflow=cut),
-            justify="left" if column.is_left else "right",
-            # Those that may wrap are the ones that rich makes narrower.
-            no_wrap=not column.is_setting,
-            overflow=cut,
-        )
     winners = {id(row) for row in seen.best()} if seen.is_sweep and not seen.is_comparison else set()
-    for index, row in enumerate(rows):
-        style = f"{_STYLES[row.state]} {'bold' if id(row) in winners else ''}".strip()
-        # As Text, so that [1,2] in a setting is not taken for markup.
-        table.add_row(*(Text(column.cells[index], no_wrap=True, overflow=cut) for column in columns), style=style)
-    return table
+    styles = [style_of(row.state, id(row) in winners) for row in rows]
+    return draw_table(_columns(seen, rows, page), styles, page.width, page.is_ascii)
 
 
-def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[_Column]:
-    keys = list(dict.fromkeys(key for row in rows for key in row.settings))
+def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
     runs = [row.current for row in rows]
     trends = []
     for index, run in enumerate(runs):
         if run is not None and index < page.num_trends:
             run.read_updates()
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
-    columns = [_Column("trial" if seen.is_sweep else "run", [row.label for row in rows], is_left=not seen.is_sweep)]
-    columns += [
-        _Column(
-            name, [seen.labels[key].get(row.settings.get(key, ""), "") for row in rows], is_left=True, is_setting=True
-        )
-        for key, name in zip(keys, _short_names(keys), strict=True)
-    ]
-    columns.append(_Column("update", [_progress(row) for row in rows]))
-    columns.append(_Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
-    columns.append(_Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
+    columns = [Column("trial" if seen.is_sweep else "run", [row.label for row in rows], is_left=not seen.is_sweep)]
+    shown = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
+    columns += setting_columns(shown)
+    columns.append(Column("update", [_progress(row) for row in rows]))
+    columns.append(Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
+    columns.append(Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
     if any(row.objectives for row in rows):
-        columns.append(_Column("objective", [_values(row) for row in rows]))
-    columns.append(_Column("trend", trends, is_left=True))
+        columns.append(Column("objective", [_values(row) for row in rows]))
+    columns.append(Column("trend", trends, is_left=True))
     speeds = [None if run is None else run.seconds_per_update for run in runs]
-    columns.append(_Column("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
+    columns.append(Column("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
     if any(row.state == RUNNING for row in rows):
         lefts = [row.left if row.state == RUNNING else None for row in rows]
-        columns.append(_Column("left", ["" if left is None else _duration(left) for left in lefts]))
-    return [*columns, _Column("state", [_state(row) for row in rows], is_left=True)]
-
-
-def _fitting(columns: list[_Column], width: int) -> list[_Column]:
-    """Leave out what can be spared, then write all settings into one column."""
-
-    def needed(some: Sequence[_Column]) -> int:
-        return sum(min(c.width, _NARROWEST) if c.is_setting else c.width for c in some) + _GAP * (len(some) - 1)
-
-    settings = [column for column in columns if column.is_setting]
-    for name in ("", *_DISPENSABLE):
-        columns = [column for column in columns if column.name != name]
-        if needed(columns) <= width:
-            return columns
-    texts = [
-        " ".join(f"{column.name}={cell}" for column, cell in zip(settings, cells, strict=True) if cell)
-        for cells in zip(*(column.cells for column in settings), strict=True)
-    ]
-    merged = [_Column("settings", texts, is_left=True, is_setting=True)] if settings else []
-    return [columns[0], *merged, *(column for column in columns[1:] if not column.is_setting)]
+        columns.append(Column("left", ["" if left is None else _duration(left) for left in lefts]))
+    return [*columns, Column("state", [state_text(row.state, row.cause) for row in rows], is_left=True)]
 
 
 def _values(row: Row) -> str:
@@ -227,16 +163,6 @@ def _progress(row: Row) -> str:
         return ""
     seeds = f" ({len(row.runs)}/{row.num_seeds})" if row.num_seeds > 1 else ""
     return f"{run.update}/{run.num_updates or '?'}{seeds}"
-
-
-def _state(row: Row) -> str:
-    return f"{row.state} ({row.cause})" if row.cause else row.state
-
-
-def _short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each key; the whole key where two share it."""
-    last = [key.lstrip("+").rpartition(".")[2] for key in keys]
-    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
 
 
 def _line(text: str, style: str = "") -> Text:

@@ -4,6 +4,7 @@ Nothing that a file holds makes a reader raise. Those who write the record read 
 first; those who look at it afterwards use `salvage` and `found`, which give what can be read and say what cannot.
 """
 
+from rlhf_sweeps.runs.axes import Axis, describe, read_axes
 from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.commands import command, folded, go_on, override, place, run_again, words_of
 from rlhf_sweeps.runs.discovery import found, is_run, is_sweep, owner, runs_of
@@ -19,8 +20,9 @@ from rlhf_sweeps.runs.files import (
 )
 from rlhf_sweeps.runs.hiding import hidden, hide, hide_in_log, hide_in_tracebacks, remember
 from rlhf_sweeps.runs.natural_order import natural
+from rlhf_sweeps.runs.old_sweeps import in_new_form
 from rlhf_sweeps.runs.ownership import TRAININGS, NotOursError, refuse_foreign
-from rlhf_sweeps.runs.reading import MOST_FILE, kind_of, open_record, parse_object, read_bytes
+from rlhf_sweeps.runs.reading import MOST_FILE, as_mapping, kind_of, open_record, parse_object, read_bytes, salvage_yaml
 from rlhf_sweeps.runs.redaction import (
     MASK,
     STORAGE,
@@ -37,9 +39,10 @@ from rlhf_sweeps.runs.redaction import (
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts, returns
 from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
-from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_hydra, salvage_samples, salvage_yaml
+from rlhf_sweeps.runs.salvage import Salvaged, salvage, salvage_hydra, salvage_samples
 from rlhf_sweeps.runs.sealed import differing, digest_of, name_aside, salvage_object, write_object
 from rlhf_sweeps.runs.sweep import Sweep
+from rlhf_sweeps.runs.sweep_plan import SweepPlan, read_plan
 
 __all__ = [
     "MASK",
@@ -47,6 +50,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "STORAGE",
     "TRAININGS",
+    "Axis",
     "BaseRecord",
     "InUseError",
     "NotOursError",
@@ -54,12 +58,15 @@ __all__ = [
     "Salvaged",
     "Stamp",
     "Sweep",
+    "SweepPlan",
     "alive",
     "analysis_folder",
+    "as_mapping",
     "as_update",
     "claim",
     "command",
     "continued",
+    "describe",
     "differing",
     "digest_of",
     "folded",
@@ -70,6 +77,7 @@ __all__ = [
     "hide",
     "hide_in_log",
     "hide_in_tracebacks",
+    "in_new_form",
     "is_masked",
     "is_run",
     "is_secret",
@@ -89,7 +97,9 @@ __all__ = [
     "parse_object",
     "passwords",
     "place",
+    "read_axes",
     "read_bytes",
+    "read_plan",
     "refuse_foreign",
     "remember",
     "report_file",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.runs.reading import read_bytes
+from rlhf_sweeps.runs.reading import as_mapping, read_bytes
 from rlhf_sweeps.runs.redaction import masked_words
 
 # What Hydra's grammar takes for a text as it stands, and what in there it takes for something else.
@@ -35,7 +35,7 @@ def command(*words: str) -> str:
 
 
 def folded(line: str, width: int) -> list[str]:
-    """A command as lines of at most so many characters, two at least, that a shell takes for one."""
+    """A command as lines that a shell takes for one, of at most so many characters where quotes leave room for one."""
     lines, current = [], ""
     for word in shlex.split(line):
         if current and len(current) + 1 + len(shlex.join([word])) + 2 <= width:
@@ -43,7 +43,7 @@ def folded(line: str, width: int) -> list[str]:
             continue
         lines += [f"{current} \\"] if current else []
         rest = word
-        while len(shlex.join([rest])) + 2 > width:
+        while len(rest) > 1 and len(shlex.join([rest])) + 2 > width:
             # Parts of a word, each quoted for itself, are one word where nothing is between them.
             length = max((n for n in range(1, len(rest)) if len(shlex.join([rest[:n]])) + 1 <= width), default=1)
             lines.append(f"{shlex.join([rest[:length]])}\\")
@@ -107,15 +107,15 @@ def run_again(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
 
 def _flags(hydra: Mapping[str, Any]) -> list[str]:
     """Hydra's flags for where configs are looked for."""
-    sources = _mapping(hydra.get("runtime")).get("config_sources")
+    sources = as_mapping(hydra.get("runtime")).get("config_sources")
     words: list[str] = []
     for source in sources if isinstance(sources, list) else []:
-        path = str(_mapping(source).get("path"))
-        if _mapping(source).get("provider") == "main" and _is_other(path):
+        path = str(as_mapping(source).get("path"))
+        if as_mapping(source).get("provider") == "main" and _is_other(path):
             words += ["--config-path", path]
-        elif _mapping(source).get("provider") == "command-line":
+        elif as_mapping(source).get("provider") == "command-line":
             words += ["--config-dir", path]
-    name = _mapping(hydra.get("job")).get("config_name")
+    name = as_mapping(hydra.get("job")).get("config_name")
     return words if name in (None, "config") else [*words, "--config-name", str(name)]
 
 
@@ -136,7 +136,7 @@ def _files(folder: Path) -> dict[Path, bytes]:
 
 
 def _told(hydra: Mapping[str, Any], group: str) -> list[str]:
-    words = _mapping(hydra.get("overrides")).get(group)
+    words = as_mapping(hydra.get("overrides")).get(group)
     return list(map(str, words)) if isinstance(words, list) else []
 
 
@@ -146,7 +146,3 @@ def _hydra_text(text: str) -> str:
     if _PLAIN.fullmatch(text) and not _OTHER.fullmatch(text):
         return text
     return f"'{_QUOTE.sub(lambda found: found[1] * 2 + found[2].replace(chr(39), chr(92) + chr(39)), text)}'"
-
-
-def _mapping(content: Any) -> Mapping[str, Any]:
-    return content if isinstance(content, dict) else {}

@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -174,3 +174,21 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
             raise ValueError("its aliases stand for too much")
     known[id(node)] = total
     return total
+
+
+def as_mapping(content: Any) -> Mapping[str, Any]:
+    """An object of a file as it stands; empty where it is something else."""
+    return content if isinstance(content, Mapping) else {}
+
+
+def salvage_yaml(path: Path, problems: list[str]) -> Any:
+    """The content of a YAML file; None if there is none, which is a problem only where the file exists."""
+    try:
+        return read_yaml(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problems.append(f"{path.name}: {error.strerror}")
+    except (ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
+        problems.append(f"{path.name}: damaged, left out")
+    return None

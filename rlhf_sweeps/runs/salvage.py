@@ -3,12 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rlhf_sweeps.runs.reading import Row, read_yaml
+from rlhf_sweeps.runs.reading import Row, as_mapping, salvage_yaml
 from rlhf_sweeps.runs.restarts import alive, as_update, continued, going_on, restarts
 from rlhf_sweeps.runs.rows import salvage_rows
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
@@ -63,9 +60,7 @@ def salvage(run: Run) -> Salvaged:
 
 def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
     """Hydra's own part of the config of a run or sweep; empty where it cannot be read."""
-    content = salvage_yaml(place.hydra_file, problems)
-    hydra = content.get("hydra") if isinstance(content, dict) else None
-    return hydra if isinstance(hydra, dict) else {}
+    return as_mapping(as_mapping(salvage_yaml(place.hydra_file, problems)).get("hydra"))
 
 
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
@@ -93,16 +88,3 @@ def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
     problems += [continued(updates[position - 1], updates[position]) for position in restarted]
     numbered = dict(found[position] for position in alive(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]
-
-
-def salvage_yaml(path: Path, problems: list[str]) -> Any:
-    """The content of a YAML file; None if there is none, which is a problem only where the file exists."""
-    try:
-        return read_yaml(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        problems.append(f"{path.name}: {error.strerror}")
-    except (ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
-        problems.append(f"{path.name}: damaged, left out")
-    return None

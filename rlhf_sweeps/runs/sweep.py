@@ -13,10 +13,13 @@ import yaml
 
 from rlhf_sweeps.runs.base_record import BaseRecord
 from rlhf_sweeps.runs.files import claim, report_file, write_atomically
+from rlhf_sweeps.runs.old_sweeps import in_new_form, is_old
 from rlhf_sweeps.runs.ownership import RUNS, refuse_foreign
+from rlhf_sweeps.runs.reading import Row, as_mapping, salvage_yaml
 from rlhf_sweeps.runs.run import SCHEMA_VERSION, Run
 from rlhf_sweeps.runs.sealed import mend_object, remove_object, salvage_object, set_aside, write_object
 
+SWEEP_VERSION = 2  # of sweep.json: axes and plan as data, see SweepPlan
 _NUMBER = re.compile("0|[1-9][0-9]*")  # as a trial's folder is called; 007 is no trial's
 
 
@@ -107,11 +110,26 @@ class Sweep:
 
         None, too, where it is damaged and has no copy; `is_lost` tells that.
         """
-        return salvage_object(self.start_file, []) or None
+        return self.salvage_start([]) or None
+
+    def salvage_start(self, problems: list[str]) -> Row:
+        """What `start` gives, in the form of today's version whatever version wrote it; empty where there is nothing.
+
+        Args:
+            problems: gets what cannot be read, in a sentence.
+        """
+        start = salvage_object(self.start_file, problems)
+        version = start.get("schema_version", SWEEP_VERSION)
+        if version not in (1, SWEEP_VERSION):
+            name = self.start_file.name
+            problems.append(f"{name}: written with version {version} of the record, read as version {SWEEP_VERSION}")
+        if not is_old(start):
+            return start
+        return in_new_form(start, as_mapping(as_mapping(salvage_yaml(self.hydra_file, [])).get("hydra")))
 
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write what `start` gives."""
-        write_object(self.start_file, {"schema_version": SCHEMA_VERSION, **start})
+        write_object(self.start_file, {**start, "schema_version": SWEEP_VERSION})
 
     def forget_start(self) -> None:
         """Have no sweep here: of one that was refused before it had a trial."""

@@ -1,4 +1,4 @@
-"""Overrides as a user gives them -> fixed ones and axes. Knows Hydra's syntax; ties and conditions come afterwards."""
+"""Overrides as a user gives them -> fixed ones, and swept keys' values. Knows Hydra's syntax; ties come afterwards."""
 
 import math
 from collections import Counter
@@ -35,7 +35,7 @@ LONGEST_RANGE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Axis:
+class Values:
     """What one key may become.
 
     Attributes:
@@ -50,7 +50,7 @@ class Axis:
     interval: Interval | None = None
     is_shuffled: bool = False
 
-    def unique(self, same: Callable[[Any, str], Hashable] = lambda value, text: text) -> "Axis":
+    def unique(self, same: Callable[[Any, str], Hashable] = lambda value, text: text) -> "Values":
         """Each value of a list once, the first of those that are the same.
 
         Args:
@@ -66,8 +66,8 @@ class Axis:
 
 def read(
     overrides: Sequence[str], params: Mapping[str, Any], config_loader: ConfigLoader | None
-) -> tuple[list[str], dict[str, Axis]]:
-    """The overrides that are not swept, as typed, and key -> axis for those that are; `params` first, in Hydra's order.
+) -> tuple[list[str], dict[str, Values]]:
+    """The overrides that are not swept, as typed, and key -> values of the others; `params` first, in Hydra's order.
 
     Raises:
         ConfigError: naming the key, what was given and what is allowed.
@@ -81,10 +81,10 @@ def read(
     counts = Counter(_name(key) for key, _ in typed)
     counts.update(_name(key) for key, _ in given if key not in keys)
     for key, entry in [*typed, *merged.items()]:
-        if isinstance(entry, Axis) and counts[_name(key)] > 1:
+        if isinstance(entry, Values) and counts[_name(key)] > 1:
             raise ConfigError(f"{key}: given {counts[_name(key)]} times; a key that is swept must be given once")
     fixed = [entry for entry in merged.values() if isinstance(entry, str)]
-    return fixed, {key: entry for key, entry in merged.items() if isinstance(entry, Axis)}
+    return fixed, {key: entry for key, entry in merged.items() if isinstance(entry, Values)}
 
 
 def as_text(value: Any) -> str:
@@ -108,28 +108,18 @@ def stretched(value: float, source: Interval, target: Interval) -> float:
     return int(number) if isinstance(target, IntDistribution) else number
 
 
-def interval_text(interval: Interval) -> str:
-    """In Hydra's syntax, the same for all ways of writing it."""
-    tags = ["int"] * isinstance(interval, IntDistribution) + ["log"] * interval.log
-    # Whole numbers have a step of 1 anyway.
-    if interval.step is not None and not (isinstance(interval, IntDistribution) and interval.step == 1):
-        tags.append(f"step:{interval.step!r}")
-    text = f"interval({interval.low!r},{interval.high!r})"
-    return f"tag({','.join(tags)},{text})" if tags else text
-
-
 def _name(key: str) -> str:
     """A key without Hydra's plus signs. A deletion is another thing than the key itself, so ~ stays."""
     return key.lstrip("+")
 
 
-def _read_param(key: str, value: Any, config_loader: ConfigLoader | None) -> tuple[str, Axis | str]:
+def _read_param(key: str, value: Any, config_loader: ConfigLoader | None) -> tuple[str, Values | str]:
     if isinstance(value, Mapping):
         return key, _axis_of_mapping(f"{key}={dict(value)}", value)
     return _read_override(f"{key}={value if isinstance(value, str) else as_text(value)}", config_loader)
 
 
-def _read_override(line: str, config_loader: ConfigLoader | None) -> tuple[str, Axis | str]:
+def _read_override(line: str, config_loader: ConfigLoader | None) -> tuple[str, Values | str]:
     try:
         override = OverridesParser.create().parse_override(line)
         override.config_loader = config_loader
@@ -143,13 +133,13 @@ def _read_override(line: str, config_loader: ConfigLoader | None) -> tuple[str, 
     return override.get_key_element(), axis
 
 
-def _axis_of_sweep(given: str, override: Override) -> Axis:
+def _axis_of_sweep(given: str, override: Override) -> Values:
     match sweep := override.value():
         case IntervalSweep(start=float() | int() as low, end=float() | int() as high):
             is_int, is_log, step = _read_tags(given, sweep.tags)
             # int(interval(1, 10)) has changed the bounds to ints.
             is_int = is_int or (isinstance(low, int) and isinstance(high, int))
-            return Axis(interval=_interval(given, low, high, step, is_log, is_int))
+            return Values(interval=_interval(given, low, high, step, is_log, is_int))
         case RangeSweep():
             return _axis_of_range(given, sweep)
         case ChoiceSweep():
@@ -163,17 +153,17 @@ def _axis_of_sweep(given: str, override: Override) -> Axis:
     raise AssertionError(sweep)
 
 
-def _axis_of_list(given: str, values: Iterable[Any], is_shuffled: bool = False) -> Axis:
+def _axis_of_list(given: str, values: Iterable[Any], is_shuffled: bool = False) -> Values:
     values = tuple(values)
     if not values:
         raise ConfigError(f"{given}: holds no value; must hold at least one")
     if any(isinstance(value, Sweep | Glob) for value in values):
         raise ConfigError(f"{given}: must hold plain values, not sweeps within a sweep")
     plain = tuple(value.text if isinstance(value, QuotedString) else value for value in values)
-    return Axis(plain, tuple(map(as_text, values)), is_shuffled=is_shuffled)
+    return Values(plain, tuple(map(as_text, values)), is_shuffled=is_shuffled)
 
 
-def _axis_of_range(given: str, sweep: RangeSweep) -> Axis:
+def _axis_of_range(given: str, sweep: RangeSweep) -> Values:
     is_int, is_log, step_tag = _read_tags(given, sweep.tags)
     if step_tag is not None:
         raise ConfigError(f"{given}: a range has its step as third argument, not as a tag")
@@ -194,10 +184,10 @@ def _axis_of_range(given: str, sweep: RangeSweep) -> Axis:
     if sweep.shuffle or _exact(last) != exact_last:
         return listed
     low, high = sorted((start, last))
-    return Axis(listed.values, listed.texts, _interval(given, low, high, abs(step), is_log, is_int))
+    return Values(listed.values, listed.texts, _interval(given, low, high, abs(step), is_log, is_int))
 
 
-def _axis_of_mapping(given: str, content: Mapping[str, Any]) -> Axis:
+def _axis_of_mapping(given: str, content: Mapping[str, Any]) -> Values:
     """`{type: float|int, low:, high:, step:, log:}` or `{type: categorical, choices: [...]}`."""
     kind = content.get("type")
     if kind not in KEYS:
@@ -216,7 +206,7 @@ def _axis_of_mapping(given: str, content: Mapping[str, Any]) -> Axis:
         raise ConfigError(f"{given}: its {', '.join(sorted(keys - {'log'}))} must be numbers")
     if not isinstance(is_log, bool):
         raise ConfigError(f"{given}: its log must be true or false")
-    return Axis(interval=_interval(given, low, high, step, is_log, kind == "int"))
+    return Values(interval=_interval(given, low, high, step, is_log, kind == "int"))
 
 
 def _read_tags(given: str, tags: Iterable[str]) -> tuple[bool, bool, float | None]:

@@ -11,12 +11,12 @@ from typing import Any
 from rlhf_sweeps.config import ObjectiveConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import differences
-from rlhf_sweeps.runs import Sweep, runs_of
+from rlhf_sweeps.runs import Sweep, describe, read_axes, runs_of
 
-# Of a sweep, as sweep.json has it: space in words, its shape, config (flat), directions, seeds, and the overrides that
-# are not swept (fixed). Records of earlier versions have neither shape nor fixed.
+# Of a sweep, as sweep.json has it: axes, config (flat), directions, seeds, and the overrides that are not swept
+# (fixed). Records of earlier versions have no fixed.
 Record = Mapping[str, Any]
-KEYS = ("space", "config", "directions", "seeds")
+KEYS = ("axes", "config", "directions", "seeds")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def read_start(sweep: Sweep) -> dict[str, Any] | None:
 
 def _is_sound(record: Any) -> bool:
     """Whether a configuration says all that is needed to go on with its trials."""
-    kinds = {"space": dict, "config": dict, "directions": list, "seeds": list}
+    kinds = {"axes": list, "config": dict, "directions": list, "seeds": list}
     if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
         return False
     return all(f"objective.{field.name}" in record["config"] for field in fields(ObjectiveConfig))
@@ -100,13 +100,14 @@ def _is_sound(record: Any) -> bool:
 
 def changes(old: Record, new: Record) -> str:
     """What differs between two configurations, as text; empty where nothing does that matters."""
-    return "; ".join(filter(None, [differences(old["space"], new["space"]), *_unlike(old, new)]))
+    spaces = [describe(read_axes(record["axes"])) for record in (old, new)]
+    return "; ".join(filter(None, [differences(*spaces), *_unlike(old, new)]))
 
 
 def _unlike(old: Record, new: Record) -> list[str]:
     """What keeps the trials of two configurations from being compared."""
     # What is swept has no one value, and what a swept group brings along differs from setting to setting.
-    swept = tuple(f"{key.lstrip('+')}." for key in {**old["space"], **new["space"]})
+    swept = tuple(f"{axis.key}." for record in (old, new) for axis in read_axes(record["axes"]) if axis.tied_to is None)
     shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
     texts = [differences(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
@@ -123,9 +124,8 @@ def _is_within(override: str, groups: tuple[str, ...]) -> bool:
 
 def _are_alike(old: Record, new: Record) -> bool:
     """Whether the same keys are swept. One that is swept now was fixed then, at a value that old trials do not tell."""
-    if (shape := old.get("shape")) is None:
-        return set(old["space"]) == set(new["space"])
-    return bool(shape == new["shape"])
+    shapes = [{axis.name: (axis.tied_to, axis.when) for axis in read_axes(record["axes"])} for record in (old, new)]
+    return shapes[0] == shapes[1]
 
 
 def _objective(config: Mapping[str, Any]) -> ObjectiveConfig:

@@ -14,13 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_sweeps.sweep.results import best, counts_text, objective_names, objectives_text, ranking, settings_text
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.runs.live_table import Column, draw_table, setting_columns, state_text, style_of
+from rlhf_sweeps.sweep.results import best, counts_of, objective_names, objectives_text, ranking, settings_text
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, Trial
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_TABLES = 0.5  # a tall one takes 20 ms
 LINES_ABOVE_ROWS = 3  # counts, best, column names
-STYLES = {RUNNING: "", WAITING: "cyan", COMPLETE: "green", PRUNED: "dim", FAILED: "red"}
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -93,8 +93,9 @@ class Display:
         if self._live is not None:
             self._next_time = now + SECONDS_BETWEEN_TABLES
             top = [Text(line, no_wrap=True, overflow="ellipsis") for line in (progress, self._best_text(trials))]
-            room = max(self._live.console.size.height - LINES_ABOVE_ROWS - 1, 0)  # the last line is the cursor's
-            self._live.update(Group(*top, self._table(trials, room)), refresh=True)
+            size = self._live.console.size
+            room = max(size.height - LINES_ABOVE_ROWS - 1, 0)  # the last line is the cursor's
+            self._live.update(Group(*top, self._table(trials, room, size.width)), refresh=True)
         else:
             self._next_time = now + SECONDS_BETWEEN_LINES
             running = ", ".join(_running_text(trial) for trial in trials if trial.state == RUNNING)
@@ -133,7 +134,7 @@ class Display:
         extra = sum(not (trial.is_compared and trial.has_run) for trial in trials)
         of_total = "" if self._total is None else f"/{self._total + extra}"
         left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
-        counts = counts_text(trials)
+        counts = counts_of(trials)
         return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")
 
     def _best_text(self, trials: Sequence[Trial]) -> str:
@@ -148,30 +149,23 @@ class Display:
         values = objectives_text(winner.objectives or [], self._metrics)
         return f"best so far: {values}, trial {winner.number}: {settings_text(winner)}"
 
-    def _table(self, trials: Sequence[Trial], room: int) -> Table:
-        """At most `room` rows; where columns are too many for the terminal, the settings are cut first."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("trial", justify="right", no_wrap=True)
-        keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-        for name in _short_names(keys):
-            table.add_column(Text(name, no_wrap=True, overflow="ellipsis"), overflow="ellipsis")
-        for name in ("update", "score", "KL", *objective_names(self._metrics)):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("state", no_wrap=True)
+    def _table(self, trials: Sequence[Trial], room: int, width: int) -> Table:
+        """At most `room` rows, and the columns that there is room for."""
+        chosen = _chosen(trials, self._directions, room)
         winners = {trial.number for trial in best(trials, self._directions)}
-        for trial in _chosen(trials, self._directions, room):
-            style = f"{STYLES[trial.state]} {'bold' if trial.number in winners else ''}".strip()
-            table.add_row(*self._cells(trial, keys), style=style)
-        return table
-
-    def _cells(self, trial: Trial, keys: Sequence[str]) -> list[Text]:
-        settings = [trial.settings.get(key, "") for key in keys]
-        objectives = [f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics)
-        update = f"{trial.update}/{trial.num_updates}" if trial.num_updates else ""
-        state = f"{trial.state} ({trial.cause})" if trial.state == FAILED else trial.state
-        cells = [str(trial.number), *settings, update, _figure(trial.score), _figure(trial.kl), *objectives, state]
-        # As Text, so that [1,2] in a setting is not taken for markup.
-        return [Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells]
+        values = [[f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen]
+        names = objective_names(self._metrics)
+        states = [state_text(trial.state, trial.cause if trial.state == FAILED else None) for trial in chosen]
+        columns = [
+            Column("trial", [str(trial.number) for trial in chosen]),
+            *setting_columns([trial.settings for trial in chosen]),
+            Column("update", [f"{t.update}/{t.num_updates}" if t.num_updates else "" for t in chosen]),
+            Column("score", [_figure(trial.score) for trial in chosen]),
+            Column("KL", [_figure(trial.kl) for trial in chosen]),
+            *(Column(name, [row[place] for row in values]) for place, name in enumerate(names)),
+            Column("state", states, is_left=True),
+        ]
+        return draw_table(columns, [style_of(trial.state, trial.number in winners) for trial in chosen], width)
 
 
 def _chosen(trials: Sequence[Trial], directions: Sequence[str], room: int) -> list[Trial]:
@@ -188,12 +182,6 @@ def _chosen(trials: Sequence[Trial], directions: Sequence[str], room: int) -> li
     shown = {trial.number for trial in ranked[: (room + 1) // 2]}
     shown |= {trial.number for trial in [t for t in newest if t.number not in shown][: room - len(shown)]}
     return [*running, *(trial for trial in [*ranked, *others] if trial.number in shown)]
-
-
-def _short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each key; the whole key where two share it."""
-    last = [key.lstrip("+").rpartition(".")[2] for key in keys]
-    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
 
 
 def _figure(value: float | None) -> str:

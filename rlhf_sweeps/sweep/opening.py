@@ -12,7 +12,7 @@ from rlhf_sweeps.config import as_dict
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import flatten, other_values
 from rlhf_sweeps.references import fingerprints
-from rlhf_sweeps.runs import Sweep, masked, masked_words
+from rlhf_sweeps.runs import Sweep, masked, masked_words, words_of
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.owners import ForeignStudyError, refuse_taken
 from rlhf_sweeps.sweep.plan import Plan
@@ -24,12 +24,17 @@ from rlhf_sweeps.sweep.study import Study
 log = logging.getLogger("rlhf_sweeps")
 
 
-def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
-    """What the sweep is; refuse a folder that holds another one. Nothing is written."""
-    start, space = read_start(sweep), plan.space.describe()
+def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[str, Any], Configurations]:
+    """What the sweep is; refuse a folder that holds another one. Nothing is written.
+
+    Args:
+        hydra: Hydra's own part of the sweep's config, as plain values.
+    """
+    start = read_start(sweep)
     records: list[dict[str, Any]] = []
-    new = {"space": space, "config": flatten(as_dict(plan.config)), "directions": plan.directions, "seeds": plan.seeds}
-    new |= {"shape": plan.space.shape(), "fixed": masked_words(plan.fixed)}
+    told = plan.recorded(["-m", *masked_words(words_of(hydra))]).as_data()
+    new = {key: told[key] for key in ("axes", "directions", "seeds")}
+    new |= {"config": flatten(as_dict(plan.config)), "fixed": masked_words(plan.fixed)}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
@@ -52,7 +57,7 @@ def describe(sweep: Sweep, plan: Plan) -> tuple[dict[str, Any], Configurations]:
     configurations = Configurations(records, new)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
     kept["references"] = {**fingerprints(plan.config, start["id"]), **start.get("references", {})}
-    return {**start, **new, **kept}, configurations
+    return {**start, **told, **new, **kept}, configurations
 
 
 def open_study(

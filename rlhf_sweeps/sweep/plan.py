@@ -1,13 +1,13 @@
 """What a sweep is to do: which settings, on which seeds, up to which limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.samplers import BaseSampler
 
 from rlhf_sweeps.config import TEST_SEEDS_AFTER, Config
-from rlhf_sweeps.runs import override
+from rlhf_sweeps.runs import SweepPlan, override
 from rlhf_sweeps.sweep.samplers import make_sampler
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
@@ -64,6 +64,26 @@ class Plan:
         """Seeds that no trial has seen."""
         first = self.config.seed + TEST_SEEDS_AFTER
         return [first + index for index in range(self.config.sweep.test_seeds)]
+
+    def recorded(self, arguments: Sequence[str]) -> SweepPlan:
+        """As the record has it, for all who look at the sweep.
+
+        Args:
+            arguments: words of the command line that goes on with it, but for the folder.
+        """
+        return SweepPlan(
+            self.space.axes(),
+            self.config.objective.metrics,
+            self.directions,
+            self.seeds,
+            self.test_seeds,
+            self.num_trials,
+            num_tests=len(self.test_seeds) * self.config.sweep.num_tested,
+            num_workers=self.settings.wanted_workers or None,
+            is_grid=self.points is not None,
+            is_comparison=self.is_comparison,
+            arguments=arguments,
+        )
 
     def sampler(self, number: int) -> BaseSampler:
         """What suggests the trial of this number; raises as `make_sampler`."""

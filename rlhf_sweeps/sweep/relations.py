@@ -4,14 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sweep.axes import Axis, as_text
+from rlhf_sweeps.sweep.axes import Values, as_text
 
 # The keys that share one parameter, which is named for the first; a key that is not tied is a group of its own.
-Group = Mapping[str, Axis]
+Group = Mapping[str, Values]
 Conditions = Mapping[str, tuple[str, ...]]
 
 
-def read_ties(axes: Mapping[str, Axis], ties: Sequence[Sequence[str]]) -> dict[str, Group]:
+def read_ties(axes: Mapping[str, Values], ties: Sequence[Sequence[str]]) -> dict[str, Group]:
     """Parameter -> the keys that it sets, itself first, in the order typed."""
     leaders: dict[str, str] = {}
     members: dict[str, list[str]] = {}
@@ -32,7 +32,7 @@ def read_ties(axes: Mapping[str, Axis], ties: Sequence[Sequence[str]]) -> dict[s
     }
 
 
-def _leader(axes: Mapping[str, Axis], keys: Sequence[str]) -> str:
+def _leader(axes: Mapping[str, Values], keys: Sequence[str]) -> str:
     """The first whose values differ, so that each of its values stands for one item of all lists."""
     lists = [axes[key].texts for key in keys]
     if not any(lists):
@@ -69,7 +69,7 @@ def read_conditions(groups: Mapping[str, Group], conditions: Mapping[str, Any]) 
     return {name: _closed(name, own, ()) for name in groups}
 
 
-def _positions(axis: Axis, allowed: Any, where: str) -> set[int]:
+def _positions(axis: Values, allowed: Any, where: str) -> set[int]:
     """Where a list has the allowed values, given plainly or as Hydra's texts."""
     assert axis.texts is not None
     assert axis.values is not None

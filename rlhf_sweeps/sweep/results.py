@@ -3,8 +3,6 @@
 Test results are given as `tested`: see tested.py.
 """
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.runs import run_again
+from rlhf_sweeps.runs.trials import counts_text, find_front, losses_of, rank
 from rlhf_sweeps.sweep.tested import Tested, only, test_entry, test_text
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
 from rlhf_sweeps.wording import shown
 
 NUM_NEXT = 3  # of the ranking, after the best
@@ -26,8 +25,8 @@ def ranking(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
     Args:
         directions: "maximize" or "minimize" for each objective.
     """
-    candidates = [trial for trial in trials if trial.state == COMPLETE and _is_comparable(trial)]
-    return sorted(candidates, key=lambda trial: (_losses(trial, directions), trial.number))
+    found, losses = _comparable(trials, directions)
+    return [found[place] for place in rank(losses)]
 
 
 def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
@@ -35,12 +34,8 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
 
     Of trials that are equal in every objective, only the one with the lowest number is among them.
     """
-    front: list[Trial] = []
-    # In this order a trial can be dominated, or equalled, only by one before it.
-    for trial in ranking(trials, directions):
-        if not any(_is_no_worse(_losses(other, directions), _losses(trial, directions)) for other in front):
-            front.append(trial)
-    return front
+    found, losses = _comparable(trials, directions)
+    return [found[place] for place in find_front(losses)]
 
 
 def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -> list[Trial]:
@@ -49,21 +44,13 @@ def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -
     return candidates(trials, directions)[:number]
 
 
-def _is_comparable(trial: Trial) -> bool:
-    values = trial.objectives
-    if not (trial.is_compared and trial.has_run and trial.is_feasible):  # a copy is the trial that it is one of
-        return False
-    return values is not None and not any(map(math.isnan, values))
-
-
-def _losses(trial: Trial, directions: Sequence[str]) -> list[float]:
-    """The objectives, signed so that lower is better."""
-    values = trial.objectives or []
-    return [-value if direction == "maximize" else value for value, direction in zip(values, directions, strict=True)]
-
-
-def _is_no_worse(losses: Sequence[float], others: Sequence[float]) -> bool:
-    return all(loss <= other for loss, other in zip(losses, others, strict=True))
+def _comparable(trials: Sequence[Trial], directions: Sequence[str]) -> tuple[list[Trial], list[list[float]]]:
+    """The trials that can be best, by number, and what they are worth, lower being better."""
+    # A copy is the trial that it is one of.
+    known = [trial for trial in trials if trial.is_compared and trial.has_run and trial.is_feasible]
+    complete = sorted((trial for trial in known if trial.state == COMPLETE), key=lambda trial: trial.number)
+    valued = [(trial, losses) for trial in complete if (losses := losses_of(trial.objectives, directions))]
+    return [trial for trial, _ in valued], [losses for _, losses in valued]
 
 
 def setting_values(trial: Trial) -> dict[str, Any]:
@@ -87,18 +74,10 @@ def objective_names(metrics: Sequence[str]) -> list[str]:
     return ["objective"] if len(metrics) == 1 else list(metrics)
 
 
-def counts_text(trials: Sequence[Trial]) -> str:
-    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out.
-
-    Settings that cannot be are no failures: `9 complete; 4 settings cannot be`.
-    """
+def counts_of(trials: Sequence[Trial]) -> str:
+    """What has become of trials; settings that cannot be are no failures: `9 complete; 4 settings cannot be`."""
     impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
-    trials = [trial for trial in trials if trial not in impossible]
-    states = Counter(trial.state for trial in trials)
-    causes = Counter(trial.cause or "unknown" for trial in trials if trial.state == FAILED)
-    parts = [f"{states[state]} {state}" for state in (COMPLETE, PRUNED, FAILED, RUNNING, WAITING) if states[state]]
-    reasons = ", ".join(causes if len(causes) == 1 else (f"{count} {cause}" for cause, count in causes.most_common()))
-    text = ", ".join(f"{part} ({reasons})" if part.endswith(FAILED) else part for part in parts)
+    text = counts_text((trial.state, trial.cause) for trial in trials if trial not in impossible)
     return "; ".join(filter(None, [text, f"{_count(len(impossible), 'setting')} cannot be" if impossible else ""]))
 
 
@@ -135,7 +114,7 @@ def last_block(
     else:
         lines = _best_lines(winners, metrics, tested) or [_nothing_best(trials)]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
-    lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
+    lines.append(f"{_count(len(trials), 'trial')}: {counts_of(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
         which = f"trial {', '.join(earlier)}" if len(earlier) <= FEW else f"{len(earlier)} trials"
         lines.append(f"begun under an earlier configuration, and not compared: {which}")

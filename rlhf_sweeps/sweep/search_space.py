@@ -15,7 +15,8 @@ from hydra.core.config_loader import ConfigLoader
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sweep.axes import Axis, Interval, interval_text, read, stretched
+from rlhf_sweeps.runs import Axis, describe
+from rlhf_sweeps.sweep.axes import Interval, Values, read, stretched
 from rlhf_sweeps.sweep.relations import Conditions, Group, read_conditions, read_ties
 
 log = logging.getLogger("rlhf_sweeps")
@@ -44,7 +45,7 @@ class _Key:
 
     name: str
     parameter: Parameter
-    axis: Axis
+    axis: Values
 
     def text(self, value: Any) -> str:
         leader = self.parameter.distribution
@@ -57,11 +58,15 @@ class _Key:
         # Samplers may hand out NumPy's numbers.
         return repr(int(number) if isinstance(self.axis.interval, IntDistribution) else float(number))
 
-    def describe(self) -> str:
-        if self.parameter.texts is None:
-            assert self.axis.interval is not None
-            return interval_text(self.axis.interval)
-        return f"choice({','.join(self.axis.texts or ())})"
+    def recorded(self) -> Axis:
+        """As the record has it."""
+        tied_to = None if self.name == self.parameter.name else self.parameter.name
+        if self.parameter.texts is not None:
+            return Axis(self.name, self.axis.texts or (), tied_to=tied_to, when=self.parameter.when)
+        assert self.axis.interval is not None
+        low, high, step = self.axis.interval.low, self.axis.interval.high, self.axis.interval.step
+        is_int = isinstance(self.axis.interval, IntDistribution)
+        return Axis(self.name, (), low, high, self.axis.interval.log, is_int, step, tied_to, self.parameter.when)
 
 
 class SearchSpace:
@@ -182,24 +187,16 @@ class SearchSpace:
             points += [self._point({**needed, parameter.name: value}) for value in _ends(parameter.distribution)]
         return list({tuple(point.items()): point for point in points}.values())
 
-    def describe(self) -> dict[str, str]:
-        """Parameter -> its space in words. Two spaces are the same if and only if these are equal."""
-        described = {}
-        for parameter in self.parameters:
-            keys = {key.name: key.describe() for key in self._keys if key.parameter is parameter}
-            text = keys.pop(parameter.name) + "".join(f" with {key}={keys[key]}" for key in sorted(keys))
-            needs = (f"{name}={','.join(texts)}" for name, texts in sorted(parameter.when.items()))
-            described[parameter.name] = text + (f" if {' and '.join(needs)}" if parameter.when else "")
-        return described
+    def axes(self) -> list[Axis]:
+        """Every swept key as the record has it, those that move along with another one right after it."""
+        groups = [[key for key in self._keys if key.parameter is parameter] for parameter in self.parameters]
+        # Itself first.
+        ordered = (sorted(group, key=lambda key: (key.name != key.parameter.name, key.name)) for group in groups)
+        return [key.recorded() for group in ordered for key in group]
 
-    def shape(self) -> dict[str, list[str]]:
-        """Parameter -> what else it sets and on what it depends, whatever the values."""
-        found = {}
-        for parameter in self.parameters:
-            tied = sorted(f"with {key.name}" for key in self._keys if key.parameter is parameter)
-            needs = [f"if {name}={','.join(texts)}" for name, texts in sorted(parameter.when.items())]
-            found[parameter.name] = [*(text for text in tied if text != f"with {parameter.name}"), *needs]
-        return dict(sorted(found.items()))
+    def describe(self) -> dict[str, str]:
+        """Parameter -> its space in words; see `runs.describe`."""
+        return describe(self.axes())
 
     def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
         return all(
@@ -216,7 +213,7 @@ class SearchSpace:
         return tuple(order.index(point[name]) if name in point else 0 for name, order in self._order.items())
 
 
-def _once(key: str, axis: Axis, same: Callable[[str, Any, str], Hashable]) -> Axis:
+def _once(key: str, axis: Values, same: Callable[[str, Any, str], Hashable]) -> Values:
     """The axis with each value once; says what it leaves out."""
     found = axis.unique(lambda value, text: same(key, value, text))
     if axis.texts is not None and found.texts is not None and len(found.texts) < len(axis.texts):

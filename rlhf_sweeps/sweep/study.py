@@ -18,21 +18,20 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import masked_url
+from rlhf_sweeps.runs.trials import ENDS
 from rlhf_sweeps.sweep.moves import are_compatible, moved, reopened
 from rlhf_sweeps.sweep.owners import make_study, own_study
 from rlhf_sweeps.sweep.redraw import rest_of
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
-from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, FAILED, PRUNED, RUNNING
+from rlhf_sweeps.sweep.trials import BAD_SETTING, RUNNING
 from rlhf_sweeps.sweep.unasked import Point, Unasked
 from rlhf_sweeps.wording import told
 
 STATES = {
     TrialState.RUNNING: RUNNING,
     TrialState.WAITING: RUNNING,
-    TrialState.COMPLETE: COMPLETE,
-    TrialState.PRUNED: PRUNED,
-    TrialState.FAIL: FAILED,
+    **{TrialState[name]: state for name, state in ENDS.items()},
 }
 # Walks a search space: for each parameter it asks for a value in its distribution; returns them all.
 Suggest = Callable[[Callable[[str, BaseDistribution], Any]], dict[str, Any]]

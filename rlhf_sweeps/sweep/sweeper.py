@@ -75,7 +75,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         try:
             sweep.refuse_foreign()
             with sweep.claim():
-                start, configurations = describe(sweep, plan)
+                start, configurations = describe(sweep, plan, composer.hydra)
                 for problem in sweep.mend():
                     log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
@@ -113,7 +113,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
         )
     for key in ("seeds", "test_seeds"):
-        if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
+        if (count := getattr(config.sweep, key)) > (key == "seeds") and any(axis.is_seed for axis in space.axes()):
             raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
     plan = Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))

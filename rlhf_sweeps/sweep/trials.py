@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-# A waiting trial has given its worker to others for now.
-RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
+from rlhf_sweeps.runs.trials import COMPLETE as COMPLETE
+from rlhf_sweeps.runs.trials import FAILED as FAILED
+from rlhf_sweeps.runs.trials import PRUNED as PRUNED
+from rlhf_sweeps.runs.trials import RUNNING as RUNNING
+from rlhf_sweeps.runs.trials import WAITING as WAITING
+
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
 # What lies outside of the run and can be mended: the next start of the sweep goes on with it. Of the environment's
