@@ -146,7 +146,7 @@ def judged() -> Source:
             several.append(replace(record, name=f"{number}/seed_{seed}", metrics=metrics))
         runs += several
         trials.append(Trial(number, "complete", {"reward_model": name}, [10 - 10 * rates[1] + 1 / 3], runs=several))
-    return Source("judged", "sweep", runs, trials, space={"reward_model": f"choice({','.join(LIKED)})"})
+    return Source("judged", "sweep", runs, trials, space=axes({"reward_model": f"choice({','.join(LIKED)})"}))
 
 
 def test_the_curves_of_a_comparison_name_its_best_without_making_it(tmp_path: Path) -> None:
