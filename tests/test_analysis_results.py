@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from golden import made
+from records import axes
 from report_records import compared, run, sweep
 
 from analysis import ranking, unswept
