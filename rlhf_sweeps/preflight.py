@@ -76,7 +76,8 @@ def _pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
 
 def _model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
     """Functions that look at models, and their arguments."""
-    yield _check_model, config.model, config.dataset.max_prompt_length, config.ppo.response_length, config.ppo.lora_rank
+    ppo, padding = config.ppo, int(config.ppo.trl_metrics)  # a token of it
+    yield _check_policy, config.model, config.dataset.max_prompt_length, ppo.response_length, padding, ppo.lora_rank
     for reward_model, key in _reward_models(config):
         if isinstance(reward_model, ClassifierConfig):
             yield _check_classifier, reward_model, f"{key}.path"
@@ -218,12 +219,18 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
         raise ConfigError(f"{given}: neither a folder here nor to be had from the hub ({reason})") from error
 
 
-def _check_model(model: ModelConfig, prompt: int, response: int, lora_rank: int | None) -> None:
-    """Check that a prompt and a response of so many tokens fit the policy's context, and adapters its layers."""
+def check_policy(model: ModelConfig) -> dict[str, Any]:
+    """A policy's config.json, which must be of a causal language model; raises as `read_model_config`."""
     settings = read_model_config(model, "model.path")
     architectures = settings.get("architectures") or []
     if any(kind in name for name in architectures for kind in NO_POLICIES):
         raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
+    return settings
+
+
+def _check_policy(model: ModelConfig, prompt: int, response: int, padding: int, lora_rank: int | None) -> None:
+    """Check that tokens of a prompt, a response and padding fit the policy's context, and adapters its layers."""
+    settings = check_policy(model)
     width = settings.get("hidden_size") or settings.get("n_embd")
     if lora_rank is not None and isinstance(width, int) and lora_rank > width:
         raise ConfigError(
@@ -231,10 +238,11 @@ def _check_model(model: ModelConfig, prompt: int, response: int, lora_rank: int 
             f"(model.path={model.path}); beyond it adapters only take memory"
         )
     context = settings.get("max_position_embeddings") or settings.get("n_positions")
-    if context is not None and prompt + response > context:
+    if context is not None and prompt + response + padding > context:
+        more = " and a token of padding (ppo.trl_metrics)" if padding else ""
         raise ConfigError(
-            f"ppo.response_length={response}: with dataset.max_prompt_length={prompt} must fit the model's context of "
-            f"{context} tokens (model.path={model.path})"
+            f"ppo.response_length={response}: with dataset.max_prompt_length={prompt}{more} must fit the model's "
+            f"context of {context} tokens (model.path={model.path})"
         )
 
 
