@@ -64,7 +64,8 @@ MAY_IMPORT = {
         "sources",
     },
     "ppo": {"config", "fields", "platforms", "ppo"},
-    "models": {"cache", "config", "fields", "ppo", "reward_model_config", "sources", "wording"},
+    "foreign_parts": {"fields"},
+    "models": {"cache", "config", "fields", "foreign_parts", "ppo", "reward_model_config", "sources", "wording"},
     "reward_models": {
         "cache",
         "cli",
@@ -73,6 +74,7 @@ MAY_IMPORT = {
         "contradictions",
         "data",
         "fields",
+        "foreign_parts",
         "intervals",
         "model_card",
         "models",

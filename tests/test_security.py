@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 import yaml
 from conftest import ROOT, SMALL, CommandLine, Compose
 from records import lose, write_run, write_sweep
@@ -283,25 +284,57 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def encoder_at(folder: Path) -> EncoderConfig:
+    return EncoderConfig(
+        kind="encoder", name="x", normalize=None, path=str(folder), revision=None, pypi_wheel=None, sha256=None,
+        dtype="float32", max_length=8, num_pairs=2, pairs=None,
+    )  # fmt: skip
+
+
 def test_code_of_a_model_is_never_run_and_nobody_is_asked(
     hostile: Path, tmp_path: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, cpu = compose_config(f"model.path={hostile}").model, torch.device("cpu")
-    encoder = EncoderConfig(
-        kind="encoder", name="x", normalize=None, path=str(hostile), revision=None, pypi_wheel=None, sha256=None,
-        dtype="float32", max_length=8, num_pairs=2, pairs=None,
-    )  # fmt: skip
-    from transformers import AutoModelForSequenceClassification
-
     for load in (
         lambda: models.load_policy(model, cpu),
         lambda: models.load_tokenizer(model),
-        lambda: models.load(AutoModelForSequenceClassification, plain_classifier(str(hostile), "x", "float32"), "k"),
-        lambda: load_encoder(encoder, 2, cpu, "reward_model"),
+        lambda: models.load(
+            transformers.AutoModelForSequenceClassification, plain_classifier(str(hostile), "x", "float32"), "k"
+        ),
+        lambda: load_encoder(encoder_at(hostile), 2, cpu, "reward_model"),
     ):
         with pytest.raises(ConfigError, match="contains custom code"):
             load()
     assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "reason"),
+    [
+        ("config.json", {"attn_implementation": "them/attention"}, "attn_implementation=them/attention"),
+        ("config.json", {"_attn_implementation": {"": "them/a@main:f"}}, "=them/a@main:f"),
+        ("config.json", {"text_config": {"attn_implementation": "paged|them/a"}}, "attn_implementation=paged|them/a"),
+        ("config.json", {"experts_implementation": "them/experts"}, "experts_implementation=them/experts"),
+        ("adapter_config.json", {"base_model_name_or_path": "them/base", "peft_type": "LORA"}, "adapter for them/base"),
+    ],
+)
+@pytest.mark.parametrize("has_config", [True, False])
+def test_what_a_model_names_beside_itself_is_not_fetched(
+    has_config: bool, file: str, changes: dict[str, Any], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(assets.folder("tiny_policy"), tmp_path / "hostile")
+    content = json.loads((folder / "config.json").read_text()) if file == "config.json" else {}
+    if file != "config.json" and not has_config:
+        (folder / "config.json").unlink()
+    (folder / file).write_text(json.dumps(content | changes))
+    for name in ("AutoModel", "AutoModelForSequenceClassification"):
+        loaded = classmethod(lambda *words, **named: pytest.fail("it is loaded"))
+        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", loaded)
+    with pytest.raises(ConfigError, match=rf"^k={folder}: .*{re.escape(reason)}") as caught:
+        models.load(transformers.AutoModelForSequenceClassification, plain_classifier(str(folder), "x", "float32"), "k")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=rf"^reward_model.path={folder}: .*{re.escape(reason)}"):
+        load_encoder(encoder_at(folder), 2, torch.device("cpu"), "reward_model")
 
 
 @pytest.fixture
