@@ -184,10 +184,10 @@ def test_a_head_is_plain_if_nothing_follows_it_however_small_its_logits(kind: st
 
 def test_rounding_is_no_difference() -> None:
     expected = torch.tensor([-0.5, 30.0])
-    assert is_same(expected + 1e-3, expected, torch.float32)
-    assert not is_same(expected + 2e-3, expected, torch.float32)
+    assert is_same(expected + 5e-4, expected, torch.float32)
+    assert not is_same(expected + 7e-4, expected, torch.float32)
     assert is_same(expected + 1, expected, torch.bfloat16)
-    assert not is_same(expected[:1] + 6e-5, expected[:1], torch.float32)
+    assert not is_same(expected[:1] + 3e-5, expected[:1], torch.float32)
     assert not is_same(expected * torch.nan, expected, torch.float32)
 
 
