@@ -37,7 +37,7 @@ class Score:
     def __init__(self, **arguments):
         self.arguments = arguments
         assert arguments["api_key"] == "literal-" + "one" and arguments["pin"] == 4711 * 1000001, "other secrets"
-        assert arguments["url"] == "https://me:literal-" + "two@host/?token=literal-" + "three"
+        assert arguments["url"] == "https://me:literal-" + "two-variable-" + "six@host/?token=literal-" + "three"
         assert arguments["headers"] == {"Authorization": "Bearer variable-" + "one"}
         assert arguments["note"] == "before variable-" + "two" and arguments["fallback"] == "literal-" + "four"
 
@@ -52,7 +52,7 @@ name: mine
 function: my_reward.Score
 arguments:
   api_key: literal-one
-  url: https://me:literal-two@host/?token=literal-three
+  url: https://me:literal-two-${oc.env:MY_PART}@host/?token=literal-three
   headers: {Authorization: "Bearer ${oc.env:MY_TOKEN}"}
   note: before ${oc.env:MY_NOTE}
   pin: ${oc.decode:${oc.env:MY_PIN}}
@@ -61,7 +61,7 @@ timeout: 300
 normalize: null
 """
 # In code they are put together, so that tracebacks, which quote it, do not hold them.
-SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two)|4711004711")
+SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two|six)|4711004711")
 CALLED = ("reward_model=callable", "reward_model.function=keyed.score")
 KEYED = "def score(prompts, responses, api_key): return [0.0] * len(responses)\n"
 POINTS = [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-5}]
@@ -75,6 +75,7 @@ def own_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "own" / "reward_model").mkdir(parents=True)
     (tmp_path / "own" / "reward_model" / "mine.yaml").write_text(CHOICE)
     variables = {"MY_TOKEN": "variable-one", "MY_NOTE": "variable-two", "MY_PIN": "4711004711", "MY_LR": "0.00012345"}
+    variables |= {"MY_PART": "variable-six"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return tmp_path
@@ -96,7 +97,7 @@ def test_no_secret_of_a_sweep_is_in_any_file_or_line(own_choice: Path, command_l
     words = (
         "-m", "--config-dir", "own", "reward_model=mine,length", 'ppo.lr="${oc.env:MY_LR}"', "tracking=offline", *FAST,
         "hydra.sweep.dir=sweep", "hydra.sweeper.workers=1",
-        f'hydra.sweeper.storage="sqlite:///file:{own_choice}/s.db?uri=true&password=literal-five"',
+        f'hydra.sweeper.storage="sqlite:///file:{own_choice}/s.db?uri=true&password=literal-five${{oc.env:MY_PART}}"',
     )  # fmt: skip
     done = command_line(*words)
     assert done.returncode == 0, done.stderr
@@ -108,14 +109,14 @@ def test_no_secret_of_a_sweep_is_in_any_file_or_line(own_choice: Path, command_l
     assert leaks(own_choice) == {}
     assert (folder / "report.html").is_file()
     assert list(folder.glob("0/wandb/*/*.wandb"))
-    shown = f"sqlite:///file:{own_choice}/s.db?uri=true&password=***"
+    shown = f"sqlite:///file:{own_choice}/s.db?uri=true&password=***${{oc.env:MY_PART}}"
     for name in ("multirun.yaml", "0/.hydra/hydra.yaml"):
         assert yaml.safe_load((folder / name).read_text())["hydra"]["sweeper"]["storage"] == shown
     start = Run(folder / "0").start()
     assert start is not None
     assert start["config"]["reward_model"]["arguments"] == {
         "api_key": "***",
-        "url": "https://me:***@host/?token=***",
+        "url": "https://me:***${oc.env:MY_PART}@host/?token=***",
         "headers": {"Authorization": "Bearer ${oc.env:MY_TOKEN}"},
         "note": "before ${oc.env:MY_NOTE}",
         "pin": "${oc.decode:${oc.env:MY_PIN}}",
