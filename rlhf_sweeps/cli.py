@@ -245,11 +245,12 @@ def _run(composed: DictConfig) -> float | None:
         preflight.check_folder(config, folder)
         keep_config_of_job(folder, composed)
 
+    is_alone = job.mode == RunMode.RUN
+    number = None if is_alone else int(job.job.num)
     with naming("hydra.run.dir", folder):
-        summary = train(config, folder, overrides=overrides_of_job(), begin=begin)
+        summary = train(config, folder, overrides=overrides_of_job(), begin=begin, number=number)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
-        is_alone = job.mode == RunMode.RUN
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
         raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
     objective: float | None = summary["objective"]

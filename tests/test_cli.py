@@ -8,8 +8,11 @@ from pathlib import Path
 import hydra
 import pytest
 from conftest import ROOT, SMALL, CommandLine
+from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps import cli
 from rlhf_sweeps.fields import ConfigError
@@ -224,6 +227,29 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: dataset.path=none.jsonl: no such file")
     assert not (tmp_path / "sweep" / "1").exists()
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(RunMode.MULTIRUN, 3), (RunMode.RUN, None)])
+def test_jobs_of_hydras_own_sweepers_are_numbered(
+    mode: RunMode, expected: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In W&B, where WANDB_NAME would name them all alike."""
+    given: list[int | None] = []
+
+    def train(*words: object, number: int | None, **named: object) -> dict[str, object]:
+        given.append(number)
+        return {"status": "complete", "objective": 1.0}
+
+    monkeypatch.setattr("rlhf_sweeps.train.train", train)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    cli.register()
+    with initialize_config_dir(cli.conf_dir(), version_base="1.3"):
+        composed = compose("config", list(SMALL), return_hydra_config=True)
+    with read_write(composed), open_dict(composed):
+        composed.hydra.mode, composed.hydra.job.num, composed.hydra.runtime.output_dir = mode, 3, str(tmp_path)
+    HydraConfig.instance().set_config(composed)
+    cli._run(cli.task_config(composed))
+    assert given == [expected]
 
 
 @pytest.mark.slow

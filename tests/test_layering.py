@@ -102,7 +102,7 @@ MAY_IMPORT = {
     "model_card": {"config", "references", "reward_model_config"},
     "template_date": {"fields", "runs"},
     "tracking": {"config", "deadline", "runs", "wandb_names", "wording"},
-    "wandb_names": set(),
+    "wandb_names": {"fields"},
     "checkpoints": {"environment", "placing", "runs"},
     "objective": {"config"},
     "progress": set(),
