@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.carried import Carried
+from rlhf_sweeps.command_options import read_options
 from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, overrides_of_job, plain, unreadable
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
@@ -48,6 +49,7 @@ from rlhf_sweeps.runs import (
     masked_word,
     salvage_hydra,
 )
+from rlhf_sweeps.shown_config import showing_masked
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -91,7 +93,8 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        with ending_at_once():
+        sys.argv[1:], package = read_options(sys.argv[1:])
+        with ending_at_once(), showing_masked(package):
             _run_by_hydra(config_name, job)
     except ConfigError as error:
         refuse(error)

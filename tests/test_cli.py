@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps import cli
+from rlhf_sweeps.command_options import read_options
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.runs import Run
@@ -227,6 +228,37 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: dataset.path=none.jsonl: no such file")
     assert not (tmp_path / "sweep" / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("-m --cfg hydra", "--multirun --cfg: each excludes the others"),
+        ("--run --info", "--run --info: each excludes the others"),
+        ("--resolve", "--resolve: must stand beside --cfg"),
+        ("seed=1 --frob a.password=hunter2", "--frob: there is no such option (allowed: --help, "),
+        ("--password=hunter2", "--password=***: there is no such option"),
+        ("--cfg wrong", "argument --cfg/-c: invalid choice: 'wrong'"),
+        ("--conf x", "ambiguous option: --conf could match"),
+        ("--experimental-rerun config.pickle", "--experimental-rerun: not taken, since it runs what a file says"),
+        ("seed=1 --config-dir nowhere name=x", "hydra"),
+    ],
+)
+def test_options_that_hydra_would_end_on_are_one_line(words: str, line: str, command_line: CommandLine) -> None:
+    done = command_line(*words.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    (told,) = done.stderr.splitlines()
+    assert line == "hydra" or told.startswith(f"error: {line}")
+    assert told.startswith("error: ")
+    assert "hunter2" not in told
+
+
+def test_overrides_may_stand_between_options(command_line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    done = command_line("seed=5", "--cfg", "job", "name=x", "--config-dir", "own", "ppo.lr=3e-5", "-p", "ppo")
+    assert done.returncode == 0, done.stderr
+    assert "lr: 3.0e-05" in done.stdout
+    assert read_options(["a=1", "-m", "b=2", "-cd", "own", "a=1"]) == (["-m", "-cd", "own", "a=1", "b=2", "a=1"], None)
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(RunMode.MULTIRUN, 3), (RunMode.RUN, None)])

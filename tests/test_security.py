@@ -138,6 +138,39 @@ def test_no_secret_of_a_run_that_fails_is_in_any_file_or_line(own_choice: Path, 
     assert "- +reward_model.arguments.password=***" in (own_choice / "run" / ".hydra" / "overrides.yaml").read_text()
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--cfg job", "--cfg hydra", "--cfg all", "--info all", "--help", "--cfg job --package reward_model",
+        "--cfg job --package reward_model.arguments.url", "--cfg job --package reward_model.arguments.api_key",
+        "--cfg hydra --package hydra.overrides", "--cfg hydra --package hydra.job",
+        "--cfg hydra --package hydra.overrides.task.1",
+        "-m ppo.lr=1e-4,1e-5 hydra.sweeper.dry_run=true hydra.verbose=true",
+    ],
+)  # fmt: skip
+def test_what_hydra_prints_of_a_config_is_masked(flags: str, own_choice: Path, command_line: CommandLine) -> None:
+    words = ("--config-dir", "own", "reward_model=mine", "+reward_model.arguments.password=literal-six", *FAST)
+    storage = f"hydra.sweeper.storage='sqlite:///{own_choice}/s.db?password=literal-five'"
+    done = command_line(*flags.split(), *words, storage)
+    assert done.returncode == 0, done.stderr
+    assert "***" in done.stdout + done.stderr
+    assert not SECRET.search((done.stdout + done.stderr).encode())
+
+
+def test_a_resolved_config_has_the_values_of_variables_but_for_secrets(
+    own_choice: Path, command_line: CommandLine
+) -> None:
+    done = command_line("--cfg", "job", "--resolve", "--config-dir", "own", "reward_model=mine")
+    assert yaml.safe_load(done.stdout)["reward_model"]["arguments"] == {
+        "api_key": "***",
+        "url": "https://me:***@host/?token=***",
+        "headers": {"Authorization": "***"},
+        "note": "before variable-two",
+        "pin": 4711004711,
+        "fallback": "***",
+    }
+
+
 @pytest.mark.parametrize("key", ["name", "tracking.project", "tracking.entity", "model.name", "hydra.run.dir"])
 def test_a_secret_is_no_name(key: str, own_choice: Path, command_line: CommandLine) -> None:
     done = command_line(f'{key}="${{oc.env:MY_TOKEN}}"', "tracking=disabled")
