@@ -93,8 +93,7 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        sys.argv[1:], package = read_options(sys.argv[1:])
-        with ending_at_once(), showing_masked(package):
+        with ending_at_once():
             _run_by_hydra(config_name, job)
     except ConfigError as error:
         refuse(error)
@@ -126,8 +125,10 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         except Exception as error:
             raise Carried(error) from error
 
+    sys.argv[1:], package = read_options(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
+        with showing_masked(package):
+            hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
     except Carried as end:
         raise end.error  # noqa: B904 (it is where it came from)
 

@@ -2,6 +2,7 @@
 
 import errno
 import signal
+import sys
 import tomllib
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):
         monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(sys, "argv", ["rlhf_sweeps"])
     monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: given(OmegaConf.create()))
     cli.run("config", job)
 
@@ -146,6 +148,7 @@ def test_whoever_asks_it_to_end_before_the_first_update_is_obeyed_at_once(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)]
+    monkeypatch.setattr(sys, "argv", ["rlhf_sweeps"])
     monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: signal.raise_signal(number))
     with pytest.raises(SystemExit) as ended:
         cli.run("config", lambda _: None)
@@ -170,6 +173,7 @@ def test_a_users_file_that_is_no_yaml_is_told_with_its_place(
 ) -> None:
     (tmp_path / "mine.yaml").write_bytes(content)
     source = FileConfigSource("file", f"file://{tmp_path}")
+    monkeypatch.setattr(sys, "argv", ["rlhf_sweeps"])
     monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: source.load_config("mine"))
     with pytest.raises(SystemExit) as ended:
         cli.run("config", lambda _: None)
