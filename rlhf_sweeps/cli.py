@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.carried import Carried
+from rlhf_sweeps.command_options import read_options
 from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, overrides_of_job, plain, unreadable
 from rlhf_sweeps.config import Config
 from rlhf_sweeps.destinations import destination, reserve
@@ -48,6 +49,7 @@ from rlhf_sweeps.runs import (
     masked_word,
     salvage_hydra,
 )
+from rlhf_sweeps.shown_config import showing_masked
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.validation import from_hydra
@@ -123,8 +125,10 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         except Exception as error:
             raise Carried(error) from error
 
+    sys.argv[1:], package = read_options(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
+        with showing_masked(package):
+            hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
     except Carried as end:
         raise end.error  # noqa: B904 (it is where it came from)
 
@@ -245,11 +249,12 @@ def _run(composed: DictConfig) -> float | None:
         preflight.check_folder(config, folder)
         keep_config_of_job(folder, composed)
 
+    is_alone = job.mode == RunMode.RUN
+    number = None if is_alone else int(job.job.num)
     with naming("hydra.run.dir", folder):
-        summary = train(config, folder, overrides=overrides_of_job(), begin=begin)
+        summary = train(config, folder, overrides=overrides_of_job(), begin=begin, number=number)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # Of a sweep only where Hydra's own sweeper runs it.
-        is_alone = job.mode == RunMode.RUN
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
         raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
     objective: float | None = summary["objective"]

@@ -22,6 +22,7 @@ _SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, 
 _LONGEST_SHOWN = 200  # characters of a value in a message
 # Of a field whose values are numbers or come from a list that is known: none of them can be a secret.
 CLOSED = {"is_closed": True}
+WANDB_PROJECT = "1 to 128 characters without / \\ # ? % :"
 PART_OF_PATH = f"a text without {' and '.join(_SEPARATORS)} and control characters, of 1 to {_LONGEST_PART} bytes"
 
 
@@ -60,9 +61,12 @@ def text() -> Any:
 
 def wandb_project() -> Any:
     """A required name that W&B takes for a project, or null."""
-    is_allowed = re.compile(r"[^/\\#?%:]{1,128}", re.DOTALL).fullmatch
-    allowed = "null, or 1 to 128 characters without / \\ # ? % :"
-    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed})
+    return field(default=MISSING, metadata={"is_allowed": is_wandb_project, "allowed": f"null, or {WANDB_PROJECT}"})
+
+
+def is_wandb_project(name: str) -> bool:
+    """Whether W&B takes a name for a project."""
+    return re.fullmatch(r"[^/\\#?%:]{1,128}", name, re.DOTALL) is not None
 
 
 def part_of_path() -> Any:

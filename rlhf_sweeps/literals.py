@@ -16,7 +16,16 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import is_masked, is_secret, passwords, remember, variables
-from rlhf_sweeps.runs.redaction import LIFTED, MASK, OF_DEFAULT, defaults, entries, literals, places
+from rlhf_sweeps.runs.redaction import (
+    LIFTED,
+    MASK,
+    OF_DEFAULT,
+    defaults,
+    entries,
+    literals,
+    password_variables,
+    places,
+)
 
 _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
 
@@ -55,7 +64,7 @@ def learn(content: Any, is_of_secret: bool = False) -> None:
     elif content is not None and not isinstance(content, bool):
         text = str(content)
         referred = variables(text)
-        remember(*passwords(text))
+        remember(*passwords(text), *(os.environ.get(name, "") for name in password_variables(text)))
         if is_of_secret or any(map(is_secret, referred)):
             remember(*(os.environ.get(name, "") for name in referred), *defaults(text))
         if is_of_secret:

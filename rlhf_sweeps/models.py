@@ -19,6 +19,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from rlhf_sweeps.cache import make_once
 from rlhf_sweeps.config import ModelConfig, PPOConfig
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.foreign_parts import refuse_foreign_parts
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
 from rlhf_sweeps.ppo.packing import FAILURES, enable_packing, num_ids, trial_tokens
@@ -225,7 +226,7 @@ def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> lis
 def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwargs: Any) -> Any:
     """`auto_class.from_pretrained` for anything that a config can name; key: where its path comes from.
 
-    Code that comes with a model is never run.
+    Code that comes with a model is never run, and none that it names is fetched.
 
     Raises:
         ConfigError: if it cannot be loaded.
@@ -237,10 +238,12 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
         source = locate(model.path, key)
     kwargs["trust_remote_code"] = False  # left open, it would be asked for on the terminal
     with fitting(given, "a smaller model"):
+        place, hub = (model.path, {"revision": model.revision}) if source is None else (source, {})
         try:
-            if source is None:
-                return auto_class.from_pretrained(model.path, revision=model.revision, **kwargs)
-            return auto_class.from_pretrained(source, **kwargs)
+            refuse_foreign_parts(place, given, **hub)
+            return auto_class.from_pretrained(place, **hub, **kwargs)
+        except ConfigError:
+            raise
         except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
             if is_out_of_memory(error):
                 raise

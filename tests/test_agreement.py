@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf_sweeps import models
 from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.ppo.agreement import check_models, check_policy, check_trunk
+from rlhf_sweeps.ppo.agreement import check_models, check_policy, check_reader, check_trunk
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.packing import LONGEST_TRIAL, enable_packing, is_same, packs, trial_sequences, trial_tokens
@@ -184,10 +184,10 @@ def test_a_head_is_plain_if_nothing_follows_it_however_small_its_logits(kind: st
 
 def test_rounding_is_no_difference() -> None:
     expected = torch.tensor([-0.5, 30.0])
-    assert is_same(expected + 1e-3, expected, torch.float32)
-    assert not is_same(expected + 2e-3, expected, torch.float32)
+    assert is_same(expected + 5e-4, expected, torch.float32)
+    assert not is_same(expected + 7e-4, expected, torch.float32)
     assert is_same(expected + 1, expected, torch.bfloat16)
-    assert not is_same(expected[:1] + 6e-5, expected[:1], torch.float32)
+    assert not is_same(expected[:1] + 3e-5, expected[:1], torch.float32)
     assert not is_same(expected * torch.nan, expected, torch.float32)
 
 
@@ -256,7 +256,7 @@ def test_both_models_of_a_run_are_looked_at_for_such_positions() -> None:
 
     def check(policy: PreTrainedModel, trunk: PreTrainedModel, num: int) -> None:
         value_model = ValueModel(torch.nn.Linear(16, 1), trunk.base_model)
-        settings = toy.settings(value_model="path")
+        settings = toy.settings(value_model="path", trl_metrics=True)
         check_models(settings, reader(policy), value_model, toy.sampler(), [PROMPTS[0][:num]], "model.path=x")
 
     for policy, trunk in ((scaled, plain), (plain, scaled)):
@@ -276,3 +276,11 @@ def test_what_is_wrong_only_beyond_a_window_is_refused_where_responses_get_there
     check_policy(reader(mistral, 107), toy.sampler(90), prompt, "model.path=x")
     with pytest.raises(ConfigError, match=r"^model.path=x: must be of an architecture that can be sampled from"):
         check_policy(reader(moshi, 107), toy.sampler(90), prompt, "model.path=x")
+
+
+def test_sequences_that_a_policy_has_no_positions_for_are_refused_before_it_reads_them() -> None:
+    policy, sampler = reader(made(*EXACT["learnt positions"])), toy.sampler(48)  # 64 positions
+    check_reader(policy, sampler, PROMPTS[0], "model.path=x", "shorter")
+    for prompt, padding in (([*PROMPTS[0], 5], 0), (PROMPTS[0], 1)):
+        with pytest.raises(ConfigError, match=r"^model.path=x: its context is 64 tokens, .* may have 65 \(shorter\)$"):
+            check_reader(policy, sampler, prompt, "model.path=x", "shorter", padding)

@@ -2,16 +2,21 @@
 
 import errno
 import signal
+import sys
 import tomllib
 from pathlib import Path
 
 import hydra
 import pytest
 from conftest import ROOT, SMALL, CommandLine
+from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps import cli
+from rlhf_sweeps.command_options import read_options
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.runs import Run
@@ -101,6 +106,7 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("HYDRA_FULL_ERROR", "GOMP_SPINCOUNT"):
         monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(sys, "argv", ["rlhf_sweeps"])
     monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: given(OmegaConf.create()))
     cli.run("config", job)
 
@@ -142,6 +148,7 @@ def test_whoever_asks_it_to_end_before_the_first_update_is_obeyed_at_once(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)]
+    monkeypatch.setattr(sys, "argv", ["rlhf_sweeps"])
     monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: signal.raise_signal(number))
     with pytest.raises(SystemExit) as ended:
         cli.run("config", lambda _: None)
@@ -166,6 +173,7 @@ def test_a_users_file_that_is_no_yaml_is_told_with_its_place(
 ) -> None:
     (tmp_path / "mine.yaml").write_bytes(content)
     source = FileConfigSource("file", f"file://{tmp_path}")
+    monkeypatch.setattr(sys, "argv", ["rlhf_sweeps"])
     monkeypatch.setattr(hydra, "main", lambda **_: lambda given: lambda: source.load_config("mine"))
     with pytest.raises(SystemExit) as ended:
         cli.run("config", lambda _: None)
@@ -224,6 +232,60 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: dataset.path=none.jsonl: no such file")
     assert not (tmp_path / "sweep" / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("-m --cfg hydra", "--multirun --cfg: each excludes the others"),
+        ("--run --info", "--run --info: each excludes the others"),
+        ("--resolve", "--resolve: must stand beside --cfg"),
+        ("seed=1 --frob a.password=hunter2", "--frob: there is no such option (allowed: --help, "),
+        ("--password=hunter2", "--password=***: there is no such option"),
+        ("--cfg wrong", "argument --cfg/-c: invalid choice: 'wrong'"),
+        ("--conf x", "ambiguous option: --conf could match"),
+        ("--experimental-rerun config.pickle", "--experimental-rerun: not taken, since it runs what a file says"),
+        ("seed=1 --config-dir nowhere name=x", "hydra"),
+    ],
+)
+def test_options_that_hydra_would_end_on_are_one_line(words: str, line: str, command_line: CommandLine) -> None:
+    done = command_line(*words.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    (told,) = done.stderr.splitlines()
+    assert line == "hydra" or told.startswith(f"error: {line}")
+    assert told.startswith("error: ")
+    assert "hunter2" not in told
+
+
+def test_overrides_may_stand_between_options(command_line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    done = command_line("seed=5", "--cfg", "job", "name=x", "--config-dir", "own", "ppo.lr=3e-5", "-p", "ppo")
+    assert done.returncode == 0, done.stderr
+    assert "lr: 3.0e-05" in done.stdout
+    assert read_options(["a=1", "-m", "b=2", "-cd", "own", "a=1"]) == (["-m", "-cd", "own", "a=1", "b=2", "a=1"], None)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(RunMode.MULTIRUN, 3), (RunMode.RUN, None)])
+def test_jobs_of_hydras_own_sweepers_are_numbered(
+    mode: RunMode, expected: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In W&B, where WANDB_NAME would name them all alike."""
+    given: list[int | None] = []
+
+    def train(*words: object, number: int | None, **named: object) -> dict[str, object]:
+        given.append(number)
+        return {"status": "complete", "objective": 1.0}
+
+    monkeypatch.setattr("rlhf_sweeps.train.train", train)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    cli.register()
+    with initialize_config_dir(cli.conf_dir(), version_base="1.3"):
+        composed = compose("config", list(SMALL), return_hydra_config=True)
+    with read_write(composed), open_dict(composed):
+        composed.hydra.mode, composed.hydra.job.num, composed.hydra.runtime.output_dir = mode, 3, str(tmp_path)
+    HydraConfig.instance().set_config(composed)
+    cli._run(cli.task_config(composed))
+    assert given == [expected]
 
 
 @pytest.mark.slow

@@ -365,9 +365,11 @@ def test_revisions_reach_the_hub(compose_config: Compose, monkeypatch: pytest.Mo
         preflight._download_config(model, "given")
     assert asked == [(config.model.path, "config.json", "odd"), (config.reward_model.path, "config.json", "odder")]
     loaded: list[Any] = []
+    monkeypatch.setattr(models, "refuse_foreign_parts", lambda path, _, **named: loaded.append((path, named)))
     auto = SimpleNamespace(__name__="Auto", from_pretrained=lambda path, **named: loaded.append((path, named)))
     models.load(auto, config.model, "model.path")
-    assert loaded == [(config.model.path, {"revision": "odd", "trust_remote_code": False})]
+    options = {"revision": "odd"}
+    assert loaded == [(config.model.path, options), (config.model.path, options | {"trust_remote_code": False})]
 
 
 def test_what_load_dataset_is_asked_for(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:

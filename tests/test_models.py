@@ -113,13 +113,21 @@ class Loading:
         return "loaded"
 
 
-def test_a_model_of_the_hub_has_its_revision_and_no_code_is_run(compose_config: Compose, tmp_path: Path) -> None:
+def test_a_model_of_the_hub_has_its_revision_and_no_code_is_run(
+    compose_config: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(models, "refuse_foreign_parts", lambda *place, **hub: looked_at.append((*place, hub)))
     model, loading = replace(compose_config().model, path="owner/name", revision="v2"), Loading()
     assert models.load(loading, model, "model.path", dtype="float32") == "loaded"
     models.load(loading, replace(model, path=str(tmp_path)), "model.path")
     assert loading.asked == [
         ("owner/name", {"revision": "v2", "trust_remote_code": False, "dtype": "float32"}),
         (tmp_path, {"trust_remote_code": False}),
+    ]
+    assert looked_at == [
+        ("owner/name", "model.path=owner/name", {"revision": "v2"}),
+        (tmp_path, f"model.path={tmp_path}", {}),
     ]
 
 

@@ -49,6 +49,38 @@ def test_a_second_sweep_of_the_same_name_has_a_study_of_its_own(
     assert (found(url, "s"), found(url, other)) == ([0.01, 0.02], [0.3, 0.4, 0.5])
 
 
+@pytest.mark.parametrize("kind", ["sqlite:///{}/shared.db", "journal:{}/shared.log"])
+def test_of_a_sweep_and_its_copy_one_goes_on_with_the_study(tmp_path: Path, kind: str) -> None:
+    url = f"hydra.sweeper.storage={kind.format(tmp_path)}"
+    first, copy, moved = (tmp_path / name for name in ("first", "copy", "moved"))
+    sweep(first, *LOW, url)
+    before = found(kind.format(tmp_path), "first")
+    shutil.copytree(first, copy)
+    (copy / "1" / "summary.json").unlink()
+    with pytest.raises(
+        ConfigError, match=rf"^hydra.sweep.dir={copy}: is a copy of {first}, which goes on with"
+    ) as told:
+        sweep(copy, *LOW, url)
+    assert "\n" not in str(told.value)
+    sweep(first, *LOW, url)
+    (tmp_path / "link").symlink_to(first)
+    sweep(tmp_path / "link", *LOW, url)
+    # The copy is told from the first by where that lies now, and takes its place where it is gone.
+    first.rename(moved)
+    sweep(moved, *LOW, url)
+    with pytest.raises(ConfigError, match=rf"is a copy of {moved}, which"):
+        sweep(copy, *LOW, url)
+    shutil.rmtree(moved)
+    sweep(copy, *LOW, url)
+    assert found(kind.format(tmp_path), "first") == before
+
+
+def test_a_copy_with_a_study_of_its_own_goes_on_by_itself(tmp_path: Path) -> None:
+    sweep(tmp_path / "first", *LOW)
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    sweep(tmp_path / "copy", *LOW)
+
+
 def test_a_name_that_the_user_gives_is_refused_where_it_is_another_sweeps(tmp_path: Path) -> None:
     given = (f"hydra.sweeper.storage=sqlite:///{tmp_path}/shared.db", "hydra.sweeper.study_name=mine")
     sweep(tmp_path / "a", *LOW, *given)

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Compose
+from safetensors.torch import save_file
 
+from rlhf_sweeps import assets
 from rlhf_sweeps.config import Config, as_dict
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.platforms import memory
@@ -124,6 +128,112 @@ def test_what_was_checked_for_another_run_is_known_by_all_that_it_depends_on(
         check_inputs(replace(config, reward_model=replace(config.reward_model, path=str(wrong))), seen)
     with pytest.raises(ConfigError, match="must fit the model's context"):
         check_inputs(replace(config, ppo=replace(config.ppo, response_length=10_000)), seen)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Copies of the embedded policy and reward model."""
+    policy, reward_model = (assets.folder(name) for name in ("tiny_policy", "tiny_reward_model"))
+    return shutil.copytree(policy, tmp_path / "policy"), shutil.copytree(reward_model, tmp_path / "reward_model")
+
+
+def at(config: Config, policy: Path, reward_model: Path) -> Config:
+    reward = replace(config.reward_model, path=str(reward_model))
+    return replace(config, model=replace(config.model, path=str(policy)), reward_model=reward)
+
+
+def rewritten(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_ids_without_an_embedding_are_told_from_the_files_alone(
+    which: int, compose_config: Compose, folders: tuple[Path, Path]
+) -> None:
+    config, key = at(compose_config(), *folders), ("model.path", "reward_model.path")[which]
+    check_inputs(config)
+    file = folders[which] / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    rewritten(file, added_tokens=[*content["added_tokens"], {"id": 2048, "content": "<|more\n|>"}])
+    told = rf"^{key}={folders[which]}: its embedding .* has 2048 rows \(vocab_size\) and not the id 2048 of '<\|more"
+    with pytest.raises(ConfigError, match=told) as caught:
+        check_inputs(config)
+    assert "\n" not in str(caught.value)
+    settings = json.loads((folders[which] / "config.json").read_text(encoding="utf-8"))
+    rewritten(folders[which] / "config.json", vocab_size=None, text_config=settings | {"vocab_size": 2049})
+    check_inputs(config)
+    file.write_text("{}", encoding="utf-8")  # loading says what is wrong with it
+    check_inputs(config)
+
+
+def test_the_ids_of_a_list_of_tokens_are_their_places(compose_config: Compose, folders: tuple[Path, Path]) -> None:
+    """As of SentencePiece's unigrams."""
+    config = at(compose_config(), *folders)
+    vocabulary = [[f"t{number}", -1.0] for number in range(2049)]
+    rewritten(folders[0] / "tokenizer.json", model={"type": "Unigram", "vocab": vocabulary}, added_tokens=[])
+    with pytest.raises(ConfigError, match="not the id 2048 of t2048"):
+        check_inputs(config)
+
+
+@pytest.mark.parametrize(
+    ("head", "shape", "problem"),
+    [
+        ("score.weight", [1, 4], None),
+        ("classifier.out_proj.weight", [1, 4], None),
+        ("score.weight", [2, 4], "must have 1 outputs, its score.weight has 2; reward_model.label chooses one"),
+        ("classifier.out_proj.weight", [3, 4], "must have 1 outputs, its classifier.out_proj.weight has 3"),
+        ("pre_classifier.weight", [4, 4], None),  # DistilBERT's layer before the head
+        ("model.layers.0.self_attn.out_proj.weight", [4, 4], None),
+        ("lm_head.weight", [9, 4], "not a trained reward model, its weights are a language model's"),
+    ],
+)
+def test_a_head_of_another_shape_is_told_from_the_header_alone(
+    head: str, shape: list[int], problem: str | None, compose_config: Compose, folders: tuple[Path, Path]
+) -> None:
+    config = at(compose_config(), *folders)
+    save_file({head: torch.zeros(shape)}, folders[1] / "model.safetensors")
+    if problem is None:
+        check_inputs(config)
+        return
+    with pytest.raises(ConfigError, match=f"^reward_model.path={folders[1]}: {problem}"):
+        check_inputs(config)
+
+
+def test_an_output_that_is_chosen_by_its_label_stands_among_the_configs(
+    compose_config: Compose, folders: tuple[Path, Path]
+) -> None:
+    config = at(compose_config(), *folders)
+    config = replace(config, reward_model=replace(config.reward_model, label="good"))
+    rewritten(folders[1] / "config.json", id2label={"0": "bad", "1": "good"})
+    save_file({"score.weight": torch.zeros(2, 4)}, folders[1] / "model.safetensors")
+    check_inputs(config)
+    save_file({"score.weight": torch.zeros(3, 4)}, folders[1] / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"must have 2 outputs, its score.weight has 3"):
+        check_inputs(config)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("size", [0, 5, 100, -1])
+def test_weights_that_were_cut_are_told_before_they_are_loaded(
+    size: int, which: int, compose_config: Compose, folders: tuple[Path, Path]
+) -> None:
+    config, key = at(compose_config(), *folders), ("model.path", "reward_model.path")[which]
+    file = folders[which] / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(ConfigError, match=rf"^{key}={folders[which]}: its model.safetensors is damaged \(.*\)$"):
+        check_inputs(config)
+
+
+def test_a_part_of_the_weights_that_is_gone_is_told(compose_config: Compose, folders: tuple[Path, Path]) -> None:
+    config, index = at(compose_config(), *folders), folders[0] / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}))
+    with pytest.raises(
+        ConfigError, match=r"it lacks model-2.safetensors, which its model.safetensors.index.json names"
+    ):
+        check_inputs(config)
+    index.write_text("[")
+    with pytest.raises(ConfigError, match=r"its model.safetensors.index.json is damaged"):
+        check_inputs(config)
 
 
 def test_suggested_rates_have_six_digits() -> None:

@@ -20,7 +20,7 @@ from rlhf_sweeps.runs import (
     masked_word,
     remember,
 )
-from rlhf_sweeps.runs.redaction import is_masked, is_secret, passwords
+from rlhf_sweeps.runs.redaction import is_masked, is_secret, password_variables, passwords
 from rlhf_sweeps.wording import cut
 
 SECRETS = (
@@ -71,6 +71,20 @@ def test_what_sqlalchemy_does_not_mask() -> None:
     assert masked_url("https://ghp_123@github.com/a/b") == "https://***@github.com/a/b"
     assert masked_url("https://host/x?access_token=abc#top") == "https://host/x?access_token=***#top"
     assert masked_url("postgresql://me:${oc.env:PW}@host/db") == "postgresql://me:${oc.env:PW}@host/db"
+    assert masked_url("postgresql://me:hunter2${oc.env:PW}@host/db") == "postgresql://me:***${oc.env:PW}@host/db"
+    assert masked_url("postgresql://me:${oc.env:PW}2@h/db?a=${oc.env:B}") == (
+        "postgresql://me:${oc.env:PW}***@h/db?a=${oc.env:B}"
+    )
+    assert masked_url("db://h?password=a${oc.env:A}b${oc.env:B,'c@d'}") == (
+        "db://h?password=***${oc.env:A}***${oc.env:B,'***'}"
+    )
+    assert masked_url("db://${oc.env:ME}:a@h, db://me:${oc.env:A,${oc.env:B,c}}@h") == (
+        "db://${oc.env:ME}:***@h, db://me:${oc.env:A,${oc.env:B,***}}@h"
+    )
+    assert masked_url("https://a${oc.env:TOKEN}@h") == "https://***${oc.env:TOKEN}@h"
+    assert masked_url("postgresql://me:a%40b%2fc@h/db?pass%77ord=x%26y") == "postgresql://me:***@h/db?pass%77ord=***"
+    assert passwords("postgresql://me:a%40b%2fc@h") == ["a%40b%2fc", "a@b/c"]
+    assert password_variables("db://${oc.env:ME}:a${oc.env:A}@h?token=${oc.env:B}&c=${oc.env:C}") == ["A", "B"]
     assert masked_url("postgresql:/me:hunter2@h/db") == "postgresql:/me:***@h/db"
     assert masked_url("postgresql:me:pw@h") == "postgresql:me:***@h"
     assert masked_url("mysql://h/db?password=p,hunter2&x=1") == "mysql://h/db?password=***&x=1"
@@ -147,7 +161,18 @@ def test_values_nested_in_a_config() -> None:
 
 
 def test_what_is_masked_is_known_for_it() -> None:
-    assert all(map(is_masked, ("***", "postgresql://me:***@h/db", "https://***@h", "mysql://h/db?password=***&a=1")))
+    assert all(
+        map(
+            is_masked,
+            (
+                "***",
+                "postgresql://me:***@h/db",
+                "https://***@h",
+                "mysql://h/db?password=***&a=1",
+                "db://me:***${oc.env:A}@h",
+            ),
+        )
+    )
     assert not any(map(is_masked, ("**", "a***b", "postgresql://me:x@h", "text with *** in it")))
 
 

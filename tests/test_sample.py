@@ -8,7 +8,13 @@ import pytest
 import torch
 from conftest import SMALL, Compose
 from records import lose
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TopPLogitsWarper
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TopPLogitsWarper,
+)
 
 from rlhf_sweeps import models, sample
 from rlhf_sweeps.config import as_dict
@@ -142,6 +148,7 @@ def test_the_precision_is_the_runs(
         return step(*arguments)
 
     monkeypatch.setattr(sampling, "_step", watched)
+    monkeypatch.setattr(sample, "check_reader", lambda *arguments: None)  # which computes in the weights' precision
     # Compiling for the sake of one answer would take far longer than the answer.
     rewrite(run, precision=precision, static_decoding=True)
     monkeypatch.setattr(sampling, "compiled", lambda _: pytest.fail("compiled"))
@@ -149,10 +156,10 @@ def test_the_precision_is_the_runs(
     assert set(seen) == {dtype}
 
 
-def refusal(run: Run, capsys: pytest.CaptureFixture[str]) -> str:
+def refusal(run: Run, capsys: pytest.CaptureFixture[str], *options: str, question: str = QUESTION) -> str:
     """The line that a question is refused with."""
     with pytest.raises(SystemExit) as caught:
-        sample.main([str(run.folder), QUESTION])
+        sample.main([str(run.folder), question, *options])
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
@@ -186,3 +193,48 @@ def test_a_stop_string_that_is_not_recorded_is_refused(run: Run, text: str, caps
         sample.main([str(run.folder), QUESTION, "--device=cpu"])
     said = f"error: run={run.folder}: ppo.stop_strings holds {text}, whose value is not recorded\n"
     assert capsys.readouterr().err.endswith(said)
+
+
+def save_base(folder: Path, tokenizer: PreTrainedTokenizerBase, **values: Any) -> str:
+    """A base policy of other sizes than the run's, in a folder; the option that names it."""
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    AutoModelForCausalLM.from_config(LlamaConfig(**sizes | {"vocab_size": len(tokenizer)} | values)).save_pretrained(
+        folder
+    )
+    return f"--base={folder}"
+
+
+def test_both_policies_are_looked_at_as_a_run_looks_at_its_own(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], compose_config: Compose
+) -> None:
+    tokenizer: Any = models.load_tokenizer(compose_config(*SMALL).model)
+    short = save_base(tmp_path / "short", tokenizer, vocab_size=len(tokenizer) - 1)
+    assert f"model.path={tmp_path / 'short'}: its embedding must have a row for each id" in refusal(run, capsys, short)
+    scaled = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    dynamic = save_base(tmp_path / "dynamic", tokenizer, rope_parameters=scaled, max_position_embeddings=50)
+    assert len(tokenizer.apply_chat_template([{"role": "user", "content": QUESTION}], return_dict=False)) < 26
+    sample.main([str(run.folder), QUESTION, dynamic])
+    capsys.readouterr()
+    told = refusal(run, capsys, dynamic, question="Why? " * 40)
+    assert f"model.path={tmp_path / 'dynamic'}: its context is 50 tokens" in told
+    assert "(a shorter question, or --response-length)" in told
+    classifier = tmp_path / "classifier"
+    save_base(classifier, tokenizer)
+    (classifier / "config.json").write_text(
+        json.dumps(
+            json.loads((classifier / "config.json").read_text()) | {"architectures": ["XForTokenClassification"]}
+        )
+    )
+    assert "must be a causal language model" in refusal(run, capsys, f"--base={classifier}")
+
+
+def test_a_longer_question_is_tried_and_a_shorter_one_is_not(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    questions = iter([QUESTION, "Hi", QUESTION * 3, ""])
+    monkeypatch.setattr(sample, "check_reader", lambda policy, sampler, prompt, *rest: tried.append(len(prompt)))
+    monkeypatch.setattr("builtins.input", lambda _: next(questions))
+    sample.main([str(run.folder), "--device=cpu", "--response-length=1"])
+    assert len(tried) == 4  # two policies
+    assert tried[0] == tried[1] < tried[2] == tried[3]

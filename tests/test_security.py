@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 import yaml
 from conftest import ROOT, SMALL, CommandLine, Compose
 from records import lose, write_run, write_sweep
@@ -36,7 +37,7 @@ class Score:
     def __init__(self, **arguments):
         self.arguments = arguments
         assert arguments["api_key"] == "literal-" + "one" and arguments["pin"] == 4711 * 1000001, "other secrets"
-        assert arguments["url"] == "https://me:literal-" + "two@host/?token=literal-" + "three"
+        assert arguments["url"] == "https://me:literal-" + "two-variable-" + "six@host/?token=literal-" + "three"
         assert arguments["headers"] == {"Authorization": "Bearer variable-" + "one"}
         assert arguments["note"] == "before variable-" + "two" and arguments["fallback"] == "literal-" + "four"
 
@@ -51,7 +52,7 @@ name: mine
 function: my_reward.Score
 arguments:
   api_key: literal-one
-  url: https://me:literal-two@host/?token=literal-three
+  url: https://me:literal-two-${oc.env:MY_PART}@host/?token=literal-three
   headers: {Authorization: "Bearer ${oc.env:MY_TOKEN}"}
   note: before ${oc.env:MY_NOTE}
   pin: ${oc.decode:${oc.env:MY_PIN}}
@@ -60,7 +61,7 @@ timeout: 300
 normalize: null
 """
 # In code they are put together, so that tracebacks, which quote it, do not hold them.
-SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two)|4711004711")
+SECRET = re.compile(rb"literal-(one|two|three|four|five|six)|variable-(one|two|six)|4711004711")
 CALLED = ("reward_model=callable", "reward_model.function=keyed.score")
 KEYED = "def score(prompts, responses, api_key): return [0.0] * len(responses)\n"
 POINTS = [{"ppo.lr": 1e-4}, {"ppo.lr": 1e-5}]
@@ -74,6 +75,7 @@ def own_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "own" / "reward_model").mkdir(parents=True)
     (tmp_path / "own" / "reward_model" / "mine.yaml").write_text(CHOICE)
     variables = {"MY_TOKEN": "variable-one", "MY_NOTE": "variable-two", "MY_PIN": "4711004711", "MY_LR": "0.00012345"}
+    variables |= {"MY_PART": "variable-six"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return tmp_path
@@ -95,7 +97,7 @@ def test_no_secret_of_a_sweep_is_in_any_file_or_line(own_choice: Path, command_l
     words = (
         "-m", "--config-dir", "own", "reward_model=mine,length", 'ppo.lr="${oc.env:MY_LR}"', "tracking=offline", *FAST,
         "hydra.sweep.dir=sweep", "hydra.sweeper.workers=1",
-        f'hydra.sweeper.storage="sqlite:///file:{own_choice}/s.db?uri=true&password=literal-five"',
+        f'hydra.sweeper.storage="sqlite:///file:{own_choice}/s.db?uri=true&password=literal-five${{oc.env:MY_PART}}"',
     )  # fmt: skip
     done = command_line(*words)
     assert done.returncode == 0, done.stderr
@@ -107,14 +109,14 @@ def test_no_secret_of_a_sweep_is_in_any_file_or_line(own_choice: Path, command_l
     assert leaks(own_choice) == {}
     assert (folder / "report.html").is_file()
     assert list(folder.glob("0/wandb/*/*.wandb"))
-    shown = f"sqlite:///file:{own_choice}/s.db?uri=true&password=***"
+    shown = f"sqlite:///file:{own_choice}/s.db?uri=true&password=***${{oc.env:MY_PART}}"
     for name in ("multirun.yaml", "0/.hydra/hydra.yaml"):
         assert yaml.safe_load((folder / name).read_text())["hydra"]["sweeper"]["storage"] == shown
     start = Run(folder / "0").start()
     assert start is not None
     assert start["config"]["reward_model"]["arguments"] == {
         "api_key": "***",
-        "url": "https://me:***@host/?token=***",
+        "url": "https://me:***${oc.env:MY_PART}@host/?token=***",
         "headers": {"Authorization": "Bearer ${oc.env:MY_TOKEN}"},
         "note": "before ${oc.env:MY_NOTE}",
         "pin": "${oc.decode:${oc.env:MY_PIN}}",
@@ -134,6 +136,39 @@ def test_no_secret_of_a_run_that_fails_is_in_any_file_or_line(own_choice: Path, 
     (summary,) = (own_choice / "run").glob("summary.json")
     assert "401 for {'api_key': '***'" in summary.read_text()
     assert "- +reward_model.arguments.password=***" in (own_choice / "run" / ".hydra" / "overrides.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--cfg job", "--cfg hydra", "--cfg all", "--info all", "--help", "--cfg job --package reward_model",
+        "--cfg job --package reward_model.arguments.url", "--cfg job --package reward_model.arguments.api_key",
+        "--cfg hydra --package hydra.overrides", "--cfg hydra --package hydra.job",
+        "--cfg hydra --package hydra.overrides.task.1",
+        "-m ppo.lr=1e-4,1e-5 hydra.sweeper.dry_run=true hydra.verbose=true",
+    ],
+)  # fmt: skip
+def test_what_hydra_prints_of_a_config_is_masked(flags: str, own_choice: Path, command_line: CommandLine) -> None:
+    words = ("--config-dir", "own", "reward_model=mine", "+reward_model.arguments.password=literal-six", *FAST)
+    storage = f"hydra.sweeper.storage='sqlite:///{own_choice}/s.db?password=literal-five'"
+    done = command_line(*flags.split(), *words, storage)
+    assert done.returncode == 0, done.stderr
+    assert "***" in done.stdout + done.stderr
+    assert not SECRET.search((done.stdout + done.stderr).encode())
+
+
+def test_a_resolved_config_has_the_values_of_variables_but_for_secrets(
+    own_choice: Path, command_line: CommandLine
+) -> None:
+    done = command_line("--cfg", "job", "--resolve", "--config-dir", "own", "reward_model=mine")
+    assert yaml.safe_load(done.stdout)["reward_model"]["arguments"] == {
+        "api_key": "***",
+        "url": "https://me:***@host/?token=***",
+        "headers": {"Authorization": "***"},
+        "note": "before variable-two",
+        "pin": 4711004711,
+        "fallback": "***",
+    }
 
 
 @pytest.mark.parametrize("key", ["name", "tracking.project", "tracking.entity", "model.name", "hydra.run.dir"])
@@ -283,25 +318,57 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def encoder_at(folder: Path) -> EncoderConfig:
+    return EncoderConfig(
+        kind="encoder", name="x", normalize=None, path=str(folder), revision=None, pypi_wheel=None, sha256=None,
+        dtype="float32", max_length=8, num_pairs=2, pairs=None,
+    )  # fmt: skip
+
+
 def test_code_of_a_model_is_never_run_and_nobody_is_asked(
     hostile: Path, tmp_path: Path, compose_config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, cpu = compose_config(f"model.path={hostile}").model, torch.device("cpu")
-    encoder = EncoderConfig(
-        kind="encoder", name="x", normalize=None, path=str(hostile), revision=None, pypi_wheel=None, sha256=None,
-        dtype="float32", max_length=8, num_pairs=2, pairs=None,
-    )  # fmt: skip
-    from transformers import AutoModelForSequenceClassification
-
     for load in (
         lambda: models.load_policy(model, cpu),
         lambda: models.load_tokenizer(model),
-        lambda: models.load(AutoModelForSequenceClassification, plain_classifier(str(hostile), "x", "float32"), "k"),
-        lambda: load_encoder(encoder, 2, cpu, "reward_model"),
+        lambda: models.load(
+            transformers.AutoModelForSequenceClassification, plain_classifier(str(hostile), "x", "float32"), "k"
+        ),
+        lambda: load_encoder(encoder_at(hostile), 2, cpu, "reward_model"),
     ):
         with pytest.raises(ConfigError, match="contains custom code"):
             load()
     assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "reason"),
+    [
+        ("config.json", {"attn_implementation": "them/attention"}, "attn_implementation=them/attention"),
+        ("config.json", {"_attn_implementation": {"": "them/a@main:f"}}, "=them/a@main:f"),
+        ("config.json", {"text_config": {"attn_implementation": "paged|them/a"}}, "attn_implementation=paged|them/a"),
+        ("config.json", {"experts_implementation": "them/experts"}, "experts_implementation=them/experts"),
+        ("adapter_config.json", {"base_model_name_or_path": "them/base", "peft_type": "LORA"}, "adapter for them/base"),
+    ],
+)
+@pytest.mark.parametrize("has_config", [True, False])
+def test_what_a_model_names_beside_itself_is_not_fetched(
+    has_config: bool, file: str, changes: dict[str, Any], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(assets.folder("tiny_policy"), tmp_path / "hostile")
+    content = json.loads((folder / "config.json").read_text()) if file == "config.json" else {}
+    if file != "config.json" and not has_config:
+        (folder / "config.json").unlink()
+    (folder / file).write_text(json.dumps(content | changes))
+    for name in ("AutoModel", "AutoModelForSequenceClassification"):
+        loaded = classmethod(lambda *words, **named: pytest.fail("it is loaded"))
+        monkeypatch.setattr(getattr(transformers, name), "from_pretrained", loaded)
+    with pytest.raises(ConfigError, match=rf"^k={folder}: .*{re.escape(reason)}") as caught:
+        models.load(transformers.AutoModelForSequenceClassification, plain_classifier(str(folder), "x", "float32"), "k")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=rf"^reward_model.path={folder}: .*{re.escape(reason)}"):
+        load_encoder(encoder_at(folder), 2, torch.device("cpu"), "reward_model")
 
 
 @pytest.fixture

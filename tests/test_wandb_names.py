@@ -75,6 +75,43 @@ def test_wandb_name_names_a_sweep_and_numbers_its_trials(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
+    ("variable", "tags", "expected"),
+    [
+        (f"{'é' * 65}, a,,a", [], ["é" * 31 + "…" + "é" * 32, "a"]),
+        (f"{'é' * 65}", ["mine"], ["mine"]),
+        ("", [], []),
+    ],
+)
+def test_tags_of_the_variable_are_cut_as_those_of_the_config_are(
+    variable: str, tags: list[str], expected: list[str],
+    server: WandbStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("WANDB_TAGS", variable)
+    assert (sent(server, tmp_path, config=Tracking(project=None, tags=tags)).get("tags") or []) == expected
+
+
+def test_a_project_that_wandb_would_not_take_is_told_with_its_variable(
+    server: WandbStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for project in ("p" * 129, "a/b"):
+        monkeypatch.setenv("WANDB_PROJECT", project)
+        caplog.clear()
+        tracking.start(Tracking(project=None), run_dir=tmp_path, run_id="abc", settings={}, name="n", group=None,
+                       job_type="train").finish(exit_code=0, summary={})  # fmt: skip
+        assert f"W&B is off, training goes on without it: ValueError: WANDB_PROJECT={project[:50]}" in caplog.text
+        assert "must be 1 to 128 characters without / \\ # ? % :" in caplog.text
+    assert server.runs == {}
+    assert sent(server, tmp_path, config=Tracking(project="mine"))["project"] == "mine"
+
+
+def test_what_is_left_out_is_not_checked_either(
+    server: WandbStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "a/b")
+    assert sent(server, tmp_path)["project"] == "rlhf_sweeps"
+
+
+@pytest.mark.parametrize(
     ("mode", "variables", "expected"),
     [
         ("auto", {}, False),

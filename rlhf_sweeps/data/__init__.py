@@ -5,7 +5,7 @@ anything.
 """
 
 from rlhf_sweeps.data.counts import Counts, SourceCounts, describe
-from rlhf_sweeps.data.encoding import Encoded, encode, template_errors, template_fault, without_end
+from rlhf_sweeps.data.encoding import Encoded, encode, num_with_control, template_errors, template_fault, without_end
 from rlhf_sweeps.data.messages import Messages, as_text
 from rlhf_sweeps.data.pairs import Pair, Pairs, load_pairs
 from rlhf_sweeps.data.places import files_of
@@ -26,6 +26,7 @@ __all__ = [
     "files_of",
     "load_pairs",
     "load_prompts",
+    "num_with_control",
     "read_ahead",
     "template_errors",
     "template_fault",

@@ -61,13 +61,16 @@ class _Counted(Protocol):
     def sources(self) -> tuple[SourceCounts, ...]: ...
 
 
-def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded | None = None) -> str:
+def describe(
+    data: _Counted, training: Encoded | None = None, held_out: Encoded | None = None, num_with_control: int = 0
+) -> str:
     """One line for the log: how many there are of what, and how many were left out why; naught is not mentioned.
 
     Args:
         data: prompts or pairs.
         training: what is left of the training prompts once those of the wrong length are left out.
         held_out: the same of the held-out prompts, as far as they are evaluated on.
+        num_with_control: those with control tokens in their text, beside the prompts that know it of themselves.
     """
     num_train = len(data.train if training is None else training.ids)
     num_held_out = len(data.held_out) if held_out is None else len(held_out.ids) + held_out.num_unread
@@ -88,7 +91,7 @@ def describe(data: _Counted, training: Encoded | None = None, held_out: Encoded 
     control = "whose text holds control tokens of the model"
     kept = _mentioned(
         (counts.num_contradictions, "contradiction", "contradictions"),
-        (sum(part.num_with_control for part in encoded), control, control),
+        (num_with_control + sum(part.num_with_control for part in encoded), control, control),
     )
     if kept:
         line += f"; kept: {kept}"

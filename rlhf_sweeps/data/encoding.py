@@ -78,14 +78,14 @@ def encode(
         num_too_long,
         num_too_short=len(lengths) - len(kept) - num_too_long,
         num_unread=len(prompts) - len(lengths),
-        num_with_control=_num_with_control([prompts[i] for i in kept], tokenizer),
+        num_with_control=num_with_control([prompts[i] for i in kept], tokenizer),
     )
 
 
-def _num_with_control(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Prompts whose text holds a special token's; a repeated one counts once."""
+def num_with_control(conversations: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
+    """Conversations whose text holds a special token's; a repeated one counts once."""
     special = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special}
-    distinct = {id(messages): messages for messages in prompts}.values()
+    distinct = {id(messages): messages for messages in conversations}.values()
     if not special:
         return 0
     control = re.compile("|".join(map(re.escape, special)))  # all at one look: some tokenizers have a thousand

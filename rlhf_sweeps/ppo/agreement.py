@@ -19,11 +19,12 @@ from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
 from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
-from rlhf_sweeps.ppo.reach import check_positions, shortest_window
+from rlhf_sweeps.ppo.reach import check_context, check_positions, shortest_window
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 
 MOST_STEPS, MOST_TOKENS = 5, 16  # of a response, sampled and read
+SMALLER = "a smaller model, or shorter sequences"
 
 
 def check_models(
@@ -48,15 +49,35 @@ def check_models(
             f"{value_given}: {given} does more to its logits than its output layer, which hides its features (allowed: "
             "policy, reward_model, path)"
         )
-    longest = len(prompt) + sampler.response_length + 1  # with the token of padding of ppo.trl_metrics
     remedy = "dataset.max_prompt_length and ppo.response_length make it shorter"
-    check_positions(policy.model, longest, given, remedy)
+    check_reader(policy, sampler, prompt, given, remedy, int(ppo.trl_metrics))
     if isinstance(value_model.trunk, PreTrainedModel):
+        longest = len(prompt) + sampler.response_length + int(ppo.trl_metrics)
         check_positions(value_model.trunk, longest, value_given, remedy)
-    with fitting(given, "a smaller model, or shorter sequences"):
-        check_policy(policy, sampler, prompt, given)
-        if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
+    if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
+        with fitting(given, SMALLER):
             check_trunk(policy, value_model.trunk, prompt, sampler.pad_id, value_given)
+
+
+def check_reader(
+    policy: LanguageModel, sampler: Sampler, prompt: Sequence[int], given: str, remedy: str, padding: int = 0
+) -> None:
+    """Refuse a policy that has no room for a prompt and its response, or cannot be read right.
+
+    Args:
+        prompt: the longest.
+        given: key and value of the setting that names the policy.
+        remedy: what makes sequences shorter.
+        padding: tokens of it after a response.
+
+    Raises:
+        ConfigError: if so.
+    """
+    longest = len(prompt) + sampler.response_length + padding
+    check_context(policy.model, longest, given, remedy)
+    check_positions(policy.model, longest, given, remedy)
+    with fitting(given, SMALLER):
+        check_policy(policy, sampler, prompt, given)
 
 
 @torch.no_grad()

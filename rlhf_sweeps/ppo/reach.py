@@ -18,6 +18,17 @@ def shortest_window(model: PreTrainedModel) -> int | None:
     return min((size for size in found if isinstance(size, int) and size > 0), default=None)
 
 
+def check_context(model: PreTrainedModel, longest: int, given: str, remedy: str) -> None:
+    """Refuse sequences that are longer than what a model has positions for; arguments and errors as `check_positions`.
+
+    Not all configs say how many those are.
+    """
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    # A model without a limit may say -1 (XLNet).
+    if context is not None and 0 < context < longest:
+        raise ConfigError(f"{given}: its context is {context} tokens, here a sequence may have {longest} ({remedy})")
+
+
 def check_positions(model: PreTrainedModel, longest: int | None, given: str, remedy: str) -> None:
     """Refuse a model that scales positions by the longest sequence beside it in a batch, where some are long enough.
 

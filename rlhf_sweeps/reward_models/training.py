@@ -13,14 +13,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps import models
-from rlhf_sweeps.data import Pairs, describe, load_pairs
+from rlhf_sweeps.data import Messages, Pair, Pairs, describe, load_pairs, num_with_control
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.placing import move_into
 from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
+from rlhf_sweeps.ppo.reach import check_positions
 from rlhf_sweeps.references import recorded
 from rlhf_sweeps.reward_model_config import plain_classifier
 from rlhf_sweeps.reward_models.base import Exchanges
-from rlhf_sweeps.reward_models.classifier import load_classifier, longest_input
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier, longest_input
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 from rlhf_sweeps.reward_models.fitting import fit
 from rlhf_sweeps.reward_models.pair_tokens import encode_pairs, set_pad_token
@@ -68,10 +69,15 @@ def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch
     max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
     reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
     reader.check_room(f"reward_model.max_length={max_length}")
+    given = f"{config.base_key}={config.base.path}"
+    check_positions(model, max_length, given, "reward_model.max_length makes it shorter")
     rows, num_cut = encode_pairs(pairs.train, reader)
+    num_controlling = num_with_control(list(map(_texts, [*pairs.train, *pairs.held_out])), tokenizer)
     if set_pad_token(tokenizer, rows):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    log.info("%s", describe(pairs))
+    # As what is trained will be looked at when it is loaded: it must not be refused then.
+    ClassifierRewardModel(model, tokenizer, None, Halving(given, 1), max_length=max_length).check(given)
+    log.info("%s", describe(pairs, num_with_control=num_controlling))
     log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
     start = time.perf_counter()
     trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
@@ -82,11 +88,17 @@ def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch
     return {
         "training pairs": len(pairs.train),
         "answers cut": num_cut,
+        "pairs with control tokens in their text": num_controlling,
         "tokens at most": max_length,
         "steps": num_steps,
         "seconds": seconds,
         "device": str(device),
     }
+
+
+def _texts(pair: Pair) -> Messages:
+    """All that stands in a pair."""
+    return [*pair.prompt, *({"role": "assistant", "content": answer} for answer in (pair.chosen, pair.rejected))]
 
 
 def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:

@@ -40,20 +40,29 @@ _OF_DATA = (
     "target", "dict", "json", "data", "label", "score", "group", "row", "input", "output", "message", "messages",
     "content", "public", "cache", "swept",
 )  # fmt: skip
+_REF = r"\$\{(?:[^{}]|\{[^{}]*\})*\}"
+
+
+def _run_of(signs: str) -> str:
+    """Any number of these signs and of references, which may hold all others."""
+    return rf"(?:{_REF}|(?!{_REF})[{signs}])*"
+
+
+_NAME, _REST = _run_of(r"^:/@\s"), _run_of(r"^@\s")
 # SCHEME://USER:PASSWORD@; where there are several @, the last one may be the place's.
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)([^@]*(?:@[^@\s,'\"]*(?=@))*)@")
-_USER = re.compile(r"(?<=://)([^:/@\s${}]+)(?=@)")
-_PARAMETER = re.compile(r"([?&;])([\w.%-]+)=([^&#;\s,'\"\]}]*)")
+_PASSWORD = re.compile(rf"(://{_NAME}:)({_run_of('^@')}(?:@[^@\s,'\"]*(?=@))*)@")
+_USER = re.compile(rf"(?<=://)({_NAME})(?=@)")
+_PARAMETER = re.compile(r"([?&;])([\w.%-]+)=(" + _run_of(r"""^&#;\s,'"\]}""") + ")")
 # A text that is one URL, perhaps in quotes; what would be one, but for a slash; a port, which is no password.
 _ONE = re.compile(r"""['"]?[\w+.-]+://[^\s'"]*['"]?""")
-_PARAMETER_OF_ONE = re.compile(r"([?&;])([\w.%-]+)=([^&#\s'\"]*)")
-_ALMOST = re.compile(r"""^['"]?[A-Za-z][\w+.-]*:/?[^:/@\s]*:([^@\s]+)@""")
+_PARAMETER_OF_ONE = re.compile(r"([?&;])([\w.%-]+)=(" + _run_of(r"""^&#\s'\"""") + ")")
+_ALMOST = re.compile(rf"""^['"]?[A-Za-z][\w+.-]*:/?{_NAME}:({_REST})@""")
 _PORT = re.compile(r"\d{1,5}[/?#]")
 _ENTRY = re.compile(r"""([\w.-]+)['"]?\s*:(?!//)\s*""")
 _OVERRIDE = re.compile(r"(?P<key>[-+~]*[\w./@:\[\]-]+)=(?P<value>.*)", re.DOTALL)
+_ANY_REFERENCE = re.compile(_REF)
 _ONE_REFERENCE = re.compile(r"(?<!\\)\$\{[^{}]*\}")
 _SCHEMES = ("bearer", "basic", "token", "apikey", "api-key", "key", "digest")
-_REFERENCE = re.compile(r"(?<!\\)\$\{")
 # A reference with a value for where there is no such variable.
 _DEFAULT = re.compile(r"(?P<start>\$\{\s*oc\.env:\s*(?P<variable>[^,{}\s]+)\s*,)(?P<default>[^{}]*)(?=\})")
 _VARIABLE = re.compile(r"\$\{\s*oc\.env:\s*([^,{}\s]+)")
@@ -100,7 +109,9 @@ def is_plain_credential(name: str) -> bool:
 
 def is_masked(text: str) -> bool:
     """Whether a text stands where something was masked, and so cannot be used."""
-    return text == MASK or f":{MASK}@" in text or f"//{MASK}@" in text or bool(re.search(r"=\*\*\*($|[&#;])", text))
+    if text == MASK or f"//{MASK}@" in text or re.search(r"=\*\*\*($|[&#;])", text):
+        return True
+    return any(MASK in text[start:end] for start, end in _spans(text))
 
 
 def variables(text: str) -> list[str]:
@@ -114,7 +125,20 @@ def defaults(text: str) -> list[str]:
 
 
 def places(text: str) -> list[tuple[int, int]]:
-    """Where in the URLs of a text something is secret, from left to right: starts and ends, none within another."""
+    """Where in the URLs of a text something is secret, from left to right: starts and ends, none within another.
+
+    Of a password that mixes both, what stands there itself is, and its references are not.
+    """
+    found = [part for start, end in _spans(text) for part in _literal_parts(text, start, end)]
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if start >= (kept[-1][1] if kept else 0):
+            kept += [] if text[start:end] == MASK else [(start, end)]
+    return kept
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Where secrets stand in the URLs of a text, as literals or as references."""
     found = [match.span(1) for match in _ALMOST.finditer(text)]
     for match in _PASSWORD.finditer(text):
         is_port = text[: match.start()].endswith(("http", "https")) and _PORT.match(match[2])
@@ -124,18 +148,33 @@ def places(text: str) -> list[tuple[int, int]]:
     if "://" in text:
         # In a text that is one URL, a parameter ends where the next begins; in others, with the URL.
         parameters = _PARAMETER_OF_ONE if _ONE.fullmatch(text) else _PARAMETER
-        found += [match.span(3) for match in parameters.finditer(text) if is_secret(match[2])]
-    kept: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if start < end and start >= (kept[-1][1] if kept else 0) and not _REFERENCE.search(text[start:end]):
-            kept += [] if text[start:end] == MASK else [(start, end)]
-    return kept
+        found += [match.span(3) for match in parameters.finditer(text) if is_secret(urllib.parse.unquote(match[2]))]
+    return found
+
+
+def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where in a part of a text something stands beside references, or in one, for where there is no variable."""
+    for reference in _ANY_REFERENCE.finditer(text, start, end):
+        if start < reference.start():
+            yield start, reference.start()
+        for default in _DEFAULT.finditer(text, *reference.span()):
+            value = default["default"].strip(" '\"")
+            if value not in (*NOTHING, MASK):
+                yield (first := text.index(value, default.start("default"))), first + len(value)
+        start = reference.end()
+    if start < end:
+        yield start, end
 
 
 def passwords(text: str) -> list[str]:
     """What is secret in the URLs of a text: as it is written, and decoded."""
     found = [text[start:end] for start, end in places(text)]
     return list(dict.fromkeys([*found, *map(urllib.parse.unquote, found)]))
+
+
+def password_variables(text: str) -> list[str]:
+    """The environment variables that the secrets in the URLs of a text refer to."""
+    return [name for start, end in _spans(text) for name in variables(text[start:end])]
 
 
 def masked_url(text: str) -> str:

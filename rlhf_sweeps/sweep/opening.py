@@ -104,6 +104,7 @@ def open_study(
             num_updates=plan.config.ppo.num_updates,
             owner=start["id"],
             is_known=not is_new,
+            folder=None if settings.storage is None else sweep.folder,
         )
 
     if sweep.start() is not None:

@@ -5,6 +5,7 @@ Several sweeps may share a storage, and by default a study is called like the la
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
@@ -12,11 +13,14 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.runs import Sweep
 from rlhf_sweeps.sweep.storage import one_commit
 
 # Begins a user attribute of the study; after it comes the id of sweep.json. A journal takes what it is told one by one,
 # so that of several sweeps that begin at once each may claim a study: the first counts, which all of them see alike.
 OWNER = "sweep:"
+# A user attribute of a study in a storage that folders may share: where its sweep lay when it was last gone on with.
+FOLDER = "folder"
 
 
 class ForeignStudyError(ConfigError):
@@ -61,6 +65,26 @@ def own_study(
     if study.metric_names is None:
         _name_objectives(study, metrics)
     return study
+
+
+def keep_folder(study: optuna.Study, owner: str, folder: Path) -> None:
+    """Note where the study's sweep lies; a moved folder goes on with it, and of a copied one but the first.
+
+    Args:
+        owner: the sweep's id.
+
+    Raises:
+        ConfigError: if the folder is a copy of one that still is where it was.
+    """
+    before, here = study.user_attrs.get(FOLDER), str(folder.resolve())
+    if before == here:
+        return
+    if before is not None and (Sweep(before).start() or {}).get("id") == owner:
+        raise ConfigError(
+            f"hydra.sweep.dir={folder}: is a copy of {before}, which goes on with the same study "
+            f"({study.study_name} in hydra.sweeper.storage); go on there, remove one of both, or choose a new folder"
+        )
+    study.set_user_attr(FOLDER, here)
 
 
 def refuse_taken(storage: BaseStorage, name: str, owner: str) -> None:

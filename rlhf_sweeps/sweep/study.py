@@ -8,6 +8,7 @@ import itertools
 import logging
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,7 +21,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import masked_url
 from rlhf_sweeps.runs.trials import ENDS
 from rlhf_sweeps.sweep.moves import are_compatible, moved, reopened
-from rlhf_sweeps.sweep.owners import make_study, own_study
+from rlhf_sweeps.sweep.owners import keep_folder, make_study, own_study
 from rlhf_sweeps.sweep.redraw import rest_of
 from rlhf_sweeps.sweep.search_space import Parameter
 from rlhf_sweeps.sweep.storage import one_commit, open_storage
@@ -48,6 +49,7 @@ class Study:
         num_updates: of a run, where a trial has not noted its own.
         owner: the id of the sweep that the study is to be of.
         is_known: whether the sweep's own record names the study.
+        folder: of the sweep, where others may share the storage; else None.
 
     Raises:
         ConfigError: if the study cannot be had, or is another sweep's.
@@ -64,6 +66,7 @@ class Study:
         num_updates: int | None = None,
         owner: str = "",
         is_known: bool = False,
+        folder: Path | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -71,6 +74,8 @@ class Study:
         self._storage = open_storage(url)
         try:
             study = own_study(self._storage, name, directions, metrics, owner, is_known)
+            if folder is not None:
+                keep_folder(study, owner, folder)
         except ConfigError:
             raise
         except Exception as error:
