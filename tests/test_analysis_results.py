@@ -33,7 +33,7 @@ COMPUTING: list[Callable[..., Any]] = [
     *(groups.grouping, run_values.values_of, frontier.frontiers_of, matched_kl.matched_kl_of),
     *(ranking.rank, unswept.as_sweep, settings.views, lead.lead, sentences.describe),
     *(analysis.analyse, importance.importance, optimum.optimum, slices.slices, figures.figures),
-    *(ledger.ledger, findings.findings, patterns.patterns, curves.panels),
+    *(ledger.ledger, findings.findings, patterns.patterns),
 ]
 
 
