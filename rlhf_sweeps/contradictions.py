@@ -130,15 +130,15 @@ def _is_template(template: str) -> bool:
 def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
     if not objective.metrics:
         yield "objective.metrics=[]: must name at least one metric of metrics.jsonl"
-    if len(set(objective.metrics)) < len(objective.metrics):
+    if len(set(map(str, objective.metrics))) < len(objective.metrics):
         yield f"objective.metrics={objective.metrics}: must be distinct"
-    if len(objective.directions) != len(objective.metrics) or set(objective.directions) - set(DIRECTIONS):
+    if len(objective.directions) != len(objective.metrics) or set(map(str, objective.directions)) - set(DIRECTIONS):
         yield (
             f"objective.directions={objective.directions}: must have one of {', '.join(DIRECTIONS)} for each of "
             f"objective.metrics={objective.metrics}"
         )
     for constraint in objective.constraints:
-        parts = CONSTRAINT.fullmatch(constraint)
+        parts = CONSTRAINT.fullmatch(str(constraint))
         if parts is None or not math.isfinite(float(parts["limit"])):
             yield f"objective.constraints={constraint}: must be 'METRIC<=NUMBER' or 'METRIC>=NUMBER'"
 

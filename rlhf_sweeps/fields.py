@@ -117,6 +117,8 @@ def out_of_range(node: Any, prefix: str) -> Iterator[str]:
             for number_of, item in enumerate(value):
                 if dataclasses.is_dataclass(item):
                     yield from out_of_range(item, prefix=f"{key}[{number_of}].")
+                elif entry.type == list[str] and not isinstance(item, str):  # OmegaConf lets lists within a list pass
+                    yield f"{key}[{number_of}]={in_line(item)}: must be a text"
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):

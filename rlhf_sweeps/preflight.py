@@ -8,7 +8,7 @@ from typing import Any
 
 from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.fields import ConfigError, in_line
 from rlhf_sweeps.metric_names import check_metrics
 from rlhf_sweeps.model_folder import check_head, check_vocabulary, check_weights
 from rlhf_sweeps.platforms import memory
@@ -19,6 +19,12 @@ from rlhf_sweeps.runs import NotOursError, Run
 from rlhf_sweeps.sources import locate
 
 NO_POLICIES = ("Classification", "MaskedLM", "QuestionAnswering", "MultipleChoice", "RewardModel")
+# What is looked at in a config.json, and what it must be where it is there.
+_KINDS: dict[str, type] = {
+    "architectures": list, "id2label": dict, "text_config": dict, "max_position_embeddings": int, "n_positions": int,
+    "num_labels": int, "vocab_size": int, "hidden_size": int, "n_embd": int,
+}  # fmt: skip
+_NOUNS: dict[type, str] = {list: "a list", dict: "an object", int: "an integer"}
 # The least that a token of a response takes while its update is made, in bytes: its number, its log-probabilities under
 # policy and reference model, its value, advantage, return and mask.
 BYTES_PER_TOKEN = 32
@@ -204,6 +210,9 @@ def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[s
         raise ConfigError(f"{given}: its config.json cannot be read ({error})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{given}: its config.json must hold an object, holds a {type(content).__name__}")
+    for name, kind in _KINDS.items():
+        if (value := content.get(name)) is not None and not isinstance(value, kind):
+            raise ConfigError(f"{given}: its config.json must have {_NOUNS[kind]} as {name}, has {in_line(value)}")
     return content
 
 
@@ -223,13 +232,17 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
 def check_policy(model: ModelConfig) -> dict[str, Any]:
     """A policy's config.json, which must be of a causal language model; raises as `read_model_config`."""
     settings = read_model_config(model, "model.path")
-    architectures = settings.get("architectures") or []
+    architectures = _architectures(settings)
     if any(kind in name for name in architectures for kind in NO_POLICIES):
         raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
     if folder := _own_folder(model, "model.path"):
         check_vocabulary(folder, settings, f"model.path={model.path}")
         check_weights(folder, f"model.path={model.path}")
     return settings
+
+
+def _architectures(settings: dict[str, Any]) -> list[str]:
+    return [str(name) for name in settings.get("architectures") or []]
 
 
 def _own_folder(model: ModelConfig | ClassifierConfig, key: str) -> Path | None:
@@ -257,7 +270,7 @@ def _check_policy(model: ModelConfig, prompt: int, response: int, padding: int, 
 
 def _check_classifier(config: ClassifierConfig, key: str) -> None:
     given, model = f"{key}={config.path}", read_model_config(config, key)
-    architectures = model.get("architectures") or []
+    architectures = _architectures(model)
     if architectures and not any("SequenceClassification" in name for name in architectures):
         raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")
     labels: dict[str, str] = model.get("id2label") or {}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,38 @@ def test_what_was_checked_for_another_run_is_known_by_all_that_it_depends_on(
         check_inputs(replace(config, reward_model=replace(config.reward_model, path=str(wrong))), seen)
     with pytest.raises(ConfigError, match="must fit the model's context"):
         check_inputs(replace(config, ppo=replace(config.ppo, response_length=10_000)), seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "noun"),
+    [
+        ("architectures", 5, "a list"),
+        ("architectures", "LlamaForCausalLM", "a list"),
+        ("max_position_embeddings", "x", "an integer"),
+        ("hidden_size", [8], "an integer"),
+        ("id2label", ["a"], "an object"),
+        ("text_config", "x", "an object"),
+    ],
+)
+def test_a_config_with_values_of_another_kind_is_refused_in_a_line(
+    name: str, value: object, noun: str, compose_config: Compose, tmp_path: Path
+) -> None:
+    config, wrong = compose_config("ppo.lora_rank=4"), str(model_folder(tmp_path / "wrong", **{name: value}))
+    for key, changes in {
+        "model.path": {"model": replace(config.model, path=wrong)},
+        "reward_model.path": {"reward_model": replace(config.reward_model, path=wrong)},
+    }.items():
+        with pytest.raises(ConfigError) as told:
+            checked(dataclasses.replace(config, **changes))
+        assert str(told.value) == f"{key}={wrong}: its config.json must have {noun} as {name}, has {value}"
+
+
+@pytest.mark.parametrize(
+    "key", ["ppo.stop_strings", "objective.metrics", "objective.directions", "objective.constraints", "tracking.tags"]
+)
+def test_a_list_of_texts_holds_texts(key: str, compose_config: Compose) -> None:
+    with pytest.raises(ConfigError, match=rf"^{re.escape(key)}\[0\]=\['a'\]: must be a text"):
+        compose_config(f"{key}=[[a]]")
 
 
 @pytest.fixture
