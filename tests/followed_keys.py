@@ -133,7 +133,7 @@ ELSEWHERE = {
     "reward_model.max_length": "classifier_refusals::test_no_more_tokens_than_the_model_can_read",
     "reward_model.function": "callables::test_what_cannot_be_loaded_is_refused_in_one_line",
     "reward_model.arguments": "callables::test_a_class_that_cannot_be_made_is_refused_with_its_arguments",
-    "reward_model.timeout": "callable_time_limits::test_what_hangs_is_ended_and_named",
+    "reward_model.timeout": "rules::test_a_pattern_that_is_too_slow_is_named_with_the_text",
     "reward_model.unit": "choices::test_judges_by_name_and_with_keys_changed",
     "reward_model.target": "rules::test_nearness_to_a_target_by_hand",
     "reward_model.weight": "choices::test_judges_by_name_and_with_keys_changed",
