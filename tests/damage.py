@@ -1,4 +1,4 @@
-"""An attack on a record: each of its files damaged in each way, then read by each reader.
+"""An attack on a record with a damaged file (file_damages.py): each of its readers is to say so.
 
 The rule: exit status 0, 1 or 2 without a traceback, a few lines that name the file, and either the result of the
 undamaged record, bit for bit, or a line that says what is missing or was begun again.
@@ -8,11 +8,9 @@ import contextlib
 import io
 import json
 import logging
-import random
 import re
-import shutil
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,97 +55,6 @@ class Told:
     status: int
     text: str
     failure: str = ""
-
-
-# Damages: (file, random numbers) -> damaged in place; False where that cannot be done to this file
-
-
-def _missing(path: Path, _: random.Random) -> bool:
-    path.unlink()
-    return True
-
-
-def _empty(path: Path, _: random.Random) -> bool:
-    path.write_bytes(b"")
-    return True
-
-
-def _cut(path: Path, _: random.Random) -> bool:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    return True
-
-
-def _nul_tail(path: Path, _: random.Random) -> bool:
-    content = path.read_bytes()
-    kept = len(content) - max(1, len(content) // 4)
-    path.write_bytes(content[:kept] + bytes(len(content) - kept))
-    return True
-
-
-def _garbage_line(path: Path, _: random.Random) -> bool:
-    lines = path.read_bytes().split(b"\n")
-    path.write_bytes(b"\n".join([*lines[: len(lines) // 2], b'\x93{"half": \xff', *lines[len(lines) // 2 :]]))
-    return True
-
-
-def _list_for_object(path: Path, _: random.Random) -> bool:
-    if path.suffix not in (".json", ".jsonl", ".yaml"):
-        return False
-    path.write_bytes(b"[1, 2]\n")
-    return True
-
-
-def _text_for_number(path: Path, numbers: random.Random) -> bool:
-    if path.suffix not in (".json", ".jsonl", ".yaml"):
-        return False
-    content = path.read_text(encoding="utf-8")
-    found = list(re.finditer(r": (-?\d[\d.e+-]*)", content))
-    if not found:
-        return False
-    one = numbers.choice(found)
-    path.write_text(f'{content[: one.start(1)]}"many"{content[one.end(1) :]}', encoding="utf-8")
-    return True
-
-
-def _folder(path: Path, _: random.Random) -> bool:
-    path.unlink()
-    path.mkdir()
-    (path / "inside").write_text("a user's", encoding="utf-8")
-    return True
-
-
-def _flipped(path: Path, numbers: random.Random) -> bool:
-    content = bytearray(path.read_bytes())
-    if not content:
-        return False
-    content[numbers.randrange(len(content))] ^= 1 << numbers.randrange(7)
-    path.write_bytes(content)
-    return True
-
-
-DAMAGES: dict[str, Callable[[Path, random.Random], bool]] = {
-    "missing": _missing,
-    "empty": _empty,
-    "cut": _cut,
-    "nul tail": _nul_tail,
-    "garbage line": _garbage_line,
-    "list for object": _list_for_object,
-    "text for number": _text_for_number,
-    "folder": _folder,
-    "flipped bit": _flipped,
-}
-
-
-def files_of(folder: Path) -> list[str]:
-    """The files of a record, what was written for the eye alone left out."""
-    found = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [str(path) for path in found if path.suffix != ".log" and path.name not in ("README.md", "stop")]
-
-
-def damaged(whole: Path, target: Path, name: str, how: str, seed: int) -> bool:
-    """A copy of a record with one file damaged; False where that cannot be done to the file."""
-    shutil.copytree(whole, target)
-    return DAMAGES[how](target / name, random.Random(f"{name} {how} {seed}"))
 
 
 # Readers: folder -> what they say
@@ -319,8 +226,3 @@ def fault(told: Told, name: str, is_same: bool) -> str | None:
 def _names(line: str, name: str) -> bool:
     path = Path(name)
     return path.name in line or (path.parent.name != "" and path.stem in line and path.parent.name in line)
-
-
-def cases(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Every file with every damage."""
-    return ((name, how) for name in names for how in DAMAGES)

@@ -1,4 +1,4 @@
-"""Trials for test_executors: each does one thing in its run's folder. Imported by the trials' processes."""
+"""Trials for the tests of executors: each does one thing in its run's folder. Imported by the trials' processes."""
 
 import ctypes
 import json

@@ -1,30 +1,21 @@
 """Classifiers: scores as the library gives them, whatever pads; by text, template or label for other models."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from conftest import Compose
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
+from classifiers import CPU, TALK, bert_config, decoder, saved
+from classifiers import bert as bert
+from classifiers import config as config
+from classifiers import tokenizer as tokenizer
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertConfig,
     BertForSequenceClassification,
-    FNetConfig,
-    FNetForSequenceClassification,
     LlamaConfig,
-    LlamaForSequenceClassification,
     MistralConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
@@ -37,24 +28,8 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.seeds import generator
-from rlhf_sweeps.preflight import check_inputs
-from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
-from rlhf_sweeps.reward_models.load import Loader
-
-CPU = torch.device("cpu")
-TALK = [{"role": "user", "content": "how are you"}]
-
-
-@pytest.fixture
-def config(compose_config: Compose) -> Config:
-    return compose_config()
-
-
-@pytest.fixture
-def tokenizer(config: Config) -> PreTrainedTokenizerBase:
-    return models.load_tokenizer(config.model)
 
 
 @pytest.fixture
@@ -156,39 +131,6 @@ def test_of_what_is_too_long_the_template_stays_whole(
         load_classifier(replace(config.reward_model, max_length=5), tokenizer, Halving("", 4), CPU)
 
 
-@pytest.fixture
-def bert(tmp_path: Path) -> Path:
-    """A classifier with another tokenizer, segments and two outputs, as sentiment models have them."""
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "how", "are", "you", "fine", "thanks", "bad"]
-    words_to_ids = {word: number for number, word in enumerate(words)}
-    inner = Tokenizer(WordLevel(words_to_ids, unk_token="[UNK]"))
-    inner.pre_tokenizer = Whitespace()
-    inner.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokens = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    names = ["input_ids", "token_type_ids", "attention_mask"]
-    PreTrainedTokenizerFast(tokenizer_object=inner, model_input_names=names, **tokens).save_pretrained(tmp_path)
-    shape = BertConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=12,
-        id2label={0: "NEGATIVE", 1: "POSITIVE"},
-        initializer_range=0.5,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        BertForSequenceClassification(shape).save_pretrained(tmp_path)
-    return tmp_path
-
-
-def bert_config(config: Config, path: Path, label: str | None = "POSITIVE") -> ClassifierConfig:
-    return replace(config.reward_model, path=str(path), label=label)
-
-
 def test_a_pair_classifier_of_another_tokenizer(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:
     responses = ["fine thanks", "bad", "you are fine thanks you are fine thanks fine fine"]
     found = load_classifier(bert_config(config, bert), tokenizer, Halving("", 2), CPU).score(
@@ -213,36 +155,6 @@ def test_what_a_roberta_can_read_is_less_than_its_positions(config: Config, bert
     assert roberta.score(Exchanges([TALK], ["fine " * 30])).isfinite().all()
 
 
-def test_no_more_tokens_than_the_model_can_read(config: Config, bert: Path) -> None:
-    too_long = replace(bert_config(config, bert), max_length=13)
-    with pytest.raises(ConfigError, match=r"^judge.max_length=13: must be at most 12, the tokens that .* reads$"):
-        load_classifier(too_long, None, Halving("", 2), CPU, key="judge.path")
-    assert load_classifier(replace(too_long, max_length=12), None, Halving("", 2), CPU).max_length == 12
-
-
-def test_which_output_is_the_score_must_be_said(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:
-    with pytest.raises(ConfigError, match=r"reward_model.label=GOOD: must be one of NEGATIVE, POSITIVE"):
-        load_classifier(bert_config(config, bert, "GOOD"), tokenizer, Halving("", 4), CPU)
-    with pytest.raises(ConfigError, match=r"must have one output, has 2 \(NEGATIVE, POSITIVE\); reward_model.label"):
-        check_inputs(replace(config, reward_model=bert_config(config, bert, None)))
-    with pytest.raises(ConfigError, match=r"reward_model.label=GOOD: must be one of NEGATIVE, POSITIVE"):
-        check_inputs(replace(config, reward_model=bert_config(config, bert, "GOOD")))
-    check_inputs(replace(config, reward_model=bert_config(config, bert, "1")))
-    (bert / "config.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"its config.json must hold an object, holds a list"):
-        check_inputs(replace(config, reward_model=bert_config(config, bert)))
-
-
-def test_weights_that_could_run_code_are_not_loaded(
-    config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path
-) -> None:
-    model = BertForSequenceClassification.from_pretrained(bert)
-    (bert / "model.safetensors").unlink()
-    torch.save(model.state_dict(), bert / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match=r"reward_model.path=.* cannot load it .*safetensors"):
-        load_classifier(bert_config(config, bert), tokenizer, Halving("", 4), CPU)
-
-
 def test_the_value_model_can_start_as_the_reward_model(classifier: ClassifierRewardModel, exchanges: Exchanges) -> None:
     value_model = classifier.value_model("key")
     assert exchanges.sequences is not None
@@ -254,54 +166,6 @@ def test_the_value_model_can_start_as_the_reward_model(classifier: ClassifierRew
     classifier.reads_tokens = False
     with pytest.raises(ConfigError, match=r"^key: must be a decoder with one output and the policy's tokenizer"):
         classifier.value_model("key")
-
-
-def test_a_language_model_is_no_reward_model(config: Config, tokenizer: PreTrainedTokenizerBase) -> None:
-    language_model = replace(config.reward_model, path="embedded:tiny_policy")
-    with pytest.raises(
-        ConfigError, match=r"embedded:tiny_policy: not a trained reward model, its weights lack score.weight"
-    ):
-        load_classifier(language_model, tokenizer, Halving("", 4), CPU)
-
-
-def test_a_folder_without_weights_is_named(config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
-    LlamaConfig(architectures=[LlamaForSequenceClassification.__name__]).save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=f"reward_model.path={tmp_path}: .* cannot load it"):
-        load_classifier(replace(config.reward_model, path=str(tmp_path)), tokenizer, Halving("", 4), CPU)
-
-
-def test_two_outputs_without_names_are_refused_with_the_key_that_chooses(config: Config, bert: Path) -> None:
-    shape = json.loads((bert / "config.json").read_text(encoding="utf-8"))
-    content = {key: value for key, value in shape.items() if key not in ("id2label", "label2id")}
-    (bert / "config.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"^reward_model.path=.*must have one output, .*reward_model.label .*LABEL_1"):
-        load_classifier(bert_config(config, bert, None), None, Halving("", 2), CPU)
-    assert load_classifier(bert_config(config, bert, "LABEL_1"), None, Halving("", 2), CPU).output == 1
-
-
-def saved(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Path:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def decoder(config_class: type, **changes: Any) -> PreTrainedModel:
-    """A random decoder with one output and the embedded vocabulary."""
-    sizes: dict[str, Any] = {
-        "vocab_size": 2048,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "initializer_range": 0.5,
-        "pad_token_id": 0,
-        "num_labels": 1,
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config_class(**sizes | changes))
-        return model.eval()
 
 
 def test_windows_are_read_as_transformers_reads_them(
@@ -333,39 +197,6 @@ def test_an_end_token_that_also_pads_is_read_where_the_template_ends_on_it(
     assert torch.allclose(score, expected, rtol=0, atol=2e-5)
 
 
-def test_positions_that_depend_on_the_longest_text_are_refused(
-    config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
-    scaling = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
-    path = saved(tmp_path, decoder(LlamaConfig, rope_parameters=scaling, max_position_embeddings=64), tokenizer)
-    loader = Loader(tokenizer, Halving("", 4), CPU, config.dataset)
-    one = replace(config.reward_model, path=str(path))
-    assert loader.scorer(one, "reward_model") is not None
-    document = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    scaling |= {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
-    changes = {"rope_parameters": scaling | {"original_max_position_embeddings": 20}}
-    (path / "config.json").write_text(json.dumps(document | changes), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"^reward_model.path=.*: its positions \(longrope\) .* 20 tokens, .* 64 "):
-        Loader(tokenizer, Halving("", 4), CPU, config.dataset).scorer(one, "reward_model")
-
-
-def test_what_mixes_padding_in_is_refused(config: Config, bert: Path) -> None:
-    shape = FNetConfig(vocab_size=10, hidden_size=16, num_hidden_layers=2, intermediate_size=16, num_labels=1)
-    FNetForSequenceClassification(shape).save_pretrained(bert)
-    with pytest.raises(ConfigError, match=r"^judge.path=.*: must be of an architecture that scores texts of several"):
-        load_classifier(bert_config(config, bert, None), None, Halving("", 2), CPU, key="judge.path")
-
-
-def test_ids_without_an_embedding_are_refused(config: Config, bert: Path) -> None:
-    own = AutoTokenizer.from_pretrained(bert)
-    own.add_tokens(["more"])
-    own.save_pretrained(bert)
-    with pytest.raises(
-        ConfigError, match=r"^reward_model.path=.*: its embedding .* has 10 rows and not the id 10 of more"
-    ):
-        load_classifier(bert_config(config, bert), None, Halving("", 2), CPU)
-
-
 def test_an_id_that_no_token_has_is_left_out(classifier: ClassifierRewardModel, exchanges: Exchanges) -> None:
     """A policy's embedding may have more rows than there are tokens, and so than a reward model's."""
     assert exchanges.sequences is not None
@@ -377,34 +208,6 @@ def test_an_id_that_no_token_has_is_left_out(classifier: ClassifierRewardModel, 
         Exchanges([TALK] * 2, ["fine"] * 2, [[*prompt, rows, *fine], [*prompt, *fine]], [False] * 2, end)
     )
     assert found[0] == pytest.approx(found[1].item(), abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("template", "reason"),
-    [
-        (
-            "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-            "{% for m in messages %}{{ m.content }} {% endfor %}",
-            r"refuses turns of system, user, assistant \(no system\)",
-        ),
-        (
-            "{% for m in messages if m.role != 'system' %}{{ m.content }} {% endfor %}",
-            "leaves out the system's turn in turns of system, user, assistant",
-        ),
-        ("{{ messages[0].content + 1 }}", "refuses turns of user, assistant"),
-    ],
-)
-def test_a_template_must_have_a_place_for_what_the_prompts_hold(
-    template: str, reason: str, config: Config, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
-    tokenizer.chat_template = template
-    path = saved(tmp_path, decoder(LlamaConfig), tokenizer)
-    prompts = [TALK, [{"role": "system", "content": "Be kind."}, *TALK]]
-    given = (replace(config.reward_model, path=str(path)), None, Halving("", 4), CPU)
-    with pytest.raises(ConfigError, match=rf"^reward_model.path=.*: its chat template {reason}"):
-        load_classifier(*given, prompts=prompts)
-    if "system" in template:
-        assert load_classifier(*given, prompts=prompts[:1]).score(Exchanges([TALK], ["fine"])).isfinite().all()
 
 
 def test_the_value_model_of_a_bfloat16_classifier_is_trained_in_float32(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import damage
+import file_damages
 import pytest
 from damage import Told
 
@@ -50,7 +51,7 @@ def faults(record: Attacked, scratch: Path, cases: Sequence[Case], by_text: bool
     found, num, target = [], 0, scratch / "record"
     for name, how in cases:
         shutil.rmtree(target, ignore_errors=True)
-        if damage.damaged(record.whole, target, name, how, SEED):
+        if file_damages.damaged(record.whole, target, name, how, SEED):
             num += 1
             told = record.read(target)
             is_same = told.text == record.text if by_text else record.result(target) == record.expected
@@ -62,7 +63,7 @@ def faults(record: Attacked, scratch: Path, cases: Sequence[Case], by_text: bool
 
 def drawn(folder: Path, number: int) -> list[Case]:
     """Some of all cases, the same at every run; different ones where SEED is another."""
-    return random.Random(SEED).sample(list(damage.cases(damage.files_of(folder))), number)
+    return random.Random(SEED).sample(list(file_damages.cases(file_damages.files_of(folder))), number)
 
 
 @pytest.fixture(scope="session")
@@ -107,8 +108,8 @@ def test_a_damaged_policy_is_not_sampled(complete: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("viewer", ["health", "watch"])
 def test_what_looks_at_a_damaged_record_says_so(viewer: str, complete: Path, tmp_path: Path) -> None:
     record = attacked(complete, tmp_path, damage.VIEWERS[viewer])
-    read = [name for name in damage.files_of(complete) if "/" not in name]
-    cases = [(name, how) for name in read for how in damage.DAMAGES]
+    read = [name for name in file_damages.files_of(complete) if "/" not in name]
+    cases = [(name, how) for name in read for how in file_damages.DAMAGES]
     assert faults(record, tmp_path, random.Random(SEED).sample(cases, 8), by_text=viewer != "watch") == []
 
 
@@ -124,7 +125,7 @@ def test_all_of_it(what: str, interrupted: Path, complete: Path, swept: Path, tm
     }
     whole, read, result = readers.get(what, (complete, damage.VIEWERS.get(what, damage.ask), None))
     record = attacked(whole, tmp_path, read, result)
-    cases = list(damage.cases(damage.files_of(whole)))
+    cases = list(file_damages.cases(file_damages.files_of(whole)))
     if what == "sweep":  # whose trials are runs: a third
         cases = random.Random(SEED).sample(cases, len(cases) // 3)
     if what in damage.VIEWERS:  # which read nothing of these

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from conftest import SMALL
-from simulation import Simulation, World, defaults
+from simulated_runs import World
+from simulation import Simulation, defaults
 from sweeping import sweep
 
 from rlhf_sweeps import tracking

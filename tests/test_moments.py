@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from simulation import DECISION, START, SimulatedExecutor, Simulation, World, defaults, trials
+from simulated_runs import DECISION, START, SimulatedExecutor, World
+from simulation import Simulation, defaults, trials
 
 from rlhf_sweeps.sweep.patience import PAUSES
 

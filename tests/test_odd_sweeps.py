@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from simulation import DECISION, START, Killed, Simulation, World, defaults, num_updates, score, trials
+from simulated_runs import DECISION, START, Killed, World, num_updates, score
+from simulation import Simulation, defaults, trials
 
 from rlhf_sweeps.config import Config, ObjectiveConfig
 from rlhf_sweeps.runs import Run, Sweep

@@ -1,31 +1,34 @@
-"""Every command that is printed does what it says when it is pasted into a shell, however odd folders and values are.
+"""Every printed command does what it says when it is pasted into a shell, however odd folders and values are."""
 
-In the shell, `python` and `wandb` are programs that write down what they were called with. Hydra then composes that, as
-the command line would, and the result is compared with what the run or sweep had that printed the command.
-"""
-
-import json
 import os
 import re
 import shlex
-import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import ROOT, SMALL
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.global_hydra import GlobalHydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from pasting import (
+    ALL_ODD,
+    FAKE,
+    ODD,
+    REWARD_MODEL,
+    SWEEP,
+    Paste,
+    behind,
+    composed,
+    configs,
+    other_configs,
+    printed,
+    written,
+)
+from pasting import paste as paste
 
 from analysis.command import main as analyse
 from analysis.ranking import rank
@@ -33,118 +36,11 @@ from analysis.reading.folders import read_folder
 from analysis.report.config import config_parts
 from analysis.report.parts import Command
 from analysis.sweep.edges import override_text
-from analysis.watch.places import Places
 from rlhf_sweeps import tracking
-from rlhf_sweeps.choices import expand
-from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.config import Config, as_dict
-from rlhf_sweeps.hydra_part import answering
 from rlhf_sweeps.runs import Axis, Run, Sweep, command, folded, go_on, override, report_file
 from rlhf_sweeps.sweep import report as sweep_report
 from rlhf_sweeps.validation import from_hydra
-
-TESTS = Path(__file__).parent
-ALL_ODD = "ö a=b,c 'q' \"d\" {e}[f](g) $HOME `ls` \\' \\ #!~"
-ODD = [
-    ALL_ODD,
-    "ö ä",
-    "a=b,c",
-    "it's",
-    'say "no"',
-    "a{b}[c](d)",
-    "$HOME ${x} `ls`",
-    "a\\'b\\",
-    "-x",
-    "007",
-    "1e5",
-    "null",
-    "~a#!",
-]
-WRITE_DOWN = f"""#!{sys.executable}
-import json, sys
-open("called.json", "w").write(json.dumps(sys.argv[1:]))
-"""
-# The command line without what takes long: it does what it would do, up to the training, and from there.
-SWEEP = "from rlhf_sweeps.cli import main"
-SEARCH = """# @package _global_
-hydra: {sweeper: {params: {ppo.kl_coef: 'interval(0.01,0.1)', seed: 5, name: 'choice("ä",b)'}}}
-"""
-INTERRUPTED_SWEEP = f"""{SWEEP}
-from rlhf_sweeps.sweep import engine
-engine.Engine.run = lambda self: setattr(self, "stopping", engine.INTERRUPTED)
-"""
-INTERRUPTED_RUN = f"""{SWEEP}
-import sys, types
-summary = {{"status": "stopped", "stop_reason": "interrupted"}}
-sys.modules["rlhf_sweeps.train"] = types.SimpleNamespace(train=lambda *given, begin, **named: begin() or summary)
-"""
-REWARD_MODEL = """import sys, types
-from rlhf_sweeps.reward_models.command import main
-report = types.SimpleNamespace(accuracy=types.SimpleNamespace(value=1.0))
-sys.modules["rlhf_sweeps.reward_models.training"] = types.SimpleNamespace(train=lambda config, folder: report)
-"""
-FAKE = ["hydra.sweeper.trial=fake_trainer.run", "hydra.sweeper.workers=0", "tracking=disabled"]
-
-Paste = Callable[[str], list[str]]
-
-
-@pytest.fixture
-def paste(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paste:
-    """A line -> what the program in it was called with, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("python", "wandb"):
-        (programs / name).write_text(WRITE_DOWN, encoding="utf-8")
-        (programs / name).chmod(0o755)
-
-    def pasted(line: str) -> list[str]:
-        environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-        subprocess.run(["bash", "-c", line], env=environment, check=True)
-        words: list[str] = json.loads(Path("called.json").read_text(encoding="utf-8"))
-        Path("called.json").unlink()
-        return words
-
-    return pasted
-
-
-def printed(program: str, *words: str) -> str:
-    """What our command line prints, given these words."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"}
-    code = [sys.executable, "-c", f"{program}\nmain()", *words]
-    done = subprocess.run(code, env=environment, capture_output=True, text=True, timeout=120)
-    assert "rror" not in done.stderr, done.stderr
-    return done.stdout
-
-
-def behind(text: str, start: str) -> str:
-    """The command behind a line's beginning."""
-    (found,) = re.findall(f"{re.escape(start)}(.*)$", text, re.MULTILINE)
-    return str(found)
-
-
-def composed(words: list[str]) -> tuple[DictConfig, Any]:
-    """What `python -m rlhf_sweeps ...` composes of these words, and of that the task, in plain values."""
-    assert words[:2] == ["-m", "rlhf_sweeps"]
-    given = get_args_parser().parse_args(words[2:])
-    register()
-    path = create_config_search_path(given.config_path or conf_dir())
-    if given.config_dir:
-        path.prepend("command-line", f"file://{Path(given.config_dir).absolute()}", SearchPathQuery(provider="schema"))
-    GlobalHydra.instance().clear()
-    try:
-        hydra = Hydra.create_main_hydra2("rlhf_sweeps", path)
-        mode = RunMode.MULTIRUN if given.multirun else RunMode.RUN
-        config = hydra.config_loader.load_configuration(given.config_name or "config", given.overrides, mode)
-        with answering(config):
-            task = OmegaConf.to_container(expand(task_config(config)), resolve=True)
-        return config, task
-    finally:
-        GlobalHydra.instance().clear()
-
-
-def written(run: Path) -> Any:
-    return OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"), resolve=True)
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -173,41 +69,6 @@ def test_a_command_is_one_on_a_terminal_that_is_too_narrow(width: int, paste: Pa
     assert paste("\n".join(folded(shlex.join(words), width))) == words[1:]
 
 
-def test_an_interrupted_run_goes_on(paste: Paste) -> None:
-    words = ["--config-dir", str(configs("given ä")), "experiment=mine", override("name", ALL_ODD), "seed=3"]
-    text = printed(INTERRUPTED_RUN, *words, override("hydra.run.dir", f"runs/{ALL_ODD}"))
-    config, task = composed(paste(behind(text, "Continue with: ")))
-    assert config.hydra.run.dir == f"runs/{ALL_ODD}"
-    assert task == composed(["-m", "rlhf_sweeps", *words])[1]
-    assert (config.name, config.tracking.project) == (ALL_ODD, "of mine")
-
-
-def test_a_run_that_nothing_trains_goes_on(paste: Paste) -> None:
-    """What `python -m analysis watch` says of a run that was killed."""
-    folder = Path("runs") / ALL_ODD
-    words = [override("hydra.searchpath", [f"file://{configs('given')}"]), "experiment=mine", "seed=3"]
-    printed(INTERRUPTED_RUN, *words, override("hydra.run.dir", str(folder)))
-    Run(folder).begin({})
-    os.utime(Run(folder).start_file, (1e9, 1e9))
-    (seen,) = Places(folder).look()
-    config, task = composed(paste(str(seen.note).removeprefix("nothing is training there: continue with ")))
-    assert config.hydra.run.dir == str(folder)
-    assert task == composed(["-m", "rlhf_sweeps", *words])[1]
-    assert (config.seed, config.tracking.project) == (3, "of mine")
-
-
-def test_an_interrupted_sweep_goes_on(paste: Paste) -> None:
-    words = ["-m", *FAKE, "ppo.kl_coef=0.01,0.02", "hydra.sweeper.study_name='a b'", "name='ä,1'"]
-    text = printed(INTERRUPTED_SWEEP, *words, override("hydra.sweep.dir", f"sweeps/{ALL_ODD}"))
-    for line in (behind(text, "Continue with: "), watched(Path("sweeps") / ALL_ODD)):
-        words_again = paste(line)
-        assert words_again[2] == "-m"
-        again, _ = composed(words_again)
-        assert again.hydra.sweep.dir == f"sweeps/{ALL_ODD}"
-        assert again.hydra.sweeper.study_name == "a b"
-        assert sorted(again.hydra.overrides.task) == sorted(["tracking=disabled", *words[-3:-2], words[-1]])
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -228,13 +89,6 @@ def test_hydra_reads_the_folder_wherever_flags_stand(line: str, paste: Paste) ->
     kept = [word for word in before.overrides if not word.startswith("hydra.sweep.dir")]
     assert after.overrides == [*kept, "hydra.sweep.dir=here"]
     assert (after.config_dir, after.multirun) == (ALL_ODD, before.multirun)
-
-
-def watched(folder: Path) -> str:
-    """What `python -m analysis watch` says of a sweep whose process is gone."""
-    (folder / "sweeper.json").write_text(json.dumps({"process": 2**30, "host": socket.gethostname()}))
-    (seen,) = Places(folder).look()
-    return str(seen.note).removeprefix("no sweeper is running: continue with ")
 
 
 @pytest.mark.parametrize(
@@ -323,16 +177,6 @@ def test_a_trained_reward_model_is_used(paste: Paste) -> None:
     assert (config.reward_model.kind, config.reward_model.path) == ("classifier", ALL_ODD)
 
 
-def test_a_run_without_a_model_is_continued(paste: Paste, capsys: pytest.CaptureFixture[str]) -> None:
-    from rlhf_sweeps.sample import main
-
-    Run(ALL_ODD).begin({})
-    with pytest.raises(SystemExit):
-        main([ALL_ODD])
-    config, _ = composed(paste(f"python -m rlhf_sweeps {behind(capsys.readouterr().err, 'continue it with ')}"))
-    assert config.hydra.run.dir == ALL_ODD
-
-
 @pytest.mark.slow
 def test_what_is_pasted_really_runs(paste: Paste, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real program: the best setting of a sweep, and its report once more."""
@@ -356,28 +200,3 @@ def merged(run: Path) -> DictConfig:
     config = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(run / ".hydra" / "config.yaml"))
     assert isinstance(config, DictConfig)
     return config
-
-
-def configs(name: str) -> Path:
-    """A folder of a user's own configs, that must be told to be found."""
-    folder = Path(name).absolute()
-    for group, file, text in (
-        ("experiment", "mine", "# @package _global_\ntracking:\n  project: of mine\neval:\n  judges: [theirs]\n"),
-        ("experiment", "asks", "# @package _global_\nseed: ${hydra:job.num}\nname: 'a_${ hydra : job.id }'\n"),
-        ("reward_model", "asks", "defaults: [length, _self_]\nname: asks_${hydra:job.num}\n"),
-        ("reward_model", "theirs", "defaults: [length, _self_]\nname: theirs\nunit: characters\n"),
-        ("search", "mine", SEARCH),
-        (".", "other", (Path(conf_dir()) / "config.yaml").read_text(encoding="utf-8").replace("seed: 0", "seed: 4")),
-    ):
-        (folder / group).mkdir(parents=True, exist_ok=True)
-        (folder / group / f"{file}.yaml").write_text(text, encoding="utf-8")
-    return folder
-
-
-def other_configs() -> Path:
-    """All of ours, with another KL budget, in another place."""
-    folder = Path("other $conf").absolute()
-    shutil.copytree(conf_dir(), folder)
-    main = folder / "config.yaml"
-    main.write_text(main.read_text(encoding="utf-8").replace("kl_budget: 15.0", "kl_budget: 14.0"), encoding="utf-8")
-    return folder

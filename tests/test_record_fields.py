@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 import yaml
-from simulation import Simulation, World, defaults, url
+from simulated_runs import World
+from simulation import Simulation, defaults, url
 from sweeping import sweep
 
 from rlhf_sweeps.config import Config, as_dict

@@ -1,23 +1,31 @@
-"""Sweeps and trials that are killed, hang, exit or are interrupted: nothing is lost, and nothing is run twice."""
+"""Sweeps and trials that are killed, hang or exit: nothing is lost, and nothing is run twice."""
 
-import contextlib
-import math
-import os
 import random
 import re
 import shlex
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SMALL
-from optuna.trial import TrialState
+from sweeper_processes import (
+    COMPLETE,
+    FAIL,
+    NUM_UPDATES,
+    PRUNED,
+    check_all,
+    check_history,
+    end,
+    gone,
+    grid,
+    lose,
+    servers_of,
+    text,
+)
+from sweeper_processes import folder as folder
 from sweeping import (
     contents,
     descendants,
@@ -25,7 +33,6 @@ from sweeping import (
     kill,
     misbehave,
     pids,
-    printed,
     start,
     start_sweep,
     starts,
@@ -38,90 +45,8 @@ from sweeping import (
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Run
 
-COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 SEARCH = ("ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))")
-NUM_UPDATES = 30  # of the fake trainer with the default config
-BASE_SCORE = 0.0  # likewise
-KL_BUDGET = 15.0  # objective.kl_budget by default
-COMMAND = ["python", "-m", "rlhf_sweeps", "-m"]
-INTERRUPTED = 130
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A sweep's; its processes do not outlive the test."""
-    folder = tmp_path / "sweep"
-    yield folder
-    started = {pid for path in folder.glob("[0-9]*") for pid in pids(path)} - {os.getpid()}
-    kill(*(pid for pid in started if is_alive(pid)))
-
-
-def grid(num_points: int) -> str:
-    return f"ppo.kl_coef={','.join(f'0.0{number}' for number in range(1, num_points + 1))}"
-
-
-def text(folder: Path) -> str:
-    """What the sweepers of a folder have printed."""
-    return printed(folder).read_text(encoding="utf-8")
-
-
-def end(process: subprocess.Popen[bytes], seconds: float = 60) -> int:
-    """Wait for the end of a sweeper that should come to one."""
-    try:
-        return process.wait(seconds)
-    finally:
-        kill(process.pid)
-        process.wait()
-
-
-def lose(process: subprocess.Popen[bytes], *others: int) -> None:
-    """SIGKILL a sweeper, and others with it, and wait until it is gone."""
-    kill(process.pid, *others)
-    process.wait()
-
-
-def gone(*processes: int) -> bool:
-    return not any(is_alive(pid) for pid in processes)
-
-
-def check_history(run: Path) -> None:
-    """No update was skipped, none repeated but those after the last checkpoint, and what had ended was let be."""
-    last = saved = 0
-    ended = False
-    for line in (run / "history").read_text(encoding="utf-8").splitlines():
-        word, _, number = line.partition(" ")
-        assert not ended, f"{run}: {line} after its end"
-        if word == "start":
-            first = True
-        if word == "update":
-            assert int(number) == last + 1 or (first and saved < int(number) <= last), f"{run}: {line} after {last}"
-            last, first = int(number), False
-        if word == "checkpoint":
-            saved = int(number)
-        ended = word == "end"
-
-
-def check_all(folder: Path, num_trials: int) -> None:
-    """Study and folders tell the same; every trial has ended, and none is missing."""
-    found = trials(folder)
-    assert [trial.number for trial in found] == list(range(num_trials))
-    assert sorted(int(path.name) for path in folder.glob("[0-9]*")) == list(range(num_trials))
-    for trial in found:
-        run = Run(folder / str(trial.number))
-        summary = run.summary()
-        assert summary is not None
-        assert trial.state in (COMPLETE, PRUNED)
-        if trial.state == COMPLETE:
-            assert summary["status"] == "complete" or summary["stop_reason"] == "kl_budget"
-            within = [row["eval/score"] for row in run.metrics() if row.get("eval/kl", math.inf) <= KL_BUDGET]
-            assert trial.values == [max(within, default=BASE_SCORE)]
-        else:
-            assert summary["status"] == "complete" or summary["stop_reason"] == "pruned"
-        if summary["status"] == "complete":
-            assert [row["update"] for row in run.metrics()] == list(range(1, NUM_UPDATES + 1))
-        check_history(run.folder)
 
 
 @pytest.fixture(scope="module")
@@ -218,49 +143,6 @@ def test_a_killed_fork_server_is_replaced(folder: Path) -> None:
     assert end(process) == 0
     assert [starts(folder / str(number)) for number in range(3)] == [2, 2, 1]
     check_all(folder, 3)
-
-
-@pytest.mark.parametrize("to_group", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_ctrl_c_saves_what_runs_and_prints_the_command_that_finishes(folder: Path, to_group: bool) -> None:
-    misbehave(folder, seconds_each=0.03)
-    process = start_sweep(folder, grid(3))
-    until(lambda: updates(folder / "0") >= 6 and updates(folder / "1") >= 6)
-    (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
-    assert end(process) == INTERRUPTED
-    for number in (0, 1):
-        run = Run(folder / str(number))
-        assert (run.summary() or {})["stop_reason"] == "interrupted"
-        assert int((run.folder / "fake_checkpoint").read_text()) == len(run.metrics()) < NUM_UPDATES
-    assert not (folder / "2").exists()
-    [command] = re.findall(r"^Continue with: (.*)$", text(folder), re.MULTILINE)
-    words = shlex.split(command)
-    assert words[:4] == COMMAND
-    assert end(start(words[4:], folder)) == 0
-    assert [starts(folder / str(number)) for number in range(3)] == [2, 2, 1]
-    check_all(folder, 3)
-    assert all(line.startswith(("start", "update", "checkpoint", "end")) for line in text_of_history(folder))
-    for number in (0, 1):  # nothing was done twice
-        history = (folder / str(number) / "history").read_text(encoding="utf-8")
-        assert history.count("update ") == NUM_UPDATES
-
-
-def text_of_history(folder: Path) -> list[str]:
-    return [line for path in folder.glob("[0-9]*/history") for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-@pytest.mark.slow
-def test_a_second_ctrl_c_ends_at_once(folder: Path) -> None:
-    misbehave(folder, trial_0={"4": "hang_once"})
-    process = start_sweep(folder, grid(2))
-    until(lambda: (folder / "0" / "misbehaved_4").exists())
-    others = descendants(process.pid)
-    os.killpg(process.pid, signal.SIGINT)
-    until(lambda: Run(folder / "0").stop_reason() == "interrupted")
-    os.killpg(process.pid, signal.SIGINT)
-    assert end(process, 20) == INTERRUPTED  # the trial hangs for 1,000 s
-    until(lambda: gone(*others))
-    assert end(start_sweep(folder, grid(2))) == 0
-    check_all(folder, 2)
 
 
 @pytest.mark.slow
@@ -389,27 +271,6 @@ def timeless(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "eps" and not key.startswith("perf/")}
 
 
-@pytest.mark.slow
-def test_sigterm_to_one_trial_costs_that_trial_a_restart_and_the_sweep_nothing(folder: Path) -> None:
-    """As from earlyoom, or `kill`: the sweeper did not ask for it."""
-    misbehave(folder, seconds_each=0.03, trial_0={"8": "sigterm_once"})
-    process = start_sweep(folder, grid(3))
-    assert end(process) == 0
-    assert [starts(folder / str(number)) for number in range(3)] == [2, 1, 1]
-    check_all(folder, 3)
-    told = "trial 0: lost its process, starting it again (1 of 2): stopped by a signal that is not the sweep's"
-    assert told in text(folder)
-    assert "Continue with" not in text(folder)
-
-
-@pytest.mark.slow
-def test_a_trial_that_gets_sigterm_every_time_has_failed_alone(folder: Path) -> None:
-    misbehave(folder, trial_1={"12": "sigterm", "13": "sigterm", "14": "sigterm"})
-    assert end(start_sweep(folder, grid(3), "sweep.retries=2")) == 0
-    assert [trial.state for trial in trials(folder)] == [COMPLETE, FAIL, COMPLETE]
-    assert trials(folder)[1].user_attrs["cause"] == "lost_process"
-
-
 def test_no_fork_server_outlives_the_sweeper(folder: Path) -> None:
     """Killed while the server still imports torch."""
     process = start_sweep(folder, grid(2), trainer=True)
@@ -419,39 +280,3 @@ def test_no_fork_server_outlives_the_sweeper(folder: Path) -> None:
     kill(process.pid)
     process.wait()
     until(lambda: not any(map(is_alive, servers)), 2)
-
-
-def servers_of(process: "subprocess.Popen[bytes]") -> list[int]:
-    """The fork servers that a sweeper has started."""
-    places = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants(process.pid)}
-    return [pid for pid, place in places.items() if place.exists() and b"forkserver" in place.read_bytes()]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
-def test_what_a_scheduler_or_a_terminal_sends_stops_the_sweep_as_sigterm_does(
-    number: signal.Signals, folder: Path
-) -> None:
-    """To the sweeper and all its processes, as Slurm does it."""
-    misbehave(folder, seconds_each=0.03)
-    process = start_sweep(folder, grid(3))
-    until(lambda: updates(folder / "0") >= 6 and updates(folder / "1") >= 6)
-    for pid in {process.pid, *descendants(process.pid)} - set(servers_of(process)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-    assert end(process) == INTERRUPTED
-    assert "Continue with" in text(folder)
-    assert end(start_sweep(folder, grid(3))) == 0
-    check_all(folder, 3)
-
-
-@pytest.mark.slow
-def test_sigterm_to_the_sweeper_stops_the_sweep(folder: Path) -> None:
-    misbehave(folder, seconds_each=0.03)
-    process = start_sweep(folder, grid(3))
-    until(lambda: updates(folder / "0") >= 6 and updates(folder / "1") >= 6)
-    os.kill(process.pid, signal.SIGTERM)
-    assert end(process) == INTERRUPTED
-    assert (Run(folder / "0").summary() or {})["stop_reason"] == "interrupted"
-    assert end(start_sweep(folder, grid(3))) == 0
-    check_all(folder, 3)

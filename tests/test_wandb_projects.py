@@ -7,90 +7,19 @@ it still answers in this form. The operations, their variables and the paging ar
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from wandb_read_stub import KEY, ReadStub, StoredRun, new_machine
+from stored_projects import Serve, config, rows, summary, table, table_file, three_runs
+from stored_projects import machine as machine
+from stored_projects import serve as serve
+from wandb_read_stub import StoredRun
 
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
-from analysis.reading.wandb_projects import Place, connected, parse, read_project
+from analysis.reading.wandb_projects import Place, parse, read_project
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 from rlhf_sweeps.runs import Axis
-
-Serve = Callable[..., ReadStub]
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    with new_machine(monkeypatch, tmp_path):
-        yield monkeypatch
-
-
-@pytest.fixture
-def serve(machine: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Starts a server that has some runs in entity/ppo, and logs in there."""
-    started: list[ReadStub] = []
-
-    def start(*runs: StoredRun, **options: Any) -> ReadStub:
-        stub = ReadStub({"entity/ppo": runs}, **options).__enter__()
-        started.append(stub)
-        machine.setenv("WANDB_BASE_URL", stub.url)
-        machine.setenv("WANDB_API_KEY", KEY)
-        return stub
-
-    yield start
-    for stub in started:
-        stub.__exit__(None, None, None)
-
-
-def rows(number: int, **more: float) -> list[dict[str, Any]]:
-    common = {"_runtime": 1.0, "_timestamp": 1.0}
-    return [{"_step": step, "update": step + 1, "objective/kl": 0.5 * step, **common, **more} for step in range(number)]
-
-
-def config(kl_coef: float, seed: int = 0) -> dict[str, Any]:
-    return {
-        "seed": seed,
-        "ppo": {"kl_coef": kl_coef},
-        "objective": {"metrics": ["eval/score"], "directions": ["maximize"]},
-        "overrides": [f"ppo.kl_coef={kl_coef}"],
-        "_wandb": {"cli_version": "0.31.0"},
-    }
-
-
-def table(columns: Sequence[str], *data: Sequence[Any]) -> bytes:
-    return json.dumps({"columns": columns, "data": data}).encode()
-
-
-def table_file(path: str) -> dict[str, Any]:
-    return {"_type": "table-file", "path": path, "nrows": 1, "ncols": 4}
-
-
-def summary(objective: float, **more: Any) -> dict[str, Any]:
-    return {"status": "complete", "objective": objective, "objective/kl": {"max": 9.0}, "_step": 3, **more}
-
-
-def three_runs() -> list[StoredRun]:
-    logged = rows(6)
-    logged[4]["samples"] = table_file("media/table/samples_4.table.json")
-    content = table(["update", "prompt", "response", "score"], [5, "Hi", "Hello", 1.5])
-    return [
-        StoredRun("aa", "kl_coef=0.1", config(0.1), rows(2500), "s1", summary=summary(1.5)),
-        StoredRun(
-            "bb",
-            "kl_coef=0.2",
-            config(0.2),
-            logged,
-            "s1",
-            summary=summary(1.0, status="stopped", stop_reason="pruned"),
-            files={"media/table/samples_4.table.json": content},
-        ),
-        StoredRun("cc", "kl_coef=0.3", config(0.3), [], "s1", state="crashed"),
-    ]
 
 
 def test_runs_are_read_with_their_whole_histories(serve: Serve) -> None:
@@ -245,89 +174,6 @@ def test_a_group_without_a_name_is_refused() -> None:
         parse("entity/ppo/group:")
 
 
-def failure(text: str = "entity/ppo") -> str:
-    with pytest.raises(AnalysisError) as raised:
-        read_project(text)
-    message = str(raised.value)
-    assert message.startswith(f"wandb:{text}: ")
-    assert "\n" not in message
-    return message
-
-
-def test_no_key(machine: pytest.MonkeyPatch) -> None:
-    machine.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-
-    message = failure()
-
-    assert "no API key for http://127.0.0.1:9: run `wandb login` or set WANDB_API_KEY (and WANDB_BASE_URL" in message
-
-
-def test_a_key_that_is_none(machine: pytest.MonkeyPatch) -> None:
-    machine.setenv("WANDB_API_KEY", "short")
-
-    assert "does not accept the API key: run `wandb login --relogin` or set WANDB_API_KEY" in failure()
-
-
-def test_a_key_that_the_server_does_not_know(serve: Serve) -> None:
-    serve().fails = lambda operation, variables: (401, '{"errors": ["user is not logged in"]}')
-
-    assert "does not accept the API key: run `wandb login --relogin` or set WANDB_API_KEY" in failure()
-
-
-def test_a_server_that_cannot_be_reached(machine: pytest.MonkeyPatch) -> None:
-    machine.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    machine.setenv("WANDB_API_KEY", KEY)
-
-    message = failure()
-
-    assert "no usable answer from http://127.0.0.1:9: check the network and WANDB_BASE_URL" in message
-    assert "connection refused" in message
-
-
-@pytest.mark.parametrize("text", ["entity/other", "entity/ppo/nothing"])
-def test_no_such_project_or_run(serve: Serve, text: str) -> None:
-    stub = serve(*three_runs())
-
-    assert f"{stub.url} has no such project or run, or not for this API key (allowed: entity/project" in failure(text)
-
-
-def test_an_empty_project(serve: Serve) -> None:
-    serve()
-
-    assert failure().endswith("the project holds no run")
-
-
-def test_no_such_group(serve: Serve) -> None:
-    serve(*three_runs())
-
-    assert failure("entity/ppo/group:s2").endswith("no run is in group s2 (groups there: s1)")
-
-
-def test_a_sweep_without_trials(serve: Serve) -> None:
-    serve(StoredRun("ss", "s1", {}, rows(1), "s1", job_type="sweep"))
-
-    assert failure().endswith("holds a sweep's own run, but none of its trials")
-
-
-def test_a_history_that_cannot_be_read_is_a_problem_of_its_run(serve: Serve) -> None:
-    def fails(operation: str, variables: Mapping[str, Any]) -> tuple[int, str] | None:
-        return (400, "no") if operation == "HistoryPage" and variables["run"] == "bb" else None
-
-    serve(*three_runs()).fails = fails
-
-    long, broken, _ = read_project("entity/ppo").runs
-
-    assert (len(long.updates), long.problems) == (2500, ())
-    assert (len(broken.updates), broken.objectives) == (0, [1.0])
-    assert broken.problems[0].startswith("its history could not be read: ")
-
-
-def test_a_server_that_stops_answering(serve: Serve) -> None:
-    serve(*three_runs()[:2]).fails = lambda operation, variables: (400, "no") if operation == "HistoryPage" else None
-
-    assert "the server stopped answering, run the same command again (" in failure()
-
-
 def test_the_environment_is_left_as_it_was(serve: Serve) -> None:
     serve(*three_runs()[1:])
     os.environ["WANDB_MODE"] = "offline"  # which is about what is logged, not about what is read
@@ -336,14 +182,6 @@ def test_the_environment_is_left_as_it_was(serve: Serve) -> None:
     read_project("entity/ppo")
 
     assert dict(os.environ) == before
-
-
-def test_errors_of_the_client_come_out_as_ours(serve: Serve) -> None:
-    stub = serve()
-
-    line = rf"^here: no usable answer from {stub.url}: .* \(one two\)$"
-    with pytest.raises(AnalysisError, match=line), connected("here", "entity"):
-        raise ValueError("one\ntwo")
 
 
 @pytest.mark.parametrize("is_rewound", [True, False])
