@@ -204,7 +204,7 @@ class Source:
         metrics: what each objective is, of runs that do not say it themselves.
         directions: maximize or minimize, for each of these.
         space: swept key -> what it may be, as text: `tag(log, interval(1e-05, 0.001))`.
-        comparison: of reward models, as the sweep has written it (see rlhf_sweeps/comparison.py); None where none was.
+        comparison: of reward models, as the sweep has written it (see verdicts/matrix.py); None where none was.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
         num_planned: trials in all, where that is known.

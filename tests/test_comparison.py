@@ -11,9 +11,9 @@ from conftest import Compose
 from records import lose
 from scipy import stats
 
-from rlhf_sweeps.comparison import Compared, compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.verdicts.matrix import Compared, compare, rows
 
 # One for each held-out prompt: score and base score.
 Pairs = Sequence[tuple[float, float]]

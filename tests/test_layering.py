@@ -10,7 +10,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "rlhf_sweeps"
 ALL = {path.stem for path in PACKAGE.glob("*.py")} | {
-    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep")
+    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep", "verdicts")
 }
 
 # Module or folder -> which of ours it may import.
@@ -73,7 +73,6 @@ MAY_IMPORT = {
         "contradictions",
         "data",
         "fields",
-        "intervals",
         "model_card",
         "models",
         "placing",
@@ -88,13 +87,13 @@ MAY_IMPORT = {
         "sources",
         "template_date",
         "validation",
+        "verdicts",
         "wording",
     },
     "prompt_record": {"config", "data", "models", "runs"},
     "base_policy": {"data", "ppo", "reward_models", "runs"},
-    "comparison": {"intervals", "runs"},
+    "verdicts": {"runs", "verdicts"},
     "comparison_table": set(),
-    "intervals": set(),
     "model_card": {"config", "references", "reward_model_config"},
     "template_date": {"fields", "runs"},
     "tracking": {"config", "deadline", "runs", "wandb_names", "wording"},
@@ -132,7 +131,6 @@ MAY_IMPORT = {
     "sweep": {
         "carried",
         "choices",
-        "comparison",
         "comparison_table",
         "composed_files",
         "config",
@@ -153,6 +151,7 @@ MAY_IMPORT = {
         "sweep",
         "tracking",
         "validation",
+        "verdicts",
         "wandb_names",
         "wording",
     },
@@ -164,7 +163,6 @@ NO_TORCH = {
     "choices",
     "cli",
     "composed_files",
-    "comparison",
     "comparison_table",
     "config",
     "deadline",
@@ -173,7 +171,6 @@ NO_TORCH = {
     "exit_status",
     "fields",
     "hydra_part",
-    "intervals",
     "job_environment",
     "metric_names",
     "literals",
@@ -202,6 +199,7 @@ NO_TORCH = {
 NO_TORCH |= {f"data/{path.stem}" for path in (PACKAGE / "data").glob("*.py")}
 NO_TORCH |= {f"platforms/{path.stem}" for path in (PACKAGE / "platforms").glob("*.py")}
 NO_TORCH |= {f"runs/{path.stem}" for path in (PACKAGE / "runs").glob("*.py")}
+NO_TORCH |= {f"verdicts/{path.stem}" for path in (PACKAGE / "verdicts").glob("*.py")}
 NO_TORCH |= {f"sweep/{path.stem}" for path in (PACKAGE / "sweep").glob("*.py")}
 SLOW = {"torch", "transformers", "trl", "datasets", "optuna", "wandb"}
 
@@ -248,9 +246,11 @@ ANALYSIS = sorted((ROOT / "analysis").rglob("*.py"))
 
 
 @pytest.mark.parametrize("file", ANALYSIS, ids=lambda file: file.stem)
-def test_analysis_reads_the_record_alone(file: Path) -> None:
+def test_analysis_reads_the_record_and_the_verdicts_alone(file: Path) -> None:
     # What a run is worth has one definition, which is the engine's.
-    assert ours(file) <= {"platforms", "runs"} | ({"config", "objective"} if file.stem == "worth" else set())
+    assert ours(file) <= {"platforms", "runs", "verdicts"} | (
+        {"config", "objective"} if file.stem == "worth" else set()
+    )
     assert not {name.split(".")[0] for name in imports(file)} & {"torch", "transformers", "trl", "datasets"}
 
 

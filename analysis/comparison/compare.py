@@ -10,11 +10,11 @@ import numpy as np
 
 from analysis.comparison.groups import Group, Grouping, grouping
 from analysis.comparison.judge_matrix import Matrix, matrix
-from analysis.comparison.pairs import Pair, Ranking, rank
 from analysis.comparison.run_values import Measure, measure
-from analysis.comparison.statistics import Estimate, Strata, of_rate
 from analysis.records import Source
 from analysis.terminal import listed, shortened
+from rlhf_sweeps.verdicts.estimates import Estimate, Strata, of_rate
+from rlhf_sweeps.verdicts.pairs import Pair, Ranking, rank
 
 NO_VALUE = "without a value"
 

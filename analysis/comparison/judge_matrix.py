@@ -13,9 +13,9 @@ import numpy as np
 
 from analysis.comparison.groups import Grouping
 from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
-from analysis.comparison.statistics import estimate, of_rate
 from analysis.records import RunRecord, Source
 from rlhf_sweeps.runs import natural
+from rlhf_sweeps.verdicts.estimates import estimate, of_rate
 
 REWARD_MODEL = "reward_model"
 OWN = "own reward model"  # where it is none of the judges

@@ -7,10 +7,10 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.judge_matrix import Cell, Matrix
 from analysis.comparison.kl_text import frontier_lines, matched_lines
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
-from analysis.comparison.statistics import FEW_RUNS
 from analysis.statements import Statement, number
 from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from rlhf_sweeps.verdicts.estimates import FEW_RUNS
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
 
 MOST_ROWS = 15  # of the values; comparison.csv has all
 _MOST_BEST = 5  # groups of the other tables

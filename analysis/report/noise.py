@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
-from analysis.comparison.pairs import BETTER, NOISE, WORSE, Pair
 from analysis.comparison.text import statements
 from analysis.ranking import Ranking
 from analysis.statements import counted, listed, number
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
-from analysis.sweep.noise import repeated
+from analysis.sweep.sentences import noise_source
+from analysis.terminal import probability_text
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, WORSE, Pair
 
 
 def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> list[str]:
@@ -25,7 +26,7 @@ def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> lis
     if ranking.view is None:
         return ["Unknown: there is no common scale to compare by"]
     is_same = found is not None and len(found.views) == 1
-    won = found.views[0].lead if found is not None and is_same else lead(ranking.view, repeated(ranking.view.settings))
+    won = found.views[0].lead if found is not None and is_same else lead(ranking.view, ranking.view.noise())
     if won is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
@@ -46,7 +47,7 @@ def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...],
         return ["Unknown: the seeds of a setting are all alike"]
     second = pairs[0]
     chance = second.probability if second.first == "0" else second.probability.reversed
-    told = f"a run of it beats one of the second with probability {chance.text}"
+    told = f"a run of it beats one of the second with probability {probability_text(chance)}"
     if won.is_clear:
         return [
             f"Yes: {titles[won.best.numbers]} is better than every other by more than seeds differ, with p = "
@@ -71,10 +72,10 @@ def _of_noise(won: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
     freedom = f"{'about ' * noise.is_fitted}{counted(round(noise.freedom), 'degree')} of freedom"
     basis = (
         f"equal settings differ by {number(noise.deviation)} from seed to seed (standard deviation, "
-        f"from {noise.source}, {freedom}), so a lead of {number(won.limit)} takes more than noise"
+        f"from {noise_source(noise)}, {freedom}), so a lead of {number(won.limit)} takes more than noise"
     )
     if won.is_clear:
-        return [f"Yes, as far as {noise.source} can tell: {basis}, and it leads by {number(won.gaps[1])}"]
+        return [f"Yes, as far as {noise_source(noise)} can tell: {basis}, and it leads by {number(won.gaps[1])}"]
     num = len(won.rivals)
     second = titles[won.rivals[0].numbers]
     return [

@@ -3,11 +3,12 @@
 import math
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
-from analysis.comparison.pairs import NOISE, UNKNOWN
 from analysis.ranking import Ranking, reward_model_of
 from analysis.report.parts import interval_cell
 from analysis.statements import listed, number
 from analysis.sweep.settings import REWARD_MODEL
+from analysis.terminal import probability_text
+from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30
 
@@ -39,7 +40,9 @@ def lead_sentences(comparison: GroupComparison) -> list[str]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
         if pair is None:
             continue
-        chance = f"; a run of {pair.first} beats one of {pair.second} with probability {pair.probability.text}"
+        chance = (
+            f"; a run of {pair.first} beats one of {pair.second} with probability {probability_text(pair.probability)}"
+        )
         less = f"{number(abs(pair.difference))} less{'' if pair.verdict == UNKNOWN else chance}"
         lines.append(f"{group.label} has {_value(group)}: {less}")
     if len(known) > 5:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_sweeps.intervals import CONFIDENCE, Estimate, Outcomes, mean_estimate, win_rate_estimate
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.verdicts.intervals import Interval, Outcomes, mean_estimate, win_rate_estimate
+from rlhf_sweeps.verdicts.student import CONFIDENCE
 
 # A prompt, and which of the equal ones it is.
 Prompt = tuple[str, int]
@@ -232,8 +233,8 @@ def _cell(pairs: Outcomes) -> dict[str, Any]:
 def _ranking(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ranked: list[dict[str, Any]] = []
     for entry in sorted((entry for entry in entries if entry["others"]), key=lambda entry: -entry["others"]["mean"]):
-        estimate = Estimate(**entry["others"])
-        near = [other for other in ranked if estimate.overlaps(Estimate(other["mean"], other["low"], other["high"]))]
+        estimate = Interval(**entry["others"])
+        near = [other for other in ranked if estimate.overlaps(Interval(other["mean"], other["low"], other["high"]))]
         within_noise_of = near[0]["reward_model"] if near else None
         ranked.append({"reward_model": entry["reward_model"], **asdict(estimate), "within_noise_of": within_noise_of})
     return ranked
