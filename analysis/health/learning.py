@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
+from analysis.health.signals import Finding, score, series, setting
 from analysis.records import RunRecord
 from analysis.statements import number
+from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"
 NO_LEARNING = "learns nothing"
