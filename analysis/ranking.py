@@ -207,7 +207,7 @@ def _judged(source: Source, comparison: GroupComparison | None) -> Callable[[Ent
         if isinstance(others, dict) and isinstance(others.get("mean"), int | float):
             rates[str(row.get("reward_model"))] = float(others["mean"])
     if comparison is not None and comparison.measure.name == OTHER_JUDGES:
-        rates = {group.label: group.estimate.value for group in comparison.groups if group.estimate}
+        rates = {group.label: 1 / group.place for group in comparison.groups if group.place}
     return lambda entry: -rates.get(reward_model_of(entry), -1.0)
 
 

@@ -219,7 +219,7 @@ def test_no_loss_is_over_optimization_within_noise(tmp_path: Path) -> None:
         assert compare([setting])["over_optimized"] == []
 
 
-def test_ranks_are_within_noise_of_the_first_that_they_overlap(tmp_path: Path) -> None:
+def test_ranks_are_within_noise_of_the_first_that_they_cannot_be_told_from(tmp_path: Path) -> None:
     names = ["bad", "fair", "good", "best"]
     settings = [
         with_wins(tmp_path, name, i, {name: 20, "judge": number})

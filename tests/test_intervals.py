@@ -92,20 +92,11 @@ def test_one_prompt() -> None:
     assert high > 0.9
 
 
-def test_overlap() -> None:
-    middle = Interval(0.5, 0.4, 0.6)
-    assert middle.overlaps(Interval(0.7, 0.6, 0.8))
-    assert Interval(0.7, 0.6, 0.8).overlaps(middle)
-    assert not middle.overlaps(Interval(0.7, 0.61, 0.8))
-    assert not Interval(0.7, 0.61, 0.8).overlaps(middle)
-    assert middle.overlaps(Interval(0.9, None, None))
-
-
 @pytest.mark.parametrize("num_seeds", [2, 3, 5])
 def test_intervals_hold_the_expectation_over_seeds_and_prompts(num_seeds: int) -> None:
     """Prompts won with probability Beta(1.8, 1.2), mean 0.6; seeds that differ by 0.05."""
     random = np.random.default_rng(num_seeds)
-    num_held = num_agreeing = 0
+    num_held = 0
     for _ in range(600):
         prompts = random.beta(1.8, 1.2, (1, 60))
 
@@ -113,13 +104,10 @@ def test_intervals_hold_the_expectation_over_seeds_and_prompts(num_seeds: int) -
             chances = prompts + random.normal(0, 0.05, (num_seeds, 1))
             return win_rate_estimate((random.random((num_seeds, 60)) < chances).astype(float))
 
-        first, again = drawn(), drawn()
-        low, high = bounds(first)
+        low, high = bounds(drawn())
         num_held += low <= 0.6 <= high
-        num_agreeing += first.overlaps(again)
     # Standard error of a share near 0.95: 0.009.
     assert 0.92 < num_held / 600 < 0.99
-    assert num_agreeing / 600 > 0.98
 
 
 def test_the_degrees_of_freedom_are_no_fewer_than_the_smaller_side_has() -> None:

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import Frontier
-from analysis.comparison.judge_matrix import Cell, Matrix
 from analysis.comparison.kl_text import frontier_lines, matched_lines
 from analysis.comparison.matched_kl import MatchedKl
+from analysis.comparison.own_matrix import Cell, Matrix
 from analysis.statements import Statement, number
 from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
 from rlhf_sweeps.verdicts.estimates import FEW_RUNS
-from rlhf_sweeps.verdicts.pairs import BETTER, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
 
 MOST_ROWS = 15  # of the values; comparison.csv has all
 _MOST_BEST = 5  # groups of the other tables
@@ -165,7 +165,9 @@ def _counts(group: ComparedGroup) -> str:
 
 def _design(pairs: Sequence[Pair]) -> Iterator[str]:
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
-    if designs == {BY_SETTING}:
+    if designs == {BY_PROMPT}:
+        yield "groups were compared prompt by prompt, as at the sweep's end, and for other seeds and prompts"
+    elif designs == {BY_SETTING}:
         yield "groups were compared setting by setting, since each setting has one run"
     elif BY_RUN in designs and len(designs) > 1:
         yield "some groups share settings and were compared within these, others were compared as they are"

@@ -59,10 +59,11 @@ def next_sentences(comparison: GroupComparison) -> list[str]:
     if comparison.winner:
         return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]
     pair = comparison.ranking.against_best(second.label)
-    if pair is None or pair.verdict == UNKNOWN or not pair.difference:
+    fewest = min(len(first.values), len(second.values))
+    if pair is None or pair.verdict == UNKNOWN or not pair.difference or fewest < 2:
         return ["Run every reward model on several seeds, sweep.seeds=5, so that noise can be told apart"]
     # The interval's half width shrinks with the root of the runs.
-    seeds = math.ceil(min(len(first.values), len(second.values)) * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
+    seeds = math.ceil(fewest * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
     if pair.verdict == NOISE and seeds > _MAX_SEEDS:
         return [
             f"{first.label} and {second.label} are so close that it would take more than {_MAX_SEEDS} seeds of each to "

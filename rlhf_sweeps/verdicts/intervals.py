@@ -22,12 +22,6 @@ class Interval:
     low: float | None
     high: float | None
 
-    def overlaps(self, other: "Interval") -> bool:
-        """Whether the intervals have a value in common; one without bounds could hold any."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return True
-        return self.low <= other.high and other.low <= self.high
-
 
 def mean_estimate(values: Outcomes) -> Interval:
     """The mean with Student's interval; a single prompt, or outcomes that are all alike, have none.

@@ -31,8 +31,9 @@ WORSE = "worse in the settings that both have"  # although the better one over a
 LEVEL = 0.05
 MOST_GROUPS = 30  # the best ones, of which every two are compared
 # How two groups were compared: setting by setting, with one run of each; run by run within settings that both have;
-# or all runs as they are, since their settings are different ones.
+# or all runs as they are, since their settings are different ones. Where outcomes by prompt are there, see `crossed`.
 BY_SETTING, BY_STRATUM, BY_RUN = "paired by setting", "within settings", "different settings"
+BY_PROMPT = "paired by prompt"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Pair:
         probability: that a run of the first beats one of the second.
         p_value: adjusted for all pairs; nan where the noise is unknown.
         verdict: BETTER, NOISE, UNKNOWN or WORSE.
-        design: BY_SETTING, BY_STRATUM or BY_RUN.
+        design: BY_SETTING, BY_STRATUM, BY_RUN or BY_PROMPT.
     """
 
     first: str
