@@ -99,9 +99,8 @@ def _unknown(comparison: GroupComparison, name: str, ranked: Sequence[ComparedGr
     is_single = [len(group.values) == 1 for group in ranked]
     if all(is_single):
         is_sweep = any(run.trial is not None for group in comparison.grouping.groups for run in group.runs)
-        return (
-            "one run in each group, so how much seeds differ is unknown and nothing can be said about which is better; "
-            + ("sweep.seeds=3 shows it" if is_sweep else "more seeds show it")
+        return "one run in each group: these alone do not show how much seeds differ, and so not which is better; " + (
+            "sweep.seeds=3 shows it" if is_sweep else "more seeds show it"
         )
     are_steady = all(pair.design == BY_SETTING for pair in pairs)
     if is_single[0]:

@@ -9,6 +9,7 @@ from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     COLLAPSE,
     NEGATIVE,
+    RISE,
     Divergence,
     Onset,
     entropy_collapse,
@@ -22,7 +23,7 @@ NEVER_WITHIN = "never within the KL budget"
 TARGET_MISSED = "KL target missed"
 NEGATIVE_KL = f"{NEGATIVE} KL"
 ENTROPY_COLLAPSE = f"entropy {COLLAPSE}"
-ENTROPY_RISE = "entropy rises"
+ENTROPY_RISE = f"entropy {RISE}s"
 
 _LESS_KL = "raise ppo.kl_coef, or let ppo.kl_target hold the KL; lower ppo.lr"
 
