@@ -138,6 +138,8 @@ def _of_pairs(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
                     yield from (pair(found[1], other, word) for other in _listed(part.removeprefix(start)))
     elif found := re.match(r"(.+?) (?:is|are) within noise of it", text):
         yield from (pair(said.labels[0], other, NOISE) for other in _listed(found[1]))
+    elif found := re.match(r"[Nn]othing can be said about (.+): too few seeds", text):
+        yield from (pair(said.labels[0], other, UNKNOWN) for other in _listed(found[1]))
     elif found := re.match(r"It beats (.+) by more than noise", text):
         yield from (pair(said.labels[0], other, BETTER) for other in _listed(found[1]))
     elif found := re.match(r"row (\S+) \| (\S+) \| (within noise|beaten|cannot tell)", text):

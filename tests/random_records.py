@@ -38,6 +38,7 @@ def _sweep(random: np.random.Generator, kind: str) -> Source:
     num_settings = {"search": 12, "long grid": 14}.get(kind) or int(random.integers(2, 5))
     num_seeds = int(random.integers(2, 6)) if "seeds" in kind else 1
     rates = sorted(10 ** random.uniform(-5, -3, num_settings)) if kind == "search" else [1e-5 * 2**i for i in range(14)]
+    is_unequal = random.random() < 0.3  # some seeds are missing
     worths = random.choice([0.0, 0.3, 3.0]) * random.standard_normal(num_settings)
     if kind == "long grid":  # smooth enough for a fit
         worths = worths[0] * np.sin(np.arange(num_settings) / 4)
@@ -46,7 +47,7 @@ def _sweep(random: np.random.Generator, kind: str) -> Source:
     for place in range(num_settings):
         settings = {"ppo.lr": repr(float(rates[place]))}
         own = []
-        for seed in range(num_seeds):
+        for seed in range(int(random.integers(1, num_seeds + 1)) if is_unequal else num_seeds):
             number = place * num_seeds + seed if kind == "grid over seeds" else place
             worth = float(worths[place] + 0.3 * random.standard_normal())
             name = f"{number}" if num_seeds == 1 or kind == "grid over seeds" else f"{number}/seed_{seed}"

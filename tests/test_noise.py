@@ -27,6 +27,7 @@ from analysis.thinning import spread, telling
 from analysis.watch.plan import num_points
 from analysis.watch.run import FollowedRun
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.verdicts import pairs
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
 
 
@@ -216,18 +217,35 @@ def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
     assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14)]
 
 
-def test_whether_a_lead_is_clear_where_runs_of_one_setting_tell_the_noise() -> None:
-    """Three runs with a deviation of 0.1 against one run: 4.30 x 0.1 x root of 1 + 1/3 is 0.497."""
-    for other, is_clear in ((0.49, True), (0.51, False)):
-        (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [other]]))
+def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:
+    """One run each; three on test seeds deviate by 0.1: 4.30 x 0.1 x root of 2 is 0.6085."""
+    tests = [run(0, seed, value) for seed, value in ((100, 0.7), (101, 0.8), (102, 0.9))]
+    for other, is_clear in ((0.39, True), (0.395, False)):
+        best = trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run(0, 0, 1.0)], tests=tests)
+        (view,) = views(of([best, trial(1, {"ppo.lr": 1e-3}, [other], runs=[run(1, 0, other)])]))
         won = lead(view, view.noise())
         assert won is not None
-        assert won.limit == pytest.approx(0.4968, abs=1e-4)
-        assert won.is_clear is is_clear
+        assert won.limit == pytest.approx(0.6085, abs=1e-4)
+        assert won.is_clear == is_clear
     (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[1.0], [0.0]]))
     won = lead(view, view.noise())
     assert won is not None
     assert won.is_clear is None
+
+
+def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
+    """That the best one's seeds agree says nothing of how the seeds of the other would differ."""
+    source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [0.1]])
+    assert noise_sentences(rank(source)) == [
+        "Unknown: every other setting ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
+    ]
+    groups = {"0": {(): np.array([0.9, 1.0, 1.1])}, "1": {(): np.array([0.1])}}
+    assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
+    source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
+    assert noise_sentences(rank(source)) == [
+        "Not against all: nothing can be said about trial 1: too few seeds",
+        "It beats trial 2 by more than noise",
+    ]
 
 
 def test_two_runs_of_one_setting_tell_the_noise() -> None:

@@ -10,7 +10,7 @@ from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
 from analysis.sweep.sentences import noise_source
 from analysis.terminal import probability_text
-from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, WORSE, Pair
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
 
 
 def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> list[str]:
@@ -42,9 +42,9 @@ def _of_reward_models(comparison: GroupComparison) -> list[str]:
 
 
 def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
-    """Every setting ran on several seeds, so that the best was compared with every other."""
+    """Settings ran on several seeds, so that the best was compared with every other."""
     if won.is_clear is None:
-        return ["Unknown: the seeds of a setting are all alike"]
+        return [_why_unknown(won)]
     second = pairs[0]
     chance = second.probability if second.first == "0" else second.probability.reversed
     told = f"a run of it beats one of the second with probability {probability_text(chance)}"
@@ -53,10 +53,25 @@ def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...],
             f"Yes: {titles[won.best.numbers]} is better than every other by more than seeds differ, with p = "
             f"{number(second.p_value, 2)} against the second; {told}"
         ]
-    near = [titles[one.numbers] for one in won.rivals]
-    beaten = [titles[one.numbers] for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == BETTER]
-    lines = [f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {told}"]
+    near, beaten, unknown = (
+        [titles[one.numbers] for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
+        for verdict in (NOISE, BETTER, UNKNOWN)
+    )
+    lines = []
+    if near:
+        lines.append(f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {told}")
+    if unknown:
+        start = "" if near else "Not against all: "
+        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {listed(unknown)}: too few seeds")
     return [*lines, *([f"It beats {listed(beaten)} by more than noise"] if beaten else [])]
+
+
+def _why_unknown(won: Lead) -> str:
+    num_runs = [len(setting.by_run) for setting in won.ranked]
+    if num_runs[0] > 1 and max(num_runs[1:]) > 1:
+        return "Unknown: the seeds of a setting are all alike"
+    which = "the best setting" if num_runs[0] == 1 else "every other setting"
+    return f"Unknown: {which} ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
 
 
 def _of_noise(won: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:

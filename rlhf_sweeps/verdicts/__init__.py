@@ -14,8 +14,8 @@ Of groups and settings. False alarms are of families that do not differ (tests/t
     best                 the highest mean of the first objective over seeds, among the settings that keep all
                          constraints
 
-Of a run's KL, in nats of a whole response, and of its entropy. Each state has to last (`series`). How seldom sound runs
-are called ill measures tests/test_health_false_alarms.py:
+Of a run's KL, in nats of a whole response, and of its entropy. Each state has to last (`series`). Of sound runs 1 % at
+most is called ill in any way (tests/test_health_false_alarms.py):
 
     blow-up              above 2 budgets, 1 nat a token or 100 nats, whichever is least; 50 nats where neither budget
                          nor length is known; or above 10 times what it was, and 0.2 nats, without a gain in score
