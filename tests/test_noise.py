@@ -243,8 +243,8 @@ def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
     assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
     source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
     assert noise_sentences(rank(source)) == [
-        "Not against all: nothing can be said about trial 1: too few seeds",
-        "It beats trial 2 by more than noise",
+        "Not against all: nothing can be said about Trial 1: too few seeds",
+        "It beats Trial 2 by more than noise",
     ]
 
 
