@@ -54,6 +54,17 @@ def test_a_prompt_that_is_hard_for_both_is_no_noise_and_seeds_that_differ_are() 
     assert [one.verdict for one in differences({"a": hard + 20 * level + 0.1, "b": hard + 20 * level})] == [NOISE]
 
 
+def test_seeds_of_one_pair_that_happen_to_agree_are_no_certainty() -> None:
+    """Seeds of the third deviate by 0.4, those of the others by nothing: 0.16 x 2 / 6 of variance over all."""
+    prompts = np.random.default_rng(0).normal(0, 0.02, 60)
+    alike, other = np.tile(prompts, (3, 1)), np.tile(0 * prompts, (3, 1))
+    pair = {"a": alike + 0.1, "b": other}
+    assert [one.verdict for one in differences(pair)] == [BETTER]
+    third = other - 0.5 + np.array([[-0.4], [0.0], [0.4]])
+    best, *_ = differences(pair | {"c": third})
+    assert (best.first, best.second, best.verdict) == ("a", "b", NOISE)
+
+
 def test_wins_that_are_all_alike_are_told_from_losses_and_not_from_wins() -> None:
     won, lost = np.ones((3, 60)), np.zeros((3, 60))
     assert [one.verdict for one in differences({"a": won, "b": lost})] == [BETTER]
