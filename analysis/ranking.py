@@ -215,7 +215,7 @@ def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[E
     if comparison is None:
         rates = rates_by_others(source)
     elif comparison.measure.name == OTHER_JUDGES:
-        rates = {group.label: group.estimate.value for group in comparison.groups if group.estimate}
+        rates = {group.label: 1 / group.place for group in comparison.groups if group.place}
     else:
         rates = written_rates(source)
     return lambda entry: -rates.get(reward_model_of(entry), -1.0)

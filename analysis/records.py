@@ -203,7 +203,7 @@ class Source:
         metrics: what each objective is, of runs that do not say it themselves.
         directions: maximize or minimize, for each of these.
         space: what was swept; empty where nobody has said.
-        comparison: of reward models, as the sweep has written it (see rlhf_sweeps/comparison.py); None where none was.
+        comparison: of reward models, as the sweep has written it (see verdicts/matrix.py); None where none was.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
         problems: what could not be read, in sentences, those of the runs not among them.

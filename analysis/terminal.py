@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from analysis.statements import number
+from rlhf_sweeps.verdicts.estimates import Probability
 from rlhf_sweeps.wording import WIDTH, in_columns, short
 
 LONGEST_LABEL = 28
@@ -55,6 +56,11 @@ def listed(labels: Sequence[str]) -> str:
 def interval(low: float, high: float, digits: int = 3) -> str:
     """`[low, high]`, empty where there is none."""
     return "" if low != low else f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def probability_text(found: Probability) -> str:
+    """`0.78 [0.21, 0.98]`."""
+    return f"{number(found.value, 2)} {interval(found.low, found.high, 2)}".rstrip()
 
 
 def digits_of(value: float, low: float, high: float) -> int:

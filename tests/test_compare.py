@@ -10,16 +10,16 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 from scipy.stats import ttest_ind as welch
 
-from analysis.comparison import statistics
 from analysis.comparison.compare import compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.judge_matrix import OWN, matrix
-from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, BY_STRATUM, NOISE, UNKNOWN, WORSE, rank
 from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE, best_update, num_prompts
 from analysis.comparison.text import comparison_text, statements
 from analysis.errors import AnalysisError
 from analysis.reading.sources import read
 from analysis.records import DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED, RunRecord, Source
+from rlhf_sweeps.verdicts import estimates
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_RUN, BY_SETTING, BY_STRATUM, NOISE, UNKNOWN, WORSE, rank
 
 UPDATES = np.arange(1.0, 11.0)
 
@@ -227,7 +227,7 @@ def test_one_seed_each_tells_nothing():
     found = compare(source([run("a", 1.0, key=1), run("b", 5.0, key=2)]), "key")
     assert found.winner is None
     assert found.pairs[0].verdict == UNKNOWN
-    assert "nothing can be said about which is better" in statements(found)[0].text
+    assert "do not show how much seeds differ, and so not which is better" in statements(found)[0].text
 
 
 def test_equal_values():
@@ -288,8 +288,8 @@ def test_values_above_1_are_no_shares_whatever_their_name(metric, values):
     margin = student.ppf(0.975, 2) * np.std(values, ddof=1) / 3**0.5
     best = found.groups[0].estimate
     assert (best.low, best.high) == pytest.approx((np.mean(values) - margin, np.mean(values) + margin), rel=0.01)
-    one = statistics.estimate([np.array(values)])
-    assert statistics.of_rate(one, 60) == one
+    one = estimates.estimate([np.array(values)])
+    assert estimates.of_rate(one, 60) == one
 
 
 def test_wins_in_percent_are_so_in_the_judges_matrix():
@@ -454,7 +454,7 @@ def test_false_alarms(monkeypatch, size, num_groups):
     Of 6,000 made-up comparisons of 2, 3, 5 and 10 groups each it was 0.1 to 3.6 % for normal values, 0.1 to 1.8 % for
     log-normal ones; the most was 5.1 % for two groups of ten uniform values.
     """
-    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    monkeypatch.setattr(estimates, "RESAMPLES", 200)
     random = np.random.default_rng(10 * size + num_groups)
     draws = [rank({str(group): {(): random.normal(size=size)} for group in range(num_groups)}).pairs for _ in range(60)]
     alarms = sum(any(pair.verdict == BETTER for pair in pairs) for pairs in draws)
@@ -462,7 +462,7 @@ def test_false_alarms(monkeypatch, size, num_groups):
 
 
 def test_false_alarms_with_unequal_noise(monkeypatch):
-    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    monkeypatch.setattr(estimates, "RESAMPLES", 200)
     random = np.random.default_rng(5)
     scales = [3.0, 1.0, 1.0, 1.0]
     draws = [
@@ -482,7 +482,7 @@ def test_a_small_noisy_group_among_quiet_ones_by_hand():
 
 def test_false_alarms_with_unequal_noise_and_sizes(monkeypatch):
     """One of two runs that is ten times as noisy. Of 400 comparisons 7 % called some pair better."""
-    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    monkeypatch.setattr(estimates, "RESAMPLES", 200)
     random, sizes, scales = np.random.default_rng(7), (8, 2, 3, 3, 3), (1.0, 10.0, 1.0, 1.0, 1.0)
     both = [(str(index), *each) for index, each in enumerate(zip(sizes, scales, strict=True))]
     draws = [rank({name: {(): scale * random.normal(size=size)} for name, size, scale in both}) for _ in range(60)]
@@ -494,7 +494,7 @@ def test_false_alarms_with_unequal_noise_and_sizes(monkeypatch):
 # and in 20, 90 and 100 % of those of three groups.
 @pytest.mark.parametrize(("size", "found_at_least"), [(2, 0.2), (3, 0.85), (5, 0.97)])
 def test_power(monkeypatch, size, found_at_least):
-    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    monkeypatch.setattr(estimates, "RESAMPLES", 200)
     random = np.random.default_rng(size)
     winners = [
         rank({"a": {(): random.normal(5, 1, size)}, "b": {(): random.normal(size=size)}}).winner for _ in range(60)

@@ -83,15 +83,3 @@ def test_empty_cells_are_neither_settings_nor_values(tmp_path: Path) -> None:
     assert first.curve("eval/score")[0].tolist() == [1, 3, 4]
     assert "final" not in first.config
     assert first.curve("final")[1].tolist() == [0]
-
-
-@pytest.mark.parametrize("prefix", ["", "train/"])
-@pytest.mark.parametrize("mark", ["completions/mean_length", "clip_ratio/region_mean", "frac_reward_zero_std"])
-def test_the_kl_of_grpo_is_that_of_a_token(tmp_path: Path, prefix: str, mark: str) -> None:
-    """TRL's GRPOTrainer logs the mean over tokens as `kl`; without its other metrics it is taken for a response's."""
-    table: dict[str, list[float]] = {"step": [1, 2], f"{prefix}kl": [0.1, 0.2]}
-    pd.DataFrame(table).to_csv(tmp_path / "of_response.csv", index=False)
-    pd.DataFrame(table | {f"{prefix}{mark}": [0.5, 0.6]}).to_csv(tmp_path / "of_token.csv", index=False)
-    found = [next(name for name in read(tmp_path / f"{kind}.csv").runs[0].metrics if name.startswith("objective/kl"))
-             for kind in ("of_response", "of_token")]  # fmt: skip
-    assert found == ["objective/kl", "objective/kl_per_token"]

@@ -11,9 +11,9 @@ from conftest import Compose
 from records import lose
 from scipy import stats
 
-from rlhf_sweeps.comparison import Compared, compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.verdicts.matrix import Compared, compare, rows
 
 # One for each held-out prompt: score and base score.
 Pairs = Sequence[tuple[float, float]]
@@ -219,7 +219,7 @@ def test_no_loss_is_over_optimization_within_noise(tmp_path: Path) -> None:
         assert compare([setting])["over_optimized"] == []
 
 
-def test_ranks_are_within_noise_of_the_first_that_they_overlap(tmp_path: Path) -> None:
+def test_ranks_are_within_noise_of_the_first_that_they_cannot_be_told_from(tmp_path: Path) -> None:
     names = ["bad", "fair", "good", "best"]
     settings = [
         with_wins(tmp_path, name, i, {name: 20, "judge": number})

@@ -5,7 +5,7 @@ import pytest
 from health_runs import UPDATES, Floats, found, run
 
 from analysis.health.hacking import _evaluations, judges, mean_win_rate, own_is_up, win_error
-from analysis.health.signals import Series
+from rlhf_sweeps.verdicts.series import Series
 
 
 def is_hacked(config: dict[str, object] | None = None, **metrics: Floats | float) -> bool:

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from analysis.health.signals import Change, Series, gain, rolling_mean, series, together
+from analysis.health.signals import series, together
 from analysis.records import RunRecord
+from rlhf_sweeps.verdicts.series import Change, Series, gain, rolling_mean
 
 
 def of(values: list[float]) -> Series:

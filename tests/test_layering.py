@@ -11,7 +11,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "rlhf_sweeps"
 ALL = {path.stem for path in PACKAGE.glob("*.py")} | {
-    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep")
+    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep", "verdicts")
 }
 
 # Module or folder -> which of ours it may import.
@@ -78,7 +78,6 @@ MAY_IMPORT = {
         "data",
         "fields",
         "foreign_parts",
-        "intervals",
         "model_card",
         "models",
         "placing",
@@ -93,13 +92,13 @@ MAY_IMPORT = {
         "sources",
         "template_date",
         "validation",
+        "verdicts",
         "wording",
     },
     "prompt_record": {"config", "data", "models", "runs"},
     "base_policy": {"data", "ppo", "reward_models", "runs"},
-    "comparison": {"intervals", "runs"},
+    "verdicts": {"runs", "verdicts"},
     "comparison_table": {"wording"},
-    "intervals": set(),
     "model_card": {"config", "references", "reward_model_config"},
     "template_date": {"fields", "runs"},
     "tracking": {"config", "deadline", "runs", "wandb_environment", "wandb_names", "wording"},
@@ -142,7 +141,6 @@ MAY_IMPORT = {
     "sweep": {
         "carried",
         "choices",
-        "comparison",
         "comparison_table",
         "composed_files",
         "config",
@@ -163,6 +161,7 @@ MAY_IMPORT = {
         "sweep",
         "tracking",
         "validation",
+        "verdicts",
         "wandb_names",
         "wording",
     },
@@ -174,7 +173,6 @@ NO_TORCH = {
     "choices",
     "cli",
     "composed_files",
-    "comparison",
     "comparison_table",
     "config",
     "deadline",
@@ -183,7 +181,6 @@ NO_TORCH = {
     "exit_status",
     "fields",
     "hydra_part",
-    "intervals",
     "job_environment",
     "metric_names",
     "literals",
@@ -213,6 +210,7 @@ NO_TORCH = {
 NO_TORCH |= {f"data/{path.stem}" for path in (PACKAGE / "data").glob("*.py")}
 NO_TORCH |= {f"platforms/{path.stem}" for path in (PACKAGE / "platforms").glob("*.py")}
 NO_TORCH |= {f"runs/{path.stem}" for path in (PACKAGE / "runs").glob("*.py")}
+NO_TORCH |= {f"verdicts/{path.stem}" for path in (PACKAGE / "verdicts").glob("*.py")}
 NO_TORCH |= {f"sweep/{path.stem}" for path in (PACKAGE / "sweep").glob("*.py")}
 SLOW = {"torch", "transformers", "trl", "datasets", "optuna", "wandb"}
 
@@ -259,9 +257,9 @@ ANALYSIS = sorted((ROOT / "analysis").rglob("*.py"))
 
 
 @pytest.mark.parametrize("file", ANALYSIS, ids=lambda file: file.stem)
-def test_analysis_reads_the_record_alone(file: Path) -> None:
+def test_analysis_reads_the_record_and_the_verdicts_alone(file: Path) -> None:
     # What a run is worth has one definition, which is the engine's.
-    assert ours(file) <= {"platforms", "runs", "wandb_environment", "wording"} | (
+    assert ours(file) <= {"platforms", "runs", "verdicts", "wandb_environment", "wording"} | (
         {"config", "objective"} if file.stem == "worth" else set()
     )
     assert not {name.split(".")[0] for name in imports(file)} & {"torch", "transformers", "trl", "datasets"}

@@ -18,26 +18,23 @@ from analysis.report.noise import noise_sentences
 from analysis.statements import duration, setting_text
 from analysis.sweep.analysis import analyse
 from analysis.sweep.lead import lead
-from analysis.sweep.noise import Noise, repeated
-from analysis.sweep.settings import Setting, are_incomparable, views
+from analysis.sweep.sentences import noise_source
+from analysis.sweep.settings import are_incomparable, views
 from analysis.sweep.surface import fit
 from analysis.thinning import spread, telling
 from analysis.watch.run import FollowedRun
 from rlhf_sweeps.runs import Axis, Run
-
-
-def setting(num_runs: int) -> Setting:
-    return Setting((0,), {}, np.zeros(1), np.zeros((num_runs, 1)), np.empty((0, 1)))
+from rlhf_sweeps.verdicts import pairs
+from rlhf_sweeps.verdicts.noise import Noise, noise_within
 
 
 def test_the_margin_is_students() -> None:
     # 4 degrees of freedom: 2.776; means of 1 and of 4 runs.
-    margin = Noise(0.1, 4, 4).margin(setting(1), setting(4))
+    margin = Noise(0.1, 4, 4).margin(1, 4)
     assert margin == pytest.approx(2.776 * 0.1 * math.sqrt(1 + 1 / 4), rel=1e-3)
-    assert math.isnan(Noise().margin(setting(1), setting(1)))
+    assert math.isnan(Noise().margin(1, 1))
     assert not Noise(0.0, 3, 3).is_known  # runs that are all alike
-    alike = Setting((0,), {}, np.zeros(1), np.full((7, 1), 0.1), np.empty((0, 1)))  # whose mean is rounded
-    assert not repeated([alike]).is_known
+    assert not noise_within([np.full(7, 0.1)]).is_known  # whose mean is rounded
 
 
 @pytest.mark.parametrize(("num", "num_repetitions"), [(14, 0), (14, 1), (14, 4), (30, 1)])
@@ -88,7 +85,7 @@ def test_the_leader_is_the_one_with_the_best_mean_whatever_its_middle_half() -> 
     source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], values)
     ranking = rank(source)
     (view,) = views(source)
-    won = lead(view, repeated(view.settings))
+    won = lead(view, view.noise())
     assert won is not None
     assert ranking.best is not None
     assert (won.best.numbers, ranking.best.numbers) == ((0,), (0,))
@@ -211,26 +208,43 @@ def test_the_best_lines_of_a_figure_are_those_of_the_ranking() -> None:
     assert names == [f"{n}/seed_0" for n in (18, 17, 16, 15, 14)]
 
 
-def test_whether_a_lead_is_clear_where_runs_of_one_setting_tell_the_noise() -> None:
-    """Three runs with a deviation of 0.1 against one run: 4.30 x 0.1 x root of 1 + 1/3 is 0.497."""
-    for other, is_clear in ((0.49, True), (0.51, False)):
-        (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [other]]))
-        won = lead(view, repeated(view.settings))
+def test_whether_a_lead_is_clear_where_test_runs_tell_the_noise() -> None:
+    """One run each; three on test seeds deviate by 0.1: 4.30 x 0.1 x root of 2 is 0.6085."""
+    tests = [run(0, seed, value) for seed, value in ((100, 0.7), (101, 0.8), (102, 0.9))]
+    for other, is_clear in ((0.39, True), (0.395, False)):
+        best = trial(0, {"ppo.lr": 1e-4}, [1.0], runs=[run(0, 0, 1.0)], tests=tests)
+        (view,) = views(of([best, trial(1, {"ppo.lr": 1e-3}, [other], runs=[run(1, 0, other)])]))
+        won = lead(view, view.noise())
         assert won is not None
-        assert won.limit == pytest.approx(0.4968, abs=1e-4)
-        assert won.is_clear is is_clear
+        assert won.limit == pytest.approx(0.6085, abs=1e-4)
+        assert won.is_clear == is_clear
     (view,) = views(swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[1.0], [0.0]]))
-    won = lead(view, repeated(view.settings))
+    won = lead(view, view.noise())
     assert won is not None
     assert won.is_clear is None
 
 
+def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
+    """That the best one's seeds agree says nothing of how the seeds of the other would differ."""
+    source = swept([{"ppo.lr": 1e-4}, {"ppo.lr": 1e-3}], [[0.9, 1.0, 1.1], [0.1]])
+    assert noise_sentences(rank(source)) == [
+        "Unknown: every other setting ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
+    ]
+    groups = {"0": {(): np.array([0.9, 1.0, 1.1])}, "1": {(): np.array([0.1])}}
+    assert [pair.verdict for pair in pairs.rank(groups).pairs] == [pairs.UNKNOWN]
+    source = swept([{"ppo.lr": rate} for rate in (1e-4, 1e-3, 1e-2)], [[0.9, 1.0, 1.1], [0.1], [-9.0, -9.1, -9.2]])
+    assert noise_sentences(rank(source)) == [
+        "Not against all: nothing can be said about Trial 1: too few seeds",
+        "It beats Trial 2 by more than noise",
+    ]
+
+
 def test_two_runs_of_one_setting_tell_the_noise() -> None:
     """Of 0 and 2: a deviation of root 2, of one degree of freedom; Student's quantile is 12.706."""
-    found = repeated([Setting((0,), {}, np.zeros(1), np.array([[0.0], [2.0]]), np.empty((0, 1)))])
+    found = noise_within([np.array([0.0, 2.0])])
     assert (found.is_known, found.freedom, found.repetitions) == (True, 1, 1)
-    assert found.margin(setting(1), setting(1)) == pytest.approx(12.706 * math.sqrt(2) * math.sqrt(2), rel=1e-4)
-    assert found.source == "1 repetition on other seeds"
-    assert replace(found, is_fitted=True).source == found.source + " and the scatter about a smooth fit"
-    nothing = repeated([setting(1)])
-    assert (nothing.is_known, nothing.repetitions, nothing.source) == (False, 0, "")
+    assert found.margin(1, 1) == pytest.approx(12.706 * math.sqrt(2) * math.sqrt(2), rel=1e-4)
+    assert noise_source(found) == "1 repetition on other seeds"
+    assert noise_source(replace(found, is_fitted=True)) == f"{noise_source(found)} and the scatter about a smooth fit"
+    nothing = noise_within([np.zeros(1)])
+    assert (nothing.is_known, nothing.repetitions, noise_source(nothing)) == (False, 0, "")

@@ -10,7 +10,6 @@ from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phases import _judge_of_lines, _judge_of_sums, _kind_by_ranks, _meeting, find_phases
 from analysis.curves.segmentation import Segmentation
 from analysis.curves.spikes import without_spikes
-from analysis.curves.verdicts import _blow_up
 
 NUM = 40
 
@@ -105,23 +104,6 @@ def test_what_is_constant_is_level_at_that_value() -> None:
     (found,) = find_phases(np.arange(5.0, 35.0), np.full(30, 0.3))
     assert (found.kind, found.start, found.end, found.noise) == (LEVEL, 5.0, 34.0, 0.0)
     assert (found.first, found.last) == pytest.approx((0.3, 0.3))
-
-
-@pytest.mark.parametrize(
-    ("smooth", "found"),
-    [
-        ([1, 1, 1, 1, 1, 1, 1.5, 3, 20], (70.0, 1.5)),  # the last that is not twice the level before
-        ([1, 1, 1, 1, 1, 1, 1.5, 3, 10], None),  # tenfold is not more than tenfold
-        ([1, 1, 1, 1, 1, 20], (50.0, 1.0)),
-        ([1, 1, 1, 1, 20], None),  # too few
-        ([0.01, 0.01, 0.01, 0.01, 0.01, 0.9], None),  # not even a nat
-        ([0.01, 0.01, 0.01, 0.01, 0.05, 1.1], (50.0, 0.05)),
-    ],
-)
-def test_a_kl_blows_up_where_it_grows_tenfold_in_the_last_third(
-    smooth: list[float], found: tuple[float, float] | None
-) -> None:
-    assert _blow_up(10.0 * np.arange(1, len(smooth) + 1), np.array(smooth)) == found
 
 
 @pytest.mark.parametrize(("sixth", "first"), [(1.0, 0.0), (40.0, 20.0)])

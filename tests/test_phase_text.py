@@ -9,7 +9,6 @@ from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.sentences import describe
 from analysis.curves.spikes import told_spikes, without_spikes
-from analysis.curves.verdicts import entropy_verdict
 from analysis.records import REWARD, Floats, RunRecord
 
 
@@ -132,9 +131,3 @@ def test_a_metric_that_ends_before_its_run_says_so() -> None:
     assert ended.evidence["last usable value at update"] == 20
     assert "no usable value" not in missed.text
     assert "no usable value" not in whole.text
-
-
-def test_hardly_anything_left_is_not_nothing() -> None:
-    found = entropy_verdict(np.arange(30.0), np.linspace(50, 0, 30))
-    assert found is not None
-    assert found.text == "it has collapsed: less than 0.1 % of its start is left"

@@ -11,7 +11,6 @@ from analysis.curves.phase_text import place
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.segmentation import averaged_down, cut, gap_gain
 from analysis.curves.sentences import describe
-from analysis.curves.verdicts import entropy_verdict, kl_verdict
 from analysis.records import CUMULATIVE_REWARD, REWARD, Floats, RunRecord
 from analysis.statements import number
 
@@ -214,25 +213,6 @@ def test_what_is_missing_or_short_is_said() -> None:
     assert three.text.startswith("score has 2 values, too few")
 
 
-def test_kl_verdicts() -> None:
-    updates = np.arange(1.0, 31)
-    run = record(config={"objective.kl_budget": 10.0}, objective__kl=updates)
-
-    def verdict(values: Floats, runs: list[RunRecord]) -> str:
-        return kl_verdict(updates, values, find_phases(updates, values), runs).text
-
-    assert verdict(np.full(30, 3.0), [run]) == "under control: at most 3, below the budget of 10 nats"
-    assert verdict(updates, [run]).startswith("over the budget of 10 nats from update 11 on")
-    assert verdict(np.linspace(0, 9, 30), [run]) == "close to the budget of 10 nats and still rising"
-    assert verdict(np.linspace(0, 60, 30), [run]).startswith("out of control: over the budget")
-    assert verdict(np.full(30, 3.0), []) == "under control: at most 3, below the usual budget of 15 nats a response"
-    no_budget = record(config={"objective.kl_budget": None}, objective__kl=updates)
-    assert verdict(np.full(30, 3.0), [no_budget]) == "no budget is set; at most 3"
-    assert verdict(np.where(updates > 25, np.exp(updates - 20), 1.0), [run]).startswith("blows up after update 2")
-    assert "cannot be below 0" in verdict(np.full(30, -0.5), [run])
-    assert "back below it" in verdict(np.interp(updates, [1, 15, 30], [1, 20, 1]), [run])
-
-
 def test_a_rise_that_is_soon_done_is_not_said_to_go_on() -> None:
     values = 10 * (1 - np.exp(-np.arange(30.0) / 4)) + 0.8 * noise(30, 2)
     run = record(config={"objective.kl_budget": 12.0}, objective__kl=values)
@@ -242,24 +222,6 @@ def test_a_rise_that_is_soon_done_is_not_said_to_go_on() -> None:
     (line,) = describe([record(objective__kl=np.linspace(0, 10, 30) + 0.5 * noise(30, 2))])
     assert "rises throughout" in line.text
     assert line.text.endswith("though it still rises at the end")
-
-
-def test_entropy_verdicts() -> None:
-    updates = np.arange(1.0, 31)
-    cases = {
-        "it has collapsed: 2 % of its start is left": np.linspace(50, 1, 30),
-        "only 20 % of its start is left": np.linspace(50, 10, 30),
-        "it ends at 2 times its start": np.linspace(10, 20, 30),
-    }
-    for text, values in cases.items():
-        found = entropy_verdict(updates, values)
-        assert found is not None
-        assert found.text == text
-    dip = entropy_verdict(updates, np.interp(updates, [1, 10, 20, 30], [10, 0.1, 0.1, 9]))
-    assert dip is not None
-    assert dip.text.startswith("it collapses to 1 % of its start by update 1")
-    assert entropy_verdict(updates, np.full(30, 5.0)) is None
-    assert entropy_verdict(updates, np.linspace(10, 6, 30)) is None
 
 
 def test_runs_that_disagree_are_named() -> None:

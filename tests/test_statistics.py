@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, trim_mean
 
-from analysis.comparison import statistics
-from analysis.comparison.statistics import (
+from analysis.terminal import probability_text
+from rlhf_sweeps.verdicts import estimates
+from rlhf_sweeps.verdicts.estimates import (
     Probability,
     estimate,
     holm,
@@ -137,7 +138,7 @@ def test_the_interval_of_a_rate_is_the_wider_of_seeds_and_prompts():
 
 
 def _coverage(monkeypatch, size: int, draw, truth: float, draws: int = 250) -> tuple[float, float]:
-    monkeypatch.setattr(statistics, "RESAMPLES", 400)
+    monkeypatch.setattr(estimates, "RESAMPLES", 400)
     random = np.random.default_rng(size)
     found = [estimate([draw(random, size)], seed) for seed in range(draws)]
     ours = np.mean([one.low <= truth <= one.high for one in found])
@@ -163,7 +164,7 @@ def test_coverage_of_skewed_values(monkeypatch):
 
 
 def test_coverage_over_strata(monkeypatch):
-    monkeypatch.setattr(statistics, "RESAMPLES", 400)
+    monkeypatch.setattr(estimates, "RESAMPLES", 400)
     random = np.random.default_rng(3)
     shifts = np.array([[0.0], [1.0], [2.0]])
     truth = trim_mean((random.normal(size=(50_000, 3, 3)) + shifts).reshape(50_000, 9), 0.25, axis=1).mean()
@@ -272,6 +273,6 @@ def test_holm_by_hand():
 
 def test_a_probability_told_and_seen_from_the_other_side() -> None:
     won = Probability(0.75, 0.25, 0.9)
-    assert won.text == "0.75 [0.25, 0.9]"
-    assert won.reversed.text == "0.25 [0.1, 0.75]"
-    assert Probability(1.0, float("nan"), float("nan")).text == "1"
+    assert probability_text(won) == "0.75 [0.25, 0.9]"
+    assert probability_text(won.reversed) == "0.25 [0.1, 0.75]"
+    assert probability_text(Probability(1.0, float("nan"), float("nan"))) == "1"

@@ -9,12 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from analysis.comparison.groups import Group, Grouping, grouping
-from analysis.comparison.judge_matrix import Matrix, matrix
-from analysis.comparison.pairs import Pair, Ranking, rank
-from analysis.comparison.run_values import Measure, measure
-from analysis.comparison.statistics import Estimate, Strata, of_rate
+from analysis.comparison.judge_matrix import matrix
+from analysis.comparison.own_matrix import NOT_BEST, Matrix, own_pairs
+from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure
 from analysis.records import Source
 from analysis.terminal import listed, shortened
+from rlhf_sweeps.verdicts.estimates import Estimate, Strata, of_rate
+from rlhf_sweeps.verdicts.pairs import Pair, Ranking, rank
 
 NO_VALUE = "without a value"
 
@@ -82,7 +83,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     """Compare the runs of a source by config keys.
 
     A run counts if it came to its end; those that were pruned, failed, diverged, wait, were interrupted or go on are
-    counted apart.
+    counted apart. Reward models are compared as the sweep itself has done it, where it has (see `own_matrix`).
 
     Args:
         source: what was read.
@@ -96,16 +97,22 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     grouped = grouping(source, by)
     runs = [run for group in grouped.groups for run in group.runs]
     measured = measure(source, runs, metric)
-    strata = {group.label: _strata(grouped, group, measured.values) for group in grouped.groups}
+    own = own_pairs(source, grouped, measured.values) if metric is None and measured.name == OTHER_JUDGES else None
+    compared = own.narrowed(grouped) if own else grouped
+    strata = {group.label: _strata(grouped, group, measured.values) for group in compared.groups}
     with_values = {label: found for label, found in strata.items() if found}
     ranking = rank(with_values, measured.is_lower_better) if with_values else None
+    if own and ranking:
+        ranking = own.ranked(ranking, with_values)
     places = {label: place for place, label in enumerate(ranking.labels if ranking else (), start=1)}
     groups = [
         _compared(group, places.get(group.label, 0), ranking, measured, len(strata[group.label]))
-        for group in grouped.groups
+        for group in compared.groups
     ]
     groups.sort(key=lambda group: group.place or math.inf)
     notes = [*measured.warnings, *grouped.notes, *_notes(grouped, groups, strata)]
+    if any(NOT_BEST in group.excluded for group in groups):
+        notes.append("the best setting of each reward model stands for it, as at the end of the sweep")
     if measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
     elif measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):

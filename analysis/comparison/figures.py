@@ -8,15 +8,15 @@ import numpy as np
 
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.frontier import all_frontiers
-from analysis.comparison.judge_matrix import Matrix
 from analysis.comparison.kl_figures import MOST_ROWS, frame, frontier_figure, matched_figure, titled
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import matched_kl_of
-from analysis.comparison.pairs import BETTER, UNKNOWN
+from analysis.comparison.own_matrix import Matrix
 from analysis.comparison.tables import write_tables
 from analysis.comparison.text import cell_text, comparison_text
 from analysis.records import Source
 from analysis.terminal import told_apart
+from rlhf_sweeps.verdicts.pairs import BETTER, UNKNOWN
 from rlhf_sweeps.wording import short
 
 if TYPE_CHECKING:

@@ -4,83 +4,27 @@ Where reward models are compared, this is the matrix that the sweep has written,
 and other prompts. Elsewhere it is made from the runs' metrics, with intervals about other seeds.
 """
 
-import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from analysis.comparison.groups import Grouping
+from analysis.comparison.own_matrix import REWARD_MODEL, Cell, Matrix, written_matrix
 from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
-from analysis.comparison.statistics import estimate, of_rate
 from analysis.records import RunRecord, Source
 from rlhf_sweeps.runs import natural
+from rlhf_sweeps.verdicts.estimates import estimate, of_rate
 
-REWARD_MODEL = "reward_model"
 OWN = "own reward model"  # where it is none of the judges
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One group under one judge: the mean win rate, its 95 % interval (nan for one seed), and whether it is its own."""
-
-    win_rate: float
-    low: float
-    high: float
-    num_runs: int
-    is_own: bool
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Win rates against the base policy.
-
-    Attributes:
-        labels: of the groups, the rows; see `ordered`.
-        judges: the columns.
-        cells: (label, judge) -> cell; some may be missing.
-        text: what intervals are about.
-    """
-
-    labels: Sequence[str]
-    judges: Sequence[str]
-    cells: Mapping[tuple[str, str], Cell]
-    text: str
-
-    def ordered(self, labels: Sequence[str]) -> "Matrix":
-        """The same with its rows in another order; labels that are not given come last."""
-        rest = [label for label in self.labels if label not in labels]
-        return replace(self, labels=[*(label for label in labels if label in self.labels), *rest])
 
 
 def matrix(source: Source, grouping: Grouping) -> Matrix | None:
     """The sweep's own matrix where the groups are its reward models, else one from the metrics; None without judges."""
     if list(grouping.keys) == [REWARD_MODEL] and not grouping.is_test:
-        written = _written(source.comparison)
+        written = written_matrix(source.comparison)
         if written is not None:
             return written
     return _from_metrics(grouping)
-
-
-def _written(comparison: Mapping[str, Any] | None) -> Matrix | None:
-    """Of comparison.json; None where there is none, or it is not what it should be."""
-    try:
-        entries = list((comparison or {})["reward_models"])
-        labels = [str(entry["reward_model"]) for entry in entries]
-        judges = [str(judge) for judge in (comparison or {})["judges"]]
-        cells = {}
-        for label, entry in zip(labels, entries, strict=True):
-            for judge, cell in entry["judges"].items():
-                rate = cell["win_rate"]
-                low, high = (math.nan if rate[key] is None else float(rate[key]) for key in ("low", "high"))
-                num_seeds = int(cell["num_seeds"])
-                cells[label, str(judge)] = Cell(float(rate["mean"]), low, high, num_seeds, judge == label)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if not cells or len(set(labels)) < len(labels):
-        return None
-    return Matrix(labels, judges, cells, "intervals are about other seeds and prompts")
 
 
 def _from_metrics(grouping: Grouping) -> Matrix | None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from analysis.comparison.frontier import SEVERAL_SCALES, Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.comparison.pairs import verdict_text
 from analysis.statements import number
 from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from rlhf_sweeps.verdicts.pairs import verdict_text
 
 _MOST_BEST = 5  # groups of a table
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
-from analysis.comparison.pairs import Ranking, rank
 from analysis.comparison.run_values import common_judges, num_prompts, scale
-from analysis.comparison.statistics import Strata, of_rate
 from analysis.records import Floats, Source
 from analysis.statements import number
 from analysis.terminal import listed
+from rlhf_sweeps.verdicts.estimates import Strata, of_rate
+from rlhf_sweeps.verdicts.pairs import Ranking, rank
 
 _SHARES = (0.25, 0.5, 1.0)  # of the KL that nearly all groups reach
 _MOST_LEFT_OUT = 0.1  # of the groups, for a higher one

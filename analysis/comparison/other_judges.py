@@ -4,10 +4,10 @@ import numpy as np
 
 from analysis.comparison.groups import grouping
 from analysis.comparison.run_values import OTHER_JUDGES, values_of
-from analysis.comparison.statistics import interquartile_mean
 from analysis.errors import AnalysisError
 from analysis.records import Source
 from analysis.sweep.settings import REWARD_MODEL
+from rlhf_sweeps.verdicts.estimates import interquartile_mean
 
 
 def rates_by_others(source: Source) -> dict[str, float]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison.statistics import student_quantile
 from analysis.records import Floats
+from rlhf_sweeps.verdicts.student import student_quantile
 
 RESAMPLES = 4000
 FEWEST_POINTS = 4

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import Frontier
-from analysis.comparison.judge_matrix import Cell, Matrix
 from analysis.comparison.kl_text import frontier_lines, matched_lines
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.comparison.pairs import BETTER, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
-from analysis.comparison.statistics import FEW_RUNS
+from analysis.comparison.own_matrix import Cell, Matrix
 from analysis.statements import Statement, number
 from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from rlhf_sweeps.verdicts.estimates import FEW_RUNS
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
 
 MOST_ROWS = 15  # of the values; comparison.csv has all
 _MOST_BEST = 5  # groups of the other tables
@@ -99,9 +99,8 @@ def _unknown(comparison: GroupComparison, name: str, ranked: Sequence[ComparedGr
     is_single = [len(group.values) == 1 for group in ranked]
     if all(is_single):
         is_sweep = any(run.trial is not None for group in comparison.grouping.groups for run in group.runs)
-        return (
-            "one run in each group, so how much seeds differ is unknown and nothing can be said about which is better; "
-            + ("sweep.seeds=3 shows it" if is_sweep else "more seeds show it")
+        return "one run in each group: these alone do not show how much seeds differ, and so not which is better; " + (
+            "sweep.seeds=3 shows it" if is_sweep else "more seeds show it"
         )
     are_steady = all(pair.design == BY_SETTING for pair in pairs)
     if is_single[0]:
@@ -165,7 +164,9 @@ def _counts(group: ComparedGroup) -> str:
 
 def _design(pairs: Sequence[Pair]) -> Iterator[str]:
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
-    if designs == {BY_SETTING}:
+    if designs == {BY_PROMPT}:
+        yield "groups were compared prompt by prompt, as at the sweep's end, and for other seeds and prompts"
+    elif designs == {BY_SETTING}:
         yield "groups were compared setting by setting, since each setting has one run"
     elif BY_RUN in designs and len(designs) > 1:
         yield "some groups share settings and were compared within these, others were compared as they are"

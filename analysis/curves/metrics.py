@@ -11,6 +11,7 @@ from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDAT
 from rlhf_sweeps.runs import natural
 
 ENTROPY = "objective/entropy"
+ENTROPIES = (ENTROPY, "policy/entropy_avg")  # of a response, of a token
 KL = "objective/kl"
 POLICY_LOSS = "loss/policy_avg"
 ALL = "all"

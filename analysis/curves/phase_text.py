@@ -12,6 +12,7 @@ from analysis.curves.smoothing import smoothed, window_of
 from analysis.curves.spikes import told_spikes, without_spikes
 from analysis.records import UPDATE, Floats
 from analysis.statements import Statement, number
+from rlhf_sweeps.verdicts.trend import NO_TREND
 
 _TIGHT, _CLEAR = 0.03, 0.2  # shares of the updates: a turn known so well is "at", so well "about", else "between"
 _MOST, _SOON = 0.8, 0.6  # of a change, where it takes no more of the updates: a line takes as much of both
@@ -100,7 +101,7 @@ def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
         low, high = number(float(values.min())), number(float(values.max()))
         return f"wanders between {low} and {high} without a lasting trend"
     few = f", as far as {len(values)} values tell" if len(values) < 10 else ""
-    return f"has no trend beyond its noise: around {number(float(values.mean()))}, ±{noise} from value to value{few}"
+    return f"has {NO_TREND} beyond its noise: around {number(float(values.mean()))}, ±{noise} from value to value{few}"
 
 
 def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is_extreme: bool, unit: str) -> str:

@@ -14,11 +14,11 @@ from analysis.curves.segmentation import Segmentation, cut, gap_gain
 from analysis.curves.spikes import without_spikes
 from analysis.curves.tidying import Judge, shortest_level, tidied
 from analysis.records import Floats
+from rlhf_sweeps.verdicts.student import student_quantile
+from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE
 
 MIN_POINTS = 4  # a line and its noise cannot be told apart with fewer
 
-_CHANCE = 0.005  # how likely pure noise may be taken for a rise or a fall
-_MIN_CHANGE = 0.1  # share of the curve's range below which a change is no phase
 _MIN_SUM_CHANGE = 0.05  # the same for running sums, whose range is large
 _MIN_SUM_SLOPE = 0.07  # or, where that is less, the share of the sum's mean slope over the whole curve
 _SHORT = 30  # up to so many points a rise that is no line is better told by its ranks
@@ -120,8 +120,8 @@ def _constant(updates: Floats, values: Floats) -> Phase:
 
 def _judge_of_lines(found: Segmentation) -> Judge:
     """Tells a line's kind: level if its change is small, or no larger than what noise makes of a level line."""
-    limit = _quantile(len(found.x) - 2 * (len(found.cuts) - 1))
-    smallest = _MIN_CHANGE * float(np.ptp(found.fitted))
+    limit = student_quantile(max(len(found.x) - 2 * (len(found.cuts) - 1), 1), 1 - CHANCE)
+    smallest = LEAST_CHANGE * float(np.ptp(found.fitted))
     is_short = len(found.y) <= _SHORT and len(found.cuts) == 2
 
     def judge(phase: Phase) -> str:
@@ -138,7 +138,7 @@ def _judge_of_lines(found: Segmentation) -> Judge:
 
 def _judge_of_sums(found: Segmentation, updates: Floats, lengths: Floats, size: float) -> Judge:
     """Tells a sum's kind: level if its steps are 0 on average but for noise, or make up little of the sum's range."""
-    limit = _quantile(len(found.x) - (len(found.cuts) - 1))
+    limit = student_quantile(max(len(found.x) - (len(found.cuts) - 1), 1), 1 - CHANCE)
     thinned = len(lengths) / len(found.x)  # a point of the segmentation is the mean of as many steps
     span = float(updates[-1] - updates[0])
 
@@ -159,12 +159,6 @@ def _noise_within(found: Segmentation, phase: Phase) -> tuple[int, float]:
     residual = (found.y - found.fitted)[(found.x >= phase.start) & (found.x <= phase.end)]
     own = float(np.sqrt(residual @ residual / max(len(residual) - 2, 1)))
     return max(len(residual), 1), own if len(residual) >= _ENOUGH else max(own, found.noise)
-
-
-def _quantile(freedom: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(max(freedom, 1), 1 - _CHANCE / 2))
 
 
 def _kind(change: float, limit: float) -> str:

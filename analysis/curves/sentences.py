@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.curves.axis import along, chosen_unit
 from analysis.curves.curves import grouped, lasting
-from analysis.curves.metrics import ENTROPY, KL, curve_of, panel_metrics, title_of
+from analysis.curves.metrics import ENTROPIES, KL, curve_of, panel_metrics, title_of
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
@@ -72,7 +72,7 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
     told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
     told = replace(told, evidence={"runs": float(len(kept)), **told.evidence})
     verdict = kl_verdict(updates, values, phases, runs, unit) if metric == KL else None
-    verdict = entropy_verdict(updates, values, unit) if metric == ENTROPY else verdict
+    verdict = entropy_verdict(updates, values, runs, unit) if metric in ENTROPIES else verdict
     if verdict is not None:
         told = Statement(f"{told.text}; {verdict.text}", {**told.evidence, **verdict.evidence})
     if num_there == 1 and (ending := _ending(kept[0], metric, updates, unit)) is not None:

@@ -1,4 +1,7 @@
-"""What an analyst looks for in two of the curves: is the KL under control, does the entropy collapse."""
+"""What an analyst looks for in two of the curves, in clauses: is the KL under control, does the entropy collapse.
+
+The words are those of `rlhf_sweeps.verdicts.policy`, run by run, as health asks for them.
+"""
 
 from collections.abc import Sequence
 
@@ -6,15 +9,24 @@ import numpy as np
 
 from analysis.curves.phase import RISES, Phase
 from analysis.curves.smoothing import smoothed, window_of
-from analysis.records import KL_BUDGET, UPDATE, Floats, RunRecord
+from analysis.health.policy import collapsed, divergence
+from analysis.records import UPDATE, Floats, RunRecord
 from analysis.statements import Statement, number
+from rlhf_sweeps.verdicts.policy import (
+    BLOW_UP,
+    CLOSE,
+    COLLAPSE,
+    NEAR_BUDGET,
+    NEGATIVE,
+    OVER_BUDGET,
+    UNDER_CONTROL,
+    Divergence,
+    Onset,
+)
 
-USUAL_BUDGET = 15.0  # nats of a whole response: conf/config.yaml's objective.kl_budget
-
-_BLOW_UP = 3.0  # times the budget
-_NEAR = 0.8  # of the budget
 _LATE = 0.15  # of the KL's range: what it rises by in its last third at least if it still rises
-_COLLAPSE, _LOW, _GROWN = 0.1, 0.3, 1.5  # of the entropy at the start
+_LOW, _GROWN = 0.3, 1.5  # of the entropy at the start
+_MOST_NAMES = 3
 
 
 def kl_verdict(
@@ -23,106 +35,114 @@ def kl_verdict(
     """Whether the KL of whole responses stays within the budget, as a clause, and what it rests on.
 
     Args:
-        updates, values: at least one, finite, (n,) each.
+        updates, values: of the runs' mean, at least one, finite, (n,) each.
         phases: of these.
-        runs: whose config tells the budget: the lowest, where they differ.
+        runs: which are judged one by one; of several budgets the lowest is told.
         unit: what the updates are, where they are something else: `episode`.
     """
-    budget = _budget(runs)
-    smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
-    highest, last = float(values.max()), float(smooth[-1])
+    highest, smooth = float(values.max()), smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
     evidence = {
         "KL highest": highest,
         f"KL highest {unit}": float(updates[int(np.argmax(values))]),
-        "KL at the end": last,
+        "KL at the end": float(smooth[-1]),
     }
-    negative = float(np.mean(values < 0))
-    if negative > 0.75 and len(values) > 4 and float(np.median(values)) < -0.02:
-        evidence["share of negative values"] = negative
-        return Statement("a KL cannot be below 0, so the estimate is off, as with truncated sampling", evidence)
-    if blow_up := _blow_up(updates, smooth):
-        evidence |= {f"blow-up {unit}": blow_up[0], "KL before the blow-up": blow_up[1]}
-        if budget is None or highest > budget:
-            return Statement(f"blows up after {unit} {number(blow_up[0])}, from {number(blow_up[1])}", evidence)
-    if budget is None:
+    judged = {run.name: one for run in runs if len((one := divergence(run)).kl)}
+    budgets = [one.measure for one in judged.values() if one.measure is not None]
+    if budgets:
+        evidence["KL budget"] = min(budgets)
+        over = smooth > min(budgets)
+        if over.any():
+            evidence[f"first {unit} over budget"] = float(updates[int(np.argmax(over))])
+            evidence[f"share of {unit}s over budget"] = float(over.mean())
+    words = {name: one.word for name, one in judged.items()}
+    if len(set(words.values())) > 1:
+        return Statement(_tally(words), evidence)
+    word, (first, *others) = next(iter(words.values())), judged.values()
+    if word in (BLOW_UP, NEGATIVE, OVER_BUDGET):
+        text = f"{_at_the_end(word)} in all {len(judged)} runs" if others else _grave(first, word, unit)
+        return Statement(text, evidence)
+    if not budgets:
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
-    evidence["KL budget"] = budget
-    given = f"the budget of {number(budget)} nats"
-    if not any(KL_BUDGET in run.config for run in runs):  # then nothing says, either, whether the KL is of a response
-        given = f"the usual budget of {number(budget)} nats a response"
-    return Statement(_against(given, budget, updates, smooth, highest, phases, evidence, unit), evidence)
+    given = f"the budget of {number(min(budgets))} nats"
+    if all(one.is_budget_unknown for one in judged.values()):  # nothing says, either, whether the KL is of a response
+        given = f"the usual budget of {number(min(budgets))} nats a response"
+    return Statement(_calm(word, given, min(budgets), smooth, highest, phases), evidence)
 
 
-def _against(
-    given: str,
-    budget: float,
-    updates: Floats,
-    smooth: Floats,
-    highest: float,
-    phases: Sequence[Phase],
-    evidence: dict[str, float],
-    unit: str,
-) -> str:
-    over = smooth > budget
-    if not over.any():
-        # A line may rise through a curve that has long been level.
-        late = float(smooth[-1] - smooth[2 * len(smooth) // 3])
-        rising = bool(phases) and phases[-1].kind == RISES and late > _LATE * float(np.ptp(smooth))
-        if smooth[-1] > _NEAR * budget:
-            return f"close to {given}{' and still rising' if rising else ''}"
-        still = ", though it still rises at the end" if rising and smooth[-1] > _NEAR / 2 * budget else ""
-        return f"under control: at most {number(highest)}, below {given}{still}"
-    first = float(updates[int(np.argmax(over))])
-    evidence |= {f"first {unit} over budget": first, f"share of {unit}s over budget": float(over.mean())}
-    if smooth.max() > _BLOW_UP * budget:
-        return f"out of control: over {given} from {unit} {number(first)} on, up to {number(highest)}"
-    end = "on" if over[-1] else f"on, back below it at the end ({number(float(smooth[-1]))})"
-    return f"over {given} from {unit} {number(first)} {end}"
+def _grave(judged: Divergence, word: str, unit: str) -> str:
+    """Of one run, what is wrong with its KL."""
+    highest = number(float(judged.kl.values.max()))
+    if word == BLOW_UP and (found := judged.blow_up):
+        begins = f"{BLOW_UP} from {unit} {number(found.update)} on"
+        if "KL before" in found.evidence:
+            ends = f"from {number(found.evidence['KL before'])} to {number(found.evidence['KL at the end'])}"
+            return f"{begins}: {ends}, and the score gains nothing by it"
+        return f"{begins}: over {number(found.limit)} nats ({found.why}), up to {highest}"
+    if word == NEGATIVE and (found := judged.negative):
+        level = number(found.evidence["mean KL at the end"])
+        return f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is off, as with truncated sampling"
+    if found := judged.over_budget:
+        back = judged.kl.end <= found.limit
+        end = f"on, back below it at the end ({number(judged.kl.end)})" if back else "on"
+        return f"{OVER_BUDGET} of {number(found.limit)} nats from {unit} {number(found.update)} {end}"
+    lost: Onset | None = judged.lost_evaluations
+    assert lost is not None, "a KL over the budget is so in training or in evaluations"
+    since = "" if "lowest KL" in lost.evidence else f" from {unit} {number(lost.update)} on"
+    return f"{OVER_BUDGET} of {number(lost.limit)} nats in every evaluation{since}"
 
 
-def _budget(runs: Sequence[RunRecord]) -> float | None:
-    """The lowest budget of the runs; the usual one where no config tells; None where they have none."""
-    kept = [budget for run in runs if (budget := run.kl_budget) is not None and budget > 0]
-    return min(kept) if kept else None if any(KL_BUDGET in run.config for run in runs) else USUAL_BUDGET
+def _at_the_end(word: str) -> str:
+    return f"{NEGATIVE}, which a KL cannot be" if word == NEGATIVE else word
 
 
-def _blow_up(updates: Floats, smooth: Floats) -> tuple[float, float] | None:
-    """The update after which the KL grows tenfold within the last third, and its value there; None if it does not."""
-    count = len(smooth)
-    if count < 6:
-        return None
-    middle = 2 * count // 3
-    before = float(np.median(smooth[:middle]))
-    if not smooth[middle:].max() > max(10 * before, 1.0):
-        return None
-    calm = smooth[: int(np.argmax(smooth > max(2 * before, 0.1)))]
-    index = max(len(calm) - 1, 0)
-    return float(updates[index]), float(smooth[index])
+def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: float, phases: Sequence[Phase]) -> str:
+    """Of runs whose KL is close to the budget or under control, what their mean does."""
+    # A line may rise through a curve that has long been level.
+    late = float(smooth[-1] - smooth[2 * len(smooth) // 3])
+    rising = bool(phases) and phases[-1].kind == RISES and late > _LATE * float(np.ptp(smooth))
+    if word == CLOSE:
+        return f"close to {given}{' and still rising' if rising else ''}"
+    most = f"at most {number(highest)}, below {given}"
+    if highest > budget:
+        most = f"over {given} for a moment only, at most {number(highest)}"
+    still = ", though it still rises at the end" if rising and smooth[-1] > NEAR_BUDGET / 2 * budget else ""
+    return f"{UNDER_CONTROL}: {most}{still}"
 
 
-def entropy_verdict(updates: Floats, values: Floats, unit: str = UPDATE) -> Statement | None:
-    """Whether the entropy collapses or grows, as a clause; None where it does neither.
+def _tally(words: dict[str, str | None]) -> str:
+    """`blow-up in 1 of 3 runs (2), under control in 2`, the gravest first."""
+    parts: list[str] = []
+    for word in (BLOW_UP, NEGATIVE, OVER_BUDGET, CLOSE, UNDER_CONTROL, None):
+        names = [name for name, own in words.items() if own == word]
+        if names:
+            of_all = "" if parts else f" of {len(words)} runs"
+            named = f" ({', '.join(names)})" if len(names) <= _MOST_NAMES and word in (BLOW_UP, NEGATIVE) else ""
+            parts.append(f"{word or 'under no budget'} in {len(names)}{of_all}{named}")
+    return ", ".join(parts)
+
+
+def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], unit: str = UPDATE) -> Statement | None:
+    """Whether the entropy collapses, or is much less or more than at its start, as a clause; None where it is not.
 
     Args:
-        updates, values: finite, (n,) each.
+        updates, values: of the runs' mean, finite, (n,) each.
+        runs: which are judged one by one: a token's entropy where it is known.
     """
     if len(values) < 2:
         return None
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
     start, end, lowest = float(smooth[0]), float(smooth[-1]), float(smooth.min())
-    if start <= 0:
-        return None
-    where = float(updates[int(np.argmin(smooth))])
     evidence = {
         "entropy at the start": start,
         "entropy at the end": end,
         "entropy lowest": lowest,
-        f"lowest {unit}": where,
+        f"lowest {unit}": float(updates[int(np.argmin(smooth))]),
     }
-    if end < _COLLAPSE * start:
-        return Statement(f"it has collapsed: {_percent(end / start)} of its start is left", evidence)
-    if lowest < _COLLAPSE * start:
-        return Statement(f"it collapses to {_percent(lowest / start)} of its start by {unit} {number(where)}", evidence)
+    found = {run.name: onset for run in runs if (onset := collapsed(run)) is not None}
+    if found:
+        return Statement(_collapse(found, len(runs), unit), evidence)
+    if start <= 0:
+        return None
     if end < _LOW * start:
         return Statement(f"only {_percent(end / start)} of its start is left", evidence)
     if end > _GROWN * start:
@@ -130,5 +150,17 @@ def entropy_verdict(updates: Floats, values: Floats, unit: str = UPDATE) -> Stat
     return None
 
 
+def _collapse(found: dict[str, Onset], num_runs: int, unit: str) -> str:
+    if num_runs == 1:
+        (only,) = found.values()
+        end = only.evidence["at the end"]
+        left = f"{_percent(end / only.evidence['at the start'])} of its start"
+        if end >= only.limit:
+            return f"{COLLAPSE} at {unit} {number(only.update)}, from which it comes back: {left} at the end"
+        return f"{COLLAPSE} from {unit} {number(only.update)} on: {left} is left at the end"
+    named = f" ({', '.join(found)})" if len(found) <= _MOST_NAMES else ""
+    return f"{COLLAPSE} in {len(found)} of {num_runs} runs{named}"
+
+
 def _percent(share: float) -> str:
-    return "less than 0.1 %" if share < 0.001 else f"{number(100 * share, 2)} %"
+    return "less than 0.1 %" if share < 0.001 else f"{number(100 * share, 2 if share < 1 else 3)} %"

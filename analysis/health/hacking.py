@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.health.markers import markers_moved
-from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
+from analysis.health.signals import Finding, score, series, setting
 from analysis.records import Floats, RunRecord
 from analysis.statements import number
 from rlhf_sweeps.runs import natural
+from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 
 HACKING = "reward hacking"
 HELD_OUT_FALLS = "held-out score falls"

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from analysis.health.signals import Finding, Series, gain, rolling_mean, score, series, setting
+from analysis.health.signals import Finding, score, series, setting
 from analysis.records import RunRecord
 from analysis.statements import number
+from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"
 NO_LEARNING = "learns nothing"
@@ -52,7 +53,8 @@ def no_learning(run: RunRecord) -> Finding | None:
     change = gain(scores)
     if farthest > _STILL or change.deviations > 4.0:
         return None
-    text = f"the policy stays where it began (KL of {number(kl.end, 1)} nats at the end), and the score does not rise"
+    text = f"the policy stays where it began (KL of {number(kl.end, 1)} nats at the end), and the score's change of"
+    text += f" {number(change.size)} is within four standard errors"
     lr = setting(run, "ppo.lr")
     advice = (
         f"raise ppo.lr{f' (now {number(lr)})' if lr else ''}; lower ppo.kl_coef; look whether rewards differ at all"

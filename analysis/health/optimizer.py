@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.health.signals import Finding, Series, rolling_mean, series, setting, together
+from analysis.health.signals import Finding, series, setting, together
 from analysis.records import Floats, RunRecord
 from analysis.statements import number
+from rlhf_sweeps.verdicts.series import Series, rolling_mean
 
 UPDATES_TOO_LARGE = "updates too large"
 ALWAYS_CLIPS = "clip range always binds"

@@ -1,60 +1,18 @@
-"""What the name of a table's column says: a metric under one of the names that people give it, a counter, a run."""
+"""What the name of a table's column says beside its metric (see `metric_names`): a counter, a run, a seed."""
 
 from collections.abc import Iterable
 
-from analysis.records import CUMULATIVE_REWARD, UPDATE
+from analysis.records import UPDATE
 
-# In lower case, with _ for what is no letter; a name that is none of these stays as it is.
-_METRICS = {
-    "reward": "objective/rlhf_reward",
-    "step_reward": "objective/rlhf_reward",
-    "mean_reward": "objective/rlhf_reward",
-    "reward_mean": "objective/rlhf_reward",
-    "rlhf_reward": "objective/rlhf_reward",
-    "score": "objective/scores",
-    "scores": "objective/scores",
-    "ppo_mean_scores": "objective/scores",
-    "cumulative_reward": CUMULATIVE_REWARD,
-    "policy_loss": "loss/policy_avg",
-    "ppo_loss_policy": "loss/policy_avg",
-    "value_loss": "loss/value_avg",
-    "ppo_loss_value": "loss/value_avg",
-    "entropy": "objective/entropy",
-    "ppo_policy_entropy": "objective/entropy",
-    "kl": "objective/kl",
-    "kl_divergence": "objective/kl",
-    "learning_rate": "lr",
-}
-_OF_GRPO = ("completions/", "clip_ratio/", "frac_reward_zero_std", "sampling/")
-_GROUPS = ("eval/", "judge/", "objective/", "loss/", "policy/", "val/", "perf/", "tokens/")
-_SETTINGS = ("lr", "objective/kl_coef")  # recorded with the metrics, and set
 _STEP = "_step"  # W&B's count of what was logged, which the updates are where there is nothing better
 _EPISODES = ("episode", "train_episode")
 _EPOCHS = ("epoch", "train_epoch")
 _UPDATES = (UPDATE, "updates", "step", "iteration", "global_step", "train_global_step", *_EPISODES, _STEP)
-KL_PER_TOKEN = "objective/kl_per_token"
 RUN, EPISODE = "run", "episode"
 _RUNS = (RUN, "name", "run_name", "run_id")
 _SEED = "seed"
 # When a row was logged, and as which: nothing that the run did.
 _LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")
-
-
-def has_kl_per_token(columns: Iterable[str]) -> bool:
-    """Whether a column `kl` among these is the mean over tokens, not the sum over a response: TRL's GRPO logs that."""
-    return any(column.removeprefix("train/").startswith(_OF_GRPO) for column in columns)
-
-
-def metric_name(column: str) -> str:
-    """Our name of a metric that is known under another one; any other name as it is."""
-    plain = "".join(letter if letter.isalnum() else "_" for letter in column.lower()).strip("_")
-    return _METRICS.get(plain, _METRICS.get(plain.removeprefix("train_"), column))
-
-
-def is_metric(column: str) -> bool:
-    """Whether it is known to hold what a run has recorded, and not what it was told."""
-    name = metric_name(column).removeprefix("train/")
-    return name not in _SETTINGS and (name in _METRICS.values() or name.startswith(_GROUPS))
 
 
 def axis_of(columns: Iterable[str]) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from analysis.reading.cells import Reading, decimal_signs, is_missing, reading
-from analysis.reading.column_names import axis_of, is_count, is_metric, is_seed
+from analysis.reading.column_names import axis_of, is_count, is_seed
+from analysis.reading.metric_names import is_metric
 
 _MOST_TOLD = 3  # different cells that are no numbers
 _TRUTHS = {"true": True, "false": False}

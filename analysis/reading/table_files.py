@@ -16,8 +16,10 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTED = re.compile('"[^"]*"')
 
 
-def read_frame(path: Path, problems: list[str]) -> Any:
-    """The table as a pandas frame: a column of numbers is one of numbers, whichever way they are written.
+def read_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
+    """The table as a pandas frame, and whether it is the log of one of Hugging Face's trainers.
+
+    A column of numbers is one of numbers, whichever way they are written.
 
     Columns without a name, which hold the rows' numbers, and columns of lists and objects are left out, and so are
     rows without any value.
@@ -30,13 +32,15 @@ def read_frame(path: Path, problems: list[str]) -> Any:
     """
     import pandas as pd
 
-    suffix = path.suffix.lower()
+    suffix, is_log_history = path.suffix.lower(), False
     try:
         open_record(path).close()
         if suffix == ".parquet":
             separator, frame = "", pd.read_parquet(path)
+        elif suffix in (".json", ".jsonl"):
+            separator, (frame, is_log_history) = "", _json_frame(path, problems)
         else:
-            separator, frame = ("", _json_frame(path, problems)) if suffix in (".json", ".jsonl") else _text_frame(path)
+            separator, frame = _text_frame(path)
     except Exception as error:
         raise AnalysisError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]})") from error
     frame.columns = [str(column).strip() for column in frame.columns]
@@ -53,7 +57,7 @@ def read_frame(path: Path, problems: list[str]) -> Any:
     cells = {name: _cells(frame[name]) for name in unread}
     for name, values in as_numbers(cells, separator, rows, problems).items():
         frame[name] = values
-    return frame.dropna(how="all")
+    return frame.dropna(how="all"), is_log_history
 
 
 def is_number(column: Any) -> bool:
@@ -73,20 +77,20 @@ def _holds_lists(column: Any) -> bool:
     return bool(column.map(lambda value: hasattr(value, "__len__") and not isinstance(value, str)).any())
 
 
-def _json_frame(path: Path, problems: list[str]) -> Any:
-    """From an object on each line, a list of objects, or the `log_history` of TRL's trainer_state.json."""
+def _json_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
+    """From an object on each line, a list of objects, or the `log_history` of TRL's trainer_state.json: which it is."""
     import pandas as pd
 
     if path.suffix.lower() == ".jsonl":
         rows: Any = salvage_rows(path, problems)
         if not rows and problems:
             raise ValueError(problems[0])
-        return pd.DataFrame(rows, dtype=object)
+        return pd.DataFrame(rows, dtype=object), False
     content = json.loads(read_bytes(path, MOST_FILE).decode("utf-8-sig"))
     rows = content.get("log_history") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("must be a list of objects, or an object with such a list as log_history")
-    return pd.DataFrame(rows, dtype=object)
+    return pd.DataFrame(rows, dtype=object), isinstance(content, dict)
 
 
 def _text_frame(path: Path) -> tuple[str, Any]:

@@ -1,7 +1,7 @@
 """Runs from a table: a row for each update, a column for each metric, under the names that people give them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,18 @@ from analysis.errors import AnalysisError
 from analysis.labels import shown
 from analysis.numbers import as_seed
 from analysis.reading.column_names import (
-    KL_PER_TOKEN,
     RUN,
     axis_of,
     config_key,
     counted_as,
     counts_episodes,
-    has_kl_per_token,
     is_counter,
     is_logging,
-    is_metric,
     is_seed,
-    metric_name,
     run_column,
     seed_column,
 )
+from analysis.reading.metric_names import are_trls, is_metric, renamed
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
 from analysis.records import UPDATE, RunRecord, Source
@@ -46,16 +43,16 @@ def read_table(path: Path) -> Source:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
     """
     problems: list[str] = []
-    frame = without_extremes(read_frame(path, problems))
+    frame, is_log_history = read_frame(path, problems)
+    frame = without_extremes(frame)
     axis = axis_of(frame.columns)
     if axis:
         frame = _with_updates(path, frame, axis)
     if axis and counts_episodes(axis):
         problems.append(f"no column counts the updates: they are taken from column {axis}")
-    if axis and is_export(frame, axis):
-        runs = [replace(run, metrics=_renamed(run.metrics)) for run in runs_of(_numeric(frame), axis)]
-    else:
-        runs = _runs(path, frame, axis, problems)
+    runs = runs_of(_numeric(frame), axis) if axis and is_export(frame, axis) else _runs(path, frame, axis, problems)
+    of_trl = is_log_history or any(are_trls(run.metrics) for run in runs)
+    runs = [replace(run, metrics=renamed(run.metrics, of_trl)) for run in runs]
     if axis is None and any(len(run.updates) > 1 for run in runs):
         problems.append("no column counts the updates: rows are counted from 0")
     if not any(set(run.metrics) - {UPDATE} for run in runs):
@@ -190,7 +187,7 @@ def _run(
     kept = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
     kept.pop(RUN, None)  # of a setting only, see above
     counted_by = UPDATE if axis is None else counted_as(axis)
-    return RunRecord(" ".join(texts) or path.stem, _renamed(metrics), kept, axis=counted_by)
+    return RunRecord(" ".join(texts) or path.stem, metrics, kept, axis=counted_by)
 
 
 def _name_text(value: Any) -> str:
@@ -204,17 +201,6 @@ def _seed_text(value: Any) -> str:
 
 def _numeric(frame: Any) -> Any:
     return frame[[column for column in frame.columns if is_number(frame[column])]]
-
-
-def _renamed(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics under our names; of two that would have one name, the second keeps its own."""
-    found: dict[str, Any] = {}
-    of_token = {"objective/kl": KL_PER_TOKEN} if has_kl_per_token(metrics) else {}
-    for column, values in metrics.items():
-        name = metric_name(column)
-        name = name if name == column else of_token.get(name, name)
-        found[column if name in found or (name != column and name in metrics) else name] = values
-    return found
 
 
 def _shown(run: RunRecord, keys: list[str]) -> str:

@@ -8,36 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.reading.conversion import columns, flat
+from analysis.reading.metric_names import renamed
 from analysis.reading.wandb_rows import alive_rows, axis_of
 from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
 from rlhf_sweeps.runs import as_update, natural, read_bytes
 from rlhf_sweeps.runs.trials import state_of
 
 SWEEP = "sweep"  # the job type of a sweep's own W&B run
-# TRL's names, without train/: PPO until 0.11 and GRPO. Its later PPO has the names that are ours, too.
-_METRICS = {
-    "learning_rate": "lr",
-    "ppo/learning_rate": "lr",
-    "ppo/mean_scores": "objective/scores",
-    "ppo/std_scores": "objective/scores_std",
-    "ppo/mean_non_score_reward": "objective/non_score_reward",
-    "ppo/loss/policy": "loss/policy_avg",
-    "ppo/loss/value": "loss/value_avg",
-    "ppo/policy/approxkl": "policy/approxkl_avg",
-    "ppo/policy/clipfrac": "policy/clipfrac_avg",
-    "ppo/policy/entropy": "policy/entropy_avg",
-    "ppo/val/clipfrac": "val/clipfrac_avg",
-    "ppo/val/var_explained": "val/explained_variance",
-    "tokens/responses_len_mean": "objective/length",
-    "reward": "objective/scores",
-    "reward_std": "objective/scores_std",
-    "kl": "objective/kl_per_token",  # GRPO's is the mean over tokens
-    "entropy": "policy/entropy_avg",
-    "clip_ratio/region_mean": "policy/clipfrac_avg",
-    "completions/mean_length": "objective/length",
-    "completions/clipped_ratio": "objective/truncated_rate",
-    "grad_norm": "policy/grad_norm",
-}
 # Columns of TRL's tables of samples.
 _COLUMNS = {
     "step": "update",
@@ -162,15 +139,4 @@ def _metrics(rows: Sequence[Mapping[str, Any]], axis: str, problems: list[str]) 
         name.removesuffix("_type") for name in {name for row in rows for name in row if name[-6:] == "._type"}
     )
     kept = {name: found[name] for name in found if not name.startswith(("_", *media)) and name != axis}
-    return _with_our_names({UPDATE: found[UPDATE], **kept})
-
-
-def _with_our_names(metrics: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Without the train/ of Hugging Face's trainers, and TRL's names as ours, where that hides no other metric."""
-    found: dict[str, Floats] = {}
-    for name, values in metrics.items():
-        short = name.removeprefix("train/")
-        ours = _METRICS.get(short, short)
-        target = next(one for one in (ours, short, name) if one == name or (one not in metrics and one not in found))
-        found[target] = values
-    return found
+    return renamed({UPDATE: found[UPDATE], **kept}, are_trls=True)

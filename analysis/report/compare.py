@@ -8,7 +8,6 @@ from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import frontiers_of
 from analysis.comparison.groups import Grouping
 from analysis.comparison.matched_kl import matched_kl_of
-from analysis.comparison.pairs import Pair, verdict_text
 from analysis.comparison.text import statements
 from analysis.records import Source
 from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
@@ -26,6 +25,7 @@ from analysis.report.parts import (
 )
 from analysis.results import Results
 from analysis.statements import counted
+from rlhf_sweeps.verdicts.pairs import Pair, verdict_text
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30

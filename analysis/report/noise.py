@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
-from analysis.comparison.pairs import BETTER, NOISE, WORSE, Pair
 from analysis.comparison.text import statements
 from analysis.ranking import Ranking
 from analysis.statements import counted, listed, number
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
-from analysis.sweep.noise import repeated
+from analysis.sweep.sentences import noise_source
+from analysis.terminal import probability_text
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
 
 
 def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> list[str]:
@@ -25,7 +26,7 @@ def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> lis
     if ranking.view is None:
         return ["Unknown: there is no common scale to compare by"]
     is_same = found is not None and len(found.views) == 1
-    won = found.views[0].lead if found is not None and is_same else lead(ranking.view, repeated(ranking.view.settings))
+    won = found.views[0].lead if found is not None and is_same else lead(ranking.view, ranking.view.noise())
     if won is None:
         return []
     titles = {entry.numbers: entry.title for entry in ranking.ranked}
@@ -41,21 +42,36 @@ def _of_reward_models(comparison: GroupComparison) -> list[str]:
 
 
 def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
-    """Every setting ran on several seeds, so that the best was compared with every other."""
+    """Settings ran on several seeds, so that the best was compared with every other."""
     if won.is_clear is None:
-        return ["Unknown: the seeds of a setting are all alike"]
+        return [_why_unknown(won)]
     second = pairs[0]
     chance = second.probability if second.first == "0" else second.probability.reversed
-    told = f"a run of it beats one of the second with probability {chance.text}"
+    told = f"a run of it beats one of the second with probability {probability_text(chance)}"
     if won.is_clear:
         return [
             f"Yes: {titles[won.best.numbers]} is better than every other by more than seeds differ, with p = "
             f"{number(second.p_value, 2)} against the second; {told}"
         ]
-    near = [titles[one.numbers] for one in won.rivals]
-    beaten = [titles[one.numbers] for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == BETTER]
-    lines = [f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {told}"]
+    near, beaten, unknown = (
+        [titles[one.numbers] for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
+        for verdict in (NOISE, BETTER, UNKNOWN)
+    )
+    lines = []
+    if near:
+        lines.append(f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {told}")
+    if unknown:
+        start = "" if near else "Not against all: "
+        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {listed(unknown)}: too few seeds")
     return [*lines, *([f"It beats {listed(beaten)} by more than noise"] if beaten else [])]
+
+
+def _why_unknown(won: Lead) -> str:
+    num_runs = [len(setting.by_run) for setting in won.ranked]
+    if num_runs[0] > 1 and max(num_runs[1:]) > 1:
+        return "Unknown: the seeds of a setting are all alike"
+    which = "the best setting" if num_runs[0] == 1 else "every other setting"
+    return f"Unknown: {which} ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
 
 
 def _of_noise(won: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
@@ -71,10 +87,10 @@ def _of_noise(won: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:
     freedom = f"{'about ' * noise.is_fitted}{counted(round(noise.freedom), 'degree')} of freedom"
     basis = (
         f"equal settings differ by {number(noise.deviation)} from seed to seed (standard deviation, "
-        f"from {noise.source}, {freedom}), so a lead of {number(won.limit)} takes more than noise"
+        f"from {noise_source(noise)}, {freedom}), so a lead of {number(won.limit)} takes more than noise"
     )
     if won.is_clear:
-        return [f"Yes, as far as {noise.source} can tell: {basis}, and it leads by {number(won.gaps[1])}"]
+        return [f"Yes, as far as {noise_source(noise)} can tell: {basis}, and it leads by {number(won.gaps[1])}"]
     num = len(won.rivals)
     second = titles[won.rivals[0].numbers]
     return [

@@ -3,11 +3,12 @@
 import math
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
-from analysis.comparison.pairs import NOISE, UNKNOWN
 from analysis.ranking import Ranking, reward_model_of
 from analysis.report.parts import interval_cell
 from analysis.statements import listed, number
 from analysis.sweep.settings import REWARD_MODEL
+from analysis.terminal import probability_text
+from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30
 
@@ -39,7 +40,9 @@ def lead_sentences(comparison: GroupComparison) -> list[str]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
         if pair is None:
             continue
-        chance = f"; a run of {pair.first} beats one of {pair.second} with probability {pair.probability.text}"
+        chance = (
+            f"; a run of {pair.first} beats one of {pair.second} with probability {probability_text(pair.probability)}"
+        )
         less = f"{number(abs(pair.difference))} less{'' if pair.verdict == UNKNOWN else chance}"
         lines.append(f"{group.label} has {_value(group)}: {less}")
     if len(known) > 5:
@@ -56,10 +59,11 @@ def next_sentences(comparison: GroupComparison) -> list[str]:
     if comparison.winner:
         return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]
     pair = comparison.ranking.against_best(second.label)
-    if pair is None or pair.verdict == UNKNOWN or not pair.difference:
+    fewest = min(len(first.values), len(second.values))
+    if pair is None or pair.verdict == UNKNOWN or not pair.difference or fewest < 2:
         return ["Run every reward model on several seeds, sweep.seeds=5, so that noise can be told apart"]
     # The interval's half width shrinks with the root of the runs.
-    seeds = math.ceil(min(len(first.values), len(second.values)) * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
+    seeds = math.ceil(fewest * ((pair.high - pair.low) / 2 / pair.difference) ** 2)
     if pair.verdict == NOISE and seeds > _MAX_SEEDS:
         return [
             f"{first.label} and {second.label} are so close that it would take more than {_MAX_SEEDS} seeds of each to "

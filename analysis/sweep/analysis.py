@@ -11,7 +11,6 @@ from analysis.sweep.importance import Importance, importance
 from analysis.sweep.lead import Lead, lead
 from analysis.sweep.ledger import Ledger, ledger
 from analysis.sweep.next_steps import next_steps
-from analysis.sweep.noise import repeated
 from analysis.sweep.optimum import Optimum, optimum
 from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
 from analysis.sweep.settings import Setting, View, are_incomparable, views
@@ -104,7 +103,7 @@ def _analysed(source: Source, view: View, costs: Ledger) -> ViewAnalysis:
     objectives = range(len(view.directions))
     importances = [importance(view, objective) for objective in objectives]
     found = optimum(view) if view.is_single else None
-    won = lead(view, found.noise if found is not None else repeated(view.settings))
+    won = lead(view, found.noise if found is not None else view.noise())
     steps = next_steps(source, view, found, won, costs)
     cuts = [slices(view, objective) for objective in objectives]
     return ViewAnalysis(view, importances, cuts, found, won, front(view), steps, bad_regions(view))

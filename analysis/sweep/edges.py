@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.sweep.noise import repeated
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
 from rlhf_sweeps.runs import Axis, command
@@ -76,7 +75,7 @@ def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
 def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
     from scipy.stats import t
 
-    noise = repeated(view.settings)
+    noise = view.noise()
     ordered = list(axis.choices)
     if axis.is_interval or len(ordered) < 2 or not noise.is_known:
         return 0.0, 0.0

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.settings import Setting, View
 from analysis.thinning import spread
 from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.verdicts.estimates import are_equal
 
 # Simulated searches over three keys of which one matters: from so many settings on, fANOVA ranks it first in 93 of 100
 # or more, from 10 in 82, from 8 in 77, where noise is worst. With a second key that matters less it takes a few more.

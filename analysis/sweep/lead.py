@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison.pairs import BETTER, NOISE, Pair, rank
-from analysis.comparison.statistics import Strata
-from analysis.sweep.noise import Noise
 from analysis.sweep.settings import Setting, View
+from rlhf_sweeps.verdicts.estimates import Strata
+from rlhf_sweeps.verdicts.noise import Noise
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, Pair, rank
 
 _MOST = 30  # of the best settings, that are compared seed by seed
 
@@ -23,7 +23,7 @@ class Lead:
         gaps: by how much the best is better than each of `ranked`, (settings,).
         noise: of one run.
         limit: the lead over the second that takes more than noise; nan where noise is unknown, or seeds tell.
-        pairs: the best against each other one, where every setting has several runs; their verdicts then count.
+        pairs: the best against each other one, where these tell; their verdicts then count.
     """
 
     ranked: Sequence[Setting]
@@ -43,7 +43,7 @@ class Lead:
         if self.pairs is not None:
             return [one for one, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE]
         others = zip(self.ranked[1:], self.gaps[1:], strict=True)
-        return [one for one, gap in others if gap <= self.noise.margin(self.best, one)]
+        return [one for one, gap in others if gap <= self.noise.margin(len(self.best.by_run), len(one.by_run))]
 
     @property
     def is_clear(self) -> bool | None:
@@ -57,16 +57,18 @@ class Lead:
 def lead(view: View, noise: Noise) -> Lead | None:
     """The best setting of a view against all others; None where there are none.
 
-    Where all of the best settings have several runs, these are compared pair by pair, as `analysis compare` does it.
-    Else the noise of one run stands for all.
+    Where the best settings have several runs, these are compared pair by pair, as `analysis compare` does it; so they
+    are where some have one run only and nothing but the repetitions of the others tells of noise. Else the noise of one
+    run stands for all.
     """
     ranked = view.ranked
     if len(ranked) < 2:
         return None
     worths = [view.sign() * float(setting.objectives[0]) for setting in ranked]
-    limit = noise.margin(*ranked[:2])
+    limit = noise.margin(*(len(setting.by_run) for setting in ranked[:2]))
     gaps = [worths[0] - worth for worth in worths]
-    if all(len(setting.by_run) > 1 for setting in ranked[:_MOST]):
+    are_several = [len(setting.by_run) > 1 for setting in ranked[:_MOST]]
+    if all(are_several) or (any(are_several) and not noise.is_fitted):
         return Lead(ranked, gaps, noise, math.nan, _paired(view, ranked[:_MOST]))
     return Lead(ranked, gaps, noise, limit, None)
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
 from analysis.sweep.chance import CHANCE, chances
-from analysis.sweep.noise import Noise, repeated
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import Surface, fit
 from analysis.thinning import spread
 from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.verdicts.estimates import are_equal
+from rlhf_sweeps.verdicts.noise import Noise
 
 # Simulated parabolas over three keys: from 9 settings the range that is not ruled out holds the true optimum in 99 of
 # 100 searches, the one that is likely within noise in 82 or more.
@@ -146,7 +146,7 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     settings, gains = [settings[i] for i in kept], gains[kept]
     points = view.positions([setting.values for setting in settings])
     p_values = chances(view.axes, points, gains)
-    known = repeated(view.settings, objective)
+    known = view.noise(objective)
     num_runs = np.array([float(len(setting.by_run)) for setting in settings])
     deviations = np.array([setting.deviation for setting in settings])
     surface = fit(view.axes, points, floored(gains), num_runs, (known.deviation, known.repetitions), deviations)

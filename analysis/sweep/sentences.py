@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from analysis.comparison.statistics import are_equal
 from analysis.records import Floats
-from analysis.statements import Statement, listed, number
+from analysis.statements import Statement, counted, listed, number
 from analysis.sweep.axes import tell_choices, tell_value, tell_values
 from analysis.sweep.chance import CHANCE
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum, Profile, problem
 from analysis.sweep.settings import Setting, View
 from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.verdicts.estimates import are_equal
+from rlhf_sweeps.verdicts.noise import Noise
 
 
 def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
@@ -80,11 +81,17 @@ def flatness_statements(view: View, found: Optimum | None) -> list[Statement]:
         return _why_not(view)
     noise = found.noise
     anchor = f"trial {found.anchor.numbers[0]}"
-    text = f"noise of one run: {number(noise.deviation)}, from {noise.source}"
+    text = f"noise of one run: {number(noise.deviation)}, from {noise_source(noise)}"
     text += f"; along each key the others are as in {anchor}, the best by the fit"
     evidence = {"noise": noise.deviation, "degrees of freedom": noise.freedom, "explained": found.explained}
     evidence["repetitions"] = float(noise.repetitions)
     return [Statement(text, evidence), *map(_flatness, found.profiles)]
+
+
+def noise_source(noise: Noise) -> str:
+    """What tells the noise, as in `from ...`."""
+    parts = [f"{counted(noise.repetitions, 'repetition')} on other seeds"] if noise.repetitions else []
+    return " and ".join([*parts, *(["the scatter about a smooth fit"] if noise.is_fitted else [])])
 
 
 def _why_not(view: View) -> list[Statement]:

@@ -19,6 +19,7 @@ from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
 from analysis.worth import mean_broken
 from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.verdicts.noise import Noise, noise_within
 
 REWARD_MODEL = "reward_model"
 _SAME = 1e-6  # positions that differ less are the same
@@ -89,6 +90,11 @@ class View:
     def gains(self, objective: int = 0) -> Floats:
         """An objective of each setting, signed so that more is better, (settings,)."""
         return self.sign(objective) * np.array([setting.objectives[objective] for setting in self.settings])
+
+    def noise(self, objective: int = 0) -> Noise:
+        """What repetitions alone tell of an objective's noise; runs on test seeds are a group apart."""
+        groups = [runs for setting in self.settings for runs in (setting.by_run, setting.by_test)]
+        return noise_within(runs[:, objective] for runs in groups)
 
     def positions(self, settings: Sequence[Mapping[str, str]] | None = None) -> Floats:
         """Where settings lie on each axis, nan where a key is not active, (settings, axes)."""

@@ -4,7 +4,6 @@ An interval is cut into bins that hold about as many settings each; of a list, e
 bin differ in the other keys, and their scatter is what the intervals (Student's) are about.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,10 @@ from analysis.records import Floats
 from analysis.sweep.axes import tell_values
 from analysis.sweep.settings import View
 from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.verdicts.student import mean_and_margin
 
 _MIN_IN_BIN = 4
 _MAX_BINS = 8
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,3 @@ def _labels(axis: Axis, bins: Sequence[tuple[float, float, Floats]]) -> list[str
 def _mean_and_ends(values: Floats) -> tuple[float, float, float]:
     mean, margin = mean_and_margin(values)
     return mean, mean - margin, mean + margin
-
-
-def mean_and_margin(values: Floats) -> tuple[float, float]:
-    """The mean, and how far its 95 % interval reaches on either side; nan for a single value."""
-    from scipy.special import stdtrit
-
-    if len(values) < 2:
-        return float(values.mean()), math.nan
-    error = float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()), error * float(stdtrit(len(values) - 1, (1 + _CONFIDENCE) / 2))

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from rlhf_sweeps.data import Pair
-from rlhf_sweeps.intervals import win_rate_estimate
 from rlhf_sweeps.reward_models.surface_rules import Rule
+from rlhf_sweeps.verdicts.intervals import win_rate_estimate
 
 NUM_BINS = 10
 SIGNIFICANT = 0.05

@@ -12,13 +12,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import CategoricalDistribution
 
-from rlhf_sweeps.comparison import Compared
 from rlhf_sweeps.references import recorded, unresolved, written
 from rlhf_sweeps.reward_model_config import RewardModelConfig
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.search_space import SearchSpace
 from rlhf_sweeps.sweep.trials import COMPLETE, Trial
+from rlhf_sweeps.verdicts.matrix import Compared
 
 Contenders = dict[str, dict[str, Any]]
 

@@ -10,7 +10,6 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.comparison import compare, rows
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.destinations import reserved
 from rlhf_sweeps.environment import EnvironmentFault
@@ -45,6 +44,7 @@ from rlhf_sweeps.sweep.study import STATES, Study
 from rlhf_sweeps.sweep.tested import nothing_measured
 from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.verdicts.matrix import compare, rows
 
 log = logging.getLogger("rlhf_sweeps")
 

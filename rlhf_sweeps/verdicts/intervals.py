@@ -8,29 +8,22 @@ about other prompts only.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
+from rlhf_sweeps.verdicts.student import Floats, student_quantile, wilson
 
-Outcomes = NDArray[np.float64]
+Outcomes = Floats
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Interval:
     """A mean and its interval; without bounds where outcomes do not show how much others would differ."""
 
     mean: float
     low: float | None
     high: float | None
 
-    def overlaps(self, other: "Estimate") -> bool:
-        """Whether the intervals have a value in common; one without bounds could hold any."""
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return True
-        return self.low <= other.high and other.low <= self.high
 
-
-def mean_estimate(values: Outcomes) -> Estimate:
+def mean_estimate(values: Outcomes) -> Interval:
     """The mean with Student's interval; a single prompt, or outcomes that are all alike, have none.
 
     Args:
@@ -38,13 +31,13 @@ def mean_estimate(values: Outcomes) -> Estimate:
     """
     mean = float(values.mean())
     if values.shape[1] == 1 or np.ptp(values) == 0:
-        return Estimate(mean, None, None)
+        return Interval(mean, None, None)
     variance, freedom = _variance_of_mean(values)
-    margin = _quantile(freedom) * float(np.sqrt(variance))
-    return Estimate(mean, mean - margin, mean + margin)
+    margin = student_quantile(freedom) * float(np.sqrt(variance))
+    return Interval(mean, mean - margin, mean + margin)
 
 
-def win_rate_estimate(wins: Outcomes) -> Estimate:
+def win_rate_estimate(wins: Outcomes) -> Interval:
     """The mean with Wilson's interval at the effective sample size, after Korn and Graubard (1998); within 0 and 1.
 
     The effective size is that of independent wins and losses whose mean varies as much: ties make it larger, seeds and
@@ -58,14 +51,14 @@ def win_rate_estimate(wins: Outcomes) -> Estimate:
     rate = float(wins.mean())
     binary = rate * (1 - rate)
     if binary == 0:
-        return _wilson(rate, num_prompts, _quantile(np.inf))
+        return _wilson(rate, num_prompts, student_quantile(np.inf))
     # As if two prompts more had not been tied: a few wins among many ties would pass for certain otherwise.
     independent = binary - float((wins * (1 - wins)).mean()) * num_prompts / (num_prompts + 2)
     if num_seeds == 1 or num_prompts == 1 or np.ptp(wins) == 0:
-        return _wilson(rate, binary / independent * num_prompts, _quantile(np.inf))
+        return _wilson(rate, binary / independent * num_prompts, student_quantile(np.inf))
     variance, freedom = _variance_of_mean(wins)
     variance = max(variance, independent / wins.size)
-    return _wilson(rate, binary / variance, _quantile(freedom))
+    return _wilson(rate, binary / variance, student_quantile(freedom))
 
 
 def _variance_of_mean(values: Outcomes) -> tuple[float, float]:
@@ -90,15 +83,5 @@ def _variance_of_mean(values: Outcomes) -> tuple[float, float]:
     return total / values.size, freedom
 
 
-def _wilson(rate: float, size: float, quantile: float) -> Estimate:
-    excess = quantile**2 / size
-    centre = (rate + excess / 2) / (1 + excess)
-    margin = float(np.sqrt(excess * (rate * (1 - rate) + excess / 4))) / (1 + excess)
-    return Estimate(rate, max(centre - margin, 0.0), min(centre + margin, 1.0))
-
-
-def _quantile(freedom: float) -> float:
-    """Of Student's distribution, for an interval with both tails; the normal one's for infinite degrees of freedom."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+def _wilson(rate: float, size: float, quantile: float) -> Interval:
+    return Interval(rate, *wilson(rate, size, quantile))

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_sweeps.intervals import CONFIDENCE, Estimate, Outcomes, mean_estimate, win_rate_estimate
 from rlhf_sweeps.runs import Run
+from rlhf_sweeps.verdicts.crossed import Difference, differences
+from rlhf_sweeps.verdicts.intervals import Outcomes, mean_estimate, win_rate_estimate
+from rlhf_sweeps.verdicts.pairs import NOISE
+from rlhf_sweeps.verdicts.student import CONFIDENCE
 
 # A prompt, and which of the equal ones it is.
 Prompt = tuple[str, int]
@@ -66,8 +69,9 @@ def compare(settings: Sequence[Compared]) -> dict[str, Any]:
         reward_models: reward_model, trial, settings, seeds, num_seeds, updates, kls, update and kl (their means),
             judges (name -> num_seeds, num_prompts, base_score, and score, gain, win_rate with mean, low, high) and
             others (the win rate under all other judges together, or null); only those that have a usable run;
-        ranking: reward_model, mean, low, high and within_noise_of (the first reward model before it whose interval
-            overlaps, or null), best win rate under the others first;
+        ranking: reward_model, mean, low, high and within_noise_of (the first reward model before it that it cannot be
+            told from, or null), best win rate under the others first;
+        pairs: first, second, value, low, high, p_value, verdict: every two of them compared, see `crossed`;
         over_optimized: reward_model, win_rate under its own judge, judges (name -> win rate) that see it lose;
         left_out: sentences that say which runs or scores are missing, and why.
     """
@@ -85,13 +89,21 @@ def compare(settings: Sequence[Compared]) -> dict[str, Any]:
     own = [setting.reward_model for setting, _ in kept if setting.reward_model in scored]
     judges = list(dict.fromkeys([*own, *scored]))
     order = sorted(prompts)
-    entries = [_entry(setting, evaluations, judges, order, left_out) for setting, evaluations in kept]
+    entries, others = [], {}
+    for setting, evaluations in kept:
+        scores = _scores_by_judge(setting, evaluations, judges, order, left_out)
+        wins = _under_others(setting, len(evaluations), scores)
+        entries.append(_entry(setting, evaluations, scores, wins))
+        if wins is not None:
+            others[setting.reward_model] = wins
+    pairs = differences(others)
     return {
         "confidence": CONFIDENCE,
         "num_prompts": len(order),
         "judges": judges,
         "reward_models": entries,
-        "ranking": _ranking(entries),
+        "ranking": _ranking(entries, pairs),
+        "pairs": [asdict(pair) for pair in pairs],
         "over_optimized": list(_over_optimized(entries)),
         "left_out": left_out,
     }
@@ -172,26 +184,44 @@ def _common_prompts(evaluations: Iterable[_Evaluation]) -> frozenset[Prompt]:
     return counts.most_common(1)[0][0] if counts else frozenset()
 
 
-def _entry(
+def _scores_by_judge(
     setting: Compared,
     evaluations: Sequence[_Evaluation],
     judges: Sequence[str],
     prompts: Sequence[Prompt],
     left_out: list[str],
-) -> dict[str, Any]:
+) -> dict[str, Outcomes]:
+    """Judge -> score and base score, (seeds, prompts, 2), of the seeds that it has scored."""
     for evaluation in evaluations:
         missing = [judge for judge in judges if judge not in evaluation.scores]
         if missing:
             left_out.append(f"{_where(setting, evaluation.seed)}: not scored by {', '.join(missing)}")
-    cells, wins = {}, {}
+    found = {}
     for judge in judges:
         scored = [evaluation.scores[judge] for evaluation in evaluations if judge in evaluation.scores]
         if scored:
-            pairs = np.array([[by_prompt[prompt] for prompt in prompts] for by_prompt in scored], dtype=np.float64)
-            wins[judge] = _wins(pairs)
-            cells[judge] = _cell(pairs)
-    # Of the same seeds only can wins be averaged, so judges of some seeds alone do not count there.
-    others = [wins[judge] for judge in wins if judge != setting.reward_model and len(wins[judge]) == len(evaluations)]
+            rows = [[by_prompt[prompt] for prompt in prompts] for by_prompt in scored]
+            found[judge] = np.array(rows, dtype=np.float64)
+    return found
+
+
+def _under_others(setting: Compared, num_seeds: int, scores: Mapping[str, Outcomes]) -> Outcomes | None:
+    """The mean wins under all other judges, (seeds, prompts); None without one.
+
+    Of the same seeds only can wins be averaged, so judges of some seeds alone do not count.
+    """
+    others = [
+        _wins(pairs) for judge, pairs in scores.items() if judge != setting.reward_model and len(pairs) == num_seeds
+    ]
+    return np.asarray(np.mean(others, axis=0)) if others else None
+
+
+def _entry(
+    setting: Compared,
+    evaluations: Sequence[_Evaluation],
+    scores: Mapping[str, Outcomes],
+    others: Outcomes | None,
+) -> dict[str, Any]:
     updates, kls = [each.update for each in evaluations], [each.kl for each in evaluations]
     return {
         "reward_model": setting.reward_model,
@@ -203,8 +233,8 @@ def _entry(
         "update": float(np.mean(updates)),
         "kls": kls,
         "kl": float(np.mean(kls)),
-        "judges": cells,
-        "others": asdict(win_rate_estimate(np.mean(others, axis=0))) if others else None,
+        "judges": {judge: _cell(pairs) for judge, pairs in scores.items()},
+        "others": None if others is None else asdict(win_rate_estimate(others)),
     }
 
 
@@ -229,14 +259,17 @@ def _cell(pairs: Outcomes) -> dict[str, Any]:
     }
 
 
-def _ranking(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    ranked: list[dict[str, Any]] = []
-    for entry in sorted((entry for entry in entries if entry["others"]), key=lambda entry: -entry["others"]["mean"]):
-        estimate = Estimate(**entry["others"])
-        near = [other for other in ranked if estimate.overlaps(Estimate(other["mean"], other["low"], other["high"]))]
-        within_noise_of = near[0]["reward_model"] if near else None
-        ranked.append({"reward_model": entry["reward_model"], **asdict(estimate), "within_noise_of": within_noise_of})
-    return ranked
+def _ranking(entries: Iterable[Mapping[str, Any]], pairs: Iterable[Difference]) -> list[dict[str, Any]]:
+    near: dict[str, str] = {}
+    for pair in pairs:
+        if pair.verdict == NOISE:
+            near.setdefault(pair.second, pair.first)
+    known = sorted((entry for entry in entries if entry["others"]), key=lambda entry: -entry["others"]["mean"])
+    names = [entry["reward_model"] for entry in known]
+    return [
+        {"reward_model": name, **entry["others"], "within_noise_of": near.get(name)}
+        for name, entry in zip(names, known, strict=True)
+    ]
 
 
 def _over_optimized(entries: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

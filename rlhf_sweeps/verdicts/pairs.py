@@ -15,7 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from analysis.comparison.statistics import (
+from rlhf_sweeps.verdicts.estimates import (
     Estimate,
     Probability,
     Strata,
@@ -23,17 +23,17 @@ from analysis.comparison.statistics import (
     estimate,
     holm,
     probability,
-    student_quantile,
 )
-from analysis.records import Floats
+from rlhf_sweeps.verdicts.student import Floats, p_value, satterthwaite, student_quantile
 
 BETTER, NOISE, UNKNOWN = "better", "within noise", "cannot tell"
 WORSE = "worse in the settings that both have"  # although the better one over all of its settings
 LEVEL = 0.05
 MOST_GROUPS = 30  # the best ones, of which every two are compared
 # How two groups were compared: setting by setting, with one run of each; run by run within settings that both have;
-# or all runs as they are, since their settings are different ones.
+# or all runs as they are, since their settings are different ones. Where outcomes by prompt are there, see `crossed`.
 BY_SETTING, BY_STRATUM, BY_RUN = "paired by setting", "within settings", "different settings"
+BY_PROMPT = "paired by prompt"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Pair:
         probability: that a run of the first beats one of the second.
         p_value: adjusted for all pairs; nan where the noise is unknown.
         verdict: BETTER, NOISE, UNKNOWN or WORSE.
-        design: BY_SETTING, BY_STRATUM or BY_RUN.
+        design: BY_SETTING, BY_STRATUM, BY_RUN or BY_PROMPT.
     """
 
     first: str
@@ -164,9 +164,7 @@ class _Difference:
     @property
     def p_value(self) -> float:
         """Of no difference, both sides; nan where the noise is unknown."""
-        from scipy.special import stdtr
-
-        return float(2 * stdtr(self.freedom, -abs(self.value) / self.error)) if self.freedom > 0 else math.nan
+        return p_value(self.value, self.error, self.freedom)
 
 
 def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, float]) -> _Difference:
@@ -196,7 +194,7 @@ def _noise_of(ours: Estimate, theirs: Estimate, noise: tuple[float, float]) -> t
     own = ours.error**2 + theirs.error**2
     if own > pooled and ours.num_runs != theirs.num_runs:
         # Their noise may lie in the smaller group alone, where the runs of the others tell nothing about it.
-        freedom = own**2 / (ours.error**4 / ours.freedom + theirs.error**4 / theirs.freedom)
+        freedom = satterthwaite([ours.error**2, theirs.error**2], [ours.freedom, theirs.freedom])
     # Runs that are all alike do not show how much others would differ.
     error = math.sqrt(max(own, pooled))
     return difference, error, max(freedom, min(ours.freedom, theirs.freedom)) if error > 0 else 0.0
@@ -207,10 +205,9 @@ def _pooled_noise(estimates: Iterable[Estimate]) -> tuple[float, float]:
     known = [one for one in estimates if one.freedom > 0]
     if not known:
         return 0.0, 0.0
-    freedoms = np.array([one.freedom for one in known])
-    parts = freedoms / freedoms.sum() * np.array([one.num_runs * one.error**2 for one in known])
-    total = float(parts.sum())
-    return total, float(total**2 / (parts**2 / freedoms).sum()) if total > 0 else 0.0
+    freedoms = [one.freedom for one in known]
+    parts = [one.freedom / sum(freedoms) * one.num_runs * one.error**2 for one in known]
+    return sum(parts), satterthwaite(parts, freedoms)
 
 
 def _pair(found: _Difference, p_value: float, sign: float) -> Pair:

@@ -13,11 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.records import Floats
-from analysis.statements import number
-from analysis.terminal import interval
+from rlhf_sweeps.verdicts.student import CONFIDENCE, Floats, satterthwaite, student_quantile, wilson
 
-CONFIDENCE = 0.95
 FEW_RUNS = 5  # below, an interval rests mostly on the assumption that runs scatter as a normal distribution does
 RESAMPLES = 5000  # fewer for many runs, down to a quarter, since their percentiles are close together
 _EQUAL = 1e-12  # share of their size that values differ by which are the same
@@ -131,16 +128,8 @@ def of_rate(found: Estimate, num_prompts: int | None = None) -> Estimate:
     size = num_prompts or (found.num_runs if math.isnan(found.low) else None)
     bounds = [] if math.isnan(found.low) else [(max(found.low, 0.0), min(found.high, 1.0))]
     if size is not None:
-        bounds.append(_wilson(found.value, size))
+        bounds.append(wilson(found.value, size))
     return replace(found, low=min(low for low, _ in bounds), high=max(high for _, high in bounds))
-
-
-def _wilson(rate: float, size: int) -> tuple[float, float]:
-    """The ends of Wilson's score interval (1927) of a rate within 0 and 1 among so many wins and losses."""
-    excess = student_quantile(math.inf) ** 2 / size
-    centre = (rate + excess / 2) / (1 + excess)
-    margin = math.sqrt(excess * (rate * (1 - rate) + excess / 4)) / (1 + excess)
-    return max(centre - margin, 0.0), min(centre + margin, 1.0)
 
 
 def resampled(strata: Iterable[Floats]) -> list[Floats]:
@@ -164,21 +153,11 @@ def resampled(strata: Iterable[Floats]) -> list[Floats]:
     return [*kept, joined]
 
 
-def student_quantile(freedom: float) -> float:
-    """Half the width of a 95 % interval in standard errors."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-
-
 def _freedom(samples: Sequence[Floats]) -> float:
     """Of the variance of a mean over strata: Satterthwaite's, but not below that of the smallest stratum."""
     fewest = min(map(len, samples)) - 1
-    weights = np.array([len(values) * values.var(ddof=1) for values in samples])
-    if not weights.any():
-        return float(fewest)
-    freedoms = np.array([len(values) - 1 for values in samples])
-    return float(max(fewest, weights.sum() ** 2 / (weights**2 / freedoms).sum()))
+    weights = [len(values) * float(values.var(ddof=1)) for values in samples]
+    return max(float(fewest), satterthwaite(weights, [len(values) - 1 for values in samples]))
 
 
 @dataclass(frozen=True)
@@ -198,11 +177,6 @@ class Probability:
     def reversed(self) -> "Probability":
         """That a run of the other group beats one of this."""
         return Probability(1 - self.value, 1 - self.high, 1 - self.low)
-
-    @property
-    def text(self) -> str:
-        """`0.78 [0.21, 0.98]`."""
-        return f"{number(self.value, 2)} {interval(self.low, self.high, 2)}".rstrip()
 
 
 def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probability:

@@ -1,0 +1,146 @@
+"""What a sweep over reward models has written of them: win rates under every judge, and who is better than whom.
+
+Its comparison is of each reward model's best setting, over its seeds and prompts, and stands in the sweep's last lines.
+What is said of the same reward models elsewhere is of the same runs, by the same rule.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.comparison.groups import Group, Grouping
+from analysis.records import Source
+from rlhf_sweeps.verdicts.estimates import Strata, probability
+from rlhf_sweeps.verdicts.pairs import BY_PROMPT, Pair, Ranking
+
+REWARD_MODEL = "reward_model"
+NOT_BEST = "not of the best setting"
+_SEED = "seed"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One group under one judge: the mean win rate, its 95 % interval (nan for one seed), and whether it is its own."""
+
+    win_rate: float
+    low: float
+    high: float
+    num_runs: int
+    is_own: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Win rates against the base policy.
+
+    Attributes:
+        labels: of the groups, the rows; see `ordered`.
+        judges: the columns.
+        cells: (label, judge) -> cell; some may be missing.
+        text: what intervals are about.
+    """
+
+    labels: Sequence[str]
+    judges: Sequence[str]
+    cells: Mapping[tuple[str, str], Cell]
+    text: str
+
+    def ordered(self, labels: Sequence[str]) -> "Matrix":
+        """The same with its rows in another order; labels that are not given come last."""
+        rest = [label for label in self.labels if label not in labels]
+        return replace(self, labels=[*(label for label in labels if label in self.labels), *rest])
+
+
+@dataclass(frozen=True)
+class OwnPairs:
+    """The comparison of reward models as the sweep has made it.
+
+    Attributes:
+        runs: label of a group -> the names of the runs that were compared.
+        pairs: what is known of every two, the better one first, in the order of the ranking; see `crossed.Difference`.
+    """
+
+    runs: Mapping[str, frozenset[str]]
+    pairs: Sequence[Mapping[str, Any]]
+
+    def narrowed(self, grouping: Grouping) -> Grouping:
+        """The groups with the compared runs only; what else there is counts as put aside."""
+        return replace(grouping, groups=[self._narrowed(group) for group in grouping.groups])
+
+    def _narrowed(self, group: Group) -> Group:
+        kept = [run for run in group.runs if run.name in self.runs.get(group.label, ())]
+        num_others = len(group.runs) - len(kept)
+        excluded = {**group.excluded, NOT_BEST: num_others} if num_others else group.excluded
+        return replace(group, runs=kept, excluded=excluded)
+
+    def ranked(self, ranking: Ranking, values: Mapping[str, Strata]) -> Ranking:
+        """A ranking of these groups by their runs, with the sweep's order and verdicts.
+
+        Args:
+            values: of the runs of each group.
+        """
+        labels = list(dict.fromkeys(str(pair[side]) for side in ("first", "second") for pair in self.pairs))
+        pairs = [_pair(pair, values) for pair in self.pairs]
+        return Ranking(labels, ranking.estimates, pairs)
+
+
+def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
+    """Of comparison.json; None where there is none, it is older than pairs, or its runs are not all there.
+
+    Args:
+        values: run's name -> its win rate under the other judges.
+    """
+    if list(grouping.keys) != [REWARD_MODEL] or grouping.is_test:
+        return None
+    settings = {trial.number: {k: v for k, v in trial.settings.items() if k != _SEED} for trial in source.trials}
+    labels = {str(group.runs[0].value(REWARD_MODEL)): group for group in grouping.groups if group.runs}
+    try:
+        found = source.comparison or {}
+        named = {str(pair[side]) for pair in found["pairs"] for side in ("first", "second")}
+        runs, names = {}, {}
+        for entry in found["reward_models"]:
+            if str(entry["reward_model"]) not in named:
+                continue
+            group = labels[str(entry["reward_model"])]
+            numbers = [number for number, own in settings.items() if own == settings[int(entry["trial"])]]
+            kept = [run for run in group.runs if run.trial in numbers and run.seed in entry["seeds"]]
+            kept = [run for run in kept if run.name in values]
+            if len(kept) != int(entry["num_seeds"]):
+                return None
+            runs[group.label] = frozenset(run.name for run in kept)
+            names[str(entry["reward_model"])] = group.label
+        pairs = [{**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in found["pairs"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return OwnPairs(runs, pairs) if pairs else None
+
+
+def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:
+    first, second = (str(own[side]) for side in ("first", "second"))
+    low, high, p_value = (math.nan if own[key] is None else float(own[key]) for key in ("low", "high", "p_value"))
+    ours, theirs = ([np.concatenate(list(values[label].values()))] for label in (first, second))
+    chance = probability(ours, theirs)
+    return Pair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
+
+
+def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
+    """Of comparison.json; None where there is none, or it is not what it should be."""
+    try:
+        entries = list((comparison or {})["reward_models"])
+        labels = [str(entry["reward_model"]) for entry in entries]
+        judges = [str(judge) for judge in (comparison or {})["judges"]]
+        cells = {}
+        for label, entry in zip(labels, entries, strict=True):
+            for judge, cell in entry["judges"].items():
+                rate = cell["win_rate"]
+                low, high = (math.nan if rate[key] is None else float(rate[key]) for key in ("low", "high"))
+                num_seeds = int(cell["num_seeds"])
+                cells[label, str(judge)] = Cell(float(rate["mean"]), low, high, num_seeds, judge == label)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if not cells or len(set(labels)) < len(labels):
+        return None
+    return Matrix(labels, judges, cells, "intervals are about other seeds and prompts")

@@ -1,0 +1,95 @@
+"""Metrics under the names of those who recorded them, and ours: one table for each source, whatever it was read from.
+
+A bare `reward`, `kl` or `entropy` means other things in TRL than in a figure's numbers. What TRL's trainers log, as
+their own code has it: PPO until 0.11 has `objective/kl` (a sum over the response), `ppo/...` and `tokens/...`; PPO and
+RLOO after that have the names that are ours, too; GRPO, and RLOO since it has GRPO's form (1.16 looked into), have
+`reward` (what the reward functions give, without any penalty), `kl` and `entropy` (means over tokens).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, Floats
+
+_HF_PREFIX = "train/"  # which Hugging Face's trainers put before what they send to W&B
+# By plain names (see `_plain`), without train/.
+_OF_TRL = {
+    "learning_rate": "lr",
+    "ppo_learning_rate": "lr",
+    "ppo_mean_scores": SCORES,
+    "ppo_std_scores": "objective/scores_std",
+    "ppo_mean_non_score_reward": "objective/non_score_reward",
+    "ppo_loss_policy": "loss/policy_avg",
+    "ppo_loss_value": "loss/value_avg",
+    "ppo_policy_approxkl": "policy/approxkl_avg",
+    "ppo_policy_clipfrac": "policy/clipfrac_avg",
+    "ppo_policy_entropy": "policy/entropy_avg",
+    "ppo_val_clipfrac": "val/clipfrac_avg",
+    "ppo_val_var_explained": "val/explained_variance",
+    "tokens_responses_len_mean": "objective/length",
+    "reward": SCORES,
+    "reward_std": "objective/scores_std",
+    "kl": "objective/kl_per_token",
+    "entropy": "policy/entropy_avg",
+    "clip_ratio_region_mean": "policy/clipfrac_avg",
+    "completions_mean_length": "objective/length",
+    "completions_clipped_ratio": "objective/truncated_rate",
+    "grad_norm": "policy/grad_norm",
+}
+# As people call the five panels of the published figure.
+_OF_PEOPLE = {
+    "reward": REWARD,
+    "step_reward": REWARD,
+    "mean_reward": REWARD,
+    "reward_mean": REWARD,
+    "rlhf_reward": REWARD,
+    "score": SCORES,
+    "scores": SCORES,
+    "cumulative_reward": CUMULATIVE_REWARD,
+    "policy_loss": "loss/policy_avg",
+    "value_loss": "loss/value_avg",
+    "entropy": "objective/entropy",
+    "kl": "objective/kl",
+    "kl_divergence": "objective/kl",
+    "learning_rate": "lr",
+}
+_TRLS_ALONE = (_HF_PREFIX, "ppo/", "completion", "clip_ratio", "rewards/", "frac_reward_zero_std", "sampling/")
+_GROUPS = ("eval/", "judge/", "objective/", "loss/", "policy/", "val/", "perf/", "tokens/")
+_SETTINGS = ("lr", "objective/kl_coef")  # recorded with the metrics, and set
+
+
+def are_trls(columns: Iterable[str]) -> bool:
+    """Whether metrics of these names are TRL's: some have names that nobody else gives."""
+    return any(column.startswith(_TRLS_ALONE) for column in columns)
+
+
+def renamed(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, Floats]:
+    """The metrics under our names where these are known; what would hide another metric keeps a name of its own.
+
+    Args:
+        are_trls: whether TRL has recorded them, and not whoever made a table.
+    """
+    found: dict[str, Floats] = {}
+    for name, values in metrics.items():
+        short = name.removeprefix(_HF_PREFIX) if are_trls else name
+        names = (_our_name(short, are_trls), short, name)
+        found[next(one for one in names if one == name or (one not in metrics and one not in found))] = values
+    return found
+
+
+def is_metric(column: str) -> bool:
+    """Whether it is known to hold what a run has recorded, and not what it was told."""
+    names = {_our_name(column.removeprefix(_HF_PREFIX), are_trls) for are_trls in (True, False)}
+    known = {*_OF_TRL.values(), *_OF_PEOPLE.values()}
+    return not names & {*_SETTINGS} and (bool(names & known) or any(name.startswith(_GROUPS) for name in names))
+
+
+def _our_name(name: str, are_trls: bool) -> str:
+    plain = _plain(name)
+    if are_trls and plain in _OF_TRL:
+        return _OF_TRL[plain]
+    return _OF_PEOPLE.get(plain, name)
+
+
+def _plain(name: str) -> str:
+    """In lower case, with _ for what is no letter."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")

@@ -1,0 +1,206 @@
+"""How far a policy is from its reference, and how many answers it still has: one threshold for each word about them.
+
+Every state has to last: it holds in 60 % of a whole window (a tenth of the updates, 3 to 50), and then still at the end
+or in a quarter of all updates (`Series.where`). The thresholds were set on runs of the embedded model (see
+tests/health_records/README.md): sound ones ended at 0.02 to 0.8 nats a token, those that wrote nonsense at 1.7 to 14.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from rlhf_sweeps.verdicts.series import Flags, Series, gain
+
+UNDER_CONTROL, CLOSE, OVER_BUDGET = "under control", "close to the budget", "over the budget"
+BLOW_UP, NEGATIVE, COLLAPSE, RISE = "blow-up", "negative", "collapse", "rise"
+
+USUAL_BUDGET = 15.0  # nats of a whole response: conf/config.yaml's objective.kl_budget
+NEAR_BUDGET = 0.8  # of the budget
+TIMES_BUDGET = 2.0
+NATS_PER_TOKEN = 1.0
+NATS, NATS_OF_ANY = 100.0, 50.0  # of a whole response: a long one; one of unknown length, under no budget
+TIMES_BEFORE, LEAST = 10.0, 0.2  # of what it was, and nats, of a token or of a response
+BELOW_ZERO, ERRORS_BELOW_ZERO = 0.1, 5.0  # nats, and standard errors of the level
+ENTROPY_LEFT = 0.25  # of the entropy at the start; sound runs 0.77, the published one 0.35
+ENTROPY_RISEN = 2.5  # times the entropy at the start
+
+_NOTHING = Series(np.empty(0), np.empty(0))
+
+
+@dataclass(frozen=True)
+class Onset:
+    """Where a state begins.
+
+    Attributes:
+        update: the first one.
+        limit: what is passed there, in the metric's unit.
+        why: what the limit is, as `a nat a token`; empty where the word says it.
+        evidence: name -> number.
+    """
+
+    update: int
+    limit: float
+    why: str = ""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Divergence:
+    """The KL of one run, and what is said of it.
+
+    Attributes:
+        kl: in training, nats of a whole response.
+        evaluations: the KL of the held-out responses.
+        budget: the KL beyond which evaluations count for nothing; None where there is none, or it is unknown.
+        is_budget_unknown: whether nothing tells of a budget; the usual one then says what is over it.
+        length: tokens of a response, their median over the updates; None where it is unknown.
+        scores: what the reward model gave, on the updates of `kl`.
+    """
+
+    kl: Series
+    evaluations: Series = _NOTHING
+    budget: float | None = None
+    is_budget_unknown: bool = False
+    length: float | None = None
+    scores: Series = _NOTHING
+
+    @property
+    def measure(self) -> float | None:
+        """The budget that says what is over it and what is under control; None where the run has none."""
+        if self.is_budget_unknown:
+            return USUAL_BUDGET
+        return self.budget if self.budget is not None and self.budget > 0 else None
+
+    @property
+    def word(self) -> str | None:
+        """The gravest that is true; None without a KL, and without a budget where nothing else is wrong."""
+        if not len(self.kl) and not len(self.evaluations):
+            return None
+        if self.blow_up:
+            return BLOW_UP
+        if self.negative:
+            return NEGATIVE
+        if self.over_budget or self.lost_evaluations:
+            return OVER_BUDGET
+        if self.measure is None or not len(self.kl):
+            return None
+        return CLOSE if self.kl.end > NEAR_BUDGET * self.measure else UNDER_CONTROL
+
+    @cached_property
+    def blow_up(self) -> Onset | None:
+        """The KL leaves the range in which answers stay language: twice the budget, or a nat a token.
+
+        Of a KL of whatever unit (a mean over tokens?): ten times what it was, and the score has gained nothing by it.
+        """
+        limit, why = self._limit()
+        update = self.kl.where(self.kl.values > limit)
+        if update is None:
+            return self._runs_off()
+        evidence = {"limit": limit, "KL at the end": self.kl.end, "largest KL": float(self.kl.values.max())}
+        return Onset(update, limit, why, evidence)
+
+    def _limit(self) -> tuple[float, str]:
+        limits = [(NATS, "a lot for any response")]
+        if self.length is not None:
+            limits.append((NATS_PER_TOKEN * max(1.0, self.length), "a nat a token"))
+        if self.budget and self.budget > 0:
+            limits.append((TIMES_BUDGET * self.budget, f"{TIMES_BUDGET:g} times objective.kl_budget"))
+        return min(limits) if len(limits) > 1 else (NATS_OF_ANY, "a lot for a response")
+
+    def _runs_off(self) -> Onset | None:
+        kl, scores = self.kl, self.scores
+        if len(kl) < 20 or len(scores) != len(kl):
+            return None
+        for share in (0.3, 0.5, 0.7):
+            begin, end = int(len(kl) * (share - 0.15)), int(len(kl) * share)
+            level = float(np.median(kl.values[begin:end]))
+            if not (level > 0 and kl.end > max(TIMES_BEFORE * level, LEAST)):
+                continue
+            update = kl.where(kl.values > TIMES_BEFORE * level)
+            late = gain(Series(scores.updates[begin:], scores.values[begin:]))
+            if update is None or late.size > 0:
+                continue
+            evidence = {"KL before": level, "KL at the end": kl.end, "gain in score since": late.size}
+            return Onset(update, TIMES_BEFORE * level, f"{TIMES_BEFORE:g} times what it was", evidence)
+        return None
+
+    @cached_property
+    def negative(self) -> Onset | None:
+        """A KL is never negative; an estimate that stays so is not of the distribution that was sampled from."""
+        kl = self.kl
+        is_below = kl.values < -BELOW_ZERO
+        if len(kl) < 5 or not is_below.any():
+            return None
+        width = min(len(kl), 3 * kl.window)
+        level, noise = float(kl.values[-width:].mean()), max(kl.noise, float(kl.values[-width:].std()))
+        update = kl.where(is_below)
+        if update is None or level > -BELOW_ZERO or level > -ERRORS_BELOW_ZERO * noise / math.sqrt(width):
+            return None
+        return Onset(update, -BELOW_ZERO, evidence={"mean KL at the end": level, "noise": noise})
+
+    @cached_property
+    def over_budget(self) -> Onset | None:
+        """The KL of training lasts above the budget."""
+        if self.measure is None:
+            return None
+        update = _begin(self.kl, self.kl.values > self.measure)
+        return None if update is None else Onset(update, self.measure)
+
+    @cached_property
+    def lost_evaluations(self) -> Onset | None:
+        """Evaluations beyond the budget count for nothing: all of them, or all since the middle of the run.
+
+        Its limit is the budget, its update the first evaluation that is lost for good.
+        """
+        kl = self.evaluations
+        if self.budget is None or not len(kl):
+            return None
+        is_over = kl.values > self.budget
+        evidence = {"KL at the last evaluation": float(kl.values[-1]), "budget": self.budget}
+        if is_over.all():
+            return Onset(int(kl.updates[0]), self.budget, evidence=evidence | {"lowest KL": float(kl.values.min())})
+        last = int(np.flatnonzero(~is_over)[-1])
+        if len(kl) < 4 or last + 1 > len(kl) / 2:
+            return None
+        return Onset(int(kl.updates[last + 1]), self.budget, evidence=evidence)
+
+
+def _begin(values: Series, flags: Flags) -> int | None:
+    """Where a state begins that lasts; of fewer values than a window has, where it first holds."""
+    if len(values) < values.window:
+        return int(values.updates[np.argmax(flags)]) if flags.any() else None
+    return values.where(flags)
+
+
+def entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None:
+    """The policy has hardly a choice left: less than a quarter of the entropy that it began with.
+
+    Args:
+        entropy: of a token.
+        is_sum: whether it is that of whole responses of unknown length, which falls with their length, too: by half of
+            it at most, as is assumed here.
+    """
+    if len(entropy) < 5 or not entropy.start > 0:
+        return None
+    limit = ENTROPY_LEFT * entropy.start * (0.5 if is_sum else 1.0)
+    update = entropy.where(entropy.values < limit)
+    evidence = {"at the start": entropy.start, "at the end": entropy.end}
+    return None if update is None else Onset(update, limit, evidence=evidence)
+
+
+def entropy_rise(entropy: Series) -> Onset | None:
+    """The policy gets ever less sure of its next token, as it does where it writes nonsense.
+
+    Args:
+        entropy: of a token.
+    """
+    if len(entropy) < 5 or not entropy.start > 0:
+        return None
+    limit = ENTROPY_RISEN * entropy.start
+    update = entropy.where(entropy.values > limit)
+    if update is None or entropy.end < limit:
+        return None
+    return Onset(update, limit, evidence={"at the start": entropy.start, "at the end": entropy.end})

@@ -1,0 +1,56 @@
+"""What is told from noise: Student's and Wilson's margins, and Satterthwaite's degrees of freedom."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95  # of every interval that a user sees
+
+Floats = NDArray[np.float64]
+
+
+def student_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
+    """Half the width of an interval in standard errors; the normal distribution's for infinite degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + confidence) / 2))
+
+
+def p_value(difference: float, error: float, freedom: float) -> float:
+    """How likely no difference looks like this one or more, to either side; nan where the noise is unknown.
+
+    Args:
+        freedom: degrees of freedom of the standard error `error`; 0 where that is unknown.
+    """
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(difference) / error)) if freedom > 0 else math.nan
+
+
+def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of independent variances (Satterthwaite 1946); 0 where all of them are 0."""
+    squares = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
+    return sum(variances) ** 2 / squares if squares > 0 else 0.0
+
+
+def mean_and_margin(values: Floats) -> tuple[float, float]:
+    """The mean, and how far its 95 % interval (Student's) reaches on either side; nan for a single value."""
+    if len(values) < 2:
+        return float(values.mean()), math.nan
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return float(values.mean()), error * student_quantile(len(values) - 1)
+
+
+def wilson(rate: float, size: float, quantile: float | None = None) -> tuple[float, float]:
+    """The ends of Wilson's score interval (1927) of a rate within 0 and 1 among so many wins and losses.
+
+    Args:
+        size: need not be whole, as where it is an effective one.
+        quantile: the normal distribution's by default.
+    """
+    excess = (student_quantile(math.inf) if quantile is None else quantile) ** 2 / size
+    centre = (rate + excess / 2) / (1 + excess)
+    margin = math.sqrt(excess * (rate * (1 - rate) + excess / 4)) / (1 + excess)
+    return max(centre - margin, 0.0), min(centre + margin, 1.0)
