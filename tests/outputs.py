@@ -43,6 +43,8 @@ def names_of(source: Source) -> dict[str, str]:
         return {}
     found = {}
     for group in grouping(source, None).groups:
+        if len({run.value(source.axes[0]) for run in group.runs}) > 1:  # a range, which is no setting
+            continue
         numbers = sorted({run.trial for run in group.runs if run.trial is not None})
         name = f"{source.axes[0]}={group.label}"
         found |= {f"trial {number}": name for number in numbers}
