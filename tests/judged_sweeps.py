@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from records import axes
 
 from analysis.reading.study import rebuilt_study
 from analysis.records import RunRecord, Source, Trial
@@ -88,7 +89,7 @@ def judged_source(wins: Wins, comparison: dict[str, Any] | None = None) -> Sourc
         worth = [float(np.mean([run.objectives[0] for run in own if run.objectives]))]
         trials.append(Trial(number, "complete", {"reward_model": name}, worth, seconds=60.0, runs=own))
     space = {"reward_model": f"choice({','.join(wins)})"}
-    source = Source("judged", "sweep", runs, trials, space=space, comparison=comparison or written(wins))
+    source = Source("judged", "sweep", runs, trials, space=axes(space), comparison=comparison or written(wins))
     return Source(**{**vars(source), "study": rebuilt_study(trials, source)})
 
 

@@ -20,10 +20,11 @@ from analysis.errors import AnalysisError
 from analysis.health.findings import findings
 from analysis.health.patterns import patterns
 from analysis.health.text import health_text
-from analysis.ranking import Ranking, rank
+from analysis.ranking import Ranking
 from analysis.records import REWARD, Source
 from analysis.report.parts import Answers, Block, Part, Sentences, Table
 from analysis.report.report import _Maker, _sections
+from analysis.results import Results
 from analysis.statements import listed
 from analysis.sweep.analysis import analyse
 from analysis.sweep.text import sweep_text
@@ -103,14 +104,14 @@ def _one_model(source: Source) -> str:
 
 
 def _report(source: Source) -> Iterator[Said]:
-    ranking, make = rank(source), _Maker()
+    results, make = Results(source), _Maker()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.getLogger("analysis.report.report"), "disabled", True)
-        sections = _sections(source, ranking, 0, make)
-    assert make.missing == []
+        sections = _sections(results, 0, make)
+    assert not make.missing
     for section in sections:
         for part in section.parts:
-            for said in _of_part(part, ranking, source):
+            for said in _of_part(part, results.ranking, source):
                 about = said.about or (_one_model(source) if section.id == "sweep" else "")
                 yield replace(said, place=f"report: {section.title}", about=about)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from judged_sweeps import drawn, judged_source
 from numpy.typing import NDArray
+from records import axes
 
 from analysis.records import RunRecord, Source, Trial
 
@@ -74,7 +75,7 @@ def _sweep(random: np.random.Generator, kind: str) -> Source:
         space = {"ppo.lr": "tag(log,interval(1e-05,0.001))"}
     if kind == "grid over seeds":
         space["seed"] = f"choice({','.join(map(str, range(num_seeds)))})"
-    return Source("made", "sweep", runs, trials, space=space, seconds=60.0)
+    return Source("made", "sweep", runs, trials, space=axes(space), seconds=60.0)
 
 
 def _run(

@@ -17,7 +17,7 @@ from records import axes
 from report_records import compared, run, sweep
 
 from analysis import ranking, unswept
-from analysis.comparison import compare, frontier, groups, judge_matrix, matched_kl, pairs, run_values, statistics
+from analysis.comparison import compare, frontier, groups, judge_matrix, matched_kl, run_values
 from analysis.curves import sentences
 from analysis.curves.views import write_curves
 from analysis.health import findings, patterns
@@ -26,8 +26,9 @@ from analysis.report import curves
 from analysis.report.report import report, write_report
 from analysis.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
+from rlhf_sweeps.verdicts import estimates, pairs
 
-COMPARING = [compare.compare, pairs.rank, statistics.estimate, judge_matrix.matrix]
+COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.matrix]
 COMPUTING: list[Callable[..., Any]] = [
     *COMPARING[:1],
     *(groups.grouping, run_values.values_of, frontier.frontiers_of, matched_kl.matched_kl_of),

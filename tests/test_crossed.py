@@ -11,8 +11,8 @@ from scipy import stats
 from analysis.comparison.compare import compare
 from analysis.comparison.own_matrix import NOT_BEST
 from analysis.comparison.text import comparison_text
-from analysis.ranking import rank
 from analysis.report.noise import noise_sentences
+from analysis.results import Results
 from rlhf_sweeps.comparison_table import table
 from rlhf_sweeps.verdicts.crossed import differences
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, NOISE, UNKNOWN
@@ -104,7 +104,7 @@ def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
         assert (pair.verdict == NOISE) == is_noise
         assert (found.winner is None) == is_noise
         assert ("better than every other group by more than noise" in comparison_text(found)) != is_noise
-        (answer,) = noise_sentences(rank(source))
+        (answer,) = noise_sentences(Results(source).ranking)
         assert answer.startswith("No: " if is_noise else "Yes: ")
         num_better += not is_noise
     assert 25 <= num_better <= 50  # 0.12 are three standard errors; both answers are tried
