@@ -100,7 +100,14 @@ def _is_sound(record: Any) -> bool:
 
 def changes(old: Record, new: Record) -> str:
     """What differs between two configurations, as text; empty where nothing does that matters."""
+    if _sweeps_seed(old) and not _sweeps_seed(new):
+        return "begun by a version that had a trial for each seed; now each setting is averaged over its seeds"
     return "; ".join(filter(None, [differences(old["space"], new["space"]), *_unlike(old, new)]))
+
+
+def _sweeps_seed(record: Record) -> bool:
+    """Whether each seed was a setting of its own, as in sweeps of earlier versions."""
+    return "seed" in {key.lstrip("+") for key in record["space"]}
 
 
 def _unlike(old: Record, new: Record) -> list[str]:

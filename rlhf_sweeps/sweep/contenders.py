@@ -6,7 +6,6 @@ all others have made of the policy.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -72,13 +71,13 @@ def _label_of(own: Mapping[Any, Any], others: Contenders) -> str | None:
 def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], direction: str) -> list[Compared]:
     """What each reward model has made of the policy with the setting that suits it best, in the order of the trials.
 
-    A setting is worth its first objective; settings that differ in nothing but the seed are one.
+    A setting is worth its first objective.
 
     Args:
         seeds: of every trial; a trial of several has a run for each.
         direction: of the first objective.
     """
-    settings: dict[str, dict[tuple[tuple[str, str], ...], list[Trial]]] = {}
+    settings: dict[str, list[Trial]] = {}
     for trial in trials:
         runs = _runs(trial, sweep, seeds)
         start = runs[0].start()
@@ -86,15 +85,10 @@ def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], d
         reward_model = (start or {"config": {}})["config"].get("reward_model")
         name = reward_model.get("name") if isinstance(reward_model, dict) else None
         if trial.state == COMPLETE and is_compared and trial.objectives and isinstance(name, str):
-            setting = tuple((key, text) for key, text in trial.settings.items() if key != "seed")
-            settings.setdefault(name, {}).setdefault(setting, []).append(trial)
+            settings.setdefault(name, []).append(trial)
     sign = 1 if direction == "maximize" else -1
-    found = []
-    for name, candidates in settings.items():
-        best = max(candidates.values(), key=lambda ones: sign * fmean((one.objectives or [0.0])[0] for one in ones))
-        runs = [run for trial in best for run in _runs(trial, sweep, seeds)]
-        found.append(Compared(name, best[0].number, best[0].settings, runs))
-    return found
+    best = {name: max(ones, key=lambda one: sign * (one.objectives or [0.0])[0]) for name, ones in settings.items()}
+    return [Compared(name, one.number, one.settings, _runs(one, sweep, seeds)) for name, one in best.items()]
 
 
 def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:

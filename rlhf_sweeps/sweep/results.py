@@ -249,9 +249,9 @@ def _line(trial: Trial, metrics: Sequence[str]) -> str:
 
 
 def _num_settings(trials: Sequence[Trial]) -> int:
-    """Settings that the best was chosen from; a pruned one was a candidate, and another seed is no other setting."""
+    """Settings that the best was chosen from; a pruned one was a candidate."""
     tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED) and trial.is_compared]
-    return len({tuple((key, text) for key, text in settings.items() if key != "seed") for settings in tried})
+    return len({tuple(settings.items()) for settings in tried})
 
 
 def _count(number: int, noun: str) -> str:

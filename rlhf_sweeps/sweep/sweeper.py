@@ -112,9 +112,8 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
         )
-    for key in ("seeds", "test_seeds"):
-        if (count := getattr(config.sweep, key)) > (key == "seeds") and "seed" in space.describe():
-            raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
+    if (count := config.sweep.seeds) > 1 and space.seeds is not None:
+        raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
     plan = Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
     check_seeds(plan)
