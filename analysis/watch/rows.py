@@ -25,7 +25,7 @@ class Row:
     Attributes:
         label: its number, or the run's name.
         settings: swept key -> text.
-        runs: of which the last one is the current one; none where a trial had nothing to run.
+        runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
         is_feasible: whether it keeps the objective's constraints.
@@ -47,9 +47,14 @@ class Row:
         return self.state in (RUNNING, WAITING, UNFINISHED)
 
     @property
+    def at_work(self) -> list[FollowedRun]:
+        """Its runs that have not ended: of several seeds some may run at once."""
+        return [run for run in self.runs if run.state is None]
+
+    @property
     def current(self) -> FollowedRun | None:
-        """The run that it is at."""
-        return self.runs[-1] if self.runs else None
+        """The run that it is at; of several at once, the one that is furthest behind."""
+        return min(self.at_work, key=lambda run: run.update, default=self.runs[-1] if self.runs else None)
 
     @property
     def seconds(self) -> float:
@@ -66,12 +71,12 @@ class Row:
 
     @property
     def left(self) -> float | None:
-        """Seconds until its end; None where that is unknown, or past."""
+        """Seconds until its end, by the runs that are at work; None where that is unknown, or past."""
         run, whole = self.current, self.whole
         if run is None or whole is None or not self.is_open:
             return None
-        done = (len(self.runs) - 1) * (run.num_updates or 0) + run.update
-        return max(0.0, whole - done * (run.seconds_per_update or 0.0))
+        done = sum((run.num_updates or 0) if one.state == COMPLETE else one.update for one in self.runs)
+        return max(0.0, whole - done * (run.seconds_per_update or 0.0)) / max(1, len(self.at_work))
 
 
 @dataclass

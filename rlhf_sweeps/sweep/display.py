@@ -167,7 +167,7 @@ class Display:
     def _cells(self, trial: Trial, keys: Sequence[str]) -> list[Text]:
         settings = [trial.settings.get(key, "") for key in keys]
         objectives = [f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics)
-        update = f"{trial.update}/{trial.num_updates}" if trial.num_updates else ""
+        update = _progress(trial) if trial.num_updates else ""
         state = f"{trial.state} ({trial.cause})" if trial.state == FAILED else trial.state
         cells = [str(trial.number), *settings, update, _figure(trial.score), _figure(trial.kl), *objectives, state]
         # As Text, so that [1,2] in a setting is not taken for markup.
@@ -202,7 +202,13 @@ def _figure(value: float | None) -> str:
 
 def _running_text(trial: Trial) -> str:
     score = "" if trial.score is None else f" score {trial.score:.3g}"
-    return f"trial {trial.number} {trial.update}/{trial.num_updates}{score}"
+    return f"trial {trial.number} {_progress(trial)}{score}"
+
+
+def _progress(trial: Trial) -> str:
+    """`12/30`; where several of its seeds run, how far the last one is: `12/30 (3 seeds)`."""
+    seeds = f" ({len(trial.going)} seeds)" if len(trial.going) > 1 else ""
+    return f"{trial.update}/{trial.num_updates}{seeds}"
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -76,6 +77,9 @@ class Outcomes:
         self._follower.follow(active)
         if active.index is not None and active.future is not None:
             active.trial.worker_seconds += time.monotonic() - active.begun
+        if active.is_moot:
+            return None
+        active.trial.going.pop(active.seed, None)
         if active.verdict == WAITING:
             self._schedule.wait(active)
             return None
@@ -125,7 +129,7 @@ class Outcomes:
         return f"objective: no update has {', '.join(names)} (recorded: {', '.join(recorded)})"
 
     def _value(self, active: Active, values: Sequence[float] | None) -> None:
-        """A run has ended with these objectives: the setting goes on with the next seed, or is complete."""
+        """A run has ended with these objectives: the setting goes on with its other seeds, or is complete."""
         trial, seeds = active.trial, self._of(active.trial).seeds
         if values is None and missing(active.rows, self._of(trial).objective):
             self._fail(active, "config", self._missing_text(active))
@@ -140,20 +144,28 @@ class Outcomes:
             self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
             self._come_to_end(active)
             return
-        trial.by_seed[active.seed] = list(values)
+        by_seed = {**trial.by_seed, active.seed: list(values)}
+        trial.by_seed = {seed: by_seed[seed] for seed in seeds if seed in by_seed}
         trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
         self._schedule.note_seeds(trial)
-        mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
+        is_last = len(trial.by_seed) == len(seeds)
         if len(seeds) > 1:
-            self._follower.report(trial, (active.index + 1) * trial.num_updates, mean)
+            self._report_seeds(trial, seeds)
             self._come_to_end(active)
-            is_last = active.index + 1 == len(seeds)
             if not is_last and self._judge.should_prune(trial.number):
                 self._tell(active, PRUNED)
                 return
-        if not self._schedule.go_on(active):
-            trial.objectives = mean
+        if is_last:
+            trial.objectives = _mean(list(trial.by_seed.values()))
             self._tell(active, COMPLETE)
+        else:
+            self._schedule.go_on(trial)
+
+    def _report_seeds(self, trial: Trial, seeds: Sequence[int]) -> None:
+        """What the first seed, the first two, ... were worth: the same reports in whatever order the runs ended."""
+        done = [trial.by_seed[seed] for seed in takewhile(trial.by_seed.__contains__, seeds)]
+        for count in range(1, len(done) + 1):
+            self._follower.report(trial, count * trial.num_updates, _mean(done[:count]))
 
     def _lose(self, active: Active, how: str) -> None:
         """The run is gone although nobody asked it to stop: start it again, it will go on from its checkpoint."""
@@ -212,6 +224,7 @@ class Outcomes:
                 FAILED,
                 f"{message}; once mended, the same command goes on with it",
             )
+            self._schedule.drop(active.trial)
             self._tracker.log(self._schedule.trials)
             return
         self._tell(active, FAILED, message)
@@ -222,6 +235,7 @@ class Outcomes:
         if active.index is None:
             return
         trial.state, trial.message = state, message
+        self._schedule.drop(trial)
         notes: dict[str, Any] = {
             "seconds": trial.seconds,
             "worker_seconds": trial.worker_seconds,
@@ -237,6 +251,10 @@ class Outcomes:
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._come_to_end(active)  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)
+
+
+def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
+    return [fmean(column) for column in zip(*rows, strict=True)]
 
 
 def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:

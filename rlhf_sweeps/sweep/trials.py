@@ -15,6 +15,8 @@ ENVIRONMENT = "environment"
 MENDABLE = ("reward_model", ENVIRONMENT)
 CAUSES = (*BAD_SETTING, *MENDABLE, "config", "error", "lost_process", "timeout")
 
+COMPARED = "compared"  # the group of all trials that can be compared with new ones
+
 
 @dataclass
 class Trial:
@@ -32,7 +34,9 @@ class Trial:
         violations: constraint -> by how much a complete trial breaks it, in the mean over seeds; 0 and below: kept.
         broken: the same for every seed that has finished.
         by_seed: the objectives of every seed that has finished.
-        update, num_updates: how far the current run is.
+        num_runs: on how many of its seeds a run was begun, or is to begin.
+        going: seed -> how far its run is, of those that have a worker and have recorded an update.
+        update, num_updates: how far the current run is; of several at once, the one that is furthest behind.
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
         worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
@@ -52,6 +56,8 @@ class Trial:
     violations: dict[str, float] = field(default_factory=dict)
     broken: dict[int, dict[str, float]] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
+    num_runs: int = 0
+    going: dict[int, int] = field(default_factory=dict)
     update: int = 0
     num_updates: int = 0
     score: float | None = None
@@ -61,6 +67,11 @@ class Trial:
     configuration: int = 0
     is_compared: bool = True
     has_run: bool = True
+
+    @property
+    def group(self) -> object:
+        """Which trials it may be judged by."""
+        return COMPARED if self.is_compared else self.configuration
 
     @property
     def is_feasible(self) -> bool:
