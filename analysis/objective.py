@@ -1,8 +1,7 @@
 """What runs look for: metrics, whether more of each is better, the limits that they must keep; what they are worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from analysis.numbers import as_number
@@ -50,11 +49,3 @@ def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
         values = [summary.get("objective")]
     numbers = [found for value in values if (found := as_number(value)) is not None]
     return numbers if len(numbers) == len(values) else None
-
-
-def mean_objectives(runs: Sequence[list[float] | None]) -> list[float] | None:
-    """What a trial is worth whose runs, one for each seed, are worth so much; None unless all of them are."""
-    found = [one for one in runs if one is not None]
-    if not found or len(found) < len(runs) or len({len(one) for one in found}) > 1:
-        return None
-    return [fmean(column) for column in zip(*found, strict=True)]

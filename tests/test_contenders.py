@@ -94,9 +94,9 @@ def test_the_best_setting_stands_for_a_reward_model(tmp_path: Path) -> None:
         trial(sweep, 2, 2.0, reward_model="a", lr="2"),
         trial(sweep, 3, 7.0, reward_model="a", lr="3", state=PRUNED),
     ]
-    found = best_settings(trials, sweep, [0], "maximize")
+    found = best_settings(trials, sweep, [0], ["maximize"])
     assert [(one.reward_model, one.trial) for one in found] == [("a", 2), ("b", 1)]
-    assert [one.trial for one in best_settings(trials, sweep, [0], "minimize")] == [0, 1]
+    assert [one.trial for one in best_settings(trials, sweep, [0], ["minimize"])] == [0, 1]
 
 
 def test_a_setting_has_a_run_for_each_seed(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_setting_has_a_run_for_each_seed(tmp_path: Path) -> None:
         for seed in seeds:
             sweep.run(number, seed).begin({"reward_model": {"name": "a"}, "seed": seed})
         trials.append(Trial(number, {}, settings, sweep.trial(number), COMPLETE, objectives=[objective]))
-    (best,) = best_settings(trials, sweep, seeds, "maximize")
+    (best,) = best_settings(trials, sweep, seeds, ["maximize"])
     assert [run.folder for run in best.runs] == [tmp_path / "1" / "seed_4", tmp_path / "1" / "seed_2"]
 
 
@@ -115,4 +115,4 @@ def test_a_setting_that_breaks_a_constraint_stands_for_nothing(tmp_path: Path) -
     sweep = Sweep(tmp_path)
     trials = [trial(sweep, 0, 9.0, reward_model="a", lr="1"), trial(sweep, 1, 2.0, reward_model="a", lr="2")]
     trials[0].violations = {"eval/kl<=3": 0.5}
-    assert [one.trial for one in best_settings(trials, sweep, [0], "maximize")] == [1]
+    assert [one.trial for one in best_settings(trials, sweep, [0], ["maximize"])] == [1]

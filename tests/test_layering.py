@@ -10,7 +10,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "rlhf_sweeps"
 ALL = {path.stem for path in PACKAGE.glob("*.py")} | {
-    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep")
+    *("assets", "data", "platforms", "ppo", "reward_models", "runs", "sweep", "verdicts")
 }
 
 # Module or folder -> which of ours it may import.
@@ -153,9 +153,11 @@ MAY_IMPORT = {
         "sweep",
         "tracking",
         "validation",
+        "verdicts",
         "wandb_names",
         "wording",
     },
+    "verdicts": set(),
 }
 # Torch costs seconds, so what answers --help and checks a sweep does without it.
 NO_TORCH = {
@@ -202,6 +204,7 @@ NO_TORCH = {
 NO_TORCH |= {f"data/{path.stem}" for path in (PACKAGE / "data").glob("*.py")}
 NO_TORCH |= {f"platforms/{path.stem}" for path in (PACKAGE / "platforms").glob("*.py")}
 NO_TORCH |= {f"runs/{path.stem}" for path in (PACKAGE / "runs").glob("*.py")}
+NO_TORCH |= {f"verdicts/{path.stem}" for path in (PACKAGE / "verdicts").glob("*.py")}
 NO_TORCH |= {f"sweep/{path.stem}" for path in (PACKAGE / "sweep").glob("*.py")}
 SLOW = {"torch", "transformers", "trl", "datasets", "optuna", "wandb"}
 
@@ -249,8 +252,10 @@ ANALYSIS = sorted((ROOT / "analysis").rglob("*.py"))
 
 @pytest.mark.parametrize("file", ANALYSIS, ids=lambda file: file.stem)
 def test_analysis_reads_the_record_alone(file: Path) -> None:
-    # What a run is worth has one definition, which is the engine's.
-    assert ours(file) <= {"platforms", "runs"} | ({"config", "objective"} if file.stem == "worth" else set())
+    # What a run is worth, and which setting is the best, has one definition for both halves.
+    assert ours(file) <= {"platforms", "runs", "verdicts"} | (
+        {"config", "objective"} if file.stem == "worth" else set()
+    )
     assert not {name.split(".")[0] for name in imports(file)} & {"torch", "transformers", "trl", "datasets"}
 
 

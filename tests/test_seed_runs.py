@@ -115,13 +115,13 @@ def test_a_seed_that_fails_ends_its_trial_and_stops_the_others(base: Base, tmp_p
 
 
 def test_a_seed_that_is_queued_is_dropped_with_its_trial(base: Base, tmp_path: Path) -> None:
-    """A lost seed waits for a worker while another one diverges: by then nothing is left to do for the trial."""
-    simulation = simulated(base, tmp_path, "seed=7,8,9,10", num_workers=2, max_failure_rate=1.0)
-    # Seeds 7 and 8 end in one look, so that 9 is queued when 8 is found to have diverged.
-    simulation.world.faults, simulation.world.events_per_look = {"0/seed_8": {30: "diverged"}}, 100
+    """A seed that met a full disk waits for the pause to be over; meanwhile another one diverges."""
+    simulation = simulated(base, tmp_path, SEEDS, max_failure_rate=1.0)
+    simulation.world.faults = {"0/seed_7": {3: "full_disk_once"}, "0/seed_8": {3: "diverged"}}
+    simulation.world.slowness = {"0/seed_8": 1.1}
     engine = simulation.start()
     assert trials(tmp_path)[0].state == FAIL
-    assert simulation.world.starts == ["0/seed_7", "0/seed_8"]
+    assert simulation.world.starts == ["0/seed_7", "0/seed_8", "0/seed_9"]
     assert not engine.schedule.is_unfinished
 
 
@@ -145,7 +145,7 @@ def test_lost_seeds_are_started_again_each(base: Base, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [40, 70, 110, 150, 200])
-def test_seeds_that_a_killed_sweeper_had_begun_go_on_before_others_begin(base: Base, tmp_path: Path, step: int) -> None:
+def test_seeds_that_a_killed_sweeper_had_begun_go_on(base: Base, tmp_path: Path, step: int) -> None:
     simulation = simulated(base, tmp_path, SEEDS, SETTINGS)
     simulation.world.kills = {step}
     with pytest.raises(Killed):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective, mean_objectives, objective_in, objectives_in
+from analysis.objective import Objective, objective_in, objectives_in
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.records import (
     COMPLETE,
@@ -37,6 +37,7 @@ from rlhf_sweeps.runs import (
     salvage_object,
     salvage_samples,
 )
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 _STATES = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
 _STOPS = {"pruned": PRUNED, "timeout": FAILED}
@@ -229,9 +230,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, k
     state = _trial_state(chosen, None if known is None else known.state.name)
     failed = next((run for run in chosen if run.state in (FAILED, DIVERGED)), None)
     objectives = (
-        list(known.values)
-        if known is not None and known.values
-        else mean_objectives([run.objectives for run in chosen])
+        list(known.values) if known is not None and known.values else mean_over_seeds(run.objectives for run in chosen)
     )
     return Trial(
         number,

@@ -63,9 +63,8 @@ def lead(view: View, noise: Noise) -> Lead | None:
     ranked = view.ranked
     if len(ranked) < 2:
         return None
-    worths = [view.sign() * float(setting.objectives[0]) for setting in ranked]
     limit = noise.margin(*ranked[:2])
-    gaps = [worths[0] - worth for worth in worths]
+    gaps = [view.gap(ranked[0], setting) for setting in ranked]
     if all(len(setting.by_run) > 1 for setting in ranked[:_MOST]):
         return Lead(ranked, gaps, noise, math.nan, _paired(view, ranked[:_MOST]))
     return Lead(ranked, gaps, noise, limit, None)

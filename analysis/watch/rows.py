@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.labels import setting_labels
-from analysis.objective import mean_objectives
 from analysis.records import COMPLETE, FAILED, PRUNED, STOPPED, UNFINISHED
 from analysis.watch.run import RUNNING, WAITING, FollowedRun
 from analysis.worth import mean_broken
+from rlhf_sweeps.verdicts.settings import losses, mean_over_seeds, rank_key
 
 _ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}  # as Optuna has them
+SEED = "seed"
 CONTINUE = "continue with "  # what stands in a note before a command
 _ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
 
@@ -28,6 +29,7 @@ class Row:
         runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
+        tested: the same on its test seeds, once a run on these has come to its end, and on how many.
         is_feasible: whether it keeps the objective's constraints.
     """
 
@@ -40,6 +42,13 @@ class Row:
     objectives: list[float] | None = None
     is_feasible: bool = True
     is_test: bool = False
+    tested: list[float] | None = None
+    num_tested: int = 0
+
+    @property
+    def setting(self) -> Mapping[str, str]:
+        """What it was run with, the seed aside, which is no setting."""
+        return {key: text for key, text in self.settings.items() if key != SEED}
 
     @property
     def is_open(self) -> bool:
@@ -120,15 +129,27 @@ class Seen:
 
     def ranking(self) -> list[Row]:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
-        valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
-        ordered = sorted(valued, key=self._losses)
+        ordered = self._ordered()
         front = self._front(ordered)
         return [*front, *(row for row in ordered if not any(row is one for one in front))]
 
     def best(self) -> list[Row]:
         """The best trial, if there is one; of several objectives the Pareto front."""
+        return self._front(self._ordered())
+
+    def same(self, row: Row) -> list[Row]:
+        """The complete trials of a trial's setting: of an earlier version's sweep over seeds one for each seed."""
+        if SEED not in row.settings:
+            return [row]
+        return [one for one in self.trials if one.state == COMPLETE and one.setting == row.setting]
+
+    def worth(self, row: Row) -> list[float]:
+        """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
+        return mean_over_seeds(one.objectives for one in self.same(row)) or []
+
+    def _ordered(self) -> list[Row]:
         valued = [row for row in self.trials if row.state == COMPLETE and row.is_feasible and self._losses(row)]
-        return self._front(sorted(valued, key=self._losses))
+        return sorted(valued, key=lambda row: rank_key(self.worth(row), row.tested, self.directions))
 
     def counts(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
@@ -142,17 +163,19 @@ class Seen:
 
     def _losses(self, row: Row) -> list[float]:
         """The objectives, signed so that lower is better; empty where they are not as many as there should be."""
-        values = row.objectives or []
+        values = self.worth(row)
         if len(values) != len(self.directions):
             return []
-        return [-x if way == "maximize" else x for x, way in zip(values, self.directions, strict=True)]
+        return losses(values, self.directions)
 
     def _front(self, ordered: Sequence[Row]) -> list[Row]:
         """In this order a trial can be dominated, or equalled, only by one before it."""
+        if len(self.directions) == 1:
+            return list(ordered[:1])
         front: list[Row] = []
         for row in ordered:
-            losses = self._losses(row)
-            if not any(all(a <= b for a, b in zip(self._losses(one), losses, strict=True)) for one in front):
+            own = self._losses(row)
+            if not any(all(a <= b for a, b in zip(self._losses(one), own, strict=True)) for one in front):
                 front.append(row)
         return front
 
@@ -221,4 +244,4 @@ def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:
     """The study's, else the mean over seeds."""
     if known is not None and known.values:
         return [float(value) for value in known.values]
-    return mean_objectives([run.objectives for run in runs])
+    return mean_over_seeds(run.objectives for run in runs)

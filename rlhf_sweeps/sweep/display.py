@@ -14,7 +14,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_sweeps.sweep.results import best, counts_text, objective_names, objectives_text, ranking, settings_text
+from rlhf_sweeps.sweep.results import (
+    best,
+    counts_text,
+    objective_names,
+    objectives_text,
+    ranking,
+    settings_text,
+    worth_text,
+)
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -145,8 +153,7 @@ class Display:
         if len(winners) > 1 or len(self._directions) > 1:
             return f"best so far (Pareto front): trials {', '.join(str(trial.number) for trial in winners)}"
         (winner,) = winners
-        values = objectives_text(winner.objectives or [], self._metrics)
-        return f"best so far: {values}, trial {winner.number}: {settings_text(winner)}"
+        return f"best so far: {worth_text(winner, self._metrics)}, trial {winner.number}: {settings_text(winner)}"
 
     def _table(self, trials: Sequence[Trial], room: int) -> Table:
         """At most `room` rows; where columns are too many for the terminal, the settings are cut first."""

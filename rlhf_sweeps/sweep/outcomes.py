@@ -24,6 +24,7 @@ from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.tested import NO_VALUE
 from rlhf_sweeps.sweep.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 from rlhf_sweeps.wording import LONGEST, cut
 
 # A run with such a summary has nothing left to do.
@@ -141,7 +142,7 @@ class Outcomes:
                 self._tell(active, PRUNED, "no update within objective.kl_budget")
             return
         if active.index is None:
-            self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
+            trial.tested[active.seed] = list(values)
             self._come_to_end(active)
             return
         by_seed = {**trial.by_seed, active.seed: list(values)}
@@ -156,7 +157,7 @@ class Outcomes:
                 self._tell(active, PRUNED)
                 return
         if is_last:
-            trial.objectives = _mean(list(trial.by_seed.values()))
+            trial.objectives = mean_over_seeds(trial.by_seed.values())
             self._tell(active, COMPLETE)
         else:
             self._schedule.go_on(trial)
@@ -165,7 +166,9 @@ class Outcomes:
         """What the first seed, the first two, ... were worth: the same reports in whatever order the runs ended."""
         done = [trial.by_seed[seed] for seed in takewhile(trial.by_seed.__contains__, seeds)]
         for count in range(1, len(done) + 1):
-            self._follower.report(trial, count * trial.num_updates, _mean(done[:count]))
+            mean = mean_over_seeds(done[:count])
+            assert mean is not None, "all of a trial's runs have the same objectives"
+            self._follower.report(trial, count * trial.num_updates, mean)
 
     def _lose(self, active: Active, how: str) -> None:
         """The run is gone although nobody asked it to stop: start it again, it will go on from its checkpoint."""
@@ -213,7 +216,7 @@ class Outcomes:
 
     def _fail(self, active: Active, cause: str, message: str) -> None:
         if active.index is None:
-            self._schedule.tested.setdefault(active.trial.number, {})[active.seed] = cause
+            active.trial.tested[active.seed] = cause
             why = f": {message}" if message else ""
             self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}){why}")
             return
@@ -251,10 +254,6 @@ class Outcomes:
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._come_to_end(active)  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)
-
-
-def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
-    return [fmean(column) for column in zip(*rows, strict=True)]
 
 
 def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:

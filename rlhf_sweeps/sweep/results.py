@@ -1,7 +1,4 @@
-"""What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml.
-
-Test results are given as `tested`: see tested.py.
-"""
+"""What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml."""
 
 import math
 from collections import Counter
@@ -12,8 +9,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.runs import run_again
-from rlhf_sweeps.sweep.tested import Tested, only, test_entry, test_text
+from rlhf_sweeps.sweep.tested import measured, only, test_entry, test_text
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, WAITING, Trial
+from rlhf_sweeps.verdicts.settings import losses, rank_key
 from rlhf_sweeps.wording import shown
 
 NUM_NEXT = 3  # of the ranking, after the best
@@ -21,13 +19,13 @@ FEW = 20  # points that are still printed one by one
 
 
 def ranking(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
-    """Complete trials that keep the constraints, best first: by the objectives in turn, at last by the number.
+    """Complete trials that keep the constraints, best first, as `rank_key` has it; of equal ones by the number.
 
     Args:
         directions: "maximize" or "minimize" for each objective.
     """
-    candidates = [trial for trial in trials if trial.state == COMPLETE and _is_comparable(trial)]
-    return sorted(candidates, key=lambda trial: (_losses(trial, directions), trial.number))
+    candidates = _candidates(trials)
+    return sorted(candidates, key=lambda one: (rank_key(one.objectives or [], one.test_mean, directions), one.number))
 
 
 def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
@@ -35,18 +33,26 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
 
     Of trials that are equal in every objective, only the one with the lowest number is among them.
     """
+    ranked = ranking(trials, directions)
+    if len(directions) == 1:
+        return ranked[:1]
     front: list[Trial] = []
     # In this order a trial can be dominated, or equalled, only by one before it.
-    for trial in ranking(trials, directions):
+    for trial in ranked:
         if not any(_is_no_worse(_losses(other, directions), _losses(trial, directions)) for other in front):
             front.append(trial)
     return front
 
 
 def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -> list[Trial]:
-    """The settings that are run on the test seeds, so many at most."""
-    candidates = best if len(directions) > 1 else ranking
-    return candidates(trials, directions)[:number]
+    """The settings that are run on the test seeds, so many at most: the best on the seeds that choose."""
+    if len(directions) > 1:
+        return best(trials, directions)[:number]
+    return sorted(_candidates(trials), key=lambda one: (_losses(one, directions), one.number))[:number]
+
+
+def _candidates(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.state == COMPLETE and _is_comparable(trial)]
 
 
 def _is_comparable(trial: Trial) -> bool:
@@ -57,9 +63,7 @@ def _is_comparable(trial: Trial) -> bool:
 
 
 def _losses(trial: Trial, directions: Sequence[str]) -> list[float]:
-    """The objectives, signed so that lower is better."""
-    values = trial.objectives or []
-    return [-value if direction == "maximize" else value for value, direction in zip(values, directions, strict=True)]
+    return losses(trial.objectives or [], directions)
 
 
 def _is_no_worse(losses: Sequence[float], others: Sequence[float]) -> bool:
@@ -87,6 +91,15 @@ def objective_names(metrics: Sequence[str]) -> list[str]:
     return ["objective"] if len(metrics) == 1 else list(metrics)
 
 
+def worth_text(trial: Trial, metrics: Sequence[str]) -> str:
+    """`objective 1.23`; of a trial that was tested `objective 1.1 on 3 test seeds, chosen by objective 1.23`."""
+    chosen = objectives_text(trial.objectives or [], metrics)
+    if (tested := trial.test_mean) is None:
+        return chosen
+    seeds = _count(len(measured(trial.tested)), "test seed")
+    return f"{objectives_text(tested, metrics)} on {seeds}, chosen by {chosen}"
+
+
 def counts_text(trials: Sequence[Trial]) -> str:
     """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that no trial is in are left out.
 
@@ -111,7 +124,6 @@ def last_block(
     hydra: Mapping[str, Any],
     folder: Path,
     is_grid: bool,
-    tested: Tested | None = None,
     num_test_seeds: int = 0,
     is_comparison: bool = False,
 ) -> str:
@@ -128,12 +140,11 @@ def last_block(
         num_test_seeds: on how many the best settings were to be run.
         is_comparison: of reward models, under which one objective cannot be compared with another.
     """
-    tested = tested or {}
     winners = best(trials, directions)
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
-        lines = _best_lines(winners, metrics, tested) or [_nothing_best(trials)]
+        lines = _best_lines(winners, metrics) or [_nothing_best(trials)]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_text(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
@@ -141,7 +152,7 @@ def last_block(
         lines.append(f"begun under an earlier configuration, and not compared: {which}")
     if winners and not is_comparison:
         num_settings = _num_settings(trials)
-        if num_settings > 1 and not any(trial.number in tested for trial in winners):
+        if num_settings > 1 and not any(trial.tested for trial in winners):
             how = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
             lines.append(
                 f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
@@ -157,25 +168,22 @@ def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) 
     return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
 
 
-def optimization_results(
-    trials: Sequence[Trial], directions: Sequence[str], tested: Tested | None = None
-) -> dict[str, Any]:
+def optimization_results(trials: Sequence[Trial], directions: Sequence[str]) -> dict[str, Any]:
     """The content of optimization_results.yaml, in plain values.
 
     The keys of Hydra's Optuna plugin: name, best_params, best_value, or, with several objectives, name and solutions
-    (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: seeds, mean,
-    standard_error, and failed (seed -> cause) where some gave no value. best_params, best_value
-    and best_trial are null where no trial is complete.
+    (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: mean (the
+    number to report), standard_error, seeds, and failed (seed -> cause) where some gave no value. best_value and values
+    are what the setting was chosen by. best_params, best_value and best_trial are null where no trial is complete.
     """
-    tested = tested or {}
     winners = best(trials, directions)
     if len(directions) > 1:
         solutions = [
             {
                 "params": setting_values(trial),
+                **test_entry(trial.tested),
                 "values": list(trial.objectives or []),
                 "trial": trial.number,
-                **test_entry(tested.get(trial.number, {})),
             }
             for trial in winners
         ]
@@ -183,18 +191,22 @@ def optimization_results(
     if not winners:
         return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
     (winner,) = winners
-    found = {"best_params": setting_values(winner), "best_value": only(winner.objectives or [])}
-    return {"name": "optuna", **found, "best_trial": winner.number, **test_entry(tested.get(winner.number, {}))}
+    found = {"best_params": setting_values(winner), **test_entry(winner.tested)}
+    return {"name": "optuna", **found, "best_value": only(winner.objectives or []), "best_trial": winner.number}
 
 
-def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested) -> list[str]:
+def _best_lines(winners: Sequence[Trial], metrics: Sequence[str]) -> list[str]:
+    """The number to report first: that of the test seeds, where there is one."""
     lines = []
     for trial in winners[:FEW]:
         title = "best" if len(metrics) == 1 else "on the Pareto front"
-        lines.append(f"{title}: trial {trial.number}, {_measured_text(trial, metrics)}")
-        lines.append(f"    {settings_text(trial)}")
-        if by_seed := tested.get(trial.number):
-            lines.append(f"    {test_text(by_seed, objective_names(metrics))}")
+        told = [_measured_text(trial, metrics)]
+        if trial.tested:
+            told.append(test_text(trial.tested, objective_names(metrics)))
+        if trial.test_mean is not None:
+            told = [told[1], f"chosen by {told[0]}"]
+        lines += [f"{title}: trial {trial.number}, {told[0]}", f"    {settings_text(trial)}"]
+        lines += [f"    {text}" for text in told[1:]]
     if len(winners) > FEW:
         lines.append(f"and {len(winners) - FEW} more on the Pareto front, in optimization_results.yaml")
     return lines
@@ -238,7 +250,7 @@ def _other_lines(
 
 def _line(trial: Trial, metrics: Sequence[str]) -> str:
     if trial.state == COMPLETE and trial.objectives is not None:
-        outcome = objectives_text(trial.objectives, metrics)
+        outcome = worth_text(trial, metrics)
     elif trial.state == FAILED and not trial.has_run:
         outcome = "cannot be"
     elif trial.state == FAILED:

@@ -34,7 +34,6 @@ class Schedule:
 
     Attributes:
         trials: those of earlier starts included, oldest first.
-        tested: trial number -> test seed -> objectives, or why there are none.
     """
 
     def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
@@ -42,7 +41,6 @@ class Schedule:
         self._sweep, self._configurations = sweep, configurations
         self._runs = SeedRuns(sweep, configurations)
         self.trials: list[Trial] = []
-        self.tested: dict[int, dict[int, Sequence[float] | str]] = {}
         self._first: deque[Active] = deque()
         self._waiting: list[Active] = []
         self._points = {_key(point): point for point in plan.points or plan.choices or []}
@@ -114,8 +112,6 @@ class Schedule:
         if (first := self._next_first(share_in_time)) is not None:
             self._first.remove(first)
             return first
-        if (begun := self._further_seed(share_in_time, has_begun=True)) is not None:
-            return begun
         if (waiting := self._next_waiting(self._waiting, share_in_time)) is not None:
             self._waiting.remove(waiting)
             waiting.trial.state = RUNNING
@@ -189,19 +185,12 @@ class Schedule:
     def _may_ask(self, share_in_time: float) -> bool:
         return share_in_time >= WHOLE and self.num_left != 0
 
-    def _further_seed(self, share_in_time: float, has_begun: bool = False) -> Active | None:
-        """A setting's next seed beside those that run, where nothing is decided between them.
-
-        Args:
-            has_begun: only one that an earlier start of the sweep has begun.
-        """
+    def _further_seed(self, share_in_time: float) -> Active | None:
+        """A setting's next seed beside those that run, where nothing is decided between them."""
         if self._plan.pruner != "none" or share_in_time < WHOLE:
             return None
-        for trial in self.trials:
-            following = self._runs.peek(trial) if trial.state == RUNNING else None
-            if following is not None and (following.has_begun or not has_begun):
-                return self._runs.next(trial)
-        return None
+        following = (self._runs.next(trial) for trial in self.trials if trial.state == RUNNING)
+        return next((run for run in following if run is not None), None)
 
     def _next_first(self, share_in_time: float, is_put_off: bool = False) -> Active | None:
         """Of the runs that go on before all else, or after it, the next one in time; those on test seeds always are."""

@@ -25,13 +25,10 @@ class SeedRuns:
 
     def next(self, trial: Trial) -> Active | None:
         """The run on the seed that comes after those given out; None where all were."""
-        following = self.peek(trial)
-        trial.num_runs += following is not None
-        return following
-
-    def peek(self, trial: Trial) -> Active | None:
-        """The same, which is not given out yet."""
-        return self._run(trial, trial.num_runs) if trial.num_runs < len(self.seeds(trial)) else None
+        if trial.num_runs == len(self.seeds(trial)):
+            return None
+        trial.num_runs += 1
+        return self._run(trial, trial.num_runs - 1)
 
     def test(self, trial: Trial, seed: int) -> Active:
         """The run of a trial's setting on a test seed."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlhf_sweeps.sweep.tested import measured
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
+
 # A waiting trial has given its worker to others for now.
 RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
@@ -34,6 +37,7 @@ class Trial:
         violations: constraint -> by how much a complete trial breaks it, in the mean over seeds; 0 and below: kept.
         broken: the same for every seed that has finished.
         by_seed: the objectives of every seed that has finished.
+        tested: test seed -> objectives, or the cause why there are none; see tested.py.
         num_runs: on how many of its seeds a run was begun, or is to begin.
         going: seed -> how far its run is, of those that have a worker and have recorded an update.
         update, num_updates: how far the current run is; of several at once, the one that is furthest behind.
@@ -56,6 +60,7 @@ class Trial:
     violations: dict[str, float] = field(default_factory=dict)
     broken: dict[int, dict[str, float]] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
+    tested: dict[int, list[float] | str] = field(default_factory=dict)
     num_runs: int = 0
     going: dict[int, int] = field(default_factory=dict)
     update: int = 0
@@ -77,6 +82,11 @@ class Trial:
     def is_feasible(self) -> bool:
         """Whether it keeps all of objective.constraints."""
         return all(violation <= 0 for violation in self.violations.values())
+
+    @property
+    def test_mean(self) -> list[float] | None:
+        """What it is worth on the test seeds; None where none gave a value."""
+        return mean_over_seeds(measured(self.tested).values())
 
     @property
     def has_ended(self) -> bool:
