@@ -322,6 +322,6 @@ def test_reward_models_are_compared_by_their_best_settings(
     monkeypatch.setattr(sweeper, "best_settings", lambda *arguments: asked.append(arguments) or [])  # type: ignore[func-returns-value]
     plan: Any = SimpleNamespace(is_comparison=True, seeds=[7, 8], directions=[direction])
     found = sweeper._compare(Sweep(tmp_path), plan, [])
-    assert [(seeds, way) for _, _, seeds, way in asked] == [([7, 8], direction)]
+    assert [(seeds, way) for _, _, seeds, way in asked] == [([7, 8], [direction])]
     assert found is not None
     assert Sweep(tmp_path).comparison() == {"schema_version": 1, **found}
