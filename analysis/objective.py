@@ -1,8 +1,7 @@
 """What runs look for: metrics, whether more of each is better, the limits that they must keep; their means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from rlhf_sweeps.runs import SweepPlan
@@ -51,11 +50,3 @@ def listed_in(value: Any) -> list[str]:
             found = value
         value = found if isinstance(found, list) else [value] if value.strip() else []
     return [str(item) for item in value] if isinstance(value, list | tuple) else []
-
-
-def mean_objectives(runs: Sequence[list[float] | None]) -> list[float] | None:
-    """What a trial is worth whose runs, one for each seed, are worth so much; None unless all of them are."""
-    found = [one for one in runs if one is not None]
-    if not found or len(found) < len(runs) or len({len(one) for one in found}) > 1:
-        return None
-    return [fmean(column) for column in zip(*found, strict=True)]

@@ -11,10 +11,11 @@ from analysis.comparison.other_judges import rates_by_others, written_rates
 from analysis.comparison.run_values import OTHER_JUDGES
 from analysis.constraints import Held
 from analysis.labels import setting_labels
-from analysis.records import RunRecord, Source, Trial, as_number
+from analysis.records import COMPLETE, RunRecord, Source, Trial, as_number
 from analysis.statements import clipped, listed
 from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
 from analysis.unswept import RUN, SEED, as_sweep
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 if TYPE_CHECKING:
     from analysis.comparison.compare import GroupComparison
@@ -65,9 +66,20 @@ class Entry:
         """Of the only, or the first one."""
         return self.names[0]
 
+    @cached_property
+    def tested_runs(self) -> Sequence[RunRecord]:
+        """The runs on test seeds that came to their end."""
+        return [run for run in self.tests if run.state == COMPLETE and run.objectives]
+
+    @cached_property
+    def tested(self) -> float | None:
+        """The first objective on the test seeds, which is the number to report; None where it was not run on any."""
+        mean = mean_over_seeds(run.objectives for run in self.tested_runs)
+        return None if mean is None else mean[0]
+
     @property
     def worth(self) -> float:
-        """The first objective; nan without one."""
+        """The first objective on the seeds that choose; nan without one."""
         return self.objectives[0] if self.objectives else float("nan")
 
     @property
@@ -85,8 +97,10 @@ class Entry:
         return self.runs[0] if self.runs else None
 
     def summarized(self, key: str) -> float | None:
-        """The mean over its runs of a number in their summaries."""
-        numbers = [number for run in self.runs if (number := as_number(run.summary.get(key))) is not None]
+        """The mean of a number in the summaries of the runs that its number to report is of."""
+        numbers = [
+            number for run in self.tested_runs or self.runs if (number := as_number(run.summary.get(key))) is not None
+        ]
         return fmean(numbers) if numbers else None
 
 
@@ -145,6 +159,16 @@ class Ranking:
     def gain(self, better: float, worse: float) -> float:
         """By how much one value is better than the other."""
         return better - worse if self.is_maximized else worse - better
+
+    def against_best(self, other: Entry) -> tuple[float, float, bool]:
+        """By how much the best is better than another, what that is worth, and whether both are so on test seeds.
+
+        They are compared on these where both were run on some.
+        """
+        best = self.ranked[0]
+        if best.tested is not None and other.tested is not None:
+            return self.gain(best.tested, other.tested), other.tested, True
+        return self.gain(best.worth, other.worth), other.worth, False
 
 
 def rank(

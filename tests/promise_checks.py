@@ -95,7 +95,7 @@ def check_tests(folder: Path, engine: Engine, simulation: Simulation) -> None:
         for seed in range(1_000_000, 1_000_000 + limits.test_seeds):
             run = folder / "test" / f"{trial.number}_seed_{seed}"
             assert (Run(run).summary() or {}).get("status") == "complete", f"{run} was not run"
-            assert engine.schedule.tested[trial.number][seed] == [pytest.approx(best_score(run, direction))]
+            assert trial.tested[seed] == [pytest.approx(best_score(run, direction))]
 
 
 def check_no_wait_for_nothing(world: World) -> None:

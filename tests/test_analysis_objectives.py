@@ -115,8 +115,8 @@ def test_test_seeds_of_a_folder_of_sweeps_are_quoted(tmp_path: Path) -> None:
         for seed in (7, 8):
             settings = {"seed": seed, "ppo__lr": 1e-3, "name": name}
             write_run(sweep.test_run(1, seed).folder, rows(height=2.0 + 0.1 * seed), settings=settings)
-    lead = dict(said(read(tmp_path)))["By how much?"]
-    assert any(line.startswith("On 4 seeds that had no part in choosing it") for line in lead)
+    told = dict(said(read(tmp_path)))["Which settings won?"]
+    assert "on 4 seeds that had no part in choosing it: that is the number to quote" in told[0]
 
 
 def test_a_run_beside_the_trials_is_told(tmp_path: Path) -> None:

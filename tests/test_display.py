@@ -172,6 +172,13 @@ def test_several_objectives() -> None:
     assert [int(line.split()[0]) for line in lines[3:]] == [1, 0, 2]
 
 
+def test_of_several_seeds_at_once_the_last_one_and_their_number_are_shown() -> None:
+    trials = [make(0, update=8, going={7: 12, 8: 8, 9: 30}), complete(1, 1.0, tested={5: [0.5]})]
+    lines = screen(trials, terminal())
+    assert lines[1] == "best so far: objective 0.5 on 1 test seed, chosen by objective 1, trial 1: ppo.lr=1e-5"
+    assert lines[3].split() == ["0", "0e-5", "8/30", "(3", "seeds)", "running"]
+
+
 def test_the_table_is_drawn_twice_a_second_at_most(clock: Clock) -> None:
     console = terminal()
     with Display(["s"], ["maximize"], None, 0, console=console) as shown:

@@ -138,11 +138,10 @@ def test_only_what_has_run_shows_that_the_environment_is_mended(has_process: boo
 
 
 def test_faults_with_progress_between_them_are_several() -> None:
-    trial = Trial(0, {}, {}, Path())
-    active = Active(trial, Run(Path()), 0, 0)
+    active = Active(Trial(0, {}, {}, Path()), Run(Path()), 0, 0)
     counted = []
     for update in (0, 0, 7, 3, 7, 8):  # it goes on from its checkpoint
-        trial.update = update
+        active.rows = [{"update": update}]
         active.note_fault()
         counted.append(active.faults)
     assert counted == [1, 2, 1, 2, 3, 1]

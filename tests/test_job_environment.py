@@ -26,7 +26,7 @@ def run(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
 def test_trials_have_the_variables_that_hydra_is_told_to_set(tmp_path: Path, how: tuple[str, ...]) -> None:
     """`env_trial.run` writes what it finds; Hydra's own answer for a job, by hand: both variables, texts."""
     ended = run(
-        "-m", "seed=3,4", "hydra.sweep.dir=s", "sweep.report=false", "hydra.sweeper.trial=env_trial.run",
+        "-m", "eval.every=3,4", "hydra.sweep.dir=s", "sweep.report=false", "hydra.sweeper.trial=env_trial.run",
         f"+hydra.job.env_set={{A_VARIABLE: {SECRET}, OTHER: '${{oc.env:OF_SHELL}}!'}}",
         *(f"hydra.sweeper.{key}" for key in how), where=tmp_path,
     )  # fmt: skip

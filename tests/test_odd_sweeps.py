@@ -22,6 +22,7 @@ from rlhf_sweeps.sweep.pruners import make_pruner
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.sweep.trials import Trial
 from rlhf_sweeps.sweep.twins import ended_twin, open_twin
+from rlhf_sweeps.sweep.waiting import next_waiting
 
 LR, KL = "ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))"
 LENGTHS = ("ppo.lr=1e-4,5e-4", "ppo.batch_size=16,48")
@@ -99,10 +100,9 @@ def test_what_was_begun_ends_before_anything_else_begins(base: Any, tmp_path: Pa
     assert order == sorted(order)
     # Before a second seed there is a whole run, before a third of the first one two thirds.
     engine._judge.know(0, {30: 0.5}, 30)
-    trial = engine.schedule.trials[0]
-    assert engine.schedule._rest(engine.schedule._tuning_run(trial, 1)) == 1.0
+    assert engine._judge.rest(0, index=1) == 1.0
     engine._judge.know(0, {10: 0.5}, 30)
-    assert engine.schedule._rest(engine.schedule._tuning_run(trial, 0)) == pytest.approx(2 / 3)
+    assert engine._judge.rest(0, index=0) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -301,16 +301,18 @@ def test_trials_of_another_group_are_no_peers() -> None:
 
 
 def test_of_those_that_wait_a_promising_one_comes_before_one_that_has_got_further(base: Any, tmp_path: Path) -> None:
-    schedule = simulated(base, tmp_path, LENGTHS).start().schedule
-    far, near = (schedule._tuning_run(trial, 0) for trial in schedule.trials[:2])
+    trials = simulated(base, tmp_path, LENGTHS).start().schedule.trials
+    far, near = (Active(trial, Run(trial.folder), 0, 0) for trial in trials[:2])
     progress = {0: (0.5, 9.0), 1: (0.25, 1.0)}
-    judge: Any = SimpleNamespace(progress=progress.get, may_resume=lambda number: number == 1)
-    schedule._judge = judge
-    assert schedule._next_waiting([far, near], 1.0) is near
+    judge: Any = SimpleNamespace(
+        progress=progress.get, rest=lambda number, index: 1 - progress[number][0], may_resume=lambda number: number == 1
+    )
+    assert next_waiting([far, near], judge, 1.0, is_last_resort=True) is near
     judge.may_resume = lambda number: False
-    assert schedule._next_waiting([far, near], 1.0) is far  # nothing is left to ask for
-    assert schedule._next_waiting([far, near], 0.5) is far
-    assert schedule._next_waiting([near], 0.5) is None  # three quarters of a run are before it
+    assert next_waiting([far, near], judge, 1.0, is_last_resort=True) is far
+    assert next_waiting([far, near], judge, 1.0, is_last_resort=False) is None
+    assert next_waiting([far, near], judge, 0.5, is_last_resort=True) is far
+    assert next_waiting([near], judge, 0.5, is_last_resort=True) is None  # three quarters of a run are before it
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -321,6 +323,6 @@ def test_reward_models_are_compared_by_their_best_settings(
     monkeypatch.setattr(sweeper, "best_settings", lambda *arguments: asked.append(arguments) or [])  # type: ignore[func-returns-value]
     plan: Any = SimpleNamespace(is_comparison=True, seeds=[7, 8], directions=[direction])
     found = sweeper._compare(Sweep(tmp_path), plan, [])
-    assert [(seeds, way) for _, _, seeds, way in asked] == [([7, 8], direction)]
+    assert [(seeds, way) for _, _, seeds, way in asked] == [([7, 8], [direction])]
     assert found is not None
     assert Sweep(tmp_path).comparison() == {"schema_version": 1, **found}

@@ -59,6 +59,18 @@ def test_several_workers_lose_nothing_and_run_nothing_twice(base: Base, tmp_path
 
 
 @pytest.mark.parametrize("seed", [*range(FEW), *MANY])
+def test_seeds_that_run_beside_each_other_lose_nothing(base: Base, tmp_path: Path, seed: int) -> None:
+    drawn = scenario(seed, num_workers=2 + seed % 5, budget=seed % 4 == 3)
+    drawn.settings["pruner"], drawn.limits["seeds"] = "none", 3
+    simulation = drawn.simulation(base, tmp_path / "sweep", is_disturbed=True)
+    engine = simulation.finish()
+    check_all(simulation, engine)
+    if simulation.config.sweep.budget_hours is None:
+        check_enough(simulation, engine)
+        check_tests(tmp_path / "sweep", engine, simulation)
+
+
+@pytest.mark.parametrize("seed", [*range(FEW), *MANY])
 def test_the_budget_is_kept_and_the_test_seeds_are_run_within_it(base: Base, tmp_path: Path, seed: int) -> None:
     simulation = scenario(seed, budget=True).simulation(base, tmp_path / "sweep", is_disturbed=seed % 2 == 0)
     begun = simulation.world.now

@@ -78,19 +78,21 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
     assert "a lead of 2.54 takes more than noise" in said
     assert noise_sentences(rank(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
-    lead = dict(answers(near, rank(near), [], []).answers)["By how much?"]
-    assert "On 2 seeds that had no part in choosing it, it is worth 0.9 ± 0.1 (standard error)" in lead[-1]
+    told = dict(answers(near, rank(near), [], []).answers)["Which settings won?"]
+    quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: that is the number to quote"
+    assert told[0].endswith(quoted)
+    assert told[1].startswith("It was chosen by 1")
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
     def quoted(source: Source) -> str:
-        return dict(answers(source, rank(source), [], []).answers)["By how much?"][-1]
+        return dict(answers(source, rank(source), [], []).answers)["Which settings won?"][0]
 
     made = with_seeds([[1.0, 0.75, 0.75, 9.0], [0.9]], is_test=True)
     best, other = made.trials
     waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
     source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
-    assert "On 2 seeds that had no part in choosing it, it is worth 0.75: that is" in quoted(source)
+    assert "is 0.75 on 2 seeds that had no part in choosing it: that is the number" in quoted(source)
     assert noise_sentences(rank(source))[0] == "Unknown: the seeds of a setting are all alike"
 
 

@@ -8,7 +8,15 @@ import optuna
 import pytest
 import yaml
 
-from rlhf_sweeps.sweep.results import best, counts_of, last_block, optimization_results, ranking, rerun_command
+from rlhf_sweeps.sweep.results import (
+    best,
+    counts_of,
+    finalists,
+    last_block,
+    optimization_results,
+    ranking,
+    rerun_command,
+)
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
 
 SWEEP = Path("outputs/sweep")
@@ -87,12 +95,44 @@ def test_the_block_of_a_search() -> None:
 
 
 def test_test_seeds_give_the_number_to_report() -> None:
-    trials = [make(0, [1.0]), make(1, [2.0])]
     # Mean 2; deviations -1, 0, 1: variance 2 / 2 = 1, standard error 1 / sqrt(3) = 0.577.
-    lines = block(trials, tested={1: {100: [1.0], 101: [2.0], 102: [3.0]}})
-    assert lines[2] == "    to report: objective 2 +- 0.58 (standard error), on 3 test seeds"
+    trials = [make(0, [1.0]), make(1, [2.5], tested={100: [1.0], 101: [2.0], 102: [3.0]})]
+    lines = block(trials)
+    assert lines[:4] == [
+        "best: trial 1, to report: objective 2 +- 0.58 (standard error), on 3 test seeds",
+        "    ppo.kl_coef=0.01",
+        "    chosen by objective 2.5",
+        "objective 1  ppo.kl_coef=0.00  outputs/sweep/0",
+    ]
     assert not any("looks better" in line for line in lines)
-    assert block(trials, tested={1: {100: [1.5]}})[2] == "    to report: objective 1.5, on 1 test seed"
+    trials[1].tested = {100: [1.5]}
+    assert block(trials)[0] == "best: trial 1, to report: objective 1.5, on 1 test seed"
+
+
+def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None:
+    """By the seeds that chose, 0 is before 1 and 2; on the test seeds 1 is worth 3, 0 is worth 2; 2 gave no value."""
+    trials = [
+        make(0, [5.0], tested={7: [1.0], 8: [3.0]}),
+        make(1, [4.0], tested={7: [3.0], 8: "diverged"}),
+        make(2, [4.5], tested={7: "error", 8: "error"}),
+        make(3, [1.0]),
+    ]
+    assert numbers(ranking(trials, ["maximize"])) == [1, 0, 2, 3]
+    assert numbers(ranking(trials, ["minimize"])) == [0, 1, 3, 2]
+    assert numbers(best(trials, ["maximize"])) == [1]
+    # What is tested is chosen by the seeds that choose, and does not change while tests are run.
+    assert numbers(finalists(trials, ["maximize"], 3)) == [0, 2, 1]
+    lines = block(trials, is_grid=True)
+    assert lines[:5] == [
+        "best: trial 1, to report: objective 3, on 1 test seed; 1 more failed (8 diverged)",
+        "    ppo.kl_coef=0.01",
+        "    chosen by objective 4",
+        "objective 3 on 1 test seed, chosen by objective 4  ppo.kl_coef=0.01  outputs/sweep/1",
+        "objective 2 on 2 test seeds, chosen by objective 5  ppo.kl_coef=0.00  outputs/sweep/0",
+    ]
+    results = optimization_results(trials, ["maximize"])
+    assert list(results) == ["name", "best_params", "test", "best_value", "best_trial"]
+    assert (results["best_trial"], results["best_value"], results["test"]["mean"]) == (1, 4.0, 3.0)
 
 
 def test_every_point_of_a_small_grid() -> None:
@@ -108,8 +148,8 @@ def test_every_point_of_a_small_grid() -> None:
     assert sum(line.startswith("objective") for line in block(many, is_grid=True)) == 3
 
 
-def test_seeds_are_no_settings_and_one_setting_is_no_choice() -> None:
-    trials = [make(seed, [float(seed)], settings={"seed": str(seed)}) for seed in range(3)]
+def test_one_setting_is_no_choice() -> None:
+    trials = [make(number, [float(number)], settings={"x": "1"}) for number in range(3)]
     assert not any("looks better" in line for line in block(trials, is_grid=True))
 
 
@@ -137,15 +177,15 @@ def test_the_block_where_every_complete_trial_breaks_a_constraint() -> None:
 
 
 def test_the_block_of_several_objectives() -> None:
-    trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
-    tested = {0: {7: [1.0, 0.25], 8: [3.0, 0.25]}}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1
-    lines = block(trials, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"], tested=tested)
+    tested = {7: [1.0, 0.25], 8: [3.0, 0.25]}  # deviations -1, 1: standard error sqrt(2 / 1 / 2) = 1
+    trials = [make(0, [1.0, 0.5], tested=tested), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
+    lines = block(trials, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"])
     assert lines[:6] == [
         "on the Pareto front: trial 1, eval/score 2, eval/kl 3",
         "    ppo.kl_coef=0.01",
-        "on the Pareto front: trial 0, eval/score 1, eval/kl 0.5",
+        "on the Pareto front: trial 0, to report: eval/score 2 +- 1, eval/kl 0.25 (standard error), on 2 test seeds",
         "    ppo.kl_coef=0.00",
-        "    to report: eval/score 2 +- 1, eval/kl 0.25 (standard error), on 2 test seeds",
+        "    chosen by eval/score 1, eval/kl 0.5",
         "3 trials: 3 complete",
     ]
 
@@ -175,8 +215,8 @@ def test_results_as_hydras_plugin_writes_them() -> None:
     trials = [make(0, [1.5], settings=SETTINGS), make(1, [0.5])]
     expected = {"name": "optuna", "best_params": VALUES, "best_value": 1.5, "best_trial": 0}
     assert written(optimization_results(trials, ["maximize"])) == expected
-    tested = {0: {102: [3.0], 100: [1.0]}}
-    assert written(optimization_results(trials, ["maximize"], tested)) == {
+    trials[0].tested = {102: [3.0], 100: [1.0]}
+    assert written(optimization_results(trials, ["maximize"])) == {
         **expected,
         "test": {"seeds": [100, 102], "mean": 2.0, "standard_error": 1.0},
     }
@@ -184,8 +224,8 @@ def test_results_as_hydras_plugin_writes_them() -> None:
 
 def test_results_of_several_objectives() -> None:
     trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
-    tested = {1: {100: [5.0, 6.0]}}
-    assert written(optimization_results(trials, ["maximize", "minimize"], tested)) == {
+    trials[1].tested = {100: [5.0, 6.0]}
+    assert written(optimization_results(trials, ["maximize", "minimize"])) == {
         "name": "optuna",
         "solutions": [
             {

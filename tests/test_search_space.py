@@ -516,7 +516,6 @@ def test_a_search_does_not_choose_seeds() -> None:
     message = "seed: a search does not choose seeds; sweep.seeds=3 averages over them"
     assert error("seed=0,1,2", SEARCH) == error(SEARCH, params={"seed": "range(3)"}) == message
     assert error("seed=int(interval(0,9))") == message
-    assert space("seed=0,1,2", "x=1,2").grid()[1] == {"seed": 0, "x": 2}
     assert space("seed=3", SEARCH).fixed == ["seed=3"]
 
 

@@ -70,7 +70,7 @@ def test_the_last_seeds_there_are_can_be_had(tmp_path: Path) -> None:
     [
         ("ppo.kl_coef=1,1.0,0.5", "1,0.5"),
         ("ppo.whiten_rewards=true,yes,false", "True,False"),
-        ("seed=007,7,8", "007,8"),
+        ("eval.every=007,7,8", "007,8"),
         ("name=007,7", None),
         ("reward_model=tiny,tiny,length", "tiny,length"),
         ("ppo.value_lr=null,0.5,5e-1", "null,0.5"),

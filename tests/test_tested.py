@@ -68,13 +68,13 @@ def test_mean_and_error_are_of_the_seeds_that_gave_values() -> None:
 @pytest.mark.parametrize(
     ("tested", "is_nothing"),
     [
-        ({}, False),
-        ({0: {7: "error"}}, True),
-        ({0: {7: "error"}, 1: {7: "timeout"}}, True),
-        ({0: {7: "error"}, 1: {7: [0.0]}}, False),
+        ([], False),
+        ([{}, {7: "error"}], True),
+        ([{7: "error"}, {7: "timeout"}], True),
+        ([{7: "error"}, {7: [0.0]}], False),
     ],
 )
 def test_nothing_is_measured_where_no_run_gave_a_value(
-    tested: dict[int, dict[int, list[float] | str]], is_nothing: bool
+    tested: list[dict[int, list[float] | str]], is_nothing: bool
 ) -> None:
     assert nothing_measured(tested) == is_nothing

@@ -164,3 +164,16 @@ def test_disabled_sends_nothing(server: WandbStub, tmp_path: Path) -> None:
     tracker.finish(exit_code=0)
     assert server.requests == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_to_report_is_that_of_the_test_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chosen by 3, the first is worth 1 on the test seeds; the second, chosen by 2, is worth 1.5 there."""
+    recorder = Recorder()
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: recorder)
+    trials = [make(0, COMPLETE, objectives=[3.0]), make(1, COMPLETE, objectives=[2.0])]
+    tracker = start(tmp_path)
+    tracker.log(trials)
+    trials[0].tested, trials[1].tested = {7: [0.5], 8: [1.5]}, {7: [1.0], 8: [2.0]}
+    tracker.log(trials)
+    best = [{key: row[key] for key in row if key in ("sweep/best", "sweep/to_report")} for row in recorder.metrics]
+    assert best == [{"sweep/best": 3.0}, {"sweep/best": 2.0, "sweep/to_report": 1.5}]

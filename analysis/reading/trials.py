@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.objective import mean_objectives
 from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHED, RunRecord, Source, Trial, as_number
 from analysis.worth import broken, mean_broken
 from rlhf_sweeps.runs import as_mapping, masked
 from rlhf_sweeps.runs.trials import end_of_trial, settings_in
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 
 def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
@@ -32,9 +32,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, n
     state = UNFINISHED if state in (None, STOPPED) else state
     failed = next((run for run in chosen if run.state in (FAILED, DIVERGED)), None)
     objectives = (
-        list(known.values)
-        if known is not None and known.values
-        else mean_objectives([run.objectives for run in chosen])
+        list(known.values) if known is not None and known.values else mean_over_seeds(run.objectives for run in chosen)
     )
     return Trial(
         number,

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from analysis.constraints import constraint_sentences
 from analysis.ranking import Entry, Ranking
-from analysis.records import COMPLETE, Source
+from analysis.records import Source
 from analysis.report.counted import SCORE, counted_sentences
 from analysis.report.noise import noise_sentences
 from analysis.report.parts import Answers, Tiles
@@ -72,7 +72,9 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
         hint = f"base policy: {number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
-        found.append(("Best", number(best.worth, 4), hint))
+        told = best.worth if best.tested is None else best.tested
+        where = "" if best.tested is None else f", on {counted(len(best.tested_runs), 'test seed')}"
+        found.append(("Best", number(told, 4), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -110,9 +112,12 @@ def _winner(ranking: Ranking) -> list[str]:
     is_single = ranking.view is None or ranking.view.is_single
     won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
     mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
-    first = f"{best.title}{won}{with_settings}: its {ranking.metric} is {number(best.worth, 4)}{mean}{ranking.how}"
-    lines = [first] if is_single else [*_front(ranking), first]
-    lines += counted_sentences(best)
+    chosen = f"{number(best.worth, 4)}{mean}{ranking.how}"
+    told = [f"its {ranking.metric} is {chosen}"]
+    if best.tested is not None:
+        told = [f"its {ranking.metric} is {_tested_text(best)}", f"It was chosen by {chosen}"]
+    lines = [] if is_single else _front(ranking)
+    lines += [f"{best.title}{won}{with_settings}: {told[0]}", *told[1:], *counted_sentences(best)]
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {number(base)} on the same held-out prompts")
@@ -142,36 +147,35 @@ def _lead(ranking: Ranking) -> list[str]:
     if len(ranking.ranked) > 1:
         second = ranking.ranked[1]
         by = f"By {ranking.metric} alone: " if len(best.objectives or ()) > 1 else ""
-        lines.append(f"{by}{_gap(ranking, second)} better than the second, {_named(second)} ({number(second.worth)})")
+        lines.append(by + _gap(ranking, f"the second, {_named(second)}", second))
     if len(ranking.ranked) > 3:
         middle, last = ranking.ranked[len(ranking.ranked) // 2], ranking.ranked[-1]
-        lines.append(
-            f"{_gap(ranking, middle)} better than the middle one ({number(middle.worth)}), "
-            f"{_gap(ranking, last)} better than the worst ({number(last.worth)})"
-        )
+        lines.append(f"{_gap(ranking, 'the middle one', middle)}, {_gap(ranking, 'the worst', last)}")
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
-        lines.append(f"{number(best.worth - base)} better than the base policy")
-    return [*lines, *_tested(best)]
+        told = best.worth if best.tested is None else best.tested
+        lines.append(f"{number(told - base)} better than the base policy")
+    return lines
 
 
-def _gap(ranking: Ranking, other: Entry) -> str:
+def _gap(ranking: Ranking, which: str, other: Entry) -> str:
+    """`0.3 better than the second, trial 2 (1.1 on the test seeds)`."""
     assert ranking.best is not None
-    return number(ranking.gain(ranking.best.worth, other.worth))
+    gain, worth, is_tested = ranking.against_best(other)
+    where = (
+        " on the test seeds" if is_tested else " by the seeds that choose" if ranking.best.tested is not None else ""
+    )
+    return f"{number(abs(gain))} {'worse' if gain < 0 else 'better'} than {which} ({number(worth)}{where})"
 
 
 def _named(entry: Entry) -> str:
     return entry.title[0].lower() + entry.title[1:]
 
 
-def _tested(best: Entry) -> list[str]:
-    values = [run.objectives[0] for run in best.tests if run.state == COMPLETE and run.objectives]
-    if not values:
-        return []
-    mean = fmean(values)
+def _tested_text(best: Entry) -> str:
+    """`1.1 ± 0.1 (standard error) on 3 seeds that had no part in choosing it: that is the number to quote`."""
+    values = [run.objectives[0] for run in best.tested_runs if run.objectives]
     is_known = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
     error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if is_known else ""
-    return [
-        f"On {counted(len(values), 'seed')} that had no part in choosing it, it is worth {number(mean)}{error}: "
-        "that is the number to quote"
-    ]
+    which = f"on {counted(len(values), 'seed')} that had no part in choosing it"
+    return f"{number(fmean(values), 4)}{error} {which}: that is the number to quote"

@@ -15,7 +15,7 @@ from analysis.sweep.optimum import Optimum, optimum
 from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
 from analysis.sweep.settings import Setting, View, are_incomparable, views
 from analysis.sweep.slices import Slice, slices
-from rlhf_sweeps.runs.trials import find_front, losses_of
+from rlhf_sweeps.verdicts.settings import find_front, losses
 
 # Nobody reads about more reward models than these; each takes seconds.
 _MAX_VIEWS = 12
@@ -115,5 +115,5 @@ def front(view: View) -> list[Setting]:
     Of settings that are equal in all objectives only the first is among them. By the first objective, the best first.
     """
     settings = [setting for setting in view.settings if setting.is_feasible]
-    losses = [losses_of(setting.objectives.tolist(), view.directions) for setting in settings]
-    return [settings[place] for place in find_front(losses)]
+    found = [losses(setting.objectives.tolist(), view.directions) for setting in settings]
+    return [settings[place] for place in find_front(found)]

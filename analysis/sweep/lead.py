@@ -64,9 +64,8 @@ def lead(view: View, noise: Noise) -> Lead | None:
     ranked = view.ranked
     if len(ranked) < 2:
         return None
-    worths = [view.sign() * float(setting.objectives[0]) for setting in ranked]
     limit = noise.margin(*(len(setting.by_run) for setting in ranked[:2]))
-    gaps = [worths[0] - worth for worth in worths]
+    gaps = [view.gap(ranked[0], setting) for setting in ranked]
     are_several = [len(setting.by_run) > 1 for setting in ranked[:_MOST]]
     if all(are_several) or (any(are_several) and not noise.is_fitted):
         return Lead(ranked, gaps, noise, math.nan, _paired(view, ranked[:_MOST]))

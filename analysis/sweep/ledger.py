@@ -134,8 +134,9 @@ class _Tally:
 def ledger(source: Source) -> Ledger:
     """The costs of all runs of a source, in trials or not."""
     tally, trials = _Tally(), []
+    most_runs = max((len(trial.runs) for trial in source.trials), default=0)
     for trial in source.trials:
-        cost, tests = _trial_cost(trial, tally), _sum(trial.tests, _run_cost)
+        cost, tests = _trial_cost(trial, tally, most_runs), _sum(trial.tests, _run_cost)
         tally.add(trial.state, cost)
         if trial.tests:
             tally.add(TEST, tests)
@@ -152,7 +153,12 @@ def ledger(source: Source) -> Ledger:
     return Ledger(trials, tally.by_state, total, source.seconds, _positive(prices), without, tally.shrunk)
 
 
-def _trial_cost(trial: Trial, tally: _Tally) -> Cost:
+def _trial_cost(trial: Trial, tally: _Tally, most_runs: int) -> Cost:
+    """Of the runs that choose.
+
+    Args:
+        most_runs: that any trial has; where seeds were listed (seed=0,1,2), the config does not say how many there are.
+    """
     if not trial.runs:
         # The study knows how long it took, though its folder is gone.
         return Cost(seconds=trial.seconds or math.nan)
@@ -161,7 +167,7 @@ def _trial_cost(trial: Trial, tally: _Tally) -> Cost:
         return cost
     saved = sum(max((run.planned_updates or 0) - run.num_updates, 0) for run in trial.runs)
     seeds = trial.runs[0].config.get("sweep.seeds")
-    unstarted = max(seeds - len(trial.runs), 0) if isinstance(seeds, int) else 0
+    unstarted = max(seeds if isinstance(seeds, int) else 0, most_runs) - len(trial.runs)
     tally.shrunk += unstarted
     saved += unstarted * (trial.runs[0].planned_updates or 0)
     # Updates get no cheaper or dearer on the way, bar longer responses; its own pace is the best guess.

@@ -32,8 +32,13 @@ def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
     if best is None:
         return [Statement(f"none of {len(view.settings)} complete settings is known to keep all constraints")]
     value = float(best.objectives[0])
-    text = f"best {view.metrics[0]} {number(value, 4)}: trial {best.numbers[0]}, {shown_values(best, view)}"
-    return [Statement(text, {"objective": value, "settings": float(len(view.settings))})]
+    which = f"trial {best.numbers[0]}, {shown_values(best, view)}"
+    evidence = {"objective": value, "settings": float(len(view.settings))}
+    if best.tested is None:
+        return [Statement(f"best {view.metrics[0]} {number(value, 4)}: {which}", evidence)]
+    told = f"{number(best.tested[0], 4)} on {counted(len(best.by_test), 'test seed')} (the number to report)"
+    text = f"best {view.metrics[0]} {told}, chosen by {number(value, 4)}: {which}"
+    return [Statement(text, {**evidence, "on test seeds": best.tested[0]})]
 
 
 def shown_values(setting: Setting, view: View) -> str:

@@ -20,6 +20,7 @@ from analysis.sweep.pruned import foretold
 from analysis.worth import mean_broken
 from rlhf_sweeps.runs import Axis
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
+from rlhf_sweeps.verdicts.settings import mean_over_seeds, rank_key
 
 REWARD_MODEL = "reward_model"
 _SAME = 1e-6  # positions that differ less are the same
@@ -53,6 +54,11 @@ class Setting:
     def is_feasible(self) -> bool:
         """Whether it is known to keep all constraints."""
         return all(excess <= 0 for excess in self.violations.values())
+
+    @cached_property
+    def tested(self) -> list[float] | None:
+        """What it is worth on the test seeds, a value for each objective; None where it was not run on any."""
+        return mean_over_seeds(self.by_test.tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +120,15 @@ class View:
 
     @cached_property
     def ranked(self) -> list[Setting]:
-        """The settings that keep all constraints, best first by the first objective; of equal ones the first."""
+        """The settings that keep all constraints, best first as `rank_key` has it; of equal ones the first."""
         feasible = [setting for setting in self.settings if setting.is_feasible]
-        return sorted(feasible, key=lambda setting: -self.sign() * float(setting.objectives[0]))
+        return sorted(feasible, key=lambda one: rank_key(one.objectives.tolist(), one.tested, self.directions))
+
+    def gap(self, better: Setting, worse: Setting) -> float:
+        """By how much a setting is better in the first objective: on the test seeds, where both were run on some."""
+        if better.tested is not None and worse.tested is not None:
+            return self.sign() * (better.tested[0] - worse.tested[0])
+        return self.sign() * float(better.objectives[0] - worse.objectives[0])
 
     @property
     def best(self) -> Setting | None:
@@ -194,7 +206,7 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
         yield Setting(
             tuple(trial.number for trial in group),
             {key: text for key, text in zip(keys, values, strict=True) if text is not None},
-            np.array(by_trial[0]) if len(group) == 1 else runs.mean(axis=0),
+            np.array(by_trial[0] if len(group) == 1 else mean_over_seeds(runs.tolist())),
             runs,
             np.concatenate([_of_runs(trial.tests, num_objectives) for trial in group]),
             mean_broken([trial.violations for trial in group]),

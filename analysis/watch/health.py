@@ -22,10 +22,9 @@ class Warnings:
 
     def look(self, rows: Sequence[Row]) -> str | None:
         """The newest warning about a run that runs; None where all are sound."""
-        runs = {run.folder: row for row in rows if row.state == RUNNING and (run := row.current) is not None}
-        for folder, row in runs.items():
+        runs = {run.folder: (run.update, row) for row in rows if row.state == RUNNING for run in row.at_work}
+        for folder, (update, row) in runs.items():
             now = time.monotonic()
-            update = row.current.update if row.current else 0
             if now >= self._due and update >= max(_FEWEST, self._checked.get(folder, 0) + 1):
                 self._checked[folder] = update
                 self._check(folder, row)

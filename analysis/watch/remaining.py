@@ -74,5 +74,5 @@ def _begun(rows: Sequence[Row], full: float) -> tuple[list[float], list[float]]:
     for row in rows:
         if row.is_open:
             left = max(0.0, full - row.seconds) if row.left is None else row.left
-            (running if row.state == RUNNING else waiting).append(left)
+            (running if row.state == RUNNING else waiting).extend([left] * max(1, len(row.at_work)))
     return running, waiting

@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.labels import setting_labels
-from analysis.objective import mean_objectives
 from analysis.records import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
 from analysis.worth import mean_broken
-from rlhf_sweeps.runs.trials import (
-    RUNNING,
-    WAITING,
-    counts_text,
-    end_of_trial,
-    find_front,
-    losses_of,
-    rank,
-    settings_in,
-)
+from rlhf_sweeps.runs.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
+from rlhf_sweeps.verdicts.settings import find_front, losses, mean_over_seeds, rank_key
 
+SEED = "seed"
 CONTINUE = "continue with "  # what stands in a note before a command
 
 
@@ -32,9 +24,10 @@ class Row:
     Attributes:
         label: its number, or the run's name.
         settings: swept key -> text.
-        runs: of which the last one is the current one; none where a trial had nothing to run.
+        runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
+        tested: the same on its test seeds, once a run on these has come to its end, and on how many.
         is_feasible: whether it keeps the objective's constraints.
     """
 
@@ -47,6 +40,13 @@ class Row:
     objectives: list[float] | None = None
     is_feasible: bool = True
     is_test: bool = False
+    tested: list[float] | None = None
+    num_tested: int = 0
+
+    @property
+    def setting(self) -> Mapping[str, str]:
+        """What it was run with, the seed aside, which is no setting."""
+        return {key: text for key, text in self.settings.items() if key != SEED}
 
     @property
     def is_open(self) -> bool:
@@ -54,9 +54,14 @@ class Row:
         return self.state in (RUNNING, WAITING, UNFINISHED)
 
     @property
+    def at_work(self) -> list[FollowedRun]:
+        """Its runs that have not ended: of several seeds some may run at once."""
+        return [run for run in self.runs if run.state is None]
+
+    @property
     def current(self) -> FollowedRun | None:
-        """The run that it is at."""
-        return self.runs[-1] if self.runs else None
+        """The run that it is at; of several at once, the one that is furthest behind."""
+        return min(self.at_work, key=lambda run: run.update, default=self.runs[-1] if self.runs else None)
 
     @property
     def seconds(self) -> float:
@@ -73,12 +78,12 @@ class Row:
 
     @property
     def left(self) -> float | None:
-        """Seconds until its end; None where that is unknown, or past."""
+        """Seconds until its end, by the runs that are at work; None where that is unknown, or past."""
         run, whole = self.current, self.whole
         if run is None or whole is None or not self.is_open:
             return None
-        done = (len(self.runs) - 1) * (run.num_updates or 0) + run.update
-        return max(0.0, whole - done * (run.seconds_per_update or 0.0))
+        done = sum((run.num_updates or 0) if one.state == COMPLETE else one.update for one in self.runs)
+        return max(0.0, whole - done * (run.seconds_per_update or 0.0)) / max(1, len(self.at_work))
 
 
 @dataclass
@@ -122,24 +127,38 @@ class Seen:
 
     def ranking(self) -> list[Row]:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
-        valued, losses = self._valued()
-        front = find_front(losses)
-        return [valued[place] for place in [*front, *(place for place in rank(losses) if place not in front)]]
+        ordered = self._ordered()
+        front = self._front(ordered)
+        return [*front, *(row for row in ordered if not any(row is one for one in front))]
 
     def best(self) -> list[Row]:
         """The best trial, if there is one; of several objectives the Pareto front."""
-        valued, losses = self._valued()
-        return [valued[place] for place in find_front(losses)]
+        return self._front(self._ordered())
+
+    def same(self, row: Row) -> list[Row]:
+        """The complete trials of a trial's setting: of an earlier version's sweep over seeds one for each seed."""
+        if SEED not in row.settings:
+            return [row]
+        return [one for one in self.trials if one.state == COMPLETE and one.setting == row.setting]
+
+    def worth(self, row: Row) -> list[float]:
+        """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
+        return mean_over_seeds(one.objectives for one in self.same(row)) or []
+
+    def _ordered(self) -> list[Row]:
+        """The trials that can be best, best first."""
+        complete = [row for row in self.trials if row.state == COMPLETE and row.is_feasible]
+        valued = [row for row in complete if losses(self.worth(row), self.directions)]
+        return sorted(valued, key=lambda row: rank_key(self.worth(row), row.tested, self.directions))
+
+    def _front(self, ordered: Sequence[Row]) -> list[Row]:
+        if len(self.directions) == 1:
+            return list(ordered[:1])
+        return [ordered[place] for place in find_front([losses(self.worth(row), self.directions) for row in ordered])]
 
     def counts(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
         return counts_text((row.state, row.cause) for row in self.trials)
-
-    def _valued(self) -> tuple[list[Row], list[list[float]]]:
-        """The trials that can be best, and what they are worth, lower being better."""
-        complete = [row for row in self.trials if row.state == COMPLETE and row.is_feasible]
-        valued = [(row, losses) for row in complete if (losses := losses_of(row.objectives, self.directions))]
-        return [row for row, _ in valued], [losses for _, losses in valued]
 
 
 def trial_row(
@@ -197,4 +216,4 @@ def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:
     """The study's, else the mean over seeds."""
     if known is not None and known.values:
         return [float(value) for value in known.values]
-    return mean_objectives([run.objectives for run in runs])
+    return mean_over_seeds(run.objectives for run in runs)

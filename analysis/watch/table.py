@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.records import COMPLETE
-from analysis.statements import number
+from analysis.statements import counted, listed, number
 from analysis.watch.rows import CONTINUE, Row, Seen
 from analysis.watch.sparkline import sparkline
 from rlhf_sweeps.runs import folded
@@ -104,8 +104,12 @@ def _best_text(seen: Seen) -> str:
     if len(seen.directions) > 1:
         return f"best so far (Pareto front): trials {', '.join(row.label for row in winners)}"
     (winner,) = winners
-    settings = " ".join(f"{key}={seen.labels[key][text]}" for key, text in winner.settings.items())
-    return f"best so far: objective {_values(winner)}, trial {winner.label}: {settings}"
+    settings = " ".join(f"{key}={seen.labels[key][text]}" for key, text in winner.setting.items())
+    worth, labels = f"objective {_values(seen.worth(winner))}", [row.label for row in seen.same(winner)]
+    if winner.tested is not None:
+        seeds = counted(winner.num_tested, "test seed")
+        worth = f"objective {_values(winner.tested)} on {seeds}, chosen by {worth}"
+    return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {listed(labels)}: {settings}"
 
 
 def _chosen(seen: Seen, room: int | None) -> list[Row]:
@@ -143,7 +147,7 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
     columns.append(Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
     columns.append(Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
     if any(row.objectives for row in rows):
-        columns.append(Column("objective", [_values(row) for row in rows]))
+        columns.append(Column("objective", [_values(row.objectives) for row in rows]))
     columns.append(Column("trend", trends, is_left=True))
     speeds = [None if run is None else run.seconds_per_update for run in runs]
     columns.append(Column("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
@@ -153,8 +157,8 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
     return [*columns, Column("state", [state_text(row.state, row.cause) for row in rows], is_left=True)]
 
 
-def _values(row: Row) -> str:
-    return ", ".join(number(value, 4) for value in row.objectives or [])
+def _values(values: Sequence[float] | None) -> str:
+    return ", ".join(number(value, 4) for value in values or [])
 
 
 def _progress(row: Row) -> str:

@@ -83,33 +83,3 @@ def counts_text(ends: Iterable[tuple[str, str | None]]) -> str:
     why = ", ".join(causes if len(causes) == 1 else (f"{number} {cause}" for cause, number in ordered))
     names = [*(state for state in _ORDER if state in states), *sorted(states.keys() - set(_ORDER))]
     return ", ".join(f"{states[name]} {name}" + (f" ({why})" if name == FAILED else "") for name in names)
-
-
-def losses_of(objectives: Sequence[float] | None, directions: Sequence[str]) -> list[float]:
-    """The objectives, signed so that lower is better; empty where there are not as many numbers as there should be."""
-    values = [float(value) for value in objectives] if objectives is not None else []
-    if len(values) != len(directions) or any(map(math.isnan, values)):
-        return []
-    return [-value if direction == "maximize" else value for value, direction in zip(values, directions, strict=True)]
-
-
-def rank(losses: Sequence[Sequence[float]]) -> list[int]:
-    """Their places, the best first: by the objectives in turn; of equal ones the first is before the others."""
-    return sorted(range(len(losses)), key=lambda place: (tuple(losses[place]), place))
-
-
-def find_front(losses: Sequence[Sequence[float]]) -> list[int]:
-    """The places of those on the Pareto front, which no other beats in all objectives, in the order of `rank`.
-
-    Of those that are equal in every objective only the first is among them.
-    """
-    front: list[int] = []
-    # In this order one can be beaten, or equalled, only by one before it.
-    for place in rank(losses):
-        if not any(_is_no_worse(losses[other], losses[place]) for other in front):
-            front.append(place)
-    return front
-
-
-def _is_no_worse(losses: Sequence[float], others: Sequence[float]) -> bool:
-    return all(loss <= other for loss, other in zip(losses, others, strict=True))

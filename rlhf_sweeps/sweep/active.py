@@ -47,11 +47,21 @@ class Active:
     seen: float = 0.0
     future: "Future[int] | None" = None
 
+    @property
+    def update(self) -> int:
+        """The last that it has recorded; 0: none yet."""
+        return int(self.rows[-1]["update"]) if self.rows else 0
+
+    @property
+    def is_moot(self) -> bool:
+        """Whether another seed has ended its trial meanwhile."""
+        return self.index is not None and self.trial.has_ended
+
     def note_fault(self) -> None:
         """Count a fault of the environment; one that is met after some progress is another one."""
-        if self.trial.update > self.furthest:
+        if self.update > self.furthest:
             self.faults, self.ended_before = 0, None
-        self.faults, self.furthest = self.faults + 1, max(self.furthest, self.trial.update)
+        self.faults, self.furthest = self.faults + 1, max(self.furthest, self.update)
 
     def give_up(self, verdict: str) -> None:
         """Ask the run to stop, unless it was asked already."""

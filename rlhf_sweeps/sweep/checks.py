@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.nodes import AnyNode, ValueNode
 from optuna.samplers import RandomSampler
 
-from rlhf_sweeps.config import SEEDS
+from rlhf_sweeps.config import SEEDS, TEST_SEEDS_AFTER
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.sweep.owners import study_directions
 from rlhf_sweeps.sweep.plan import Plan
@@ -36,16 +36,21 @@ def check_trial_function(path: str) -> None:
 
 
 def check_seeds(plan: Plan) -> None:
-    """Check that there are as many seeds as the sweep needs.
+    """Check that there are as many seeds as the sweep needs, and that no trial has seen those of the tests.
 
     Raises:
-        ConfigError: if the last one is none any more.
+        ConfigError: if the last one is none any more, or one is in both lists.
     """
     config, last = plan.config, max([*plan.seeds, *plan.test_seeds])
     if last >= SEEDS:
         raise ConfigError(
             f"seed={config.seed}: with sweep.seeds={config.sweep.seeds} and sweep.test_seeds={config.sweep.test_seeds} "
             f"the last one is {last}; must be < {SEEDS}"
+        )
+    if both := sorted({*plan.seeds} & {*plan.test_seeds}):
+        raise ConfigError(
+            f"sweep.test_seeds={config.sweep.test_seeds}: test seeds begin at {config.seed + TEST_SEEDS_AFTER}, "
+            f"{TEST_SEEDS_AFTER} after seed={config.seed}, and settings are chosen by seed {both[0]}, too"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rlhf_sweeps.config import ObjectiveConfig
 from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.preflight import differences
-from rlhf_sweeps.runs import Sweep, describe, read_axes, runs_of
+from rlhf_sweeps.runs import Axis, Sweep, describe, read_axes, runs_of
 
 # Of a sweep, as sweep.json has it: axes, config (flat), directions, seeds, and the overrides that are not swept
 # (fixed). Records of earlier versions have no fixed.
@@ -100,8 +100,15 @@ def _is_sound(record: Any) -> bool:
 
 def changes(old: Record, new: Record) -> str:
     """What differs between two configurations, as text; empty where nothing does that matters."""
-    spaces = [describe(read_axes(record["axes"])) for record in (old, new)]
-    return "; ".join(filter(None, [differences(*spaces), *_unlike(old, new)]))
+    axes = [read_axes(record["axes"]) for record in (old, new)]
+    if _sweeps_seed(axes[0]) and not _sweeps_seed(axes[1]):
+        return "begun by a version that had a trial for each seed; now each setting is averaged over its seeds"
+    return "; ".join(filter(None, [differences(*map(describe, axes)), *_unlike(old, new)]))
+
+
+def _sweeps_seed(axes: Sequence[Axis]) -> bool:
+    """Whether each seed was a setting of its own, as in sweeps of earlier versions."""
+    return any(axis.is_seed for axis in axes)
 
 
 def _unlike(old: Record, new: Record) -> list[str]:

@@ -6,7 +6,6 @@ all others have made of the policy.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -16,8 +15,9 @@ from rlhf_sweeps.references import recorded, unresolved, written
 from rlhf_sweeps.reward_model_config import RewardModelConfig
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep.composition import Composer
+from rlhf_sweeps.sweep.results import ranking
 from rlhf_sweeps.sweep.search_space import SearchSpace
-from rlhf_sweeps.sweep.trials import COMPLETE, Trial
+from rlhf_sweeps.sweep.trials import Trial
 from rlhf_sweeps.verdicts.matrix import Compared
 
 Contenders = dict[str, dict[str, Any]]
@@ -69,32 +69,25 @@ def _label_of(own: Mapping[Any, Any], others: Contenders) -> str | None:
     return next(iter(exact or (alike if len(alike) == 1 else [])), None)
 
 
-def best_settings(trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], direction: str) -> list[Compared]:
+def best_settings(
+    trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], directions: Sequence[str]
+) -> list[Compared]:
     """What each reward model has made of the policy with the setting that suits it best, in the order of the trials.
-
-    A setting is worth its first objective; settings that differ in nothing but the seed are one.
 
     Args:
         seeds: of every trial; a trial of several has a run for each.
-        direction: of the first objective.
+        directions: of the objectives.
     """
-    settings: dict[str, dict[tuple[tuple[str, str], ...], list[Trial]]] = {}
+    settings: dict[str, list[Trial]] = {}
     for trial in trials:
         runs = _runs(trial, sweep, seeds)
         start = runs[0].start()
-        is_compared = trial.is_compared and trial.is_feasible
         reward_model = (start or {"config": {}})["config"].get("reward_model")
         name = reward_model.get("name") if isinstance(reward_model, dict) else None
-        if trial.state == COMPLETE and is_compared and trial.objectives and isinstance(name, str):
-            setting = tuple((key, text) for key, text in trial.settings.items() if key != "seed")
-            settings.setdefault(name, {}).setdefault(setting, []).append(trial)
-    sign = 1 if direction == "maximize" else -1
-    found = []
-    for name, candidates in settings.items():
-        best = max(candidates.values(), key=lambda ones: sign * fmean((one.objectives or [0.0])[0] for one in ones))
-        runs = [run for trial in best for run in _runs(trial, sweep, seeds)]
-        found.append(Compared(name, best[0].number, best[0].settings, runs))
-    return found
+        if isinstance(name, str):
+            settings.setdefault(name, []).append(trial)
+    best = {name: ranked[0] for name, ones in settings.items() if (ranked := ranking(ones, directions))}
+    return [Compared(name, one.number, one.settings, _runs(one, sweep, seeds)) for name, one in best.items()]
 
 
 def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:

@@ -15,7 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf_sweeps.runs.live_table import Column, draw_table, setting_columns, state_text, style_of
-from rlhf_sweeps.sweep.results import best, counts_of, objective_names, objectives_text, ranking, settings_text
+from rlhf_sweeps.sweep.results import (
+    best,
+    counts_of,
+    objective_names,
+    objectives_text,
+    ranking,
+    settings_text,
+    worth_text,
+)
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, Trial
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -146,8 +154,7 @@ class Display:
         if len(winners) > 1 or len(self._directions) > 1:
             return f"best so far (Pareto front): trials {', '.join(str(trial.number) for trial in winners)}"
         (winner,) = winners
-        values = objectives_text(winner.objectives or [], self._metrics)
-        return f"best so far: {values}, trial {winner.number}: {settings_text(winner)}"
+        return f"best so far: {worth_text(winner, self._metrics)}, trial {winner.number}: {settings_text(winner)}"
 
     def _table(self, trials: Sequence[Trial], room: int, width: int) -> Table:
         """At most `room` rows, and the columns that there is room for."""
@@ -159,7 +166,7 @@ class Display:
         columns = [
             Column("trial", [str(trial.number) for trial in chosen]),
             *setting_columns([trial.settings for trial in chosen]),
-            Column("update", [f"{t.update}/{t.num_updates}" if t.num_updates else "" for t in chosen]),
+            Column("update", [_progress(trial) if trial.num_updates else "" for trial in chosen]),
             Column("score", [_figure(trial.score) for trial in chosen]),
             Column("KL", [_figure(trial.kl) for trial in chosen]),
             *(Column(name, [row[place] for row in values]) for place, name in enumerate(names)),
@@ -190,7 +197,13 @@ def _figure(value: float | None) -> str:
 
 def _running_text(trial: Trial) -> str:
     score = "" if trial.score is None else f" score {trial.score:.3g}"
-    return f"trial {trial.number} {trial.update}/{trial.num_updates}{score}"
+    return f"trial {trial.number} {_progress(trial)}{score}"
+
+
+def _progress(trial: Trial) -> str:
+    """`12/30`; where several of its seeds run, how far the last one is: `12/30 (3 seeds)`."""
+    seeds = f" ({len(trial.going)} seeds)" if len(trial.going) > 1 else ""
+    return f"{trial.update}/{trial.num_updates}{seeds}"
 
 
 @contextlib.contextmanager

@@ -132,6 +132,8 @@ class Engine:
         limits, now = self._plan.config.sweep, time.monotonic()
         for active in self._active:
             self._follower.follow(active)
+            if active.is_moot:
+                active.give_up(INTERRUPTED)
             if now - active.seen > limits.update_timeout:
                 self._display.event(f"trial {active.trial.number}: no update for {now - active.seen:.0f} s, ending it")
                 active.seen = now

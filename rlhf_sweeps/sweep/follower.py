@@ -42,9 +42,10 @@ class Follower:
             if active.verdict in FINAL or (active.rows and row["update"] <= active.rows[-1]["update"]):
                 continue
             active.rows.append(row)
-            if active.index is None:
+            if active.index is None or active.is_moot:
                 continue
-            trial.update = row["update"]
+            trial.going[active.seed] = row["update"]
+            trial.update = min(trial.going.values())
             trial.seconds += row.get("perf/update_seconds", 0.0)
             trial.score, trial.kl = row.get("eval/score", trial.score), row.get("eval/kl", trial.kl)
             objective = self._configurations[trial.configuration].objective
@@ -64,10 +65,10 @@ class Follower:
         trial = active.trial
         objective = self._configurations[trial.configuration].objective
         if active.index == 0 and (values := objectives(active.rows, objective)) is not None:
-            self.report(trial, trial.update, values)
+            self.report(trial, active.update, values)
             # A run that is gone on with shows its old updates again; what they led to is known, but for the last.
-            is_new = active.decided < trial.update == max(self._judge.reports(trial.number))
-            if is_new and trial.update < trial.num_updates:
+            is_new = active.decided < active.update == max(self._judge.reports(trial.number))
+            if is_new and active.update < trial.num_updates:
                 if self._judge.should_prune(trial.number):
                     active.give_up(PRUNE)
                     return

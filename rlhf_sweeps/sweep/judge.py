@@ -9,6 +9,8 @@ from rlhf_sweeps.objective import Row, is_over_budget, measured
 from rlhf_sweeps.sweep.curves import Curve, Pruner
 from rlhf_sweeps.sweep.halving import Asha
 
+WHOLE = 1.0  # the share of a run that a new trial has before it
+
 
 @dataclass
 class _Known:
@@ -85,6 +87,11 @@ class Judge:
         known = self._known[number]
         step = max(known.reports, default=0)
         return (step / known.num_steps if known.num_steps else 0.0), known.reports.get(step, 0.0)
+
+    def rest(self, number: int, index: int) -> float:
+        """The share of its run on the seed of this index that a trial still has before it."""
+        done, _ = self.progress(number)
+        return WHOLE - min(max(done - index, 0.0), WHOLE)
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner gives up a trial after its newest report."""

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,6 +24,7 @@ from rlhf_sweeps.sweep.study import Study
 from rlhf_sweeps.sweep.tested import NO_VALUE
 from rlhf_sweeps.sweep.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 from rlhf_sweeps.wording import LONGEST, cut
 
 # A run with such a summary has nothing left to do.
@@ -76,6 +78,9 @@ class Outcomes:
         self._follower.follow(active)
         if active.index is not None and active.future is not None:
             active.trial.worker_seconds += time.monotonic() - active.begun
+        if active.is_moot:
+            return None
+        active.trial.going.pop(active.seed, None)
         if active.verdict == WAITING:
             self._schedule.wait(active)
             return None
@@ -125,7 +130,7 @@ class Outcomes:
         return f"objective: no update has {', '.join(names)} (recorded: {', '.join(recorded)})"
 
     def _value(self, active: Active, values: Sequence[float] | None) -> None:
-        """A run has ended with these objectives: the setting goes on with the next seed, or is complete."""
+        """A run has ended with these objectives: the setting goes on with its other seeds, or is complete."""
         trial, seeds = active.trial, self._of(active.trial).seeds
         if values is None and missing(active.rows, self._of(trial).objective):
             self._fail(active, "config", self._missing_text(active))
@@ -137,23 +142,33 @@ class Outcomes:
                 self._tell(active, PRUNED, "no update within objective.kl_budget")
             return
         if active.index is None:
-            self._schedule.tested.setdefault(trial.number, {})[active.seed] = list(values)
+            trial.tested[active.seed] = list(values)
             self._come_to_end(active)
             return
-        trial.by_seed[active.seed] = list(values)
+        by_seed = {**trial.by_seed, active.seed: list(values)}
+        trial.by_seed = {seed: by_seed[seed] for seed in seeds if seed in by_seed}
         trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
         self._schedule.note_seeds(trial)
-        mean = [fmean(column) for column in zip(*trial.by_seed.values(), strict=True)]
+        is_last = len(trial.by_seed) == len(seeds)
         if len(seeds) > 1:
-            self._follower.report(trial, (active.index + 1) * trial.num_updates, mean)
+            self._report_seeds(trial, seeds)
             self._come_to_end(active)
-            is_last = active.index + 1 == len(seeds)
             if not is_last and self._judge.should_prune(trial.number):
                 self._tell(active, PRUNED)
                 return
-        if not self._schedule.go_on(active):
-            trial.objectives = mean
+        if is_last:
+            trial.objectives = mean_over_seeds(trial.by_seed.values())
             self._tell(active, COMPLETE)
+        else:
+            self._schedule.go_on(trial)
+
+    def _report_seeds(self, trial: Trial, seeds: Sequence[int]) -> None:
+        """What the first seed, the first two, ... were worth: the same reports in whatever order the runs ended."""
+        done = [trial.by_seed[seed] for seed in takewhile(trial.by_seed.__contains__, seeds)]
+        for count in range(1, len(done) + 1):
+            mean = mean_over_seeds(done[:count])
+            assert mean is not None, "all of a trial's runs have the same objectives"
+            self._follower.report(trial, count * trial.num_updates, mean)
 
     def _lose(self, active: Active, how: str) -> None:
         """The run is gone although nobody asked it to stop: start it again, it will go on from its checkpoint."""
@@ -201,7 +216,7 @@ class Outcomes:
 
     def _fail(self, active: Active, cause: str, message: str) -> None:
         if active.index is None:
-            self._schedule.tested.setdefault(active.trial.number, {})[active.seed] = cause
+            active.trial.tested[active.seed] = cause
             why = f": {message}" if message else ""
             self._display.event(f"trial {active.trial.number} failed on test seed {active.seed} ({cause}){why}")
             return
@@ -212,6 +227,7 @@ class Outcomes:
                 FAILED,
                 f"{message}; once mended, the same command goes on with it",
             )
+            self._schedule.drop(active.trial)
             self._tracker.log(self._schedule.trials)
             return
         self._tell(active, FAILED, message)
@@ -222,6 +238,7 @@ class Outcomes:
         if active.index is None:
             return
         trial.state, trial.message = state, message
+        self._schedule.drop(trial)
         notes: dict[str, Any] = {
             "seconds": trial.seconds,
             "worker_seconds": trial.worker_seconds,

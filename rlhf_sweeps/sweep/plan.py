@@ -57,6 +57,8 @@ class Plan:
     @property
     def seeds(self) -> list[int]:
         """A setting's value is the mean over these."""
+        if self.space.seeds is not None:
+            return list(self.space.seeds)
         return [self.config.seed + index for index in range(self.config.sweep.seeds)]
 
     @property

@@ -1,7 +1,4 @@
-"""What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml.
-
-Test results are given as `tested`: see tested.py.
-"""
+"""What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +7,10 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.runs import run_again
-from rlhf_sweeps.runs.trials import counts_text, find_front, losses_of, rank
-from rlhf_sweeps.sweep.tested import Tested, only, test_entry, test_text
+from rlhf_sweeps.runs.trials import counts_text
+from rlhf_sweeps.sweep.tested import measured, only, test_entry, test_text
 from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.verdicts.settings import find_front, losses, rank_key
 from rlhf_sweeps.wording import shown
 
 NUM_NEXT = 3  # of the ranking, after the best
@@ -20,13 +18,13 @@ FEW = 20  # points that are still printed one by one
 
 
 def ranking(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
-    """Complete trials that keep the constraints, best first: by the objectives in turn, at last by the number.
+    """Complete trials that keep the constraints, best first, as `rank_key` has it; of equal ones by the number.
 
     Args:
         directions: "maximize" or "minimize" for each objective.
     """
-    found, losses = _comparable(trials, directions)
-    return [found[place] for place in rank(losses)]
+    candidates = _candidates(trials, directions)
+    return sorted(candidates, key=lambda one: (rank_key(one.objectives or [], one.test_mean, directions), one.number))
 
 
 def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
@@ -34,23 +32,25 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
 
     Of trials that are equal in every objective, only the one with the lowest number is among them.
     """
-    found, losses = _comparable(trials, directions)
-    return [found[place] for place in find_front(losses)]
+    ranked = ranking(trials, directions)
+    if len(directions) == 1:
+        return ranked[:1]
+    return [ranked[place] for place in find_front([losses(trial.objectives, directions) for trial in ranked])]
 
 
 def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -> list[Trial]:
-    """The settings that are run on the test seeds, so many at most."""
-    candidates = best if len(directions) > 1 else ranking
-    return candidates(trials, directions)[:number]
+    """The settings that are run on the test seeds, so many at most: the best on the seeds that choose."""
+    if len(directions) > 1:
+        return best(trials, directions)[:number]
+    return sorted(_candidates(trials, directions), key=lambda one: (losses(one.objectives, directions), one.number))[
+        :number
+    ]
 
 
-def _comparable(trials: Sequence[Trial], directions: Sequence[str]) -> tuple[list[Trial], list[list[float]]]:
-    """The trials that can be best, by number, and what they are worth, lower being better."""
-    # A copy is the trial that it is one of.
+def _candidates(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
+    """The trials that can be best; a copy is the trial that it is one of."""
     known = [trial for trial in trials if trial.is_compared and trial.has_run and trial.is_feasible]
-    complete = sorted((trial for trial in known if trial.state == COMPLETE), key=lambda trial: trial.number)
-    valued = [(trial, losses) for trial in complete if (losses := losses_of(trial.objectives, directions))]
-    return [trial for trial, _ in valued], [losses for _, losses in valued]
+    return [trial for trial in known if trial.state == COMPLETE and losses(trial.objectives, directions)]
 
 
 def setting_values(trial: Trial) -> dict[str, Any]:
@@ -74,6 +74,15 @@ def objective_names(metrics: Sequence[str]) -> list[str]:
     return ["objective"] if len(metrics) == 1 else list(metrics)
 
 
+def worth_text(trial: Trial, metrics: Sequence[str]) -> str:
+    """`objective 1.23`; of a trial that was tested `objective 1.1 on 3 test seeds, chosen by objective 1.23`."""
+    chosen = objectives_text(trial.objectives or [], metrics)
+    if (tested := trial.test_mean) is None:
+        return chosen
+    seeds = _count(len(measured(trial.tested)), "test seed")
+    return f"{objectives_text(tested, metrics)} on {seeds}, chosen by {chosen}"
+
+
 def counts_of(trials: Sequence[Trial]) -> str:
     """What has become of trials; settings that cannot be are no failures: `9 complete; 4 settings cannot be`."""
     impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
@@ -90,7 +99,6 @@ def last_block(
     hydra: Mapping[str, Any],
     folder: Path,
     is_grid: bool,
-    tested: Tested | None = None,
     num_test_seeds: int = 0,
     is_comparison: bool = False,
 ) -> str:
@@ -107,12 +115,11 @@ def last_block(
         num_test_seeds: on how many the best settings were to be run.
         is_comparison: of reward models, under which one objective cannot be compared with another.
     """
-    tested = tested or {}
     winners = best(trials, directions)
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
-        lines = _best_lines(winners, metrics, tested) or [_nothing_best(trials)]
+        lines = _best_lines(winners, metrics) or [_nothing_best(trials)]
     lines += _other_lines(trials, winners, metrics, directions, is_grid)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_of(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
@@ -120,7 +127,7 @@ def last_block(
         lines.append(f"begun under an earlier configuration, and not compared: {which}")
     if winners and not is_comparison:
         num_settings = _num_settings(trials)
-        if num_settings > 1 and not any(trial.number in tested for trial in winners):
+        if num_settings > 1 and not any(trial.tested for trial in winners):
             how = f"its sweep.test_seeds={num_test_seeds} have not been run" if num_test_seeds else ""
             lines.append(
                 f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
@@ -136,25 +143,22 @@ def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) 
     return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
 
 
-def optimization_results(
-    trials: Sequence[Trial], directions: Sequence[str], tested: Tested | None = None
-) -> dict[str, Any]:
+def optimization_results(trials: Sequence[Trial], directions: Sequence[str]) -> dict[str, Any]:
     """The content of optimization_results.yaml, in plain values.
 
     The keys of Hydra's Optuna plugin: name, best_params, best_value, or, with several objectives, name and solutions
-    (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: seeds, mean,
-    standard_error, and failed (seed -> cause) where some gave no value. best_params, best_value
-    and best_trial are null where no trial is complete.
+    (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: mean (the
+    number to report), standard_error, seeds, and failed (seed -> cause) where some gave no value. best_value and values
+    are what the setting was chosen by. best_params, best_value and best_trial are null where no trial is complete.
     """
-    tested = tested or {}
     winners = best(trials, directions)
     if len(directions) > 1:
         solutions = [
             {
                 "params": setting_values(trial),
+                **test_entry(trial.tested),
                 "values": list(trial.objectives or []),
                 "trial": trial.number,
-                **test_entry(tested.get(trial.number, {})),
             }
             for trial in winners
         ]
@@ -162,18 +166,22 @@ def optimization_results(
     if not winners:
         return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
     (winner,) = winners
-    found = {"best_params": setting_values(winner), "best_value": only(winner.objectives or [])}
-    return {"name": "optuna", **found, "best_trial": winner.number, **test_entry(tested.get(winner.number, {}))}
+    found = {"best_params": setting_values(winner), **test_entry(winner.tested)}
+    return {"name": "optuna", **found, "best_value": only(winner.objectives or []), "best_trial": winner.number}
 
 
-def _best_lines(winners: Sequence[Trial], metrics: Sequence[str], tested: Tested) -> list[str]:
+def _best_lines(winners: Sequence[Trial], metrics: Sequence[str]) -> list[str]:
+    """The number to report first: that of the test seeds, where there is one."""
     lines = []
     for trial in winners[:FEW]:
         title = "best" if len(metrics) == 1 else "on the Pareto front"
-        lines.append(f"{title}: trial {trial.number}, {_measured_text(trial, metrics)}")
-        lines.append(f"    {settings_text(trial)}")
-        if by_seed := tested.get(trial.number):
-            lines.append(f"    {test_text(by_seed, objective_names(metrics))}")
+        told = [_measured_text(trial, metrics)]
+        if trial.tested:
+            told.append(test_text(trial.tested, objective_names(metrics)))
+        if trial.test_mean is not None:
+            told = [told[1], f"chosen by {told[0]}"]
+        lines += [f"{title}: trial {trial.number}, {told[0]}", f"    {settings_text(trial)}"]
+        lines += [f"    {text}" for text in told[1:]]
     if len(winners) > FEW:
         lines.append(f"and {len(winners) - FEW} more on the Pareto front, in optimization_results.yaml")
     return lines
@@ -217,7 +225,7 @@ def _other_lines(
 
 def _line(trial: Trial, metrics: Sequence[str]) -> str:
     if trial.state == COMPLETE and trial.objectives is not None:
-        outcome = objectives_text(trial.objectives, metrics)
+        outcome = worth_text(trial, metrics)
     elif trial.state == FAILED and not trial.has_run:
         outcome = "cannot be"
     elif trial.state == FAILED:
@@ -228,9 +236,9 @@ def _line(trial: Trial, metrics: Sequence[str]) -> str:
 
 
 def _num_settings(trials: Sequence[Trial]) -> int:
-    """Settings that the best was chosen from; a pruned one was a candidate, and another seed is no other setting."""
+    """Settings that the best was chosen from; a pruned one was a candidate."""
     tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED) and trial.is_compared]
-    return len({tuple((key, text) for key, text in settings.items() if key != "seed") for settings in tried})
+    return len({tuple(settings.items()) for settings in tried})
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,8 @@
-"""Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds."""
+"""Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds.
+
+A setting's next seed follows where one has ended, since a pruner may decide between them. Where none does, and no new
+setting is left to begin, a free worker gets a further seed while the others still run.
+"""
 
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
@@ -9,20 +13,20 @@ from optuna.trial import FrozenTrial
 from rlhf_sweeps.runs import Run, Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.judge import WHOLE, Judge
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.promise import most_promising
 from rlhf_sweeps.sweep.recall import recall
 from rlhf_sweeps.sweep.results import finalists
+from rlhf_sweeps.sweep.seed_runs import SeedRuns
 from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.trials import COMPARED, FAILED, RUNNING, WAITING, Trial
 from rlhf_sweeps.sweep.twins import open_twin
 from rlhf_sweeps.sweep.unasked import Point
+from rlhf_sweeps.sweep.waiting import next_waiting
 
 # Suggestions in a row that bring nothing to run, after which no more are asked for.
 MOST_FUTILE = 100
-COMPARED = "compared"  # the judge's group of all trials that can be compared
-WHOLE = 1.0  # the share of a run that a new trial has before it
 
 
 class Schedule:
@@ -30,14 +34,13 @@ class Schedule:
 
     Attributes:
         trials: those of earlier starts included, oldest first.
-        tested: trial number -> test seed -> objectives, or why there are none.
     """
 
     def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
-        self._sweep, self._plan, self._study, self._judge = sweep, plan, study, judge
-        self._configurations = configurations
+        self._plan, self._study, self._judge = plan, study, judge
+        self._sweep, self._configurations = sweep, configurations
+        self._runs = SeedRuns(sweep, configurations)
         self.trials: list[Trial] = []
-        self.tested: dict[int, dict[int, Sequence[float] | str]] = {}
         self._first: deque[Active] = deque()
         self._waiting: list[Active] = []
         self._points = {_key(point): point for point in plan.points or plan.choices or []}
@@ -56,17 +59,18 @@ class Schedule:
         for frozen in self._study.trials():
             if STATES[frozen.state] != RUNNING:
                 trial = self._adopt(frozen, frozen.params)
-                recall(trial, frozen, self._seeds(trial)[0])
+                recall(trial, frozen, self._runs.seeds(trial)[0])
                 self.note_seeds(trial)
                 continue
-            active = self._tuning_run(self._take_up(frozen), 0)
-            trial, active.decided = active.trial, frozen.user_attrs.get("decided", 0)
+            trial = self._take_up(frozen)
+            active = self._runs.first(trial)
+            active.decided = frozen.user_attrs.get("decided", 0)
             if not self._configurations[trial.configuration].is_current and not active.has_begun:
                 trial.is_compared = False
                 self._asked.discard(_key(trial.params))
                 lost.append(active)
             elif active.run.stop_reason() == WAITING:
-                trial.update = max(frozen.intermediate_values, default=0)
+                trial.update = active.decided = max(frozen.intermediate_values, default=0)
                 self.wait(active)
             else:
                 self._first.append(active)
@@ -79,18 +83,20 @@ class Schedule:
 
     def wait(self, active: Active) -> None:
         """Have a run wait until it is one of the best, or nothing else is left."""
-        active.trial.state, active.decided = WAITING, active.trial.update
+        active.trial.state, active.decided = WAITING, max(active.decided, active.update)
         active.verdict, active.future = None, None
         active.run = Run(active.run.folder)  # which reads the record anew
         self._waiting.append(active)
 
-    def go_on(self, active: Active) -> bool:
-        """Queue the next seed of a run's setting; whether there is one."""
-        assert active.index is not None
-        if active.index + 1 == len(self._seeds(active.trial)):
-            return False
-        self.first(self._tuning_run(active.trial, active.index + 1))
-        return True
+    def go_on(self, trial: Trial) -> None:
+        """Queue a trial's next seed, if there is one that has not begun."""
+        if (following := self._runs.next(trial)) is not None:
+            self.first(following)
+
+    def drop(self, trial: Trial) -> None:
+        """Forget the runs of a trial that has ended by another seed."""
+        self._first = deque(one for one in self._first if one.trial is not trial or one.index is None)
+        self._waiting = [one for one in self._waiting if one.trial is not trial]
 
     def next(self, share_in_time: float, is_idle: bool) -> Active | None:
         """The run that a free worker gets, if there is one.
@@ -113,6 +119,8 @@ class Schedule:
             return waiting
         if self._may_ask(share_in_time):
             return self._ask()
+        if (further := self._further_seed(share_in_time)) is not None:
+            return further
         if (last := self._next_first(share_in_time, is_put_off=True)) is not None:
             self._first.remove(last)
             return last
@@ -177,39 +185,27 @@ class Schedule:
     def _may_ask(self, share_in_time: float) -> bool:
         return share_in_time >= WHOLE and self.num_left != 0
 
+    def _further_seed(self, share_in_time: float) -> Active | None:
+        """A setting's next seed beside those that run, where nothing is decided between them."""
+        if self._plan.pruner != "none" or share_in_time < WHOLE:
+            return None
+        following = (self._runs.next(trial) for trial in self.trials if trial.state == RUNNING)
+        return next((run for run in following if run is not None), None)
+
     def _next_first(self, share_in_time: float, is_put_off: bool = False) -> Active | None:
         """Of the runs that go on before all else, or after it, the next one in time; those on test seeds always are."""
         queue = (one for one in self._first if (one.ended_before is not None) == is_put_off)
-        return next((one for one in queue if one.index is None or self._rest(one) <= share_in_time), None)
-
-    def _rest(self, active: Active) -> float:
-        """The share of a tuning run that it still has before it."""
-        assert active.index is not None
-        done, _ = self._judge.progress(active.trial.number)
-        return WHOLE - min(max(done - active.index, 0.0), WHOLE)
+        return next(
+            (
+                one
+                for one in queue
+                if one.index is None or self._judge.rest(one.trial.number, one.index) <= share_in_time
+            ),
+            None,
+        )
 
     def _next_waiting(self, waiting: Sequence[Active], share_in_time: float) -> Active | None:
-        """The one that comes back: of those that are among the best by now, or of all where nothing else is left."""
-        # Of those that have got equally far, only the best one can be among the best of all that got there.
-        in_time = [one for one in waiting if self._rest(one) <= share_in_time]
-        best: dict[tuple[object, float], Active] = {}
-        for one in in_time:
-            share, value = self._judge.progress(one.trial.number)
-            place = (self._group(one.trial), share)
-            if place not in best or value > self._judge.progress(best[place].trial.number)[1]:
-                best[place] = one
-        promising = [one for one in best.values() if self._judge.may_resume(one.trial.number)]
-        if not promising and self._may_ask(share_in_time):
-            return None  # else the one that has got furthest, and of these the best
-        return max(promising or in_time, key=lambda one: self._judge.progress(one.trial.number), default=None)
-
-    @staticmethod
-    def _group(trial: Trial) -> object:
-        """Which trials the judge may compare a trial with."""
-        return COMPARED if trial.is_compared else trial.configuration
-
-    def _seeds(self, trial: Trial) -> Sequence[int]:
-        return self._configurations[trial.configuration].seeds
+        return next_waiting(waiting, self._judge, share_in_time, not self._may_ask(share_in_time))
 
     @property
     def _open(self) -> list[Point]:
@@ -226,7 +222,7 @@ class Schedule:
             left=None if self._plan.choices is None else self._open,
         )
         self._judge.know(number, {}, group=COMPARED)
-        return self._tuning_run(self._add(number, params, current), 0)
+        return self._runs.first(self._add(number, params, current))
 
     def _next_point(self) -> Point | None:
         """Of a grid: in the order given, but where it is pruned, what promises most."""
@@ -246,13 +242,7 @@ class Schedule:
         """Queue the best settings' runs on the test seeds."""
         self._has_planned_tests = True
         for trial in finalists(self.trials, self._plan.directions, self._plan.config.sweep.num_tested):
-            for seed in self._plan.test_seeds:
-                self._first.append(Active(trial, self._sweep.test_run(trial.number, seed), seed, None))
-
-    def _tuning_run(self, trial: Trial, index: int) -> Active:
-        seeds = self._seeds(trial)
-        seed = seeds[index] if len(seeds) > 1 else None
-        return Active(trial, self._sweep.run(trial.number, seed), seeds[index], index)
+            self._first += [self._runs.test(trial, seed) for seed in self._plan.test_seeds]
 
     def _take_up(self, frozen: FrozenTrial) -> Trial:
         """A trial that has not ended."""
@@ -275,7 +265,7 @@ class Schedule:
         # A copy's values are those of another trial, which is known already.
         reports = frozen.intermediate_values if notes.get("has_run", True) else {}
         num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
-        self._judge.know(frozen.number, reports, num_updates, self._group(trial))
+        self._judge.know(frozen.number, reports, num_updates, trial.group)
         return trial
 
     def _add(

@@ -18,6 +18,7 @@ from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.runs import Axis, describe
 from rlhf_sweeps.sweep.axes import Interval, Values, read, stretched
 from rlhf_sweeps.sweep.relations import Conditions, Group, read_conditions, read_ties
+from rlhf_sweeps.sweep.seed_axis import SEED, take_seeds
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -75,11 +76,14 @@ class SearchSpace:
     Attributes:
         fixed: overrides that every trial gets, as typed.
         parameters: what varies, in the order typed.
+        seeds: over which a grid averages each setting, where they are listed; they are no parameter.
         is_grid: every axis is a list, so that the sweep is its points, each once; one interval makes it a search.
     """
 
-    def __init__(self, fixed: list[str], keys: Sequence[_Key], is_grid: bool) -> None:
-        self.fixed = fixed
+    def __init__(
+        self, fixed: list[str], keys: Sequence[_Key], is_grid: bool, seeds: tuple[int, ...] | None = None
+    ) -> None:
+        self.fixed, self.seeds = fixed, seeds
         self.is_grid = is_grid
         self._keys = keys
         self._by_name = {key.parameter.name: key.parameter for key in keys}
@@ -118,8 +122,11 @@ class SearchSpace:
         tied = {key.lstrip("+") for tie in ties for key in tie}
         axes = {key: axis if key.lstrip("+") in tied else _once(key, axis, same) for key, axis in axes.items()}
         is_grid = all(axis.texts is not None for axis in axes.values())
-        if not is_grid and "seed" in {key.lstrip("+") for key in axes}:
+        if not is_grid and SEED in {key.lstrip("+") for key in axes}:
             raise ConfigError("seed: a search does not choose seeds; sweep.seeds=3 averages over them")
+        seeds = take_seeds(axes, ties, conditions)
+        if seeds:  # the first stands for the setting wherever one run is meant
+            fixed = [*fixed, f"{SEED}={seeds[0]}"]
         groups = read_ties(axes, ties)
         when = read_conditions(groups, conditions)
         parents = {parent for conditions in when.values() for parent in conditions}
@@ -127,7 +134,8 @@ class SearchSpace:
             name: _parameter(name, group, when[name], is_grid or name in parents) for name, group in groups.items()
         }
         owners = {key: name for name, group in groups.items() for key in group}
-        return cls(fixed, [_Key(key, parameters[owners[key]], groups[owners[key]][key]) for key in axes], is_grid)
+        keys = [_Key(key, parameters[owners[key]], groups[owners[key]][key]) for key in axes]
+        return cls(fixed, keys, is_grid, seeds)
 
     def grid(self) -> list[dict[str, Any]]:
         """All points of a grid in Hydra's order, the last key fastest; without inactive parameters, each point once."""

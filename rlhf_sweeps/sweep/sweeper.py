@@ -112,9 +112,8 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
         )
-    for key in ("seeds", "test_seeds"):
-        if (count := getattr(config.sweep, key)) > (key == "seeds") and any(axis.is_seed for axis in space.axes()):
-            raise ConfigError(f"sweep.{key}={count}: chooses seeds, and so does seed=...; give one of them")
+    if (count := config.sweep.seeds) > 1 and space.seeds is not None:
+        raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
     plan = Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
     check_seeds(plan)
@@ -201,7 +200,7 @@ def _train(
         nonlocal comparison
         trials = engine.schedule.trials
         engine.save()
-        sweep.write_results(optimization_results(trials, plan.directions, engine.schedule.tested))
+        sweep.write_results(optimization_results(trials, plan.directions))
         comparison = _compare(sweep, plan, trials)
         tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
 
@@ -225,7 +224,7 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     """The matrix of reward models and judges, into the record; None where the sweep compares none."""
     if not plan.is_comparison:
         return None
-    comparison = compare(best_settings(trials, sweep, plan.seeds, plan.directions[0]))
+    comparison = compare(best_settings(trials, sweep, plan.seeds, plan.directions))
     comparison["rows"] = rows(comparison)
     sweep.write_comparison(comparison)
     return comparison
@@ -242,7 +241,7 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
     trials = [trial for trial in engine.schedule.trials if trial.is_compared]
     if trials and all(trial.state == FAILED for trial in trials):
         return SweepFailedError("every trial failed")
-    if nothing_measured(engine.schedule.tested):
+    if nothing_measured([trial.tested for trial in trials]):
         return SweepFailedError("every run on the test seeds failed, so there is nothing to report")
     return None
 
@@ -266,7 +265,6 @@ def _answer(
             hydra=hydra,
             folder=sweep.folder,
             is_grid=plan.points is not None,
-            tested=engine.schedule.tested,
             num_test_seeds=len(plan.test_seeds),
             is_comparison=comparison is not None,
         )

@@ -7,7 +7,6 @@ from typing import Any
 
 # Test seed -> one value for each objective, or in their place the cause why there is none.
 BySeed = Mapping[int, Sequence[float] | str]
-Tested = Mapping[int, BySeed]  # by the trial's number
 NO_VALUE = "no value within objective.kl_budget"
 
 
@@ -21,9 +20,9 @@ def failures(by_seed: BySeed) -> dict[int, str]:
     return {seed: cause for seed, cause in by_seed.items() if isinstance(cause, str)}
 
 
-def nothing_measured(tested: Tested) -> bool:
+def nothing_measured(tested: Sequence[BySeed]) -> bool:
     """Whether settings were run on test seeds and not one run gave a value."""
-    return any(tested.values()) and not any(map(measured, tested.values()))
+    return any(tested) and not any(map(measured, tested))
 
 
 def test_entry(by_seed: BySeed) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def test_entry(by_seed: BySeed) -> dict[str, Any]:
     if values := measured(by_seed):
         numbers = [mean_and_error(column) for column in zip(*values.values(), strict=True)]
         means, errors = [mean for mean, _ in numbers], [error for _, error in numbers]
-        entry = {"seeds": sorted(values), "mean": only(means), "standard_error": only(errors)}
+        entry = {"mean": only(means), "standard_error": only(errors), "seeds": sorted(values)}
     if failed := failures(by_seed):
         entry["failed"] = dict(sorted(failed.items()))
     return {"test": entry} if entry else {}

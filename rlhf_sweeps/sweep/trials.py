@@ -10,6 +10,8 @@ from rlhf_sweeps.runs.trials import FAILED as FAILED
 from rlhf_sweeps.runs.trials import PRUNED as PRUNED
 from rlhf_sweeps.runs.trials import RUNNING as RUNNING
 from rlhf_sweeps.runs.trials import WAITING as WAITING
+from rlhf_sweeps.sweep.tested import measured
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
@@ -18,6 +20,8 @@ BAD_SETTING = ("out_of_memory", "diverged")
 ENVIRONMENT = "environment"
 MENDABLE = ("reward_model", ENVIRONMENT)
 CAUSES = (*BAD_SETTING, *MENDABLE, "config", "error", "lost_process", "timeout")
+
+COMPARED = "compared"  # the group of all trials that can be compared with new ones
 
 
 @dataclass
@@ -36,7 +40,10 @@ class Trial:
         violations: constraint -> by how much a complete trial breaks it, in the mean over seeds; 0 and below: kept.
         broken: the same for every seed that has finished.
         by_seed: the objectives of every seed that has finished.
-        update, num_updates: how far the current run is.
+        tested: test seed -> objectives, or the cause why there are none; see tested.py.
+        num_runs: on how many of its seeds a run was begun, or is to begin.
+        going: seed -> how far its run is, of those that have a worker and have recorded an update.
+        update, num_updates: how far the current run is; of several at once, the one that is furthest behind.
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
         worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
@@ -56,6 +63,9 @@ class Trial:
     violations: dict[str, float] = field(default_factory=dict)
     broken: dict[int, dict[str, float]] = field(default_factory=dict)
     by_seed: dict[int, list[float]] = field(default_factory=dict)
+    tested: dict[int, list[float] | str] = field(default_factory=dict)
+    num_runs: int = 0
+    going: dict[int, int] = field(default_factory=dict)
     update: int = 0
     num_updates: int = 0
     score: float | None = None
@@ -67,9 +77,19 @@ class Trial:
     has_run: bool = True
 
     @property
+    def group(self) -> object:
+        """Which trials it may be judged by."""
+        return COMPARED if self.is_compared else self.configuration
+
+    @property
     def is_feasible(self) -> bool:
         """Whether it keeps all of objective.constraints."""
         return all(violation <= 0 for violation in self.violations.values())
+
+    @property
+    def test_mean(self) -> list[float] | None:
+        """What it is worth on the test seeds; None where none gave a value."""
+        return mean_over_seeds(measured(self.tested).values())
 
     @property
     def has_ended(self) -> bool:

@@ -83,7 +83,7 @@ class SweepTracker:
         # What an earlier start has told, with another space or configuration, and what is not so now, is taken back.
         unknown = {name: None for trial in trials for name in trial.params}
         shares_now = {f"importance/{name}": share for name, share in {**unknown, **importance}.items()}
-        self._summary = {**dict.fromkeys(self._best_names()), **self._best(trials), **shares_now}
+        self._summary = {**dict.fromkeys(self._names("sweep/best")), **self._best(trials), **shares_now}
 
     def finish(self, *, exit_code: int) -> None:
         """Close the W&B run; with no conclusion before, what an earlier start has told stands.
@@ -103,17 +103,27 @@ class SweepTracker:
         return figures | self._best(trials)
 
     def _best(self, trials: Sequence[Trial]) -> dict[str, float]:
-        """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front."""
+        """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front.
+
+        That is what the best was chosen by; sweep/to_report has the same on the test seeds, once these are run.
+        """
         winners = best(trials, self._directions)
-        names = self._best_names()
-        columns = zip(*(trial.objectives or [] for trial in winners), strict=True)
+        tested = [values for trial in winners if (values := trial.test_mean) is not None]
         return {
-            name: max(values) if direction == "maximize" else min(values)
-            for name, direction, values in zip(names, self._directions, columns, strict=False)  # no winner, no columns
+            **self._best_of(tested, "sweep/to_report"),
+            **self._best_of([trial.objectives or [] for trial in winners], "sweep/best"),
         }
 
-    def _best_names(self) -> list[str]:
-        return ["sweep/best"] if len(self._metrics) == 1 else [f"sweep/best/{metric}" for metric in self._metrics]
+    def _best_of(self, rows: Sequence[Sequence[float]], name: str) -> dict[str, float]:
+        """The best of each objective; empty without any."""
+        columns = zip(*rows, strict=True)
+        return {
+            one: max(values) if direction == "maximize" else min(values)
+            for one, direction, values in zip(self._names(name), self._directions, columns, strict=False)
+        }
+
+    def _names(self, name: str) -> list[str]:
+        return [name] if len(self._metrics) == 1 else [f"{name}/{metric}" for metric in self._metrics]
 
 
 def _trials_table(trials: Sequence[Trial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:

@@ -12,7 +12,7 @@ Of groups and settings. False alarms are of families that do not differ (tests/t
     worse in the settings that both have
                          p <= 0.05 there, although it has the better value over all of its settings
     best                 the highest mean of the first objective over seeds, among the settings that keep all
-                         constraints
+                         constraints; on the test seeds, where settings were run on any
 
 Of a run's KL, in nats of a whole response, and of its entropy. Each state has to last (`series`). Of sound runs 1 % at
 most is called ill in any way (tests/test_health_false_alarms.py):
