@@ -42,9 +42,8 @@ def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -
     """The settings that are run on the test seeds, so many at most: the best on the seeds that choose."""
     if len(directions) > 1:
         return best(trials, directions)[:number]
-    return sorted(_candidates(trials, directions), key=lambda one: (losses(one.objectives, directions), one.number))[
-        :number
-    ]
+    candidates = _candidates(trials, directions)
+    return sorted(candidates, key=lambda one: (losses(one.objectives, directions), one.number))[:number]
 
 
 def _candidates(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
