@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from analysis.errors import AnalysisError
-from analysis.places import folder_for, report_for
-from analysis.records import Source
-from analysis.terminal import wrapped
+from analysis.output.places import folder_for, report_for
+from analysis.output.terminal import wrapped
+from analysis.records.runs import Source
+from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
-from rlhf_sweeps.runs import STORAGE
+from rlhf_sweeps.record import STORAGE
 
 FORMATS = ("png", "svg", "pdf")
 _FEW = 10  # problems that are still printed

@@ -21,24 +21,31 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.carried import Carried
-from rlhf_sweeps.command_options import read_options
-from rlhf_sweeps.composed_files import keep_config_of_job, masked_hydra, overrides_of_job, plain, unreadable
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.destinations import destination, reserve
-from rlhf_sweeps.environment import mendable
-from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
-from rlhf_sweeps.explanation import explain, is_refusal
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.hydra_part import answering, as_job
-from rlhf_sweeps.interruption import ending_at_once
-from rlhf_sweeps.job_environment import job_environment
-from rlhf_sweeps.literals import learn, learn_words, lift
+from rlhf_sweeps.command_line.carried import Carried
+from rlhf_sweeps.command_line.command_options import read_options
+from rlhf_sweeps.command_line.composed_files import (
+    keep_config_of_job,
+    masked_hydra,
+    overrides_of_job,
+    plain,
+    unreadable,
+)
+from rlhf_sweeps.command_line.destinations import destination, reserve
+from rlhf_sweeps.command_line.explanation import explain, is_refusal
+from rlhf_sweeps.command_line.hydra_part import answering, as_job
+from rlhf_sweeps.command_line.job_environment import job_environment
+from rlhf_sweeps.command_line.shown_config import showing_masked
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.literals import learn, learn_words, lift
+from rlhf_sweeps.config.reading import from_hydra
+from rlhf_sweeps.config.resolvers import register_resolvers
+from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.platforms.output import tolerate
-from rlhf_sweeps.ppo import DivergedError
-from rlhf_sweeps.resolvers import register_resolvers
-from rlhf_sweeps.reward_models import RewardModelError
-from rlhf_sweeps.runs import (
+from rlhf_sweeps.process.environment import mendable
+from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
+from rlhf_sweeps.process.failures import DivergedError, RewardModelError
+from rlhf_sweeps.process.interruption import ending_at_once
+from rlhf_sweeps.record import (
     NotOursError,
     Sweep,
     go_on,
@@ -49,10 +56,8 @@ from rlhf_sweeps.runs import (
     masked_word,
     salvage_hydra,
 )
-from rlhf_sweeps.shown_config import showing_masked
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
-from rlhf_sweeps.validation import from_hydra
 from rlhf_sweeps.wording import shown
 
 log = logging.getLogger("rlhf_sweeps")
@@ -239,7 +244,7 @@ def _run(composed: DictConfig) -> float | None:
     """One job: train, return the objective."""
     lift(composed, {})
     config = from_hydra(composed)
-    from rlhf_sweeps.train import train
+    from rlhf_sweeps.training.train import train
 
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir)

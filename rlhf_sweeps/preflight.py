@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.config import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
+from rlhf_sweeps.config.fields import ConfigError, in_line
+from rlhf_sweeps.config.functions import check_rule
+from rlhf_sweeps.config.metric_names import check_metrics
+from rlhf_sweeps.config.references import fingerprints
+from rlhf_sweeps.config.reward_models import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
+from rlhf_sweeps.config.schema import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
-from rlhf_sweeps.fields import ConfigError, in_line
-from rlhf_sweeps.metric_names import check_metrics
-from rlhf_sweeps.model_folder import check_head, check_vocabulary, check_weights
+from rlhf_sweeps.files.model_folder import check_head, check_vocabulary, check_weights
+from rlhf_sweeps.files.sources import locate
 from rlhf_sweeps.platforms import memory
-from rlhf_sweeps.references import fingerprints
-from rlhf_sweeps.reward_model_config import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
-from rlhf_sweeps.reward_models.checks import check_rule
-from rlhf_sweeps.runs import NotOursError, Run
-from rlhf_sweeps.sources import locate
+from rlhf_sweeps.record import NotOursError, Run
 
 NO_POLICIES = ("Classification", "MaskedLM", "QuestionAnswering", "MultipleChoice", "RewardModel")
 # What is looked at in a config.json, and what it must be where it is there.

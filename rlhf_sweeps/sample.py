@@ -14,19 +14,19 @@ from omegaconf.errors import OmegaConfBaseException
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from rlhf_sweeps import models
 from rlhf_sweeps.cli import conf_dir
-from rlhf_sweeps.config import ModelConfig, PPOConfig
+from rlhf_sweeps.command_line.hydra_part import literal
+from rlhf_sweeps.config.fields import ConfigError, in_line, out_of_range
+from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
-from rlhf_sweeps.exit_status import INTERRUPTED, WRONG_INPUT
-from rlhf_sweeps.fields import ConfigError, in_line, out_of_range
-from rlhf_sweeps.hydra_part import literal
+from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.agreement import check_reader
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.preflight import check_policy
-from rlhf_sweeps.runs import MASK, Run, command, is_masked, override, variables
+from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
+from rlhf_sweeps.record import MASK, Run, command, is_masked, override, variables
 
 Section = TypeVar("Section")
 REMEDY = "a shorter question, or --response-length"

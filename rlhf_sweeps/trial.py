@@ -14,12 +14,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps import preflight
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.environment import fault
-from rlhf_sweeps.fields import ConfigError, TooLargeError
-from rlhf_sweeps.resolvers import register_resolvers
-from rlhf_sweeps.runs import InUseError, Run, Sweep, hide_in_log
-from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.config.fields import ConfigError, TooLargeError
+from rlhf_sweeps.config.reading import from_hydra
+from rlhf_sweeps.config.resolvers import register_resolvers
+from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.process.environment import fault
+from rlhf_sweeps.record import InUseError, Run, Sweep, hide_in_log
 
 DECISION_SECONDS = 0.1  # in which the sweeper, which looks more often, decides about an evaluation
 PATIENCE = 30.0  # seconds for which the process of a sweeper that was killed may still be there
@@ -29,7 +29,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     """Train the run in `folder`, and leave a summary there whatever happens, short of the process being lost."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     hide_in_log()
-    from rlhf_sweeps.train import failure, train
+    from rlhf_sweeps.training.train import failure, train
 
     # Overrides may hold interpolations, which are none of Hydra's own part.
     hydra: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra, resolve=False)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf_sweeps.runs import hide
+from rlhf_sweeps.record import hide
 
 LONGEST = 300  # characters of a foreign error message
 WIDTH = 120  # of a terminal, in characters

@@ -4,6 +4,7 @@ import copy
 import functools
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,16 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sparing
-from forked import ForkServer
+from helpers import sparing
+from helpers.forked import ForkServer
+from helpers.wandb_stub import WandbStub
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
-from wandb_stub import WandbStub
 
 from rlhf_sweeps.cli import conf_dir, register
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.runs import hiding
-from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.config.reading import from_hydra
+from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.record import hiding
 
 ROOT = Path(__file__).parents[1]
 # A run of the real default in seconds: 6 updates of 8 responses; what can be another number than its default is.
@@ -144,3 +145,22 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbStu
         yield stub
     if (wandb := sys.modules.get("wandb")) is not None:
         wandb.teardown()
+
+
+@pytest.fixture(scope="session")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from helpers import damage
+
+    folder = tmp_path_factory.mktemp("damage") / "record"
+    damage.make_interrupted_run(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def complete(interrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from helpers import damage
+
+    folder = tmp_path_factory.mktemp("damage") / "record"
+    shutil.copytree(interrupted, folder)
+    assert damage.train_again(folder).status == 0
+    return folder

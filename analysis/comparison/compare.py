@@ -12,8 +12,8 @@ from analysis.comparison.groups import Group, Grouping, grouping
 from analysis.comparison.judge_matrix import matrix
 from analysis.comparison.own_matrix import NOT_BEST, Matrix, own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure
-from analysis.records import Source
-from analysis.terminal import listed, shortened
+from analysis.output.terminal import listed, shortened
+from analysis.records.runs import Source
 from rlhf_sweeps.verdicts.estimates import Estimate, Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import Pair, Ranking, rank
 

@@ -14,8 +14,8 @@ from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.own_matrix import Matrix
 from analysis.comparison.tables import write_tables
 from analysis.comparison.text import cell_text, comparison_text
-from analysis.records import Source
-from analysis.terminal import told_apart
+from analysis.output.terminal import told_apart
+from analysis.records.runs import Source
 from rlhf_sweeps.verdicts.pairs import BETTER, UNKNOWN
 from rlhf_sweeps.wording import short
 
@@ -48,7 +48,7 @@ def write_comparison(
     Raises:
         AnalysisError: if no run has such a key or metric.
     """
-    from analysis.style import save_figure
+    from analysis.output.style import save_figure
 
     comparison = compare(source, by, metric)
     frontiers = all_frontiers(comparison.grouping)
@@ -69,8 +69,8 @@ def write_comparison(
 
 def values_figure(comparison: GroupComparison) -> "Figure | None":
     """Interquartile means with both intervals and every run, best on top; None without values."""
-    from analysis.colors import COLORS
-    from analysis.style import new_figure
+    from analysis.output.colors import COLORS
+    from analysis.output.style import new_figure
 
     groups = [group for group in comparison.groups if group.estimate is not None][:MOST_ROWS]
     if not groups:
@@ -115,8 +115,8 @@ def _name(comparison: GroupComparison) -> str:
 
 def probability_figure(comparison: GroupComparison) -> "Figure | None":
     """The probability that a run of the best group beats one of each other group; None where nothing is known."""
-    from analysis.colors import COLORS
-    from analysis.style import new_figure
+    from analysis.output.colors import COLORS
+    from analysis.output.style import new_figure
 
     ranking = comparison.ranking
     if ranking is None:
@@ -153,7 +153,7 @@ def judges_figure(matrix: Matrix) -> "Figure | None":
     """Win rates of each group under each judge as a heat map, with the numbers in the cells, own judges framed."""
     from matplotlib.patches import Rectangle
 
-    from analysis.style import new_figure
+    from analysis.output.style import new_figure
 
     labels, judges = list(matrix.labels)[:MOST_ROWS], list(matrix.judges)[:_MOST_JUDGES]
     if not labels or not judges:

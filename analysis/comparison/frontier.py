@@ -9,7 +9,7 @@ from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OWN, path
 from analysis.comparison.over_optimization import Fit, fit
 from analysis.comparison.run_values import common_judges, scale
-from analysis.records import Floats, Source
+from analysis.records.runs import Floats, Source
 
 TOO_FEW = "too few evaluations at different KLs for a fit"
 SEVERAL_SCALES = "runs of several reward models, whose scores have no common scale"

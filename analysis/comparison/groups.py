@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import AnalysisError
-from analysis.labels import identity, labels
-from analysis.records import COMPLETE, STOPPED, RunRecord, Source, as_number
-from analysis.value_order import place
+from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
+from analysis.records.value_order import place
+from analysis.wording.errors import AnalysisError
+from analysis.wording.labels import identity, labels
 
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
 # interrupted, and goes on.

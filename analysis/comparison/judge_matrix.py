@@ -11,8 +11,8 @@ import numpy as np
 from analysis.comparison.groups import Grouping
 from analysis.comparison.own_matrix import REWARD_MODEL, Cell, Matrix, written_matrix
 from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
-from analysis.records import RunRecord, Source
-from rlhf_sweeps.runs import natural
+from analysis.records.runs import RunRecord, Source
+from rlhf_sweeps.record import natural
 from rlhf_sweeps.verdicts.estimates import estimate, of_rate
 
 OWN = "own reward model"  # where it is none of the judges

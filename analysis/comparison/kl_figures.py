@@ -8,8 +8,8 @@ import numpy as np
 from analysis.comparison.frontier import Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import Level, MatchedKl
-from analysis.statements import number
-from analysis.terminal import shortened, told_apart
+from analysis.output.terminal import shortened, told_apart
+from analysis.wording.statements import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,8 @@ def frontier_figure(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequenc
         frontiers: judge -> the groups' frontiers.
         labels: of the groups, best first, of which the first MOST_LINES are drawn.
     """
-    from analysis.colors import COLORS
-    from analysis.style import new_figure
+    from analysis.output.colors import COLORS
+    from analysis.output.style import new_figure
 
     shown = list(labels)[:MOST_LINES]
     panels = {
@@ -75,8 +75,8 @@ def _draw_frontier(axes: "Axes", line: Frontier, color: str) -> Any:
 
 def matched_figure(matched: MatchedKl) -> "Figure | None":
     """A panel for each KL: what groups gained where their runs first got there, best on top of the last."""
-    from analysis.colors import COLORS
-    from analysis.style import new_figure
+    from analysis.output.colors import COLORS
+    from analysis.output.style import new_figure
 
     if not matched.levels:
         return None

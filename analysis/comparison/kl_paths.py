@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.records import SCORES, TOO_LARGE, Floats, RunRecord
+from analysis.records.runs import SCORES, TOO_LARGE, Floats, RunRecord
 
 OWN, OTHERS = "own reward model", "other judges"
 _TRAINING_KL = "objective/kl"

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from analysis.comparison.frontier import SEVERAL_SCALES, Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.statements import number
-from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from analysis.output.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.pairs import verdict_text
 
 _MOST_BEST = 5  # groups of a table

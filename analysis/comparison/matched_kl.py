@@ -8,9 +8,9 @@ import numpy as np
 from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.run_values import common_judges, num_prompts, scale
-from analysis.records import Floats, Source
-from analysis.statements import number
-from analysis.terminal import listed
+from analysis.output.terminal import listed
+from analysis.records.runs import Floats, Source
+from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.estimates import Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import Ranking, rank
 

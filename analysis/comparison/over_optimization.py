@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.records import Floats
+from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 
 RESAMPLES = 4000

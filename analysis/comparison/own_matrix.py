@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.comparison.groups import Group, Grouping
-from analysis.records import Source
+from analysis.records.runs import Source
 from rlhf_sweeps.verdicts.estimates import Strata, probability
 from rlhf_sweeps.verdicts.pairs import BY_PROMPT, Pair, Ranking
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.errors import AnalysisError
-from analysis.records import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
-from analysis.statements import counted, listed
-from analysis.worth import computed
-from rlhf_sweeps.runs import natural
+from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, as_number
+from analysis.records.worth import computed
+from analysis.wording.errors import AnalysisError
+from analysis.wording.statements import counted, listed
+from rlhf_sweeps.record import natural
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "objective",

@@ -13,8 +13,8 @@ from analysis.comparison.compare import GroupComparison
 from analysis.comparison.frontier import Frontier
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.text import statements
-from analysis.places import make_folder
-from rlhf_sweeps.runs import write_atomically
+from analysis.output.places import make_folder
+from rlhf_sweeps.record import write_atomically
 from rlhf_sweeps.verdicts.pairs import Ranking
 
 _ESTIMATE = ("value", "low", "high", "percentile_low", "percentile_high", "error", "freedom")

@@ -7,8 +7,8 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.kl_text import frontier_lines, matched_lines
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.own_matrix import Cell, Matrix
-from analysis.statements import Statement, number
-from analysis.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from analysis.output.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from analysis.wording.statements import Statement, number
 from rlhf_sweeps.verdicts.estimates import FEW_RUNS
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
-from analysis.statements import counted, listed, number
+from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord, as_number
+from analysis.wording.statements import counted, listed, number
 
 EPISODE = "episode"
 _COLUMNS = (EPISODE, "episodes")  # as our own runs and TRL record them, and as tables may call them

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
-from analysis.labels import labels
-from analysis.records import COMPLETE, Floats, RunRecord
-from analysis.value_order import place
+from analysis.records.runs import COMPLETE, Floats, RunRecord
+from analysis.records.value_order import place
+from analysis.wording.labels import labels
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 

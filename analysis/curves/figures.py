@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.colors import COLORS
 from analysis.curves.curves import Curve
 from analysis.curves.metrics import title_of
 from analysis.curves.panels import Choice, Panel
 from analysis.curves.sentences import Described
-from analysis.records import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
-from analysis.style import new_figure, save_figure
+from analysis.output.colors import COLORS
+from analysis.output.style import new_figure, save_figure
+from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from analysis.errors import AnalysisError
-from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
-from rlhf_sweeps.runs import natural
+from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
+from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.record import natural
 
 ENTROPY = "objective/entropy"
 ENTROPIES = (ENTROPY, "policy/entropy_avg")  # of a response, of a token

@@ -8,11 +8,11 @@ from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
-from analysis.labels import labels
-from analysis.records import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
-from analysis.statements import counted, listed
-from analysis.terminal import told_apart
-from analysis.thinning import spread, telling
+from analysis.output.terminal import told_apart
+from analysis.output.thinning import spread, telling
+from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
+from analysis.wording.labels import labels
+from analysis.wording.statements import counted, listed
 
 MAX_LINES = 12  # with a name of their own
 _NUM_BEST = 5  # runs that are named where there are more

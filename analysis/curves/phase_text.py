@@ -10,8 +10,8 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import smoothed, window_of
 from analysis.curves.spikes import told_spikes, without_spikes
-from analysis.records import UPDATE, Floats
-from analysis.statements import Statement, number
+from analysis.records.runs import UPDATE, Floats
+from analysis.wording.statements import Statement, number
 from rlhf_sweeps.verdicts.trend import NO_TREND
 
 _TIGHT, _CLEAR = 0.03, 0.2  # shares of the updates: a turn known so well is "at", so well "about", else "between"

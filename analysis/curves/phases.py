@@ -13,7 +13,7 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.segmentation import Segmentation, cut, gap_gain
 from analysis.curves.spikes import without_spikes
 from analysis.curves.tidying import Judge, shortest_level, tidied
-from analysis.records import Floats
+from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records import Floats
+from analysis.records.runs import Floats
 
 Places = NDArray[np.int64]
 
@@ -20,7 +20,7 @@ MAX_PIECES = 6
 _MAX_POINTS = 250  # longer curves are averaged down to as many before they are cut
 _MIN_POINTS = 3  # of a piece
 _MIN_SHARE = 0.04  # of a piece, of the curve
-_PENALTY = 1.3  # times BIC's: cuts are searched for, which BIC does not count (measured, see tests/test_phases.py)
+_PENALTY = 1.3  # times BIC's: cuts are searched for, which BIC does not count (measured, see test_phases.py)
 _LOOSE = 3.84  # 95 % point of chi-squared with one degree of freedom
 _MEMORY_POINTS = 20  # the memory of n points' noise is n / (n + 20) at most: few points cannot show more
 _CHANCE_LOCAL, _MAX_LOCAL = 1.25, 4.0  # noise of a stretch, as a multiple of the usual: chance, and no more than

@@ -12,9 +12,9 @@ from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.verdicts import entropy_verdict, kl_verdict
-from analysis.records import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
-from analysis.statements import Statement, number
-from analysis.thinning import spread
+from analysis.output.thinning import spread
+from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
+from analysis.wording.statements import Statement, number
 
 _MAX_COMPARED = 30  # runs of a group whose phases are found one by one
 _SAME = 0.25  # net change, as a share of a run's range, below which it went nowhere

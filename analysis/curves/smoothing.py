@@ -8,7 +8,7 @@ its line is read there, so that a rise is not flattened (Savitzky and Golay's fi
 
 import numpy as np
 
-from analysis.records import Floats
+from analysis.records.runs import Floats
 
 DEFAULT_SHARE = 0.1  # of a run's length
 

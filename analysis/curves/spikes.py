@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records import Floats
+from analysis.records.runs import Floats
 
 _SPIKE = 6  # times the noise by which a single value is a spike
 _BURST = 10  # the same for two or three in a row, and for what is told

@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.curves.axis import EPISODE, other_unit
 from analysis.curves.panels import Choice, Panel
 from analysis.curves.sentences import Described
-from rlhf_sweeps.runs import open_atomically, write_atomically
+from rlhf_sweeps.record import open_atomically, write_atomically
 
 COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
 

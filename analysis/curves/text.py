@@ -6,7 +6,7 @@ from analysis.curves.axis import along
 from analysis.curves.metrics import title_of
 from analysis.curves.panels import MAX_LINES, Choice
 from analysis.curves.sentences import Described, describe_metric
-from analysis.thinning import spread
+from analysis.output.thinning import spread
 
 _MAX_PRINTED = 8  # metrics of a line; phases.json has them all
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
-from analysis.records import Floats
+from analysis.records.runs import Floats
 
 _MIN_LENGTH, _MIN_STEPS = 0.08, 5  # share of the updates, and recorded updates, that a level stretch covers at least
 

@@ -10,8 +10,8 @@ import numpy as np
 from analysis.curves.phase import RISES, Phase
 from analysis.curves.smoothing import smoothed, window_of
 from analysis.health.policy import collapsed, divergence
-from analysis.records import UPDATE, Floats, RunRecord
-from analysis.statements import Statement, number
+from analysis.records.runs import UPDATE, Floats, RunRecord
+from analysis.wording.statements import Statement, number
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     CLOSE,

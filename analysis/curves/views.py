@@ -9,9 +9,9 @@ from analysis.curves.metrics import chosen_metrics
 from analysis.curves.panels import against, chosen_lines, panels, without_mean
 from analysis.curves.tables import write_phases, write_table
 from analysis.curves.text import described_lines, told
-from analysis.places import make_folder
-from analysis.ranking import leaders
-from analysis.records import Source
+from analysis.output.places import make_folder
+from analysis.records.runs import Source
+from analysis.results.ranking import leaders
 
 
 def write_curves(

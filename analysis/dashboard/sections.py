@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.records import UPDATE
-from rlhf_sweeps.runs import command
+from analysis.records.runs import UPDATE
+from rlhf_sweeps.record import command
 
 # What W&B keeps of a run as a whole: the tracker asks for the last eval/kl, and the highest eval/score.
 OBJECTIVE, LAST_KL, BEST_SCORE = "objective", "eval/kl.last", "eval/score.max"

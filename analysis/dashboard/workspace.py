@@ -7,8 +7,8 @@ import warnings
 from typing import Any
 
 from analysis.dashboard.sections import BEST_SCORE, LAST_KL, OBJECTIVE, sections
-from analysis.errors import AnalysisError
 from analysis.reading.wandb_projects import connected, parse
+from analysis.wording.errors import AnalysisError
 
 _GROUPED_BY = "reward_model.name"
 _MOST_RUNS = 50  # in one plot; W&B's default is 10

@@ -9,8 +9,8 @@ import numpy as np
 from analysis.health.hacking import OTHER_REWARD, SURE, judges, mean_win_rate, own_is_up, win_error
 from analysis.health.markers import MARKERS, base_rate
 from analysis.health.signals import Finding, score, series, setting
-from analysis.records import RunRecord
-from analysis.statements import number
+from analysis.records.runs import RunRecord
+from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 
 LENGTH = "length runs away"

@@ -1,6 +1,6 @@
 """What is wrong with a run: each finding with the update where it begins, its evidence, and what usually helps.
 
-Silent on sound runs: how often it is not, tests/test_health_false_alarms.py counts.
+Silent on sound runs: how often it is not, test_health_false_alarms.py counts.
 """
 
 import csv
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import AnalysisError
 from analysis.health import answers as health_answers
 from analysis.health import hacking as health_hacking
 from analysis.health import learning as health_learning
@@ -21,9 +20,10 @@ from analysis.health import states as health_states
 from analysis.health.patterns import Pattern, patterns
 from analysis.health.signals import Finding
 from analysis.health.text import health_text
-from analysis.places import make_folder
-from analysis.records import RunRecord, Source
-from rlhf_sweeps.runs import open_atomically, write_atomically
+from analysis.output.places import make_folder
+from analysis.records.runs import RunRecord, Source
+from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.record import open_atomically, write_atomically
 
 __all__ = ["Finding", "findings", "write_health"]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from analysis.health.markers import markers_moved
 from analysis.health.signals import Finding, score, series, setting
-from analysis.records import Floats, RunRecord
-from analysis.statements import number
-from rlhf_sweeps.runs import natural
+from analysis.records.runs import Floats, RunRecord
+from analysis.wording.statements import number
+from rlhf_sweeps.record import natural
 from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 
 HACKING = "reward hacking"

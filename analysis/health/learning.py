@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from analysis.health.signals import Finding, score, series, setting
-from analysis.records import RunRecord
-from analysis.statements import number
+from analysis.records.runs import RunRecord
+from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"

@@ -1,8 +1,8 @@
 """Surface markers: how many answers have a `?`, a `!` or an emoji, and how many of the base policy's had."""
 
 from analysis.health.signals import series
-from analysis.records import RunRecord
-from analysis.statements import number
+from analysis.records.runs import RunRecord
+from analysis.wording.statements import number
 
 MARKERS = {"exclamation": "an exclamation mark", "question": "a question mark", "emoji": "an emoji"}
 _SIGNS = {"exclamation": "!", "question": "?"}

@@ -1,6 +1,6 @@
 """Health of the optimization: clipping, size of the updates, gradients, losses, the value model.
 
-Thresholds were set on runs of the embedded model (see tests/health_records/README.md).
+Thresholds were set on runs of the embedded model (see tests/helpers/health_records/README.md).
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from analysis.health.signals import Finding, series, setting, together
-from analysis.records import Floats, RunRecord
-from analysis.statements import number
+from analysis.records.runs import Floats, RunRecord
+from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.series import Series, rolling_mean
 
 UPDATES_TOO_LARGE = "updates too large"

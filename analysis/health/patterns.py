@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import comb
 
 from analysis.health.signals import Finding
-from analysis.labels import identity, labels
-from analysis.records import RunRecord, Source, as_number
-from analysis.statements import number
+from analysis.records.runs import RunRecord, Source, as_number
+from analysis.wording.labels import identity, labels
+from analysis.wording.statements import number
 
 _LEVEL = 0.05
 

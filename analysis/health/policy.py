@@ -3,8 +3,8 @@
 import numpy as np
 
 from analysis.health.signals import Finding, score, series, setting, together
-from analysis.records import KL_BUDGET, RunRecord
-from analysis.statements import number
+from analysis.records.runs import KL_BUDGET, RunRecord
+from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.policy import (
     BLOW_UP,
     COLLAPSE,

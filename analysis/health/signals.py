@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.records import TOO_LARGE, Floats, RunRecord, as_number
+from analysis.records.runs import TOO_LARGE, Floats, RunRecord, as_number
 from rlhf_sweeps.verdicts.series import Series
 
 

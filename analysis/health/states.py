@@ -1,8 +1,8 @@
 """How runs ended: failed, diverged, or short of memory."""
 
 from analysis.health.signals import Finding, series
-from analysis.records import DIVERGED, RunRecord
-from analysis.statements import clipped, number
+from analysis.records.runs import DIVERGED, RunRecord
+from analysis.wording.statements import clipped, number
 
 MEMORY = "memory ran short"
 

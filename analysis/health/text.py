@@ -10,7 +10,7 @@ from analysis.health import policy as health_policy
 from analysis.health import states as health_states
 from analysis.health.patterns import Pattern
 from analysis.health.signals import Finding
-from analysis.records import RunRecord, Source
+from analysis.records.runs import RunRecord, Source
 
 _NAMES_SHOWN = 8
 # The most severe first; how runs failed comes before all of them.

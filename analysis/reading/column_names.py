@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from analysis.records import UPDATE
+from analysis.records.runs import UPDATE
 
 _STEP = "_step"  # W&B's count of what was logged, which the updates are where there is nothing better
 _EPISODES = ("episode", "train_episode")

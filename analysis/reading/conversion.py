@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.objective import Objective
-from analysis.records import UPDATE, Floats
+from analysis.records.objective import Objective
+from analysis.records.runs import UPDATE, Floats
 
 
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from analysis.objective import objective_of
 from analysis.reading.conversion import columns, flat, keywords
 from analysis.reading.study import open_study, rebuilt_study, without
 from analysis.reading.trials import trials_of
-from analysis.records import RunRecord, Source, as_number
-from analysis.statements import listed
-from rlhf_sweeps.runs import (
+from analysis.records.objective import objective_of
+from analysis.records.runs import RunRecord, Source, as_number
+from analysis.wording.statements import listed
+from rlhf_sweeps.record import (
     Run,
     Sweep,
     as_mapping,
@@ -22,7 +22,7 @@ from rlhf_sweeps.runs import (
     salvage_object,
     salvage_samples,
 )
-from rlhf_sweeps.runs.trials import state_of
+from rlhf_sweeps.record.trials import state_of
 
 
 def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:

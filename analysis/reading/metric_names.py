@@ -8,7 +8,7 @@ RLOO after that have the names that are ours, too; GRPO, and RLOO since it has G
 
 from collections.abc import Iterable, Mapping
 
-from analysis.records import CUMULATIVE_REWARD, REWARD, SCORES, Floats
+from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, Floats
 
 _HF_PREFIX = "train/"  # which Hugging Face's trainers put before what they send to W&B
 # By plain names (see `_plain`), without train/.

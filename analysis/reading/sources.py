@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.errors import AnalysisError
 from analysis.reading.conversion import keywords
 from analysis.reading.folders import read_folder
-from analysis.records import RunRecord, Source
-from analysis.statements import listed
-from rlhf_sweeps.runs import found, is_masked, owner
+from analysis.records.runs import RunRecord, Source
+from analysis.wording.errors import AnalysisError
+from analysis.wording.statements import listed
+from rlhf_sweeps.record import found, is_masked, owner
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.records import Source, Trial
-from rlhf_sweeps.runs import Sweep, hide, masked_url, natural, open_record, passwords, remember
+from analysis.records.runs import Source, Trial
+from rlhf_sweeps.record import Sweep, hide, masked_url, natural, open_record, passwords, remember
 
 _MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
 _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale

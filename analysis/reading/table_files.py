@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import AnalysisError
 from analysis.reading.column_names import is_count, is_name, is_seed
 from analysis.reading.columns import as_numbers
-from rlhf_sweeps.runs import MOST_FILE, open_record, read_bytes, salvage_rows
+from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.record import MOST_FILE, open_record, read_bytes, salvage_rows
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTED = re.compile('"[^"]*"')

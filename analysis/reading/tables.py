@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import AnalysisError
-from analysis.labels import shown
-from analysis.numbers import as_seed
 from analysis.reading.column_names import (
     RUN,
     axis_of,
@@ -26,8 +23,11 @@ from analysis.reading.column_names import (
 from analysis.reading.metric_names import are_trls, is_metric, renamed
 from analysis.reading.table_files import is_number, read_frame
 from analysis.reading.wandb_exports import is_export, runs_of, without_extremes
-from analysis.records import UPDATE, RunRecord, Source
-from rlhf_sweeps.runs import alive, continued, natural, restarts
+from analysis.records.runs import UPDATE, RunRecord, Source
+from analysis.wording.errors import AnalysisError
+from analysis.wording.labels import shown
+from analysis.wording.numbers import as_seed
+from rlhf_sweeps.record import alive, continued, natural, restarts
 
 
 def read_table(path: Path) -> Source:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHED, RunRecord, Source, Trial, as_number
-from analysis.worth import broken, mean_broken
-from rlhf_sweeps.runs import as_mapping, masked
-from rlhf_sweeps.runs.trials import end_of_trial, settings_in
+from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHED, RunRecord, Source, Trial, as_number
+from analysis.records.worth import broken, mean_broken
+from rlhf_sweeps.record import as_mapping, masked
+from rlhf_sweeps.record.trials import end_of_trial, settings_in
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 

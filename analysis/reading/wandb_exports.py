@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import UPDATE, RunRecord
-from rlhf_sweeps.runs import natural
+from analysis.records.runs import UPDATE, RunRecord
+from rlhf_sweeps.record import natural
 
 _BETWEEN = " - "
 _EXTREMES = ("__MIN", "__MAX")

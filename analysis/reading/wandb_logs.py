@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import AnalysisError
 from analysis.reading.wandb_file import contents, is_log
 from analysis.reading.wandb_rows import STEP, axis_of
 from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, named, read_table, samples_of
 from analysis.reading.wandb_sweeps import make_source
-from analysis.records import RunRecord, Samples, Source
-from rlhf_sweeps.runs import MOST_FILE, natural, read_bytes
+from analysis.records.runs import RunRecord, Samples, Source
+from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.record import MOST_FILE, natural, read_bytes
 
 _TABLES = "files/media/table"
 _FILE = re.compile(r"run-(.+)\.wandb")

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from analysis.errors import AnalysisError
 from analysis.reading.wandb_rows import alive_rows, as_logged, axis_of
 from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, samples_of
 from analysis.reading.wandb_sweeps import make_source
-from analysis.records import Samples, Source
-from rlhf_sweeps.runs import natural
-from rlhf_sweeps.wandb_environment import wandb_environment
+from analysis.records.runs import Samples, Source
+from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.process.wandb_environment import wandb_environment
+from rlhf_sweeps.record import natural
 
 GROUP = "group:"
 TIMEOUT = 20  # seconds for one answer of the server

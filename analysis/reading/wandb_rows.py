@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.records import UPDATE
-from rlhf_sweeps.runs import alive, as_update, continued, restarts, returns
+from analysis.records.runs import UPDATE
+from rlhf_sweeps.record import alive, as_update, continued, restarts, returns
 
 Rows = Sequence[Mapping[str, Any]]
 STEP = "_step"  # W&B's own count of what was logged

@@ -10,9 +10,9 @@ from typing import Any
 from analysis.reading.conversion import columns, flat
 from analysis.reading.metric_names import renamed
 from analysis.reading.wandb_rows import alive_rows, axis_of
-from analysis.records import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
-from rlhf_sweeps.runs import as_update, natural, read_bytes
-from rlhf_sweeps.runs.trials import state_of
+from analysis.records.runs import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
+from rlhf_sweeps.record import as_update, natural, read_bytes
+from rlhf_sweeps.record.trials import state_of
 
 SWEEP = "sweep"  # the job type of a sweep's own W&B run
 # Columns of TRL's tables of samples.

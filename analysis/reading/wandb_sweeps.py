@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analysis.objective import objective_of
 from analysis.reading.conversion import flat, keywords
 from analysis.reading.study import rebuilt_study
 from analysis.reading.trials import trials_of
 from analysis.reading.wandb_runs import WandbRun, named
-from analysis.records import RunRecord, Source, Trial, as_number
-from rlhf_sweeps.runs import SweepPlan, as_mapping, in_new_form, read_plan
+from analysis.records.objective import objective_of
+from analysis.records.runs import RunRecord, Source, Trial, as_number
+from rlhf_sweeps.record import SweepPlan, as_mapping, in_new_form, read_plan
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")

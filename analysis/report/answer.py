@@ -4,17 +4,17 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from analysis.constraints import constraint_sentences
-from analysis.ranking import Entry, Ranking
-from analysis.records import Source
+from analysis.records.constraints import constraint_sentences
+from analysis.records.runs import Source
 from analysis.report.counted import SCORE, counted_sentences
 from analysis.report.noise import noise_sentences
 from analysis.report.parts import Answers, Tiles
 from analysis.report.problems import failure_sentence
 from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
-from analysis.statements import counted, duration, listed, number
+from analysis.results.ranking import Entry, Ranking
 from analysis.sweep.analysis import front
-from rlhf_sweeps.runs.trials import counts_text
+from analysis.wording.statements import counted, duration, listed, number
+from rlhf_sweeps.record.trials import counts_text
 
 
 def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequence[str]) -> Answers:

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from analysis.colors import COLORS
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import frontiers_of
 from analysis.comparison.groups import Grouping
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.text import statements
-from analysis.records import Source
+from analysis.output.colors import COLORS
+from analysis.records.runs import Source
 from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
 from analysis.report.parts import (
     Cell,
@@ -23,8 +23,8 @@ from analysis.report.parts import (
     plain_label,
     text_cell,
 )
-from analysis.results import Results
-from analysis.statements import counted
+from analysis.results.results import Results
+from analysis.wording.statements import counted
 from rlhf_sweeps.verdicts.pairs import Pair, verdict_text
 
 _MAX_KEYS = 6

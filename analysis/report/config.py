@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from analysis.labels import exact, labels
-from analysis.ranking import Ranking
-from analysis.records import RunRecord, Source, differing_keys
+from analysis.records.runs import RunRecord, Source, differing_keys
 from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
-from analysis.statements import clipped, counted, listed
-from rlhf_sweeps.runs import Run, natural, run_again, salvage_hydra
+from analysis.results.ranking import Ranking
+from analysis.wording.labels import exact, labels
+from analysis.wording.statements import clipped, counted, listed
+from rlhf_sweeps.record import Run, natural, run_again, salvage_hydra
 
 _MAX_KEYS = 200
 _MAX_VALUES = 8

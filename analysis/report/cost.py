@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 
-from analysis.colors import COLORS
+from analysis.output.colors import COLORS
 from analysis.report.parts import Cell, Column, Figure, Part, Sentences, Table, Tiles, number_cell
-from analysis.statements import counted, duration, listed, number
 from analysis.sweep.cost_text import cost_words, saved_sentence, untold_sentences
 from analysis.sweep.ledger import Cost, Ledger
+from analysis.wording.statements import counted, duration, listed, number
 
 _COLORS = {"complete": COLORS[0], "pruned": COLORS[3], "failed": COLORS[1], "test": COLORS[2]}
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from analysis.ranking import Entry
-from analysis.records import UPDATE, RunRecord, as_number
-from analysis.statements import number
-from analysis.worth import counted_rows, is_worth_the_base, kl_of
+from analysis.records.runs import UPDATE, RunRecord, as_number
+from analysis.records.worth import counted_rows, is_worth_the_base, kl_of
+from analysis.results.ranking import Entry
+from analysis.wording.statements import number
 
 SCORE = "eval/score"
 

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.colors import COLORS
 from analysis.curves.axis import along, chosen_unit
 from analysis.curves.curves import choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
-from analysis.labels import identity
-from analysis.ranking import Ranking
-from analysis.records import Floats, RunRecord, Source
+from analysis.output.colors import COLORS
+from analysis.records.runs import Floats, RunRecord, Source
 from analysis.report.lines import averaged, points, thinned
 from analysis.report.parts import Block, Part, Sentences
-from analysis.statements import counted, listed
-from rlhf_sweeps.runs import natural
+from analysis.results.ranking import Ranking
+from analysis.wording.labels import identity
+from analysis.wording.statements import counted, listed
+from rlhf_sweeps.record import natural
 
 _EVALUATED = "eval/score"
 _MAX_PANELS = 6

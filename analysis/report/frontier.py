@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from analysis.colors import COLORS
 from analysis.comparison.frontier import Frontier
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.own_matrix import Matrix
+from analysis.output.colors import COLORS
 from analysis.report.parts import Cell, Column, Figure, Part, Table, interval_cell, number_cell, plain_label, text_cell
-from analysis.statements import counted, number
+from analysis.wording.statements import counted, number
 from rlhf_sweeps.verdicts.pairs import verdict_text
 
 _MAX_GROUPS = len(COLORS)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from analysis.health.patterns import Pattern
 from analysis.health.signals import Finding
-from analysis.ranking import Ranking
 from analysis.report.parts import Block, Cell, Column, Part, Sentences, Table, text_cell
-from analysis.statements import counted, listed
+from analysis.results.ranking import Ranking
+from analysis.wording.statements import counted, listed
 
 Found = Mapping[str, Sequence[Finding]]
 _MAX_ROWS = 500

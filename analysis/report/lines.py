@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.records import Floats
-from analysis.thinning import telling
+from analysis.output.thinning import telling
+from analysis.records.runs import Floats
 
 MAX_POINTS = 200
 

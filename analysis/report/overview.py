@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.colors import COLORS
-from analysis.ranking import Entry, Ranking
-from analysis.records import Source
+from analysis.output.colors import COLORS
+from analysis.output.terminal import told_apart
+from analysis.records.runs import Source
 from analysis.report.answer import answers, tiles
 from analysis.report.parts import Figure, Part, Sentences, plain_label
 from analysis.report.problems import failure_sentence, problem_sentences
-from analysis.statements import number
-from analysis.terminal import told_apart
+from analysis.results.ranking import Entry, Ranking
+from analysis.wording.statements import number
 
 _MAX_POINTS = 2000
 _MAX_NAMES = 20

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analysis.report.embed import embedded, plotly_script, script_hash
 from analysis.report.parts import Block, Figure, Section
-from analysis.statements import number
+from analysis.wording.statements import number
 
 _FOLDER = Path(__file__).parent / "templates"
 

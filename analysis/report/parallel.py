@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.labels import labels as labels_of
-from analysis.records import Floats
+from analysis.output.thinning import spread
+from analysis.records.runs import Floats
 from analysis.report.parts import plain_label
-from analysis.statements import number
-from analysis.thinning import spread
+from analysis.wording.labels import labels as labels_of
+from analysis.wording.statements import number
 
 _CLASSES = 5
 _TICKS = 5

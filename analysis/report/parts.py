@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.statements import clipped, number
-from analysis.terminal import digits_of, interval
+from analysis.output.terminal import digits_of, interval
+from analysis.wording.statements import clipped, number
 
 # Of a text that comes from a record, such as a path in a config, or a response.
 _MAX_CELL = 160

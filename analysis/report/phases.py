@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from analysis.curves.curves import choosing
 from analysis.curves.sentences import describe
-from analysis.ranking import Entry, Ranking
-from analysis.records import RunRecord, Source
+from analysis.records.runs import RunRecord, Source
 from analysis.report.parts import Block, Part
-from analysis.statements import Statement
+from analysis.results.ranking import Entry, Ranking
+from analysis.wording.statements import Statement
 
 _MAX_GROUPS = 6
 _MAX_RUNS = 60  # of a group: their mean is described

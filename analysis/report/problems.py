@@ -3,11 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from analysis.ranking import Entry, Ranking
-from analysis.records import FAILED, UNFINISHED, RunRecord, Source
+from analysis.records.runs import FAILED, UNFINISHED, RunRecord, Source
 from analysis.report.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
-from analysis.statements import counted, listed
-from rlhf_sweeps.runs import Run, open_record
+from analysis.results.ranking import Entry, Ranking
+from analysis.wording.statements import counted, listed
+from rlhf_sweeps.record import Run, open_record
 
 _MAX_LOGS = 20
 _LINES = 40

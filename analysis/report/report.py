@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from analysis.ranking import Ranking
-from analysis.records import Source
+from analysis.records.runs import Source
 from analysis.report.parts import Part, Section, Sentences
-from analysis.results import Results
-from analysis.statements import counted
-from rlhf_sweeps.runs import open_atomically
+from analysis.results.ranking import Ranking
+from analysis.results.results import Results
+from analysis.wording.statements import counted
+from rlhf_sweeps.record import open_atomically
 
 # Bytes. Beyond, the report is made again with fewer points and samples.
 LIMIT = 4_900_000

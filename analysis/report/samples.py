@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from analysis.ranking import Ranking, reward_model_of
-from analysis.records import UPDATE, RunRecord, Samples, Source
+from analysis.records.runs import UPDATE, RunRecord, Samples, Source
+from analysis.records.worth import counted_rows
 from analysis.report.parts import Block, Part, Sentences
-from analysis.statements import clipped, counted, number
-from analysis.worth import counted_rows
+from analysis.results.ranking import Ranking, reward_model_of
+from analysis.wording.statements import clipped, counted, number
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"

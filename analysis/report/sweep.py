@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.colors import COLORS
-from analysis.records import Source
+from analysis.output.colors import COLORS
+from analysis.records.runs import Source
 from analysis.report.parallel import parallel
 from analysis.report.parts import Cell, Column, Figure, Part, Sentences, Table, number_cell, setting_cell
 from analysis.report.phases import statements_block

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.ranking import Entry, Ranking
-from analysis.records import CUMULATIVE_REWARD, REWARD, Source, as_number
+from analysis.output.thinning import telling
+from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.report.counted import Counted, counted_in
 from analysis.report.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
-from analysis.statements import clipped, counted, listed, number
-from analysis.thinning import telling
+from analysis.results.ranking import Entry, Ranking
+from analysis.wording.statements import clipped, counted, listed, number
 
 _MAX_SETTINGS = 12
 _MAX_ROWS = 5000

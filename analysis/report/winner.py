@@ -3,11 +3,11 @@
 import math
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
-from analysis.ranking import Ranking, reward_model_of
+from analysis.output.terminal import probability_text
 from analysis.report.parts import interval_cell
-from analysis.statements import listed, number
+from analysis.results.ranking import Ranking, reward_model_of
 from analysis.sweep.settings import REWARD_MODEL
-from analysis.terminal import probability_text
+from analysis.wording.statements import listed, number
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 
 _MAX_SEEDS = 30

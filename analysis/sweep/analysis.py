@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.constraints import constraint_sentences
-from analysis.records import Source
-from analysis.statements import Statement
+from analysis.records.constraints import constraint_sentences
+from analysis.records.runs import Source
 from analysis.sweep.failures import bad_regions
 from analysis.sweep.importance import Importance, importance
 from analysis.sweep.lead import Lead, lead
@@ -15,6 +14,7 @@ from analysis.sweep.optimum import Optimum, optimum
 from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
 from analysis.sweep.settings import Setting, View, are_incomparable, views
 from analysis.sweep.slices import Slice, slices
+from analysis.wording.statements import Statement
 from rlhf_sweeps.verdicts.settings import find_front, losses
 
 # Nobody reads about more reward models than these; each takes seconds.

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from analysis.labels import labels
-from rlhf_sweeps.runs import Axis
-from rlhf_sweeps.runs.axes import INTERVAL, as_number
+from analysis.wording.labels import labels
+from rlhf_sweeps.record import Axis
+from rlhf_sweeps.record.axes import INTERVAL, as_number
 
 _DIGITS = 3  # of a label
 _MOST_LISTED = 8  # nobody lists more; they were drawn from an interval that nobody has told

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.records import Floats
-from rlhf_sweeps.runs import Axis
+from analysis.records.runs import Floats
+from rlhf_sweeps.record import Axis
 
 # The chance that any key is said to matter in a sweep where none does.
 CHANCE = 0.05

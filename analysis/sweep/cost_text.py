@@ -2,8 +2,8 @@
 
 import math
 
-from analysis.statements import counted, duration, listed
 from analysis.sweep.ledger import MEASURED, Cost
+from analysis.wording.statements import counted, duration, listed
 
 _WORDS = {
     "seconds": "time",

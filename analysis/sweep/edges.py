@@ -7,9 +7,9 @@ import numpy as np
 
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
-from rlhf_sweeps.runs import Axis, command
+from rlhf_sweeps.record import Axis, command
 
-# Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see tests/test_next_steps.py).
+# Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see test_next_steps.py).
 _SURE = 0.95
 _MOSTLY = 0.5
 _OUTER = 0.1  # of an interval: from there to its edge the objective must rise

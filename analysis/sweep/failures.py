@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.records import COMPLETE, FAILED, PRUNED, RunRecord, Trial
-from analysis.statements import Statement
+from analysis.records.runs import COMPLETE, FAILED, PRUNED, RunRecord, Trial
 from analysis.sweep.axes import tell_value
 from analysis.sweep.settings import View, settings_of
-from rlhf_sweeps.runs import Axis
+from analysis.wording.statements import Statement
+from rlhf_sweeps.record import Axis
 
 # Causes that tell something about the setting.
 OF_SETTING = ("diverged", "out_of_memory")

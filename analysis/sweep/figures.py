@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import Source
+from analysis.output.terminal import told_apart
+from analysis.output.thinning import spread
+from analysis.records.runs import Source
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
 from analysis.sweep.lengths import in_per_cent, run_lengths
 from analysis.sweep.plots import (
@@ -23,8 +25,6 @@ from analysis.sweep.plots import (
     place_in,
     short,
 )
-from analysis.terminal import told_apart
-from analysis.thinning import spread
 
 _MAX_TRACES = 40
 _MAX_TRIALS = 200  # of the timeline

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import Floats
+from analysis.output.thinning import spread
+from analysis.records.runs import Floats
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.settings import Setting, View
-from analysis.thinning import spread
-from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
 
 # Simulated searches over three keys of which one matters: from so many settings on, fANOVA ranks it first in 93 of 100

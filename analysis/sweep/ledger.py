@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.records import PRUNED, RunRecord, Source, Trial, as_number
+from analysis.records.runs import PRUNED, RunRecord, Source, Trial, as_number
 
 # Of the seconds of an update, those that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"

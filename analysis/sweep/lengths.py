@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import Trial, as_number
+from analysis.records.runs import Trial, as_number
 
 
 def reports_by_share(study: Any, trials: Sequence[Trial]) -> dict[int, dict[float, float]]:

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from analysis.records import COMPLETE, Source
-from analysis.statements import Statement, counted, duration
+from analysis.records.runs import COMPLETE, Source
 from analysis.sweep.axes import tell_value, tell_values
 from analysis.sweep.edges import Edge, edges, override_text
 from analysis.sweep.lead import Lead
 from analysis.sweep.ledger import Ledger
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
+from analysis.wording.statements import Statement, counted, duration
 
 _SURE = 0.95
 _NARROW = 0.5  # of an axis: what is left of it is worth searching on its own

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records import Floats
+from analysis.output.thinning import spread
+from analysis.records.runs import Floats
 from analysis.sweep.chance import CHANCE, chances
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import Surface, fit
-from analysis.thinning import spread
-from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
 

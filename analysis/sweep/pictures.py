@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis.colors import COLORS
-from analysis.style import new_figure, save_figure
+from analysis.output.colors import COLORS
+from analysis.output.style import new_figure, save_figure
+from analysis.output.terminal import told_apart
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
 from analysis.sweep.axes import tell_choices, tell_values
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Profile
 from analysis.sweep.slices import Slice
-from analysis.terminal import told_apart
-from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.record import Axis
 
 _MAX_AXES = 9
 _MAX_LABELS = 12

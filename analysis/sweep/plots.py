@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis.colors import COLORS
-from analysis.records import Floats
+from analysis.output.colors import COLORS
+from analysis.output.terminal import told_apart
+from analysis.output.thinning import spread
+from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
 from analysis.sweep.axes import tell_choices, tell_values
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum
-from analysis.terminal import told_apart
-from analysis.thinning import spread
-from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.record import Axis
 
 MAX_POINTS = 1000  # of a trace
 MAX_AXES = 6

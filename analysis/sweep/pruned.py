@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.records import COMPLETE, PRUNED, Trial
+from analysis.records.runs import COMPLETE, PRUNED, Trial
 from analysis.sweep.lengths import reports_by_share
 
 # Simulated searches with a median pruner: with it, what is not ruled out holds the optimum in 94 of 100 or more.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.records import Floats
+from analysis.records.runs import Floats
 from analysis.sweep.axes import tell_values
 from analysis.sweep.settings import View
-from rlhf_sweeps.runs import Axis
+from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.student import mean_and_margin
 
 _MIN_IN_BIN = 4

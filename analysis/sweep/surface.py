@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.records import Floats
-from rlhf_sweeps.runs import Axis
+from analysis.records.runs import Floats
+from rlhf_sweeps.record import Axis
 
 # Priors of the logarithms, as means and deviations, for standardized objectives over axes of length 1.
 _LENGTH_SCALE = (np.log(0.7), 1.0)
@@ -161,7 +161,7 @@ def _freedom(theta: Floats, gradient: Callable[[Floats], Floats]) -> float:
 
     The curvature is that of all hyperparameters together, since a rougher surface could stand for part of the noise.
     Of a variance with few degrees of freedom this is one too few, which makes up for Laplace's approximation: Student's
-    margin for the difference of two runs covers 92 to 98 of 100 (see tests/test_optimum.py).
+    margin for the difference of two runs covers 92 to 98 of 100 (see test_optimum.py).
     """
     steps = _STEP * np.eye(len(theta))
     curvature = np.array([(gradient(theta + step) - gradient(theta - step)) / (2 * _STEP) for step in steps])

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.places import make_folder
-from analysis.records import Source
+from analysis.output.places import make_folder
+from analysis.records.runs import Source
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.ledger import Cost, Ledger
 from analysis.sweep.settings import settings_of
-from rlhf_sweeps.runs import open_atomically, write_atomically
+from rlhf_sweeps.record import open_atomically, write_atomically
 
 _COSTS = [name for name in Cost.__dataclass_fields__ if name != "untold"]
 

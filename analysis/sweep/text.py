@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.records import FAILED, Source, Trial
-from analysis.statements import clipped, counted, duration, number
+from analysis.output.terminal import told_apart
+from analysis.records.runs import FAILED, Source, Trial
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
 from analysis.sweep.cost_text import cost_words, saved_sentence, untold_sentences
 from analysis.sweep.importance import Importance, Share
@@ -14,8 +14,8 @@ from analysis.sweep.pictures import write_pictures
 from analysis.sweep.sentences import shown_values
 from analysis.sweep.slices import Slice
 from analysis.sweep.tables import write_tables
-from analysis.terminal import told_apart
-from rlhf_sweeps.runs.trials import counts_text
+from analysis.wording.statements import clipped, counted, duration, number
+from rlhf_sweeps.record.trials import counts_text
 
 _MAX_FRONT = 10
 _MAX_FAILURES = 8

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.watch.rows import Row
-from rlhf_sweeps.runs import Run
-from rlhf_sweeps.runs.trials import RUNNING
+from rlhf_sweeps.record import Run
+from rlhf_sweeps.record.trials import RUNNING
 
 _SHARE = 0.1  # of the time at most
 _FEWEST = 5  # updates that a warning can rest on

@@ -3,14 +3,14 @@
 import time
 from pathlib import Path
 
-from analysis.records import UNFINISHED
+from analysis.records.runs import UNFINISHED
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import claimant
 from analysis.watch.rows import CONTINUE, Row, Seen, settings_of
 from analysis.watch.run import FollowedRun
 from analysis.watch.sweep import FollowedSweep
-from rlhf_sweeps.runs import Run, found, go_on
-from rlhf_sweeps.runs.trials import RUNNING
+from rlhf_sweeps.record import Run, found, go_on
+from rlhf_sweeps.record.trials import RUNNING
 
 _SHARE_OF_SEARCH = 0.1  # of the time at most, for looking for further runs and sweeps
 _SILENT_AFTER = 60.0  # seconds, or as many updates as below if these take longer

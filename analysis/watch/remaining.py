@@ -4,10 +4,10 @@ import heapq
 from collections.abc import Sequence
 from statistics import fmean
 
-from analysis.records import COMPLETE, FAILED
+from analysis.records.runs import COMPLETE, FAILED
 from analysis.sweep.failures import OF_SETTING
 from analysis.watch.rows import Row
-from rlhf_sweeps.runs.trials import RUNNING
+from rlhf_sweeps.record.trials import RUNNING
 
 _MOST = 10_000  # pieces that are given out one by one; of more, the mean is as good
 

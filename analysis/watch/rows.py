@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.labels import setting_labels
-from analysis.records import COMPLETE, FAILED, STOPPED, UNFINISHED
+from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
+from analysis.records.worth import mean_broken
 from analysis.watch.run import FollowedRun
-from analysis.worth import mean_broken
-from rlhf_sweeps.runs.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
+from analysis.wording.labels import setting_labels
+from rlhf_sweeps.record.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
 from rlhf_sweeps.verdicts.settings import find_front, losses, mean_over_seeds, rank_key
 
 SEED = "seed"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from analysis.reading.folders import read_run
-from analysis.records import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
-from analysis.worth import broken
-from rlhf_sweeps.runs import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
-from rlhf_sweeps.runs.trials import WAITING, cause_of, objectives_in, state_of
+from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
+from analysis.records.worth import broken
+from rlhf_sweeps.record import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
+from rlhf_sweeps.record.trials import WAITING, cause_of, objectives_in, state_of
 
 _NEWEST = 10  # updates that the speed is the mean of
 _GOES_ON = ("interrupted", "budget")

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.objective import Objective, objective_of
-from analysis.records import COMPLETE, UNFINISHED, as_number
+from analysis.records.objective import Objective, objective_of
+from analysis.records.runs import COMPLETE, UNFINISHED, as_number
 from analysis.watch.health import Warnings
 from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
-from rlhf_sweeps.runs import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
-from rlhf_sweeps.runs.trials import RUNNING
+from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
+from rlhf_sweeps.record.trials import RUNNING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 # Seconds; a sweeper notes every ten for how long it has run.

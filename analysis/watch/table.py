@@ -9,13 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from analysis.records import COMPLETE
-from analysis.statements import counted, listed, number
+from analysis.records.runs import COMPLETE
 from analysis.watch.rows import CONTINUE, Row, Seen
 from analysis.watch.sparkline import sparkline
-from rlhf_sweeps.runs import folded
-from rlhf_sweeps.runs.live_table import Column, draw_table, setting_columns, state_text, style_of
-from rlhf_sweeps.runs.trials import RUNNING, WAITING
+from analysis.wording.statements import counted, listed, number
+from rlhf_sweeps.record import folded
+from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
+from rlhf_sweeps.record.trials import RUNNING, WAITING
 
 _SMALLEST_BLOCK = 6  # lines
 _BESIDE_ROWS = 2  # column names, and how many more there are

@@ -22,11 +22,11 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from analysis.errors import AnalysisError
 from analysis.watch.places import Places
 from analysis.watch.rows import Seen
 from analysis.watch.sparkline import BLOCKS
 from analysis.watch.table import Page, draw
+from analysis.wording.errors import AnalysisError
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 _SHORTEST_PAUSE = 0.1

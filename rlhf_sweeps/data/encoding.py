@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.messages import Messages
-from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.wording import message_of
 
 if TYPE_CHECKING:

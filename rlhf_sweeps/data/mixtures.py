@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar
 
-from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.counts import Counts, SourceCounts
 from rlhf_sweeps.data.split import Example, Split, check_not_empty, num_contradictions, split_source
-from rlhf_sweeps.fields import ConfigError
 
 Item = TypeVar("Item")
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlhf_sweeps.config import DatasetConfig
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sources import locate
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import DatasetConfig
+from rlhf_sweeps.files.sources import locate
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.counts import Counts, SourceCounts
 from rlhf_sweeps.data.messages import Messages
 from rlhf_sweeps.data.mixtures import load_split

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data import tables, text_files
 from rlhf_sweeps.data.places import Place
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows
-from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.wording import message_of
 
 _FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.wording import cut
 
 Row = Mapping[str, Any]

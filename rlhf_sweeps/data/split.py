@@ -8,7 +8,8 @@ rows there are, must not matter.
 from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field
 
-from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.counts import Counts, SourceCounts
 from rlhf_sweeps.data.messages import (
     Identity,
@@ -23,7 +24,6 @@ from rlhf_sweeps.data.messages import (
 from rlhf_sweeps.data.places import Place, held_out_place, training_place
 from rlhf_sweeps.data.readers import read_rows
 from rlhf_sweeps.data.rows import BadRows, Columns, Row
-from rlhf_sweeps.fields import ConfigError
 
 END_OF_TENTH = f"{2**256 // 10:064x}"  # of the SHA-256 digests
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.places import Place
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns
-from rlhf_sweeps.fields import ConfigError
 from rlhf_sweeps.wording import message_of
 
 BATCH_SIZE = 1000

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, missing_column
-from rlhf_sweeps.fields import ConfigError
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that other programs put in place of commas
 LONGEST_CELL = 2**30  # characters; the csv module's own limit is 2**17

@@ -1,6 +1,6 @@
 """Windows. The other half, with the same functions, is posix.py, which says what they are for.
 
-Never run on a real Windows machine: the tests pretend one (tests/test_platforms.py), and mypy reads it as on Windows.
+Never run on a real Windows machine: the tests pretend one (test_platforms.py), and mypy reads it as on Windows.
 """
 
 import contextlib

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf_sweeps.config import PPOConfig
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.ppo import DivergedError
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
@@ -22,6 +21,7 @@ from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
 from rlhf_sweeps.ppo.reach import check_context, check_positions, shortest_window
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
+from rlhf_sweeps.process.failures import DivergedError
 
 MOST_STEPS, MOST_TOKENS = 5, 16  # of a response, sampled and read
 SMALLER = "a smaller model, or shorter sequences"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from rlhf_sweeps.fields import TooLargeError
+from rlhf_sweeps.config.fields import TooLargeError
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
 

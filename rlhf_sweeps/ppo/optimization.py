@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.language_model import Features, LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting

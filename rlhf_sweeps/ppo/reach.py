@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.config.fields import ConfigError
 
 # As configs call the number of tokens that a layer sees at most.
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size", "local_attention")

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
 
 

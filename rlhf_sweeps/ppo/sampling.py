@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from rlhf_sweeps.platforms import system
-from rlhf_sweeps.ppo import DivergedError
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.stop_strings import StopStringSearch
+from rlhf_sweeps.process.failures import DivergedError
 
 # Rows leave the batch once this share of it has ended: leaving copies the cache of those who stay.
 ENDED_SHARE = 0.25

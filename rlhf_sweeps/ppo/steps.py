@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.config.schema import PPOConfig
 
 T = TypeVar("T")
 

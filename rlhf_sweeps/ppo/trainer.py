@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf_sweeps.config import PPOConfig
-from rlhf_sweeps.ppo import DivergedError, equations
+from rlhf_sweeps.config.schema import PPOConfig
+from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.optimization import Optimization
@@ -24,6 +24,7 @@ from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
 from rlhf_sweeps.ppo.seeds import generator
 from rlhf_sweeps.ppo.trl_compat import trl_metrics
+from rlhf_sweeps.process.failures import DivergedError
 
 Score = Callable[[Sequence[int], Responses], Tensor]
 Reference = Callable[[], AbstractContextManager[PreTrainedModel]]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlhf_sweeps.config import PPOConfig
+from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo.metrics import STATE, TOKEN, Tally
 from rlhf_sweeps.ppo.steps import microbatches
 

@@ -1,6 +1,6 @@
 """`python -m rlhf_sweeps.reward_models`."""
 
-from rlhf_sweeps.reward_models.command import main
+from rlhf_sweeps.reward_training.command import main
 
 if __name__ == "__main__":
     main()

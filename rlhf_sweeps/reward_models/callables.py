@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.functions import find_callable
+from rlhf_sweeps.config.references import recorded
+from rlhf_sweeps.config.reward_models import CallableConfig
 from rlhf_sweeps.data import as_text
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.references import recorded
-from rlhf_sweeps.reward_model_config import CallableConfig
-from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
-from rlhf_sweeps.reward_models.checks import find_callable
 from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
 from rlhf_sweeps.wording import cut, told
 

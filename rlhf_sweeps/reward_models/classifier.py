@@ -19,16 +19,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.reward_models import ClassifierConfig
 from rlhf_sweeps.data import Messages
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.models import check_ids, digest, load, named, tokenizer_text
+from rlhf_sweeps.models.loading import check_ids, digest, load, named, tokenizer_text
 from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.language_model import ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.ppo.packing import enable_packing, is_same, pack, packs
 from rlhf_sweeps.ppo.reach import check_positions
 from rlhf_sweeps.ppo.sampling import pad_right
-from rlhf_sweeps.reward_model_config import ClassifierConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, Tokens
 

@@ -17,21 +17,21 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf_sweeps import models
-from rlhf_sweeps.cache import read_or_make
-from rlhf_sweeps.config import DatasetConfig
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.reward_models import EncoderConfig
+from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data import Messages, Pair, load_pairs
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.foreign_parts import refuse_foreign_parts
+from rlhf_sweeps.files.cache import read_or_make
+from rlhf_sweeps.files.sources import fetch_from_wheel, locate
+from rlhf_sweeps.models import loading as models
+from rlhf_sweeps.models.foreign_parts import refuse_foreign_parts
 from rlhf_sweeps.ppo.agreement import check_agreement
 from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
 from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
-from rlhf_sweeps.reward_model_config import EncoderConfig
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.classifier import longest_input
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
-from rlhf_sweeps.sources import fetch_from_wheel, locate
 from rlhf_sweeps.wording import message_of
 
 MOST_PROMPTS = 20_000  # whose embeddings are remembered; the oldest go first

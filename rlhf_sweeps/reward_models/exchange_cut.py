@@ -5,7 +5,7 @@ from collections.abc import Callable
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps.data import Messages, as_text
-from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.process.failures import RewardModelError
 
 
 def cut_exchange(

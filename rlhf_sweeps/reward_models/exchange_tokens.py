@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data import Messages, as_text, template_errors, template_fault, without_end
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.exchange_cut import cut_exchange, last_characters
 
 MARKER = "x7q"  # stands for a response, to find out what a template puts around it

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_sweeps.config import DatasetConfig
-from rlhf_sweeps.data import Messages
-from rlhf_sweeps.ppo.memory import Halving
-from rlhf_sweeps.reward_model_config import (
+from rlhf_sweeps.config.reward_models import (
     CallableConfig,
     ClassifierConfig,
     EncoderConfig,
     EnsembleConfig,
     RewardModelConfig,
 )
+from rlhf_sweeps.config.schema import DatasetConfig
+from rlhf_sweeps.data import Messages
+from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.callables import load_callable
 from rlhf_sweeps.reward_models.classifier import HoldDate, leave_date, load_classifier

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from scipy.optimize import minimize
 from torch import Tensor
 
-from rlhf_sweeps.cache import cache_dir
 from rlhf_sweeps.data import Pair
+from rlhf_sweeps.files.cache import cache_dir
 
 Array = NDArray[np.float64]
 VERSION = 1  # of pooling, features and fit; a head in the cache is taken only where it is the same

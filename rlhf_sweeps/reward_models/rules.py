@@ -6,10 +6,10 @@ import re
 import torch
 from torch import Tensor
 
-from rlhf_sweeps.reward_model_config import LengthConfig, RegexConfig, RewardModelConfig, VaderConfig
-from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.config.functions import check_rule
+from rlhf_sweeps.config.reward_models import LengthConfig, RegexConfig, RewardModelConfig, VaderConfig
+from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
-from rlhf_sweeps.reward_models.checks import check_rule
 from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.process.failures import RewardModelError
 
 NUM_PROMPTS = 256  # that the base policy answers to measure a scale
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf_sweeps.reward_model_config import RewardModelConfig
-from rlhf_sweeps.reward_models import RewardModelError
+from rlhf_sweeps.config.reward_models import RewardModelConfig
+from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
 
 MOST_REMEMBERED = 100_000  # scores; the oldest go first

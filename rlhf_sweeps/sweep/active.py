@@ -4,8 +4,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf_sweeps.runs import Run
-from rlhf_sweeps.sweep.trials import WAITING, Trial
+from rlhf_sweeps.record import Run
+from rlhf_sweeps.sweep.study.trials import WAITING, Trial
 
 # Why the sweeper asks a run to stop. Its updates decide about the first three, and end it; the last two end the sweep.
 PRUNE, OVER_BUDGET, NO_METRIC = "pruned", "kl_budget", "no_metric"

@@ -10,10 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.nodes import AnyNode, ValueNode
 from optuna.samplers import RandomSampler
 
-from rlhf_sweeps.config import SEEDS, TEST_SEEDS_AFTER
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.sweep.owners import study_directions
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.study.owners import study_directions
 from rlhf_sweeps.wording import told
 
 MOST_GIVEN = 100_000  # of which a sampler may draw as many numbers for each suggestion

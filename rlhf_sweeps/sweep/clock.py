@@ -8,7 +8,7 @@ from statistics import fmean
 
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.results import finalists
-from rlhf_sweeps.sweep.trials import COMPLETE, RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, Trial
 
 # Runs on the test seeds may take so much longer than those that chose the setting.
 SPARE = 1.1

@@ -12,14 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from rlhf_sweeps.choices import expand
-from rlhf_sweeps.composed_files import keep_config, plain
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
-from rlhf_sweeps.literals import learn, lift
-from rlhf_sweeps.runs import Run, override, salvage_hydra, salvage_yaml
-from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.command_line.composed_files import keep_config, plain
+from rlhf_sweeps.command_line.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
+from rlhf_sweeps.config.choices import expand
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.literals import learn, lift
+from rlhf_sweeps.config.reading import from_hydra
+from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.record import Run, override, salvage_hydra, salvage_yaml
 from rlhf_sweeps.wording import told
 
 

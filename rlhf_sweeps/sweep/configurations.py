@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from rlhf_sweeps.config import ObjectiveConfig
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.preflight import differences
-from rlhf_sweeps.runs import Axis, Sweep, describe, read_axes, runs_of
+from rlhf_sweeps.record import Axis, Sweep, describe, read_axes, runs_of
 
 # Of a sweep, as sweep.json has it: axes, config (flat), directions, seeds, and the overrides that are not swept
 # (fixed). Records of earlier versions have no fixed.

@@ -11,13 +11,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import CategoricalDistribution
 
-from rlhf_sweeps.references import recorded, unresolved, written
-from rlhf_sweeps.reward_model_config import RewardModelConfig
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.config.references import recorded, unresolved, written
+from rlhf_sweeps.config.reward_models import RewardModelConfig
+from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.results import ranking
-from rlhf_sweeps.sweep.search_space import SearchSpace
-from rlhf_sweeps.sweep.trials import Trial
+from rlhf_sweeps.sweep.search.search_space import SearchSpace
+from rlhf_sweeps.sweep.study.trials import Trial
 from rlhf_sweeps.verdicts.matrix import Compared
 
 Contenders = dict[str, dict[str, Any]]

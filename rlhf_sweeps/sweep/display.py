@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_sweeps.runs.live_table import Column, draw_table, setting_columns, state_text, style_of
+from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
 from rlhf_sweeps.sweep.results import (
     best,
     counts_of,
@@ -24,7 +24,7 @@ from rlhf_sweeps.sweep.results import (
     settings_text,
     worth_text,
 )
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, RUNNING, Trial
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_TABLES = 0.5  # a tall one takes 20 ms

@@ -15,14 +15,14 @@ from statistics import fmean
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from rlhf_sweeps import tracking
-from rlhf_sweeps.config import Config, TrackingConfig
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import Config, TrackingConfig
+from rlhf_sweeps.record import Run
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.executors import Executor
+from rlhf_sweeps.sweep.execution.executors import Executor
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.wandb_names import is_off
+from rlhf_sweeps.tracking import wandb_run as tracking
+from rlhf_sweeps.tracking.names import is_off
 
 NUM_LISTED = 20
 # One update with its evaluation, and nothing that is sent anywhere. Hydra applies values after groups: the group

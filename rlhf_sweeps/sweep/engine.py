@@ -11,24 +11,24 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.interruption import Interruption
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.process.interruption import Interruption
+from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.clock import Clock
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.display import Display
-from rlhf_sweeps.sweep.executors import Executor, InProcess
+from rlhf_sweeps.sweep.execution.executors import Executor, InProcess
 from rlhf_sweeps.sweep.follower import Follower
-from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.outcomes import ENDED, Outcomes
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.schedule import MOST_FUTILE, Schedule
-from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, MENDABLE, WAITING
+from rlhf_sweeps.sweep.study.study import Study
+from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, MENDABLE, WAITING
 from rlhf_sweeps.sweep.twins import ended_twin
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 

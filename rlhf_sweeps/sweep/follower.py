@@ -7,13 +7,13 @@ when they are read.
 import time
 from collections.abc import Callable, Sequence
 
-from rlhf_sweeps.objective import is_evaluated, missing, objectives
 from rlhf_sweeps.sweep.active import FINAL, NO_METRIC, OVER_BUDGET, PRUNE, Active
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.judge import Judge, is_over_budget_for_good
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.trials import WAITING, Trial
+from rlhf_sweeps.sweep.pruning.judge import Judge, is_over_budget_for_good
+from rlhf_sweeps.sweep.study.study import Study
+from rlhf_sweeps.sweep.study.trials import WAITING, Trial
+from rlhf_sweeps.verdicts.objective import is_evaluated, missing, objectives
 
 
 class Follower:

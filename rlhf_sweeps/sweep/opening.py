@@ -7,19 +7,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.composed_files import masked_hydra, plain
-from rlhf_sweeps.config import as_dict
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.command_line.composed_files import masked_hydra, plain
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.references import fingerprints
+from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.preflight import flatten, other_values
-from rlhf_sweeps.references import fingerprints
-from rlhf_sweeps.runs import Sweep, masked, masked_words, words_of
+from rlhf_sweeps.record import Sweep, masked, masked_words, words_of
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
-from rlhf_sweeps.sweep.owners import ForeignStudyError, refuse_taken
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
-from rlhf_sweeps.sweep.storage import file_url, open_storage, refuse_strays
-from rlhf_sweeps.sweep.study import Study
+from rlhf_sweeps.sweep.study.owners import ForeignStudyError, refuse_taken
+from rlhf_sweeps.sweep.study.storage import file_url, open_storage, refuse_strays
+from rlhf_sweeps.sweep.study.study import Study
 
 log = logging.getLogger("rlhf_sweeps")
 

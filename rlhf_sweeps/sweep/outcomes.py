@@ -10,20 +10,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rlhf_sweeps.environment import EXIT_STATUS
-from rlhf_sweeps.objective import missing, objectives, violations
+from rlhf_sweeps.process.environment import EXIT_STATUS
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.configurations import Configuration, Configurations
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.follower import Follower
-from rlhf_sweeps.sweep.judge import Judge
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
+from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.schedule import Schedule
-from rlhf_sweeps.sweep.study import Study
-from rlhf_sweeps.sweep.tested import NO_VALUE
-from rlhf_sweeps.sweep.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
+from rlhf_sweeps.sweep.study.study import Study
+from rlhf_sweeps.sweep.study.tested import NO_VALUE
+from rlhf_sweeps.sweep.study.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
+from rlhf_sweeps.verdicts.objective import missing, objectives, violations
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 from rlhf_sweeps.wording import LONGEST, cut
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from rlhf_sweeps.config import TEST_SEEDS_AFTER, Config
-from rlhf_sweeps.runs import SweepPlan, override
-from rlhf_sweeps.sweep.samplers import make_sampler
-from rlhf_sweeps.sweep.search_space import SearchSpace
+from rlhf_sweeps.config.schema import TEST_SEEDS_AFTER, Config
+from rlhf_sweeps.record import SweepPlan, override
+from rlhf_sweeps.sweep.search.samplers import make_sampler
+from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 
 MOST_CHOICES = 10_000  # settings of a search up to which each is tried once

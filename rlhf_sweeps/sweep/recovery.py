@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rlhf_sweeps.environment import fault
-from rlhf_sweeps.interruption import Interruption
+from rlhf_sweeps.process.environment import fault
+from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.sweep import SweepInterruptedError
 from rlhf_sweeps.sweep.patience import Patience
 

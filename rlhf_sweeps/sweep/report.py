@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf_sweeps.runs import STORAGE, command, hide, place, report_file
-from rlhf_sweeps.sweep import companion
+from rlhf_sweeps.record import STORAGE, command, hide, place, report_file
+from rlhf_sweeps.sweep.execution import companion
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
 # The analysis that came with this package stands beside it; the working directory may hold another of that name.
@@ -70,6 +70,6 @@ def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> 
 
 
 def _environment() -> dict[str, str]:
-    own = Path(companion.__file__).parents[2]
+    own = Path(companion.__file__).parents[3]
     places = [*dict.fromkeys([str(PLACE), str(own)]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(places), "PYTHONIOENCODING": "utf-8", **dict.fromkeys(_THREADS, "1")}

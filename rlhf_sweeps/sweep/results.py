@@ -6,10 +6,10 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from rlhf_sweeps.runs import run_again
-from rlhf_sweeps.runs.trials import counts_text
-from rlhf_sweeps.sweep.tested import measured, only, test_entry, test_text
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.record import run_again
+from rlhf_sweeps.record.trials import counts_text
+from rlhf_sweeps.sweep.study.tested import measured, only, test_entry, test_text
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
 from rlhf_sweeps.verdicts.settings import find_front, losses, rank_key
 from rlhf_sweeps.wording import shown
 

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 import optuna
 from optuna.trial import FrozenTrial
 
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.runs import Sweep, runs_of
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.record import Sweep, runs_of
 from rlhf_sweeps.sweep.configurations import read_start
 from rlhf_sweeps.sweep.settings import SweeperConfig
-from rlhf_sweeps.sweep.storage import file_url, open_storage
-from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import FAILED
+from rlhf_sweeps.sweep.study.storage import file_url, open_storage
+from rlhf_sweeps.sweep.study.study import STATES, Study
+from rlhf_sweeps.sweep.study.trials import FAILED
 
 log = logging.getLogger("rlhf_sweeps")
 Wanted = bool | Sequence[str | int]

@@ -10,19 +10,19 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from rlhf_sweeps.runs import Run, Sweep
+from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.judge import WHOLE, Judge
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.promise import most_promising
-from rlhf_sweeps.sweep.recall import recall
+from rlhf_sweeps.sweep.pruning.judge import WHOLE, Judge
 from rlhf_sweeps.sweep.results import finalists
+from rlhf_sweeps.sweep.search.promise import most_promising
 from rlhf_sweeps.sweep.seed_runs import SeedRuns
-from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.trials import COMPARED, FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.study.recall import recall
+from rlhf_sweeps.sweep.study.study import STATES, Study
+from rlhf_sweeps.sweep.study.trials import COMPARED, FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.study.unasked import Point
 from rlhf_sweeps.sweep.twins import open_twin
-from rlhf_sweeps.sweep.unasked import Point
 from rlhf_sweeps.sweep.waiting import next_waiting
 
 # Suggestions in a row that bring nothing to run, after which no more are asked for.

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.trials import Trial
+from rlhf_sweeps.sweep.study.trials import Trial
 
 
 class SeedRuns:

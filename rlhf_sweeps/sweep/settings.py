@@ -6,11 +6,11 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-from rlhf_sweeps.config import DIRECTIONS, Config
-from rlhf_sweeps.fields import ConfigError, choice, number, out_of_range, text
-from rlhf_sweeps.literals import refuse_masked
-from rlhf_sweeps.runs import passwords, remember
-from rlhf_sweeps.sweep.trials import CAUSES
+from rlhf_sweeps.config.fields import ConfigError, choice, number, out_of_range, text
+from rlhf_sweeps.config.literals import refuse_masked
+from rlhf_sweeps.config.schema import DIRECTIONS, Config
+from rlhf_sweeps.record import passwords, remember
+from rlhf_sweeps.sweep.study.trials import CAUSES
 
 DEFAULT_TRIALS = 20
 OWN_TRIAL = "rlhf_sweeps.trial.run"  # whose record is known beforehand; another function records what it likes

@@ -10,39 +10,39 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.comparison_table import table
-from rlhf_sweeps.destinations import reserved
-from rlhf_sweeps.environment import EnvironmentFault
-from rlhf_sweeps.exit_status import exit_status, naming
-from rlhf_sweeps.fields import ConfigError
-from rlhf_sweeps.hydra_part import answering, as_job
-from rlhf_sweeps.metric_names import check_metrics
+from rlhf_sweeps.command_line.destinations import reserved
+from rlhf_sweeps.command_line.hydra_part import answering, as_job
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
-from rlhf_sweeps.runs import InUseError, NotOursError, Sweep, masked_word, salvage_hydra
+from rlhf_sweeps.process.environment import EnvironmentFault
+from rlhf_sweeps.process.exit_status import exit_status, naming
+from rlhf_sweeps.record import InUseError, NotOursError, Sweep, masked_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.checks import canonical, check_sampler, check_seeds, check_trial_function
+from rlhf_sweeps.sweep.comparison_table import table
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
-from rlhf_sweeps.sweep.executors import Executor
-from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.execution.executors import Executor
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
-from rlhf_sweeps.sweep.pruners import make_pruner
+from rlhf_sweeps.sweep.pruning.judge import Judge
+from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import report_line
 from rlhf_sweeps.sweep.results import best, last_block, optimization_results
 from rlhf_sweeps.sweep.retries import announce
-from rlhf_sweeps.sweep.search_space import SearchSpace
+from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
-from rlhf_sweeps.sweep.study import STATES, Study
-from rlhf_sweeps.sweep.tested import nothing_measured
-from rlhf_sweeps.sweep.trials import ENVIRONMENT, FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.study import STATES, Study
+from rlhf_sweeps.sweep.study.tested import nothing_measured
+from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.verdicts.matrix import compare, rows
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rlhf_sweeps.sweep.active import Active
-from rlhf_sweeps.sweep.trials import BAD_SETTING, COMPLETE, PRUNED, Trial
+from rlhf_sweeps.sweep.study.trials import BAD_SETTING, COMPLETE, PRUNED, Trial
 
 
 def ended_twin(active: Active, trials: Sequence[Trial]) -> Trial | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rlhf_sweeps.sweep.active import Active
-from rlhf_sweeps.sweep.judge import Judge
+from rlhf_sweeps.sweep.pruning.judge import Judge
 
 
 def next_waiting(waiting: Sequence[Active], judge: Judge, share_in_time: float, is_last_resort: bool) -> Active | None:

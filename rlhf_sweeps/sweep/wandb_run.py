@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps import tracking
-from rlhf_sweeps.config import TrackingConfig
+from rlhf_sweeps.config.schema import TrackingConfig
 from rlhf_sweeps.sweep.results import best, objective_names, setting_values
-from rlhf_sweeps.sweep.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.tracking import wandb_run as tracking
 
 
 class SweepTracker:

@@ -6,13 +6,13 @@ from typing import Literal, cast
 
 from omegaconf import DictConfig
 
-from rlhf_sweeps.hydra_part import answering, as_job
-from rlhf_sweeps.sweep.devices import detect_devices, divide_memory, divide_workers
-from rlhf_sweeps.sweep.executors import Executor, InProcess, LocalProcesses
+from rlhf_sweeps.command_line.hydra_part import answering, as_job
+from rlhf_sweeps.sweep.execution.devices import detect_devices, divide_memory, divide_workers
+from rlhf_sweeps.sweep.execution.executors import Executor, InProcess, LocalProcesses
 from rlhf_sweeps.sweep.settings import read_settings
 
 # What the fork server imports once, so that a trial starts with it.
-PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "rlhf_sweeps.train")
+PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "rlhf_sweeps.training.train")
 
 log = logging.getLogger("rlhf_sweeps")
 

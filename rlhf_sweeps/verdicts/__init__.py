@@ -2,7 +2,7 @@
 
 Both halves import it; it loads no torch, knows no run of the analysis, and writes no sentence.
 
-Of groups and settings. False alarms are of families that do not differ (tests/test_crossed.py, tests/test_compare.py):
+Of groups and settings. False alarms are of families that do not differ (test_crossed.py, test_compare.py):
 
     within noise         p > 0.05 after Holm over all pairs: by prompt and seed where outcomes are there (`crossed`: 1
                          to 5 % of families), else by the runs (`pairs`: 5 % at most, of other seeds on the same
@@ -15,7 +15,7 @@ Of groups and settings. False alarms are of families that do not differ (tests/t
                          constraints; on the test seeds, where settings were run on any
 
 Of a run's KL, in nats of a whole response, and of its entropy. Each state has to last (`series`). Of sound runs 1 % at
-most is called ill in any way (tests/test_health_false_alarms.py):
+most is called ill in any way (test_health_false_alarms.py):
 
     blow-up              above 2 budgets, 1 nat a token or 100 nats, whichever is least; 50 nats where neither budget
                          nor length is known; or above 10 times what it was, and 0.2 nats, without a gain in score
@@ -27,7 +27,7 @@ most is called ill in any way (tests/test_health_false_alarms.py):
     collapse             entropy of a token below 0.25 times that of the start
     rise                 entropy of a token above 2.5 times that of the start, at the end, too
 
-Of a curve (tests/test_phases.py: 0 to 4 % of those without any phase, but for noise that remembers or grows):
+Of a curve (test_phases.py: 0 to 4 % of those without any phase, but for noise that remembers or grows):
 
     no trend             a change that pure noise makes with a chance above 0.005, or less than 0.1 of the curve's range
 """

@@ -5,7 +5,7 @@ two groups are paired by prompt: what makes a prompt easy for both is no noise o
 for one of them is. Runs' means alone, which `pairs` compares where there are no outcomes by prompt, tell nothing of
 other prompts; intervals that do not overlap ask for twice as much as the difference needs.
 
-Of groups that do not differ some pair is called better in 1 to 5 % of all comparisons: tests/test_crossed.py measures
+Of groups that do not differ some pair is called better in 1 to 5 % of all comparisons: test_crossed.py measures
 that, with prompts, and answers to a prompt, that differ as they do in the reviews of this project.
 """
 

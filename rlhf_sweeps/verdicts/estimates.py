@@ -4,7 +4,7 @@ The point estimates and the percentile interval are those of Agarwal et al., "De
 the Statistical Precipice" (2021, arXiv 2108.13264), section 4, on scipy's bootstrap. The percentile interval of two,
 three or five runs covers about 50, 75 and 90 % instead of 95 %, since it never leaves the range of the values. So `low`
 and `high` are Student's interval around the same interquartile mean, from the same resamples' standard error;
-tests/test_statistics.py measures what both cover.
+test_statistics.py measures what both cover.
 """
 
 import math

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.record import Run
 from rlhf_sweeps.verdicts.crossed import Difference, differences
 from rlhf_sweeps.verdicts.intervals import Outcomes, mean_estimate, win_rate_estimate
 from rlhf_sweeps.verdicts.pairs import NOISE

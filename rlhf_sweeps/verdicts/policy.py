@@ -2,7 +2,8 @@
 
 Every state has to last: it holds in 60 % of a whole window (a tenth of the updates, 3 to 50), and then still at the end
 or in a quarter of all updates (`Series.where`). The thresholds were set on runs of the embedded model (see
-tests/health_records/README.md): sound ones ended at 0.02 to 0.8 nats a token, those that wrote nonsense at 1.7 to 14.
+tests/helpers/health_records/README.md): sound ones ended at 0.02 to 0.8 nats a token, those that wrote nonsense at
+1.7 to 14.
 """
 
 import math

@@ -23,7 +23,7 @@ from typing import Any
 
 from our_worker import compose_config
 
-from rlhf_sweeps.fields import ConfigError
+from rlhf_sweeps.config.fields import ConfigError
 
 HERE = Path(__file__).parent
 PHASES = ("sample", "score", "optimize", "update")
@@ -56,7 +56,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
     """Write the models that are missing and both jobs into the folder; returns the jobs' paths."""
     from transformers.utils import logging
 
-    from rlhf_sweeps import data, models
+    from rlhf_sweeps import data
+    from rlhf_sweeps.models import loading as models
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -88,7 +89,8 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
 
 
 def policy_folder(given: str) -> Path:
-    from rlhf_sweeps import models, sources
+    from rlhf_sweeps.files import sources
+    from rlhf_sweeps.models import loading as models
 
     if Path(given).is_dir():
         return Path(given).resolve()

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.record import Run
 
 LRS = (5e-5, 1.5e-4, 5e-4, 1.5e-3)
 KL_COEFS = (0.01, 0.03, 0.1, 0.3)

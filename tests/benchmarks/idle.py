@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.record import Run
 
 # Every trial's process imports this file, as that of `python -m rlhf_sweeps` does not: all else is imported in `main`.
 SHORTEST, LONGEST = 0.5, 20.0
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--folder", type=Path, help="where the sweeps are written; by default a temporary folder")
     arguments = parser.parse_args()
-    from sweeping import sweep
+    from helpers.sweeping import sweep
 
     lengths = [seconds_of(number) for number in range(arguments.trials)]
     print(f"{arguments.trials} trials of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all")
@@ -99,7 +99,7 @@ def main() -> None:
     lines = [f"{'workers':>7} {'idle':>7} {'in batches':>11} {'gap ms':>7} {'boot s':>7} {'wall s':>7} {'load':>5}"]
     for workers in arguments.workers:
         folder, log = Path(tempfile.mkdtemp(prefix="idle_", dir=arguments.folder)), Log()
-        path = "rlhf_sweeps.sweep.executors.LocalProcesses.submit"
+        path = "rlhf_sweeps.sweep.execution.executors.LocalProcesses.submit"
         original, _ = mock.patch(path).get_original()
         with mock.patch(path, log.submit(original)):
             sweep(folder, *settings, "ppo.total_episodes=${ppo.batch_size}", workers=workers)

@@ -9,9 +9,9 @@ from omegaconf import open_dict
 from turns import Turns, read_job
 
 from rlhf_sweeps.cli import conf_dir, register
-from rlhf_sweeps.config import Config
-from rlhf_sweeps.runs import Run
-from rlhf_sweeps.validation import from_hydra
+from rlhf_sweeps.config.reading import from_hydra
+from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.record import Run
 
 
 def compose_config(overrides: Sequence[str]) -> Config:
@@ -29,7 +29,7 @@ def main() -> None:
     # Late, because the driver imports this file and must stay small (see there).
     import torch
 
-    from rlhf_sweeps.session import load_session
+    from rlhf_sweeps.training.session import load_session
 
     turns, job = Turns(), read_job()
     torch.set_num_threads(job["threads"])

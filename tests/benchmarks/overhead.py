@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from rlhf_sweeps.runs import Run
+from rlhf_sweeps.record import Run
 
 # Every trial's process imports this file, as that of `python -m rlhf_sweeps` does not: all else is imported in `main`.
 PARTS = {
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the sweeps are written; by default a temporary folder")
     parser.add_argument("--profile", type=int, default=0, metavar="LINES", help="of cProfile, by cumulative time")
     arguments = parser.parse_args()
-    from sweeping import sweep
+    from helpers.sweeping import sweep
 
     settings = (
         "hydra.sweeper.trial=overhead.instant",

@@ -20,7 +20,7 @@ from typing import Any
 
 import optuna
 
-from rlhf_sweeps.sweep.pruners import Curve, make_pruner
+from rlhf_sweeps.sweep.pruning.pruners import Curve, make_pruner
 
 KL_BUDGET = 15.0
 RULES: Sequence[tuple[str, Mapping[str, Any]]] = (

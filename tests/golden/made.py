@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import optuna
+from helpers.records import Row, rows, summary, write_run
+from helpers.report_records import comparison
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from records import Row, rows, summary, write_run
-from report_records import comparison
 
-from rlhf_sweeps.runs import Sweep
+from rlhf_sweeps.record import Sweep
 
 PROMPTS = 120  # held out, of which win rates are shares
 UPDATES = 24

@@ -1,4 +1,4 @@
-"""Record what rliable 1.2.0 computes, as the numbers that tests/test_statistics.py compares with.
+"""Record what rliable 1.2.0 computes, as the numbers that tests/rlhf_sweeps/verdicts/test_statistics.py compares with.
 
 rliable is no dependency, since its last release needs old packages. Recording takes an environment of its own:
 

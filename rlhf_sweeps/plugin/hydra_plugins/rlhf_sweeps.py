@@ -22,7 +22,7 @@ class Sweeper(HydraSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that the overrides describe; raises as `run_sweep`."""
-        from rlhf_sweeps.job_environment import job_environment
+        from rlhf_sweeps.command_line.job_environment import job_environment
         from rlhf_sweeps.sweep.workers import open_executor
 
         # Before there are workers: a fork server hands on the environment that it was started with.

@@ -1,0 +1,1 @@
+"""Terminal, figures and files: how all commands show what they have found."""

@@ -1,0 +1,1 @@
+"""Runs and sweeps as the analysis sees them, wherever they were read from."""

@@ -1,0 +1,52 @@
+"""What runs look for: metrics, whether more of each is better, the limits that they must keep; their means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_sweeps.record import SweepPlan
+
+METRICS, DIRECTIONS, CONSTRAINTS = "objective.metrics", "objective.directions", "objective.constraints"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What runs look for: metrics, and for each whether to maximize or minimize it."""
+
+    metrics: tuple[str, ...] = ("eval/score",)
+    directions: tuple[str, ...] = ("maximize",)
+
+    @property
+    def text(self) -> str:
+        """`maximize eval/score, minimize eval/kl`."""
+        return ", ".join(f"{way} {metric}" for metric, way in zip(self.metrics, self.directions, strict=False))
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether judges alone tell what a run is worth, so that runs of different reward models can be compared."""
+        return all(metric.startswith("judge/") for metric in self.metrics)
+
+
+def objective_in(config: Mapping[str, Any]) -> Objective | None:
+    """What a run with such a flat config looks for; None where it does not say."""
+    metrics, directions = listed_in(config.get(METRICS)), listed_in(config.get(DIRECTIONS))
+    is_sound = 0 < len(metrics) == len(directions) and set(directions) <= {"maximize", "minimize"}
+    return Objective(tuple(metrics), tuple(directions)) if is_sound else None
+
+
+def objective_of(plan: SweepPlan, config: Mapping[str, Any]) -> Objective | None:
+    """What the runs of a sweep look for; None where neither its plan nor its flat config says."""
+    return Objective(tuple(plan.metrics), tuple(plan.directions)) if plan.metrics else objective_in(config)
+
+
+def listed_in(value: Any) -> list[str]:
+    """A config's list of texts; in a table it is written as a text: `['eval/score']`. Empty where there is none."""
+    if isinstance(value, str):
+        import yaml
+
+        try:
+            found = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):  # as of a 45th day
+            found = value
+        value = found if isinstance(found, list) else [value] if value.strip() else []
+    return [str(item) for item in value] if isinstance(value, list | tuple) else []

@@ -1,0 +1,296 @@
+"""Runs and sweeps as the analysis sees them, wherever they were read from."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.records.bookkeeping import is_setting
+from analysis.records.objective import Objective, objective_in
+from analysis.records.spans import running_sum, spans
+from analysis.wording.errors import AnalysisError
+from analysis.wording.labels import identity
+from analysis.wording.numbers import as_number as as_number
+from analysis.wording.numbers import as_seed
+from rlhf_sweeps.record import Axis, masked, masked_words, natural
+from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
+from rlhf_sweeps.record.trials import DIVERGED as DIVERGED
+from rlhf_sweeps.record.trials import FAILED as FAILED
+from rlhf_sweeps.record.trials import PRUNED as PRUNED
+from rlhf_sweeps.record.trials import STOPPED as STOPPED
+from rlhf_sweeps.record.trials import UNFINISHED as UNFINISHED
+from rlhf_sweeps.record.trials import cause_of, objectives_in
+
+Floats = NDArray[np.float64]
+Samples = list[dict[str, Any]]
+
+UPDATE = "update"
+REWARD = "objective/rlhf_reward"
+SCORES = "objective/scores"
+CUMULATIVE_REWARD = "cumulative_reward"
+KL_BUDGET = "objective.kl_budget"
+NO_UPDATES = ("episode", "episodes", "_step")  # the last parts of such names
+TOO_LARGE = 1e100  # no metric is, in truth; sums of its square would be infinite, so it counts as missing
+
+
+@dataclass(frozen=True, eq=False)
+class RunRecord:
+    """One run.
+
+    Attributes:
+        name: the folder below the sweep's: `3`, `3/seed_1`, `test/3_seed_7`; unique within a source.
+        metrics: metric -> a value for each recorded update, nan where an update has none, (updates,); always `update`.
+        config: Hydra key -> plain value, flat: `ppo.lr`; secrets, which earlier versions recorded, are masked.
+        state: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED.
+        summary: what the run wrote last; empty if it did not finish.
+        trial: its number in the sweep; None outside of one.
+        is_test: whether its seed had no part in choosing a setting.
+        overrides: what the user changed: `ppo.lr=1e-4`.
+        problems: what of its record could not be read, in sentences.
+        folder: where it lies; None for a run that comes from elsewhere.
+        read_samples: the evaluation samples, in the order of the record.
+        objective: what it looked for, where its sweep says so.
+        axis: what its rows are counted by: updates, or what another trainer's record has in their place.
+    """
+
+    name: str
+    metrics: Mapping[str, Floats]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    state: str = COMPLETE
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    trial: int | None = None
+    is_test: bool = False
+    overrides: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    folder: Path | None = None
+    read_samples: Callable[[], Samples] = list
+    objective: Objective | None = None
+    axis: str = UPDATE
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(config=masked(dict(self.config)), overrides=tuple(masked_words(self.overrides)))
+
+    @property
+    def counts_updates(self) -> bool:
+        """Whether its rows are counted by updates, as trainers' steps are; of W&B's own steps several may be one."""
+        return self.axis.rpartition("/")[2] not in NO_UPDATES
+
+    @property
+    def looked_for(self) -> Objective | None:
+        """What it looked for, by its place or its config; None where neither tells."""
+        return self.objective or objective_in(self.config)
+
+    @property
+    def updates(self) -> Floats:
+        """The recorded updates, ascending, (updates,)."""
+        return self.metrics[UPDATE]
+
+    @property
+    def seed(self) -> int | None:
+        """Of its random numbers."""
+        return as_seed(self.config.get("seed"))
+
+    @property
+    def kl_budget(self) -> float | None:
+        """Nats of a whole response beyond which an evaluation counts for nothing; None where there is no budget."""
+        return as_number(self.config.get(KL_BUDGET))
+
+    @property
+    def num_updates(self) -> int:
+        """PPO updates that it did: as it says itself, else those that its rows stand for."""
+        said = as_number(self.summary.get("updates"))
+        return int(spans(self.updates, self.counts_updates).sum() if said is None else said)
+
+    @property
+    def planned_updates(self) -> int | None:
+        """PPO updates in all, as the config has it; None where it does not say."""
+        return planned_updates(self.config.get("ppo.total_episodes"), self.config.get("ppo.batch_size"))
+
+    @property
+    def seconds(self) -> float:
+        """Of training: as it says itself, else those of its recorded updates."""
+        seconds = as_number(self.summary.get("seconds"))
+        return self.total("perf/update_seconds") if seconds is None else seconds
+
+    @property
+    def cause(self) -> str | None:
+        """Why it failed: out_of_memory, diverged, reward_model, error, config, timeout."""
+        return cause_of(self.state, self.summary)
+
+    @property
+    def objectives(self) -> list[float] | None:
+        """What the run is worth, a value for each objective; None where it has none (yet)."""
+        return objectives_in(self.summary)
+
+    def curve(self, metric: str) -> tuple[Floats, Floats]:
+        """The updates that have a metric, and its values there, (n,) each; both empty if none has.
+
+        `cumulative_reward` is the running sum over updates of the step reward (where there is none, of the scores),
+        where it is not recorded itself; see `summed`.
+        """
+        values = self.metrics.get(metric)
+        if values is None and metric == CUMULATIVE_REWARD:
+            updates, rewards = self.curve(REWARD if REWARD in self.metrics else SCORES)
+            return updates, self.summed(updates, rewards)
+        if values is None:
+            return np.empty(0), np.empty(0)
+        is_there = np.isfinite(values)
+        return self.updates[is_there], values[is_there]
+
+    def total(self, metric: str) -> float:
+        """Of a metric over all updates, each row counted for those that it stands for; 0 where none has it."""
+        return float(self.summed(*self.curve(metric))[-1:].sum())
+
+    def summed(self, updates: Floats, values: Floats) -> Floats:
+        """The running sum of values over updates, (n,), each counted for those that its row stands for; see `spans`."""
+        return running_sum(updates, values, self.counts_updates)
+
+    def value(self, key: str) -> Any:
+        """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
+
+        A list is given as a tuple, so that values can be compared and hashed; a seed as a whole number, however it is
+        written. None where the run has no such key.
+        """
+        if key in ("run", "trial"):
+            return self.config.get("run", self.name) if key == "run" else self.trial
+        if key == "seed" and self.seed is not None:
+            return self.seed
+        found = self.config.get(key, self.config.get(f"{key}.name"))
+        return tuple(found) if isinstance(found, list) else found
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of a sweep and its runs.
+
+    Attributes:
+        number: Optuna's, and the folder's name.
+        state: complete, pruned, failed, running, waiting or unfinished.
+        settings: swept key -> text, as the user would type it.
+        objectives: one value for each objective; None unless complete.
+        cause, message: of a failure.
+        seconds: of training.
+        violations: constraint -> by how much it is broken; 0 and below: kept.
+        runs: on the seeds that choose; tests: on those that did not.
+    """
+
+    number: int
+    state: str
+    settings: Mapping[str, str]
+    objectives: Sequence[float] | None = None
+    cause: str | None = None
+    message: str | None = None
+    seconds: float = 0.0
+    violations: Mapping[str, float] = field(default_factory=dict)
+    runs: Sequence[RunRecord] = ()
+    tests: Sequence[RunRecord] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What was read from one place: a sweep, a run, a table, a W&B project, or a folder with several of these.
+
+    Attributes:
+        name: how figures and reports call it.
+        kind: sweep, run, folder, table or wandb.
+        runs: in the order of their trials.
+        trials: of a sweep; a run outside of one is no trial.
+        metrics: what each objective is, of runs that do not say it themselves.
+        directions: maximize or minimize, for each of these.
+        space: what was swept; empty where nobody has said.
+        comparison: of reward models, as the sweep has written it (see verdicts/matrix.py); None where none was.
+        study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
+        seconds: that the sweep took, over all its starts; 0 where that is unknown.
+        problems: what could not be read, in sentences, those of the runs not among them.
+        folder: where figures about it belong; None for what is no folder.
+    """
+
+    name: str
+    kind: str
+    runs: Sequence[RunRecord]
+    trials: Sequence[Trial] = ()
+    metrics: Sequence[str] = ("eval/score",)
+    directions: Sequence[str] = ("maximize",)
+    space: Sequence[Axis] = ()
+    comparison: Mapping[str, Any] | None = None
+    study: Any = None
+    seconds: float = 0.0
+    problems: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What its runs look for, those aside that say something else themselves."""
+        return Objective(tuple(self.metrics), tuple(self.directions))
+
+    @cached_property
+    def apart(self) -> "Sequence[Source]":
+        """One source for each objective that runs have, in their order; itself alone where there is one only.
+
+        Runs that do not say what they looked for are in none of several.
+        """
+        runs: dict[Objective, list[RunRecord]] = {}
+        for run in self.runs:
+            if run.looked_for is not None:
+                runs.setdefault(run.looked_for, []).append(run)
+        if len(runs) < 2:
+            return [self]
+        return [
+            replace(self, runs=those, trials=(), study=None, metrics=one.metrics, directions=one.directions)
+            for one, those in runs.items()
+        ]
+
+    @cached_property
+    def metric_names(self) -> list[str]:
+        """Every metric that any run has, sorted, without `update`."""
+        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE}, key=natural)
+
+    @cached_property
+    def axes(self) -> list[str]:
+        """The config keys in which the runs differ, seeds aside: what was swept, or else what is not the same in all.
+
+        Of a group that was chosen differently only the group's name: `reward_model`, not all the keys it brings along.
+        """
+        if swept := [axis.key for axis in self.space if axis.tied_to is None and not axis.is_seed]:
+            return swept
+        differing = differing_keys([run.config for run in self.runs])
+        groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
+        found = [key for key in differing if key.partition(".")[0] not in groups]
+        return sorted([*groups, *found], key=natural)
+
+    def key(self, text: str) -> str:
+        """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
+
+        Raises:
+            AnalysisError: if no run has such a key, or several keys end on it; the message has those that differ.
+        """
+        known = {key for run in self.runs for key in run.config}
+        if text in known or text in ("run", "trial") or f"{text}.name" in known:
+            return text
+        matches = sorted((key for key in known if key.endswith(f".{text}")), key=natural)
+        differing = [key for key in matches if key in self.axes] or matches
+        if len(differing) == 1:
+            return differing[0]
+        what = f"could be {', '.join(differing)}" if differing else "no run has such a key"
+        raise AnalysisError(f"{text}: {what} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
+
+
+def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
+    configs = list(configs)
+    keys = sorted({key for config in configs for key in config}, key=natural)
+    kept = [key for key in keys if is_setting(key)]
+    return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
+
+
+def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
+    """PPO updates of a whole run; None where the config's values tell none."""
+    episodes, batch = as_number(total_episodes), as_number(batch_size)
+    if episodes is None or batch is None or episodes <= 0 or batch <= 0 or not math.isfinite(episodes / batch):
+        return None
+    return math.ceil(episodes / batch)

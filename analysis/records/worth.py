@@ -1,0 +1,122 @@
+"""What a run is worth by the engine's own rules: which evaluations counted, which constraints it breaks."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+import numpy as np
+
+from analysis.records.objective import CONSTRAINTS, listed_in
+from analysis.records.runs import UPDATE, RunRecord, as_number
+from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
+from rlhf_sweeps.verdicts.objective import Row, counted, objectives, violations
+
+_SAME = 1e-6  # values that differ less, or by less than this share, are the same
+_BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
+
+
+def counted_rows(run: RunRecord) -> list[Row]:
+    """The recorded updates whose mean the objectives are, metric -> value; none where that is not known.
+
+    It is not where the config does not say what was looked for, where no evaluation stayed within the KL budget, or
+    where those that the record has do not make the objectives that the run wrote: then some of them are lost.
+    """
+    config = _objective(run)
+    if config is None:
+        return []
+    rows = counted(_rows(run, config, config.metrics), config)
+    means = [fmean(row[metric] for row in rows) for metric in config.metrics] if rows else []
+    return rows if run.objectives is None or _are_close(means, run.objectives) else []
+
+
+def kl_of(row: Row) -> float | None:
+    """The KL that an update is held to the budget by: held-out where it was evaluated; None where there is none."""
+    return next((row[name] for name in _KLS if name in row), None)
+
+
+def computed(run: RunRecord) -> list[float] | None:
+    """What a run is worth by its recorded evaluations, a value for each objective; None where that is not known."""
+    config = _objective(run)
+    return objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
+
+
+def is_worth_the_base(run: RunRecord) -> bool:
+    """Whether no evaluation stayed within the KL budget, so that its score is the base policy's."""
+    config = _objective(run)
+    if config is None or counted(_rows(run, config, config.metrics), config):
+        return False
+    base = computed(run)  # without an evaluation that counts, the base policy's score
+    return base is not None and (run.objectives is None or _are_close(base, run.objectives))
+
+
+def broken(run: RunRecord) -> dict[str, float]:
+    """Constraint -> by how much a run breaks it, 0 and below: kept; nan where its record does not tell.
+
+    Those of `objective.constraints` in the run's config, at the updates that gave its objectives. The base policy,
+    which a run is worth that never stayed within the KL budget, is held to none.
+    """
+    names = listed_in(run.config.get(CONSTRAINTS))
+    config = _objective(run)
+    if not names or is_worth_the_base(run):
+        return {}
+    if config is None or not counted_rows(run):
+        return dict.fromkeys(names, math.nan)
+    limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
+    rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
+    found = violations(rows, replace(config, constraints=list(limits)))
+    return {text: found.get(text, math.nan) for text in names}
+
+
+def mean_broken(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The same for a trial: the mean over its runs, one for each seed; nan where one is unknown."""
+    names = dict.fromkeys(name for one in runs for name in one)
+    return {name: fmean([one.get(name, math.nan) for one in runs]) for name in names}
+
+
+def _are_close(values: Sequence[float], others: Sequence[float]) -> bool:
+    return len(values) == len(others) and all(
+        math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME) for one, other in zip(values, others, strict=True)
+    )
+
+
+def _objective(run: RunRecord) -> ObjectiveConfig | None:
+    """What the run looked for; None where its config does not say all of it."""
+    objective = run.looked_for
+    reduction = run.config.get("objective.reduction", "best")
+    mean_over = as_number(run.config.get("objective.mean_over"))
+    if objective is None:
+        return None
+    if reduction not in ("best", "last", "mean") or (reduction == "mean" and (mean_over is None or mean_over < 1)):
+        return None
+    return ObjectiveConfig(
+        metrics=list(objective.metrics),
+        directions=list(objective.directions),
+        reduction=reduction,
+        mean_over=int(mean_over or 1),
+        kl_budget=run.kl_budget,
+        constraints=[],
+    )
+
+
+def _rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]) -> list[Row]:
+    """The updates that have any of some metrics, as the engine saw them: of each only what it has.
+
+    Without a KL nothing can be held to a budget, so that such updates are left out where there is one.
+    """
+    names = [name for name in dict.fromkeys((UPDATE, *_KLS, *metrics)) if name in run.metrics]
+    wanted = [np.isfinite(run.metrics[name]) for name in metrics if name in run.metrics]
+    if not wanted:
+        return []
+    has_any = np.any(wanted, axis=0)  # of a thousand updates a few are evaluated
+    columns = zip(*(run.metrics[name][has_any].tolist() for name in names), strict=True)
+    rows = [
+        {name: value for name, value in zip(names, values, strict=True) if math.isfinite(value)} for values in columns
+    ]
+    is_limited = config.kl_budget is not None
+    return [_with_kl(row) for row in rows if not is_limited or any(name in row for name in _KLS)]
+
+
+def _with_kl(row: Row) -> Row:
+    """The engine's rows always have the KL in training, which the held-out one goes before."""
+    return row if _KLS[1] in row or _KLS[0] not in row else {**row, _KLS[1]: row[_KLS[0]]}

@@ -1,0 +1,45 @@
+"""How much the judges that are not a policy's own like reward models' policies: for an order, without any interval."""
+
+import numpy as np
+
+from analysis.comparison.groups import grouping
+from analysis.comparison.run_values import OTHER_JUDGES, values_of
+from analysis.records.runs import Source
+from analysis.sweep.settings import REWARD_MODEL
+from analysis.wording.errors import AnalysisError
+from rlhf_sweeps.verdicts.estimates import interquartile_mean
+
+
+def rates_by_others(source: Source) -> dict[str, float]:
+    """Reward model -> its win rate under the other judges, as `compare` estimates it; else as the sweep has written it.
+
+    Empty where nothing tells it.
+    """
+    return _estimated(source) or written_rates(source)
+
+
+def written_rates(source: Source) -> dict[str, float]:
+    """Reward model -> its mean win rate under the other judges in what the sweep has written; empty without it."""
+    rates: dict[str, float] = {}
+    rows = (source.comparison or {}).get("reward_models")
+    for row in rows if isinstance(rows, list) else []:
+        others = row.get("others") if isinstance(row, dict) else None
+        if isinstance(others, dict) and isinstance(others.get("mean"), int | float):
+            rates[str(row.get("reward_model"))] = float(others["mean"])
+    return rates
+
+
+def _estimated(source: Source) -> dict[str, float]:
+    """The interquartile mean over a reward model's runs."""
+    try:
+        grouped = grouping(source, REWARD_MODEL)
+    except AnalysisError:  # the study alone knows of reward models
+        return {}
+    measured = values_of(source, [run for group in grouped.groups for run in group.runs])
+    if measured.name != OTHER_JUDGES:
+        return {}
+    by_group = {
+        group.label: [run.name for run in group.runs if run.name in measured.values] for group in grouped.groups
+    }
+    values = {label: np.array([measured.values[name] for name in names]) for label, names in by_group.items()}
+    return {label: float(interquartile_mean(one)) for label, one in values.items() if len(one)}

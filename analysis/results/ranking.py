@@ -1,0 +1,295 @@
+"""What is ranked, best first: the trials of a sweep, or the runs where there is no sweep."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import zip_longest
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from analysis.comparison.run_values import OTHER_JUDGES
+from analysis.records.constraints import Held
+from analysis.records.runs import COMPLETE, RunRecord, Source, Trial, as_number
+from analysis.results.other_judges import rates_by_others, written_rates
+from analysis.results.unswept import RUN, SEED, as_sweep
+from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
+from analysis.wording.labels import setting_labels
+from analysis.wording.statements import clipped, listed
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
+
+if TYPE_CHECKING:
+    from analysis.comparison.compare import GroupComparison
+
+_MAX_TEXT = 160  # letters of a setting
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A trial, or a run outside of a sweep; in a ranking, all of them that differ in nothing but their seeds.
+
+    Attributes:
+        title: `Trial 3`, `Run a`, `Trials 0, 1 and 2`.
+        names: the trials' numbers, or the runs' names.
+        numbers: of the trials; of runs outside of a sweep their places among these.
+        settings: what differs between entries: key -> text.
+        labels: the same for readers; those of different settings differ.
+        objectives: what it is worth; None where that is not known, or where it did not come to its end.
+        runs: on the seeds that choose; tests: on those that do not.
+        violations: constraint -> by how much it is broken; 0 and below: kept, nan: unknown.
+        metrics: what the objectives are.
+        is_maximized: whether more of the first objective is better.
+    """
+
+    title: str
+    names: Sequence[str]
+    numbers: tuple[int, ...]
+    state: str
+    settings: Mapping[str, str]
+    objectives: Sequence[float] | None
+    runs: Sequence[RunRecord]
+    tests: Sequence[RunRecord] = ()
+    seconds: float = 0.0
+    cause: str | None = None
+    message: str | None = None
+    violations: Mapping[str, float] = field(default_factory=dict)
+    metrics: Sequence[str] = ()
+    is_maximized: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether it is known to keep all constraints."""
+        return all(value <= 0 for value in self.violations.values())
+
+    @property
+    def name(self) -> str:
+        """Of the only, or the first one."""
+        return self.names[0]
+
+    @cached_property
+    def tested_runs(self) -> Sequence[RunRecord]:
+        """The runs on test seeds that came to their end."""
+        return [run for run in self.tests if run.state == COMPLETE and run.objectives]
+
+    @cached_property
+    def tested(self) -> float | None:
+        """The first objective on the test seeds, which is the number to report; None where it was not run on any."""
+        mean = mean_over_seeds(run.objectives for run in self.tested_runs)
+        return None if mean is None else mean[0]
+
+    @property
+    def worth(self) -> float:
+        """The first objective on the seeds that choose; nan without one."""
+        return self.objectives[0] if self.objectives else float("nan")
+
+    @property
+    def settings_text(self) -> str:
+        """`ppo.lr=0.0001, seed=1`; empty where there are no settings."""
+        return ", ".join(f"{key}={clipped(label, _MAX_TEXT)}" for key, label in self.labels.items())
+
+    @cached_property
+    def run(self) -> RunRecord | None:
+        """The best of its runs, by the first objective; the first where they have none."""
+        with_value = [run for run in self.runs if run.objectives]
+        if with_value:
+            pick = max if self.is_maximized else min
+            return pick(with_value, key=lambda run: (run.objectives or [0.0])[0])
+        return self.runs[0] if self.runs else None
+
+    def summarized(self, key: str) -> float | None:
+        """The mean of a number in the summaries of the runs that its number to report is of."""
+        numbers = [
+            number for run in self.tested_runs or self.runs if (number := as_number(run.summary.get(key))) is not None
+        ]
+        return fmean(numbers) if numbers else None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All entries of a source.
+
+    Attributes:
+        entries: in the order of the source.
+        ranked: settings that are worth something and keep the constraints, best first (by the first objective; where
+            reward models were compared, the reward model that others judge best first).
+        metric: what the first objective is, for readers.
+        is_maximized: whether more of it is better.
+        is_comparable: whether the objectives have one scale; those of different reward models have not.
+        word: trial or run.
+        keys: of the settings.
+        view: the settings behind `ranked`, where the objectives have one scale.
+        comparison: of the reward models, where they have not and somebody has made it.
+        how: what is to be known about what a run is worth, as the end of a sentence.
+        held: names and violations of each setting that is worth something.
+        apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
+            all of them then.
+    """
+
+    entries: Sequence[Entry]
+    ranked: Sequence[Entry]
+    metric: str
+    is_maximized: bool
+    is_comparable: bool
+    word: str
+    keys: Sequence[str]
+    view: View | None = None
+    comparison: "GroupComparison | None" = None
+    how: str = ""
+    held: Sequence[Held] = ()
+    apart: "Sequence[tuple[Source, Ranking]]" = ()
+
+    @property
+    def best(self) -> Entry | None:
+        """The first of those that are ranked."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def leaders(self) -> Sequence[Entry]:
+        """Those that are ranked, best first; of several rankings the best of each, then the second of each."""
+        if not self.apart:
+            return self.ranked
+        rows = zip_longest(*(ranking.ranked for _, ranking in self.apart))
+        return [entry for row in rows for entry in row if entry is not None]
+
+    @property
+    def winners(self) -> Sequence[Entry]:
+        """The best one; of several rankings the best of each."""
+        return [one.best for one in (self, *(ranking for _, ranking in self.apart)) if one.best is not None]
+
+    def gain(self, better: float, worse: float) -> float:
+        """By how much one value is better than the other."""
+        return better - worse if self.is_maximized else worse - better
+
+    def against_best(self, other: Entry) -> tuple[float, float, bool]:
+        """By how much the best is better than another, what that is worth, and whether both are so on test seeds.
+
+        They are compared on these where both were run on some.
+        """
+        best = self.ranked[0]
+        if best.tested is not None and other.tested is not None:
+            return self.gain(best.tested, other.tested), other.tested, True
+        return self.gain(best.worth, other.worth), other.worth, False
+
+
+def rank(
+    source: Source,
+    found: Sequence[View] | None = None,
+    compared: "Callable[[], GroupComparison | None] | None" = None,
+) -> Ranking:
+    """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer.
+
+    Runs that look for different things are ranked apart.
+
+    Args:
+        found: the views of the source's trials, where they have been made before.
+        compared: gives the comparison of its reward models, asked only where these have no common scale; without it
+            they are in the same order, and the ranking holds no comparison.
+    """
+    if len(source.apart) > 1:
+        return beside(source, [(part, rank(part)) for part in source.apart])
+    swept, how = (source, "") if source.trials else as_sweep(source)
+    word = "trial" if source.trials else "run"
+    is_maximized = swept.directions[0] == "maximize"
+    entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
+    by_number = {entry.numbers[0]: entry for entry in entries}
+    found = views(swept) if found is None or not source.trials else found
+    settings = [setting for view in found for setting in view.ranked]
+    is_comparable = not are_incomparable(swept)
+    comparison = None if is_comparable or compared is None else compared()
+    ranked = [_merged(setting, [by_number[number] for number in setting.numbers], word) for setting in settings]
+    if not is_comparable:
+        ranked.sort(key=_judged(source, comparison))
+    keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
+    view = found[0] if is_comparable and found else None
+    metric = str(swept.metrics[0])
+    held = [
+        ([by_number[number].name for number in setting.numbers], setting.violations)
+        for one in found
+        for setting in one.settings
+    ]
+    return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held)
+
+
+def leaders(source: Source) -> tuple[list[str], str]:
+    """The best run of each setting, the best setting first, and what it is the best by; none if nothing ranks them."""
+    ranking = rank(source)
+    by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
+    return [entry.run.name for entry in ranking.leaders if entry.run is not None], by
+
+
+def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
+    """Several rankings as one in which nobody is ranked, with the runs that do not say what they looked for."""
+    silent = [run for run in source.runs if run.looked_for is None]
+    told = [entry for _, ranking in apart for entry in ranking.entries]
+    others = Source("others", "folder", silent, metrics=["objective"])
+    own = {run.name: run.objectives for run in silent}
+    trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(others)[0].trials]
+    entries = _labelled([*told, *(_entry(trial, "run", others) for trial in trials)])
+    keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
+    return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
+
+
+def reward_model_of(entry: Entry) -> str:
+    """The name of what its policy was trained on."""
+    return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")
+
+
+def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:
+    """To sort by: how much other judges like a reward model's policies; within one the order stays."""
+    if comparison is None:
+        rates = rates_by_others(source)
+    elif comparison.measure.name == OTHER_JUDGES:
+        rates = {group.label: 1 / group.place for group in comparison.groups if group.place}
+    else:
+        rates = written_rates(source)
+    return lambda entry: -rates.get(reward_model_of(entry), -1.0)
+
+
+def _merged(setting: Setting, group: Sequence[Entry], word: str) -> Entry:
+    """The entries of one setting as one, worth what the setting is."""
+    worth = [float(value) for value in setting.objectives]
+    if len(group) == 1:
+        return replace(group[0], objectives=worth)
+    names = [entry.name for entry in group]
+    return replace(
+        group[0],
+        title=f"{word.capitalize()}s {listed(names)}",
+        names=names,
+        numbers=setting.numbers,
+        settings={key: value for key, value in group[0].settings.items() if key != SEED},
+        labels={key: label for key, label in group[0].labels.items() if key != SEED},
+        objectives=worth,
+        runs=[run for entry in group for run in entry.runs],
+        tests=[run for entry in group for run in entry.tests],
+        seconds=sum(entry.seconds for entry in group),
+    )
+
+
+def _entry(trial: Trial, word: str, source: Source) -> Entry:
+    name = str(trial.number) if word == "trial" else trial.runs[0].name
+    return Entry(
+        f"{word.capitalize()} {name}",
+        [name],
+        (trial.number,),
+        trial.state if word == "trial" else trial.runs[0].state,
+        {key.lstrip("+"): value for key, value in trial.settings.items() if key != RUN},
+        trial.objectives,
+        trial.runs,
+        trial.tests,
+        trial.seconds,
+        trial.cause,
+        trial.message,
+        trial.violations,
+        tuple(source.metrics),
+        source.directions[0] == "maximize",
+    )
+
+
+def _labelled(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries with labels that tell all of their settings apart."""
+    texts: dict[str, list[str]] = {}
+    for entry in entries:
+        for key, text in entry.settings.items():
+            texts.setdefault(key, []).append(text)
+    named = {key: setting_labels(those) for key, those in texts.items()}
+    return [replace(entry, labels={key: named[key][text] for key, text in entry.settings.items()}) for entry in entries]

@@ -1,0 +1,81 @@
+"""What is known of a source: each thing is made once, when it is first asked for, and kept as long as its Results."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.groups import Grouping, grouping
+from analysis.health.findings import findings
+from analysis.health.patterns import Pattern, patterns
+from analysis.health.signals import Finding
+from analysis.records.runs import Source
+from analysis.results.ranking import Ranking, beside, rank
+from analysis.sweep.analysis import SweepAnalysis, analyse
+from analysis.sweep.ledger import Ledger, ledger
+from analysis.sweep.settings import REWARD_MODEL, View, views
+from analysis.wording.errors import AnalysisError
+
+
+class Results:
+    """All that the views show of a source.
+
+    Attributes:
+        source: what was read; not to be changed any more.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._comparisons: dict[tuple[str | None, str | None], GroupComparison] = {}
+
+    @cached_property
+    def parts(self) -> "Sequence[Results]":
+        """One for each objective that runs look for, itself alone where there is one only; see `Source.apart`."""
+        return [self] if len(self.source.apart) == 1 else [Results(part) for part in self.source.apart]
+
+    @cached_property
+    def views(self) -> list[View]:
+        """The settings of its trials: in one view, or in one for each reward model; none without trials."""
+        return views(self.source) if self.source.trials else []
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """What is best; with the comparison of the reward models where these have no common scale."""
+        if len(self.parts) > 1:
+            return beside(self.source, [(part.source, part.ranking) for part in self.parts])
+        return rank(self.source, self.views or None, self._of_reward_models)
+
+    def comparison(self, by: str | None = None, metric: str | None = None) -> GroupComparison:
+        """Its runs compared by a config key; the arguments, and what is raised, are those of `compare`."""
+        if (by, metric) not in self._comparisons:
+            self._comparisons[by, metric] = compare(self.source, by, metric)
+        return self._comparisons[by, metric]
+
+    def grouping(self, by: str) -> Grouping:
+        """Its runs by a config key, as in a comparison; of runs that look for different things without one."""
+        return self.comparison(by).grouping if len(self.parts) == 1 else grouping(self.source, by)
+
+    @cached_property
+    def sweep(self) -> SweepAnalysis:
+        """What mattered, how flat the best setting is, what to try next."""
+        return analyse(self.source, self.views, self.costs)
+
+    @cached_property
+    def costs(self) -> Ledger:
+        """Seconds, tokens and the like, by what became of the trials."""
+        return ledger(self.source)
+
+    @cached_property
+    def findings(self) -> Mapping[str, Sequence[Finding]]:
+        """Run's name -> what is wrong with it, the most severe first."""
+        return {run.name: findings(run) for run in self.source.runs}
+
+    @cached_property
+    def patterns(self) -> Sequence[Pattern]:
+        """In which settings findings come more often than chance has it."""
+        return patterns(self.source, self.findings)
+
+    def _of_reward_models(self) -> GroupComparison | None:
+        try:
+            return self.comparison(REWARD_MODEL)
+        except AnalysisError:  # the study alone knows of reward models
+            return None

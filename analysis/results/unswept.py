@@ -1,0 +1,90 @@
+"""Runs outside of a sweep, as trials of one: what each is worth, in which settings it differs, its test seeds."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+from analysis.comparison.groups import SOUND
+from analysis.comparison.run_values import OBJECTIVE, Measure, objective
+from analysis.records.runs import COMPLETE, RunRecord, Source, Trial
+from analysis.records.worth import broken, computed
+from analysis.wording.labels import exact, identity
+
+SEED, RUN = "seed", "run"  # settings of such trials: of the seeds, and where there is nothing else, the run's name
+
+
+def as_sweep(source: Source) -> tuple[Source, str]:
+    """Runs outside of a sweep as trials of one, and how it is known what they are worth.
+
+    Those that came to their end are worth something; where none of these is, all.
+    """
+    runs = [run for run in source.runs if not run.is_test]
+    sound = [run for run in runs if run.state in SOUND]
+    measured = objective(source, sound)
+    is_open = not measured.values
+    if is_open:
+        measured = objective(source, runs)
+    worths = {run.name: _worth(run, measured) for run in runs}
+    settings = _settings(source, runs)
+    tests = _tests(source, runs)
+    trials = [
+        Trial(
+            number,
+            run.state if worths[run.name] is None else COMPLETE,
+            settings[run.name] or {RUN: run.name},
+            worths[run.name],
+            run.cause,
+            None if (text := run.summary.get("message")) is None else str(text),
+            run.seconds,
+            broken(run) if worths[run.name] is not None else {},
+            [run],
+            tests.get(run.name, ()),
+        )
+        for number, run in enumerate(runs)
+    ]
+    end = "; no run has come to its end" if is_open and measured.values else ""
+    if any(run.objectives for run in runs):
+        return replace(source, trials=trials), end
+    if measured.name == OBJECTIVE and any(len(worth or ()) == len(source.metrics) for worth in worths.values()):
+        is_ruled = any(computed(run) is not None for run in runs)
+        how = ", computed from its evaluations" if is_ruled else ", in its best evaluation"
+        return replace(source, trials=trials), how + end
+    direction = "minimize" if measured.is_lower_better else "maximize"
+    how = ", the mean over the last tenth of its updates"
+    return replace(source, trials=trials, metrics=[measured.name], directions=[direction]), how + end
+
+
+def _worth(run: RunRecord, measured: Measure) -> list[float] | None:
+    """A value for each objective, by the run's own word or its evaluations; else the one that was measured."""
+    value = measured.values.get(run.name)
+    if value is None:
+        return None
+    return ((run.objectives or computed(run)) if measured.name == OBJECTIVE else None) or [value]
+
+
+def _settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
+    """Run's name -> key -> text; values that are the same have the same text."""
+    is_seeded = len({run.seed for run in source.runs}) > 1
+    texts: dict[Hashable, str] = {}
+    found: dict[str, dict[str, str]] = {}
+    for run in runs:
+        values = {key: value for key in source.axes if (value := run.value(key)) is not None}
+        found[run.name] = {key: texts.setdefault((key, identity(value)), exact(value)) for key, value in values.items()}
+        if is_seeded and run.seed is not None:
+            found[run.name][SEED] = str(run.seed)
+    return found
+
+
+def _tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
+    """The first run of a setting -> the setting's runs on test seeds."""
+    first: dict[Hashable, str] = {}
+    for run in runs:
+        first.setdefault(_setting(source, run), run.name)
+    found: dict[str, list[RunRecord]] = {}
+    for run in source.runs:
+        if run.is_test and (name := first.get(_setting(source, run))) is not None:
+            found.setdefault(name, []).append(run)
+    return found
+
+
+def _setting(source: Source, run: RunRecord) -> Hashable:
+    return tuple(identity(run.value(key)) for key in source.axes)

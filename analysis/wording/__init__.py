@@ -1,0 +1,1 @@
+"""How values, labels and sentences are written."""

@@ -1,0 +1,66 @@
+"""Values as readers see them, and which of them are the same: a label is rounded, what it stands for is not."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from analysis.wording.statements import number, setting_text
+
+_DIGITS = 4
+_MOST_DIGITS = 16  # beyond, a number is written as Python does, which tells any two apart
+Key = TypeVar("Key", bound=Hashable)
+
+
+def identity(value: Any) -> Hashable:
+    """What values are grouped by: 1 and 1.0 are the same; 1, "1" and true are not."""
+    if isinstance(value, list | tuple):
+        return ("list", *map(identity, value))
+    if isinstance(value, bool) or value is None:
+        return ("word", value)
+    if isinstance(value, int | float):
+        return ("number", value if value == value else "nan")
+    return ("text", str(value))
+
+
+def shown(value: Any, digits: int = _DIGITS) -> str:
+    """A config value as a label: whole numbers whole, others with so many digits."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower() if value is not None else "none"
+    if isinstance(value, int):
+        return str(value)
+    return number(value, digits) if isinstance(value, float) else str(value)
+
+
+def exact(value: Any) -> str:
+    """A config value as a setting, with all of its digits."""
+    return shown(value) if isinstance(value, bool) or value is None else str(value)
+
+
+def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
+    """A label for each value; those of different values differ, for which they get as many digits as it takes."""
+    distinct = {identity(value): value for value in values}
+    found = _told_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
+    # 1 and "1" look alike, and then "1" and "'1'".
+    while alike := [key for key in _repeated(found) if found[key] != repr(distinct[key])]:
+        found |= {key: repr(distinct[key]) for key in alike}
+    return [found[identity(value)] for value in values]
+
+
+def setting_labels(texts: Iterable[str]) -> dict[str, str]:
+    """The same for settings as a user types them: text -> label."""
+    found = _told_apart(dict.fromkeys(texts), setting_text)
+    return found | {text: text for text in _repeated(found)}
+
+
+def _told_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: int = _DIGITS) -> dict[Key, str]:
+    found = {key: label(key, digits) for key in keys}
+    while (repeated := _repeated(found)) and digits < _MOST_DIGITS:
+        digits += 1
+        found |= {key: label(key, digits) for key in repeated}
+    return found
+
+
+def _repeated(found: Mapping[Key, str]) -> dict[Key, str]:
+    """Those that look like another one."""
+    counts = Counter(found.values())
+    return {key: label for key, label in found.items() if counts[label] > 1}

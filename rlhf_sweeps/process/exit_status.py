@@ -1,0 +1,43 @@
+"""How a process ends, as a shell sees it and W&B is told."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.process.environment import EnvironmentFault, fault, mendable
+
+FAILED = 1
+WRONG_INPUT = 2
+INTERRUPTED = 130  # a shell's exit status for Ctrl-C
+
+
+def exit_status(error: BaseException | None) -> int:
+    """Of a process that ends with this error, or without one."""
+    if error is None:
+        return 0
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return error.code or 0
+    if isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)) or mendable(error) is not None:
+        return WRONG_INPUT
+    return FAILED
+
+
+@contextlib.contextmanager
+def naming(key: str, folder: Path) -> Iterator[None]:
+    """Have what comes out of here, where the environment is at fault, name the folder that can be gone on with.
+
+    Raises:
+        EnvironmentFault: in its place.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := fault(error)) is None:
+            raise
+        raise EnvironmentFault(f"{key}={folder}: {what}") from error

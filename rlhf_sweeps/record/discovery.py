@@ -1,0 +1,149 @@
+"""Which runs and sweeps lie in a folder.
+
+Others call their files like ours: a file is a record's by what it holds, too.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from rlhf_sweeps.record.files import analysis_folder
+from rlhf_sweeps.record.natural_order import natural
+from rlhf_sweeps.record.reading import parse_object, read_bytes, read_lines
+from rlhf_sweeps.record.run import Run
+from rlhf_sweeps.record.sweep import Sweep
+
+_SEED = re.compile("seed_(0|-?[1-9][0-9]*)")
+_TEST = re.compile("(0|[1-9][0-9]*)_seed_(0|-?[1-9][0-9]*)")
+# Of each object that we write at least one key.
+_KEYS = frozenset({"schema_version", "config", "status"})
+
+
+class RunOfSweep(NamedTuple):
+    """A run's place in its sweep; the seed is None where a trial has one run only."""
+
+    trial: int
+    seed: int | None
+    is_test: bool
+    run: Run
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run has left anything there; what another trainer has left under the same name is nothing."""
+    run = Run(folder)
+    return _is_ours(run.start_file) or _has_rows(run.metrics_file, "update") or _is_ours(run.summary_file)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a sweep has left anything there, if only numbered runs."""
+    return any(isinstance(place, Sweep) and place.folder == folder for place in found(folder))
+
+
+def runs_of(sweep: Sweep) -> list[RunOfSweep]:
+    """All runs of a sweep, by trial, those on test seeds last; a trial that was begun and recorded nothing, too.
+
+    A folder that is called like a trial and holds no run is none.
+    """
+    places = []
+    for trial in sweep.trials():
+        folder = sweep.trial(trial)
+        seeds = sorted(int(match[1]) for path in folder.iterdir() if (match := _SEED.fullmatch(path.name)))
+        several: list[int | None] = [*seeds] or [None]
+        places += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
+    tests = sorted(
+        (int(match[1]), int(match[2]))
+        for path in (sweep.folder / "test").glob("*")
+        if (match := _TEST.fullmatch(path.name))
+    )
+    places += [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
+    return [place for place in places if _has_begun(place.run)]
+
+
+def found(folder: Path) -> Iterator[Run | Sweep]:
+    """The run or sweep that a folder is; of any other folder those that lie in it, however deep, by name.
+
+    Numbered runs are a sweep, although nothing of the sweep itself is left, where no other run lies beside them.
+    What the analysis has written there is no record, although some of its files are called alike.
+    """
+    if is_run(folder):
+        yield Run(folder)
+        return
+    sweep = Sweep(folder)
+    own = {place.run.folder for place in runs_of(sweep)}
+    if own and _has_record(sweep):
+        yield sweep
+        return
+    inner = [place for path in _folders(folder) for place in found(path)]
+    is_whole = all(place.folder in own for place in inner) if inner else _has_record(sweep)
+    yield from [sweep] if is_whole else inner
+
+
+def owner(file: Path) -> Run | Sweep | None:
+    """The run or sweep whose record a file is a part of; None for any other file, wherever it lies.
+
+    One that is called like a run's is so where the folder is a run, or where it holds answers to prompts as ours do.
+    """
+    run, sweep = Run(file.parent), Sweep(file.parent)
+    if file in (run.start_file, run.metrics_file, run.summary_file, run.samples_file):
+        is_ours = is_run(run.folder) or (file == run.samples_file and _has_rows(file, "update", "prompt"))
+        return run if is_ours else None
+    if file in (sweep.start_file, sweep.holder_file, sweep.study, sweep.hydra_file, sweep.comparison_file):
+        return sweep if is_sweep(sweep.folder) else None
+    whole = Path(os.path.normpath(file.absolute()))  # a relative path need not name the run's folder
+    run = Run(whole.parent.parent)
+    return run if whole in (run.config_file, run.hydra_file, run.overrides_file) else None
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether an object of ours may be in a file: a damaged or an empty one is not another's."""
+    try:
+        text = read_bytes(file)
+    except OSError:
+        return file.is_file()
+    if (content := parse_object(text)) is None:
+        return not _is_json(text)
+    return not content or not _KEYS.isdisjoint(content)
+
+
+def _has_rows(file: Path, *keys: str) -> bool:
+    """Whether a line of a file of JSON lines has these keys, so far as it can be read."""
+    names = [f'"{key}"'.encode() for key in keys]
+    try:
+        lines = (line for line in read_lines(file) if line is not None)
+        return any(all(name in line for name in names) and _has_keys(line, keys) for line in lines)
+    except OSError:
+        return file.is_file()
+
+
+def _has_keys(line: bytes, keys: tuple[str, ...]) -> bool:
+    row = parse_object(line)
+    return not _is_json(line) if row is None else all(key in row for key in keys)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _has_record(sweep: Sweep) -> bool:
+    objects = (sweep.start_file, sweep.comparison_file)
+    return any(file.is_file() for file in (sweep.study, sweep.hydra_file)) or any(map(_is_ours, objects))
+
+
+def _has_begun(run: Run) -> bool:
+    """Whether there is anything of a run, of one that has recorded nothing yet Hydra's config."""
+    signs = (run.config_file, run.samples_file, run.log_file, run.checkpoint, run.folder / "wandb")
+    return is_run(run.folder) or any(sign.exists() for sign in signs)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Those in which records may lie, by name."""
+    paths = sorted(folder.iterdir(), key=lambda path: natural(path.name))
+    own = [path for path in paths if not path.name.startswith(".") and path != analysis_folder(folder)]
+    return [path for path in own if path.is_dir() and not path.is_symlink()]

@@ -1,0 +1,152 @@
+"""A sweep.json of version 1 in the form of today: its axes were text, and its plan stood in multirun.yaml if anywhere.
+
+`choice(1e-05,0.0001) with ppo.clip_range=choice(0.1,0.2) if reward_model=tiny,vader and model=smollm2`
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rlhf_sweeps.record.axes import Axis, as_data, as_number, read_axes
+from rlhf_sweeps.record.commands import words_of
+from rlhf_sweeps.record.reading import as_mapping
+from rlhf_sweeps.record.sweep_plan import SweepPlan
+
+_DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
+_FIRST_TEST_SEED = 1_000_000  # after the sweep's own
+_INTERVAL = re.compile(r"interval\(\s*([^,()]+),\s*([^,()]+)\)")
+_LIST = re.compile(r"(?:choice|shuffle)\((.*)\)", re.DOTALL)
+_STEP = re.compile(r"step[:=]([^,()]+)")
+
+
+def is_old(start: Mapping[str, Any]) -> bool:
+    """Whether a version before this one has written what sweep.json holds."""
+    return isinstance(start.get("space"), dict)
+
+
+def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sweep.json of an earlier version holds, as one of today would; of today's, itself.
+
+    Args:
+        hydra: Hydra's part of multirun.yaml; empty where there is none.
+    """
+    if not is_old(start):
+        return dict(start)
+    found = _with_axes(start)
+    plan = _plan(found, hydra).as_data()
+    found = {**plan, **found, "directions": plan["directions"]}
+    if isinstance(records := start.get("configurations"), list):
+        found["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
+    return found
+
+
+def _with_axes(record: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in record.items() if key not in ("space", "shape")}
+    return {**kept, "axes": as_data(_axes(record["space"]))} if is_old(record) else kept
+
+
+def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any]) -> SweepPlan:
+    axes, config, sweeper = read_axes(start["axes"]), as_mapping(start.get("config")), as_mapping(hydra.get("sweeper"))
+    metrics = list(map(str, _list(config.get("objective.metrics"))))
+    seed, num_seeds = _whole(config.get("seed")) or 0, _whole(config.get("sweep.test_seeds")) or 0
+    return SweepPlan(
+        axes,
+        metrics,
+        list(map(str, _list(start.get("directions")) or _list(config.get("objective.directions")))),
+        test_seeds=[seed + _FIRST_TEST_SEED + index for index in range(num_seeds)],
+        num_trials=_num_trials(axes, config, sweeper) if hydra else None,
+        num_tests=num_seeds * (_whole(config.get("sweep.num_tested")) or 0),
+        num_workers=_whole(sweeper.get("workers")) or _whole(sweeper.get("n_jobs")) or None,
+        is_grid=all(axis.choices for axis in axes),
+        is_comparison=any(axis.key == "reward_model" and axis.choices for axis in axes),
+        arguments=["-m", *words_of(hydra)] if hydra else None,
+    )
+
+
+def _num_trials(axes: Sequence[Axis], config: Mapping[str, Any], sweeper: Mapping[str, Any]) -> int | None:
+    wanted = _whole(sweeper.get("n_trials"))
+    if all(axis.choices and not axis.when for axis in axes):
+        num_points = math.prod(len(axis.choices) for axis in axes if axis.tied_to is None)
+        return num_points if wanted is None else min(wanted, num_points)
+    is_limited = as_number(config.get("sweep.budget_hours")) is not None
+    return _DEFAULT_TRIALS if wanted is None and not is_limited else wanted
+
+
+def _axes(space: Mapping[str, Any]) -> Iterator[Axis]:
+    for name, text in space.items():
+        swept, _, needed = _partition(str(text), " if ")
+        own, *others = _split(swept, " with ")
+        needs = dict(need.partition("=")[::2] for need in _split(needed, " and ")) if needed else {}
+        when = {parent: tuple(_items(texts)) for parent, texts in needs.items()}
+        yield _axis(name, own, None, when)
+        for other in others:
+            yield _axis(*other.partition("=")[::2], name, when)
+
+
+def _axis(name: str, text: str, tied_to: str | None, when: Mapping[str, tuple[str, ...]]) -> Axis:
+    if found := _INTERVAL.search(text):
+        low, high = (_number(bound) for bound in found.groups())
+        tags, step = re.split(r"[(,]", text[: found.start()]), _STEP.search(text[: found.start()])
+        if low is not None and high is not None:
+            low, high = sorted((low, high))
+            size = None if step is None else _number(step[1])
+            return Axis(name, (), low, high, "log" in tags and low > 0, "int" in tags, size, tied_to, when)
+    listed = _LIST.fullmatch(text.strip())
+    if choices := tuple(_items(listed[1])) if listed else ():
+        return Axis(name, choices, tied_to=tied_to, when=when)
+    return Axis(name, (), math.nan, math.nan, tied_to=tied_to, when=when)
+
+
+def _items(text: str) -> list[str]:
+    """The items of a list in Hydra's syntax."""
+    items = [item.strip() for item in _split(text, ",")]
+    return items[:-1] if items[-1] == "" else items
+
+
+def _split(text: str, word: str) -> list[str]:
+    parts, found = [], word
+    while found:
+        part, found, text = _partition(text, word)
+        parts.append(part)
+    return parts
+
+
+def _partition(text: str, word: str) -> tuple[str, str, str]:
+    """As str.partition, at the first place that is outside of brackets and quotes."""
+    for place in _outside(text):
+        if text.startswith(word, place):
+            return text[:place], word, text[place + len(word) :]
+    return text, "", ""
+
+
+def _outside(text: str) -> Iterator[int]:
+    """The places outside of brackets and quotes whose character stands for itself."""
+    depth, quote, is_escaped = 0, "", False
+    for place, char in enumerate(text):
+        if is_escaped:
+            is_escaped = False
+        elif char == "\\":
+            is_escaped = True
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        else:
+            depth += (char in "([{") - (char in ")]}")
+            if depth == 0:
+                yield place
+
+
+def _number(text: str) -> float | None:
+    """As Hydra reads it: whole numbers stay whole."""
+    number = as_number(text)
+    return int(text) if number is not None and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text) else number
+
+
+def _list(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else []
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

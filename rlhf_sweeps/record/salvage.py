@@ -1,0 +1,90 @@
+"""What can be read of a record that may be unfinished, damaged, or of another version, and what cannot."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf_sweeps.record.reading import Row, as_mapping, salvage_yaml
+from rlhf_sweeps.record.restarts import alive, as_update, continued, going_on, restarts
+from rlhf_sweeps.record.rows import salvage_rows
+from rlhf_sweeps.record.run import SCHEMA_VERSION, Run
+from rlhf_sweeps.record.sealed import salvage_object
+from rlhf_sweeps.record.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """One run.
+
+    Attributes:
+        start: id, config ...; empty where run.json is missing, and then the config is the one that Hydra wrote.
+        rows: one object per update, oldest first, each update once.
+        summary: empty if the run did not finish.
+        overrides: what the user changed.
+        problems: what could not be read, in sentences; none for a run that has merely not finished.
+    """
+
+    start: Mapping[str, Any]
+    rows: list[Row]
+    summary: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def salvage(run: Run) -> Salvaged:
+    """Everything about a run but its samples; never raises because of what a file contains."""
+    problems: list[str] = []
+    start = salvage_object(run.start_file, problems)
+    if "config" not in start:
+        start = {**start, "config": salvage_yaml(run.config_file, problems) or {}}
+    if not isinstance(start["config"], dict):
+        problems.append(f"{run.start_file.name}: its config is not an object")
+        start = {**start, "config": {}}
+    summary = salvage_object(run.summary_file, problems)
+    for content in (start, summary):
+        version = content.get("schema_version", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
+            break
+    known = len(problems)
+    rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
+    if len(problems) == known:  # else that is said already
+        problems += run.changed(summary, run.metrics_file)
+    overrides = salvage_yaml(run.overrides_file, problems) or []
+    if not isinstance(overrides, list):
+        problems.append(f"{run.overrides_file.name}: damaged, left out")
+        overrides = []
+    return Salvaged(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
+
+
+def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
+    """Hydra's own part of the config of a run or sweep; empty where it cannot be read."""
+    return as_mapping(as_mapping(salvage_yaml(place.hydra_file, problems)).get("hydra"))
+
+
+def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
+    """The readable evaluation samples, and what could not be read."""
+    problems: list[str] = []
+    rows = going_on(salvage_rows(run.samples_file, problems))
+    return rows, problems or run.changed(salvage_object(run.summary_file, []), run.samples_file)
+
+
+def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
+    """Each update once, in order: of two rows the later one is of the run that went on.
+
+    Another trainer's rows, which have no update, are numbered by their `step`, and those without any from 1 on.
+    """
+    found: list[tuple[float, Row]] = []
+    for position, row in enumerate(rows, start=1):
+        name = "update" if "update" in row else "step"
+        if math.isnan(update := as_update(row.get(name, position))):
+            continue
+        if name == "step":
+            row = {**{key: value for key, value in row.items() if key != "step"}, "update": update}
+        found.append((update, row))
+    updates = [update for update, _ in found]
+    restarted = restarts(updates, is_own=True)
+    problems += [continued(updates[position - 1], updates[position]) for position in restarted]
+    numbered = dict(found[position] for position in alive(updates, restarted))
+    return [numbered[update] for update in sorted(numbered)]

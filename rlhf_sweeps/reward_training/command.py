@@ -1,0 +1,104 @@
+"""The command line of training a reward model; loads no torch until the checks have run."""
+
+import os
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from rlhf_sweeps import cli
+from rlhf_sweeps.command_line.composed_files import keep_config_of_job
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.literals import lift
+from rlhf_sweeps.data import load_pairs
+from rlhf_sweeps.preflight import read_model_config
+from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
+from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
+from rlhf_sweeps.wording import shown
+
+MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
+
+
+def main() -> None:
+    """Entry point of `python -m rlhf_sweeps.reward_models`."""
+    given = sys.argv[1:2]
+    if given == ["train"]:
+        del sys.argv[1]
+    elif not given or given[0] not in ("--help", "-h"):
+        cli.refuse(ConfigError(f"{' '.join(given) or 'no command'}: must be train (see --help)"))
+    cli.register()
+    register()
+    cli.run("reward_model_training", _train)
+
+
+class Preflight(cli.Preflight):
+    """Checks of a training what can be known beforehand."""
+
+    def check(self, task: DictConfig, folder: Path) -> None:
+        """Check a training; raises ConfigError or OmegaConfBaseException."""
+        check(from_hydra(task), folder)
+
+
+def check(config: RewardTrainingConfig, folder: Path) -> None:
+    """Check where the reward model goes, what it starts from, and the pairs.
+
+    Raises:
+        ConfigError: naming the key, what was given and what is allowed.
+    """
+    check_folder(folder)
+    read_model_config(config.base, config.base_key)
+    num_held_out = len(load_pairs(config.dataset).held_out)
+    if num_held_out < MIN_HELD_OUT:
+        raise ConfigError(
+            f"dataset={config.dataset.name}: must have at least {MIN_HELD_OUT} held-out pairs to report on, has "
+            f"{num_held_out} (dataset.eval_path=... names another file)"
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """A training has its folder for itself, since nobody knows beforehand what files a tokenizer consists of.
+
+    Raises:
+        ConfigError: if the folder holds a model, or anything that an earlier start has not left.
+    """
+    if (folder / "config.json").exists():
+        raise ConfigError(f"hydra.run.dir={folder}: holds a model already; choose another folder")
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    try:
+        refuse_foreign(folder, names, None, folder / ".hydra" / "hydra.yaml", TRAININGS)
+    except NotOursError as error:
+        raise ConfigError(f"hydra.run.dir={folder}: {error}; choose another folder") from error
+
+
+def _train(composed: DictConfig) -> float:
+    """Train, and return the held-out accuracy."""
+    # TRL would send word of every training to its makers.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    lift(composed, {})
+    config = from_hydra(composed)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    show_one_gpu(config)
+    from rlhf_sweeps.reward_training.training import train
+
+    try:
+        with claim(folder, "another process is training there"):
+            check_folder(folder)
+            keep_config_of_job(folder, composed)
+            report = train(config, folder)
+    except InUseError as error:
+        raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error
+    words = ["reward_model=local", override("reward_model.path", shown(folder))]
+    print(f"Use it with: {command('python', '-m', 'rlhf_sweeps', *words)}")
+    return report.accuracy.value
+
+
+def show_one_gpu(config: RewardTrainingConfig) -> None:
+    """Hide all GPUs but the one that is meant: TRL takes the first, and refuses to work where it sees several."""
+    kind, _, number = config.device.partition(":")
+    if kind not in ("auto", "cuda"):
+        return
+    visible, place = os.environ.get("CUDA_VISIBLE_DEVICES"), int(number or 0)
+    shown = str(place) if visible is None else ",".join(visible.split(",")[place : place + 1])
+    os.environ["CUDA_VISIBLE_DEVICES"] = shown
+    config.device = kind

@@ -1,0 +1,100 @@
+"""A report as text: the table that is printed, and the model card in the reward model's folder."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from rlhf_sweeps.config.references import as_recorded
+from rlhf_sweeps.files.sources import locate
+from rlhf_sweeps.models.card import markdown_table
+from rlhf_sweeps.reward_training.config import RewardTrainingConfig
+from rlhf_sweeps.reward_training.report import Report, Share
+from rlhf_sweeps.wording import in_columns
+
+Rows = list[tuple[str, ...]]
+
+
+def show(report: Report) -> str:
+    """The report as lines of text."""
+    calibration = report.calibration
+    lines = [
+        *in_columns([("ranked right", "share", "95 % interval", "pairs"), *_accuracies(report)], are_numbers=True),
+        "",
+        f"calibration: expected error {calibration.expected_error:.3f}, Brier score {calibration.brier:.3f}, "
+        f"log loss {calibration.log_loss:.3f}",
+        *in_columns([("confidence", "mean", "right", "pairs"), *_reliability(report)], are_numbers=True),
+    ]
+    if report.warning:
+        lines += ["", f"warning: {report.warning}"]
+    return "\n".join(lines)
+
+
+def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Mapping[str, object]) -> str:
+    """Markdown with the metadata block that model hubs read; the licence is left to who publishes it.
+
+    Args:
+        figures: of the training: pairs, steps, seconds and the like.
+    """
+    config = as_recorded(config)
+    settings = {**dataclasses.asdict(config.reward_model), "lr": config.highest_lr, "seed": config.seed}
+    del settings["base"]
+    eval_data = config.dataset.eval_path or config.dataset.eval_split
+    calibration = report.calibration
+    parts = [
+        ("base", f"`{config.base.path}`"),
+        ("data", _data_name(config)),
+        ("held out", eval_data or "a tenth of the prompts, by hash"),
+        *((name, str(value)) for name, value in figures.items()),
+    ]
+    sections = [
+        _metadata(config),
+        f"# {config.name}",
+        "A reward model, trained on preference pairs by rlhf_sweeps. Its scores compare responses to one prompt: "
+        "sigmoid of a difference stands for the probability that the first of two is preferred.",
+        markdown_table(("part", "used"), parts),
+        "## Held-out pairs",
+        *([f"**Warning: {report.warning}.**"] if report.warning else []),
+        markdown_table(("ranked right", "share", "95 % interval", "pairs"), _accuracies(report)),
+        "The rules see an answer's surface alone; which way each ranks was fixed on the training pairs. Ties count "
+        "half.",
+        f"Calibration: expected error {calibration.expected_error:.3f} (over bins of the confidence), Brier score "
+        f"{calibration.brier:.3f}, log loss {calibration.log_loss:.3f}.",
+        markdown_table(("confidence", "mean", "right", "pairs"), _reliability(report)),
+        "## Settings",
+        markdown_table(("key", "value"), [(name, str(value)) for name, value in settings.items()]),
+        "## Use",
+        "    python -m rlhf_sweeps reward_model=local reward_model.path=FOLDER",
+        "## Licence",
+        "To be chosen by who publishes it; the licences of base and data bind.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _accuracies(report: Report) -> Rows:
+    rows: list[tuple[str, Share | None]] = [
+        ("reward model", report.accuracy),
+        ("  where the chosen is longer", report.longer),
+        ("  where the chosen is shorter", report.shorter),
+        *((f"rule: {one.rule}", one.accuracy) for one in report.comparisons),
+    ]
+    return [
+        (name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.num_pairs)) for name, one in rows if one
+    ]
+
+
+def _reliability(report: Report) -> Rows:
+    return [
+        (f"{one.low:.2f} to {one.high:.2f}", f"{one.confidence:.3f}", f"{one.accuracy:.3f}", str(one.num_pairs))
+        for one in report.calibration.bins
+    ]
+
+
+def _data_name(config: RewardTrainingConfig) -> str:
+    dataset = config.dataset
+    return ", ".join(f"`{one.path}`" for one in (dataset.sources or [dataset]))
+
+
+def _metadata(config: RewardTrainingConfig) -> str:
+    lines = ["library_name: transformers", "pipeline_tag: text-classification", "tags: [reward-model, rlhf_sweeps]"]
+    if not config.base.pypi_wheel and locate(config.base.path, config.base_key) is None:
+        lines.append(f"base_model: {config.base.path}")
+    return "\n".join(["---", *lines, "---"])

@@ -1,0 +1,153 @@
+"""Training a reward model from start to end: read pairs and base, fit, save, report."""
+
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.references import recorded
+from rlhf_sweeps.config.reward_models import plain_classifier
+from rlhf_sweeps.data import Messages, Pair, Pairs, describe, load_pairs, num_with_control
+from rlhf_sweeps.files.placing import move_into
+from rlhf_sweeps.models import loading as models
+from rlhf_sweeps.models.template_date import hold_date
+from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
+from rlhf_sweeps.ppo.reach import check_positions
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier, longest_input
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
+from rlhf_sweeps.reward_models.surface_rules import fit_rules
+from rlhf_sweeps.reward_training.config import RewardTrainingConfig
+from rlhf_sweeps.reward_training.fitting import fit
+from rlhf_sweeps.reward_training.pair_tokens import encode_pairs, set_pad_token
+from rlhf_sweeps.reward_training.report import Report, make_report
+from rlhf_sweeps.reward_training.report_text import reward_model_card, show
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+def train(config: RewardTrainingConfig, folder: Path) -> Report:
+    """Train, save what `reward_model=local` loads into the folder, and report on it there: all of it or no model.
+
+    Raises:
+        ConfigError: if base, data or device cannot be used; before any training, but for lack of memory.
+        DivergedError: if the loss is no longer a number.
+    """
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # it reports the new head, which is wanted, as a fault
+    device = models.pick_device(config.device)
+    if device.type == "cpu":
+        keep_nothing()  # until a step has shown that there is room
+    pairs = load_pairs(config.dataset)
+    made = folder / "model.unfinished"
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        figures = _fit(config, pairs, made, device)
+        # What was trained is loaded again to be scored, and need not be there twice.
+        give_back_memory()
+        report = evaluate(made, pairs, 2 * config.reward_model.microbatch_size, device)
+        _record(config, report, figures, made)
+        move_into(folder, made, last="config.json")
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    print(show(report))
+    return report
+
+
+def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch.device) -> dict[str, object]:
+    """Train on the pairs, save into the folder; returns what is to be told of it."""
+    model, tokenizer = _load_base(config)
+    known = longest_input(model, tokenizer)
+    max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
+    reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
+    reader.check_room(f"reward_model.max_length={max_length}")
+    given = f"{config.base_key}={config.base.path}"
+    check_positions(model, max_length, given, "reward_model.max_length makes it shorter")
+    rows, num_cut = encode_pairs(pairs.train, reader)
+    num_controlling = num_with_control(list(map(_texts, [*pairs.train, *pairs.held_out])), tokenizer)
+    if set_pad_token(tokenizer, rows):
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    # As what is trained will be looked at when it is loaded: it must not be refused then.
+    ClassifierRewardModel(model, tokenizer, None, Halving(given, 1), max_length=max_length).check(given)
+    log.info("%s", describe(pairs, num_with_control=num_controlling))
+    log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
+    start = time.perf_counter()
+    trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
+    seconds = round(time.perf_counter() - start, 1)
+    trained.config.use_cache = True  # the trainer may have turned it off
+    trained.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {
+        "training pairs": len(pairs.train),
+        "answers cut": num_cut,
+        "pairs with control tokens in their text": num_controlling,
+        "tokens at most": max_length,
+        "steps": num_steps,
+        "seconds": seconds,
+        "device": str(device),
+    }
+
+
+def _texts(pair: Pair) -> Messages:
+    """All that stands in a pair."""
+    return [*pair.prompt, *({"role": "assistant", "content": answer} for answer in (pair.chosen, pair.rejected))]
+
+
+def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:
+    """The report on the reward model in a folder, loaded as a run loads it.
+
+    Args:
+        batch_size: sequences scored at once.
+    """
+    config = plain_classifier(str(folder), folder.name, "float32")
+    batch = Halving("reward_model.microbatch_size", batch_size)
+    reward_model = load_classifier(config, None, batch, device)
+    prompts = [pair.prompt for pair in pairs.held_out]
+    chosen = reward_model.score(Exchanges(prompts, [pair.chosen for pair in pairs.held_out]))
+    rejected = reward_model.score(Exchanges(prompts, [pair.rejected for pair in pairs.held_out]))
+    return make_report((chosen - rejected).tolist(), pairs.held_out, fit_rules(pairs.train))
+
+
+def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model that training starts from, with one output, and its tokenizer."""
+    base, key = config.base, config.base_key
+    tokenizer: PreTrainedTokenizerBase = models.load(AutoTokenizer, base, key)
+    hold_date(tokenizer, datetime.now(), f"{key}={base.path}")  # so that it is scored by what it was trained on
+    torch.manual_seed(config.seed)  # of the new head
+    model, info = models.load(
+        AutoModelForSequenceClassification,
+        base,
+        key,
+        dtype=getattr(torch, base.dtype),
+        num_labels=1,
+        output_loading_info=True,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+    )
+    for name, has, wanted in sorted(info["mismatched_keys"]):
+        raise ConfigError(
+            f"{key}={base.path}: must be a language model or a classifier with one output (its {name} has the shape "
+            f"{list(has)}, must have {list(wanted)})"
+        )
+    trunk = f"{model.base_model_prefix}."
+    if lacking := sorted(name for name in info["missing_keys"] if name.startswith(trunk) and "pooler" not in name):
+        raise ConfigError(f"{key}={base.path}: not a trained model, its weights lack {models.named(lacking)}")
+    models.check_ids(model, tokenizer, f"{key}={base.path}")
+    if info["missing_keys"]:
+        log.info("new weights: %s", ", ".join(sorted(info["missing_keys"])))
+    return model, tokenizer
+
+
+def _record(config: RewardTrainingConfig, report: Report, figures: dict[str, object], folder: Path) -> None:
+    """Write report.json and README.md."""
+    content = {**asdict(report), "training": figures, "config": recorded(asdict(config))}
+    (folder / "report.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(reward_model_card(config, report, figures), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Which running trials end early or wait: rules over curves."""

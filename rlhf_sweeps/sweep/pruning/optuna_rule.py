@@ -1,0 +1,59 @@
+"""Optuna's pruners as rules over curves."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from rlhf_sweeps.sweep.pruning.curves import Curve
+
+
+class OptunaRule:
+    """Any pruner of Optuna's, which looks at an in-memory study that mirrors the curves.
+
+    Values and direction are those of the metric as it was recorded, since a pruner's arguments may hold limits of it.
+    Steps are updates of the trial in question. Pruners compare values of the very same step; so a peer that was
+    evaluated at other shares of its run has there what it was worth last.
+
+    Trials that have come through a whole run count as complete there; what a pruner keeps with a trial, as successive
+    halving keeps its rungs, is kept from call to call, though not beyond the process.
+    """
+
+    def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
+        self._pruner = pruner
+        self._kept: dict[int, dict[str, Any]] = {}
+
+    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+        """Where Optuna's pruner says so."""
+        if math.isnan(trial.at(trial.step)):
+            return True
+        direction = StudyDirection.MAXIMIZE if trial.sign > 0 else StudyDirection.MINIMIZE
+        study = optuna.create_study(direction=direction, study_name="mirror")
+        curves = {curve.number: curve for curve in (*peers, trial)}
+        for position in range(max(curves) + 1):
+            done = position != trial.number and curves.get(position, trial).step >= num_steps
+            values = _values(curves.get(position), trial)
+            study.add_trial(_mirrored(values, done, self._kept.get(position, {})))
+        should_prune = self._pruner.prune(study, study.trials[trial.number])
+        self._kept[trial.number] = study.trials[trial.number].system_attrs
+        return should_prune
+
+
+def _values(curve: Curve | None, trial: Curve) -> dict[int, float]:
+    """Step -> value of a curve, at its own steps and at those of the trial in question; empty without a curve."""
+    if curve is None:
+        return {}
+    own = {round(step): value for step, value in sorted(curve.values.items())}
+    shared = {round(step): curve.at(step) for step in trial.values if step <= curve.step}
+    return {step: curve.sign * value for step, value in (own | shared).items() if math.isfinite(value)}
+
+
+def _mirrored(values: dict[int, float], done: bool, kept: dict[str, Any]) -> FrozenTrial:
+    if not values:
+        return create_trial(state=TrialState.FAIL)
+    if done:
+        return create_trial(value=values[max(values)], intermediate_values=values, system_attrs=kept)
+    return create_trial(state=TrialState.RUNNING, intermediate_values=values, system_attrs=kept)

@@ -1,0 +1,1 @@
+"""What a sweep tries: axes, their relations, the search space, samplers."""

@@ -1,0 +1,1 @@
+"""One run: load, begin or continue, train, evaluate, checkpoint, export."""

@@ -1,0 +1,151 @@
+"""What the base policy answers, how reward models score it, and on what scale: found out once, kept in the record."""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_sweeps.data import Encoded, Messages
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.sampling import pad_left, pad_right
+from rlhf_sweeps.record import BaseRecord
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
+from rlhf_sweeps.reward_models.scale import NUM_PROMPTS, Scale, measure
+from rlhf_sweeps.reward_models.scorer import Scorer
+
+# (prompts, purpose and seed of the random numbers) -> the base policy's responses
+Sample = Callable[[Sequence[Sequence[int]], str, int], Responses]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The base policy's responses.
+
+    Attributes:
+        tokens: of the responses.
+        key: stands for all that they depend on.
+    """
+
+    exchanges: Exchanges
+    tokens: Sequence[Sequence[int]]
+    key: str
+
+
+@dataclass
+class BasePolicy:
+    """The base policy as a sweep's trials, or a run's starts, share it.
+
+    Attributes:
+        record: what is known already.
+        settings: all that its responses depend on, beside prompts and random numbers.
+        training: the training prompts; some of them are what a scale is measured on.
+        end_ids: the tokens that end a response.
+    """
+
+    record: BaseRecord
+    settings: Any
+    sample: Sample
+    tokenizer: PreTrainedTokenizerBase
+    training: Encoded
+    end_ids: Sequence[int] = ()
+
+    def answers(self, prompts: Encoded, purpose: str, seed: int) -> Answers:
+        """Its responses to some prompts."""
+        key = _digest(self.settings, self.end_ids, prompts.messages, prompts.ids, purpose, seed)
+        name = f"responses_{key}"
+
+        def ask() -> list[dict[str, Any]]:
+            batch = self.sample(prompts.ids, purpose, seed)
+            responses = zip(batch.response_lists(), batch.ended.tolist(), strict=True)
+            rows = [{"tokens": tokens, "ended": ended} for tokens, ended in responses]
+            self.record.write(name, rows)
+            return rows
+
+        rows = self.record.read_or_find(lambda: self.record.read(name) or None, ask)
+        tokens, ended = [row["tokens"] for row in rows], [row["ended"] for row in rows]
+        exchanges = exchanges_of(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
+        return Answers(exchanges, tokens, key)
+
+    def scores(self, answers: Answers, scorer: Scorer) -> Tensor:
+        """A reward model's scores of them, as it gives them, (prompts,)."""
+        name = _record_name("scores", scorer, answers)
+        scores = [row["score"] for row in self.record.read(name)]
+        if scores:
+            scorer.remember(answers.exchanges, scores)
+        else:
+            scores = scorer.score(answers.exchanges).tolist()
+            self.record.write(name, [{"score": score} for score in scores])
+        return torch.tensor(scores)
+
+    def scale(self, scorer: Scorer) -> Scale:
+        """The scale of a reward model's scores on its responses; whatever the run's seed, the same.
+
+        Raises:
+            RewardModelError: if it gives all of them the same score.
+        """
+        order = random.Random("scale").sample(range(len(self.training.ids)), len(self.training.ids))[:NUM_PROMPTS]
+        answers = self.answers(self.training.rows(order), "scale", 0)
+        name = _record_name("scale", scorer, answers)
+        if not (rows := self.record.read(name)):
+            rows = [asdict(measure(scorer.name, self.scores(answers, scorer)))]
+            self.record.write(name, rows)
+        return Scale(**rows[0])
+
+
+def exchanges_of(
+    prompts: Sequence[Messages],
+    prompt_ids: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    ended: Sequence[bool],
+    end_ids: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Exchanges:
+    """What reward models are given: prompts, responses as text without what ends them, the policy's tokens of both.
+
+    Args:
+        end_ids: the tokens that end a response; not all tokenizers take all of them for special ones.
+    """
+    reader = ExchangeReader(tokenizer, None, None)
+    texts = []
+    for prompt, response, has_ended in zip(prompt_ids, responses, ended, strict=True):
+        bare = reader.strip(response, end_ids) if has_ended else response
+        texts.append(_decode_after(prompt, bare, tokenizer).removeprefix(reader.opening))
+    sequences = [[*prompt, *response] for prompt, response in zip(prompt_ids, responses, strict=True)]
+    return Exchanges(prompts, texts, sequences, ended, end_ids)
+
+
+def responses_of(answers: Answers, prompts: Encoded, device: torch.device) -> Responses:
+    """Answers to these prompts as a batch; log-probabilities, which are not recorded, are 0."""
+    assert answers.exchanges.ended is not None
+    response_ids, response_mask = pad_right(answers.tokens, 0, device)
+    prompt_ids, prompt_mask = pad_left(prompts.ids, 0, device)
+    logprobs = torch.zeros(response_ids.shape, device=device)
+    ended = torch.tensor(answers.exchanges.ended, device=device)
+    return Responses(prompt_ids, prompt_mask, response_ids, response_mask, logprobs, ended)
+
+
+def _decode_after(prompt: Sequence[int], response: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """A response's text where it stands: alone, some tokenizers would leave out the space that it begins with."""
+    before, whole = (
+        str(tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in (prompt, [*prompt, *response])
+    )
+    if whole.startswith(before):
+        return whole.removeprefix(before)
+    return str(tokenizer.decode(list(response), skip_special_tokens=True))  # what cleans up the end of the prompt
+
+
+def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:
+    """Of a file: with the reward model's name as far as that fits, which a comparison may have made long."""
+    shown = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
+    return f"{what}_{shown}_{_digest(answers.key, scorer.digest())}"
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,151 @@
+"""Held-out prompts answered by policy and base policy: score, KL, length, win rate, surface markers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rlhf_sweeps.data import Encoded, as_text
+from rlhf_sweeps.ppo.equations import kl_estimate
+from rlhf_sweeps.ppo.language_model import LanguageModel
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.sampling import Sampler
+from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.trainer import Reference
+from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.scale import UNIT, Scale
+from rlhf_sweeps.reward_models.scorer import Scorer
+from rlhf_sweeps.reward_models.surface_rules import EMOJI
+from rlhf_sweeps.training.base_policy import Answers, BasePolicy, exchanges_of
+
+
+class Evaluator:
+    """Compares a policy with the base policy on the same held-out prompts.
+
+    Every evaluation draws the same random numbers, so that two of them differ by the policy alone.
+
+    Args:
+        scorer: the reward model that the policy is trained under; its scores are brought to a scale.
+        judges: other reward models, by name; their scores are taken as they are.
+    """
+
+    def __init__(
+        self,
+        prompts: Encoded,
+        sampler: Sampler,
+        tokenizer: PreTrainedTokenizerBase,
+        language_model: LanguageModel,
+        ref_policy: Reference,
+        scorer: Scorer,
+        judges: Mapping[str, Scorer],
+        seed: int,
+    ) -> None:
+        self.prompts = prompts
+        self.sampler = sampler
+        self.tokenizer = tokenizer
+        self.language_model = language_model
+        self.ref_policy = ref_policy
+        self.scorer = scorer
+        self.judges = judges
+        self.scale = UNIT
+        self.seed = seed
+        self._base_responses: Sequence[str] = ()
+        self._base_scores = torch.empty(0)
+        self._judges_base_scores: dict[str, Tensor] = {}
+
+    def take_base(self, base_policy: BasePolicy, scale: Scale) -> tuple[Answers, Tensor]:
+        """Learn how the base policy answers, before the first evaluation; its answers and their scores, (prompts,)."""
+        self.scale = scale
+        answers = base_policy.answers(self.prompts, "evaluation", self.seed)
+        self._base_responses = answers.exchanges.responses
+        self._base_scores = scale.apply(base_policy.scores(answers, self.scorer))
+        self._judges_base_scores = {name: base_policy.scores(answers, judge) for name, judge in self.judges.items()}
+        return answers, self._base_scores
+
+    def score(self, exchanges: Exchanges) -> Tensor:
+        """One score each under the policy's own reward model, on its scale, (batch,)."""
+        return self.scale.apply(self.scorer.score(exchanges))
+
+    def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Metrics named eval/... and judge/..., and a row per held-out prompt.
+
+        A row holds prompt, response, score, base_response, base_score, and of every judge judge/<name>/score and
+        judge/<name>/base_score.
+        """
+        noise = generator(self.seed, "evaluation", 0, policy.device)
+        batch = self.sampler.sample(policy, self.prompts.ids, noise)
+        exchanges = exchanges_of(
+            self.prompts.messages,
+            self.prompts.ids,
+            batch.response_lists(),
+            batch.ended.tolist(),
+            self.sampler.stop_ids,
+            self.tokenizer,
+        )
+        own = Judged(self.score(exchanges), self._base_scores)
+        judged = {
+            name: Judged(judge.score(exchanges), self._judges_base_scores[name]) for name, judge in self.judges.items()
+        }
+        metrics = {
+            **{f"eval/{metric}": value for metric, value in own.metrics().items()},
+            "eval/kl": self._kl(batch),
+            "eval/length": batch.response_mask.sum(-1).float().mean().item(),
+            "eval/eos_rate": batch.ended.float().mean().item(),
+            **marker_rates(exchanges.responses),
+            **{f"judge/{name}/{metric}": x for name, one in judged.items() for metric, x in one.metrics().items()},
+        }
+        columns = {
+            "prompt": [as_text(messages) for messages in self.prompts.messages],
+            "response": exchanges.responses,
+            "score": own.scores.tolist(),
+            "base_response": self._base_responses,
+            "base_score": own.base_scores.tolist(),
+        }
+        for name, one in judged.items():
+            columns |= {
+                f"judge/{name}/score": one.scores.tolist(),
+                f"judge/{name}/base_score": one.base_scores.tolist(),
+            }
+        return metrics, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    @property
+    def base_score(self) -> float:
+        """The base policy's mean score."""
+        return self._base_scores.mean().item()
+
+    @torch.no_grad()
+    def _kl(self, batch: Responses) -> float:
+        """Mean over sequences of the summed k1 estimate: unbiased, in nats."""
+        with self.ref_policy() as model:
+            ref_logprobs = self.sampler.batch.run(partial(replace(self.language_model, model=model).logprobs, batch))
+        return kl_estimate(batch.logprobs, ref_logprobs, batch.response_mask, "k1").sum(-1).mean().item()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one scorer makes of the policy's and the base policy's responses to the same prompts, (prompts,)."""
+
+    scores: Tensor
+    base_scores: Tensor
+
+    def metrics(self) -> dict[str, float]:
+        """Mean scores, and the share of prompts where the policy's is higher, ties half."""
+        wins = (self.scores > self.base_scores).float() + (self.scores == self.base_scores).float() / 2
+        return {
+            "score": self.scores.mean().item(),
+            "base_score": self.base_scores.mean().item(),
+            "win_rate": wins.mean().item(),
+        }
+
+
+def marker_rates(texts: Sequence[str]) -> dict[str, float]:
+    """Shares of texts with a '?', a '!' and an emoji: what a reward model is hacked with first."""
+    return {
+        "eval/question_rate": sum("?" in text for text in texts) / len(texts),
+        "eval/exclamation_rate": sum("!" in text for text in texts) / len(texts),
+        "eval/emoji_rate": sum(bool(EMOJI.search(text)) for text in texts) / len(texts),
+    }

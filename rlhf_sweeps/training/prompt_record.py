@@ -1,0 +1,102 @@
+"""The prompts of a run as tokens: read and encoded once for all trials of a sweep, kept in its record."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import transformers
+from transformers import PreTrainedTokenizerBase
+
+from rlhf_sweeps import __version__
+from rlhf_sweeps.config.schema import Config
+from rlhf_sweeps.data import Encoded, describe, encode, files_of, load_prompts
+from rlhf_sweeps.models.loading import tokenizer_text
+from rlhf_sweeps.record import BaseRecord, stamp
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """What a run trains and evaluates on.
+
+    Attributes:
+        held_out: the first of the held-out prompts, as many as an evaluation takes.
+        line: for the log, how many there are.
+    """
+
+    training: Encoded
+    held_out: Encoded
+    line: str
+
+
+def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> EncodedPrompts:
+    """The prompts of a run, out of the record if it has them, else into it.
+
+    A data set of the hub without a revision stays as it was found first, and so does a date that a template writes.
+
+    Raises:
+        ConfigError: if the data set cannot be used.
+    """
+    name = f"prompts_{_key(config, tokenizer)}"
+
+    def find() -> EncodedPrompts:
+        found = _encode(config, tokenizer)
+        record.write(name, [_as_row(found.training), _as_row(found.held_out), {"line": found.line}])
+        return found
+
+    return record.read_or_find(lambda: _read(record, name), find)
+
+
+def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompts:
+    prompts = load_prompts(config.dataset)
+    lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
+    training = encode(prompts.train, tokenizer, *lengths)
+    held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts, noun="held-out prompt")
+    line, wanted = describe(prompts, training, held_out), config.eval.num_prompts
+    if len(held_out.ids) < wanted:
+        line += f"; evaluations use all that are held out, fewer than eval.num_prompts={wanted}"
+    return EncodedPrompts(training, held_out, line)
+
+
+def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Stands for all that the encoded prompts depend on."""
+    versions = (__version__, transformers.__version__)
+    files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
+    reader = (config.model, tokenizer_text(tokenizer))
+    parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _read(record: BaseRecord, name: str) -> EncodedPrompts | None:
+    try:
+        rows = record.read(name)
+        if not rows:
+            return None
+        training, held_out, last = rows
+        return EncodedPrompts(_from_row(training), _from_row(held_out), last["line"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        log.warning("%s: cannot be used and is made anew (%r)", name, error)
+        return None
+
+
+def _as_row(part: Encoded) -> dict[str, Any]:
+    """Each prompt once, and the order with its repeats."""
+    known = {id(messages): (messages, ids) for messages, ids in zip(part.messages, part.ids, strict=True)}
+    places = {prompt: place for place, prompt in enumerate(known)}
+    return {
+        "prompts": list(known.values()),
+        "order": [places[id(messages)] for messages in part.messages],
+        "num_too_long": part.num_too_long,
+        "num_too_short": part.num_too_short,
+        "num_unread": part.num_unread,
+        "num_with_control": part.num_with_control,
+    }
+
+
+def _from_row(row: Mapping[str, Any]) -> Encoded:
+    prompts = [row["prompts"][place] for place in row["order"]]
+    counts = (row["num_too_long"], row["num_too_short"], row["num_unread"], row["num_with_control"])
+    return Encoded([messages for messages, _ in prompts], [ids for _, ids in prompts], *counts)

@@ -1,0 +1,300 @@
+"""What a run works with: prompts, models, trainer and evaluator; loaded from a config, continued from a checkpoint."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.references import as_recorded
+from rlhf_sweeps.config.schema import Config, value_model_config
+from rlhf_sweeps.data import Encoded, batch_indices
+from rlhf_sweeps.models import loading as models
+from rlhf_sweeps.models.template_date import TemplateDate
+from rlhf_sweeps.ppo.agreement import check_models
+from rlhf_sweeps.ppo.language_model import ValueModel
+from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
+from rlhf_sweeps.ppo.rollout import Responses
+from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.trainer import PPOTrainer
+from rlhf_sweeps.record import Run, Sweep
+from rlhf_sweeps.reward_models.base import RewardModel
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
+from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
+from rlhf_sweeps.reward_models.load import Loader
+from rlhf_sweeps.reward_models.scale import UNIT
+from rlhf_sweeps.training import checkpoints
+from rlhf_sweeps.training.base_policy import BasePolicy, exchanges_of, responses_of
+from rlhf_sweeps.training.evaluation import Evaluator
+from rlhf_sweeps.training.prompt_record import load_encoded
+from rlhf_sweeps.verdicts.objective import Evaluated
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+@dataclass
+class Session:
+    """The parts of a run, and what it carries from update to update beside the trainer's own state.
+
+    Attributes:
+        policy_digest: stands for the base policy's weights.
+        adapter: what trains the policy in place of its weights, if anything does.
+        best: the best evaluation within the KL budget so far.
+        last: the newest evaluation.
+        seconds: spent so far, also by earlier starts of the run.
+        tokens: sampled, scored and optimized so far.
+        checkpoint: the newest sound one; None until there is one.
+    """
+
+    config: Config
+    run: Run
+    trainer: PPOTrainer
+    evaluator: Evaluator
+    loader: Loader
+    training: Encoded
+    policy: PreTrainedModel
+    policy_digest: str
+    tokenizer: PreTrainedTokenizerBase
+    adapter: "PeftModel | None" = None
+    best: Evaluated | None = None
+    last: Evaluated | None = None
+    seconds: float = 0.0
+    tokens: int = 0
+    checkpoint: Path | None = None
+
+    def go_on(self) -> None:
+        """Take up the last sound checkpoint, if there is one, and forget what was recorded after it."""
+        unusable = []
+        for folder in checkpoints.found(self.run.checkpoint):
+            try:
+                self._take_up(folder)
+                break
+            except checkpoints.DamagedError as error:
+                unusable.append(str(error))
+        for number, problem in enumerate(unusable, start=1):
+            is_last = number == len(unusable)
+            rest = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
+            log.warning("checkpoint %s%s", problem, f"; the run {rest}" if is_last else "")
+        if self.checkpoint is not None:
+            log.info("continuing after update %d", self.trainer.update)
+            if reason := self.run.lacks(self.trainer.update, self.checkpoint):
+                log.warning("%s, and the run goes on without them", reason)
+        for problem in self.run.rewind(self.trainer.update, self.checkpoint):
+            log.warning("%s", problem)
+
+    def _take_up(self, folder: Path) -> None:
+        """Be as a checkpoint has it; where that cannot be, all is as it was."""
+        state = checkpoints.read_state(folder)
+        try:
+            update, trainer, scorers = int(state["update"]), state["trainer"], state["scorers"]
+            best, last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
+            seconds, tokens = float(state["seconds"]), int(state["tokens"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error
+        checkpoints.load(folder, self.trainer.models, self.trainer.optimizer)
+        self.trainer.update, self.trainer.state = update, trainer
+        self.best, self.last, self.seconds, self.tokens = best, last, seconds, tokens
+        for scorer, scorer_state in zip(self.loader.scorers, scorers, strict=True):
+            scorer.state = scorer_state
+        self.checkpoint = folder
+
+    def ask_base_policy(self, sweep: Sweep | None) -> None:
+        """Find out how the base policy answers and on what scale it is scored, unless the record knows it.
+
+        Raises:
+            RewardModelError: if a reward model fails.
+        """
+        config = self.config
+        used = (config.model, self.policy_digest, config.device, config.ppo.response_length, config.ppo.temperature,
+                config.ppo.top_p, config.ppo.stop_strings, config.ppo.precision, config.ppo.static_decoding,
+                torch.get_num_threads())  # fmt: skip
+        record = self.run.base if sweep is None else sweep.base
+        end_ids = self.trainer.sampler.stop_ids
+        base_policy = BasePolicy(record, used, self._sample_base, self.tokenizer, self.training, end_ids)
+        for scorer in self.loader.scorers:
+            if isinstance(scorer.reward_model, EnsembleRewardModel):
+                scorer.reward_model.scales = [base_policy.scale(member) for member in scorer.reward_model.members]
+        scale = base_policy.scale(self.evaluator.scorer) if config.reward_model.normalize else UNIT
+        answers, scores = self.evaluator.take_base(base_policy, scale)
+        if self.trainer.update == 0:
+            if config.ppo.value_model == "reward_model" and scale != UNIT:
+                self.trainer.value_model.rescale(scale.mean, scale.deviation)
+            self.trainer.start_values(responses_of(answers, self.evaluator.prompts, self.policy.device), scores)
+
+    def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
+        """One score each of the responses to these training prompts, (batch,)."""
+        exchanges = exchanges_of(
+            [self.training.messages[i] for i in indices],
+            [self.training.ids[i] for i in indices],
+            batch.response_lists(),
+            batch.ended.tolist(),
+            self.trainer.sampler.stop_ids,
+            self.tokenizer,
+        )
+        return self.evaluator.score(exchanges).to(batch.logprobs.device)
+
+    def _sample_base(self, prompts: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
+        with self.trainer.ref_policy() as policy:
+            return self.trainer.sampler.sample(policy, prompts, generator(seed, purpose, 0, policy.device))
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the newest is of this very update.
+
+        Raises:
+            DivergedError: if the policy is not fit to be kept; the newest checkpoint stays.
+        """
+        update = self.trainer.update
+        if self.checkpoint is not None and int(self.checkpoint.name) == update:
+            return
+        self.trainer.check()
+        self.checkpoint = checkpoints.save(
+            self.run.checkpoint,
+            update,
+            self.trainer.models,
+            self.trainer.optimizer,
+            state={
+                "trainer": self.trainer.state,
+                "best": asdict(self.best) if self.best else None,
+                "last": asdict(self.last) if self.last else None,
+                "seconds": self.seconds,
+                "tokens": self.tokens,
+                "scorers": [scorer.state for scorer in self.loader.scorers],
+            },
+            before=self.checkpoint,
+            is_best=self.checkpoint is None or self.best is None or self.best.update >= update,
+            records=self.run.row_files,
+        )
+
+
+def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Session:
+    """Read prompts and models, and say what will run.
+
+    Args:
+        sweep: that the run is a trial of, whose record may have the prompts.
+
+    Raises:
+        ConfigError: if a model or data set cannot be used.
+    """
+    transformers_logging.disable_progress_bar()
+    device = models.pick_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    given, ppo, record = f"model.path={config.model.path}", config.ppo, run.base if sweep is None else sweep.base
+    template_date = TemplateDate(record, _has_begun(run, sweep))
+    tokenizer = models.load_tokenizer(config.model)
+    template_date.hold(tokenizer, given)
+    prompts = load_encoded(config, tokenizer, record)
+    log.info("%s", prompts.line)
+    training, held_out = prompts.training, prompts.held_out
+    policy = _load_policy(config, device)
+    models.check_ids(policy, tokenizer, given)
+    policy_digest = models.digest(policy)  # before anything trains it
+    batch = Halving("ppo.rollout_batch_size", ppo.rollout_batch_size)
+    messages = [*training.messages, *held_out.messages]
+    loader = Loader(tokenizer, batch, device, config.dataset, ppo.complete_turn, messages, template_date.hold)
+    scorer = loader.scorer(config.reward_model, "reward_model")
+    judges = {one.name: loader.scorer(one, f"eval.judges[{n}]") for n, one in enumerate(config.eval.judges)}
+    # Copies of the policy, which adapters and a shared trunk do without.
+    with fitting(given, "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
+        value_model = _load_value_model(config, policy, scorer.reward_model, loader)
+        ref_policy, adapter = _prepare_training(config, policy, value_model)
+    language_model = models.language_model(policy, ppo)
+    sampler = models.make_sampler(policy, tokenizer, ppo, batch)
+    check_models(ppo, language_model, value_model, sampler, (*training.ids, *held_out.ids), given)
+    trainer = PPOTrainer(
+        ppo,
+        language_model,
+        lambda: models.reference(ref_policy, adapter),
+        value_model,
+        sampler,
+        training.ids,
+        batch_indices=lambda update: _draw_prompts(config, len(training.ids), update),
+        score=lambda indices, batch: session.score(indices, batch),
+        seed=config.seed,
+    )
+    _announce(config, run, policy)
+    evaluator = Evaluator(held_out, sampler, tokenizer, language_model, trainer.ref_policy, scorer, judges, config.seed)
+    session = Session(config, run, trainer, evaluator, loader, training, policy, policy_digest, tokenizer, adapter)
+    return session
+
+
+def _has_begun(run: Run, sweep: Sweep | None) -> bool:
+    """Whether the run, or another one of its sweep, has been trained already."""
+    is_begun = sweep is not None and any(sweep.folder.glob("*/metrics.jsonl"))
+    return is_begun or bool(checkpoints.found(run.checkpoint))
+
+
+def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
+    return models.load_policy(config.model, device, _longest(config))
+
+
+def _longest(config: Config) -> int:
+    """Tokens of a sequence at most, with room for the token of padding that ppo.trl_metrics asks for."""
+    return config.dataset.max_prompt_length + config.ppo.response_length + 1
+
+
+def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
+    """Which prompts an update trains on, each as often as it is answered."""
+    indices = batch_indices(num_prompts, config.ppo.num_prompts, update, config.seed)
+    return [index for index in indices for _ in range(config.ppo.rollouts_per_prompt)]
+
+
+def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:
+    config = as_recorded(config)
+    ppo, judges = config.ppo, ", ".join(judge.name for judge in config.eval.judges)
+    log.info(
+        "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s%s",
+        config.model.path, policy.num_parameters() / 1e6, config.model.dtype, policy.device, torch.get_num_threads(),
+        config.reward_model.name, f", judges {judges}" if judges else "",
+    )  # fmt: skip
+    log.info(
+        "%d updates of %d responses: lr %g, KL coefficient %g, clip range %g, seed %d, into %s",
+        ppo.num_updates, ppo.batch_size, ppo.lr, ppo.kl_coef, ppo.clip_range, config.seed, run.folder,
+    )  # fmt: skip
+
+
+def _prepare_training(
+    config: Config, policy: PreTrainedModel, value_model: ValueModel
+) -> "tuple[PreTrainedModel, PeftModel | None]":
+    """The reference policy and, if adapters are to be trained, the policy's."""
+    trunks = [policy] if value_model.trunk is None else [policy, value_model.trunk]
+    ref_policy, adapters = policy, []
+    if config.ppo.lora_rank is None:
+        ref_policy = models.freeze(policy)
+    else:
+        adapters = [models.add_adapter(trunk, config.ppo, config.seed) for trunk in trunks]
+    if config.ppo.gradient_checkpointing:
+        for trunk in trunks:
+            models.recompute_activations(trunk)
+    return ref_policy, adapters[0] if adapters else None
+
+
+def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: RewardModel, loader: Loader) -> ValueModel:
+    ppo = config.ppo
+    if ppo.value_path is not None:
+        source = value_model_config(config)
+        classifier = load_classifier(
+            source,
+            loader.policy_tokenizer,
+            loader.batch,
+            policy.device,
+            "ppo.value_path",
+            hold_date=loader.hold_date,
+            most=_longest(config),
+        )
+        return classifier.value_model(f"ppo.value_path={ppo.value_path}")
+    if ppo.value_model == "reward_model":
+        key = "ppo.value_model=reward_model: the reward model"
+        if not isinstance(reward_model, ClassifierRewardModel):
+            raise ConfigError(f"{key} must be a classifier, is of kind {config.reward_model.kind}")
+        return reward_model.value_model(key)
+    return models.value_model(policy, is_shared=ppo.value_model == "shared")

@@ -1,0 +1,58 @@
+"""What an earlier start of a run has left: mended where that can be, refused where it can neither be nor be spared."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.record import Run, name_aside
+from rlhf_sweeps.training import checkpoints
+
+_FEW = 3  # damaged files that are named one by one
+
+log = logging.getLogger("rlhf_sweeps")
+
+
+def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
+    """Mend what can be mended of an earlier start's record, and say so; the summary of a run that is complete.
+
+    A complete run whose files are not what they were is none where a checkpoint is left to make them from again.
+
+    Raises:
+        ConfigError: if what is damaged can neither be made again nor be done without.
+    """
+    for problem in run.mend():
+        log.warning("%s", problem)
+    has_checkpoint = bool(checkpoints.found(run.checkpoint))
+    summary = run.summary()
+    if is_alone and (has_checkpoint or summary is not None) and run.start() is None:
+        raise ConfigError(
+            f"hydra.run.dir={run.folder}: {run.start_file.name} is missing or damaged, and nothing else tells which "
+            "settings its results are of; bring it back, or choose another folder"
+        )
+    if summary is None or summary.get("status") != "complete":
+        return None
+    changed = run.changed(summary, run.folder)
+    if not changed:
+        return summary
+    log.warning("%s", "; ".join(changed[:_FEW]) + (f" and {len(changed) - _FEW} more" if len(changed) > _FEW else ""))
+    if not has_checkpoint:
+        raise ConfigError(
+            f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to make it from again "
+            "(checkpoint.keep=true keeps one); choose another folder to train again"
+        )
+    _spare(run, summary)
+    log.warning("made again from the checkpoint")
+    return None
+
+
+def _spare(run: Run, summary: Mapping[str, Any]) -> None:
+    """Give another name to the files of model/ that a user may have changed, before they are made again."""
+    if run.model.is_symlink():
+        return  # the folder that it leads to stays as it is
+    for name in summary["files"]:
+        file = run.folder / name
+        if run.model in file.parents and file.exists() and run.changed(summary, file):
+            aside = name_aside(file)
+            file.rename(aside)
+            log.warning("%s: stays, and is now called %s", name, aside.name)

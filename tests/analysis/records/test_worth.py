@@ -1,0 +1,99 @@
+"""What a run is worth by its record alone: which updates count, with and without a KL."""
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.records.constraints import Held, constraint_sentences
+from analysis.records.runs import RunRecord
+from analysis.records.worth import broken, computed, counted_rows, is_worth_the_base, kl_of, mean_broken
+
+NAN = math.nan
+SCORES = [0.1, 0.2, 0.3, 0.4]
+CONFIG = {
+    "objective.metrics": ["eval/score"],
+    "objective.directions": ["maximize"],
+    "objective.reduction": "best",
+    "objective.kl_budget": 10.0,
+    "objective.constraints": ["eval/length<=30"],
+}
+
+
+def run(config: dict[str, object] | None = None, **metrics: list[float]) -> RunRecord:
+    """Evaluated at updates 1 to 4; `eval__kl` stands for `eval/kl`."""
+    columns = {name.replace("__", "/"): np.array(values) for name, values in metrics.items()}
+    start = {"update": np.arange(1.0, 5), "eval/score": np.array(SCORES), "eval/base_score": np.array([0.05] * 4)}
+    return RunRecord("0", start | columns, CONFIG | (config or {}))
+
+
+@pytest.mark.parametrize(
+    ("config", "kls", "updates"),
+    [
+        ({}, {}, []),  # nothing can be held to a budget
+        ({"objective.kl_budget": None}, {}, [4]),
+        ({}, {"eval__kl": [1.0, 2.0, 11.0, 12.0]}, [2]),
+        ({}, {"eval__kl": [1.0, NAN, NAN, 12.0]}, [1]),
+        ({}, {"objective__kl": [1.0, 2.0, 3.0, 12.0]}, [3]),
+        ({}, {"eval__kl": [1.0, 12.0, 12.0, 12.0], "objective__kl": [1.0, 2.0, 3.0, 4.0]}, [1]),  # held-out goes first
+        ({}, {"eval__kl": [11.0, 12.0, 12.0, 12.0]}, []),
+    ],
+)
+def test_updates_count_that_are_known_to_be_within_the_budget(
+    config: dict[str, object], kls: dict[str, list[float]], updates: list[int]
+) -> None:
+    assert [row["update"] for row in counted_rows(run(config, **kls))] == updates
+
+
+def test_an_update_is_held_to_the_budget_by_its_held_out_kl() -> None:
+    assert kl_of({"objective/kl": 2.0, "eval/kl": 1.0}) == 1.0
+    assert kl_of({"objective/kl": 2.0}) == 2.0
+    assert kl_of({"update": 2.0}) is None
+
+
+def test_a_run_that_never_stayed_within_the_budget_is_worth_the_base_policy_and_breaks_nothing() -> None:
+    over = run(eval__kl=[11.0] * 4, eval__length=[99.0] * 4)
+    assert (computed(over), is_worth_the_base(over), broken(over)) == ([0.05], True, {})
+    within = run(eval__kl=[1.0] * 4, eval__length=[99.0, 99.0, 99.0, 33.0])
+    assert (computed(within), is_worth_the_base(within), broken(within)) == ([0.4], False, {"eval/length<=30": 3.0})
+    assert math.isnan(broken(run(eval__kl=[1.0] * 4))["eval/length<=30"])
+
+
+def test_a_trial_breaks_a_limit_by_the_mean_over_its_runs() -> None:
+    found = mean_broken([{"a<=1": 1.0, "b<=1": -2.0}, {"a<=1": 2.0}, {"a<=1": -6.0, "b<=1": 1.0}])
+    assert found["a<=1"] == -1.0
+    assert math.isnan(found["b<=1"])
+    assert mean_broken([]) == {}
+
+
+ONE, TWO = (["trial 1"], {"a<=1": 0.5, "b<=1": -1.0}), (["trial 2"], {"a<=1": 0.0, "b<=1": 2.0})
+KEPT, BOTH = (["trial 3"], {"a<=1": 0.0, "b<=1": -1.0}), (["trial 4", "trial 5", "trial 6"], {"a<=1": 1.0, "b<=1": NAN})
+UNKNOWN = (["trial 7"], {"a<=1": NAN, "b<=1": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("held", "lines"),
+    [
+        ([KEPT], []),
+        ([ONE, KEPT], ["1 trial breaks a<=1 and cannot win: trial 1"]),
+        ([ONE, KEPT, TWO], ["2 trials break a<=1 and b<=1 and cannot win: trial 1 and trial 2"]),
+        # What breaks one limit is not told as unknown for another.
+        ([BOTH, ONE], ["2 settings break a<=1 and cannot win: trial 4 with 2 others and trial 1"]),
+        (
+            [KEPT, UNKNOWN],
+            [
+                "Whether 1 trial keeps a<=1 is unknown, since the record does not tell, so it cannot win: trial 7",
+            ],
+        ),
+        (
+            [UNKNOWN, ONE, UNKNOWN],
+            [
+                "1 trial breaks a<=1 and cannot win: trial 1",
+                "Whether 2 trials keep a<=1 is unknown, since the record does not tell, so they cannot win: trial 7 and"
+                " trial 7",
+            ],
+        ),
+    ],
+)
+def test_what_does_not_keep_its_limits_is_told(held: list[Held], lines: list[str]) -> None:
+    assert constraint_sentences(held, "trial") == lines

@@ -1,0 +1,146 @@
+"""The report's first screen: what it answers in numbers and words."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.records import axes
+from helpers.report_records import compared, run, sweep
+
+from analysis.records.runs import STOPPED, Source, Trial
+from analysis.report.answer import answers
+from analysis.report.noise import noise_sentences
+from analysis.report.report import report
+from analysis.results.ranking import rank
+
+
+def test_the_first_screen_says_that_constraints_are_broken() -> None:
+    source = sweep()
+    broken = [replace(trial, violations={"eval/length<=10": 2.0}) for trial in source.trials]
+    source = replace(source, trials=broken)
+    won = dict(answers(source, rank(source), [], []).answers)["Which settings won?"]
+    assert won[0].startswith("None: no trial with an objective is known to keep objective.constraints (")
+
+
+def test_the_first_screen_answers_in_numbers() -> None:
+    source = sweep()
+    ranking = rank(source)
+    questions = dict(answers(source, ranking, noise_sentences(ranking), ["do this"]).answers)
+    assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
+    assert questions["Which settings won?"] == [
+        "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
+        "That is after update 40, at a KL of 4 nats to the base policy",
+        "The base policy scores 0.25 on the same held-out prompts",
+    ]
+    # 8 complete trials: 1.5, 1.25, 0.5, 0.499, 0.498, 0.491, 0.49, 0.489; the middle one is the fifth.
+    assert questions["By how much?"] == [
+        "0.25 better than the second, trial 4 (1.25)",
+        "1 better than the middle one (0.498), 1.01 better than the worst (0.489)",
+        "1.25 better than the base policy",
+    ]
+    assert questions["Is that more than noise?"][0].startswith("Unknown: every setting ran on one seed")
+
+
+def with_seeds(worths: list[list[float]], is_test: bool = False) -> Source:
+    """A trial for each list, a run for each number; the first number alone chooses if the others are tests."""
+    runs, trials = [], []
+    for number, values in enumerate(worths):
+        records = [
+            replace(run(number, value, seed=seed, **{"ppo.lr": 10.0**-number}), name=f"{number}/seed_{seed}")
+            for seed, value in enumerate(values)
+        ]
+        chosen, tests = (records[:1], records[1:]) if is_test else (records, [])
+        tests = [replace(record, is_test=True) for record in tests]
+        runs += [*chosen, *tests]
+        worth = [float(np.mean([record.objectives for record in chosen]))]
+        trials.append(Trial(number, "complete", {"ppo.lr": f"1e-{number}"}, worth, runs=chosen, tests=tests))
+    return Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,0.1)"}))
+
+
+@pytest.mark.parametrize(
+    ("worths", "start"),
+    [
+        ([[1.0, 1.01, 0.99], [0.5, 0.51, 0.49]], "Yes: Trial 0 is better than every other"),
+        ([[1.0, 0.2, 0.6], [0.9, 0.3, 0.5]], "Not against all: Trial 1 is within noise of it"),
+        ([[0.5], [0.4]], "Unknown: every setting ran on one seed"),
+    ],
+)
+def test_seeds_tell_noise(worths: list[list[float]], start: str) -> None:
+    source = with_seeds(worths)
+    assert noise_sentences(rank(source))[0].startswith(start)
+
+
+def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
+    # Test seeds 0.8 and 1.0: deviation 0.1414 with 1 degree of freedom; t of 97.5 % is 12.706, so the limit for the
+    # difference of two single runs is 12.706 x 0.1414 x sqrt(2) = 2.541.
+    near, far = with_seeds([[1.0, 0.8, 1.0], [0.9]], True), with_seeds([[4.0, 0.8, 1.0], [0.9]], True)
+    said = noise_sentences(rank(near))[0]
+    assert said.startswith("No: equal settings differ by 0.141 from seed to seed")
+    assert "a lead of 2.54 takes more than noise" in said
+    assert noise_sentences(rank(far))[0].startswith("Yes, as far as 1 repetition on other seeds can tell")
+    told = dict(answers(near, rank(near), [], []).answers)["Which settings won?"]
+    quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: that is the number to quote"
+    assert told[0].endswith(quoted)
+    assert told[1].startswith("It was chosen by 1")
+
+
+def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:
+    def quoted(source: Source) -> str:
+        return dict(answers(source, rank(source), [], []).answers)["Which settings won?"][0]
+
+    made = with_seeds([[1.0, 0.75, 0.75, 9.0], [0.9]], is_test=True)
+    best, other = made.trials
+    waiting = replace(best.tests[2], state=STOPPED, summary={**best.tests[2].summary, "stop_reason": "waiting"})
+    source = replace(made, trials=[replace(best, tests=[*best.tests[:2], waiting]), other])
+    assert "is 0.75 on 2 seeds that had no part in choosing it: that is the number" in quoted(source)
+    assert noise_sentences(rank(source))[0] == "Unknown: the seeds of a setting are all alike"
+
+
+def test_what_is_minimized_is_won_by_the_lowest() -> None:
+    source = replace(sweep(), directions=("minimize",))
+    ranking = rank(source)
+    assert ranking.best is not None
+    assert ranking.best.name == "11"
+    assert "0.001 better than the second" in dict(answers(source, ranking, [], []).answers)["By how much?"][0]
+
+
+def test_a_trial_that_breaks_a_constraint_does_not_win() -> None:
+    source = sweep()
+    trials = [replace(t, violations={"eval/length<=40": 2.0}) if t.number == 3 else t for t in source.trials]
+    ranking = rank(replace(source, trials=trials))
+    assert ranking.best is not None
+    assert ranking.best.name == "4"
+
+
+def test_several_objectives_have_a_front() -> None:
+    points = {0: (1.0, 5.0), 1: (0.5, 1.0), 2: (0.4, 2.0)}  # score up, KL down: 2 is worse than 1 in both
+    trials = [Trial(i, "complete", {"ppo.lr": str(i)}, values, runs=[run(i)]) for i, values in points.items()]
+    source = Source(
+        "two", "sweep", [r for t in trials for r in t.runs], trials, ("eval/score", "eval/kl"), ("maximize", "minimize")
+    )
+    (said,) = [
+        line for line in dict(answers(source, rank(source), [], []).answers)["Which settings won?"] if "By " in line
+    ]
+    assert "2 are not beaten in all at once: Trial 0 and Trial 1" in said
+
+
+def test_trials_that_differ_in_their_seed_only_are_one_setting() -> None:
+    runs = [run(i, worth, seed=i % 2) for i, worth in enumerate((1.0, 0.0, 0.7, 0.6))]
+    trials = [
+        Trial(i, "complete", {"ppo.lr": "1" if i < 2 else "2", "seed": str(i % 2)}, r.objectives, runs=[r])
+        for i, r in enumerate(runs)
+    ]
+    ranking = rank(Source("seeds", "sweep", runs, trials, space=axes({"ppo.lr": "choice(1,2)", "seed": "choice(0,1)"})))
+    assert [(entry.title, entry.worth) for entry in ranking.ranked] == [
+        ("Trials 2 and 3", pytest.approx(0.65)),
+        ("Trials 0 and 1", 0.5),
+    ]
+
+
+def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
+    source = compared()
+    ranking = rank(source)
+    assert ranking.best is not None
+    assert ranking.best.settings == {"reward_model": "judged"}
+    assert not ranking.is_comparable
+    assert "Who likes whose policy?" in report(source)

@@ -1,0 +1,34 @@
+"""Made-up runs for tests of curves and phases."""
+
+import numpy as np
+
+from analysis.records.runs import REWARD, Floats, RunRecord
+
+SCORES = "objective/scores"
+
+
+def noise(count: int, seed: int, memory: float = 0.0) -> Floats:
+    """Normal noise of deviation 1 that remembers its last value."""
+    drawn = np.random.default_rng(seed).normal(size=count)
+    found = drawn.copy()
+    for index in range(1, count):
+        found[index] = memory * found[index - 1] + drawn[index] * np.sqrt(1 - memory**2)
+    return found
+
+
+def run(
+    name: str, values: list[float], start: int = 1, step: int = 1, state: str = "complete", **config: object
+) -> RunRecord:
+    updates = start + step * np.arange(float(len(values)))
+    keys = {key.replace("__", "."): value for key, value in config.items()}
+    return RunRecord(name, {"update": updates, SCORES: np.array(values)}, keys, state)
+
+
+def wiggly(name: str, count: int = 30, objective: float = 0.0, **config: object) -> RunRecord:
+    seed = sum(map(ord, name))
+    metrics = [REWARD, "loss/policy_avg", "objective/entropy", "objective/kl"]
+    columns = {metric: 5 + 0.2 * noise(count, seed + i) for i, metric in enumerate(metrics)}
+    score = np.where(np.arange(count) % 5 == 4, columns[REWARD], np.nan)
+    keys = {key.replace("__", "."): value for key, value in config.items()}
+    metrics_of = {"update": np.arange(1.0, count + 1), **columns, "eval/score": score}
+    return RunRecord(name, metrics_of, keys, summary={"objective": objective})

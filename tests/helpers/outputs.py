@@ -1,0 +1,188 @@
+"""All that is said of a record, sentence by sentence, in every output."""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.groups import grouping
+from analysis.comparison.own_matrix import REWARD_MODEL
+from analysis.comparison.text import comparison_text
+from analysis.curves.metrics import ENTROPY, KL
+from analysis.curves.panels import chosen_lines
+from analysis.curves.text import described_lines, told
+from analysis.health.findings import findings
+from analysis.health.patterns import patterns
+from analysis.health.text import health_text
+from analysis.records.runs import REWARD, Source
+from analysis.report.parts import Answers, Block, Part, Sentences, Table
+from analysis.report.report import _Maker, _sections
+from analysis.results.ranking import Ranking
+from analysis.results.results import Results
+from analysis.sweep.analysis import analyse
+from analysis.sweep.text import sweep_text
+from analysis.wording.errors import AnalysisError
+from analysis.wording.statements import listed
+from helpers.claims import ONE_MODEL, Said
+from rlhf_sweeps.sweep.comparison_table import table
+from rlhf_sweeps.sweep.results import last_block
+from rlhf_sweeps.sweep.study.trials import Trial
+
+
+def everything_said(source: Source) -> list[Said]:
+    """By the commands, in the report, and at the end of a sweep."""
+    return [*_curves(source), *_health(source), *_comparisons(source), *_sweep(source), *_report(source), *_end(source)]
+
+
+def names_of(source: Source) -> dict[str, str]:
+    """Other names of a setting where one key alone was swept: `trial 3` is `ppo.lr=0.001`."""
+    if not source.trials or len(source.axes) != 1:
+        return {}
+    found = {}
+    for group in grouping(source, None).groups:
+        if len({run.value(source.axes[0]) for run in group.runs}) > 1:  # a range, which is no setting
+            continue
+        numbers = sorted({run.trial for run in group.runs if run.trial is not None})
+        name = f"{source.axes[0]}={group.label}"
+        found |= {f"trial {number}": name for number in numbers}
+        found[f"trials {listed(map(str, numbers))}"] = name
+    return found
+
+
+def _curves(source: Source) -> Iterator[Said]:
+    metrics = (REWARD, ENTROPY, KL)
+    for by in (None, *source.axes[: source.kind == "sweep"]):
+        choice = chosen_lines(source, metrics, by)
+        about = ""
+        for line in told(described_lines(choice, metrics), choice, metrics).splitlines():
+            if line.endswith(":") and not line.startswith(" "):
+                about = line[:-1] if by is None else ""
+            yield Said("curves", line.strip(), about)
+
+
+def _health(source: Source) -> Iterator[Said]:
+    found = {run.name: findings(run) for run in source.runs}
+    names = [source.runs[0].name] if len(source.runs) == 1 else []
+    for line in health_text(source, found, patterns(source, found)).splitlines():
+        if named := re.match(r"(\S.*) in \d+ of \d+ runs? \((.*)\)$", line):
+            names = re.sub(r" and \d+ more$", "", named[2]).split(", ")
+        for name in names:
+            yield Said("health", named[1] if named else line.strip(), name)
+
+
+def _comparisons(source: Source) -> Iterator[Said]:
+    for key in source.axes:
+        try:
+            comparison = compare(source, key)
+        except AnalysisError:
+            continue
+        yield from _compared(comparison, comparison_text(comparison).splitlines(), "compare")
+
+
+def _compared(comparison: GroupComparison, lines: list[str], place: str) -> Iterator[Said]:
+    labels = [group.label for group in comparison.groups if group.place]
+    for line in lines:
+        yield Said(place, line.strip(), "", labels, comparison.by)
+        row = re.match(r"\d+\.\s+(\S+)\s.*(within noise|beaten|cannot tell)( \(|$)", line)
+        if row:
+            yield Said(place, f"row {labels[0]} | {row[1]} | {row[2]}", "", labels, comparison.by)
+
+
+def _sweep(source: Source) -> Iterator[Said]:
+    if source.trials:
+        lines = sweep_text(source, analyse(source)).splitlines()
+        yield from (Said("sweep", line.strip(), _one_model(source)) for line in lines)
+
+
+def _one_model(source: Source) -> str:
+    """What the views of a sweep are of where reward models are compared: each of one, that alone."""
+    return ONE_MODEL if source.comparison is not None else ""
+
+
+def _report(source: Source) -> Iterator[Said]:
+    results, make = Results(source), _Maker()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("analysis.report.report"), "disabled", True)
+        sections = _sections(results, 0, make)
+    assert not make.missing
+    for section in sections:
+        for part in section.parts:
+            for said in _of_part(part, results.ranking, source):
+                about = said.about or (_one_model(source) if section.id == "sweep" else "")
+                yield replace(said, place=f"report: {section.title}", about=about)
+
+
+def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
+    labels = [entry.title[0].lower() + entry.title[1:] for entry in ranking.ranked]
+    key = ""
+    if ranking.comparison is not None:
+        labels, key = [group.label for group in ranking.comparison.groups if group.place], REWARD_MODEL
+    if isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
+        groups = [group.label for group in compare(source, by[1]).groups if group.place]
+        yield from (Said("", line, labels=groups, key=by[1]) for line in part.lines)
+    elif isinstance(part, Sentences):
+        yield from (Said("", line, labels=labels, key=key) for line in part.lines)
+    elif isinstance(part, Answers):
+        yield from (Said("", line, labels=labels, key=key) for _, lines in part.answers for line in lines)
+    elif isinstance(part, Table):
+        yield from _row_claims(part)
+    elif isinstance(part, Block) and part.kind == "statements":
+        about = _run_of(part.content["title"], ranking)
+        yield from (Said("", text, about) for text, _ in part.content["lines"])
+    elif isinstance(part, Block) and part.kind == "finding":
+        named = re.split(r", | and ", part.content["where"].partition(": ")[2])
+        runs = [run.name for run in source.runs if run.name in named]
+        yield from (Said("", part.content["title"], run) for run in runs)
+
+
+def _row_claims(part: Table) -> Iterator[Said]:
+    columns, key = [column.label for column in part.columns], re.match(r"Groups by (\S+),", part.caption)
+    if "Against the best" in columns and key:
+        place = columns.index("Against the best")
+        for row in part.rows[1:]:
+            yield Said("", f"row {part.rows[0][0].text} | {row[0].text} | {row[place].text}", key=key[1])
+
+
+def _run_of(title: str, ranking: Ranking) -> str:
+    """The only run that a title speaks of; empty where there are several."""
+    if found := re.match(r"What run (\S+) did", title):
+        return found[1]
+    best = ranking.best
+    is_of_best = best is not None and title.startswith(f"What {best.title[0].lower()}{best.title[1:]}")
+    return best.runs[0].name if is_of_best and best is not None and len(best.runs) == 1 else ""
+
+
+def _end(source: Source) -> Iterator[Said]:
+    """The sweep's last lines, where its trials are settings: seeds as settings are not ranked there as here yet."""
+    if source.comparison is not None:
+        lines = table(source.comparison).splitlines()
+        yield from (Said("last lines", line.strip(), key=REWARD_MODEL) for line in lines)
+    if not source.trials or any("seed" in trial.settings for trial in source.trials):
+        return
+    trials = [
+        Trial(
+            one.number,
+            {},
+            one.settings,
+            Path(str(one.number)),
+            one.state,
+            objectives=list(one.objectives) if one.objectives else None,
+            by_seed={seed: list(run.objectives) for seed, run in enumerate(one.runs) if run.objectives},
+        )
+        for one in source.trials
+    ]
+    block = last_block(
+        trials,
+        metrics=source.metrics,
+        directions=source.directions,
+        fixed=[],
+        hydra={},
+        folder=Path("sweep"),
+        is_grid=True,
+        is_comparison=source.comparison is not None,
+    )
+    yield from (Said("last lines", line.strip()) for line in block.splitlines())

@@ -1,0 +1,65 @@
+"""What Hydra and OmegaConf refuse is said in a line of ours; their own errors come from composing here."""
+
+from collections.abc import Iterator
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from rlhf_sweeps.cli import conf_dir, register
+from rlhf_sweeps.command_line.explanation import explain, is_refusal
+from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.config.reading import from_hydra
+
+
+@pytest.fixture
+def hydra_of_ours() -> Iterator[None]:
+    register()
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("ppo=null", "ppo=null: must name a choice of the group ppo (see --info defaults-tree)"),
+        ("=1", "=1: must be KEY=VALUE, and has no key"),
+        ("~ppo.lr", "~ppo.lr: cannot be taken away; must be given another value"),
+        ("ppo.kl_coef=", "ppo.kl_coef=: Value '' of type 'str' could not be converted to Float"),
+        (
+            "name=Größe",
+            "name=Größe: must be KEY=VALUE in Hydra's syntax; a text with other characters stands in quotes: "
+            "\"name='Größe'\"",
+        ),
+        ("ppo.lr=[1", "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
+        ("ppo.lr", "ppo.lr: must be KEY=VALUE"),
+        (
+            "hydra.job.env_set.A=1",
+            "hydra.job.env_set.A: there is no such key; where it is to be a new one, write +hydra.job.env_set.A=...",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("hydra_of_ours")
+def test_a_refused_word_is_named_with_what_it_must_be(word: str, line: str) -> None:
+    with pytest.raises(Exception) as refused:  # noqa: PT011 (which one is Hydra's)
+        compose("config", [word], return_hydra_config=True)
+    assert is_refusal(refused.value)
+    assert explain(refused.value, ["tracking=disabled", word]) == line
+
+
+def test_quotes_that_are_advised_help() -> None:
+    assert OverridesParser.create().parse_override("name='Größe'").value() is not None
+
+
+@pytest.mark.usefixtures("hydra_of_ours")
+def test_a_group_that_is_taken_away_is_one_line_and_not_one_for_each_key() -> None:
+    with pytest.raises(ConfigError) as refused:
+        from_hydra(compose("config", ["~ppo"]))
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith("ppo: ")
+    assert line.endswith(" of its keys have no value (ppo.accumulation_steps, ...); must be a choice: ppo=NAME")
+
+
+def test_other_errors_are_no_refusals() -> None:
+    assert not is_refusal(ValueError("shapes cannot be multiplied"))
+    assert not is_refusal(ConfigError("ppo.lr=0: must be > 0"))

@@ -1,0 +1,141 @@
+"""Who is better on other seeds and prompts: by hand, by how often it is wrong, and the same at every place."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from helpers.judged_sweeps import drawn, judged_source, written
+from scipy import stats
+
+from analysis.comparison.compare import compare
+from analysis.comparison.own_matrix import NOT_BEST
+from analysis.comparison.text import comparison_text
+from analysis.report.noise import noise_sentences
+from analysis.results.results import Results
+from rlhf_sweeps.sweep.comparison_table import table
+from rlhf_sweeps.verdicts.crossed import differences
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, NOISE, UNKNOWN
+
+
+def test_one_pair_by_hand() -> None:
+    """Two seeds, three prompts; every mean square below is of these few numbers."""
+    first = np.array([[4.0, 5.0, 9.0], [6.0, 7.0, 11.0]])  # prompts 5, 6, 10; seeds 6, 8; no error
+    second = np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])  # prompts 1.5, 1.5, 3; seeds 2, 2; error below
+    (found,) = differences({"b": second, "a": first})
+    # By prompt 3.5, 4.5 and 7: variance 13 / 4 - their mean is 5.
+    prompts = (1.5**2 + 0.5**2 + 2**2) / 2 / 3
+    # The seeds of the first deviate by root 2, those of the second not at all: 2 / 2, as is half of it over all groups.
+    seeds = 2.0 / 2
+    # Residuals of the second: -0.5, 0.5, 0 and 0.5, -0.5, 0, with two degrees of freedom.
+    error = (4 * 0.25) / 2 / 6
+    variance = prompts + seeds - error
+    freedom = variance**2 / (prompts**2 / 2 + seeds**2 / 1 + error**2 / 2)
+    assert (found.first, found.second, found.value) == ("a", "b", 5.0)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(5 / math.sqrt(variance), freedom))
+    assert found.high == pytest.approx(5 + stats.t.ppf(0.975, freedom) * math.sqrt(variance))
+
+
+def test_one_seed_is_students_paired_test_and_never_better() -> None:
+    random = np.random.default_rng(0)
+    far, near = random.random((1, 40)), random.random((1, 40)) + 0.05
+    (found,) = differences({"a": near + 1.0, "b": far})
+    assert found.p_value == pytest.approx(stats.ttest_rel((near + 1.0)[0], far[0]).pvalue)
+    assert found.verdict == UNKNOWN
+    (found,) = differences({"a": near, "b": far})
+    assert found.p_value == pytest.approx(stats.ttest_rel(near[0], far[0]).pvalue)
+    assert found.verdict == NOISE
+
+
+def test_a_prompt_that_is_hard_for_both_is_no_noise_and_seeds_that_differ_are() -> None:
+    hard = np.tile(np.linspace(0, 1, 60), (3, 1))
+    level = np.array([[-0.01], [0.0], [0.01]])
+    assert [one.verdict for one in differences({"a": hard + level + 0.1, "b": hard + level})] == [BETTER]
+    assert [one.verdict for one in differences({"a": hard + 20 * level + 0.1, "b": hard + 20 * level})] == [NOISE]
+
+
+def test_seeds_of_one_pair_that_happen_to_agree_are_no_certainty() -> None:
+    """Seeds of the third deviate by 0.4, those of the others by nothing: 0.16 x 2 / 6 of variance over all."""
+    prompts = np.random.default_rng(0).normal(0, 0.02, 60)
+    alike, other = np.tile(prompts, (3, 1)), np.tile(0 * prompts, (3, 1))
+    pair = {"a": alike + 0.1, "b": other}
+    assert [one.verdict for one in differences(pair)] == [BETTER]
+    third = other - 0.5 + np.array([[-0.4], [0.0], [0.4]])
+    best, *_ = differences(pair | {"c": third})
+    assert (best.first, best.second, best.verdict) == ("a", "b", NOISE)
+
+
+def test_wins_that_are_all_alike_are_told_from_losses_and_not_from_wins() -> None:
+    won, lost = np.ones((3, 60)), np.zeros((3, 60))
+    assert [one.verdict for one in differences({"a": won, "b": lost})] == [BETTER]
+    assert [one.verdict for one in differences({"a": won, "b": won})] == [NOISE]
+    single = [(one.verdict, one.p_value) for one in differences({"a": won[:, :1], "b": lost[:, :1]})]
+    assert single == [(UNKNOWN, None)]
+
+
+@pytest.mark.parametrize(
+    ("num_groups", "num_seeds", "prompt_deviation", "seed_deviation"),
+    [(2, 3, 0.15, 0.01), (2, 3, 0.3, 0.05), (2, 2, 0.15, 0.05), (4, 2, 0.15, 0.08), (5, 3, 0.3, 0.02)],
+)
+def test_groups_that_do_not_differ_are_seldom_called_better(
+    num_groups: int, num_seeds: int, prompt_deviation: float, seed_deviation: float
+) -> None:
+    """5 % of families at most; 400 families, so that 7.5 % is beyond two standard errors."""
+    random = np.random.default_rng(num_groups)
+    names = {str(place): 0.65 for place in range(num_groups)}
+    wrong = 0
+    for _ in range(400):
+        wins = drawn(random, names, num_seeds, 120, prompt_deviation, seed_deviation)
+        wrong += any(one.verdict == BETTER for one in differences({name: wins[name]["judge"] for name in wins}))
+    assert wrong / 400 <= 0.075
+
+
+def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
+    """Sixty sweeps of two reward models, three seeds and 120 prompts: true win rates 0.74 and 0.62."""
+    random = np.random.default_rng(4)
+    num_better = 0
+    for _ in range(60):
+        wins = drawn(random, {"one": 0.74, "two": 0.62})
+        source = judged_source(wins, json.loads(json.dumps(written(wins))))
+        assert source.comparison is not None
+        is_noise = "within noise of" in table(source.comparison)
+        found = compare(source, "reward_model")
+        (pair,) = found.pairs
+        assert (pair.verdict == NOISE) == is_noise
+        assert (found.winner is None) == is_noise
+        assert ("better than every other group by more than noise" in comparison_text(found)) != is_noise
+        (answer,) = noise_sentences(Results(source).ranking)
+        assert answer.startswith("No: " if is_noise else "Yes: ")
+        num_better += not is_noise
+    assert 25 <= num_better <= 50  # 0.12 are three standard errors; both answers are tried
+
+
+def test_a_reward_model_stands_with_its_best_setting_everywhere() -> None:
+    """The worse setting of each has other wins, which neither the sweep nor the report counts."""
+    random = np.random.default_rng(1)
+    best, worse = drawn(random, {"one": 0.9, "two": 0.4}), drawn(random, {"one": 0.1, "two": 0.9})
+    source = judged_source(best)
+    others = judged_source(worse)
+    trials = [
+        *(type(one)(**{**vars(one), "settings": {**one.settings, "ppo.lr": "0.1"}}) for one in source.trials),
+        *(type(one)(**{**vars(one), "number": one.number + 2, "settings": {**one.settings, "ppo.lr": "0.2"}})
+          for one in others.trials),
+    ]  # fmt: skip
+    runs = [
+        type(run)(**{**vars(run), "name": f"{trial.number}/{run.seed}", "trial": trial.number})
+        for trial in trials
+        for run in trial.runs
+    ]
+    found = compare(type(source)(**{**vars(source), "runs": runs, "trials": trials}), "reward_model")
+    assert found.winner == "one"
+    assert [group.excluded for group in found.groups] == [{NOT_BEST: 3}] * 2
+    assert {pair.design for pair in found.pairs} == {BY_PROMPT}
+    assert any("the best setting of each reward model stands for it" in note for note in found.notes)
+
+
+def test_a_comparison_of_before_is_read_by_its_runs() -> None:
+    wins = drawn(np.random.default_rng(1), {"one": 0.9, "two": 0.4})
+    old = {key: value for key, value in written(wins).items() if key != "pairs"}
+    (pair,) = compare(judged_source(wins, old), "reward_model").pairs
+    assert (pair.first, pair.verdict) == ("one", BETTER)
+    assert pair.design != BY_PROMPT
