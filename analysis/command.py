@@ -219,7 +219,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _health(options: argparse.Namespace) -> int:
-    from analysis.health.findings import write_health
+    from analysis.health.views import write_health
 
     source = _read(options)
     return _say(*write_health(source, folder_for(source, options.out)))

@@ -1,13 +1,9 @@
-"""What is wrong with a run: each finding with the update where it begins, its evidence, and what usually helps.
+"""What is wrong with runs: each finding with the update where it begins, its evidence, and what usually helps.
 
 Silent on sound runs: how often it is not, test_health_false_alarms.py counts.
 """
 
-import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
@@ -17,43 +13,40 @@ from analysis.health import learning as health_learning
 from analysis.health import optimizer as health_optimizer
 from analysis.health import policy as health_policy
 from analysis.health import states as health_states
-from analysis.health.patterns import Pattern, patterns
 from analysis.health.signals import Finding
-from analysis.health.text import health_text
-from analysis.output.places import make_folder
 from analysis.records.runs import RunRecord, Source
-from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.record import open_atomically, write_atomically
-
-__all__ = ["Finding", "findings", "write_health"]
 
 Rule = Callable[[RunRecord], Finding | None]
+# Run's name, or the number of a trial that has none -> what is wrong with it, the most severe first.
+Found = Mapping[str, Sequence[Finding]]
 
-# Most severe first: what ended the run, what spoils its answer, what spoils its training, what costs only time.
-_RULES: tuple[Rule, ...] = (
-    health_states.ended_badly,
-    health_learning.constant_scores,
-    health_policy.kl_blow_up,
-    health_hacking.reward_hacking,
-    health_policy.collapse,
-    health_policy.rise,
-    health_optimizer.updates_too_large,
-    health_answers.truncated,
-    health_policy.kl_budget,
-    health_learning.no_learning,
-    health_learning.score_falls,
-    health_answers.length_runs_away,
-    health_answers.marker_runs_away,
-    health_hacking.held_out_falls,
-    health_learning.no_gain,
-    health_policy.negative_kl,
-    health_policy.kl_target,
-    health_optimizer.losses,
-    health_optimizer.gradients,
-    health_optimizer.value_model,
-    health_optimizer.clipping,
-    health_states.memory_ran_short,
-)
+# Each rule and the kinds that it finds, most severe first: what ended the run, for which every cause is a kind of its
+# own, what spoils its answer, what spoils its training, what costs only time.
+_RULES: Mapping[Rule, Sequence[str]] = {
+    health_states.ended_badly: (),
+    health_learning.constant_scores: (health_learning.CONSTANT_SCORES,),
+    health_policy.kl_blow_up: (health_policy.KL_BLOW_UP,),
+    health_hacking.reward_hacking: (health_hacking.HACKING,),
+    health_policy.collapse: (health_policy.ENTROPY_COLLAPSE,),
+    health_policy.rise: (health_policy.ENTROPY_RISE,),
+    health_optimizer.updates_too_large: (health_optimizer.UPDATES_TOO_LARGE,),
+    health_answers.truncated: (health_answers.TRUNCATED,),
+    health_policy.kl_budget: (health_policy.NEVER_WITHIN, health_policy.OVER_BUDGET),
+    health_learning.no_learning: (health_learning.NO_LEARNING,),
+    health_learning.score_falls: (health_learning.SCORE_FALLS,),
+    health_answers.length_runs_away: (health_answers.LENGTH,),
+    health_answers.marker_runs_away: (health_answers.MARKER,),
+    health_hacking.held_out_falls: (health_hacking.HELD_OUT_FALLS,),
+    health_learning.no_gain: (health_learning.NO_GAIN,),
+    health_policy.negative_kl: (health_policy.NEGATIVE_KL,),
+    health_policy.kl_target: (health_policy.TARGET_MISSED,),
+    health_optimizer.losses: (health_optimizer.LOSS_RUNS_AWAY,),
+    health_optimizer.gradients: (health_optimizer.GRADIENTS_GROW,),
+    health_optimizer.value_model: (health_optimizer.VALUE_MODEL,),
+    health_optimizer.clipping: (health_optimizer.ALWAYS_CLIPS, health_optimizer.NEVER_CLIPS),
+    health_states.memory_ran_short: (health_states.MEMORY,),
+}
+_ORDER = [kind for kinds in _RULES.values() for kind in kinds]
 # What follows from a finding is not told again: finding -> kinds that it explains.
 _EXPLAINS: Mapping[str, Sequence[str]] = {
     health_learning.CONSTANT_SCORES: (
@@ -86,52 +79,22 @@ def findings(run: RunRecord) -> list[Finding]:
     return [finding for finding in found if finding.kind not in explained]
 
 
-def write_health(source: Source, out: Path) -> tuple[str, list[Path]]:
-    """Look at all runs of a source; writes health.json and health.csv.
-
-    Args:
-        out: a folder, made if it is not there.
-
-    Returns:
-        Text for the terminal, grouped by finding, and the files.
-
-    Raises:
-        AnalysisError: if the folder cannot be written.
-    """
+def found_in(source: Source) -> dict[str, list[Finding]]:
+    """What is wrong with each run of a source, and with trials that ended before a run could write why."""
     found = {run.name: findings(run) for run in source.runs}
-    for trial in source.trials:  # one that ended before its run could write why
+    for trial in source.trials:
         if trial.cause and not any(run.cause for run in trial.runs):
             lost = health_states.failure(trial.cause, None, str(trial.message or ""))
             name = trial.runs[0].name if trial.runs else str(trial.number)
             found[name] = [lost, *found.get(name, [])]
-    sound = patterns(source, found)
-    paths = [out / "health.json", out / "health.csv"]
-    try:
-        make_folder(out)
-        write_atomically(paths[0], _as_json(source, found, sound))
-        _write_csv(found, paths[1])
-    except OSError as error:
-        raise AnalysisError(f"{error.filename or out}: {error.strerror}") from error
-    return health_text(source, found, sound), paths
+    return found
 
 
-def _as_json(source: Source, found: Mapping[str, Sequence[Finding]], sound: Sequence[Pattern]) -> str:
-    content = {
-        "source": source.name,
-        "num_runs": len(found),
-        "num_runs_with_findings": sum(bool(one) for one in found.values()),
-        "findings": [{"run": name, **asdict(finding)} for name, one in found.items() for finding in one],
-        "patterns": [asdict(pattern) for pattern in sound],
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write_csv(found: Mapping[str, Sequence[Finding]], path: Path) -> None:
-    with open_atomically(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["run", "kind", "update", "text", "advice", "evidence"])
-        for name, one in found.items():
-            for finding in one:
-                evidence = json.dumps(dict(finding.evidence), ensure_ascii=False)
-                update = "" if finding.update is None else finding.update
-                writer.writerow([name, finding.kind, update, finding.text, finding.advice, evidence])
+def grouped(found: Found) -> dict[str, dict[str, Finding]]:
+    """Kind -> run -> its finding, the most severe kinds first; how runs failed comes before all of them."""
+    groups: dict[str, dict[str, Finding]] = {}
+    for name, one in found.items():
+        for finding in one:
+            groups.setdefault(finding.kind, {})[name] = finding
+    rank = {kind: place for place, kind in enumerate(_ORDER)}
+    return dict(sorted(groups.items(), key=lambda item: (rank.get(item[0], -1), item[0])))

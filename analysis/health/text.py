@@ -1,47 +1,15 @@
 """Findings as text for the terminal, grouped over the runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from analysis.health import answers as health_answers
-from analysis.health import hacking as health_hacking
-from analysis.health import learning as health_learning
-from analysis.health import optimizer as health_optimizer
-from analysis.health import policy as health_policy
-from analysis.health import states as health_states
+from analysis.health.findings import Found, grouped
 from analysis.health.patterns import Pattern
-from analysis.health.signals import Finding
 from analysis.records.runs import RunRecord, Source
 
 _NAMES_SHOWN = 8
-# The most severe first; how runs failed comes before all of them.
-_ORDER = (
-    health_learning.CONSTANT_SCORES,
-    health_policy.KL_BLOW_UP,
-    health_hacking.HACKING,
-    health_policy.ENTROPY_COLLAPSE,
-    health_policy.ENTROPY_RISE,
-    health_optimizer.UPDATES_TOO_LARGE,
-    health_answers.TRUNCATED,
-    health_policy.NEVER_WITHIN,
-    health_policy.OVER_BUDGET,
-    health_learning.NO_LEARNING,
-    health_learning.SCORE_FALLS,
-    health_answers.LENGTH,
-    health_answers.MARKER,
-    health_hacking.HELD_OUT_FALLS,
-    health_learning.NO_GAIN,
-    health_policy.NEGATIVE_KL,
-    health_policy.TARGET_MISSED,
-    health_optimizer.LOSS_RUNS_AWAY,
-    health_optimizer.GRADIENTS_GROW,
-    health_optimizer.VALUE_MODEL,
-    health_optimizer.ALWAYS_CLIPS,
-    health_optimizer.NEVER_CLIPS,
-    health_states.MEMORY,
-)
 
 
-def health_text(source: Source, found: Mapping[str, Sequence[Finding]], sound: Sequence[Pattern]) -> str:
+def health_text(source: Source, found: Found, sound: Sequence[Pattern]) -> str:
     """All kinds of findings, each with the runs that have it, one of these in its own words, and what helps."""
     num_runs = len(found)
     if not num_runs:
@@ -61,16 +29,6 @@ def health_text(source: Source, found: Mapping[str, Sequence[Finding]], sound: S
         lines.append(f"    helps: {finding.advice}")
     unread = _without_metrics(source.runs)
     return "\n".join([*lines, *unread])
-
-
-def grouped(found: Mapping[str, Sequence[Finding]]) -> dict[str, dict[str, Finding]]:
-    """Kind -> run -> its finding, the most severe kinds first."""
-    groups: dict[str, dict[str, Finding]] = {}
-    for name, one in found.items():
-        for finding in one:
-            groups.setdefault(finding.kind, {})[name] = finding
-    rank = {kind: place for place, kind in enumerate(_ORDER)}
-    return dict(sorted(groups.items(), key=lambda item: (rank.get(item[0], -1), item[0])))
 
 
 def _names(names: Sequence[str]) -> str:

@@ -1,14 +1,13 @@
 """What is wrong with runs, by kind, with the evidence and what usually helps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from analysis.health.findings import Found, grouped
 from analysis.health.patterns import Pattern
-from analysis.health.signals import Finding
 from analysis.report.parts import Block, Cell, Column, Part, Sentences, Table, text_cell
 from analysis.results.ranking import Ranking
 from analysis.wording.statements import counted, listed
 
-Found = Mapping[str, Sequence[Finding]]
 _MAX_ROWS = 500
 _MAX_EVIDENCE = 6
 
@@ -35,8 +34,6 @@ def health_parts(ranking: Ranking, found: Found, where: Sequence[Pattern]) -> li
     Args:
         where: in which settings findings come more often.
     """
-    from analysis.health.text import grouped
-
     sick = any(found.values())
     parts: list[Part] = [Sentences(health_sentences(found, ranking), tone="" if sick else "good")]
     if not sick:

@@ -1,13 +1,12 @@
 """What is known of a source: each thing is made once, when it is first asked for, and kept as long as its Results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.groups import Grouping, grouping
-from analysis.health.findings import findings
+from analysis.health.findings import Found, found_in
 from analysis.health.patterns import Pattern, patterns
-from analysis.health.signals import Finding
 from analysis.records.runs import Source
 from analysis.results.ranking import Ranking, beside, rank
 from analysis.sweep.analysis import SweepAnalysis, analyse
@@ -65,9 +64,9 @@ class Results:
         return ledger(self.source)
 
     @cached_property
-    def findings(self) -> Mapping[str, Sequence[Finding]]:
-        """Run's name -> what is wrong with it, the most severe first."""
-        return {run.name: findings(run) for run in self.source.runs}
+    def findings(self) -> Found:
+        """What is wrong with each run, and with trials that have none."""
+        return found_in(self.source)
 
     @cached_property
     def patterns(self) -> Sequence[Pattern]:

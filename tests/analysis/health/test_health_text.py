@@ -12,8 +12,9 @@ import pytest
 from helpers.records import axes
 from scipy import stats
 
-from analysis.health.findings import findings, write_health
+from analysis.health.findings import findings
 from analysis.health.patterns import patterns
+from analysis.health.views import write_health
 from analysis.records.runs import FAILED, RunRecord, Source, Trial
 from analysis.wording.errors import AnalysisError
 
