@@ -83,7 +83,7 @@ ELSEWHERE = {
     "ppo.lora_alpha": "key_outcomes::test_adapters_have_their_rank_and_scale",
     "ppo.gradient_checkpointing": "trained_options::test_recomputed_activations_give_the_same_gradients",
     "ppo.static_decoding": "options::test_the_sampler_gets_what_is_configured",
-    "eval.every": "search_space::test_what_is_not_swept_is_forwarded",
+    "eval.every": "search_syntax::test_what_is_not_swept_is_forwarded",
     "eval.num_prompts": "exit_status::test_runs_end_as_their_wandb_runs",
     "eval.judges": "choices::test_judges_by_name_and_with_keys_changed",
     "eval.judge_each_other": "contenders::test_what_is_asked_for_stands",
