@@ -2,7 +2,7 @@
 
 Both halves import it; it loads no torch, knows no run of the analysis, and writes no sentence.
 
-Of groups and settings. False alarms are of families that do not differ (test_crossed.py, test_compare.py):
+Of groups and settings. False alarms are of families that do not differ (test_crossed.py, test_pair_false_alarms.py):
 
     within noise         p > 0.05 after Holm over all pairs: by prompt and seed where outcomes are there (`crossed`: 1
                          to 5 % of families), else by the runs (`pairs`: 5 % at most, of other seeds on the same

@@ -3,8 +3,8 @@
 The noise of a pair is taken from the two groups or from all groups together, whichever says more, so that the few runs
 of one pair that happen to agree do not pass for certainty. Degrees of freedom are Satterthwaite's over all groups, or
 over the two alone where these are of unequal sizes and say more; p values are adjusted for all pairs, after Holm. For
-groups drawn from one distribution some pair is called better in at most 5 % of all comparisons: test_compare.py
-measures that, and how often what differs is found.
+groups drawn from one distribution some pair is called better in at most 5 % of all comparisons:
+test_pair_false_alarms.py measures that, and how often what differs is found.
 """
 
 import math

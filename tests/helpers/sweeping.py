@@ -34,6 +34,7 @@ main()
 """
 # The analysis takes seconds, too, and has tests of its own.
 WITHOUT_REPORT = "sweep.report=false"
+SEARCH = ("ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))")
 FAKE = ("hydra.sweeper.trial=helpers.fake_trainer.run", "tracking=disabled", WITHOUT_REPORT)
 
 
@@ -129,6 +130,16 @@ def trials(folder: Path, name: str | None = None) -> list[optuna.trial.FrozenTri
     """What Optuna, opening the file by itself, finds."""
     url = f"sqlite:///{folder / 'study.db'}"
     return optuna.load_study(study_name=name or folder.name, storage=url).get_trials()
+
+
+def states(folder: Path) -> list[optuna.trial.TrialState]:
+    """Of all trials, by their numbers."""
+    return [trial.state for trial in trials(folder)]
+
+
+def causes(folder: Path) -> list[str | None]:
+    """Why each trial failed, by their numbers."""
+    return [trial.user_attrs.get("cause") for trial in trials(folder)]
 
 
 def contents(folder: Path) -> list[tuple[Any, ...]]:

@@ -6,15 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.written_cells import source_of
 
 from analysis.reading.sources import read
-from analysis.records.runs import RunRecord, Source
+from analysis.records.runs import RunRecord
 from analysis.wording.errors import AnalysisError
-
-
-def source_of(tmp_path: Path, text: str, name: str = "t.csv") -> Source:
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    return read(tmp_path / name)
 
 
 def table_of(tmp_path: Path, text: str) -> list[RunRecord]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.written_cells import source_of
 
 from analysis.reading.sources import read
-from analysis.records.runs import RunRecord, Source
+from analysis.records.runs import RunRecord
 from analysis.wording.errors import AnalysisError
 
 PUBLISHED = "update,reward,cumulative_reward,policy_loss,entropy,kl\n0,1.5,1.5,2.8,1.7,0.07\n1,0.5,2.0,,1.6,0.06\n"
@@ -123,11 +124,6 @@ def test_text_within_a_named_run_does_not_split_it(tmp_path: Path) -> None:
 def test_runs_of_one_seed_are_called_by_what_differs(tmp_path: Path) -> None:
     text = "seed,lr,update,kl\n0,0.1,1,2\n0,0.1,2,3\n0,0.2,1,4\n0,0.2,2,5\n"
     assert [run.name for run in table_of(tmp_path, text)] == ["seed 0 lr=0.1", "seed 0 lr=0.2"]
-
-
-def source_of(tmp_path: Path, text: str, name: str = "t.csv") -> Source:
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    return read(tmp_path / name)
 
 
 def per_run(settings: list[str], row: str, updates: int = 4) -> str:

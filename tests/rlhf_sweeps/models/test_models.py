@@ -5,10 +5,8 @@ import json
 import sys
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,14 +14,12 @@ import torch
 from conftest import Compose
 from helpers import toy
 from helpers.at_once import at_once
-from helpers.chat_tokenizers import plain, smollm2
-from transformers import OPTConfig, OPTForCausalLM
+from helpers.chat_tokenizers import plain
 
 from rlhf_sweeps import assets
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.files import sources
 from rlhf_sweeps.models import loading as models
-from rlhf_sweeps.ppo.memory import Halving
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
@@ -31,27 +27,6 @@ def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=f"device={missing}: not to be had here"):
         models.pick_device(missing)
     assert models.pick_device("cpu") == torch.device("cpu")
-
-
-@pytest.mark.parametrize("is_shared", [True, False])
-def test_a_value_model_fits_what_the_trunk_gives_whatever_its_layers_hold(is_shared: bool) -> None:
-    """OPT-350m's layers hold 1024 numbers a token, and its trunk gives 512."""
-    sizes = {"ffn_dim": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16}
-    policy = OPTForCausalLM(OPTConfig(vocab_size=20, word_embed_proj_dim=6, **sizes)).eval()
-    value_model = models.value_model(policy, is_shared)
-    hidden = (value_model.trunk or policy.base_model)(torch.tensor([[5, 6]])).last_hidden_state
-    assert value_model(hidden).shape == (1, 2)
-
-
-def test_the_value_model_predicts_nothing_at_first_and_shares_nothing(compose_config: Compose) -> None:
-    policy = models.load_policy(compose_config().model, torch.device("cpu"))
-    value_model = models.value_model(policy, is_shared=False)
-    assert value_model.trunk is not None
-    hidden = value_model.trunk(torch.tensor([[5, 6, 7]])).last_hidden_state
-    assert torch.equal(hidden, policy.base_model(torch.tensor([[5, 6, 7]])).last_hidden_state)
-    assert value_model(hidden).eq(0).all()
-    own = {parameter.data_ptr() for parameter in value_model.parameters()}
-    assert not own & {parameter.data_ptr() for parameter in policy.parameters()}
 
 
 def test_a_tokenizer_without_an_end_token_is_refused(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,28 +57,6 @@ def test_a_home_folder_may_be_given_in_short(tmp_path: Path, monkeypatch: pytest
     assert sources.locate("~/models", "model.path") == tmp_path / "models"
 
 
-@pytest.mark.parametrize(
-    ("of_tokenizer", "configured", "expected"),
-    [(3, 3, [3]), (3, 9, [3, 9]), (9, [4, 3], [3, 4, 9]), (3, [], [3]), (3, None, [3]), (7, 0, [0, 7])],
-)
-def test_responses_end_by_the_tokenizers_token_and_the_generation_configs(
-    of_tokenizer: int, configured: int | list[int] | None, expected: list[int]
-) -> None:
-    policy: Any = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=configured))
-    tokenizer: Any = SimpleNamespace(eos_token_id=of_tokenizer)
-    assert models.stop_ids(policy, tokenizer) == expected
-    policy.generation_config = None
-    assert models.stop_ids(policy, tokenizer) == [of_tokenizer]
-
-
-@pytest.mark.parametrize(("pad", "expected"), [(0, 0), (5, 5), (None, 3)])
-def test_padding_is_the_tokenizers_or_an_end_token(pad: int | None, expected: int) -> None:
-    tokenizer: Any = SimpleNamespace(eos_token_id=9, pad_token_id=pad, decode=None)
-    sampler = models.make_sampler(toy.policy(), tokenizer, toy.settings(), Halving("", 5))
-    assert sampler.stop_ids == [3, 9]
-    assert sampler.pad_id == expected
-
-
 class Loading:
     """Stands for one of transformers' Auto classes, and keeps what it is asked for."""
 
@@ -131,90 +84,6 @@ def test_a_model_of_the_hub_has_its_revision_and_no_code_is_run(
         ("owner/name", "model.path=owner/name", {"revision": "v2"}),
         (tmp_path, f"model.path={tmp_path}", {}),
     ]
-
-
-def test_adapters_follow_from_seed_rank_and_alpha() -> None:
-    def adapter(seed: int, rank: int = 2, alpha: int = 6) -> Any:
-        with torch.random.fork_rng():
-            torch.manual_seed(99)  # the global generator has no say, and is left as it was
-            before = torch.get_rng_state()
-            policy = toy.policy()
-            models.add_adapter(policy, toy.settings(lora_rank=rank, lora_alpha=alpha), seed)
-            assert torch.equal(torch.get_rng_state(), before)
-        return policy.model.layers[1].self_attn.v_proj
-
-    first, again, other = adapter(7), adapter(7), adapter(8)
-    weights = [one.lora_A["default"].weight for one in (first, again, other)]
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
-    assert weights[0].shape == (2, 16)
-    assert first.scaling["default"] == 3.0
-    # At first they change nothing; then by alpha / rank times their product.
-    assert first.lora_B["default"].weight.eq(0).all()
-
-
-def test_a_frozen_copy_leaves_the_policy_trainable() -> None:
-    policy = toy.policy()
-    frozen = models.freeze(policy)
-    assert not any(parameter.requires_grad for parameter in frozen.parameters())
-    assert all(parameter.requires_grad for parameter in policy.parameters())
-    with torch.no_grad():
-        policy.lm_head.weight.add_(1)
-    assert not torch.equal(policy.lm_head.weight, frozen.lm_head.weight)
-
-
-def change_special(tokenizer: Any) -> None:
-    tokenizer.pad_token = "<|endoftext|>"
-
-
-def change_length(tokenizer: Any) -> None:
-    tokenizer.model_max_length = 77
-
-
-def change_template(tokenizer: Any) -> None:
-    tokenizer.chat_template = f"{tokenizer.chat_template} "
-
-
-def change_vocabulary(tokenizer: Any) -> None:
-    tokenizer.add_tokens(["brand-new"])
-
-
-def change_name(tokenizer: Any) -> None:
-    tokenizer.name_or_path = "elsewhere"
-
-
-@pytest.mark.parametrize(
-    ("change", "matters"),
-    [
-        (change_special, True),
-        (change_length, True),
-        (change_template, True),
-        (change_vocabulary, True),
-        (change_name, False),
-    ],
-)
-def test_a_tokenizers_text_is_all_that_tokens_depend_on(change: Callable[[Any], None], matters: bool) -> None:
-    tokenizer, other = smollm2(), smollm2()
-    change(other)
-    assert (models.tokenizer_text(tokenizer) != models.tokenizer_text(other)) == matters
-
-
-def test_a_models_digest_is_of_weights_names_config_and_what_is_said() -> None:
-    def digest(change: Callable[[Any], object], about: str = "") -> str:
-        policy = toy.policy()
-        change(policy)
-        return models.digest(policy, about)
-
-    plain = digest(lambda _: None)
-    assert digest(lambda policy: policy.lm_head.requires_grad_(False)) == plain
-    others = [
-        digest(lambda _: None, "said"),
-        digest(lambda policy: policy.lm_head.weight.data[3].mul_(1.001)),
-        digest(lambda policy: policy.to(torch.bfloat16)),
-        digest(lambda policy: setattr(policy.config, "rms_norm_eps", 0.5)),
-        digest(lambda policy: policy.register_parameter("more", torch.nn.Parameter(torch.zeros(1)))),
-    ]
-    assert len({plain, *others}) == 6
 
 
 @pytest.fixture

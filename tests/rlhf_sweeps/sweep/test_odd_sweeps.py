@@ -11,14 +11,12 @@ import pytest
 from helpers.simulated_runs import DECISION, START, Killed, World, num_updates, score
 from helpers.simulation import Simulation, defaults, trials
 
-from rlhf_sweeps.config.schema import Config, ObjectiveConfig
+from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep import sweeper
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.engine import SECONDS_BETWEEN_SAVES
 from rlhf_sweeps.sweep.follower import Follower
-from rlhf_sweeps.sweep.pruning.judge import Judge, is_over_budget_for_good
-from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.sweep.study.trials import Trial
 from rlhf_sweeps.sweep.twins import ended_twin, open_twin
@@ -56,12 +54,6 @@ def simulated(
 def setting_of(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / ".hydra" / "config.yaml").read_text())
     return found
-
-
-def best_score(run: Path) -> float:
-    setting = setting_of(run)
-    total = num_updates(setting)
-    return max(score(setting, step / total) for step in {*range(5, total + 1, 5), total})
 
 
 def test_earlier_starts_are_taken_off_the_budget(base: Any, tmp_path: Path) -> None:
@@ -224,55 +216,6 @@ def test_one_that_waits_is_unfinished_when_the_time_is_over(base: Any, tmp_path:
     assert engine.stopping == "budget"
 
 
-# --- the judge
-
-
-def test_patience_beyond_the_kl_budget() -> None:
-    """sweep.kl_patience evaluations in a row must be beyond, and the last no nearer than the first of them."""
-    config = ObjectiveConfig(["eval/score"], ["maximize"], "best", 3, 10.0, [])
-
-    def is_over(kls: list[float], patience: int | None) -> bool:
-        rows = [{"update": n, "eval/score": 0.0, "eval/kl": kl, "objective/kl": 0.0} for n, kl in enumerate(kls)]
-        return is_over_budget_for_good(rows, config, patience)
-
-    kl_patience = 3
-    assert is_over([5.0, 11.0, 12.0, 13.0], kl_patience)
-    assert is_over([11.0, 15.0, 11.0], kl_patience)
-    assert not is_over([14.0, 12.0, 13.0], kl_patience)  # on its way back
-    assert not is_over([9.0, 12.0, 13.0], kl_patience)
-    assert not is_over([10.0, 12.0, 13.0], kl_patience)  # at the budget is within
-    assert not is_over([12.0, 13.0], kl_patience)
-    assert is_over([9.0, 12.0, 13.0], 2)
-    assert not is_over([12.0, 13.0, 14.0], None)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_seeds_are_compared_in_the_metrics_direction(sign: int) -> None:
-    """Worse in five seeds of five: p is 2 ** -5."""
-    judge = Judge(make_pruner("wilcoxon", {}), sign)
-    for number, offset in enumerate((0.0, -1.0, 1.0)):
-        judge.know(number, {10 * step: sign * offset for step in range(1, 6)}, 10)
-        judge.end_seeds(number, {seed: sign * (offset + seed / 100) for seed in range(7, 12)})
-    assert judge.should_prune(1)
-    assert not judge.should_prune(2)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_what_a_peer_has_reported_since_counts(sign: int) -> None:
-    judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}), sign)
-    judge.know(0, {5: sign * 1.0}, 10)
-    judge.know(1, {5: sign * 2.0}, 10)
-    assert not judge.should_prune(1)
-    assert judge.report(0, 10, sign * 3.0)
-    assert judge.report(1, 10, sign * 2.5)
-    assert judge.should_prune(1)
-    assert judge.reports(1) == {5: sign * 2.0, 10: sign * 2.5}
-    assert judge.newest(1) == 2.5
-    assert judge.progress(1) == (1.0, 2.5)
-    judge.measure(0, 20)  # what it reported after 10 updates is at half of its run
-    assert not judge.should_prune(1)
-
-
 def test_of_two_trials_of_a_setting_the_first_runs(tmp_path: Path) -> None:
     both = [Trial(number, {"ppo.lr": 1e-4}, {}, tmp_path / str(number)) for number in (0, 1)]
     first, second = (Active(trial, Run(trial.folder), 7, 0) for trial in both)
@@ -289,15 +232,6 @@ def test_of_two_trials_of_a_setting_the_first_runs(tmp_path: Path) -> None:
 def test_a_constraint_that_is_met_exactly_is_kept(tmp_path: Path) -> None:
     assert Trial(0, {}, {}, tmp_path, violations={"a": 0.0, "b": -1.0}).is_feasible
     assert not Trial(0, {}, {}, tmp_path, violations={"a": 1e-9, "b": -1.0}).is_feasible
-
-
-def test_trials_of_another_group_are_no_peers() -> None:
-    judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}))
-    judge.know(0, {5: 1.0}, 10, group=1)
-    judge.know(1, {5: 0.5}, 10, group=0)
-    assert not judge.should_prune(1)
-    judge.know(2, {5: 0.75}, 10, group=0)
-    assert judge.should_prune(1)
 
 
 def test_of_those_that_wait_a_promising_one_comes_before_one_that_has_got_further(base: Any, tmp_path: Path) -> None:

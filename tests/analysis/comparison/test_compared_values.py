@@ -1,0 +1,80 @@
+"""What a run is worth in a comparison: its objective, a metric at its best or at its end, or nothing."""
+
+import numpy as np
+import pytest
+from helpers.compared_runs import UPDATES, at, run, source
+
+from analysis.comparison.compare import compare
+from analysis.comparison.run_values import best_update
+from analysis.comparison.text import comparison_text
+from analysis.records.runs import RunRecord
+
+
+def test_a_missing_objective_is_the_best_score_within_the_kl_budget():
+    metrics = {"eval/score": np.array([1.0, 2, 9, 3, 4, 4, 4, 4, 4, 4]), "eval/kl": np.array([1.0, 2, 99] + [5] * 7)}
+    one = run("a", metrics=metrics, key=1, objective__kl_budget=15.0)
+    assert best_update(one) == 5  # 9 is too far, 4 comes first there
+    found = compare(source([one]), "key")
+    assert found.groups[0].values == {"a": 4.0}
+    assert "of 1 run without one the best eval/score within the KL budget" in found.measure.text
+    assert best_update(run("b", metrics=metrics, objective__kl_budget=None)) == 3
+    assert best_update(run("c", metrics=metrics, objective__kl_budget=0.1)) is None
+
+
+def test_a_metric_at_the_best_evaluation_and_at_the_end():
+    metrics = {
+        "eval/score": np.array([1.0, 5, 2, 2, 2, 2, 2, 2, 2, 2]),
+        "eval/length": UPDATES * 10,
+        "objective/kl": UPDATES,
+    }
+    runs = [run("a", 5.0, metrics=metrics, key=1), run("b", 5.0, metrics=metrics, key=2, summary={"best_update": 4})]
+    found = compare(source(runs), "key", "eval/length")
+    assert {group.label: group.estimate.value for group in found.groups} == {"1": 20.0, "2": 40.0}
+    found = compare(source(runs), "key", "objective/kl")
+    assert found.groups[0].estimate.value == 10.0  # the last tenth: from update 9.1 on
+    assert "last 10 %" in found.measure.text
+    assert "lower is better" in found.measure.text
+
+
+def test_without_any_objective_the_training_scores_count():
+    runs = [run(name, metrics={"objective/scores": UPDATES * scale}, key=scale) for name, scale in (("a", 1), ("b", 2))]
+    found = compare(source(runs), "key")
+    assert [group.estimate.value for group in found.groups] == [20.0, 10.0]
+    assert "since no run has an objective or an evaluation" in found.measure.text
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {},
+        {"eval/score": np.full(10, np.nan)},
+        {"eval/score": np.full(10, np.inf), "eval/kl": UPDATES},
+        {"eval/score": UPDATES * 1e300},
+        {"eval/kl": UPDATES},
+    ],
+)
+def test_without_values_nothing_is_compared(metrics):
+    damaged = {"best": [3], "best_update": "x"}
+    runs = [run(f"{index}", metrics=metrics, summary=damaged, key=index) for index in range(2)]
+    found = compare(source(runs), "key")
+    assert found.ranking is None
+    assert "nothing to compare" in comparison_text(found)
+
+
+def test_a_run_without_updates():
+    empty = RunRecord("a", {"update": np.empty(0), "eval/score": np.empty(0)}, {"key": 1})
+    assert compare(source([empty]), "key").groups[0].estimate is None
+
+
+def test_a_measure_says_what_and_when_it_measured() -> None:
+    metrics = {"eval/score": at(5, 1.0), "eval/length": at(5, 30.0), "loss/policy_avg": UPDATES, "eval/kl": at(5, 2.0)}
+    runs = [run(f"r{n}", 1.0, metrics=metrics, key=n) for n in (1, 2)]
+
+    def text(metric):
+        return compare(source(runs), "key", metric).measure.text
+
+    assert text("eval/length") == "eval/length at each run's best evaluation (higher is better)"
+    assert text("loss/policy_avg") == "loss/policy_avg as the mean over the last 10 % of updates (lower is better)"
+    assert text(None) == "objective (eval/score)"
+    minimized = source(runs, metrics=["eval/kl", "eval/score"], directions=["minimize", "maximize"])
+    assert compare(minimized, "key").measure.text == "objective (eval/kl, the first of several, lower is better)"

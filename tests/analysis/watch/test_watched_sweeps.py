@@ -1,0 +1,169 @@
+"""A sweep in the live table at every stage: its counts, its ranking, its seeds and settings."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.records import axes, lose, rows, summary, write_run, write_sweep
+from helpers.watched import POINTS, plan_of, see, swept_by, text, unfinish
+from helpers.watched import from_here as from_here
+
+from analysis.reading.sources import read
+from analysis.watch.places import Places
+from analysis.watch.rows import Row, Seen
+from rlhf_sweeps.record import Sweep, SweepPlan, in_new_form, read_plan
+from rlhf_sweeps.record.axes import as_data
+from rlhf_sweeps.record.files import claim
+
+
+@pytest.mark.parametrize("study", [True, False])
+def test_a_finished_grid(tmp_path: Path, study: bool) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, heights=[1.0, 3.0, 2.0], study=study)
+    plan_of(sweep.folder)
+    seen = see(sweep.folder)
+    assert (seen.num_planned, seen.counts()) == (3, "3 complete")
+    assert (seen.has_ended, seen.is_complete, seen.note) == (True, True, None)
+    assert [row.label for row in seen.ranking()] == ["1", "2", "0"]
+    assert seen.ranking()[0].settings == {"ppo.lr": "0.0005"}
+    assert seen.ranking()[0].objectives == [pytest.approx(rows(30, seed=1, height=3.0)[29]["eval/score"])]
+    lines = text([seen])
+    assert lines[0] == "s: 3/3 trials done: 3 complete; 0:01:00"
+    assert re.fullmatch(r"best so far: objective 2\.8\d+, trial 1: ppo.lr=0\.0005", lines[1])
+    assert re.fullmatch(r"trial +lr +update +score +KL +objective +trend +s/update +state", lines[2])
+    assert re.fullmatch(r" +1 +0\.0005 +30/30 +2\.8\d? +\d\.\d+ +2\.8\d+ +▁[▁-█]{9} +0\.5 +complete", lines[3])
+
+
+def test_the_study_knows_of_trials_what_their_runs_do_not(tmp_path: Path) -> None:
+    import optuna
+
+    sweep = write_sweep(tmp_path / "s", POINTS)
+    unfinish(sweep.run(2, None), 7)
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    study.add_trial(  # of the same setting as another: it has no folder
+        optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED, user_attrs={"settings": {"ppo.lr": "1e-4"}})
+    )
+    lost = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"cause": "lost_process"})
+    study.add_trial(lost)
+    unfinish(write_run(sweep.trial(4)), 3)
+    seen = see(sweep.folder)
+    assert seen.counts() == "3 complete, 1 pruned, 1 failed (lost_process)"
+    assert seen.trials[3].settings == {"ppo.lr": "1e-4"}
+    assert [row.state for row in seen.trials][4] == "failed"
+
+
+def test_the_study_is_read_while_it_grows(tmp_path: Path) -> None:
+    import optuna
+
+    sweep = write_sweep(tmp_path / "s", POINTS[:2])
+    places = Places(sweep.folder)
+    assert len(places.look()[0].trials) == 2
+    time.sleep(0.01)
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED))
+    deadline = time.monotonic() + 20  # it is not looked at all the time
+    while len(places.look()[0].trials) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_running_sweep(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", POINTS, study=False)
+    plan_of(sweep.folder, num_workers=2, num_trials=4, seconds=100.0)
+    unfinish(sweep.run(1, None), 12)
+    swept_by(sweep.folder, os.getpid())
+    with claim(sweep.folder, ""):
+        seen = see(sweep.folder)
+    assert (seen.counts(), seen.num_planned, seen.has_ended) == ("2 complete, 1 running", 4, False)
+    assert 100.0 <= seen.elapsed < 105.0  # and since its last word
+    # Two took 15 s each; one has gone on for 6 s of its 15, one is to come; two at a time.
+    assert seen.left == pytest.approx(15)
+    assert seen.trials[1].left == pytest.approx(18 * 0.5)
+    lines = text([seen], height=6)
+    assert re.fullmatch(r" +1 +0\.0005 +12/30 +\S+ +\S+ +[▁-█]{10} +0\.5 +0:00:09 +running", lines[3])
+    assert len(lines) == 6
+    assert lines[-1] == "and 1 more"
+
+
+def test_seeds_and_test_seeds(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path / "s")
+    sweep.folder.mkdir()
+    plan = SweepPlan(axes({"ppo.lr": "choice(1,2)"}), ["eval/score"], ["maximize"], [0, 1], [7, 8], 2, num_tests=2)
+    sweep.write_start(plan.as_data())
+    for seed in (0, 1):
+        assert seed == 0 or see(sweep.folder).trials[0].is_open  # one of two seeds is no value yet
+        write_run(sweep.run(0, seed).folder, rows(30, height=2.0 + seed), overrides=["ppo.lr=1", f"seed={seed}"])
+    write_run(sweep.run(1, 0).folder, end="diverged", overrides=["ppo.lr=2", "seed=0"])
+    seen = see(sweep.folder)
+    mean = np.mean([rows(30, height=height)[29]["eval/score"] for height in (2.0, 3.0)])
+    assert seen.trials[0].objectives == [pytest.approx(mean)]
+    assert seen.counts() == "1 complete, 1 failed (diverged)"
+    assert not seen.is_complete  # two test runs are to come
+    write_run(sweep.test_run(0, 7).folder, overrides=["ppo.lr=1", "seed=7"])
+    unfinish(write_run(sweep.test_run(0, 8).folder, overrides=["ppo.lr=1", "seed=8"]), 10)
+    seen = see(sweep.folder)
+    lines = text([seen])
+    assert "2/2 trials done: 1 complete, 1 failed (diverged); 1/2 test runs done" in lines[0]
+    assert any(re.match(r"0 test +1 +10/30", line) for line in lines)
+    assert any(re.match(r" +0 +1 +30/30 \(2/2\)", line) for line in lines)
+    sweep.test_run(0, 8).write_summary(summary(rows(30)))
+    assert see(sweep.folder).is_complete
+
+
+def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
+    """Three settings are tested at most on two seeds each; of one complete trial it is one."""
+    sweep = Sweep(tmp_path / "s")
+    sweep.folder.mkdir()
+    plan = SweepPlan(axes({"ppo.lr": "choice(1,2)"}), ["eval/score"], ["maximize"], [0], [7, 8], 2, num_tests=6)
+    sweep.write_start(plan.as_data())
+    write_run(sweep.trial(0), overrides=["ppo.lr=1"])
+    write_run(sweep.trial(1), end="diverged", overrides=["ppo.lr=2"])
+    for seed in (7, 8):
+        assert not see(sweep.folder).is_complete
+        write_run(sweep.test_run(0, seed).folder, overrides=["ppo.lr=1", f"seed={seed}"])
+    assert see(sweep.folder).is_complete
+
+
+def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
+    def row(label: str, *objectives: float, is_feasible: bool = True) -> Row:
+        return Row(label, {}, [], "complete", objectives=list(objectives), is_feasible=is_feasible)
+
+    one = [row("0", 1.0), row("1", 3.0, is_feasible=False), row("2", 2.0), row("3", 2.0)]
+    seen = Seen("s", tmp_path, one)
+    assert [row.label for row in seen.best()] == ["2"]
+    assert [row.label for row in seen.ranking()] == ["2", "3", "0"]
+    several = [row("0", 1.0, 5.0), row("1", 2.0, 6.0), row("2", 0.5, 7.0), row("3", 1.0, 5.0), row("4", 3.0)]
+    seen = Seen("s", tmp_path, several, ("a", "b"), ("maximize", "minimize"))
+    assert {row.label for row in seen.best()} == {"0", "1"}
+    assert "best so far (Pareto front): trials 1, 0" in text([seen])
+
+
+def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
+    points = [{"ppo.lr": 1e-3}, {"ppo.lr": 1e-4}]
+    sweep = write_sweep(tmp_path / "s", points, study=False)
+    for number, length in ((0, 40.0), (1, 25.0)):
+        metrics = [{**row, "objective/length": length} for row in rows(30, height=3.0 - number)]
+        for file in ("run.json", "summary.json"):
+            lose(sweep.trial(number) / file)
+        settings = {"objective__constraints": ["objective/length<=30"]}
+        write_run(sweep.trial(number), metrics, settings=settings, overrides=[f"ppo.lr={points[number]['ppo.lr']}"])
+    assert [row.label for row in see(sweep.folder).best()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [{"+reward_model": "choice(a,b)"}, {"ppo.lr": "choice(1e-4,1e-3) with reward_model=choice(a,b)"}],
+)
+def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: dict[str, str]) -> None:
+    assert read_plan(in_new_form({"space": space}, {})).is_comparison
+
+
+def test_keys_that_are_added_keep_their_settings(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", [{"ppo.lr": 1e-4}], study=False)
+    plan_of(sweep.folder, axes=as_data(axes({"+new.key": "choice(3,4) with +other=choice(5,6)"})))
+    told = sweep.trial(0) / ".hydra" / "overrides.yaml"
+    told.write_text("['+new.key=3', '+other=5', 'ppo.lr=1']", encoding="utf-8")
+    assert see(sweep.folder).trials[0].settings == {"new.key": "3", "other": "5"}
+    assert read(sweep.folder).trials[0].settings == {"new.key": "3", "other": "5"}
