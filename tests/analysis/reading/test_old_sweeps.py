@@ -16,7 +16,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep, SweepPlan, describe, in_new_form, read_plan
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 
-RECORDS = ROOT / "tests" / "old_records"
+RECORDS = ROOT / "tests" / "helpers" / "old_records"
 FACTS: dict[str, Any] = json.loads((RECORDS / "facts.json").read_text("utf-8"))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.simulation import Killed, Simulation, World, defaults, score, trials
+from helpers.simulated_runs import Killed, World, score
+from helpers.simulation import Simulation, defaults, trials
 from optuna.trial import TrialState
 
 from rlhf_sweeps.config.schema import Config
