@@ -4,6 +4,7 @@ What is not to be found here is left to loading, which looks at the models thems
 """
 
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from rlhf_sweeps.config.fields import ConfigError, in_line
 # How transformers calls the output layers of sequence classifiers.
 _HEADS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".logits_proj.weight")
 _LENGTH = 8  # bytes at the start of a safetensors file, which say how long its header is
+# What reading a file raises that holds something else, in whatever place.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def check_vocabulary(folder: Path, settings: dict[str, Any], given: str) -> None:
@@ -29,9 +32,9 @@ def check_vocabulary(folder: Path, settings: dict[str, Any], given: str) -> None
         return
     try:
         ids = _ids(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, LookupError, AttributeError):
+        highest = max(ids, default=0)
+    except _DAMAGED:
         return  # a tokenizer of another make, or a damaged one
-    highest = max(ids, default=0)
     if highest >= rows:
         raise ConfigError(
             f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows (vocab_size) and "
@@ -49,14 +52,15 @@ def check_weights(folder: Path, given: str) -> dict[str, list[int]]:
     index = folder / "model.safetensors.index.json"
     try:
         parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        gone = sorted(name for name in parts if not (folder / name).is_file())
+    except _DAMAGED as error:
         raise ConfigError(f"{given}: its {index.name} is damaged ({error!r})") from error
-    if gone := sorted(name for name in parts if not (folder / name).is_file()):
+    if gone:
         raise ConfigError(f"{given}: it lacks {', '.join(gone)}, which its {index.name} names")
     for file in sorted(folder.glob("model*.safetensors")):
         try:
             shapes |= _shapes(file)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except _DAMAGED as error:
             raise ConfigError(f"{given}: its {file.name} is damaged ({error!r})") from error
     return shapes
 
@@ -92,7 +96,8 @@ def _ids(content: dict[str, Any]) -> dict[int, str]:
         found = {number: token for token, number in vocabulary.items()}
     else:
         found = {number: token for number, (token, _) in enumerate(vocabulary)}
-    return found | {token["id"]: token["content"] for token in content.get("added_tokens") or []}
+    found |= {token["id"]: token["content"] for token in content.get("added_tokens") or []}
+    return {operator.index(number): token for number, token in found.items()}
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:
@@ -107,4 +112,4 @@ def _shapes(file: Path) -> dict[str, list[int]]:
     end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if _LENGTH + length + end != size:
         raise ValueError(f"it should have {_LENGTH + length + end} bytes, has {size}")
-    return {name: entry["shape"] for name, entry in header.items()}
+    return {name: [operator.index(size) for size in entry["shape"]] for name, entry in header.items()}

@@ -95,7 +95,7 @@ def test_settings_that_nothing_tells_any_more_are_not_guessed(interrupted: Path,
     assert told.status == 2
     assert "nothing shows that it was begun by this command" in told.text
     run.hydra_file.parent.mkdir()
-    run.hydra_file.write_text(json.dumps({"hydra": {"callbacks": {"preflight": {"_target_": ownership.RUNS}}}}))
+    run.hydra_file.write_text(json.dumps({"hydra": {"callbacks": {"preflight": {"_target_": ownership.RUNS[0]}}}}))
     told = damage.train_again(run.folder)
     assert told.status == 2
     assert "run.json is missing or damaged" in told.text

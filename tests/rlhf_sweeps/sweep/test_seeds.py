@@ -120,8 +120,7 @@ def as_before(folder: Path) -> None:
     start = Sweep(folder).start()
     assert start is not None
     for record in (start, *start["configurations"]):
-        record["space"] = {**record["space"], "seed": "choice(0,1)"}
-        record["shape"] = {**record["shape"], "seed": []}
+        record["axes"] = [*record["axes"], {"key": "seed", "kind": "list", "choices": ["0", "1"]}]
     Sweep(folder).write_start(start)
 
 
