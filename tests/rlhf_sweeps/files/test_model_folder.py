@@ -1,4 +1,4 @@
-"""What a model's folder shows before it is loaded: files that hold anything are refused in a line, or left to loading."""
+"""What a model's folder shows before loading: files that hold anything are refused in a line, or left to loading."""
 
 import json
 from pathlib import Path
