@@ -32,7 +32,8 @@ def grid(folder: Path) -> Path:
     """
     points = [{"ppo.lr": lr, "ppo.kl_coef": kl} for lr, kl in product((1e-4, 3e-4, 1e-3), (0.02, 0.1))]
     heights = (1.0, 0.8, 1.9, 1.6, 1.75, 0.9)
-    sweep = _started(folder, {"ppo.lr": "choice(0.0001,0.0003,0.001)", "ppo.kl_coef": "choice(0.02,0.1)"}, [0, 1])
+    axes = [_listed("ppo.lr", "0.0001", "0.0003", "0.001"), _listed("ppo.kl_coef", "0.02", "0.1")]
+    sweep = _started(folder, axes, [0, 1], num_trials=6)
     study = _study(sweep)
     settings = {"objective__constraints": [LIMIT], "sweep__seeds": 2}
     for number, (point, height) in enumerate(zip(points, heights, strict=True)):
@@ -59,18 +60,18 @@ def grid(folder: Path) -> Path:
 
 def search(folder: Path) -> Path:
     """18 trials over three keys, the objective a hill over the learning rate: 4 pruned, 2 failed, 1 still running."""
-    space = {
-        "ppo.lr": "tag(log, interval(1e-05, 0.001))",
-        "ppo.kl_coef": "tag(log, interval(0.005, 0.2))",
-        "ppo.clip_range": "choice(0.1,0.2,0.3)",
-    }
+    axes = [
+        {"key": "ppo.lr", "kind": "interval", "low": 1e-5, "high": 1e-3, "log": True},
+        {"key": "ppo.kl_coef", "kind": "interval", "low": 0.005, "high": 0.2, "log": True},
+        _listed("ppo.clip_range", "0.1", "0.2", "0.3"),
+    ]
     distributions: dict[str, BaseDistribution] = {
         "ppo.lr": FloatDistribution(1e-5, 1e-3, log=True),
         "ppo.kl_coef": FloatDistribution(0.005, 0.2, log=True),
         "ppo.clip_range": CategoricalDistribution((0.1, 0.2, 0.3)),
     }
     random = np.random.default_rng(20)
-    sweep = _started(folder, space, [0])
+    sweep = _started(folder, axes, [0], num_trials=18)
     study = _study(sweep)
     ends = {3: "pruned", 5: "pruned", 8: "pruned", 13: "pruned", 6: "out_of_memory", 11: "diverged", 17: None}
     for number in range(18):
@@ -94,7 +95,7 @@ def compared(folder: Path) -> Path:
     """Three reward models with three seeds each, each a judge of all, as in `report_records.compared`."""
     names = ("own", "judged", "third")
     points = [{"reward_model": name} for name in names]
-    sweep = _started(folder, {"reward_model": f"choice({','.join(names)})"}, [0, 1, 2])
+    sweep = _started(folder, [_listed("reward_model", *names)], [0, 1, 2], num_trials=3)
     study = _study(sweep)
     for number, name in enumerate(names):
         worth = []
@@ -202,12 +203,19 @@ def _choices(points: Sequence[Point]) -> dict[str, BaseDistribution]:
     return {key: CategoricalDistribution(list(dict.fromkeys(point[key] for point in points))) for key in points[0]}
 
 
-def _started(folder: Path, space: Mapping[str, str], seeds: Sequence[int]) -> Sweep:
+def _listed(key: str, *choices: str) -> dict[str, Any]:
+    return {"key": key, "kind": "list", "choices": list(choices)}
+
+
+def _started(folder: Path, axes: Sequence[Mapping[str, Any]], seeds: Sequence[int], num_trials: int) -> Sweep:
     folder.mkdir()
     sweep = Sweep(folder)
-    config = {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"]}
-    start = {"id": "abc", "study_name": "made", "seconds": 300.0, "space": dict(space), "directions": ["maximize"]}
-    sweep.write_start({**start, "seeds": list(seeds), "config": config})
+    metrics, directions = ["eval/score"], ["maximize"]
+    config = {"objective.metrics": metrics, "objective.directions": directions}
+    start = {"id": "abc", "study_name": "made", "seconds": 300.0, "config": config, "seeds": list(seeds)}
+    plan = {"axes": list(axes), "metrics": metrics, "directions": directions, "num_trials": num_trials}
+    is_comparison = any(axis["key"] == "reward_model" for axis in axes)
+    sweep.write_start({**start, **plan, "is_comparison": is_comparison})
     return sweep
 
 
