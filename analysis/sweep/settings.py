@@ -13,14 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
-from analysis.records.worth import mean_broken
 from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
 from analysis.wording.labels import setting_labels
 from analysis.wording.statements import setting_text
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
-from rlhf_sweeps.verdicts.settings import mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds, rank_key
 
 REWARD_MODEL = "reward_model"
 _SAME = 1e-6  # positions that differ less are the same

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
-from analysis.records.worth import mean_broken
 from analysis.watch.run import FollowedRun
 from analysis.wording.labels import setting_labels
 from rlhf_sweeps.record.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
-from rlhf_sweeps.verdicts.settings import find_front, losses, mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import find_front, losses, mean_broken, mean_over_seeds, rank_key
 
 SEED = "seed"
 CONTINUE = "continue with "  # what stands in a note before a command
@@ -28,7 +27,7 @@ class Row:
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
         tested: the same on its test seeds, once a run on these has come to its end, and on how many.
-        is_feasible: whether it keeps the objective's constraints.
+        violations: constraint -> by how much a complete one breaks it, in the mean over its runs; 0 and below: kept.
     """
 
     label: str
@@ -38,7 +37,7 @@ class Row:
     cause: str | None = None
     num_seeds: int = 1
     objectives: list[float] | None = None
-    is_feasible: bool = True
+    violations: Mapping[str, float] = field(default_factory=dict)
     is_test: bool = False
     tested: list[float] | None = None
     num_tested: int = 0
@@ -47,6 +46,11 @@ class Row:
     def setting(self) -> Mapping[str, str]:
         """What it was run with, the seed aside, which is no setting."""
         return {key: text for key, text in self.settings.items() if key != SEED}
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it keeps the objective's constraints."""
+        return all(excess <= 0 for excess in self.violations.values())
 
     @property
     def is_open(self) -> bool:
@@ -145,9 +149,13 @@ class Seen:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
         return mean_over_seeds(one.objectives for one in self.same(row)) or []
 
+    def is_feasible(self, row: Row) -> bool:
+        """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
+        return all(excess <= 0 for excess in mean_broken(one.violations for one in self.same(row)).values())
+
     def _ordered(self) -> list[Row]:
         """The trials that can be best, best first."""
-        complete = [row for row in self.trials if row.state == COMPLETE and row.is_feasible]
+        complete = [row for row in self.trials if row.state == COMPLETE and self.is_feasible(row)]
         valued = [row for row in complete if losses(self.worth(row), self.directions)]
         return sorted(valued, key=lambda row: rank_key(self.worth(row), row.tested, self.directions))
 
@@ -195,7 +203,7 @@ def trial_row(
         cause,
         num_seeds,
         _objectives(runs, known) if state == COMPLETE else None,
-        state != COMPLETE or all(excess <= 0 for excess in _violations(runs, known).values()),
+        _violations(runs, known) if state == COMPLETE else {},
         is_test,
     )
 
@@ -209,7 +217,7 @@ def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, s
 def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:
     """In the mean over seeds; what the study says itself goes before."""
     told = (getattr(known, "constraints", None) or {}) if known is not None else {}
-    return {**mean_broken([run.broken for run in runs]), **told}
+    return {**mean_broken(run.broken for run in runs), **told}
 
 
 def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:

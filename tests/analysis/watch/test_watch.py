@@ -21,16 +21,19 @@ from conftest import ROOT
 from helpers.records import axes, lose, rows, summary, write_run, write_sweep
 from rich.console import Console
 
+from analysis.reading.folders import read_folder
 from analysis.reading.sources import read
+from analysis.results.ranking import rank
 from analysis.watch.liveness import claimant, is_swept
 from analysis.watch.places import Places
 from analysis.watch.remaining import seconds_left, span
 from analysis.watch.rows import Row, Seen
 from analysis.watch.run import FollowedRun
 from analysis.watch.sparkline import sparkline
-from analysis.watch.table import Page, draw
+from analysis.watch.table import Page, _best_text, draw
 from analysis.watch.watch import watch
 from analysis.wording.errors import AnalysisError
+from analysis.wording.statements import listed
 from rlhf_sweeps.record import Run, Sweep, SweepPlan, in_new_form, read_plan
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.record.files import claim
@@ -318,10 +321,10 @@ def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
 
 
 def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
-    def row(label: str, *objectives: float, is_feasible: bool = True) -> Row:
-        return Row(label, {}, [], "complete", objectives=list(objectives), is_feasible=is_feasible)
+    def row(label: str, *objectives: float, **violations: float) -> Row:
+        return Row(label, {}, [], "complete", objectives=list(objectives), violations=violations)
 
-    one = [row("0", 1.0), row("1", 3.0, is_feasible=False), row("2", 2.0), row("3", 2.0)]
+    one = [row("0", 1.0), row("1", 3.0, length=0.5), row("2", 2.0), row("3", 2.0)]
     seen = Seen("s", tmp_path, one)
     assert [row.label for row in seen.best()] == ["2"]
     assert [row.label for row in seen.ranking()] == ["2", "3", "0"]
@@ -829,6 +832,38 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
         settings = {"objective__constraints": ["objective/length<=30"]}
         write_run(sweep.trial(number), metrics, settings=settings, overrides=[f"ppo.lr={points[number]['ppo.lr']}"])
     assert [row.label for row in see(sweep.folder).best()] == ["1"]
+
+
+@pytest.mark.parametrize("study", [True, False])
+@pytest.mark.parametrize(
+    ("lengths", "kls", "best"),
+    [
+        ((60.0, 24.0, 24.0), (3.0, 3.0, 3.0), "trials 3, 4 and 5"),  # 36 in the mean, although trial 1 keeps to 30
+        ((24.0, 24.0, 24.0), (99.0, 3.0, 3.0), "trials 0, 1 and 2"),  # seed 0 never stayed within the budget
+    ],
+)
+def test_watch_and_report_have_a_setting_keep_its_limits_in_the_mean_over_the_seeds_that_tell(
+    lengths: Sequence[float], kls: Sequence[float], best: str, study: bool, tmp_path: Path
+) -> None:
+    """Of an earlier version's sweep, with a trial for each seed: 0 to 2 are worth more than 3 to 5."""
+    points = [{"ppo.lr": lr, "seed": seed} for lr in (1e-3, 1e-4) for seed in range(3)]
+    sweep = write_sweep(tmp_path / "s", points, heights=[3.0] * 3 + [2.0] * 3, study=study)
+    for number, point in enumerate(points):
+        length, kl = (lengths[number], kls[number]) if number < 3 else (24.0, 3.0)
+        told = {"eval/length": length, "eval/kl": kl}
+        metrics = [
+            {**row, "objective/kl": kl, **{name: value for name, value in told.items() if name in row}}
+            for row in rows(30, height=3.0 if number < 3 else 2.0)
+        ]
+        for file in ("run.json", "summary.json"):
+            lose(sweep.trial(number) / file)
+        settings = {"objective__constraints": ["eval/length<=30"], "seed": point["seed"]}
+        overrides = [f"{key}={value}" for key, value in point.items()]
+        write_run(sweep.trial(number), metrics, settings=settings, overrides=overrides)
+    assert f", {best}: ppo.lr=" in _best_text(see(sweep.folder))
+    winner = rank(read_folder(sweep)).best
+    assert winner is not None
+    assert best == "trials " + listed([str(number) for number in winner.numbers])
 
 
 @pytest.mark.parametrize(
