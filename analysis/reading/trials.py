@@ -45,6 +45,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, n
         _violations(chosen, known),
         chosen,
         [run for run in runs if run.is_test],
+        notes.get("has_run") is not False,
     )
 
 

@@ -26,7 +26,7 @@ class Row:
         runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
-        tested: the same on its test seeds, once a run on these has come to its end, and on how many.
+        tests: the same of each run on a test seed that has come to its end.
         violations: constraint -> by how much a complete one breaks it, in the mean over its runs; 0 and below: kept.
     """
 
@@ -39,8 +39,7 @@ class Row:
     objectives: list[float] | None = None
     violations: Mapping[str, float] = field(default_factory=dict)
     is_test: bool = False
-    tested: list[float] | None = None
-    num_tested: int = 0
+    tests: Sequence[list[float]] = ()
 
     @property
     def setting(self) -> Mapping[str, str]:
@@ -149,6 +148,10 @@ class Seen:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
         return mean_over_seeds(one.objectives for one in self.same(row)) or []
 
+    def tests(self, row: Row) -> list[list[float]]:
+        """What each run of a trial's setting on a test seed is worth."""
+        return [worth for one in self.same(row) for worth in one.tests]
+
     def is_feasible(self, row: Row) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
         return all(excess <= 0 for excess in mean_broken(one.violations for one in self.same(row)).values())
@@ -157,7 +160,10 @@ class Seen:
         """The trials that can be best, best first."""
         complete = [row for row in self.trials if row.state == COMPLETE and self.is_feasible(row)]
         valued = [row for row in complete if losses(self.worth(row), self.directions)]
-        return sorted(valued, key=lambda row: rank_key(self.worth(row), row.tested, self.directions))
+        return sorted(valued, key=self._rank_key)
+
+    def _rank_key(self, row: Row) -> tuple[bool, list[float], list[float]]:
+        return rank_key(self.worth(row), mean_over_seeds(self.tests(row)), self.directions)
 
     def _front(self, ordered: Sequence[Row]) -> list[Row]:
         if len(self.directions) == 1:

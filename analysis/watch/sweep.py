@@ -14,7 +14,6 @@ from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
 from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
 from rlhf_sweeps.record.trials import RUNNING
-from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -98,8 +97,8 @@ class FollowedSweep:
         trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
         for number, trial in zip(sorted(of_trial), trials, strict=True):
-            ended = [row for (n, _), row in zip(of_tests, tests, strict=True) if n == number and row.objectives]
-            trial.tested, trial.num_tested = mean_over_seeds(row.objectives for row in ended), len(ended)
+            own = [row.objectives for (n, _), row in zip(of_tests, tests, strict=True) if n == number]
+            trial.tests = [worth for worth in own if worth]
         return trials, tests
 
     def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:

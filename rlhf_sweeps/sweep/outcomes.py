@@ -77,9 +77,9 @@ class Outcomes:
         self._follower.follow(active)
         if active.index is not None and active.future is not None:
             active.trial.worker_seconds += time.monotonic() - active.begun
+        active.trial.going.pop(active.seed, None)
         if active.is_moot:
             return None
-        active.trial.going.pop(active.seed, None)
         if active.verdict == WAITING:
             self._schedule.wait(active)
             return None

@@ -306,6 +306,20 @@ def test_seeds_and_test_seeds(tmp_path: Path) -> None:
     assert see(sweep.folder).is_complete
 
 
+def test_the_tests_of_a_setting_are_those_of_all_its_trials(tmp_path: Path) -> None:
+    """As an earlier version left them, a trial for each seed: (1 + 3 + 5) / 3 = 3, before the 2.9 of the other one."""
+
+    def row(label: str, lr: str, seed: str, worth: float, *tests: float) -> Row:
+        values = [[value] for value in tests]
+        return Row(label, {"ppo.lr": lr, "seed": seed}, [], "complete", objectives=[worth], tests=values)
+
+    rows_ = [row("0", "1", "0", 2.0, 1.0, 3.0), row("1", "1", "1", 2.0, 5.0), row("2", "2", "0", 9.0, 2.9)]
+    seen = Seen("s", tmp_path, rows_)
+    assert _best_text(seen) == (
+        "best so far: objective 3 on 3 test seeds, chosen by objective 2, trials 0 and 1: ppo.lr=1"
+    )
+
+
 def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
     """Three settings are tested at most on two seeds each; of one complete trial it is one."""
     sweep = Sweep(tmp_path / "s")
