@@ -12,6 +12,7 @@ from typing import Any
 from rlhf_sweeps.process.environment import EXIT_STATUS
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.configurations import Configuration, Configurations
+from rlhf_sweeps.sweep.contenders import trained_on
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.patience import Patience
@@ -250,6 +251,7 @@ class Outcomes:
         self._study.note(trial.number, **notes, **({} if trial.has_run else {"has_run": False}))
         if state == COMPLETE and trial.has_run:
             trial.violations = mean_broken(trial.broken.values())
+            trial.reward_model = trained_on(active.run) if self._plan.is_comparison else None
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._come_to_end(active)  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)

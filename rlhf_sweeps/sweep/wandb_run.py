@@ -25,6 +25,7 @@ class SweepTracker:
         metrics: what each objective is.
         directions: "maximize" or "minimize" for each objective.
         is_named: whether the config itself says what the sweep is called.
+        is_comparison: of reward models, under which one objective cannot be compared with another; none is the best.
     """
 
     def __init__(
@@ -37,8 +38,9 @@ class SweepTracker:
         metrics: Sequence[str],
         directions: Sequence[str],
         is_named: bool = False,
+        is_comparison: bool = False,
     ) -> None:
-        self._metrics, self._directions = metrics, directions
+        self._metrics, self._directions, self._is_comparison = metrics, directions, is_comparison
         self._summary: dict[str, float | None] = {}
         self._tracker = tracking.start(
             config,
@@ -116,7 +118,7 @@ class SweepTracker:
         was run on some.
         """
         figures: dict[str, float] = {}
-        winners = best(trials, self._directions)
+        winners = [] if self._is_comparison else best(trials, self._directions)
         for place, (name, to_report) in enumerate(zip(self._names(BEST), self._names(TO_REPORT), strict=True)):
             if winners:
                 first = min(winners, key=lambda trial: losses(trial.objectives, self._directions)[place])

@@ -201,3 +201,14 @@ def test_of_several_objectives_the_number_to_report_is_that_of_the_trial_that_is
         "sweep/best/eval/kl": 1.0,
         "sweep/to_report/eval/score": pytest.approx(0.5),
     }
+
+
+def test_where_reward_models_are_compared_none_is_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: recorder)
+    tracker = start(tmp_path, is_comparison=True)
+    trials = [make(0, COMPLETE, objectives=[1.0], tested={7: [2.0]}), make(1, COMPLETE, objectives=[300.0])]
+    tracker.log(trials)
+    tracker.conclude(trials, {})
+    assert list(recorder.metrics[0]) == ["trial", "sweep/complete", "sweep/pruned", "sweep/failed", "sweep/seconds"]
+    assert (tracker._summary["sweep/best"], tracker._summary["sweep/to_report"]) == (None, None)
