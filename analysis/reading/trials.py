@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHED, RunRecord, Source, Trial, as_number
-from analysis.records.worth import broken, mean_broken
+from analysis.records.worth import broken
 from rlhf_sweeps.record import as_mapping, masked
 from rlhf_sweeps.record.trials import end_of_trial, settings_in
-from rlhf_sweeps.verdicts.settings import mean_over_seeds
+from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
 
 
 def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
@@ -45,6 +45,7 @@ def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, n
         _violations(chosen, known),
         chosen,
         [run for run in runs if run.is_test],
+        notes.get("has_run") is not False,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf_sweeps.record import SweepPlan
+from rlhf_sweeps.verdicts.objective import is_judged
 
 METRICS, DIRECTIONS, CONSTRAINTS = "objective.metrics", "objective.directions", "objective.constraints"
 
@@ -24,7 +25,7 @@ class Objective:
     @property
     def is_judged(self) -> bool:
         """Whether judges alone tell what a run is worth, so that runs of different reward models can be compared."""
-        return all(metric.startswith("judge/") for metric in self.metrics)
+        return is_judged(self.metrics)
 
 
 def objective_in(config: Mapping[str, Any]) -> Objective | None:

@@ -177,6 +177,7 @@ class Trial:
         seconds: of training.
         violations: constraint -> by how much it is broken; 0 and below: kept.
         runs: on the seeds that choose; tests: on those that did not.
+        has_run: False where the study says that there was nothing to run, since another trial has had the setting.
     """
 
     number: int
@@ -189,6 +190,7 @@ class Trial:
     violations: Mapping[str, float] = field(default_factory=dict)
     runs: Sequence[RunRecord] = ()
     tests: Sequence[RunRecord] = ()
+    has_run: bool = True
 
 
 @dataclass(frozen=True, eq=False)

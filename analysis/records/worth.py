@@ -1,7 +1,7 @@
 """What a run is worth by the engine's own rules: which evaluations counted, which constraints it breaks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -66,12 +66,6 @@ def broken(run: RunRecord) -> dict[str, float]:
     rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
     found = violations(rows, replace(config, constraints=list(limits)))
     return {text: found.get(text, math.nan) for text in names}
-
-
-def mean_broken(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The same for a trial: the mean over its runs, one for each seed; nan where one is unknown."""
-    names = dict.fromkeys(name for one in runs for name in one)
-    return {name: fmean([one.get(name, math.nan) for one in runs]) for name in names}
 
 
 def _are_close(values: Sequence[float], others: Sequence[float]) -> bool:

@@ -9,6 +9,7 @@ from analysis.results.ranking import Ranking
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
 from analysis.sweep.sentences import noise_source
+from analysis.sweep.settings import Setting
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
 
@@ -50,20 +51,31 @@ def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...],
     told = f"a run of it beats one of the second with probability {probability_text(chance)}"
     if won.is_clear:
         return [
-            f"Yes: {titles[won.best.numbers]} is better than every other by more than seeds differ, with p = "
-            f"{number(second.p_value, 2)} against the second; {told}"
+            f"Yes: {titles[won.best.numbers]} {_be([won.best])} better than every other by more than seeds differ, "
+            f"with p = {number(second.p_value, 2)} against the second; {told}"
         ]
     near, beaten, unknown = (
-        [titles[one.numbers] for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
+        [one for one, pair in zip(won.ranked[1:], pairs, strict=False) if pair.verdict == verdict]
         for verdict in (NOISE, BETTER, UNKNOWN)
     )
     lines = []
     if near:
-        lines.append(f"Not against all: {listed(near)} {'is' if len(near) == 1 else 'are'} within noise of it; {told}")
+        lines.append(f"Not against all: {_listed(near, titles)} {_be(near)} within noise of it; {told}")
     if unknown:
         start = "" if near else "Not against all: "
-        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {listed(unknown)}: too few seeds")
-    return [*lines, *([f"It beats {listed(beaten)} by more than noise"] if beaten else [])]
+        lines.append(
+            f"{start}{'nothing' if start else 'Nothing'} can be said about {_listed(unknown, titles)}: too few seeds"
+        )
+    return [*lines, *([f"It beats {_listed(beaten, titles)} by more than noise"] if beaten else [])]
+
+
+def _listed(settings: Sequence[Setting], titles: Mapping[tuple[int, ...], str]) -> str:
+    return listed([titles[one.numbers] for one in settings])
+
+
+def _be(settings: Sequence[Setting]) -> str:
+    """`is` of one trial, `are` of several, which may be one setting's."""
+    return "is" if sum(len(one.numbers) for one in settings) == 1 else "are"
 
 
 def _why_unknown(won: Lead) -> str:

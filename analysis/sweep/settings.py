@@ -13,14 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
-from analysis.records.worth import mean_broken
 from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
 from analysis.wording.labels import setting_labels
 from analysis.wording.statements import setting_text
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
-from rlhf_sweeps.verdicts.settings import mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds, rank_key
 
 REWARD_MODEL = "reward_model"
 _SAME = 1e-6  # positions that differ less are the same
@@ -31,7 +30,7 @@ class Setting:
     """One setting, over all of its seeds.
 
     Attributes:
-        numbers: of its trials.
+        numbers: of its trials, those aside that had nothing to run since another has had the setting.
         values: swept key -> text, the seed aside; keys without a value are not active there.
         objectives: the mean over its runs, (objectives,).
         by_run: what each run that chose is worth, (runs, objectives).
@@ -197,7 +196,9 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
         if trial.state == COMPLETE and _values(trial.objectives, num_objectives) is not None:
             found = settings_of(trial)
             groups[tuple(found.get(key) for key in keys)].append(trial)
-    for values, group in groups.items():
+    for values, trials_of_one in groups.items():
+        # A copy says again what the trial says that it is one of: it is no further seed.
+        group = [trial for trial in trials_of_one if trial.has_run] or trials_of_one
         by_trial = [_values(trial.objectives, num_objectives) for trial in group]
         by_run = [_of_runs(trial.runs, num_objectives) for trial in group]
         # The trial's own number stands where its runs are gone or have none.

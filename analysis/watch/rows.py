@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
-from analysis.records.worth import mean_broken
 from analysis.watch.run import FollowedRun
 from analysis.wording.labels import setting_labels
 from rlhf_sweeps.record.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
-from rlhf_sweeps.verdicts.settings import find_front, losses, mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import find_front, losses, mean_broken, mean_over_seeds, rank_key
 
 SEED = "seed"
 CONTINUE = "continue with "  # what stands in a note before a command
@@ -27,8 +26,8 @@ class Row:
         runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
-        tested: the same on its test seeds, once a run on these has come to its end, and on how many.
-        is_feasible: whether it keeps the objective's constraints.
+        tests: the same of each run on a test seed that has come to its end.
+        violations: constraint -> by how much a complete one breaks it, in the mean over its runs; 0 and below: kept.
     """
 
     label: str
@@ -38,15 +37,19 @@ class Row:
     cause: str | None = None
     num_seeds: int = 1
     objectives: list[float] | None = None
-    is_feasible: bool = True
+    violations: Mapping[str, float] = field(default_factory=dict)
     is_test: bool = False
-    tested: list[float] | None = None
-    num_tested: int = 0
+    tests: Sequence[list[float]] = ()
 
     @property
     def setting(self) -> Mapping[str, str]:
         """What it was run with, the seed aside, which is no setting."""
         return {key: text for key, text in self.settings.items() if key != SEED}
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it keeps the objective's constraints."""
+        return all(excess <= 0 for excess in self.violations.values())
 
     @property
     def is_open(self) -> bool:
@@ -145,11 +148,22 @@ class Seen:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
         return mean_over_seeds(one.objectives for one in self.same(row)) or []
 
+    def tests(self, row: Row) -> list[list[float]]:
+        """What each run of a trial's setting on a test seed is worth."""
+        return [worth for one in self.same(row) for worth in one.tests]
+
+    def is_feasible(self, row: Row) -> bool:
+        """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
+        return all(excess <= 0 for excess in mean_broken(one.violations for one in self.same(row)).values())
+
     def _ordered(self) -> list[Row]:
         """The trials that can be best, best first."""
-        complete = [row for row in self.trials if row.state == COMPLETE and row.is_feasible]
+        complete = [row for row in self.trials if row.state == COMPLETE and self.is_feasible(row)]
         valued = [row for row in complete if losses(self.worth(row), self.directions)]
-        return sorted(valued, key=lambda row: rank_key(self.worth(row), row.tested, self.directions))
+        return sorted(valued, key=self._rank_key)
+
+    def _rank_key(self, row: Row) -> tuple[bool, list[float], list[float]]:
+        return rank_key(self.worth(row), mean_over_seeds(self.tests(row)), self.directions)
 
     def _front(self, ordered: Sequence[Row]) -> list[Row]:
         if len(self.directions) == 1:
@@ -195,7 +209,7 @@ def trial_row(
         cause,
         num_seeds,
         _objectives(runs, known) if state == COMPLETE else None,
-        state != COMPLETE or all(excess <= 0 for excess in _violations(runs, known).values()),
+        _violations(runs, known) if state == COMPLETE else {},
         is_test,
     )
 
@@ -209,7 +223,7 @@ def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, s
 def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:
     """In the mean over seeds; what the study says itself goes before."""
     told = (getattr(known, "constraints", None) or {}) if known is not None else {}
-    return {**mean_broken([run.broken for run in runs]), **told}
+    return {**mean_broken(run.broken for run in runs), **told}
 
 
 def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:

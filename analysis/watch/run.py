@@ -136,6 +136,12 @@ class FollowedRun:
         return objectives_in(self.summary)
 
     @property
+    def reward_model(self) -> str | None:
+        """The name of the one that it is trained on; None where its config does not tell."""
+        name = self._group("reward_model").get("name")
+        return name if isinstance(name, str) else None
+
+    @property
     def broken(self) -> Mapping[str, float]:
         """Constraint -> by how much a run that has ended breaks it; 0 and below: kept, nan: unknown."""
         if self._broken is None:

@@ -14,7 +14,6 @@ from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
 from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
 from rlhf_sweeps.record.trials import RUNNING
-from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 # Seconds; a sweeper notes every ten for how long it has run.
 SILENT_AFTER = 60.0
@@ -61,15 +60,14 @@ class FollowedSweep:
         trials, tests = self._rows(unended)
         self._most_running = max(self._most_running, sum(row.state == RUNNING for row in [*trials, *tests]))
         is_done = self._is_done(trials, tests)
-        objective = objective_of(self._plan, self._config) or Objective()
         return Seen(
             name,
             self.folder,
             [*trials, *tests],
-            objective.metrics,
-            objective.directions,
+            self._objective.metrics,
+            self._objective.directions,
             num_planned=self._plan.num_trials,
-            is_comparison=self._plan.is_comparison and not objective.is_judged,
+            is_comparison=self._has_own_scales,
             elapsed=self._elapsed(min(silent, GRACE) if unended == RUNNING and not is_done else 0.0),
             left=self._left(trials, tests) if unended == RUNNING and not is_done else None,
             note=self._note(is_alive, is_done, silent),
@@ -98,8 +96,8 @@ class FollowedSweep:
         trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
         for number, trial in zip(sorted(of_trial), trials, strict=True):
-            ended = [row for (n, _), row in zip(of_tests, tests, strict=True) if n == number and row.objectives]
-            trial.tested, trial.num_tested = mean_over_seeds(row.objectives for row in ended), len(ended)
+            own = [row.objectives for (n, _), row in zip(of_tests, tests, strict=True) if n == number]
+            trial.tests = [worth for worth in own if worth]
         return trials, tests
 
     def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:
@@ -110,7 +108,19 @@ class FollowedSweep:
         return len(tests) >= self._num_tests(trials)
 
     def _num_tests(self, trials: Sequence[Row]) -> int:
-        return self._plan.most_tests(sum(row.state == COMPLETE and row.is_feasible for row in trials))
+        done = [row for row in trials if row.state == COMPLETE and row.is_feasible]
+        if self._has_own_scales:  # then the best setting of each reward model is tested
+            return self._plan.most_tests(len({row.runs[0].reward_model for row in done if row.runs}))
+        return self._plan.most_tests(len(done))
+
+    @property
+    def _objective(self) -> Objective:
+        return objective_of(self._plan, self._config) or Objective()
+
+    @property
+    def _has_own_scales(self) -> bool:
+        """Whether reward models are compared, each with an objective of its own."""
+        return self._plan.is_comparison and not self._objective.is_judged
 
     def _note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
         if is_done:

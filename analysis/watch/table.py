@@ -16,6 +16,7 @@ from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.record import folded
 from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
 from rlhf_sweeps.record.trials import RUNNING, WAITING
+from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
 _SMALLEST_BLOCK = 6  # lines
 _BESIDE_ROWS = 2  # column names, and how many more there are
@@ -106,9 +107,10 @@ def _best_text(seen: Seen) -> str:
     (winner,) = winners
     settings = " ".join(f"{key}={seen.labels[key][text]}" for key, text in winner.setting.items())
     worth, labels = f"objective {_values(seen.worth(winner))}", [row.label for row in seen.same(winner)]
-    if winner.tested is not None:
-        seeds = counted(winner.num_tested, "test seed")
-        worth = f"objective {_values(winner.tested)} on {seeds}, chosen by {worth}"
+    tests = seen.tests(winner)
+    if (tested := mean_over_seeds(tests)) is not None:
+        seeds = counted(len(tests), "test seed")
+        worth = f"objective {_values(tested)} on {seeds}, chosen by {worth}"
     return f"best so far: {worth}, trial{'s' * (len(labels) > 1)} {listed(labels)}: {settings}"
 
 

@@ -48,7 +48,7 @@ class Clock:
         Args:
             num_more: trials that may be complete by then, beside those that are now.
         """
-        wanted = self._plan.config.sweep.num_tested
+        wanted = self._plan.num_finalists
         each = [_seconds_of_run(trial) or self.of_run(trials) for trial in self._finalists(trials)]
         each += [self.of_run(trials)] * min(num_more, wanted - len(each))
         busy = [0.0] * self._num_workers
@@ -58,7 +58,7 @@ class Clock:
         return max(busy)
 
     def _finalists(self, trials: Sequence[Trial]) -> list[Trial]:
-        return finalists(trials, self._plan.directions, self._plan.config.sweep.num_tested)
+        return finalists(trials, self._plan.directions, self._plan.num_finalists, self._plan.has_own_scales)
 
     def share_in_time(self, trials: Sequence[Trial]) -> float:
         """The share of a run that may begin at most, so that the runs on the test seeds still come to their end.

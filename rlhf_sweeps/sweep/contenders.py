@@ -13,9 +13,9 @@ from optuna.distributions import CategoricalDistribution
 
 from rlhf_sweeps.config.references import recorded, unresolved, written
 from rlhf_sweeps.config.reward_models import RewardModelConfig
-from rlhf_sweeps.record import Run, Sweep
+from rlhf_sweeps.record import Run, Sweep, as_mapping
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.results import ranking
+from rlhf_sweeps.sweep.results import by_reward_model, ranking
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.study.trials import Trial
 from rlhf_sweeps.verdicts.matrix import Compared
@@ -78,16 +78,16 @@ def best_settings(
         seeds: of every trial; a trial of several has a run for each.
         directions: of the objectives.
     """
-    settings: dict[str, list[Trial]] = {}
-    for trial in trials:
-        runs = _runs(trial, sweep, seeds)
-        start = runs[0].start()
-        reward_model = (start or {"config": {}})["config"].get("reward_model")
-        name = reward_model.get("name") if isinstance(reward_model, dict) else None
-        if isinstance(name, str):
-            settings.setdefault(name, []).append(trial)
-    best = {name: ranked[0] for name, ones in settings.items() if (ranked := ranking(ones, directions))}
+    groups = by_reward_model(trials).items()
+    best = {name: ranked[0] for name, ones in groups if (ranked := ranking(ones, directions))}
     return [Compared(name, one.number, one.settings, _runs(one, sweep, seeds)) for name, one in best.items()]
+
+
+def trained_on(run: Run) -> str | None:
+    """The name of a run's reward model; None where its record does not tell."""
+    reward_model = as_mapping(as_mapping((run.start() or {}).get("config")).get("reward_model"))
+    name = reward_model.get("name")
+    return name if isinstance(name, str) else None
 
 
 def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:

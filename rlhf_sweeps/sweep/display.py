@@ -45,7 +45,7 @@ class Display:
         done_before: trials that an earlier start of the sweep ended; these are not announced again.
         console: where a table goes; by default stderr, if both stderr and stdout are a terminal (with one of them in a
             file or a pipe, that is where a user looks for lines).
-        is_comparison: of reward models; none is the best before all are judged.
+        is_comparison: of reward models, under which one objective cannot be compared with another.
     """
 
     def __init__(
@@ -156,10 +156,16 @@ class Display:
         (winner,) = winners
         return f"best so far: {worth_text(winner, self._metrics)}, trial {winner.number}: {settings_text(winner)}"
 
+    def _ranked(self, trials: Sequence[Trial]) -> list[Trial]:
+        """What ranks trials before those that are newer; one reward model's scores say nothing about another's."""
+        if self._is_comparison:
+            return [trial for trial in trials if trial.state == COMPLETE]
+        return ranking(trials, self._directions) if len(self._directions) == 1 else best(trials, self._directions)
+
     def _table(self, trials: Sequence[Trial], room: int, width: int) -> Table:
         """At most `room` rows, and the columns that there is room for."""
-        chosen = _chosen(trials, self._directions, room)
-        winners = {trial.number for trial in best(trials, self._directions)}
+        chosen = _chosen(trials, self._ranked(trials), room)
+        winners = {trial.number for trial in best(trials, self._directions)} if not self._is_comparison else set()
         values = [[f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen]
         names = objective_names(self._metrics)
         states = [state_text(trial.state, trial.cause if trial.state == FAILED else None) for trial in chosen]
@@ -175,11 +181,10 @@ class Display:
         return draw_table(columns, [style_of(trial.state, trial.number in winners) for trial in chosen], width)
 
 
-def _chosen(trials: Sequence[Trial], directions: Sequence[str], room: int) -> list[Trial]:
+def _chosen(trials: Sequence[Trial], ranked: Sequence[Trial], room: int) -> list[Trial]:
     """The rows that fit: running trials first; of those that have ended the best and the newest, in that order."""
     running = [trial for trial in trials if trial.state == RUNNING][:room]
     room -= len(running)
-    ranked = ranking(trials, directions) if len(directions) == 1 else best(trials, directions)
     numbers = {trial.number for trial in ranked}
     newest = sorted(
         (trial for trial in trials if trial.state != RUNNING), key=lambda trial: (trial.has_ended, -trial.number)

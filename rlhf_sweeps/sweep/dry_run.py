@@ -173,7 +173,7 @@ def _sweep_line(plan: Plan, measured: Measured, workers: int) -> tuple[float, st
     if num_settings is None:
         return limit, f"{in_time}, more where some are pruned"
     runs = num_settings * len(plan.seeds)
-    tests = min(num_settings, plan.config.sweep.num_tested) * len(plan.test_seeds)
+    tests = min(num_settings, plan.num_finalists) * len(plan.test_seeds)
     # Tests begin when the last of the other runs has ended.
     total = measured.once + (math.ceil(runs / workers) + math.ceil(tests / workers)) * measured.each
     pruned = "" if plan.pruner == "none" else ", less where some are pruned"
@@ -206,9 +206,9 @@ def _num_values(distribution: object) -> float:
 def _trial_lines(plan: Plan) -> list[str]:
     """Every point of a grid, as far as they can be listed; of a search what is searched."""
     seeds = f", {len(plan.seeds)} seeds each" if len(plan.seeds) > 1 else ""
-    seeds += (
-        f"; the best {plan.config.sweep.num_tested} on {len(plan.test_seeds)} test seeds" if plan.test_seeds else ""
-    )
+    if plan.test_seeds:
+        which = "best of each reward model" if plan.has_own_scales else f"best {plan.num_finalists}"
+        seeds += f"; the {which} on {len(plan.test_seeds)} test seeds"
     if plan.points is None:
         number = "as many trials as the time allows" if plan.num_trials is None else f"{plan.num_trials} trials"
         space = [f"    {name}: {text}" for name, text in plan.space.describe().items()]

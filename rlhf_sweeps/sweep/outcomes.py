@@ -4,15 +4,15 @@ import math
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from rlhf_sweeps.process.environment import EXIT_STATUS
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.configurations import Configuration, Configurations
+from rlhf_sweeps.sweep.contenders import trained_on
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.patience import Patience
@@ -24,7 +24,7 @@ from rlhf_sweeps.sweep.study.tested import NO_VALUE
 from rlhf_sweeps.sweep.study.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.verdicts.objective import missing, objectives, violations
-from rlhf_sweeps.verdicts.settings import mean_over_seeds
+from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
 from rlhf_sweeps.wording import LONGEST, cut
 
 # A run with such a summary has nothing left to do.
@@ -78,9 +78,9 @@ class Outcomes:
         self._follower.follow(active)
         if active.index is not None and active.future is not None:
             active.trial.worker_seconds += time.monotonic() - active.begun
+        active.trial.going.pop(active.seed, None)
         if active.is_moot:
             return None
-        active.trial.going.pop(active.seed, None)
         if active.verdict == WAITING:
             self._schedule.wait(active)
             return None
@@ -250,15 +250,11 @@ class Outcomes:
         notes = {key: value for key, value in notes.items() if value}
         self._study.note(trial.number, **notes, **({} if trial.has_run else {"has_run": False}))
         if state == COMPLETE and trial.has_run:
-            trial.violations = _mean_of_seeds(list(trial.broken.values()))
+            trial.violations = mean_broken(trial.broken.values())
+            trial.reward_model = trained_on(active.run) if self._plan.is_comparison else None
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._come_to_end(active)  # not before the study has it: its disk may be the full one
         self._tracker.log(self._schedule.trials)
-
-
-def _mean_of_seeds(broken: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for one in broken for name in one)
-    return {name: fmean(one[name] for one in broken if name in one) for name in names}
 
 
 def _error_in(log: Path) -> str:

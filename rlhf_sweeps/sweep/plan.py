@@ -11,6 +11,7 @@ from rlhf_sweeps.record import SweepPlan, override
 from rlhf_sweeps.sweep.search.samplers import make_sampler
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
+from rlhf_sweeps.verdicts.objective import is_judged
 
 MOST_CHOICES = 10_000  # settings of a search up to which each is tried once
 FEWEST_COUNTED = 10  # finished trials, for the share that may fail
@@ -25,7 +26,7 @@ class Plan:
         directions: of the objectives.
         points: of a grid; None in a search.
         choices: all points of a search that has but so many; None where there are more, or it is a grid.
-        is_comparison: of reward models, which are then judges of each other.
+        reward_models: the names of those that are compared, and are then judges of each other; none where none are.
     """
 
     space: SearchSpace
@@ -34,7 +35,22 @@ class Plan:
     directions: list[str]
     points: list[dict[str, Any]] | None
     choices: list[dict[str, Any]] | None = None
-    is_comparison: bool = False
+    reward_models: Sequence[str] = ()
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether reward models are compared."""
+        return bool(self.reward_models)
+
+    @property
+    def has_own_scales(self) -> bool:
+        """Whether each reward model has an objective of its own, by which no trial is the best of all."""
+        return self.is_comparison and not is_judged(self.config.objective.metrics)
+
+    @property
+    def num_finalists(self) -> int:
+        """How many settings are run on the test seeds at most."""
+        return len(self.reward_models) if self.has_own_scales else self.config.sweep.num_tested
 
     @property
     def num_trials(self) -> int | None:
@@ -80,7 +96,7 @@ class Plan:
             self.seeds,
             self.test_seeds,
             self.num_trials,
-            num_tests=len(self.test_seeds) * self.config.sweep.num_tested,
+            num_tests=len(self.test_seeds) * self.num_finalists,
             num_workers=self.settings.wanted_workers or None,
             is_grid=self.points is not None,
             is_comparison=self.is_comparison,

@@ -1,4 +1,4 @@
-"""What a sweep has found: the best settings, the last lines that a user reads, optimization_results.yaml."""
+"""What a sweep has found: the best settings, and the last lines that a user reads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.record import run_again
 from rlhf_sweeps.record.trials import counts_text
-from rlhf_sweeps.sweep.study.tested import measured, only, test_entry, test_text
+from rlhf_sweeps.sweep.study.tested import measured, test_text
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
 from rlhf_sweeps.verdicts.settings import find_front, losses, rank_key
 from rlhf_sweeps.wording import shown
@@ -38,12 +38,30 @@ def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
     return [ranked[place] for place in find_front([losses(trial.objectives, directions) for trial in ranked])]
 
 
-def finalists(trials: Sequence[Trial], directions: Sequence[str], number: int) -> list[Trial]:
-    """The settings that are run on the test seeds, so many at most: the best on the seeds that choose."""
+def finalists(
+    trials: Sequence[Trial], directions: Sequence[str], number: int, is_comparison: bool = False
+) -> list[Trial]:
+    """The settings that are run on the test seeds, so many at most: the best on the seeds that choose.
+
+    Args:
+        is_comparison: of reward models, under which one objective cannot be compared with another: then it is the best
+            setting of each.
+    """
+    if is_comparison:
+        return [one for ones in by_reward_model(trials).values() for one in finalists(ones, directions, 1)][:number]
     if len(directions) > 1:
         return best(trials, directions)[:number]
     candidates = _candidates(trials, directions)
     return sorted(candidates, key=lambda one: (losses(one.objectives, directions), one.number))[:number]
+
+
+def by_reward_model(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """Reward model -> the trials that are known to be trained on it, in the order of each one's first trial."""
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.reward_model is not None:
+            found.setdefault(trial.reward_model, []).append(trial)
+    return found
 
 
 def _candidates(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
@@ -119,7 +137,7 @@ def last_block(
         lines = ["objectives, each under the trial's own reward model:"]
     else:
         lines = _best_lines(winners, metrics) or [_nothing_best(trials)]
-    lines += _other_lines(trials, winners, metrics, directions, is_grid)
+    lines += _other_lines(trials, winners, metrics, directions, is_grid, is_comparison)
     lines.append(f"{_count(len(trials), 'trial')}: {counts_of(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
         which = f"trial {', '.join(earlier)}" if len(earlier) <= FEW else f"{len(earlier)} trials"
@@ -140,33 +158,6 @@ def last_block(
 def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
     return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
-
-
-def optimization_results(trials: Sequence[Trial], directions: Sequence[str]) -> dict[str, Any]:
-    """The content of optimization_results.yaml, in plain values.
-
-    The keys of Hydra's Optuna plugin: name, best_params, best_value, or, with several objectives, name and solutions
-    (params and values each). Beside them best_trial or trial, a number, and test, if there are test seeds: mean (the
-    number to report), standard_error, seeds, and failed (seed -> cause) where some gave no value. best_value and values
-    are what the setting was chosen by. best_params, best_value and best_trial are null where no trial is complete.
-    """
-    winners = best(trials, directions)
-    if len(directions) > 1:
-        solutions = [
-            {
-                "params": setting_values(trial),
-                **test_entry(trial.tested),
-                "values": list(trial.objectives or []),
-                "trial": trial.number,
-            }
-            for trial in winners
-        ]
-        return {"name": "optuna", "solutions": solutions}
-    if not winners:
-        return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
-    (winner,) = winners
-    found = {"best_params": setting_values(winner), **test_entry(winner.tested)}
-    return {"name": "optuna", **found, "best_value": only(winner.objectives or []), "best_trial": winner.number}
 
 
 def _best_lines(winners: Sequence[Trial], metrics: Sequence[str]) -> list[str]:
@@ -210,13 +201,25 @@ def _measured_text(trial: Trial, metrics: Sequence[str]) -> str:
 
 
 def _other_lines(
-    trials: Sequence[Trial], winners: Sequence[Trial], metrics: Sequence[str], directions: Sequence[str], is_grid: bool
+    trials: Sequence[Trial],
+    winners: Sequence[Trial],
+    metrics: Sequence[str],
+    directions: Sequence[str],
+    is_grid: bool,
+    is_comparison: bool,
 ) -> list[str]:
-    """Every point of a small grid; of anything else the next few, where a single objective ranks them."""
+    """Every point of a small grid; of anything else the next few, where a single objective ranks them.
+
+    In a comparison of reward models no objective does: the points are in their own order, or it is the best of each.
+    """
     ranked = ranking(trials, directions)
     if is_grid and 1 < len(trials) <= FEW:
-        numbers = {trial.number for trial in ranked}
-        return [_line(trial, metrics) for trial in [*ranked, *(t for t in trials if t.number not in numbers)]]
+        first = [] if is_comparison else ranked
+        numbers = {trial.number for trial in first}
+        return [_line(trial, metrics) for trial in [*first, *(t for t in trials if t.number not in numbers)]]
+    if is_comparison:
+        each = [ranking(ones, directions)[:1] for ones in by_reward_model(trials).values()]
+        return [_line(trial, metrics) for ones in each for trial in ones]
     if len(metrics) > 1:
         return []
     return [_line(trial, metrics) for trial in ranked[len(winners) :][:NUM_NEXT]]

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
+from rlhf_sweeps.sweep.contenders import trained_on
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruning.judge import WHOLE, Judge
 from rlhf_sweeps.sweep.results import finalists
@@ -20,7 +21,7 @@ from rlhf_sweeps.sweep.search.promise import most_promising
 from rlhf_sweeps.sweep.seed_runs import SeedRuns
 from rlhf_sweeps.sweep.study.recall import recall
 from rlhf_sweeps.sweep.study.study import STATES, Study
-from rlhf_sweeps.sweep.study.trials import COMPARED, FAILED, RUNNING, WAITING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPARED, COMPLETE, FAILED, RUNNING, WAITING, Trial
 from rlhf_sweeps.sweep.study.unasked import Point
 from rlhf_sweeps.sweep.twins import open_twin
 from rlhf_sweeps.sweep.waiting import next_waiting
@@ -61,6 +62,8 @@ class Schedule:
                 trial = self._adopt(frozen, frozen.params)
                 recall(trial, frozen, self._runs.seeds(trial)[0])
                 self.note_seeds(trial)
+                if trial.state == COMPLETE and self._plan.is_comparison:
+                    trial.reward_model = trained_on(self._runs.record(trial))
                 continue
             trial = self._take_up(frozen)
             active = self._runs.first(trial)
@@ -241,8 +244,9 @@ class Schedule:
     def _plan_tests(self) -> None:
         """Queue the best settings' runs on the test seeds."""
         self._has_planned_tests = True
-        for trial in finalists(self.trials, self._plan.directions, self._plan.config.sweep.num_tested):
-            self._first += [self._runs.test(trial, seed) for seed in self._plan.test_seeds]
+        plan = self._plan
+        for trial in finalists(self.trials, plan.directions, plan.num_finalists, plan.has_own_scales):
+            self._first += [self._runs.test(trial, seed) for seed in plan.test_seeds]
 
     def _take_up(self, frozen: FrozenTrial) -> Trial:
         """A trial that has not ended."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rlhf_sweeps.record import Sweep
+from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.study.trials import Trial
@@ -34,7 +34,10 @@ class SeedRuns:
         """The run of a trial's setting on a test seed."""
         return Active(trial, self._sweep.test_run(trial.number, seed), seed, None)
 
-    def _run(self, trial: Trial, index: int) -> Active:
+    def record(self, trial: Trial, index: int = 0) -> Run:
+        """The record of a trial's run, by default of that on its first seed."""
         seeds = self.seeds(trial)
-        run = self._sweep.run(trial.number, seeds[index] if len(seeds) > 1 else None)
-        return Active(trial, run, seeds[index], index)
+        return self._sweep.run(trial.number, seeds[index] if len(seeds) > 1 else None)
+
+    def _run(self, trial: Trial, index: int) -> Active:
+        return Active(trial, self.record(trial, index), self.seeds(trial)[index], index)

@@ -36,7 +36,8 @@ from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.recovery import run_patiently
 from rlhf_sweeps.sweep.report import report_line
-from rlhf_sweeps.sweep.results import best, last_block, optimization_results
+from rlhf_sweeps.sweep.results import best, last_block
+from rlhf_sweeps.sweep.results_file import optimization_results
 from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
@@ -115,7 +116,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     if (count := config.sweep.seeds) > 1 and space.seeds is not None:
         raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
-    plan = Plan(space, settings, config, directions(settings, config), points, choices, is_comparison=bool(found))
+    plan = Plan(space, settings, config, directions(settings, config), points, choices, list(found))
     check_seeds(plan)
     check_sampler(plan)
     return plan
@@ -166,6 +167,7 @@ def _run(
         metrics=plan.config.objective.metrics,
         directions=plan.directions,
         is_named=any(override.startswith("name=") for override in plan.fixed),
+        is_comparison=plan.has_own_scales,
     )
     end: BaseException | None = None
     try:
@@ -200,11 +202,11 @@ def _train(
         nonlocal comparison
         trials = engine.schedule.trials
         engine.save()
-        sweep.write_results(optimization_results(trials, plan.directions))
         comparison = _compare(sweep, plan, trials)
+        sweep.write_results(optimization_results(trials, plan.directions, comparison, plan.has_own_scales))
         tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
 
-    with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.is_comparison) as display:
+    with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.has_own_scales) as display:
 
         def open_engine(study: Study) -> Engine:
             judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
@@ -266,7 +268,7 @@ def _answer(
             folder=sweep.folder,
             is_grid=plan.points is not None,
             num_test_seeds=len(plan.test_seeds),
-            is_comparison=comparison is not None,
+            is_comparison=plan.has_own_scales,
         )
     )
     if engine.stopping == BUDGET:

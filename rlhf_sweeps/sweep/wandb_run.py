@@ -9,6 +9,9 @@ from rlhf_sweeps.config.schema import TrackingConfig
 from rlhf_sweeps.sweep.results import best, objective_names, setting_values
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
 from rlhf_sweeps.tracking import wandb_run as tracking
+from rlhf_sweeps.verdicts.settings import losses
+
+BEST, TO_REPORT = "sweep/best", "sweep/to_report"
 
 
 class SweepTracker:
@@ -22,6 +25,7 @@ class SweepTracker:
         metrics: what each objective is.
         directions: "maximize" or "minimize" for each objective.
         is_named: whether the config itself says what the sweep is called.
+        is_comparison: of reward models, under which one objective cannot be compared with another; none is the best.
     """
 
     def __init__(
@@ -34,8 +38,9 @@ class SweepTracker:
         metrics: Sequence[str],
         directions: Sequence[str],
         is_named: bool = False,
+        is_comparison: bool = False,
     ) -> None:
-        self._metrics, self._directions = metrics, directions
+        self._metrics, self._directions, self._is_comparison = metrics, directions, is_comparison
         self._summary: dict[str, float | None] = {}
         self._tracker = tracking.start(
             config,
@@ -83,7 +88,11 @@ class SweepTracker:
         # What an earlier start has told, with another space or configuration, and what is not so now, is taken back.
         unknown = {name: None for trial in trials for name in trial.params}
         shares_now = {f"importance/{name}": share for name, share in {**unknown, **importance}.items()}
-        self._summary = {**dict.fromkeys(self._names("sweep/best")), **self._best(trials), **shares_now}
+        self._summary = {
+            **dict.fromkeys([*self._names(BEST), *self._names(TO_REPORT)]),
+            **self._best(trials),
+            **shares_now,
+        }
 
     def finish(self, *, exit_code: int) -> None:
         """Close the W&B run; with no conclusion before, what an earlier start has told stands.
@@ -105,22 +114,18 @@ class SweepTracker:
     def _best(self, trials: Sequence[Trial]) -> dict[str, float]:
         """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front.
 
-        That is what the best was chosen by; sweep/to_report has the same on the test seeds, once these are run.
+        That is what a trial was chosen by; sweep/to_report has what the same trial is worth on the test seeds, once it
+        was run on some.
         """
-        winners = best(trials, self._directions)
-        tested = [values for trial in winners if (values := trial.test_mean) is not None]
-        return {
-            **self._best_of(tested, "sweep/to_report"),
-            **self._best_of([trial.objectives or [] for trial in winners], "sweep/best"),
-        }
-
-    def _best_of(self, rows: Sequence[Sequence[float]], name: str) -> dict[str, float]:
-        """The best of each objective; empty without any."""
-        columns = zip(*rows, strict=True)
-        return {
-            one: max(values) if direction == "maximize" else min(values)
-            for one, direction, values in zip(self._names(name), self._directions, columns, strict=False)
-        }
+        figures: dict[str, float] = {}
+        winners = [] if self._is_comparison else best(trials, self._directions)
+        for place, (name, to_report) in enumerate(zip(self._names(BEST), self._names(TO_REPORT), strict=True)):
+            if winners:
+                first = min(winners, key=lambda trial: losses(trial.objectives, self._directions)[place])
+                figures[name] = (first.objectives or [])[place]
+                if (tested := first.test_mean) is not None:
+                    figures[to_report] = tested[place]
+        return figures
 
     def _names(self, name: str) -> list[str]:
         return [name] if len(self._metrics) == 1 else [f"{name}/{metric}" for metric in self._metrics]

@@ -66,6 +66,11 @@ def missing(rows: Sequence[Row], config: ObjectiveConfig) -> list[str]:
     return [metric for metric in (*config.metrics, *limited) if not any(metric in row for row in rows)]
 
 
+def is_judged(metrics: Sequence[str]) -> bool:
+    """Whether judges alone tell what a run is worth, so that runs of different reward models can be compared."""
+    return all(metric.startswith("judge/") for metric in metrics)
+
+
 def is_evaluated(row: Row) -> bool:
     """Whether an update was evaluated on held-out prompts."""
     return any(name.startswith("eval/") for name in row)

@@ -1,7 +1,7 @@
 """What a setting is worth, and which setting is the best: one rule for the sweep and for all that read its record."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 
@@ -18,6 +18,25 @@ def mean_over_seeds(runs: Iterable[Sequence[float] | None]) -> list[float] | Non
     if not found or len({len(values) for values in found}) > 1:
         return None
     return [fmean(column) for column in zip(*found, strict=True)]
+
+
+def mean_broken(runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """By how much a setting breaks each constraint, 0 and below: kept; the mean over those of its runs that tell.
+
+    A run that never stayed within the KL budget is worth the base policy, which is held to no constraint: it tells
+    none.
+
+    Args:
+        runs: constraint -> by how much each breaks it; nan or absent: it does not tell.
+
+    Returns:
+        nan where no run tells.
+    """
+    told: dict[str, list[float]] = {}
+    for run in runs:
+        for name, excess in run.items():
+            told.setdefault(name, []).extend([] if math.isnan(excess) else [excess])
+    return {name: fmean(values) if values else math.nan for name, values in told.items()}
 
 
 def rank_key(

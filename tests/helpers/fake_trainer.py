@@ -40,7 +40,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         starts.write(f"{os.getpid()}\n")
     history = folder / "history"
     _note(history, "start")
-    record.begin({"ppo": {"lr": config.ppo.lr, "kl_coef": config.ppo.kl_coef}})
+    reward_model = OmegaConf.select(config, "reward_model.name")
+    record.begin({"ppo": {"lr": config.ppo.lr, "kl_coef": config.ppo.kl_coef}, "reward_model": {"name": reward_model}})
     checkpoint = folder / "fake_checkpoint"
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     record.rewind(done)

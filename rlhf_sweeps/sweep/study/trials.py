@@ -47,6 +47,7 @@ class Trial:
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
         worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
+        reward_model: of a complete trial in a comparison of them, the one that it was trained on, as the record has it.
         configuration: the index of what it was begun under, in `Configurations`.
         is_compared: whether that, and its values, are such that it can be compared with those to come.
         has_run: False where there was nothing to run: a setting that cannot be, or that was run already.
@@ -72,6 +73,7 @@ class Trial:
     kl: float | None = None
     seconds: float = 0.0
     worker_seconds: float = 0.0
+    reward_model: str | None = None
     configuration: int = 0
     is_compared: bool = True
     has_run: bool = True

@@ -12,6 +12,8 @@ from optuna.storages.journal import JournalFileBackend
 from analysis.reading.sources import read
 from analysis.reading.study import rebuilt_study
 from analysis.records.runs import RunRecord, Source, Trial
+from analysis.results.ranking import rank
+from analysis.sweep.settings import views
 from rlhf_sweeps.sweep.study.storage import file_url, open_storage
 
 POINTS = [{"ppo.lr": lr} for lr in (1e-5, 1e-4, 1e-3)]
@@ -106,3 +108,18 @@ def test_a_rebuilt_study_keeps_the_direction(direction: str) -> None:
     trials = [_trial(0, 1.0, ppo__lr=1.0), _trial(1, 2.0, ppo__lr=2.0)]
     source = Source("made", "sweep", [trial.runs[0] for trial in trials], trials, directions=[direction])
     assert rebuilt_study(trials, source).best_trial.number == (1 if direction == "maximize" else 0)
+
+
+def test_a_copy_of_a_trial_is_no_further_seed(tmp_path: Path) -> None:
+    """A search over lists has suggested two settings again, which the sweep has not run again."""
+    sweep = write_sweep(tmp_path / "sweep", POINTS, heights=[3.0, 2.0, 1.0])
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    for known in study.get_trials()[:2]:
+        known.user_attrs["has_run"] = False
+        study.add_trial(known)
+    source = read(sweep.folder)
+    assert [trial.has_run for trial in source.trials] == [True, True, True, False, False]
+    (view,) = views(source)
+    assert [(setting.numbers, len(setting.by_run)) for setting in view.settings] == [((0,), 1), ((1,), 1), ((2,), 1)]
+    assert (view.noise().repetitions, view.noise().is_known) == (0, False)
+    assert [entry.title for entry in rank(source).ranked] == ["Trial 0", "Trial 1", "Trial 2"]

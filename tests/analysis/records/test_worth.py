@@ -7,7 +7,7 @@ import pytest
 
 from analysis.records.constraints import Held, constraint_sentences
 from analysis.records.runs import RunRecord
-from analysis.records.worth import broken, computed, counted_rows, is_worth_the_base, kl_of, mean_broken
+from analysis.records.worth import broken, computed, counted_rows, is_worth_the_base, kl_of
 
 NAN = math.nan
 SCORES = [0.1, 0.2, 0.3, 0.4]
@@ -57,13 +57,6 @@ def test_a_run_that_never_stayed_within_the_budget_is_worth_the_base_policy_and_
     within = run(eval__kl=[1.0] * 4, eval__length=[99.0, 99.0, 99.0, 33.0])
     assert (computed(within), is_worth_the_base(within), broken(within)) == ([0.4], False, {"eval/length<=30": 3.0})
     assert math.isnan(broken(run(eval__kl=[1.0] * 4))["eval/length<=30"])
-
-
-def test_a_trial_breaks_a_limit_by_the_mean_over_its_runs() -> None:
-    found = mean_broken([{"a<=1": 1.0, "b<=1": -2.0}, {"a<=1": 2.0}, {"a<=1": -6.0, "b<=1": 1.0}])
-    assert found["a<=1"] == -1.0
-    assert math.isnan(found["b<=1"])
-    assert mean_broken([]) == {}
 
 
 ONE, TWO = (["trial 1"], {"a<=1": 0.5, "b<=1": -1.0}), (["trial 2"], {"a<=1": 0.0, "b<=1": 2.0})

@@ -137,6 +137,21 @@ def test_trials_that_differ_in_their_seed_only_are_one_setting() -> None:
     ]
 
 
+def test_of_a_setting_with_several_trials_it_is_said_in_the_plural() -> None:
+    """One trial for each seed: of two settings that overlap, and of two with nothing in common, three seeds each."""
+    for worths, told in (
+        ([1.0, 0.2, 0.6, 0.9, 0.3, 0.5], "Not against all: Trials 3, 4 and 5 are within noise of it"),
+        ([1.0, 1.1, 1.2, 0.1, 0.2, 0.3], "Yes: Trials 0, 1 and 2 are better than every other"),
+    ):
+        runs = [run(k, worth, seed=k % 3, **{"ppo.lr": 10.0 ** -(k // 3)}) for k, worth in enumerate(worths)]
+        trials = [
+            Trial(k, "complete", {"ppo.lr": f"1e-{k // 3}", "seed": str(k % 3)}, [worths[k]], runs=[one])
+            for k, one in enumerate(runs)
+        ]
+        space = axes({"ppo.lr": "choice(1,0.1)", "seed": "choice(0,1,2)"})
+        assert noise_sentences(rank(Source("seeds", "sweep", runs, trials, space=space)))[0].startswith(told)
+
+
 def test_a_reward_model_wins_by_other_judges_not_by_its_own_score() -> None:
     source = compared()
     ranking = rank(source)

@@ -127,10 +127,10 @@ def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
 
 
 def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
-    def row(label: str, *objectives: float, is_feasible: bool = True) -> Row:
-        return Row(label, {}, [], "complete", objectives=list(objectives), is_feasible=is_feasible)
+    def row(label: str, *objectives: float, **violations: float) -> Row:
+        return Row(label, {}, [], "complete", objectives=list(objectives), violations=violations)
 
-    one = [row("0", 1.0), row("1", 3.0, is_feasible=False), row("2", 2.0), row("3", 2.0)]
+    one = [row("0", 1.0), row("1", 3.0, length=0.5), row("2", 2.0), row("3", 2.0)]
     seen = Seen("s", tmp_path, one)
     assert [row.label for row in seen.best()] == ["2"]
     assert [row.label for row in seen.ranking()] == ["2", "3", "0"]

@@ -66,6 +66,7 @@ NOT_CARRIED = {
     "num_runs": "of a trial that has ended all runs were given out",
     "going": "of runs that have a worker",
     "tested": "the test runs' own records have it",
+    "reward_model": "its runs' own records have it",
 }
 
 

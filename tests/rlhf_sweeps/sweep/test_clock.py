@@ -12,9 +12,10 @@ from rlhf_sweeps.sweep.study.trials import COMPLETE, PRUNED, RUNNING, Trial
 
 
 def plan(hours: float | None = None, test_seeds: int = 0) -> Any:
-    limits = SimpleNamespace(budget_hours=hours, num_tested=3)
+    limits = SimpleNamespace(budget_hours=hours)
     config = SimpleNamespace(sweep=limits)
-    return SimpleNamespace(config=config, test_seeds=list(range(test_seeds)), directions=["maximize"])
+    tests = {"test_seeds": list(range(test_seeds)), "num_finalists": 3, "has_own_scales": False}
+    return SimpleNamespace(config=config, directions=["maximize"], **tests)
 
 
 def trial(number: int, state: str, seconds: float, seeds: int = 1, **fields: Any) -> Trial:

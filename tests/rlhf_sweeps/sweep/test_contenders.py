@@ -13,7 +13,8 @@ from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.contenders import best_settings
+from rlhf_sweeps.sweep.contenders import best_settings, trained_on
+from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.study.trials import COMPLETE, PRUNED, Trial
 from rlhf_sweeps.sweep.sweeper import make_plan
 
@@ -25,12 +26,16 @@ def hydra() -> Iterator[None]:
         yield
 
 
-def configs(*overrides: str) -> list[Config]:
-    """Of every point of the sweep."""
+def planned(*overrides: str) -> tuple[Plan, Composer]:
     loader = GlobalHydra.instance().config_loader()
     master = loader.load_configuration("config", list(overrides), RunMode.MULTIRUN)
     composer = Composer(loader, master)
-    plan = make_plan(master, loader, composer, list(master.hydra.overrides.task))
+    return make_plan(master, loader, composer, list(master.hydra.overrides.task)), composer
+
+
+def configs(*overrides: str) -> list[Config]:
+    """Of every point of the sweep."""
+    plan, composer = planned(*overrides)
     assert plan.points is not None
     return [composer.config(plan.overrides(point, None)) for point in plan.points]
 
@@ -80,10 +85,37 @@ def test_the_experiment_turns_the_comparison_on() -> None:
     assert all(config.sweep.seeds > 1 and config.reward_model.normalize for config in found)
 
 
+@pytest.mark.usefixtures("hydra")
+def test_one_setting_of_each_reward_model_is_tested_unless_a_judge_of_all_compares_them() -> None:
+    """Of three reward models on four test seeds twelve runs; by a judge five settings are tested, twenty runs."""
+    sweep = ("reward_model=tiny,vader,length", "ppo.kl_coef=0.01,0.02", "sweep.test_seeds=4", "sweep.num_tested=5")
+    plan, _ = planned(*sweep)
+    assert (plan.reward_models, plan.has_own_scales, plan.recorded([]).num_tests) == (
+        ["tiny", "vader", "length"],
+        True,
+        12,
+    )
+    plan, _ = planned(*sweep, "objective.metrics=[judge/vader/score]")
+    assert (plan.is_comparison, plan.has_own_scales, plan.recorded([]).num_tests) == (True, False, 20)
+    plan, _ = planned(*sweep[1:])
+    assert (plan.is_comparison, plan.has_own_scales, plan.recorded([]).num_tests) == (False, False, 20)
+
+
+def test_what_a_run_was_trained_on_is_told_by_its_record(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    assert trained_on(sweep.run(0, None)) is None  # which has not begun
+    for number, config in enumerate(
+        ({"reward_model": {"name": "a"}}, {"reward_model": {"name": 1}}, {"reward_model": 1}, {})
+    ):
+        sweep.run(number, None).begin(config)
+    assert [trained_on(sweep.run(number, None)) for number in range(4)] == ["a", None, None, None]
+
+
 def trial(sweep: Sweep, number: int, objective: float, state: str = COMPLETE, **settings: str) -> Trial:
     config: dict[str, Any] = {"reward_model": {"name": settings["reward_model"]}, "seed": settings.get("seed", 0)}
     sweep.run(number, None).begin(config)
-    return Trial(number, {}, settings, sweep.trial(number), state, objectives=[objective])
+    name = trained_on(sweep.run(number, None))
+    return Trial(number, {}, settings, sweep.trial(number), state, objectives=[objective], reward_model=name)
 
 
 def test_the_best_setting_stands_for_a_reward_model(tmp_path: Path) -> None:
@@ -106,7 +138,8 @@ def test_a_setting_has_a_run_for_each_seed(tmp_path: Path) -> None:
         settings = {"reward_model": "a", "lr": lr}
         for seed in seeds:
             sweep.run(number, seed).begin({"reward_model": {"name": "a"}, "seed": seed})
-        trials.append(Trial(number, {}, settings, sweep.trial(number), COMPLETE, objectives=[objective]))
+        fields: dict[str, Any] = {"objectives": [objective], "reward_model": "a"}
+        trials.append(Trial(number, {}, settings, sweep.trial(number), COMPLETE, **fields))
     (best,) = best_settings(trials, sweep, seeds, ["maximize"])
     assert [run.folder for run in best.runs] == [tmp_path / "1" / "seed_4", tmp_path / "1" / "seed_2"]
 

@@ -239,6 +239,11 @@ def test_while_reward_models_are_compared_none_is_the_best(caplog: pytest.LogCap
     with Display(["eval/score"], ["maximize"], 2, 0, Console(file=io.StringIO()), is_comparison=True) as shown:
         shown.show([complete(0, 1.0), complete(1, 2.0)], None)
     assert not [line for line in lines_of(caplog) if "best" in line]
+    console = terminal()
+    with Display(["eval/score"], ["maximize"], 2, 0, console, is_comparison=True) as shown:
+        table = shown._table([complete(0, 1.0), complete(1, 2.0)], 9, 100)
+    assert [str(cell) for cell in table.columns[0].cells] == ["0", "1"]  # in no order of scores
+    assert len({str(row.style) for row in table.rows}) == 1
 
 
 def test_trials_that_do_not_count_come_on_top_of_the_total(caplog: pytest.LogCaptureFixture) -> None:

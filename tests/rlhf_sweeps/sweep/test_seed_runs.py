@@ -108,6 +108,7 @@ def test_a_seed_that_fails_ends_its_trial_and_stops_the_others(base: Base, tmp_p
     assert (failed.state, failed.user_attrs["cause"]) == (FAIL, "diverged")
     assert (sound.state, sound.value) == (COMPLETE, pytest.approx(worth(0.02)))
     assert not engine.schedule.is_unfinished
+    assert [trial.going for trial in engine.schedule.trials] == [{}, {}]  # also the seeds that were stopped
     stopped = Run(tmp_path / "0" / "seed_7").summary() or {}
     assert (stopped["status"], stopped["stop_reason"]) == ("stopped", INTERRUPTED)
     assert max(failed.intermediate_values, default=0) < 10

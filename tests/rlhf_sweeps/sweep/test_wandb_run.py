@@ -91,15 +91,14 @@ def test_a_continued_sweep_attaches_to_its_run(server: WandbStub, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("metrics", "names"),
-    [(["eval/score"], ["sweep/best"]), (["eval/score", "eval/kl"], ["sweep/best/eval/score", "sweep/best/eval/kl"])],
+    ("metrics", "ends"), [(["eval/score"], [""]), (["eval/score", "eval/kl"], ["/eval/score", "/eval/kl"])]
 )
 def test_a_best_that_is_none_any_more_is_taken_back(
-    metrics: list[str], names: list[str], server: WandbStub, tmp_path: Path
+    metrics: list[str], ends: list[str], server: WandbStub, tmp_path: Path
 ) -> None:
     """Of an earlier configuration; while its end is not known, it stands."""
-    found = make(0, COMPLETE, objectives=[1.0, 2.0][: len(metrics)])
-    told = []
+    found = make(0, COMPLETE, objectives=[1.0, 2.0][: len(metrics)], tested={7: [3.0, 4.0][: len(metrics)]})
+    told, names = [], [f"sweep/{kind}{end}" for kind in ("best", "to_report") for end in ends]
     for trials in ([found], None, [replace(found, is_compared=False)]):
         tracker = start(tmp_path, metrics=metrics, directions=["maximize"] * len(metrics))
         if trials is not None:
@@ -107,8 +106,8 @@ def test_a_best_that_is_none_any_more_is_taken_back(
             tracker.conclude(trials, {})
         tracker.finish(exit_code=0)
         told.append([server.runs["abc"].summary.get(name) for name in names])
-    values = [1.0, 2.0][: len(metrics)]
-    assert told == [values, values, [None] * len(metrics)]
+    values = [1.0, 2.0][: len(metrics)] + [3.0, 4.0][: len(metrics)]
+    assert told == [values, values, [None] * len(names)]
     assert server.runs["abc"].summary["sweep/complete"] == 1
 
 
@@ -177,3 +176,39 @@ def test_the_number_to_report_is_that_of_the_test_seeds(tmp_path: Path, monkeypa
     tracker.log(trials)
     best = [{key: row[key] for key in row if key in ("sweep/best", "sweep/to_report")} for row in recorder.metrics]
     assert best == [{"sweep/best": 3.0}, {"sweep/best": 2.0, "sweep/to_report": 1.5}]
+
+
+def test_of_several_objectives_the_number_to_report_is_that_of_the_trial_that_is_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trial 0 has the best score, 1, and is worth (0.4 + 0.6) / 2 on the test seeds, where trial 1 is luckier: 0.8.
+
+    Trial 2 has the best KL, and was not tested.
+    """
+    recorder = Recorder()
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: recorder)
+    tracker = start(tmp_path, metrics=["eval/score", "eval/kl"], directions=["maximize", "minimize"])
+    tracker.log(
+        [
+            make(0, COMPLETE, objectives=[1.0, 5.0], tested={7: [0.4, 6.0], 8: [0.6, 7.0]}),
+            make(1, COMPLETE, objectives=[0.9, 3.0], tested={7: [0.8, 3.0], 8: [0.8, 3.0]}),
+            make(2, COMPLETE, objectives=[0.1, 1.0]),
+        ]
+    )
+    found = {name: value for name, value in recorder.metrics[0].items() if "best" in name or "report" in name}
+    assert found == {
+        "sweep/best/eval/score": 1.0,
+        "sweep/best/eval/kl": 1.0,
+        "sweep/to_report/eval/score": pytest.approx(0.5),
+    }
+
+
+def test_where_reward_models_are_compared_none_is_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(tracking, "start", lambda *_, **__: recorder)
+    tracker = start(tmp_path, is_comparison=True)
+    trials = [make(0, COMPLETE, objectives=[1.0], tested={7: [2.0]}), make(1, COMPLETE, objectives=[300.0])]
+    tracker.log(trials)
+    tracker.conclude(trials, {})
+    assert list(recorder.metrics[0]) == ["trial", "sweep/complete", "sweep/pruned", "sweep/failed", "sweep/seconds"]
+    assert (tracker._summary["sweep/best"], tracker._summary["sweep/to_report"]) == (None, None)
