@@ -131,7 +131,8 @@ def test_a_record_with_a_trial_for_each_seed_is_merged_to_the_same(tmp_path: Pat
         kept = [word for word in yaml.safe_load(overrides.read_text()) if not word.startswith("seed=")]
         overrides.write_text(yaml.safe_dump([*kept, f"seed={run.name.removeprefix('seed_')}"]))
     start: dict[str, Any] = Sweep(old).start() or {}
-    space = {**start["space"], "seed": "choice(0,1,2)"}
+    del start["axes"]
+    space = {"ppo.kl_coef": "choice(0.01,0.02,0.05)", "seed": "choice(0,1,2)"}
     Sweep(old).write_start({**start, "space": space, "seeds": [0]})
     source = read_folder(Sweep(old))
     assert len(source.trials) == 9

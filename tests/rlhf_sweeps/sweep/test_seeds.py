@@ -120,8 +120,8 @@ def as_before(folder: Path) -> None:
     start = Sweep(folder).start()
     assert start is not None
     for record in (start, *start["configurations"]):
-        record["space"] = {**record["space"], "seed": "choice(0,1)"}
-        record["shape"] = {**record["shape"], "seed": []}
+        del record["axes"]
+        record["space"] = {"ppo.kl_coef": "choice(0.01,0.02)", "seed": "choice(0,1)"}
     Sweep(folder).write_start(start)
 
 
