@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import SMALL, Compose
 from helpers.sweeping import sweep
 
@@ -42,6 +43,17 @@ def test_the_matrix_is_the_one_that_must_be(compared: Sweep) -> None:
         assert rates[own][own]["low"] > 0.5 > rates[own][other]["high"]
     found = {entry["reward_model"]: set(entry["judges"]) for entry in comparison["over_optimized"]}
     assert found == {"words": {"fewer_words"}, "fewer_words": {"words"}}
+
+
+def test_the_file_of_results_names_none_the_best_and_has_what_the_comparison_ranks(compared: Sweep) -> None:
+    results = yaml.safe_load((compared.folder / "optimization_results.yaml").read_text(encoding="utf-8"))
+    assert [results[f"best_{what}"] for what in ("params", "value", "trial")] == [None] * 3
+    comparison = compared.comparison()
+    assert comparison is not None
+    ranked = [(one["reward_model"], one["mean"], one["within_noise_of"]) for one in comparison["ranking"]]
+    told = [(one["reward_model"], one["win_rate"]["mean"], one["within_noise_of"]) for one in results["comparison"]]
+    assert told == ranked
+    assert {one["reward_model"]: one["trial"] for one in results["comparison"]} == {"words": 0, "fewer_words": 1}
 
 
 def test_a_length_reward_drives_length_up_while_the_judge_falls(compared: Sweep) -> None:
