@@ -14,6 +14,7 @@ from rlhf_sweeps.record import (
     Run,
     Sweep,
     as_mapping,
+    is_compared,
     is_run,
     read_plan,
     runs_of,
@@ -121,11 +122,8 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
 
 def _of_earlier_configurations(start: Mapping[str, Any], study: Any) -> list[int]:
     """The numbers of the trials that cannot be compared with the newest, since more than the search space changed."""
-    compared = start.get("compared")
-    if study is None or not isinstance(compared, list):
-        return []
-    trials = study.get_trials(deepcopy=False)
-    return [trial.number for trial in trials if trial.user_attrs.get("configuration", 0) not in compared]
+    trials = [] if study is None else study.get_trials(deepcopy=False)
+    return [trial.number for trial in trials if not is_compared(start, trial.user_attrs)]
 
 
 def _beside(sweep: Sweep) -> list[str]:

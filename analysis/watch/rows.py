@@ -29,6 +29,7 @@ class Row:
         objectives: of a complete one, a value for each objective.
         tested: the same on its test seeds, once a run on these has come to its end, and on how many.
         is_feasible: whether it keeps the objective's constraints.
+        is_compared: whether it can be compared with the newest ones, as one begun under an earlier configuration cannot.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Row:
     objectives: list[float] | None = None
     is_feasible: bool = True
     is_test: bool = False
+    is_compared: bool = True
     tested: list[float] | None = None
     num_tested: int = 0
 
@@ -92,6 +94,7 @@ class Seen:
 
     Attributes:
         rows: trials by number, then runs on test seeds; or the one run.
+        trials: those of the rows that can be compared with each other.
         num_planned: trials in all; None where nobody knows.
         elapsed, left: seconds; None where unknown.
         note: whether anybody is at work, and how to go on.
@@ -117,7 +120,7 @@ class Seen:
     trials: list[Row] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.trials = [row for row in self.rows if not row.is_test]
+        self.trials = [row for row in self.rows if row.is_compared and not row.is_test]
 
     @cached_property
     def labels(self) -> Mapping[str, Mapping[str, str]]:

@@ -12,7 +12,7 @@ from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
-from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
+from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, is_compared, read_plan, runs_of, salvage_object, stamp
 from rlhf_sweeps.record.trials import RUNNING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
@@ -97,6 +97,9 @@ class FollowedSweep:
         keys, seeds = self._plan.keys, max(1, len(self._plan.seeds))
         trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
+        earlier = {n for n, known in self._known.items() if not is_compared(self._start, known.user_attrs)}
+        for n, row in zip([*sorted(of_trial), *(n for n, _ in of_tests)], [*trials, *tests], strict=True):
+            row.is_compared = n not in earlier
         for number, trial in zip(sorted(of_trial), trials, strict=True):
             ended = [row for (n, _), row in zip(of_tests, tests, strict=True) if n == number and row.objectives]
             trial.tested, trial.num_tested = mean_over_seeds(row.objectives for row in ended), len(ended)
@@ -105,12 +108,12 @@ class FollowedSweep:
     def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:
         """Whether all that was planned has ended."""
         planned = self._plan.num_trials
-        if planned is None or len(trials) < planned or any(row.is_open for row in [*trials, *tests]):
+        if planned is None or _num_compared(trials) < planned or any(row.is_open for row in [*trials, *tests]):
             return False
-        return len(tests) >= self._num_tests(trials)
+        return _num_compared(tests) >= self._num_tests(trials)
 
     def _num_tests(self, trials: Sequence[Row]) -> int:
-        return self._plan.most_tests(sum(row.state == COMPLETE and row.is_feasible for row in trials))
+        return self._plan.most_tests(sum(map(_is_candidate, trials)))
 
     def _note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
         if is_done:
@@ -137,9 +140,9 @@ class FollowedSweep:
         planned = self._plan.num_trials
         if planned is None:
             return limit
-        num_new = max(0, planned - len(trials))
-        may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in trials)
-        num_tests = max(0, self._plan.most_tests(may_complete) - len(tests))
+        num_new = max(0, planned - _num_compared(trials))
+        may_complete = num_new + sum((row.is_open and row.is_compared) or _is_candidate(row) for row in trials)
+        num_tests = max(0, self._plan.most_tests(may_complete) - _num_compared(tests))
         left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
@@ -172,6 +175,15 @@ class FollowedSweep:
         except Exception:  # whatever a database raises that is being written, moved or damaged
             self._study = None
         self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
+
+
+def _num_compared(rows: Sequence[Row]) -> int:
+    return sum(row.is_compared for row in rows)
+
+
+def _is_candidate(row: Row) -> bool:
+    """Whether it can be among the best, which are run on test seeds."""
+    return row.state == COMPLETE and row.is_feasible and row.is_compared
 
 
 def _age(path: Path) -> float:

@@ -88,6 +88,17 @@ def read_plan(start: Mapping[str, Any]) -> SweepPlan:
     )
 
 
+def is_compared(start: Mapping[str, Any], notes: Mapping[str, Any]) -> bool:
+    """Whether a trial can be compared with the newest ones: no more than the search space has changed since it began.
+
+    Args:
+        start: what sweep.json holds.
+        notes: the trial's in the study (its user attributes).
+    """
+    compared = _numbers(start.get("compared"))
+    return not compared or notes.get("configuration", 0) in compared
+
+
 def _texts(content: Any) -> list[str] | None:
     return [str(item) for item in content] if isinstance(content, list) else None
 

@@ -4,11 +4,13 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers.records import axes, lose, rows, summary, write_run, write_sweep
 from helpers.watched import POINTS, plan_of, see, swept_by, text, unfinish
+from helpers.watched import dead_process as dead_process
 from helpers.watched import from_here as from_here
 
 from analysis.reading.sources import read
@@ -123,6 +125,44 @@ def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
     for seed in (7, 8):
         assert not see(sweep.folder).is_complete
         write_run(sweep.test_run(0, seed).folder, overrides=["ppo.lr=1", f"seed={seed}"])
+    assert see(sweep.folder).is_complete
+
+
+def test_trials_of_an_earlier_configuration_are_seen_and_count_for_nothing(tmp_path: Path, dead_process: int) -> None:
+    """Two trials were begun under the first configuration; of the two that are planned since, one has run."""
+    import optuna
+
+    points = [{"ppo.lr": 1e-4}, {"ppo.lr": 5e-4}]
+    sweep = write_sweep(tmp_path / "s", points, heights=[3.0, 2.0])
+    write_run(sweep.test_run(0, 7).folder, overrides=["ppo.lr=0.0001", "seed=7"])
+    told: dict[str, Any] = {"num_trials": 2, "test_seeds": [7], "num_tests": 1, "seconds": 60.0}
+    plan_of(sweep.folder, **told)
+    assert see(sweep.folder).is_complete
+    plan_of(sweep.folder, **told, compared=[1])  # changes are accepted, no new trial is there yet
+    seen = see(sweep.folder)
+    assert (seen.trials, seen.best(), seen.is_complete) == ([], [], False)
+    assert (seen.elapsed, seen.left) == (pytest.approx(60, abs=5), 45.0)  # two trials and a test of 15 s each
+    swept_by(sweep.folder, dead_process)
+    told_now = [
+        "s: 0/2 trials done; 2 trials of an earlier configuration; 0:01:00",
+        "best so far: none yet",
+        "no sweeper is running: continue with "
+        "python -m rlhf_sweeps -m ppo.lr=1,2 hydra.sweeper.seed=1 hydra.sweep.dir=s",
+    ]
+    assert text([see(sweep.folder)])[:3] == told_now
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    notes = {"settings": {"ppo.lr": "0.0001"}, "configuration": 1}
+    study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=notes))
+    write_run(sweep.trial(2), rows(30, height=1.0), overrides=["ppo.lr=0.0001"])
+    seen = see(sweep.folder)
+    assert ([row.label for row in seen.best()], seen.counts(), seen.is_complete) == (["2"], "1 complete", False)
+    lines = text([seen])
+    assert lines[0] == "s: 1/2 trials done: 1 complete; 2 trials of an earlier configuration; 0:01:00"
+    assert lines[1] == "best so far: objective 1, trial 2: ppo.lr=0.0001"
+    assert sum(bool(re.match(r" *[01] earlier +", line)) for line in lines) == 2
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED, user_attrs=notes))
+    assert not see(sweep.folder).is_complete  # the test run was one of an earlier trial's
+    write_run(sweep.test_run(2, 7).folder, overrides=["ppo.lr=0.0001", "seed=7"])
     assert see(sweep.folder).is_complete
 
 
