@@ -23,13 +23,13 @@ class Row:
 
     Attributes:
         label: its number, or the run's name.
-        settings: swept key -> text.
+        settings: swept key, without plus signs -> text.
         runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
         tested: the same on its test seeds, once a run on these has come to its end, and on how many.
         is_feasible: whether it keeps the objective's constraints.
-        is_compared: whether it can be compared with the newest ones, as one begun under an earlier configuration cannot.
+        is_compared: whether it can be compared with the newest ones; one of an earlier configuration cannot.
     """
 
     label: str
@@ -190,7 +190,7 @@ def trial_row(
     settings = notes.get("settings")
     return Row(
         f"{number} test" if is_test else str(number),
-        {str(key): str(text) for key, text in settings.items()}
+        {str(key).lstrip("+"): str(text) for key, text in settings.items()}
         if isinstance(settings, dict)
         else settings_of(runs, keys),
         runs,

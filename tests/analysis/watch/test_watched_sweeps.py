@@ -15,7 +15,7 @@ from helpers.watched import from_here as from_here
 
 from analysis.reading.sources import read
 from analysis.watch.places import Places
-from analysis.watch.rows import Row, Seen
+from analysis.watch.rows import Row, Seen, trial_row
 from rlhf_sweeps.record import Sweep, SweepPlan, in_new_form, read_plan
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.record.files import claim
@@ -164,6 +164,21 @@ def test_trials_of_an_earlier_configuration_are_seen_and_count_for_nothing(tmp_p
     assert not see(sweep.folder).is_complete  # the test run was one of an earlier trial's
     write_run(sweep.test_run(2, 7).folder, overrides=["ppo.lr=0.0001", "seed=7"])
     assert see(sweep.folder).is_complete
+
+
+def test_a_seed_that_was_typed_with_plus_signs_is_no_setting(tmp_path: Path) -> None:
+    """Seeds of 1 and 5 are worth 3 in the mean, those of 3.4 and 3.6 are worth 3.5, the more though 5 is the best."""
+    import optuna
+
+    values = {("1", "0"): 1.0, ("1", "1"): 5.0, ("2", "0"): 3.4, ("2", "1"): 3.6}
+    found = []
+    for number, ((lr, seed), value) in enumerate(values.items()):
+        notes = {"settings": {"++ppo.lr": lr, "++seed": seed}}
+        known = optuna.trial.create_trial(value=value, user_attrs=notes)
+        found.append(trial_row(number, [], known, ["ppo.lr", "seed"], 1, "unfinished"))
+    seen = Seen("s", tmp_path, found)
+    assert [row.label for row in seen.ranking()] == ["2", "3", "0", "1"]
+    assert "best so far: objective 3.5, trials 2 and 3: ppo.lr=2" in text([seen])
 
 
 def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
