@@ -145,15 +145,16 @@ def views(source: Source) -> list[View]:
         return [_view(source, "", source.trials)]
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in source.trials:
-        groups[settings_of(trial).get(REWARD_MODEL) or _reward_model(trial)].append(trial)
+        settings = settings_of(trial)
+        groups[settings.get(REWARD_MODEL) or _reward_model(trial) or _told_of_it(settings)].append(trial)
     return [_view(source, label, trials) for label, trials in groups.items()]
 
 
 def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None = None) -> bool:
-    """Whether trials have different reward models, so that their objectives have no common scale."""
+    """Whether trials have different reward models, or their sweep says so: objectives without a common scale."""
     columns = _columns(source.trials) if columns is None else columns
     names = {name for trial in source.trials if (name := _reward_model(trial))}  # a damaged config has none
-    is_varied = len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
+    is_varied = source.is_comparison or len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
     return is_varied and not source.objective.is_judged
 
 
@@ -176,6 +177,11 @@ def _reward_model(trial: Trial) -> str:
         if name is not None:
             return str(name)
     return ""
+
+
+def _told_of_it(settings: Mapping[str, str]) -> str:
+    """A reward model by the keys of it that a trial was told, where no run's config has its name."""
+    return ",".join(f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}."))
 
 
 def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:

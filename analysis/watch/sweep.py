@@ -108,12 +108,13 @@ class FollowedSweep:
     def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:
         """Whether all that was planned has ended."""
         planned = self._plan.num_trials
-        if planned is None or _num_compared(trials) < planned or any(row.is_open for row in [*trials, *tests]):
+        counted = _compared(trials)
+        if planned is None or len(counted) < planned or any(row.is_open for row in [*trials, *tests]):
             return False
-        return _num_compared(tests) >= self._num_tests(trials)
+        return len(_compared(tests)) >= self._num_tests(counted)
 
     def _num_tests(self, trials: Sequence[Row]) -> int:
-        return self._plan.most_tests(sum(map(_is_candidate, trials)))
+        return self._plan.most_tests(sum(row.state == COMPLETE and row.is_feasible for row in trials))
 
     def _note(self, is_alive: bool | None, is_done: bool, silent: float) -> str | None:
         if is_done:
@@ -140,9 +141,10 @@ class FollowedSweep:
         planned = self._plan.num_trials
         if planned is None:
             return limit
-        num_new = max(0, planned - _num_compared(trials))
-        may_complete = num_new + sum((row.is_open and row.is_compared) or _is_candidate(row) for row in trials)
-        num_tests = max(0, self._plan.most_tests(may_complete) - _num_compared(tests))
+        counted = _compared(trials)
+        num_new = max(0, planned - len(counted))
+        may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in counted)
+        num_tests = max(0, self._plan.most_tests(may_complete) - len(_compared(tests)))
         left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
@@ -177,13 +179,8 @@ class FollowedSweep:
         self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
 
 
-def _num_compared(rows: Sequence[Row]) -> int:
-    return sum(row.is_compared for row in rows)
-
-
-def _is_candidate(row: Row) -> bool:
-    """Whether it can be among the best, which are run on test seeds."""
-    return row.state == COMPLETE and row.is_feasible and row.is_compared
+def _compared(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.is_compared]
 
 
 def _age(path: Path) -> float:

@@ -1,5 +1,6 @@
 """A sweep in the live table at every stage: its counts, its ranking, its seeds and settings."""
 
+import json
 import os
 import re
 import time
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.records import axes, lose, rows, summary, write_run, write_sweep
-from helpers.watched import POINTS, plan_of, see, swept_by, text, unfinish
+from helpers.watched import POINTS, change, plan_of, see, swept_by, text, unfinish
 from helpers.watched import dead_process as dead_process
 from helpers.watched import from_here as from_here
 
 from analysis.reading.sources import read
+from analysis.results.ranking import rank
+from analysis.sweep.settings import views
 from analysis.watch.places import Places
 from analysis.watch.rows import Row, Seen, trial_row
 from rlhf_sweeps.record import Sweep, SweepPlan, in_new_form, read_plan
@@ -213,6 +216,40 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
 )
 def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: dict[str, str]) -> None:
     assert read_plan(in_new_form({"space": space}, {})).is_comparison
+
+
+@pytest.mark.parametrize(
+    ("space", "is_comparison"),
+    [
+        ({"reward_model.weight": "choice(0.1,0.2)"}, True),
+        ({"reward_model.weight": "choice(0.1,0.2)", "ppo.lr": "interval(1e-5,1e-3)"}, True),
+        ({"reward_model.weight": "interval(0.1,0.2)"}, False),  # of an interval no two can be compared
+        ({"reward_model.weight": "choice(0.1,0.2)", "reward_model.max_length": "interval(1,9)"}, False),
+        ({"reward_model.normalize": "choice(true,false)"}, False),  # the same one, on another scale
+        ({"reward_model": "choice(tiny)"}, False),
+        ({"reward_training.lr": "choice(1,2)"}, False),
+        ({"experiment": "choice(a,b)"}, False),  # nobody knows what is in there
+    ],
+)
+def test_an_old_sweep_compares_reward_models_where_its_sweeper_did(space: dict[str, str], is_comparison: bool) -> None:
+    assert read_plan(in_new_form({"space": space}, {})).is_comparison == is_comparison
+    assert read_plan(in_new_form({"space": space}, {}, has_comparison=True)).is_comparison
+
+
+def test_where_reward_models_are_compared_no_trial_is_the_best(tmp_path: Path) -> None:
+    """Two of one kind, told apart by a key; the runs' configs, which another trainer wrote, have no names."""
+    sweep = write_sweep(tmp_path / "s", [{"reward_model.weight": 0.1}, {"reward_model.weight": 0.2}])
+    for number in (0, 1):
+        change(sweep.trial(number) / "run.json", config={"ppo": {"lr": 1e-4}})
+    old = {"schema_version": 1, "study_name": "made", "space": {"reward_model.weight": "interval(0.1,0.2)"}}
+    sweep.start_file.write_text(json.dumps(old), encoding="utf-8")
+    assert [view.label for view in views(read(sweep.folder))] == [""]
+    assert text([see(sweep.folder)])[1].startswith("best so far: ")
+    (sweep.folder / "comparison.json").write_text("{}", encoding="utf-8")
+    assert text([see(sweep.folder)])[1] == "best: to be seen when all reward models are compared"
+    source = read(sweep.folder)
+    assert [view.label for view in views(source)] == ["reward_model.weight=0.1", "reward_model.weight=0.2"]
+    assert not rank(source).is_comparable
 
 
 def test_keys_that_are_added_keep_their_settings(tmp_path: Path) -> None:
