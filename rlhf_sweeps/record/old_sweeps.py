@@ -59,7 +59,6 @@ def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bo
         num_trials=_num_trials(axes, config, sweeper) if hydra else None,
         num_tests=num_seeds * (_whole(config.get("sweep.num_tested")) or 0),
         num_workers=_whole(sweeper.get("workers")) or _whole(sweeper.get("n_jobs")) or None,
-        is_grid=all(axis.choices for axis in axes),
         is_comparison=has_comparison or _compares_reward_models(axes),
         arguments=["-m", *words_of(hydra)] if hydra else None,
     )

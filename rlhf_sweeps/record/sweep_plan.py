@@ -22,7 +22,6 @@ class SweepPlan:
         num_trials: in all; None: as many as the time allows, or unknown.
         num_tests: runs on test seeds at most; fewer where fewer settings are complete.
         num_workers: trials at a time; None: as many as the machine has room for, or unknown.
-        is_grid: whether each point of a grid is run once, rather than some being searched for.
         is_comparison: whether reward models are compared, each with an objective of its own.
         arguments: words of the command line that goes on with it, but for the folder; None where they are unknown.
     """
@@ -35,7 +34,6 @@ class SweepPlan:
     num_trials: int | None = None
     num_tests: int = 0
     num_workers: int | None = None
-    is_grid: bool = False
     is_comparison: bool = False
     arguments: Sequence[str] | None = None
 
@@ -63,7 +61,6 @@ class SweepPlan:
             "num_trials": self.num_trials,
             "num_tests": self.num_tests,
             "num_workers": self.num_workers,
-            "is_grid": self.is_grid,
             "is_comparison": self.is_comparison,
             "arguments": None if self.arguments is None else list(self.arguments),
         }
@@ -82,7 +79,6 @@ def read_plan(start: Mapping[str, Any]) -> SweepPlan:
         _number(start.get("num_trials")),
         _number(start.get("num_tests")) or 0,
         _number(start.get("num_workers")) or None,
-        start.get("is_grid") is True,
         start.get("is_comparison") is True,
         _texts(start.get("arguments")),
     )

@@ -82,7 +82,6 @@ class Plan:
             self.num_trials,
             num_tests=len(self.test_seeds) * self.config.sweep.num_tested,
             num_workers=self.settings.wanted_workers or None,
-            is_grid=self.points is not None,
             is_comparison=self.is_comparison,
             arguments=arguments,
         )
