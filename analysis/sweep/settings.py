@@ -145,8 +145,7 @@ def views(source: Source) -> list[View]:
         return [_view(source, "", source.trials)]
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in source.trials:
-        settings = settings_of(trial)
-        groups[settings.get(REWARD_MODEL) or _reward_model(trial) or _told_of_it(settings)].append(trial)
+        groups[_label(trial)].append(trial)
     return [_view(source, label, trials) for label, trials in groups.items()]
 
 
@@ -179,9 +178,12 @@ def _reward_model(trial: Trial) -> str:
     return ""
 
 
-def _told_of_it(settings: Mapping[str, str]) -> str:
-    """A reward model by the keys of it that a trial was told, where no run's config has its name."""
-    return ",".join(f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}."))
+def _label(trial: Trial) -> str:
+    """The reward model of a trial: its name, else the keys of it that were set, which no run's config gives a name."""
+    settings = settings_of(trial)
+    told = [f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}.")]
+    has_name = any({REWARD_MODEL, f"{REWARD_MODEL}.name"} & run.config.keys() for run in trial.runs)
+    return settings.get(REWARD_MODEL) or (_reward_model(trial) if has_name or not told else ",".join(told))
 
 
 def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
