@@ -122,13 +122,19 @@ class FollowedSweep:
         command = self._plan.command(self.folder)
         if is_alive is False:
             if command is None:
-                file = self._sweep.hydra_file if self._start else self._sweep.start_file
-                return f"no sweeper is running; {file.name}, which has the command that continues, is missing"
+                return f"no sweeper is running; {self._lost_command()}"
             return f"no sweeper is running: {CONTINUE}{command}"
         if is_alive is None and silent > SILENT_AFTER:
             since = f" for {silent / 60:.0f} min" if silent < 360_000 else ""
             return f"no sign of a sweeper{since}" + ("" if command is None else f"; if it is gone, {CONTINUE}{command}")
         return None
+
+    def _lost_command(self) -> str:
+        """Why nobody knows what goes on with it; an earlier version left that to Hydra's config."""
+        file = self._sweep.hydra_file if self._start.get("schema_version") == 1 else self._sweep.start_file
+        if file == self._sweep.start_file and self._start:
+            return f"{file.name} does not tell the command that continues"
+        return f"{file.name}, which has the command that continues, is {'damaged' if file.exists() else 'missing'}"
 
     def _elapsed(self, since_heard: float) -> float | None:
         seconds = as_number(self._start.get("seconds"))
