@@ -22,6 +22,7 @@ from rlhf_sweeps.record import (
     salvage_hydra,
     salvage_object,
     salvage_samples,
+    unread,
 )
 from rlhf_sweeps.record.trials import state_of
 
@@ -87,6 +88,10 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     start = sweep.salvage_start(problems)
     if not start and not problems:
         problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
+    if odd := unread(start):
+        problems.append(
+            f"{sweep.start_file.name}: not as a sweeper writes it ({listed(odd)}), read as far as it can be"
+        )
     runs = [
         read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
         for one in runs_of(sweep)

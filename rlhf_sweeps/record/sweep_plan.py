@@ -76,12 +76,18 @@ def read_plan(start: Mapping[str, Any]) -> SweepPlan:
         directions if is_sound else [],
         _numbers(start.get("seeds")),
         _numbers(start.get("test_seeds")),
-        _number(start.get("num_trials")),
-        _number(start.get("num_tests")) or 0,
-        _number(start.get("num_workers")) or None,
+        _count(start.get("num_trials")),
+        _count(start.get("num_tests")) or 0,
+        _count(start.get("num_workers")) or None,
         start.get("is_comparison") is True,
         _texts(start.get("arguments")),
     )
+
+
+def unread(start: Mapping[str, Any]) -> list[str]:
+    """What sweep.json holds of a plan that `read_plan` does not give back, by its keys: no sweeper writes it so."""
+    plan = read_plan(start).as_data()
+    return [key for key, content in plan.items() if key in start and start[key] != content]
 
 
 def is_compared(start: Mapping[str, Any], notes: Mapping[str, Any]) -> bool:
@@ -106,3 +112,8 @@ def _numbers(content: Any) -> list[int]:
 
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None or number < 0 else number
