@@ -14,6 +14,7 @@ from rlhf_sweeps.record import (
     Run,
     Sweep,
     as_mapping,
+    is_compared,
     is_run,
     read_plan,
     runs_of,
@@ -21,6 +22,7 @@ from rlhf_sweeps.record import (
     salvage_hydra,
     salvage_object,
     salvage_samples,
+    unread,
 )
 from rlhf_sweeps.record.trials import state_of
 
@@ -86,6 +88,10 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     start = sweep.salvage_start(problems)
     if not start and not problems:
         problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
+    if odd := unread(start):
+        problems.append(
+            f"{sweep.start_file.name}: not as a sweeper writes it ({listed(odd)}), read as far as it can be"
+        )
     runs = [
         read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
         for one in runs_of(sweep)
@@ -114,6 +120,7 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
         trials=trials,
         study=study,
         comparison=salvage_object(sweep.comparison_file, problems) or None,
+        is_comparison=plan.is_comparison,
         seconds=as_number(start.get("seconds")) or 0.0,
         problems=tuple(problems),
     )
@@ -121,11 +128,8 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
 
 def _of_earlier_configurations(start: Mapping[str, Any], study: Any) -> list[int]:
     """The numbers of the trials that cannot be compared with the newest, since more than the search space changed."""
-    compared = start.get("compared")
-    if study is None or not isinstance(compared, list):
-        return []
-    trials = study.get_trials(deepcopy=False)
-    return [trial.number for trial in trials if trial.user_attrs.get("configuration", 0) not in compared]
+    trials = [] if study is None else study.get_trials(deepcopy=False)
+    return [trial.number for trial in trials if not is_compared(start, trial.user_attrs)]
 
 
 def _beside(sweep: Sweep) -> list[str]:

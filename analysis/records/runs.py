@@ -18,13 +18,14 @@ from analysis.wording.labels import identity
 from analysis.wording.numbers import as_number as as_number
 from analysis.wording.numbers import as_seed
 from rlhf_sweeps.record import Axis, masked, masked_words, natural
+from rlhf_sweeps.record.axes import as_number as number_in
 from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
 from rlhf_sweeps.record.trials import DIVERGED as DIVERGED
 from rlhf_sweeps.record.trials import FAILED as FAILED
 from rlhf_sweeps.record.trials import PRUNED as PRUNED
 from rlhf_sweeps.record.trials import STOPPED as STOPPED
 from rlhf_sweeps.record.trials import UNFINISHED as UNFINISHED
-from rlhf_sweeps.record.trials import cause_of, objectives_in
+from rlhf_sweeps.record.trials import cause_of, objectives_in, settings_in
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -154,14 +155,19 @@ class RunRecord:
         """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
 
         A list is given as a tuple, so that values can be compared and hashed; a seed as a whole number, however it is
-        written. None where the run has no such key.
+        written. Where the config has no such key, what the user has said of it; None where neither tells.
         """
         if key in ("run", "trial"):
             return self.config.get("run", self.name) if key == "run" else self.trial
         if key == "seed" and self.seed is not None:
             return self.seed
-        found = self.config.get(key, self.config.get(f"{key}.name"))
-        return tuple(found) if isinstance(found, list) else found
+        for name in (key, f"{key}.name"):
+            if name in self.config:
+                found = self.config[name]
+                return tuple(found) if isinstance(found, list) else found
+        told = settings_in(self.overrides, [key]).get(key)
+        number = number_in(told)
+        return told if number is None else int(number) if number.is_integer() else number
 
 
 @dataclass(frozen=True)
@@ -206,6 +212,7 @@ class Source:
         directions: maximize or minimize, for each of these.
         space: what was swept; empty where nobody has said.
         comparison: of reward models, as the sweep has written it (see verdicts/matrix.py); None where none was.
+        is_comparison: whether the sweep says that it compares reward models, each with an objective of its own.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
         problems: what could not be read, in sentences, those of the runs not among them.
@@ -220,6 +227,7 @@ class Source:
     directions: Sequence[str] = ("maximize",)
     space: Sequence[Axis] = ()
     comparison: Mapping[str, Any] | None = None
+    is_comparison: bool = False
     study: Any = None
     seconds: float = 0.0
     problems: tuple[str, ...] = ()
@@ -269,9 +277,10 @@ class Source:
         """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
 
         Raises:
-            AnalysisError: if no run has such a key, or several keys end on it; the message has those that differ.
+            AnalysisError: if no run has such a key and it was not swept, or several keys end on it; the message has
+                those that differ.
         """
-        known = {key for run in self.runs for key in run.config}
+        known = {*self.axes, *(key for run in self.runs for key in run.config)}
         if text in known or text in ("run", "trial") or f"{text}.name" in known:
             return text
         matches = sorted((key for key in known if key.endswith(f".{text}")), key=natural)

@@ -144,15 +144,15 @@ def views(source: Source) -> list[View]:
         return [_view(source, "", source.trials)]
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in source.trials:
-        groups[settings_of(trial).get(REWARD_MODEL) or _reward_model(trial)].append(trial)
+        groups[_label(trial)].append(trial)
     return [_view(source, label, trials) for label, trials in groups.items()]
 
 
 def are_incomparable(source: Source, columns: Mapping[str, Sequence[str]] | None = None) -> bool:
-    """Whether trials have different reward models, so that their objectives have no common scale."""
+    """Whether trials have different reward models, or their sweep says so: objectives without a common scale."""
     columns = _columns(source.trials) if columns is None else columns
     names = {name for trial in source.trials if (name := _reward_model(trial))}  # a damaged config has none
-    is_varied = len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
+    is_varied = source.is_comparison or len(set(columns.get(REWARD_MODEL, ()))) > 1 or len(names) > 1
     return is_varied and not source.objective.is_judged
 
 
@@ -175,6 +175,14 @@ def _reward_model(trial: Trial) -> str:
         if name is not None:
             return str(name)
     return ""
+
+
+def _label(trial: Trial) -> str:
+    """The reward model of a trial: its name, else the keys of it that were set, which no run's config gives a name."""
+    settings = settings_of(trial)
+    told = [f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}.")]
+    has_name = any({REWARD_MODEL, f"{REWARD_MODEL}.name"} & run.config.keys() for run in trial.runs)
+    return settings.get(REWARD_MODEL) or (_reward_model(trial) if has_name or not told else ",".join(told))
 
 
 def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:

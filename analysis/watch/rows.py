@@ -22,12 +22,13 @@ class Row:
 
     Attributes:
         label: its number, or the run's name.
-        settings: swept key -> text.
+        settings: swept key, without plus signs -> text.
         runs: by seed, several of which may run at once; none where a trial had nothing to run.
         num_seeds: runs that a trial takes.
         objectives: of a complete one, a value for each objective.
         tests: the same of each run on a test seed that has come to its end.
         violations: constraint -> by how much a complete one breaks it, in the mean over its runs; 0 and below: kept.
+        is_compared: whether it can be compared with the newest ones; one of an earlier configuration cannot.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Row:
     objectives: list[float] | None = None
     violations: Mapping[str, float] = field(default_factory=dict)
     is_test: bool = False
+    is_compared: bool = True
     tests: Sequence[list[float]] = ()
 
     @property
@@ -95,6 +97,7 @@ class Seen:
 
     Attributes:
         rows: trials by number, then runs on test seeds; or the one run.
+        trials: those of the rows that can be compared with each other.
         num_planned: trials in all; None where nobody knows.
         elapsed, left: seconds; None where unknown.
         note: whether anybody is at work, and how to go on.
@@ -120,7 +123,7 @@ class Seen:
     trials: list[Row] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.trials = [row for row in self.rows if not row.is_test]
+        self.trials = [row for row in self.rows if row.is_compared and not row.is_test]
 
     @cached_property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
@@ -201,7 +204,7 @@ def trial_row(
     settings = notes.get("settings")
     return Row(
         f"{number} test" if is_test else str(number),
-        {str(key): str(text) for key, text in settings.items()}
+        {str(key).lstrip("+"): str(text) for key, text in settings.items()}
         if isinstance(settings, dict)
         else settings_of(runs, keys),
         runs,

@@ -12,7 +12,7 @@ from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
-from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, read_plan, runs_of, salvage_object, stamp
+from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, is_compared, read_plan, runs_of, salvage_object, stamp
 from rlhf_sweeps.record.trials import RUNNING
 
 # Seconds; a sweeper notes every ten for how long it has run.
@@ -95,6 +95,9 @@ class FollowedSweep:
         keys, seeds = self._plan.keys, max(1, len(self._plan.seeds))
         trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
+        earlier = {n for n, known in self._known.items() if not is_compared(self._start, known.user_attrs)}
+        for n, row in zip([*sorted(of_trial), *(n for n, _ in of_tests)], [*trials, *tests], strict=True):
+            row.is_compared = n not in earlier
         for number, trial in zip(sorted(of_trial), trials, strict=True):
             own = [row.objectives for (n, _), row in zip(of_tests, tests, strict=True) if n == number]
             trial.tests = [worth for worth in own if worth]
@@ -103,9 +106,10 @@ class FollowedSweep:
     def _is_done(self, trials: Sequence[Row], tests: Sequence[Row]) -> bool:
         """Whether all that was planned has ended."""
         planned = self._plan.num_trials
-        if planned is None or len(trials) < planned or any(row.is_open for row in [*trials, *tests]):
+        counted = _compared(trials)
+        if planned is None or len(counted) < planned or any(row.is_open for row in [*trials, *tests]):
             return False
-        return len(tests) >= self._num_tests(trials)
+        return len(_compared(tests)) >= self._num_tests(counted)
 
     def _num_tests(self, trials: Sequence[Row]) -> int:
         done = [row for row in trials if row.state == COMPLETE and row.is_feasible]
@@ -128,13 +132,19 @@ class FollowedSweep:
         command = self._plan.command(self.folder)
         if is_alive is False:
             if command is None:
-                file = self._sweep.hydra_file if self._start else self._sweep.start_file
-                return f"no sweeper is running; {file.name}, which has the command that continues, is missing"
+                return f"no sweeper is running; {self._lost_command()}"
             return f"no sweeper is running: {CONTINUE}{command}"
         if is_alive is None and silent > SILENT_AFTER:
             since = f" for {silent / 60:.0f} min" if silent < 360_000 else ""
             return f"no sign of a sweeper{since}" + ("" if command is None else f"; if it is gone, {CONTINUE}{command}")
         return None
+
+    def _lost_command(self) -> str:
+        """Why nobody knows what goes on with it; an earlier version left that to Hydra's config."""
+        file = self._sweep.hydra_file if self._start.get("schema_version") == 1 else self._sweep.start_file
+        if file == self._sweep.start_file and self._start:
+            return f"{file.name} does not tell the command that continues"
+        return f"{file.name}, which has the command that continues, is {'damaged' if file.exists() else 'missing'}"
 
     def _elapsed(self, since_heard: float) -> float | None:
         seconds = as_number(self._start.get("seconds"))
@@ -147,9 +157,10 @@ class FollowedSweep:
         planned = self._plan.num_trials
         if planned is None:
             return limit
-        num_new = max(0, planned - len(trials))
-        may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in trials)
-        num_tests = max(0, self._plan.most_tests(may_complete) - len(tests))
+        counted = _compared(trials)
+        num_new = max(0, planned - len(counted))
+        may_complete = num_new + sum(row.is_open or (row.state == COMPLETE and row.is_feasible) for row in counted)
+        num_tests = max(0, self._plan.most_tests(may_complete) - len(_compared(tests)))
         left = seconds_left(trials, tests, num_new, num_tests, self._plan.num_workers or self._most_running)
         return min(left, limit) if left is not None and limit is not None else limit if left is None else left
 
@@ -182,6 +193,10 @@ class FollowedSweep:
         except Exception:  # whatever a database raises that is being written, moved or damaged
             self._study = None
         self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
+
+
+def _compared(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.is_compared]
 
 
 def _age(path: Path) -> float:

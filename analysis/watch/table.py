@@ -89,10 +89,12 @@ def _summary(seen: Seen) -> str:
         return f"{seen.name}: {', '.join([state_text(seen.rows[0].state, seen.rows[0].cause), *times])}"
     done = sum(not row.is_open for row in seen.trials)
     total = "" if seen.num_planned is None else f"/{seen.num_planned}"
-    tests = [row for row in seen.rows if row.is_test]
+    tests = [row for row in seen.rows if row.is_test and row.is_compared]
+    num_earlier = sum(not row.is_compared and not row.is_test for row in seen.rows)
     counts = f": {seen.counts()}" if seen.trials else ""
     parts = [f"{done}{total} trials done{counts}"]
     parts += [f"{sum(not row.is_open for row in tests)}/{len(tests)} test runs done"] if tests else []
+    parts += [f"{counted(num_earlier, 'trial')} of an earlier configuration"] if num_earlier else []
     return f"{seen.name}: {'; '.join([*parts, ', '.join(times)] if times else parts)}"
 
 
@@ -142,7 +144,7 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
         if run is not None and index < page.num_trends:
             run.read_updates()
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
-    columns = [Column("trial" if seen.is_sweep else "run", [row.label for row in rows], is_left=not seen.is_sweep)]
+    columns = [Column("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)]
     shown = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
     columns += setting_columns(shown)
     columns.append(Column("update", [_progress(row) for row in rows]))
@@ -157,6 +159,10 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
         lefts = [row.left if row.state == RUNNING else None for row in rows]
         columns.append(Column("left", ["" if left is None else _duration(left) for left in lefts]))
     return [*columns, Column("state", [state_text(row.state, row.cause) for row in rows], is_left=True)]
+
+
+def _label(row: Row) -> str:
+    return row.label if row.is_compared else f"{row.label} earlier"
 
 
 def _values(values: Sequence[float] | None) -> str:

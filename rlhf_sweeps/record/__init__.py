@@ -50,7 +50,7 @@ from rlhf_sweeps.record.run import SCHEMA_VERSION, Run
 from rlhf_sweeps.record.salvage import Salvaged, salvage, salvage_hydra, salvage_samples
 from rlhf_sweeps.record.sealed import differing, digest_of, name_aside, salvage_object, write_object
 from rlhf_sweeps.record.sweep import Sweep
-from rlhf_sweeps.record.sweep_plan import SweepPlan, read_plan
+from rlhf_sweeps.record.sweep_plan import SweepPlan, is_compared, read_plan, unread
 
 __all__ = [
     "MASK",
@@ -86,6 +86,7 @@ __all__ = [
     "hide_in_log",
     "hide_in_tracebacks",
     "in_new_form",
+    "is_compared",
     "is_masked",
     "is_run",
     "is_secret",
@@ -122,6 +123,7 @@ __all__ = [
     "salvage_samples",
     "salvage_yaml",
     "stamp",
+    "unread",
     "variables",
     "words_of",
     "write_atomically",

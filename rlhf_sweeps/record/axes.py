@@ -1,7 +1,7 @@
 """A swept key as data: what it may be, where a value lies in there, what moves along with it, and when it is swept."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,12 +145,14 @@ def _as_data(axis: Axis) -> dict[str, Any]:
 def read_axes(content: Any) -> tuple[Axis, ...]:
     """The axes in a record; of what is damaged, what can be read."""
     entries = content if isinstance(content, list) else []
-    return tuple(_read(entry) for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str))
+    known = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+    leaders = {entry["key"] for entry in known if entry.get("tied_to") is None}
+    return tuple(_read(entry, leaders) for entry in known)
 
 
-def _read(entry: Mapping[str, Any]) -> Axis:
-    name, when = entry["key"], entry.get("when")
-    tied_to = entry["tied_to"] if isinstance(entry.get("tied_to"), str) else None
+def _read(entry: Mapping[str, Any], leaders: Collection[str]) -> Axis:
+    name, when, leader = entry["key"], entry.get("when"), entry.get("tied_to")
+    tied_to = leader if isinstance(leader, str) and leader in leaders else None
     needs = {str(parent): _texts(texts) for parent, texts in when.items()} if isinstance(when, dict) else {}
     if choices := _texts(entry.get("choices")):
         return Axis(name, choices, tied_to=tied_to, when=needs)

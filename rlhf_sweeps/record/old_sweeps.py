@@ -25,16 +25,17 @@ def is_old(start: Mapping[str, Any]) -> bool:
     return isinstance(start.get("space"), dict)
 
 
-def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any]) -> dict[str, Any]:
+def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool = False) -> dict[str, Any]:
     """What a sweep.json of an earlier version holds, as one of today would; of today's, itself.
 
     Args:
         hydra: Hydra's part of multirun.yaml; empty where there is none.
+        has_comparison: whether the sweep has written one of reward models.
     """
     if not is_old(start):
         return dict(start)
     found = _with_axes(start)
-    plan = _plan(found, hydra).as_data()
+    plan = _plan(found, hydra, has_comparison).as_data()
     found = {**plan, **found, "directions": plan["directions"]}
     if isinstance(records := start.get("configurations"), list):
         found["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
@@ -46,7 +47,7 @@ def _with_axes(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "axes": as_data(_axes(record["space"]))} if is_old(record) else kept
 
 
-def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any]) -> SweepPlan:
+def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool) -> SweepPlan:
     axes, config, sweeper = read_axes(start["axes"]), as_mapping(start.get("config")), as_mapping(hydra.get("sweeper"))
     metrics = list(map(str, _list(config.get("objective.metrics"))))
     seed, num_seeds = _whole(config.get("seed")) or 0, _whole(config.get("sweep.test_seeds")) or 0
@@ -58,10 +59,16 @@ def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any]) -> SweepPlan:
         num_trials=_num_trials(axes, config, sweeper) if hydra else None,
         num_tests=num_seeds * (_whole(config.get("sweep.num_tested")) or 0),
         num_workers=_whole(sweeper.get("workers")) or _whole(sweeper.get("n_jobs")) or None,
-        is_grid=all(axis.choices for axis in axes),
-        is_comparison=any(axis.key == "reward_model" and axis.choices for axis in axes),
+        is_comparison=has_comparison or _compares_reward_models(axes),
         arguments=["-m", *words_of(hydra)] if hydra else None,
     )
+
+
+def _compares_reward_models(axes: Sequence[Axis]) -> bool:
+    """Whether the reward model was chosen, or keys of it were, by lists alone; its scale, which is common, aside."""
+    own = [axis for axis in axes if f"{axis.key}.".startswith(("reward_model.", "experiment."))]
+    varied = {axis.key for axis in own if len(axis.choices) > 1} - {"experiment", "reward_model.normalize"}
+    return "reward_model" in varied or (bool(varied) and all(axis.choices for axis in own))
 
 
 def _num_trials(axes: Sequence[Axis], config: Mapping[str, Any], sweeper: Mapping[str, Any]) -> int | None:

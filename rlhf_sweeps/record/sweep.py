@@ -125,7 +125,8 @@ class Sweep:
             problems.append(f"{name}: written with version {version} of the record, read as version {SWEEP_VERSION}")
         if not is_old(start):
             return start
-        return in_new_form(start, as_mapping(as_mapping(salvage_yaml(self.hydra_file, [])).get("hydra")))
+        hydra = as_mapping(as_mapping(salvage_yaml(self.hydra_file, [])).get("hydra"))
+        return in_new_form(start, hydra, self.comparison_file.exists())
 
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write what `start` gives."""

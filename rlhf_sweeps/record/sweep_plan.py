@@ -22,7 +22,6 @@ class SweepPlan:
         num_trials: in all; None: as many as the time allows, or unknown.
         num_tests: runs on test seeds at most; fewer where fewer settings are complete.
         num_workers: trials at a time; None: as many as the machine has room for, or unknown.
-        is_grid: whether each point of a grid is run once, rather than some being searched for.
         is_comparison: whether reward models are compared, each with an objective of its own.
         arguments: words of the command line that goes on with it, but for the folder; None where they are unknown.
     """
@@ -35,7 +34,6 @@ class SweepPlan:
     num_trials: int | None = None
     num_tests: int = 0
     num_workers: int | None = None
-    is_grid: bool = False
     is_comparison: bool = False
     arguments: Sequence[str] | None = None
 
@@ -63,7 +61,6 @@ class SweepPlan:
             "num_trials": self.num_trials,
             "num_tests": self.num_tests,
             "num_workers": self.num_workers,
-            "is_grid": self.is_grid,
             "is_comparison": self.is_comparison,
             "arguments": None if self.arguments is None else list(self.arguments),
         }
@@ -79,13 +76,29 @@ def read_plan(start: Mapping[str, Any]) -> SweepPlan:
         directions if is_sound else [],
         _numbers(start.get("seeds")),
         _numbers(start.get("test_seeds")),
-        _number(start.get("num_trials")),
-        _number(start.get("num_tests")) or 0,
-        _number(start.get("num_workers")) or None,
-        start.get("is_grid") is True,
+        _count(start.get("num_trials")),
+        _count(start.get("num_tests")) or 0,
+        _count(start.get("num_workers")) or None,
         start.get("is_comparison") is True,
         _texts(start.get("arguments")),
     )
+
+
+def unread(start: Mapping[str, Any]) -> list[str]:
+    """What sweep.json holds of a plan that `read_plan` does not give back, by its keys: no sweeper writes it so."""
+    plan = read_plan(start).as_data()
+    return [key for key, content in plan.items() if key in start and start[key] != content]
+
+
+def is_compared(start: Mapping[str, Any], notes: Mapping[str, Any]) -> bool:
+    """Whether a trial can be compared with the newest ones: no more than the search space has changed since it began.
+
+    Args:
+        start: what sweep.json holds.
+        notes: the trial's in the study (its user attributes).
+    """
+    compared = _numbers(start.get("compared"))
+    return not compared or notes.get("configuration", 0) in compared
 
 
 def _texts(content: Any) -> list[str] | None:
@@ -99,3 +112,8 @@ def _numbers(content: Any) -> list[int]:
 
 def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None or number < 0 else number

@@ -12,7 +12,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.references import fingerprints
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.preflight import flatten, other_values
-from rlhf_sweeps.record import Sweep, masked, masked_words, words_of
+from rlhf_sweeps.record import Sweep, as_mapping, masked, masked_words, words_of
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
@@ -56,7 +56,7 @@ def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[s
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
     kept = {"configurations": configurations.records, "compared": configurations.compared}
-    kept["references"] = {**fingerprints(plan.config, start["id"]), **start.get("references", {})}
+    kept["references"] = {**fingerprints(plan.config, start["id"]), **as_mapping(start.get("references"))}
     return {**start, **told, **new, **kept}, configurations
 
 

@@ -98,7 +98,6 @@ class Plan:
             self.num_trials,
             num_tests=len(self.test_seeds) * self.num_finalists,
             num_workers=self.settings.wanted_workers or None,
-            is_grid=self.points is not None,
             is_comparison=self.is_comparison,
             arguments=arguments,
         )

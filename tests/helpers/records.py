@@ -188,7 +188,7 @@ def write_sweep(
     choices = {key: list(dict.fromkeys(point[key] for point in points)) for key in keys}
     space = space or {key: f"choice({','.join(map(str, values))})" for key, values in choices.items()}
     sweep = Sweep(folder)
-    plan = SweepPlan(axes(space), ["eval/score"], ["maximize"], [0], is_grid=True)
+    plan = SweepPlan(axes(space), ["eval/score"], ["maximize"], [0])
     config = {"objective.metrics": ["eval/score"], "objective.directions": ["maximize"]}
     sweep.write_start({"id": "abc", "study_name": "made", "seconds": 60.0, "config": config, **plan.as_data()})
     storage = f"sqlite:///{sweep.study}" if study else None

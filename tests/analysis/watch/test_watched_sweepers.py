@@ -1,5 +1,6 @@
 """Whether a sweeper is at work, here or elsewhere, and the command that continues where none is."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -56,10 +57,18 @@ def test_a_sweep_without_its_command_does_not_invent_one(tmp_path: Path, dead_pr
     sweep = write_sweep(tmp_path / "s", POINTS, study=False)
     unfinish(sweep.run(2, None), 5)
     swept_by(sweep.folder, dead_process)
-    note = "no sweeper is running; {}, which has the command that continues, is missing"
-    assert see(sweep.folder).note == note.format("multirun.yaml")  # where the versions before had it
+    (sweep.folder / "multirun.yaml").write_text("hydra: {}", encoding="utf-8")
+    assert see(sweep.folder).note == "no sweeper is running; sweep.json does not tell the command that continues"
+    note = "no sweeper is running; {}, which has the command that continues, is {}"
+    old = {"schema_version": 1, "space": {"ppo.lr": "choice(0.0001,0.0005,0.001)"}}
+    sweep.start_file.write_text(json.dumps(old), encoding="utf-8")  # the version before left it to Hydra's config
+    assert see(sweep.folder).note == note.format("multirun.yaml", "damaged")
+    (sweep.folder / "multirun.yaml").unlink()
+    assert see(sweep.folder).note == note.format("multirun.yaml", "missing")
     lose(sweep.start_file)
-    assert see(sweep.folder).note == note.format("sweep.json")
+    assert see(sweep.folder).note == note.format("sweep.json", "missing")
+    sweep.start_file.write_text("{", encoding="utf-8")
+    assert see(sweep.folder).note == note.format("sweep.json", "damaged")
 
 
 def test_a_sweeper_on_another_machine_lives_as_long_as_it_gives_signs(tmp_path: Path) -> None:

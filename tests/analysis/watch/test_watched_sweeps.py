@@ -1,19 +1,24 @@
 """A sweep in the live table at every stage: its counts, its ranking, its seeds and settings."""
 
+import json
 import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers.records import axes, lose, rows, summary, write_run, write_sweep
-from helpers.watched import POINTS, plan_of, see, swept_by, text, unfinish
+from helpers.watched import POINTS, change, plan_of, see, swept_by, text, unfinish
+from helpers.watched import dead_process as dead_process
 from helpers.watched import from_here as from_here
 
 from analysis.reading.sources import read
+from analysis.results.ranking import rank
+from analysis.sweep.settings import views
 from analysis.watch.places import Places
-from analysis.watch.rows import Row, Seen
+from analysis.watch.rows import Row, Seen, trial_row
 from rlhf_sweeps.record import Sweep, SweepPlan, in_new_form, read_plan
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.record.files import claim
@@ -126,6 +131,59 @@ def test_a_sweep_with_few_complete_trials_has_few_tests(tmp_path: Path) -> None:
     assert see(sweep.folder).is_complete
 
 
+def test_trials_of_an_earlier_configuration_are_seen_and_count_for_nothing(tmp_path: Path, dead_process: int) -> None:
+    """Two trials were begun under the first configuration; of the two that are planned since, one has run."""
+    import optuna
+
+    points = [{"ppo.lr": 1e-4}, {"ppo.lr": 5e-4}]
+    sweep = write_sweep(tmp_path / "s", points, heights=[3.0, 2.0])
+    write_run(sweep.test_run(0, 7).folder, overrides=["ppo.lr=0.0001", "seed=7"])
+    told: dict[str, Any] = {"num_trials": 2, "test_seeds": [7], "num_tests": 1, "seconds": 60.0}
+    plan_of(sweep.folder, **told)
+    assert see(sweep.folder).is_complete
+    plan_of(sweep.folder, **told, compared=[1])  # changes are accepted, no new trial is there yet
+    seen = see(sweep.folder)
+    assert (seen.trials, seen.best(), seen.is_complete) == ([], [], False)
+    assert (seen.elapsed, seen.left) == (pytest.approx(60, abs=5), 45.0)  # two trials and a test of 15 s each
+    swept_by(sweep.folder, dead_process)
+    told_now = [
+        "s: 0/2 trials done; 2 trials of an earlier configuration; 0:01:00",
+        "best so far: none yet",
+        "no sweeper is running: continue with "
+        "python -m rlhf_sweeps -m ppo.lr=1,2 hydra.sweeper.seed=1 hydra.sweep.dir=s",
+    ]
+    assert text([see(sweep.folder)])[:3] == told_now
+    study = optuna.load_study(study_name="made", storage=f"sqlite:///{sweep.study}")
+    notes = {"settings": {"ppo.lr": "0.0001"}, "configuration": 1}
+    study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=notes))
+    write_run(sweep.trial(2), rows(30, height=1.0), overrides=["ppo.lr=0.0001"])
+    seen = see(sweep.folder)
+    assert ([row.label for row in seen.best()], seen.counts(), seen.is_complete) == (["2"], "1 complete", False)
+    lines = text([seen])
+    assert lines[0] == "s: 1/2 trials done: 1 complete; 2 trials of an earlier configuration; 0:01:00"
+    assert lines[1] == "best so far: objective 1, trial 2: ppo.lr=0.0001"
+    assert sum(bool(re.match(r" *[01] earlier +", line)) for line in lines) == 2
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED, user_attrs=notes))
+    assert not see(sweep.folder).is_complete  # the test run was one of an earlier trial's
+    write_run(sweep.test_run(2, 7).folder, overrides=["ppo.lr=0.0001", "seed=7"])
+    assert see(sweep.folder).is_complete
+
+
+def test_a_seed_that_was_typed_with_plus_signs_is_no_setting(tmp_path: Path) -> None:
+    """Seeds of 1 and 5 are worth 3 in the mean, those of 3.4 and 3.6 are worth 3.5, the more though 5 is the best."""
+    import optuna
+
+    values = {("1", "0"): 1.0, ("1", "1"): 5.0, ("2", "0"): 3.4, ("2", "1"): 3.6}
+    found = []
+    for number, ((lr, seed), value) in enumerate(values.items()):
+        notes = {"settings": {"++ppo.lr": lr, "++seed": seed}}
+        known = optuna.trial.create_trial(value=value, user_attrs=notes)
+        found.append(trial_row(number, [], known, ["ppo.lr", "seed"], 1, "unfinished"))
+    seen = Seen("s", tmp_path, found)
+    assert [row.label for row in seen.ranking()] == ["2", "3", "0", "1"]
+    assert "best so far: objective 3.5, trials 2 and 3: ppo.lr=2" in text([seen])
+
+
 def test_constraints_and_pareto_fronts(tmp_path: Path) -> None:
     def row(label: str, *objectives: float, **violations: float) -> Row:
         return Row(label, {}, [], "complete", objectives=list(objectives), violations=violations)
@@ -158,6 +216,40 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
 )
 def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: dict[str, str]) -> None:
     assert read_plan(in_new_form({"space": space}, {})).is_comparison
+
+
+@pytest.mark.parametrize(
+    ("space", "is_comparison"),
+    [
+        ({"reward_model.weight": "choice(0.1,0.2)"}, True),
+        ({"reward_model.weight": "choice(0.1,0.2)", "ppo.lr": "interval(1e-5,1e-3)"}, True),
+        ({"reward_model.weight": "interval(0.1,0.2)"}, False),  # of an interval no two can be compared
+        ({"reward_model.weight": "choice(0.1,0.2)", "reward_model.max_length": "interval(1,9)"}, False),
+        ({"reward_model.normalize": "choice(true,false)"}, False),  # the same one, on another scale
+        ({"reward_model": "choice(tiny)"}, False),
+        ({"reward_training.lr": "choice(1,2)"}, False),
+        ({"experiment": "choice(a,b)"}, False),  # nobody knows what is in there
+    ],
+)
+def test_an_old_sweep_compares_reward_models_where_its_sweeper_did(space: dict[str, str], is_comparison: bool) -> None:
+    assert read_plan(in_new_form({"space": space}, {})).is_comparison == is_comparison
+    assert read_plan(in_new_form({"space": space}, {}, has_comparison=True)).is_comparison
+
+
+def test_where_reward_models_are_compared_no_trial_is_the_best(tmp_path: Path) -> None:
+    """Two of one kind, told apart by a key; the runs' configs, which another trainer wrote, have no names."""
+    sweep = write_sweep(tmp_path / "s", [{"reward_model.weight": 0.1}, {"reward_model.weight": 0.2}])
+    for number in (0, 1):
+        change(sweep.trial(number) / "run.json", config={"ppo": {"lr": 1e-4}})
+    old = {"schema_version": 1, "study_name": "made", "space": {"reward_model.weight": "interval(0.1,0.2)"}}
+    sweep.start_file.write_text(json.dumps(old), encoding="utf-8")
+    assert [view.label for view in views(read(sweep.folder))] == [""]
+    assert text([see(sweep.folder)])[1].startswith("best so far: ")
+    (sweep.folder / "comparison.json").write_text("{}", encoding="utf-8")
+    assert text([see(sweep.folder)])[1] == "best: to be seen when all reward models are compared"
+    source = read(sweep.folder)
+    assert [view.label for view in views(source)] == ["reward_model.weight=0.1", "reward_model.weight=0.2"]
+    assert not rank(source).is_comparable
 
 
 def test_keys_that_are_added_keep_their_settings(tmp_path: Path) -> None:

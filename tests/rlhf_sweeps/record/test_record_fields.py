@@ -178,7 +178,7 @@ def test_sweep_json_says_what_the_sweeper_plans(tmp_path: Path) -> None:
     plan = search.plan().recorded(["-m", "ppo.lr=interval(1e-5,1e-3)"])
     assert (plan.num_trials, plan.num_tests, plan.num_workers) == (20, 6, 3)
     assert (plan.seeds, plan.test_seeds) == ([7, 8], [1_000_007, 1_000_008, 1_000_009])
-    assert (plan.is_grid, plan.is_comparison, plan.metrics) == (False, False, ["eval/score"])
+    assert (plan.is_comparison, plan.metrics) == (False, ["eval/score"])
     assert read_plan(json.loads(json.dumps(plan.as_data()))) == replace(plan, axes=tuple(plan.axes))
     assert plan.command(tmp_path) == (
         f"python -m rlhf_sweeps -m 'ppo.lr=interval(1e-5,1e-3)' hydra.sweep.dir={tmp_path}"
@@ -195,7 +195,7 @@ def test_sweep_json_is_kept_from_start_to_start(tmp_path: Path) -> None:
     assert (start["seeds"], start["fixed"][2:4], start["compared"]) == ([7, 8], [*arguments[1:2], arguments[3]], [0])
     (axis,) = start["axes"]
     assert axis == {"key": "ppo.kl_coef", "kind": "list", "choices": ["0.01", "0.02"], "tied_to": None, "when": {}}
-    assert (start["schema_version"], start["num_trials"], start["is_grid"]) == (2, 2, True)
+    assert (start["schema_version"], start["num_trials"], start["is_comparison"]) == (2, 2, False)
     assert {"seed=7", "ppo.kl_coef=0.01,0.02", "hydra.sweeper.study_name=another name"} <= set(start["arguments"])
     assert start["config"]["objective.metrics"] == ["eval/kl"]
     Sweep(tmp_path).write_start({**start, **KEPT, **GROWS})

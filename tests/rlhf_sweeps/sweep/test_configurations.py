@@ -263,3 +263,12 @@ def test_samplers_learn_nothing_from_old_trials(tmp_path: Path) -> None:
             study.tell(number, state, [1.0] if state == "complete" else None)
     assert [trial.state for trial in study._study.trials] == [FAIL, COMPLETE, FAIL, FAIL]
     assert [trial.params.keys() for trial in study._study.trials] == [set(), {"x"}, set(), set()]
+
+
+@pytest.mark.parametrize("odd", [["x"], None])
+def test_a_sweep_whose_references_are_damaged_goes_on(odd: Any, tmp_path: Path) -> None:
+    sweep(tmp_path, "ppo.kl_coef=0.01", SHORT)
+    start = Sweep(tmp_path).start() or {}
+    Sweep(tmp_path).write_start({**start, "references": odd})
+    sweep(tmp_path, "ppo.kl_coef=0.01", SHORT)
+    assert (Sweep(tmp_path).start() or {})["references"] == start["references"] == {}
