@@ -89,9 +89,9 @@ def grouping(source: Source, by: str | None) -> Grouping:
     """The groups by one key, or by several joined with commas; by what was swept if nothing is given.
 
     Where groups are settings, runs on test seeds count in each group that has some, and settings that cannot be the
-    best do not count. Where a group holds several settings, test seeds count only if every group has two runs on some; else
-    those that chose the settings. Within a group they are never mixed. Where a number has many values and hardly any
-    has two runs, as in a search, groups are ranges of it.
+    best do not count. Where a group holds several settings, test seeds count only if every group has two runs on some;
+    else those that chose the settings. Within a group they are never mixed. Where a number has many values and hardly
+    any has two runs, as in a search, groups are ranges of it.
 
     Raises:
         AnalysisError: if no run has such a key, or none is given and not exactly one was swept.

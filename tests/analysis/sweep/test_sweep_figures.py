@@ -230,8 +230,8 @@ def test_a_trial_axis_shows_numbers(tmp_path: Path) -> None:
 
 
 def test_an_axis_of_runs_has_their_names(tmp_path: Path) -> None:
-    for name in ("run_2", "run_10", "run_1"):
-        write_run(tmp_path / name, rows(12), settings={"ppo__lr": len(name) / 10})
+    for name, rate in {"run_2": 0.1, "run_10": 0.2, "run_1": 0.3}.items():
+        write_run(tmp_path / name, rows(12), settings={"ppo__lr": rate})
     shown = history(rank(read(tmp_path)))
     assert shown is not None
     axis = shown.layout["xaxis"]
