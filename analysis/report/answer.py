@@ -117,7 +117,9 @@ def _winner(ranking: Ranking) -> list[str]:
         quoted = f"{_tested_text(best)} that had no part in choosing it: that is the number to quote"
         told = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
-        told.append(f"On other seeds than those its {ranking.metric} is {_tested_text(best)}")
+        told.append(
+            f"On test seeds, which put several objectives in no order, its {ranking.metric} is {_tested_text(best)}"
+        )
     lines = [] if is_single else _front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {told[0]}", *told[1:], *counted_sentences(best)]
     base = best.summarized("base_score")
