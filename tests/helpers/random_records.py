@@ -93,8 +93,8 @@ def _with_failures(random: np.random.Generator, trials: Sequence[Trial]) -> list
 
 
 def _with_tests(random: np.random.Generator, trials: Sequence[Trial], direction: str) -> list[Trial]:
-    """In most sweeps the best trials ran on test seeds, too, by which none, some or all of the order changes."""
-    if random.random() < 0.3:
+    """In half of the sweeps the best trials ran on test seeds, too, by which none, some or all of the order changes."""
+    if random.random() < 0.5:
         return list(trials)
     sign, num_tests = (-1 if direction == "maximize" else 1), int(random.integers(1, 5))
     able = [trial for trial in trials if trial.objectives and all(by <= 0 for by in trial.violations.values())]
