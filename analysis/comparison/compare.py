@@ -2,20 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-from analysis.comparison.groups import Group, Grouping, grouping
+from analysis.comparison.groups import Group, Grouping, grouping, seed_notes, strata_of
 from analysis.comparison.judge_matrix import matrix
 from analysis.comparison.own_matrix import NOT_BEST, Matrix, own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure
 from analysis.output.terminal import listed, shortened
 from analysis.records.runs import Source
 from rlhf_sweeps.verdicts.estimates import Estimate, Strata, of_rate
-from rlhf_sweeps.verdicts.pairs import Pair, Ranking, rank
+from rlhf_sweeps.verdicts.pairs import BY_PROMPT, Pair, Ranking, rank
 
 NO_VALUE = "without a value"
 
@@ -27,7 +25,7 @@ class ComparedGroup:
     Attributes:
         label: the values that its runs share.
         place: 1 for the best; 0 for a group without any value.
-        estimate: the interquartile mean and its intervals; None without any value.
+        estimate: the mean, plain or interquartile (see `ranking.statistic`), and its intervals; None without any value.
         values: run's name -> value.
         num_settings: how many different settings of the other keys its values are of.
         excluded: why -> how many runs do not count.
@@ -69,6 +67,11 @@ class GroupComparison:
         return shortened(group.label for group in self.groups)
 
     @property
+    def is_own(self) -> bool:
+        """Whether the sweep itself has made it; see `own_matrix`."""
+        return bool(self.pairs) and all(pair.design == BY_PROMPT for pair in self.pairs)
+
+    @property
     def winner(self) -> str | None:
         """The group that is better than every other by more than noise; None if there is none."""
         return self.ranking.winner if self.ranking else None
@@ -95,51 +98,59 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
         AnalysisError: if no run has such a key or metric.
     """
     grouped = grouping(source, by)
-    runs = [run for group in grouped.groups for run in group.runs]
-    measured = measure(source, runs, metric)
+    runs = {run.name: run for group in grouped.groups for run in (*group.chosen, *group.runs)}
+    measured = measure(source, list(runs.values()), metric)
     own = own_pairs(source, grouped, measured.values) if metric is None and measured.name == OTHER_JUDGES else None
+    if own:
+        grouped = grouped.of_choice
     compared = own.narrowed(grouped) if own else grouped
-    strata = {group.label: _strata(grouped, group, measured.values) for group in compared.groups}
-    with_values = {label: found for label, found in strata.items() if found}
-    ranking = rank(with_values, measured.is_lower_better) if with_values else None
+    strata = {group.label: strata_of(grouped, group.runs, measured.values) for group in compared.groups}
+    ranking = _ranked(compared, strata, measured)
     if own and ranking:
-        ranking = own.ranked(ranking, with_values)
+        ranking = own.ranked(ranking, strata)
     places = {label: place for place, label in enumerate(ranking.labels if ranking else (), start=1)}
     groups = [
-        _compared(group, places.get(group.label, 0), ranking, measured, len(strata[group.label]))
+        _compared(group, places.get(group.label, 0), ranking, measured, len(strata[group.label]), own is not None)
         for group in compared.groups
     ]
     groups.sort(key=lambda group: group.place or math.inf)
-    notes = [*measured.warnings, *grouped.notes, *_notes(grouped, groups, strata)]
+    seeds = own.notes(source) if own else seed_notes(source, grouped)
+    notes = [*measured.warnings, *grouped.notes, *seeds, *_notes(grouped, groups, strata)]
     if any(NOT_BEST in group.excluded for group in groups):
         notes.append("the best setting of each reward model stands for it, as at the end of the sweep")
-    if measured.num_prompts and any(len(group.values) > 1 for group in groups):
+    is_estimated = not own  # not taken from what the sweep has written
+    if is_estimated and measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
-    elif measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
+    elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
         whose = f"how many prompts the rates are of is unknown: for {listed(alike)}, whose runs are all alike,"
         notes.append(f"{whose} each run counts as one prompt")
-    judged = matrix(source, grouped)
+    judged = matrix(source, grouped.alike)
     if judged is not None:
         judged = judged.ordered([group.label for group in groups])
-    return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped, notes)
+    return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped.alike, notes)
 
 
-def _strata(grouped: Grouping, group: Group, values: Mapping[str, float]) -> Strata:
-    """Other settings -> the values of a group's runs."""
-    found: dict[Hashable, list[float]] = {}
-    for run in group.runs:
-        if run.name in values:
-            found.setdefault(grouped.setting(run), []).append(values[run.name])
-    return {setting: np.array(found[setting]) for setting in found}
+def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure) -> Ranking | None:
+    """The groups that have a value, of equal ones the first trial first; None where none has."""
+    groups = [group for group in compared.groups if strata[group.label]]
+    if not groups:
+        return None
+    groups.sort(key=lambda group: min(math.inf if run.trial is None else run.trial for run in group.runs))
+    chosen = {group.label: strata_of(compared, group.chosen, measured.values) for group in groups}
+    tested = {group.label: strata[group.label] for group in groups if group.is_test}
+    by_choice = {label: found or strata[label] for label, found in chosen.items()}
+    return rank(by_choice, measured.is_lower_better, tested)
 
 
-def _compared(group: Group, place: int, ranking: Ranking | None, measured: Measure, num_settings: int) -> ComparedGroup:
+def _compared(
+    group: Group, place: int, ranking: Ranking | None, measured: Measure, num_settings: int, is_own: bool
+) -> ComparedGroup:
     values = {run.name: measured.values[run.name] for run in group.runs if run.name in measured.values}
     excluded = Counter(group.excluded)
     if len(values) < len(group.runs):
         excluded[NO_VALUE] += len(group.runs) - len(values)
     found = ranking.estimates.get(group.label) if ranking else None
-    if found is not None and measured.is_rate:
+    if found is not None and measured.is_rate and not is_own:
         found = of_rate(found, measured.num_prompts)
     return ComparedGroup(group.label, place, found, values, num_settings, dict(excluded))
 

@@ -16,7 +16,7 @@ from analysis.comparison.tables import write_tables
 from analysis.comparison.text import cell_text, comparison_text
 from analysis.output.terminal import told_apart
 from analysis.records.runs import Source
-from rlhf_sweeps.verdicts.pairs import BETTER, UNKNOWN
+from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN
 from rlhf_sweeps.wording import short
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def write_comparison(
 
 
 def values_figure(comparison: GroupComparison) -> "Figure | None":
-    """Interquartile means with both intervals and every run, best on top; None without values."""
+    """Means with both intervals and every run, best on top; None without values."""
     from analysis.output.colors import COLORS
     from analysis.output.style import new_figure
 
@@ -101,7 +101,7 @@ def values_figure(comparison: GroupComparison) -> "Figure | None":
     rest = sum(group.estimate is not None for group in comparison.groups) - len(groups)
     titled(
         axes,
-        f"by {short(comparison.by, 60)}: interquartile means",
+        f"by {short(comparison.by, 60)}: {comparison.ranking.statistic if comparison.ranking else MEAN}s",
         "line: 95 % interval; band: bootstrap's percentiles; ticks: runs",
         f"the best {len(groups)} of {len(groups) + rest} groups" if rest else "",
     )

@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from analysis.output.terminal import listed
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
 from analysis.records.value_order import place
+from analysis.records.worth import mean_broken
 from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import identity, labels
+from rlhf_sweeps.verdicts.estimates import Strata
 
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
 # interrupted, and goes on.
@@ -18,6 +21,8 @@ SOUND = (COMPLETE,)
 MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
 _MOST_RANGES, _FEWEST_IN_RANGE = 4, 3
 NAME = "run"
+BROKEN = "of a setting that breaks objective.constraints"
+UNSURE = "of a setting of which nobody knows whether it keeps objective.constraints"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +31,21 @@ class Group:
 
     Attributes:
         label: these values, as a reader sees them; unique.
-        runs: that came to their end, on the seeds that count.
+        chosen: runs that came to their end, on the seeds that choose; tests: on those by which nothing was chosen.
+        is_test: whether those on test seeds are the ones that count.
         excluded: why -> how many runs do not count.
     """
 
     label: str
-    runs: Sequence[RunRecord]
+    chosen: Sequence[RunRecord]
+    tests: Sequence[RunRecord]
+    is_test: bool
     excluded: Mapping[str, int]
+
+    @property
+    def runs(self) -> Sequence[RunRecord]:
+        """Those that count."""
+        return self.tests if self.is_test else self.chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +56,29 @@ class Grouping:
         keys: what the groups differ by.
         others: other config keys in which runs of a group may differ, seeds aside; a key of ranges is among them.
         groups: also those without a run that counts.
-        is_test: whether the runs that count are those on test seeds, by which nothing was chosen.
         notes: sentences on what a reader should know about the groups.
     """
 
     keys: Sequence[str]
     others: Sequence[str]
     groups: Sequence[Group]
-    is_test: bool
     notes: Sequence[str]
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the runs that count are those on test seeds, in every group that has any."""
+        counted = [group for group in self.groups if group.runs]
+        return bool(counted) and all(group.is_test for group in counted)
+
+    @property
+    def alike(self) -> "Grouping":
+        """The same with runs of one kind: those on test seeds if all groups have some, else those that choose."""
+        return self if self.is_test else self.of_choice
+
+    @property
+    def of_choice(self) -> "Grouping":
+        """The same with the runs on the seeds that choose."""
+        return replace(self, groups=[replace(one, is_test=False) for one in self.groups])
 
     def setting(self, run: RunRecord) -> Hashable:
         """What else was chosen for a run: runs of a group with the same setting differ in their seeds only."""
@@ -61,8 +88,10 @@ class Grouping:
 def grouping(source: Source, by: str | None) -> Grouping:
     """The groups by one key, or by several joined with commas; by what was swept if nothing is given.
 
-    Runs on test seeds count where every group has two of them at least; else those that chose the settings. They are
-    never mixed. Where a number has many values and hardly any has two runs, as in a search, groups are ranges of it.
+    Where groups are settings, runs on test seeds count in each group that has some, and settings that cannot be the
+    best do not count. Where a group holds several settings, test seeds count only if every group has two runs on some;
+    else those that chose the settings. Within a group they are never mixed. Where a number has many values and hardly
+    any has two runs, as in a search, groups are ranges of it.
 
     Raises:
         AnalysisError: if no run has such a key, or none is given and not exactly one was swept.
@@ -79,9 +108,19 @@ def grouping(source: Source, by: str | None) -> Grouping:
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
         by_label[named[run.name]].append(run)
-    is_test = _is_test(by_label.values())
-    groups = [_group(label, runs, is_test) for label, runs in by_label.items()]
-    return Grouping(keys, others, groups, is_test, [*notes, *_seed_notes(source, is_test)])
+    found = Grouping(keys, others, [], notes)
+    are_settings = all(len({found.setting(run) for run in runs}) == 1 for runs in by_label.values())
+    are_tested = _are_tested(by_label.values())
+    groups = [
+        _group(
+            label,
+            runs,
+            any(map(_is_test, runs)) if are_settings else are_tested,
+            _banned(source, runs) if are_settings else {},
+        )
+        for label, runs in by_label.items()
+    ]
+    return replace(found, groups=groups)
 
 
 def _without_names(source: Source, keys: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -147,33 +186,74 @@ def _ranges(
     return names, order, [note]
 
 
-def _is_test(groups: Iterable[Sequence[RunRecord]]) -> bool:
-    """Whether test seeds can stand for every group that has a sound run."""
-    sound = [[run for run in runs if run.state in SOUND] for runs in groups]
-    kept = [runs for runs in sound if runs]
-    return bool(kept) and all(sum(run.is_test for run in runs) > 1 for runs in kept)
+def _is_test(run: RunRecord) -> bool:
+    return run.is_test and run.state in SOUND
 
 
-def _group(label: str, runs: Sequence[RunRecord], is_test: bool) -> Group:
+def _are_tested(groups: Iterable[Sequence[RunRecord]]) -> bool:
+    """Whether test seeds can stand for every group that has a sound run, whatever settings it holds."""
+    kept = [runs for runs in groups if any(run.state in SOUND for run in runs)]
+    return bool(kept) and all(sum(map(_is_test, runs)) > 1 for runs in kept)
+
+
+def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
+    """The numbers of a setting's trials -> why it cannot be the best: one did not end, or constraints are not kept."""
+    numbers = {run.trial for run in runs}
+    trials = [trial for trial in source.trials if trial.number in numbers]
+    ended = [trial for trial in trials if trial.state in SOUND]
+    found = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
+    broken = mean_broken([trial.violations for trial in ended]).values()
+    if any(not excess <= 0 for excess in broken):
+        why = BROKEN if any(excess > 0 for excess in broken) else UNSURE
+        found |= {trial.number: why for trial in ended}
+    return found
+
+
+def _group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping[int, str]) -> Group:
     # Failures of choosing runs are no failures of the tests, and the other way round.
     counted = [run for run in runs if run.is_test == is_test]
-    excluded = Counter(_why_not(run) for run in counted if run.state not in SOUND)
-    return Group(label, [run for run in counted if run.state in SOUND], dict(sorted(excluded.items())))
+    why = {run.name: _why_not(run, banned) for run in runs}
+    excluded = Counter(reason for run in counted if (reason := why[run.name]))
+    sound = [run for run in runs if not why[run.name]]
+    tests, chosen = ([run for run in sound if run.is_test == is_one] for is_one in (True, False))
+    return Group(label, chosen, tests, is_test, dict(sorted(excluded.items())))
 
 
-def _why_not(run: RunRecord) -> str:
-    """Why a run does not count: its state, and what stopped it: `waiting`, `interrupted`, `out of time`."""
+def _why_not(run: RunRecord, banned: Mapping[int, str]) -> str:
+    """Why a run does not count: its state, and what stopped it: `waiting`, `interrupted`, `out of time`; or its trial.
+
+    Empty where it counts.
+    """
+    if run.state in SOUND:
+        return banned.get(run.trial, "") if run.trial is not None else ""
     reason = run.summary.get("stop_reason")
     if run.state != STOPPED or not reason:
         return run.state
     return "out of time" if reason == "budget" else str(reason)
 
 
-def _seed_notes(source: Source, is_test: bool) -> list[str]:
+def seed_notes(source: Source, grouped: Grouping) -> list[str]:
+    """Which seeds the values are of, where some runs are on test seeds."""
     num_tests = sum(run.is_test for run in source.runs)
-    if is_test:
+    counted = [group for group in grouped.groups if group.runs]
+    tested = [group.label for group in counted if group.is_test]
+    if tested and len(tested) == len(counted):
         return ["values are of the runs on test seeds, by which nothing was chosen; the runs that chose are left aside"]
+    if tested:
+        return [
+            f"values of {listed(tested)} are of runs on test seeds, by which nothing was chosen, and go first; those "
+            "of the others, and the verdicts on them, are of the runs that chose the settings"
+        ]
     if num_tests:
         runs = f"{num_tests} runs on test seeds are" if num_tests > 1 else "1 run on a test seed is"
         return [f"{runs} left aside, since not every group has two; values are of the runs that chose the settings"]
     return []
+
+
+def strata_of(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float]) -> Strata:
+    """Other settings -> the values of a group's runs."""
+    found: dict[Hashable, list[float]] = {}
+    for run in runs:
+        if run.name in values:
+            found.setdefault(grouped.setting(run), []).append(values[run.name])
+    return {setting: np.array(found[setting]) for setting in found}

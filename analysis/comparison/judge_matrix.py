@@ -13,7 +13,7 @@ from analysis.comparison.own_matrix import REWARD_MODEL, Cell, Matrix, written_m
 from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
 from analysis.records.runs import RunRecord, Source
 from rlhf_sweeps.record import natural
-from rlhf_sweeps.verdicts.estimates import estimate, of_rate
+from rlhf_sweeps.verdicts.estimates import Statistic, Strata, estimate, of_rate, statistic_of
 
 OWN = "own reward model"  # where it is none of the judges
 
@@ -34,11 +34,11 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
         return None
     if any(str(run.value(REWARD_MODEL)) not in judges for run in runs):
         judges.append(OWN)
-    cells: dict[tuple[str, str], Cell] = {}
     prompts = num_prompts(runs)
     rates = {(run.name, judge): rate for run in runs for judge, rate in _rates(run, judges).items()}
     if not are_shares(rates.values()) and are_shares(rate / 100 for rate in rates.values()):  # written in percent
         rates = {place: rate / 100 for place, rate in rates.items()}
+    are_own, found = {}, {}
     for group in grouping.groups:
         models = {str(run.value(REWARD_MODEL)) for run in group.runs}
         for judge in judges:
@@ -47,7 +47,10 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
                 if (run.name, judge) in rates:
                     strata.setdefault(grouping.setting(run), []).append(rates[run.name, judge])
             if strata:
-                cells[group.label, judge] = _cell(list(strata.values()), judge == OWN or models == {judge}, prompts)
+                are_own[group.label, judge] = judge == OWN or models == {judge}
+                found[group.label, judge] = {setting: np.array(values) for setting, values in strata.items()}
+    statistic = statistic_of(found.values())
+    cells = {place: _cell(strata, statistic, are_own[place], prompts) for place, strata in found.items()}
     labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
     least = f", at least as wide as {prompts} prompts make them" if prompts else ""
     return Matrix(labels, judges, cells, f"intervals are about other seeds{least}")
@@ -69,6 +72,6 @@ def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
     return {judge: rate for judge, rate in found.items() if rate is not None}
 
 
-def _cell(strata: Sequence[Sequence[float]], is_own: bool, prompts: int | None) -> Cell:
-    found = of_rate(estimate([np.array(values) for values in strata]), prompts)
+def _cell(strata: Strata, statistic: Statistic, is_own: bool, prompts: int | None) -> Cell:
+    found = of_rate(estimate(strata.values(), statistic=statistic), prompts)
     return Cell(found.value, found.low, found.high, found.num_runs, is_own)

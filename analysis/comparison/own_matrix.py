@@ -7,18 +7,22 @@ What is said of the same reward models elsewhere is of the same runs, by the sam
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from analysis.comparison.groups import Group, Grouping
-from analysis.records.runs import Source
+from analysis.comparison.run_values import OTHER_JUDGES, values_of
+from analysis.records.runs import COMPLETE, Source
+from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.estimates import Strata, probability
-from rlhf_sweeps.verdicts.pairs import BY_PROMPT, Pair, Ranking
+from rlhf_sweeps.verdicts.pairs import BY_PROMPT, MEAN, Pair, Ranking
 
 REWARD_MODEL = "reward_model"
 NOT_BEST = "not of the best setting"
 _SEED = "seed"
+_BOUNDS = ("low", "high")
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,14 @@ class OwnPairs:
 
     Attributes:
         runs: label of a group -> the names of the runs that were compared.
+        rates: label of a group -> its win rate under the other judges with its interval.
+        trials: label of a group -> the numbers of its best setting's trials.
         pairs: what is known of every two, the better one first, in the order of the ranking; see `crossed.Difference`.
     """
 
     runs: Mapping[str, frozenset[str]]
+    rates: Mapping[str, tuple[float, float, float]]
+    trials: Mapping[str, Sequence[int]]
     pairs: Sequence[Mapping[str, Any]]
 
     def narrowed(self, grouping: Grouping) -> Grouping:
@@ -71,20 +79,40 @@ class OwnPairs:
         return replace(grouping, groups=[self._narrowed(group) for group in grouping.groups])
 
     def _narrowed(self, group: Group) -> Group:
-        kept = [run for run in group.runs if run.name in self.runs.get(group.label, ())]
-        num_others = len(group.runs) - len(kept)
+        kept = [run for run in group.chosen if run.name in self.runs.get(group.label, ())]
+        num_others = len(group.chosen) - len(kept)
         excluded = {**group.excluded, NOT_BEST: num_others} if num_others else group.excluded
-        return replace(group, runs=kept, excluded=excluded)
+        return replace(group, chosen=kept, is_test=False, excluded=excluded)
+
+    def notes(self, source: Source) -> list[str]:
+        """What the values are of, and what they are on test seeds, by which the sweep has compared nothing."""
+        found = ["order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"]
+        tests = [run for run in source.runs if run.is_test and run.state == COMPLETE]
+        measured = values_of(source, tests)
+        told = []
+        for label, numbers in self.trials.items():
+            own = [run.name for run in tests if run.trial in numbers]
+            values = [measured.values[name] for name in own if name in measured.values]
+            if values:
+                told.append(f"{number(fmean(values))} for {label} ({counted(len(values), 'run')})")
+        if told and measured.name == OTHER_JUDGES:
+            found.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(told)}")
+        return found
 
     def ranked(self, ranking: Ranking, values: Mapping[str, Strata]) -> Ranking:
-        """A ranking of these groups by their runs, with the sweep's order and verdicts.
+        """A ranking of these groups by their runs, with the sweep's order, rates and verdicts.
 
         Args:
             values: of the runs of each group.
         """
         labels = list(dict.fromkeys(str(pair[side]) for side in ("first", "second") for pair in self.pairs))
         pairs = [_pair(pair, values) for pair in self.pairs]
-        return Ranking(labels, ranking.estimates, pairs)
+        estimates = {
+            label: replace(found, value=mean, low=low, high=high)
+            for label, found in ranking.estimates.items()
+            for mean, low, high in [self.rates[label]]
+        }
+        return Ranking(labels, estimates, pairs, MEAN)
 
 
 def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
@@ -93,29 +121,32 @@ def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -
     Args:
         values: run's name -> its win rate under the other judges.
     """
-    if list(grouping.keys) != [REWARD_MODEL] or grouping.is_test:
+    if list(grouping.keys) != [REWARD_MODEL]:
         return None
     settings = {trial.number: {k: v for k, v in trial.settings.items() if k != _SEED} for trial in source.trials}
-    labels = {str(group.runs[0].value(REWARD_MODEL)): group for group in grouping.groups if group.runs}
+    labels = {str(group.chosen[0].value(REWARD_MODEL)): group for group in grouping.groups if group.chosen}
     try:
         found = source.comparison or {}
         named = {str(pair[side]) for pair in found["pairs"] for side in ("first", "second")}
-        runs, names = {}, {}
+        runs, rates, trials, names = {}, {}, {}, {}
         for entry in found["reward_models"]:
             if str(entry["reward_model"]) not in named:
                 continue
             group = labels[str(entry["reward_model"])]
             numbers = [number for number, own in settings.items() if own == settings[int(entry["trial"])]]
-            kept = [run for run in group.runs if run.trial in numbers and run.seed in entry["seeds"]]
+            kept = [run for run in group.chosen if run.trial in numbers and run.seed in entry["seeds"]]
             kept = [run for run in kept if run.name in values]
             if len(kept) != int(entry["num_seeds"]):
                 return None
             runs[group.label] = frozenset(run.name for run in kept)
+            low, high = (math.nan if entry["others"][key] is None else float(entry["others"][key]) for key in _BOUNDS)
+            rates[group.label] = (float(entry["others"]["mean"]), low, high)
+            trials[group.label] = numbers
             names[str(entry["reward_model"])] = group.label
         pairs = [{**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in found["pairs"]]
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return OwnPairs(runs, pairs) if pairs else None
+    return OwnPairs(runs, rates, trials, pairs) if pairs else None
 
 
 def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:

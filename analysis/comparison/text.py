@@ -47,7 +47,7 @@ def statements(comparison: GroupComparison) -> list[Statement]:
 def _is_students(comparison: GroupComparison, group: ComparedGroup) -> bool:
     """Whether an end of a group's interval is Student's: not where it has none, or both are those of its prompts."""
     told, ranking = group.estimate, comparison.ranking
-    if told is None or ranking is None:
+    if told is None or ranking is None or comparison.is_own:
         return False
     low, high = ranking.estimates[group.label].low, ranking.estimates[group.label].high
     if comparison.measure.is_rate:
@@ -120,7 +120,8 @@ def _values(comparison: GroupComparison) -> Iterator[str]:
     yield from wrapped(f"by {comparison.by}: {comparison.measure.text}")
     ranking = comparison.ranking
     if ranking is not None:
-        yield "interquartile mean [95 % interval]; P: probability that a run of the best group beats one of this group"
+        beats = "P: probability that a run of the best group beats one of this group"
+        yield f"{ranking.statistic} [95 % interval]; {beats}"
         rows = [["", "", "value", "", "runs", "P", "", "against the best", "not counted"]]
         shown = comparison.groups[:MOST_ROWS]
         for group in shown:

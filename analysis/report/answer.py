@@ -72,9 +72,8 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
         hint = f"base policy: {number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
-        told = best.worth if best.tested is None else best.tested
-        where = "" if best.tested is None else f", on {counted(len(best.tested_runs), 'test seed')}"
-        found.append(("Best", number(told, 4), hint + where))
+        where = f", on {counted(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
+        found.append(("Best", number(ranking.headline(best), 4), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
@@ -114,8 +113,13 @@ def _winner(ranking: Ranking) -> list[str]:
     mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
     chosen = f"{number(best.worth, 4)}{mean}{ranking.how}"
     told = [f"its {ranking.metric} is {chosen}"]
-    if best.tested is not None:
-        told = [f"its {ranking.metric} is {_tested_text(best)}", f"It was chosen by {chosen}"]
+    if ranking.is_tested(best):
+        quoted = f"{_tested_text(best)} that had no part in choosing it: that is the number to quote"
+        told = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
+    elif best.tested is not None:
+        told.append(
+            f"On test seeds, which put several objectives in no order, its {ranking.metric} is {_tested_text(best)}"
+        )
     lines = [] if is_single else _front(ranking)
     lines += [f"{best.title}{won}{with_settings}: {told[0]}", *told[1:], *counted_sentences(best)]
     base = best.summarized("base_score")
@@ -153,8 +157,8 @@ def _lead(ranking: Ranking) -> list[str]:
         lines.append(f"{_gap(ranking, 'the middle one', middle)}, {_gap(ranking, 'the worst', last)}")
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
-        told = best.worth if best.tested is None else best.tested
-        lines.append(f"{number(told - base)} better than the base policy")
+        gain = ranking.gain(ranking.headline(best), base)
+        lines.append(f"{number(abs(gain))} {'worse' if gain < 0 else 'better'} than the base policy")
     return lines
 
 
@@ -163,7 +167,7 @@ def _gap(ranking: Ranking, which: str, other: Entry) -> str:
     assert ranking.best is not None
     gain, worth, is_tested = ranking.against_best(other)
     where = (
-        " on the test seeds" if is_tested else " by the seeds that choose" if ranking.best.tested is not None else ""
+        " on the test seeds" if is_tested else " by the seeds that choose" if ranking.is_tested(ranking.best) else ""
     )
     return f"{number(abs(gain))} {'worse' if gain < 0 else 'better'} than {which} ({number(worth)}{where})"
 
@@ -173,9 +177,8 @@ def _named(entry: Entry) -> str:
 
 
 def _tested_text(best: Entry) -> str:
-    """`1.1 ± 0.1 (standard error) on 3 seeds that had no part in choosing it: that is the number to quote`."""
+    """`1.1 ± 0.1 (standard error) on 3 seeds`: what it is worth on the test seeds."""
     values = [run.objectives[0] for run in best.tested_runs if run.objectives]
     is_known = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
     error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if is_known else ""
-    which = f"on {counted(len(values), 'seed')} that had no part in choosing it"
-    return f"{number(fmean(values), 4)}{error} {which}: that is the number to quote"
+    return f"{number(fmean(values), 4)}{error} on {counted(len(values), 'seed')}"

@@ -25,7 +25,7 @@ from analysis.report.parts import (
 )
 from analysis.results.results import Results
 from analysis.wording.statements import counted
-from rlhf_sweeps.verdicts.pairs import Pair, verdict_text
+from rlhf_sweeps.verdicts.pairs import MEAN, Pair, verdict_text
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30
@@ -103,7 +103,7 @@ def _interval_figure(comparison: GroupComparison, known: Sequence[ComparedGroup]
     middle = {
         "type": "scatter",
         "mode": "markers",
-        "name": "interquartile mean, 95 % interval",
+        "name": f"{_statistic(comparison)}, 95 % interval",
         "x": [one.value for one in found],
         "y": labels,
         "error_x": {
@@ -125,11 +125,17 @@ def _interval_figure(comparison: GroupComparison, known: Sequence[ComparedGroup]
     return Figure(name, title, [runs, middle], layout, comparison.measure.text, 130 + 34 * len(known))
 
 
+def _statistic(comparison: GroupComparison) -> str:
+    return comparison.ranking.statistic if comparison.ranking else MEAN
+
+
 def _table(comparison: GroupComparison, name: str) -> Table:
     columns = [
         Column(comparison.by),
         Column("Place", True),
-        Column("Value [95 %]", True, f"interquartile mean and its interval over seeds: {comparison.measure.text}"),
+        Column(
+            "Value [95 %]", True, f"{_statistic(comparison)} and its interval over seeds: {comparison.measure.text}"
+        ),
         Column("Runs", True),
         Column("Settings", True, "of the other keys"),
         Column("Best beats it", True, "probability that a run of the best group beats one of this group"),

@@ -13,6 +13,8 @@ from analysis.sweep.settings import Setting
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
 
+_MOST_NAMES = 6  # of settings that nothing is known of
+
 
 def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> list[str]:
     """An answer that begins with yes, no or unknown; nothing where there is no lead.
@@ -63,9 +65,8 @@ def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...],
         lines.append(f"Not against all: {_listed(near, titles)} {_be(near)} within noise of it; {told}")
     if unknown:
         start = "" if near else "Not against all: "
-        lines.append(
-            f"{start}{'nothing' if start else 'Nothing'} can be said about {_listed(unknown, titles)}: too few seeds"
-        )
+        which = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
+        lines.append(f"{start}{'nothing' if start else 'Nothing'} can be said about {which}: too few seeds")
     return [*lines, *([f"It beats {_listed(beaten, titles)} by more than noise"] if beaten else [])]
 
 

@@ -44,9 +44,9 @@ def overview_parts(
 
 
 def history(ranking: Ranking) -> Figure | None:
-    """What each entry is worth, in their order, and the best so far; None for fewer than three."""
+    """What each setting is worth, by its first trial, and the best so far; None for fewer than three."""
     entries = ranking.entries[:_MAX_POINTS]
-    done = [(entry.numbers[0], entry) for entry in entries if entry.objectives]
+    done = [(entry.numbers[0], entry) for entry in ranking.settings[:_MAX_POINTS] if entry.objectives]
     if len(done) < 3 or not ranking.is_comparable:
         return None
     data = [_points(done, ranking), *_best_so_far(done, ranking), *_ended(entries, ranking)]
@@ -56,8 +56,15 @@ def history(ranking: Ranking) -> Figure | None:
         "legend": {"orientation": "h"},
         "margin": {"l": 56, "r": 12, "t": 8, "b": 40},
     }
-    title = f"{ranking.metric} of every {ranking.word}"
-    return Figure("history", title, data, layout, "Point at one to see its settings", 340)
+    title = f"{ranking.metric} of every {_noun(ranking)}"
+    tests = "; those that ran on test seeds stand at their mean over these"
+    caption = "Point at one to see its settings" + tests * any(ranking.is_tested(entry) for _, entry in done)
+    return Figure("history", title, data, layout, caption, 340)
+
+
+def _noun(ranking: Ranking) -> str:
+    """What a point is: a setting, where several trials or runs are one."""
+    return "setting" if any(len(entry.names) > 1 for entry in ranking.settings) else ranking.word
 
 
 def _names(entries: Sequence[Entry], word: str) -> dict[str, Any]:
@@ -75,8 +82,8 @@ def _points(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> dict[str, An
         "mode": "markers",
         "name": "complete",
         "x": [place for place, _ in done],
-        "y": [entry.worth for _, entry in done],
-        "text": [_label(entry) for _, entry in done],
+        "y": [ranking.headline(entry) for _, entry in done],
+        "text": [_label(entry, ranking) for _, entry in done],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
             "size": [13 if entry.name in best else 8 for _, entry in done],
@@ -87,10 +94,12 @@ def _points(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> dict[str, An
 
 
 def _best_so_far(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> list[dict[str, Any]]:
-    allowed = [(place, entry.worth) for place, entry in done if entry.is_allowed]
-    best: list[float] = []
-    for _, worth in allowed:
-        best.append(worth if not best or ranking.gain(worth, best[-1]) > 0 else best[-1])
+    """The best of the settings up to each, in the order of the ranking: its last one is the winner's."""
+    places = {entry.numbers: place for place, entry in enumerate(ranking.ranked)}
+    allowed = [(place, entry) for place, entry in done if entry.numbers in places]
+    best: list[Entry] = []
+    for _, entry in allowed:
+        best.append(min([*best[-1:], entry], key=lambda one: places[one.numbers]))
     line = {"color": COLORS[1], "width": 1.5, "shape": "hv"}
     x = [place for place, _ in allowed]
     return [
@@ -99,7 +108,7 @@ def _best_so_far(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> list[di
             "mode": "lines",
             "name": "best so far",
             "x": x,
-            "y": best,
+            "y": [ranking.headline(entry) for entry in best],
             "line": line,
             "hoverinfo": "skip",
         }
@@ -109,7 +118,7 @@ def _best_so_far(done: Sequence[tuple[int, Entry]], ranking: Ranking) -> list[di
 def _ended(entries: Sequence[Entry], ranking: Ranking) -> list[dict[str, Any]]:
     """Those without an objective as marks at the bottom."""
     symbols = {"pruned": "line-ns-open", "failed": "x"}
-    worths = [entry.worth for entry in entries if entry.objectives]
+    worths = [ranking.headline(entry) for entry in ranking.settings if entry.objectives]
     bottom = min(worths) - 0.06 * ((max(worths) - min(worths)) or 1.0)
     traces = []
     for state, symbol in symbols.items():
@@ -122,7 +131,7 @@ def _ended(entries: Sequence[Entry], ranking: Ranking) -> list[dict[str, Any]]:
                     "name": state,
                     "x": [place for place, _ in found],
                     "y": [bottom] * len(found),
-                    "text": [_label(entry) for _, entry in found],
+                    "text": [_label(entry, ranking) for _, entry in found],
                     "hovertemplate": "%{text}<extra></extra>",
                     "marker": {"symbol": symbol, "size": 9, "color": COLORS[3 if state == "pruned" else 6]},
                 }
@@ -130,8 +139,8 @@ def _ended(entries: Sequence[Entry], ranking: Ranking) -> list[dict[str, Any]]:
     return traces
 
 
-def _label(entry: Entry) -> str:
+def _label(entry: Entry, ranking: Ranking) -> str:
     """What is shown at a point; Plotly reads a few HTML tags in it, so that < may not stand in a record's own words."""
-    worth = f": {number(entry.worth)}" if entry.objectives else f": {entry.state}"
+    worth = f": {number(ranking.headline(entry))}" if entry.objectives else f": {entry.state}"
     lines = [entry.title + worth, *[f"{key}={value}" for key, value in list(entry.labels.items())[:12]]]
     return "<br>".join(plain_label(line) for line in lines)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from analysis.comparison.groups import grouping
+from analysis.comparison.groups import grouping, strata_of
 from analysis.comparison.run_values import OTHER_JUDGES, values_of
 from analysis.records.runs import Source
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.verdicts.estimates import interquartile_mean
+from rlhf_sweeps.verdicts.estimates import statistic_of
 
 
 def rates_by_others(source: Source) -> dict[str, float]:
@@ -30,7 +30,7 @@ def written_rates(source: Source) -> dict[str, float]:
 
 
 def _estimated(source: Source) -> dict[str, float]:
-    """The interquartile mean over a reward model's runs."""
+    """The mean over a reward model's runs, plain or interquartile, as `statistic_of` has it."""
     try:
         grouped = grouping(source, REWARD_MODEL)
     except AnalysisError:  # the study alone knows of reward models
@@ -38,8 +38,6 @@ def _estimated(source: Source) -> dict[str, float]:
     measured = values_of(source, [run for group in grouped.groups for run in group.runs])
     if measured.name != OTHER_JUDGES:
         return {}
-    by_group = {
-        group.label: [run.name for run in group.runs if run.name in measured.values] for group in grouped.groups
-    }
-    values = {label: np.array([measured.values[name] for name in names]) for label, names in by_group.items()}
-    return {label: float(interquartile_mean(one)) for label, one in values.items() if len(one)}
+    found = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
+    statistic = statistic_of(found.values())
+    return {label: float(statistic(np.concatenate(list(one.values())))) for label, one in found.items() if one}

@@ -121,6 +121,7 @@ class Ranking:
         comparison: of the reward models, where they have not and somebody has made it.
         how: what is to be known about what a run is worth, as the end of a sentence.
         held: names and violations of each setting that is worth something.
+        settings: these settings, whether they are ranked or not, by their first trial's number.
         apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
             all of them then.
     """
@@ -136,6 +137,7 @@ class Ranking:
     comparison: "GroupComparison | None" = None
     how: str = ""
     held: Sequence[Held] = ()
+    settings: Sequence[Entry] = ()
     apart: "Sequence[tuple[Source, Ranking]]" = ()
 
     @property
@@ -160,13 +162,21 @@ class Ranking:
         """By how much one value is better than the other."""
         return better - worse if self.is_maximized else worse - better
 
+    def is_tested(self, entry: Entry) -> bool:
+        """Whether an entry's number to report is that of test seeds; with several objectives these change no order."""
+        return entry.tested is not None and (self.view is None or self.view.is_single)
+
+    def headline(self, entry: Entry) -> float:
+        """The first objective as it is to be reported: on the test seeds, where these tell; nan without one."""
+        return entry.tested if self.is_tested(entry) and entry.tested is not None else entry.worth
+
     def against_best(self, other: Entry) -> tuple[float, float, bool]:
         """By how much the best is better than another, what that is worth, and whether both are so on test seeds.
 
-        They are compared on these where both were run on some.
+        They are compared on these where both were run on some, and where these tell the order.
         """
         best = self.ranked[0]
-        if best.tested is not None and other.tested is not None:
+        if self.is_tested(best) and self.is_tested(other) and best.tested is not None and other.tested is not None:
             return self.gain(best.tested, other.tested), other.tested, True
         return self.gain(best.worth, other.worth), other.worth, False
 
@@ -196,7 +206,12 @@ def rank(
     settings = [setting for view in found for setting in view.ranked]
     is_comparable = not are_incomparable(swept)
     comparison = None if is_comparable or compared is None else compared()
-    ranked = [_merged(setting, [by_number[number] for number in setting.numbers], word) for setting in settings]
+    merged = {
+        setting.numbers: _merged(setting, [by_number[number] for number in setting.numbers], word)
+        for one in found
+        for setting in one.settings
+    }
+    ranked = [merged[setting.numbers] for setting in settings]
     if not is_comparable:
         ranked.sort(key=_judged(source, comparison))
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
@@ -207,7 +222,10 @@ def rank(
         for one in found
         for setting in one.settings
     ]
-    return Ranking(entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held)
+    worthy = sorted(merged.values(), key=lambda entry: entry.numbers[0])
+    return Ranking(
+        entries, ranked, metric, is_maximized, is_comparable, word, keys, view, comparison, how, held, worthy
+    )
 
 
 def leaders(source: Source) -> tuple[list[str], str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class Lead:
     Attributes:
         ranked: settings that keep all constraints, best first, two at least.
         gaps: by how much the best is better than each of `ranked`, (settings,).
+        are_tested: whether the best and each of them are compared on test seeds, (settings,).
         noise: of one run.
         limit: the lead over the second that takes more than noise; nan where noise is unknown, or seeds tell.
         pairs: the best against each other one, where these tell; their verdicts then count.
@@ -28,6 +29,7 @@ class Lead:
 
     ranked: Sequence[Setting]
     gaps: Sequence[float]
+    are_tested: Sequence[bool]
     noise: Noise
     limit: float
     pairs: Sequence[Pair] | None
@@ -42,8 +44,14 @@ class Lead:
         """Those that cannot be told from the best by noise alone; empty where noise is unknown."""
         if self.pairs is not None:
             return [one for one, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE]
-        others = zip(self.ranked[1:], self.gaps[1:], strict=True)
-        return [one for one, gap in others if gap <= self.noise.margin(len(self.best.by_run), len(one.by_run))]
+        others = zip(self.ranked[1:], self.gaps[1:], self.sizes, strict=True)
+        return [one for one, gap, sizes in others if gap <= self.noise.margin(*sizes)]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """How many runs of the best, and of each other, tell them apart."""
+        others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
+        return [_sizes(self.best, one, is_tested) for one, is_tested in others]
 
     @property
     def is_clear(self) -> bool | None:
@@ -64,23 +72,29 @@ def lead(view: View, noise: Noise) -> Lead | None:
     ranked = view.ranked
     if len(ranked) < 2:
         return None
-    limit = noise.margin(*(len(setting.by_run) for setting in ranked[:2]))
     gaps = [view.gap(ranked[0], setting) for setting in ranked]
-    are_several = [len(setting.by_run) > 1 for setting in ranked[:_MOST]]
-    if all(are_several) or (any(are_several) and not noise.is_fitted):
-        return Lead(ranked, gaps, noise, math.nan, _paired(view, ranked[:_MOST]))
-    return Lead(ranked, gaps, noise, limit, None)
+    are_tested = [view.are_tested(ranked[0], setting) for setting in ranked]
+    found = Lead(ranked, gaps, are_tested, noise, math.nan, None)
+    sizes = found.sizes[: _MOST - 1]
+    if all(min(pair) > 1 for pair in sizes) or (any(max(pair) > 1 for pair in sizes) and not noise.is_fitted):
+        return replace(found, pairs=_paired(view, ranked[:_MOST]))
+    return replace(found, limit=noise.margin(*sizes[0]))
+
+
+def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
+    return (len(best.by_test), len(other.by_test)) if is_tested else (len(best.by_run), len(other.by_run))
 
 
 def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
-    """The best against each other one; what has the better interquartile mean than the best is within noise of it."""
+    """The best against each other one; what has the better mean of runs than the best is within noise of it."""
     groups: dict[str, Strata] = {str(place): {(): np.array(one.by_run[:, 0])} for place, one in enumerate(ranked)}
-    found = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0).pairs}
+    tested: dict[str, Strata] = {
+        str(place): {(): np.array(one.by_test[:, 0])} for place, one in enumerate(ranked) if view.are_tested(one, one)
+    }
+    found = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0, tested).pairs}
     pairs = [found[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
     return [pair if pair.first == "0" or pair.verdict != BETTER else _turned(pair) for pair in pairs]
 
 
 def _turned(pair: Pair) -> Pair:
-    from dataclasses import replace
-
     return replace(pair, verdict=NOISE)

@@ -116,14 +116,17 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     rivals = won.rivals
     if not rivals or not noise.is_known:
         return []
-    gaps = [won.gaps[won.ranked.index(rival)] for rival in rivals]
-    # As many that the difference is two of its standard errors; of those beyond reach, none.
-    needed = [math.ceil(8 * (noise.deviation / gap) ** 2) if gap > 0 else math.inf for gap in gaps]
+    places = [won.ranked.index(rival) for rival in rivals]
+    gaps = [won.gaps[place] for place in places]
+    # As many that the difference is two of its standard errors, more than there are; of those beyond reach, none.
+    least = 1 + max(max(won.sizes[place - 1]) for place in places)
+    needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
+    key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
     reachable = [seeds for seeds in needed if seeds <= _MAX_SEEDS]
     best = won.best.numbers[0]
     text = f"{counted(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
     if reachable:
-        text += f": sweep.seeds={max(max(reachable), 2)} would tell {len(reachable)} of them apart"
+        text += f": {key}={max(reachable)} would tell {len(reachable)} of them apart"
     else:
         text += f"; more than {_MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}

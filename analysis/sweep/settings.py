@@ -123,9 +123,13 @@ class View:
         feasible = [setting for setting in self.settings if setting.is_feasible]
         return sorted(feasible, key=lambda one: rank_key(one.objectives.tolist(), one.tested, self.directions))
 
+    def are_tested(self, one: Setting, other: Setting) -> bool:
+        """Whether two settings are compared on test seeds: where both ran on some, and there is one objective."""
+        return self.is_single and one.tested is not None and other.tested is not None
+
     def gap(self, better: Setting, worse: Setting) -> float:
-        """By how much a setting is better in the first objective: on the test seeds, where both were run on some."""
-        if better.tested is not None and worse.tested is not None:
+        """By how much a setting is better in the first objective, on the test seeds where `are_tested`."""
+        if self.are_tested(better, worse) and better.tested is not None and worse.tested is not None:
             return self.sign() * (better.tested[0] - worse.tested[0])
         return self.sign() * float(better.objectives[0] - worse.objectives[0])
 

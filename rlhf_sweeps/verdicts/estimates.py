@@ -1,15 +1,19 @@
-"""Interquartile means and probabilities of improvement over seeds, with 95 % intervals that hold for few seeds.
+"""Means of runs and probabilities of improvement over seeds, with 95 % intervals that hold for few seeds.
+
+Runs of one setting count by their plain mean over seeds, as everywhere; runs of several settings by the interquartile
+mean over settings and seeds (see `statistic_of`).
 
 The point estimates and the percentile interval are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of
 the Statistical Precipice" (2021, arXiv 2108.13264), section 4, on scipy's bootstrap. The percentile interval of two,
 three or five runs covers about 50, 75 and 90 % instead of 95 %, since it never leaves the range of the values. So `low`
-and `high` are Student's interval around the same interquartile mean, from the same resamples' standard error;
+and `high` are Student's interval around the same mean, from the same resamples' standard error;
 test_statistics.py measures what both cover.
 """
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
@@ -22,14 +26,16 @@ _LARGEST = 400_000  # values that are resampled at once
 
 # Other swept settings -> the values of the runs that differ in their seeds only.
 Strata = Mapping[Hashable, Floats]
+# What runs are worth together: of values and an axis.
+Statistic = Callable[..., Floats]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An interquartile mean and what is known about it.
+    """A mean of runs, plain or interquartile, and what is known about it.
 
     Attributes:
-        value: the mean of the middle half of all runs; of fewer than four, of all.
+        value: the mean of all runs, or of the middle half of them; of fewer than four, these are the same.
         low, high: 95 % interval, Student's with the bootstrap's standard error; nan for one run, and where runs that
             differ in their seeds only are all alike, which does not show how much others would differ.
         percentile_low, percentile_high: the plain percentile bootstrap interval, as rliable gives it; nan likewise.
@@ -55,8 +61,18 @@ def interquartile_mean(values: Floats, axis: int = -1) -> Floats:
     return np.asarray(trim_mean(values, 0.25, axis=axis))
 
 
-def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
-    """The interquartile mean of all runs, with intervals from resampling the runs of each stratum on their own.
+def mean(values: Floats, axis: int = -1) -> Floats:
+    """The mean over seeds; of one setting without the rounding of a sum, as `mean_over_seeds` has it."""
+    return np.asarray(fmean(values) if values.ndim == 1 else np.mean(values, axis=axis))
+
+
+def statistic_of(groups: Iterable[Strata]) -> Statistic:
+    """The mean where every group is one setting, whose runs differ in their seeds only; else the interquartile mean."""
+    return mean if all(len(strata) < 2 for strata in groups) else interquartile_mean
+
+
+def estimate(strata: Iterable[Floats], seed: int = 0, statistic: Statistic = interquartile_mean) -> Estimate:
+    """A mean of all runs, with intervals from resampling the runs of each stratum on their own.
 
     Resamples scatter less than samples do, by (runs - strata) / runs in their variance, for which the standard error is
     corrected. Degrees of freedom are Satterthwaite's (1946), since strata may differ in their noise, but never fewer
@@ -66,6 +82,7 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
         strata: values of runs that differ in nothing but their seeds, (runs,) each, finite. Of one run alone nothing
             can be resampled: see `resampled`.
         seed: of the resampling.
+        statistic: `mean` or `interquartile_mean`.
 
     Raises:
         ValueError: if there is no value.
@@ -74,7 +91,7 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
 
     samples = resampled(strata)
     pooled = np.concatenate(samples)
-    value, nan = float(interquartile_mean(pooled)), float("nan")
+    value, nan = float(statistic(pooled)), float("nan")
     if len(pooled) == 1:
         return Estimate(value, nan, nan, nan, nan, nan, 0.0, 1)
     if all(are_equal(values) for values in samples):
@@ -82,7 +99,7 @@ def estimate(strata: Iterable[Floats], seed: int = 0) -> Estimate:
         return Estimate(value, nan, nan, nan, nan, 0.0, _freedom(samples), len(pooled))
     found = bootstrap(
         samples,
-        lambda *drawn, axis: interquartile_mean(np.concatenate(drawn, axis=axis), axis=axis),
+        lambda *drawn, axis: statistic(np.concatenate(drawn, axis=axis), axis=axis),
         n_resamples=min(RESAMPLES, max(_LARGEST // len(pooled), RESAMPLES // 4)),
         batch=max(1, _LARGEST // len(pooled)),
         confidence_level=CONFIDENCE,

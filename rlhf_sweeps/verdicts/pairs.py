@@ -9,7 +9,7 @@ test_pair_false_alarms.py measures that, and how often what differs is found.
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -18,17 +18,21 @@ import numpy as np
 from rlhf_sweeps.verdicts.estimates import (
     Estimate,
     Probability,
+    Statistic,
     Strata,
     are_equal,
     estimate,
     holm,
+    mean,
     probability,
+    statistic_of,
 )
 from rlhf_sweeps.verdicts.student import Floats, p_value, satterthwaite, student_quantile
 
 BETTER, NOISE, UNKNOWN = "better", "within noise", "cannot tell"
 WORSE = "worse in the settings that both have"  # although the better one over all of its settings
 LEVEL = 0.05
+MEAN, INTERQUARTILE = "mean", "interquartile mean"
 MOST_GROUPS = 30  # the best ones, of which every two are compared
 # How two groups were compared: setting by setting, with one run of each; run by run within settings that both have;
 # or all runs as they are, since their settings are different ones. Where outcomes by prompt are there, see `crossed`.
@@ -41,8 +45,8 @@ class Pair:
     """The better one of two groups against the other.
 
     Attributes:
-        first, second: labels; the first has the better interquartile mean over all of its runs.
-        difference: of the interquartile means, first less second.
+        first, second: labels; the first goes before the second in the ranking.
+        difference: of their means, first less second.
         low, high: 95 % interval of this difference alone; nan where the noise is unknown.
         probability: that a run of the first beats one of the second.
         p_value: adjusted for all pairs; nan where the noise is unknown.
@@ -67,13 +71,15 @@ class Ranking:
 
     Attributes:
         labels: of the groups.
-        estimates: label -> its interquartile mean.
+        estimates: label -> its mean.
         pairs: of the best MOST_GROUPS groups, in the order of the ranking.
+        statistic: which mean it is: MEAN or INTERQUARTILE.
     """
 
     labels: Sequence[str]
     estimates: Mapping[str, Estimate]
     pairs: Sequence[Pair]
+    statistic: str
 
     @cached_property
     def _by_labels(self) -> dict[tuple[str, str], Pair]:
@@ -96,22 +102,42 @@ def verdict_text(pair: Pair | None) -> str:
     return "-" if pair is None else {BETTER: "beaten"}.get(pair.verdict, pair.verdict)
 
 
-def rank(groups: Mapping[str, Strata], is_lower_better: bool = False) -> Ranking:
-    """Sort groups by their interquartile means and compare every two.
+def rank(
+    groups: Mapping[str, Strata], is_lower_better: bool = False, tested: Mapping[str, Strata] | None = None
+) -> Ranking:
+    """Sort groups by their means (see `statistic_of`) and compare every two.
+
+    Groups that were run on test seeds go before all others, by what they are worth there, as `settings.rank_key` has
+    it. Two of them are compared on these seeds, any other two on those that choose.
 
     Args:
         groups: label -> other settings -> values, finite and at least one for each group.
         is_lower_better: turns the order, and who beats whom, around.
+        tested: the same on test seeds, of those groups that have such values.
     """
-    sign = -1.0 if is_lower_better else 1.0
-    samples = _Samples(groups)
-    estimates = {label: samples.estimate(label) for label in groups}
-    labels = sorted(groups, key=lambda label: -sign * estimates[label].value)
-    noise = _pooled_noise(estimates.values())
-    found = [_difference(samples, *names, noise) for names in combinations(labels[:MOST_GROUPS], 2)]
+    sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
+    statistic = statistic_of([*groups.values(), *tested.values()])
+    chosen, on_tests = _Samples(groups, statistic), _Samples(tested, statistic)
+    estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
+    by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))  # for those that are equal on test seeds
+    labels = sorted(by_worth, key=lambda label: (label not in tested, -sign * estimates[label].value))
+    told = [on_tests.estimate(label) for label in tested]
+    if len(tested) < len(groups):
+        told += [chosen.estimate(label) for label in groups]
+    noise = _pooled_noise(told)
+    names = list(combinations(labels[:MOST_GROUPS], 2))
+    found = [_difference(on_tests if {*both} <= {*tested} else chosen, *both, noise) for both in names]
     num_pairs = len(labels) * (len(labels) - 1) // 2
     p_values = holm(np.array([one.p_value for one in found], dtype=np.float64), num_pairs)
-    return Ranking(labels, estimates, [_pair(one, p_value, sign) for one, p_value in zip(found, p_values, strict=True)])
+    pairs = [_pair(one, p_value, sign) for one, p_value in zip(found, p_values, strict=True)]
+    # What was not run on test seeds may look better on those that choose, which is luck or not: nobody knows.
+    pairs = [
+        replace(pair, verdict=NOISE)
+        if pair.verdict == WORSE and (pair.first in tested) > (pair.second in tested)
+        else pair
+        for pair in pairs
+    ]
+    return Ranking(labels, estimates, pairs, MEAN if statistic is mean else INTERQUARTILE)
 
 
 _UNMATCHED = "unmatched"  # no setting: those are tuples
@@ -120,16 +146,21 @@ _UNMATCHED = "unmatched"  # no setting: those are tuples
 class _Samples:
     """The groups' values, each part of them resampled once only."""
 
-    def __init__(self, groups: Mapping[str, Strata]) -> None:
+    def __init__(self, groups: Mapping[str, Strata], statistic: Statistic) -> None:
         self.groups = groups
+        self.statistic = statistic
         self._known: dict[tuple[Hashable, ...], Estimate] = {}
+
+    def value(self, label: str) -> float:
+        """What a group is worth, without its noise."""
+        return float(self.statistic(np.concatenate(list(self.groups[label].values()))))
 
     def estimate(self, label: str, keys: Sequence[Hashable] | None = None) -> Estimate:
         """Of a group's values within some of its settings, in all of them if None is given."""
         strata = self.groups[label]
         place = (label, *(strata if keys is None else keys))
         if place not in self._known:
-            self._known[place] = estimate([strata[key] for key in place[1:]])
+            self._known[place] = estimate([strata[key] for key in place[1:]], statistic=self.statistic)
         return self._known[place]
 
     def estimate_unmatched(self, label: str) -> Estimate:
@@ -138,7 +169,8 @@ class _Samples:
             return self.estimate(label)  # the same
         place = (label, _UNMATCHED)
         if place not in self._known:
-            self._known[place] = estimate([np.concatenate(list(self.groups[label].values()))])
+            pooled = np.concatenate(list(self.groups[label].values()))
+            self._known[place] = estimate([pooled], statistic=self.statistic)
         return self._known[place]
 
     def shared(self, first: str, second: str) -> list[Hashable]:
@@ -176,7 +208,7 @@ def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, 
     ours, theirs = ([samples.groups[name][key] for key in keys] for name in names)
     if len(keys) > 1 and all(len(values) == 1 for values in [*ours, *theirs]):
         differences = np.concatenate(ours) - np.concatenate(theirs)
-        paired = estimate([differences])
+        paired = estimate([differences], statistic=samples.statistic)
         size = max(float(np.abs(values).max()) for values in [*ours, *theirs])
         freedom = 0.0 if are_equal(differences, size) else paired.freedom
         return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)

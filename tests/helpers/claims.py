@@ -79,13 +79,14 @@ def contradictions(said: Iterable[Said], names: Mapping[str, str] | None = None)
         pair
         for claims in by_subject.values()
         for pair in combinations(claims.values(), 2)
-        if frozenset(claim.word for claim in pair) not in COMPATIBLE and not _is_of_a_fit(pair)
+        if frozenset(claim.word for claim in pair) not in COMPATIBLE and not _is_of_more(pair)
     ]
 
 
-def _is_of_a_fit(pair: Sequence[Claim]) -> bool:
-    """Whether one says that runs alone cannot tell, and the other what a smooth fit can tell, and names it."""
-    return any(claim.word == UNKNOWN for claim in pair) and any("smooth fit" in claim.said.text for claim in pair)
+def _is_of_more(pair: Sequence[Claim]) -> bool:
+    """Whether one says that runs alone cannot tell, and the other what a fit or repetitions tell, and names these."""
+    are_named = any("smooth fit" in claim.said.text or " on other seeds" in claim.said.text for claim in pair)
+    return any(claim.word == UNKNOWN for claim in pair) and are_named
 
 
 def claims_of(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
@@ -157,13 +158,19 @@ def _of_the_best(said: Said, names: Mapping[str, str]) -> Iterator[Claim]:
         r"(Trials? [\d, and]+) won\b",
         r"Reward model (\S+): win rate",
         r"best \S+ \S+: (trial \d+),",
+        r"best \S+ \S+ on \d+ test seeds? \(the number to report\), .*: (trial \d+),",
         r"best: (trial \d+),",
         r"1\.\s+(\S+) +\d+ \[",
     )
     for pattern in patterns:
         if found := re.match(pattern, said.text):
-            name = found[1][0].lower() + found[1][1:]
+            name = found[1][0].lower() + found[1][1:] if found[1].startswith("Trial") else found[1]
+            name = name if name.startswith("trial") else f"reward_model={name}"
             yield Claim("the sweep", "best", names.get(name, name), said)
+    of_groups = r"(?:place 1: )?(\S+?)(?: has the best value\b.*| is better than every other group by more than noise)?"
+    found = re.fullmatch(of_groups, said.text)
+    if found and said.key and found[1] != said.text and f"{said.key}={found[1]}" in names.values():
+        yield Claim("the sweep", "best", f"{said.key}={found[1]}", said)
 
 
 def _listed(text: str) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 from analysis.comparison.compare import GroupComparison, compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.own_matrix import REWARD_MODEL
+from analysis.comparison.tables import group_rows
 from analysis.comparison.text import comparison_text
 from analysis.curves.metrics import ENTROPY, KL
 from analysis.curves.panels import chosen_lines
@@ -29,7 +30,7 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import listed
 from helpers.claims import ONE_MODEL, Said
 from rlhf_sweeps.sweep.comparison_table import table
-from rlhf_sweeps.sweep.results import last_block
+from rlhf_sweeps.sweep.results import last_block, optimization_results
 from rlhf_sweeps.sweep.study.trials import Trial
 
 
@@ -44,9 +45,10 @@ def names_of(source: Source) -> dict[str, str]:
         return {}
     found = {}
     for group in grouping(source, None).groups:
-        if len({run.value(source.axes[0]) for run in group.runs}) > 1:  # a range, which is no setting
+        runs = [*group.chosen, *group.tests]
+        if len({run.value(source.axes[0]) for run in runs}) > 1:  # a range, which is no setting
             continue
-        numbers = sorted({run.trial for run in group.runs if run.trial is not None})
+        numbers = sorted({run.trial for run in runs if run.trial is not None})
         name = f"{source.axes[0]}={group.label}"
         found |= {f"trial {number}": name for number in numbers}
         found[f"trials {listed(map(str, numbers))}"] = name
@@ -81,6 +83,10 @@ def _comparisons(source: Source) -> Iterator[Said]:
         except AnalysisError:
             continue
         yield from _compared(comparison, comparison_text(comparison).splitlines(), "compare")
+        first, *others = group_rows(comparison)
+        yield Said("comparison.csv", f"place 1: {first[key]}", key=key)
+        for row in others:
+            yield Said("comparison.csv", f"row {first[key]} | {row[key]} | {row['verdict']}", key=key)
 
 
 def _compared(comparison: GroupComparison, lines: list[str], place: str) -> Iterator[Said]:
@@ -172,9 +178,16 @@ def _end(source: Source) -> Iterator[Said]:
             one.state,
             objectives=list(one.objectives) if one.objectives else None,
             by_seed={seed: list(run.objectives) for seed, run in enumerate(one.runs) if run.objectives},
+            tested={run.seed or 0: list(run.objectives) for run in one.tests if run.objectives},
+            violations=dict(one.violations),
+            cause=one.cause,
         )
         for one in source.trials
     ]
+    if source.comparison is None:
+        found = optimization_results(trials, source.directions)
+        if found["best_trial"] is not None:
+            yield Said("optimization_results.yaml", f"best: trial {found['best_trial']}, {found['best_params']}")
     block = last_block(
         trials,
         metrics=source.metrics,

@@ -1,6 +1,9 @@
-"""Records of all kinds at random: KLs that rise, blow up or are negative, entropies that fall, noise, ties, winners."""
+"""Records of all kinds at random: KLs that rise, blow up or are negative, entropies that fall, noise, ties, winners.
 
-from collections.abc import Mapping
+Sweeps with one to five seeds, with test seeds, constraints and failures, to maximize and to minimize.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +46,6 @@ def _sweep(random: np.random.Generator, kind: str) -> Source:
     worths = random.choice([0.0, 0.3, 3.0]) * random.standard_normal(num_settings)
     if kind == "long grid":  # smooth enough for a fit
         worths = worths[0] * np.sin(np.arange(num_settings) / 4)
-    runs: list[RunRecord] = []
     trials: list[Trial] = []
     for place in range(num_settings):
         settings = {"ppo.lr": repr(float(rates[place]))}
@@ -52,30 +54,69 @@ def _sweep(random: np.random.Generator, kind: str) -> Source:
             number = place * num_seeds + seed if kind == "grid over seeds" else place
             worth = float(worths[place] + 0.3 * random.standard_normal())
             name = f"{number}" if num_seeds == 1 or kind == "grid over seeds" else f"{number}/seed_{seed}"
-            config = {"ppo.lr": float(rates[place]), "seed": seed, "objective.kl_budget": 15.0}
-            own.append(_run(random, name, config, worth, number))
-        runs += own
+            own.append(_run(random, name, _config(rates[place], seed), worth, number))
         if kind == "grid over seeds":
-            trials += [
-                Trial(
-                    run.trial or 0,
-                    "complete",
-                    {**settings, "seed": str(run.seed)},
-                    run.objectives,
-                    seconds=9.0,
-                    runs=[run],
-                )
-                for run in own
-            ]
+            trials += [_trial(run.trial or 0, {**settings, "seed": str(run.seed)}, [run]) for run in own]
         else:
-            mean = [float(np.mean([run.objectives[0] for run in own if run.objectives]))]
-            trials.append(Trial(place, "complete", settings, mean, seconds=9.0, runs=own))
+            trials.append(_trial(place, settings, own))
     space = {"ppo.lr": f"choice({','.join(repr(float(rate)) for rate in rates[:num_settings])})"}
     if kind == "search":
         space = {"ppo.lr": "tag(log,interval(1e-05,0.001))"}
     if kind == "grid over seeds":
         space["seed"] = f"choice({','.join(map(str, range(num_seeds)))})"
-    return Source("made", "sweep", runs, trials, space=axes(space), seconds=60.0)
+    directions = ("minimize",) if random.random() < 0.25 else ("maximize",)
+    trials = _with_tests(random, _with_failures(random, trials), directions[0])
+    runs = [run for trial in trials for run in (*trial.runs, *trial.tests)]
+    return Source("made", "sweep", runs, trials, directions=directions, space=axes(space), seconds=60.0)
+
+
+def _config(rate: float, seed: int) -> dict[str, Any]:
+    return {"ppo.lr": float(rate), "seed": seed, "objective.kl_budget": 15.0}
+
+
+def _trial(number: int, settings: Mapping[str, str], runs: Sequence[RunRecord]) -> Trial:
+    mean = [float(np.mean([run.objectives[0] for run in runs if run.objectives]))]
+    return Trial(number, "complete", settings, mean, seconds=9.0, runs=runs)
+
+
+def _with_failures(random: np.random.Generator, trials: Sequence[Trial]) -> list[Trial]:
+    """In some sweeps one trial diverged with its last seed; in some there is a constraint, which some trials break."""
+    found = list(trials)
+    if random.random() < 0.4:
+        failed = int(random.integers(len(found)))
+        *others, last = found[failed].runs
+        runs = [*others, replace(last, state="diverged", summary={"status": "diverged"})]
+        found[failed] = replace(found[failed], state="failed", objectives=None, cause="diverged", runs=runs)
+    if random.random() < 0.4:
+        found = [replace(trial, violations={"eval/length<=30": float(random.normal(0, 10))}) for trial in found]
+    return found
+
+
+def _with_tests(random: np.random.Generator, trials: Sequence[Trial], direction: str) -> list[Trial]:
+    """In half of the sweeps the best trials ran on test seeds, too, by which none, some or all of the order changes."""
+    if random.random() < 0.5:
+        return list(trials)
+    sign, num_tests = (-1 if direction == "maximize" else 1), int(random.integers(1, 5))
+    able = [trial for trial in trials if trial.objectives and all(by <= 0 for by in trial.violations.values())]
+    able.sort(key=lambda trial: sign * (trial.objectives or [0.0])[0])
+    best = {trial.number for trial in able[: random.integers(1, 4)]}
+    return [
+        replace(trial, tests=_tests(random, trial, num_tests)) if trial.number in best else trial for trial in trials
+    ]
+
+
+def _tests(random: np.random.Generator, trial: Trial, num_tests: int) -> list[RunRecord]:
+    """Runs on test seeds, where a setting is worth less than on those that chose it, more, or the same."""
+    rate, worth = (
+        float(trial.settings["ppo.lr"]),
+        (trial.objectives or [0.0])[0] + random.choice([-2.0, -0.5, 0.0, 2.0]),
+    )
+    found = []
+    for seed in range(num_tests):
+        name = f"test/{trial.number}_seed_{100 + seed}"
+        one = _run(random, name, _config(rate, 100 + seed), worth + 0.3 * random.standard_normal(), trial.number)
+        found.append(replace(one, is_test=True))
+    return found
 
 
 def _run(

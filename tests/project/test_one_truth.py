@@ -54,11 +54,23 @@ PLANTED = {
     ),
     "better than each other": (
         Said("compare", "a is better than every other group by more than noise", "", GROUPS, "ppo.lr"),
-        Said("compare", "b has the best value: better by more than noise than a", "", GROUPS, "ppo.lr"),
+        Said("report: Overview", "It beats trial 3 by more than noise", "", ("trial 4", "trial 3")),
     ),
     "two best ones": (
         Said("report: Overview", "Trial 3 won with ppo.lr=a: its eval/score is 1.5"),
         Said("last lines", "best: trial 4, objective 1.5"),
+    ),
+    "the best, and the best group": (
+        Said("report: Overview", "Trial 3 won with ppo.lr=a: its eval/score is 1.5"),
+        Said("compare", "b has the best value, but the others have one run only", "", GROUPS, "ppo.lr"),
+    ),
+    "the best, and the first row of a file": (
+        Said("last lines", "best: trial 3, to report: objective 1.5 on 3 test seeds"),
+        Said("comparison.csv", "place 1: b", key="ppo.lr"),
+    ),
+    "the best on test seeds": (
+        Said("report: Overview", "Trial 3 won with ppo.lr=a: its eval/score is 1.5"),
+        Said("sweep", "best eval/score 1.5 on 3 test seeds (the number to report), chosen by 1.6: trial 4, ppo.lr=b"),
     ),
     "a score that rises and does not": (
         Said("curves", "score rises throughout, from 0 to 1", "3"),
@@ -74,7 +86,7 @@ def test_a_planted_contradiction_is_found(name: str) -> None:
     # Of another run, or of groups of another key, nothing is excluded.
     first, second = PLANTED[name]
     others = Said(second.place, second.text, second.about and "7", second.labels, second.key and "seed")
-    is_general = not second.about and not second.key
+    is_general = not (second.about or second.key or second.labels)
     assert len(contradictions([first, others], {})) == is_general
 
 

@@ -16,17 +16,6 @@ from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.verdicts.pairs import BETTER
 
 
-def test_groups_are_ranked_by_their_interquartile_means():
-    runs = [*seeds([1.0, 2.0, 3.0], "a", ppo__kl_coef=0.1), *seeds([2.0, 8.0, 4.0, 4.0], "b", ppo__kl_coef=0.2)]
-    found = compare(source(runs), "kl_coef")
-    assert [(group.label, group.place, group.estimate.value) for group in found.groups] == [
-        ("0.2", 1, 4.0),
-        ("0.1", 2, 2.0),
-    ]
-    assert found.by == "ppo.kl_coef"
-    assert "objective (eval/score)" in found.measure.text
-
-
 def test_a_direction_to_minimize_turns_the_ranking_around():
     runs = [*seeds([1.0, 1.1, 1.2], "a", key=1), *seeds([2.0, 2.1, 2.2], "b", key=2)]
     found = compare(source(runs, metrics=["eval/kl"], directions=["minimize"]), "key")
@@ -94,15 +83,6 @@ def test_test_seeds_count_alone_where_all_groups_have_them():
     assert found.grouping.is_test
     assert [list(group.values) for group in found.groups] == [["test/2/0", "test/2/1"], ["test/1/0", "test/1/1"]]
     assert any("on test seeds" in note for note in found.notes)
-
-
-def test_test_seeds_of_some_groups_are_left_aside():
-    chose = [run(f"{key}/{seed}", 9.0 + seed, key=key) for key in (1, 2) for seed in range(3)]
-    tests = [run(f"test/{seed}", 1.0, key=1, is_test=True) for seed in range(2)]
-    found = compare(source(chose + tests), "key")
-    assert not found.grouping.is_test
-    assert all("test" not in name for group in found.groups for name in group.values)
-    assert any("2 runs on test seeds are left aside" in note for note in found.notes)
 
 
 def test_a_number_with_many_values_is_compared_in_ranges():

@@ -7,11 +7,14 @@ import pytest
 from helpers.records import axes
 from helpers.report_records import compared, run, sweep
 
-from analysis.records.runs import STOPPED, Source, Trial
-from analysis.report.answer import answers
+from analysis.records.runs import STOPPED, RunRecord, Source, Trial
+from analysis.report.answer import answers, tiles
 from analysis.report.noise import noise_sentences
 from analysis.report.report import report
 from analysis.results.ranking import rank
+from analysis.sweep.lead import Lead, lead
+from analysis.sweep.settings import views
+from rlhf_sweeps.verdicts.noise import Noise
 
 
 def test_the_first_screen_says_that_constraints_are_broken() -> None:
@@ -82,6 +85,104 @@ def test_test_seeds_tell_noise_and_give_the_number_to_quote() -> None:
     quoted = "is 0.9 ± 0.1 (standard error) on 2 seeds that had no part in choosing it: that is the number to quote"
     assert told[0].endswith(quoted)
     assert told[1].startswith("It was chosen by 1")
+
+
+def sweep_with_tests(chose: list[list[float]], tested: dict[int, list[float]]) -> Source:
+    """A trial for each list of runs on the seeds that choose, some of them with runs on test seeds."""
+    source = with_seeds(chose)
+    trials = []
+    for trial in source.trials:
+        worths = tested.get(trial.number, [])
+        tests = [
+            replace(
+                run(trial.number, worth, seed=100 + place, **{"ppo.lr": 10.0**-trial.number}),
+                name=f"test/{trial.number}_seed_{place}",
+                is_test=True,
+            )
+            for place, worth in enumerate(worths)
+        ]
+        trials.append(replace(trial, tests=tests))
+    return replace(source, trials=trials, runs=[one for trial in trials for one in (*trial.runs, *trial.tests)])
+
+
+def test_test_seeds_tell_who_beats_whom_as_they_tell_who_is_best() -> None:
+    # Trial 0 has been lucky on the seeds that chose. Tests: 2.6 less 1.1 is 1.5, with deviation 0.1 of three runs each.
+    chose = [[3.0, 3.1, 3.05], [1.0, 1.1, 1.05], [0.5, 0.6, 0.55]]
+    ranking = rank(sweep_with_tests(chose, {0: [1.0, 1.1, 1.2], 1: [2.5, 2.6, 2.7]}))
+    told = dict(answers(Source("s", "sweep", []), ranking, noise_sentences(ranking), []).answers)
+    assert told["Which settings won?"][0].startswith("Trial 1 won")
+    assert told["By how much?"][0] == "1.5 better than the second, trial 0 (1.1 on the test seeds)"
+    (said,) = told["Is that more than noise?"]
+    assert said.startswith("Yes: Trial 1 is better than every other by more than seeds differ")
+    assert "a run of it beats one of the second with probability 1 [" in said
+
+
+def test_who_ran_on_test_seeds_alone_is_compared_by_these_and_of_others_nothing_is_said() -> None:
+    ranking = rank(sweep_with_tests([[3.0], [1.0], [0.5]], {0: [0.9, 0.8, 0.7], 1: [2.0, 2.1, 2.2]}))
+    assert noise_sentences(ranking) == [
+        "Not against all: nothing can be said about Trial 2: too few seeds",
+        "It beats Trial 0 by more than noise",
+    ]
+
+
+def test_one_noise_for_all_counts_the_runs_that_tell_two_settings_apart() -> None:
+    (view,) = views(sweep_with_tests([[3.0], [1.0]], {0: [1.0, 1.1, 1.2, 1.3], 1: [2.0, 2.1, 2.2, 2.3]}))
+    # Student's of 97.5 % with 10 degrees of freedom, 2.228, x 0.6 x sqrt(1/4 + 1/4) is 0.945, less than the lead of 1;
+    # of single runs it were 1.89.
+    found = lead(view, Noise(0.2, 10.0, 0, True))
+    assert found is not None
+    assert found.sizes == [(4, 4)]
+    one = Lead(found.ranked, found.gaps, found.are_tested, Noise(0.6, 10.0, 0, True), 0.945, None)
+    assert one.rivals == []
+    assert one.is_clear
+
+
+def test_several_objectives_are_told_by_the_seeds_that_order_them() -> None:
+    def both(number: int, values: list[tuple[float, float]], is_test: bool) -> list[RunRecord]:
+        found = [run(number, seed=place + 100 * is_test, **{"ppo.lr": float(number)}) for place in range(len(values))]
+        return [
+            replace(
+                one,
+                name=f"{number}/{is_test}/{place}",
+                is_test=is_test,
+                summary={**one.summary, "objectives": list(values[place]), "base_score": 0.25},
+            )
+            for place, one in enumerate(found)
+        ]
+
+    worths = {0: ((1.0, 5.0), [(0.5, 6.0), (0.5, 6.1)]), 1: ((0.9, 3.0), [(0.8, 3.0), (0.81, 3.1)])}
+    trials = [
+        Trial(i, "complete", {"ppo.lr": str(i)}, own, runs=both(i, [own], False), tests=both(i, tested, True))
+        for i, (own, tested) in worths.items()
+    ]
+    runs = [one for trial in trials for one in (*trial.runs, *trial.tests)]
+    source = Source("two", "sweep", runs, trials, ("eval/score", "eval/kl"), ("maximize", "minimize"))
+    ranking = rank(source)
+    told = dict(answers(source, ranking, noise_sentences(ranking), []).answers)
+    assert told["Which settings won?"][1:3] == [
+        "Trial 0 has the best eval/score with ppo.lr=0: its eval/score is 1",
+        "On test seeds, which put several objectives in no order, its eval/score is 0.5 on 2 seeds",
+    ]
+    assert told["By how much?"] == [
+        "By eval/score alone: 0.1 better than the second, trial 1 (0.9)",
+        "0.75 better than the base policy",
+    ]
+    assert "it leads by 0.1" in told["Is that more than noise?"][0]
+    assert ("Best", "1", "base policy: 0.25") in tiles(source, ranking).tiles
+
+
+@pytest.mark.parametrize(
+    ("direction", "said"),
+    [("maximize", "0.3 worse than the base policy"), ("minimize", "0.4 better than the base policy")],
+)
+def test_who_is_worse_than_the_base_policy_is_said_to_be(direction: str, said: str) -> None:
+    made = with_seeds([[0.2], [0.1]])
+    trials = [
+        replace(trial, runs=[replace(one, summary={**one.summary, "base_score": 0.5}) for one in trial.runs])
+        for trial in made.trials
+    ]
+    source = replace(made, trials=trials, directions=(direction,))
+    assert dict(answers(source, rank(source), [], []).answers)["By how much?"][-1] == said
 
 
 def test_a_test_run_that_waits_is_not_quoted_and_equal_ones_are_not_certain() -> None:

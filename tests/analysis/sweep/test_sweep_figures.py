@@ -3,19 +3,20 @@
 import datetime
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from helpers.records import rows, write_run, write_sweep
+from helpers.records import axes, rows, write_run, write_sweep
 from helpers.sweep_sources import SPACE, drawn, hill, of, search, swept, trial
 
 from analysis.output.terminal import told_apart
 from analysis.reading.sources import read
 from analysis.reading.study import rebuilt_study
-from analysis.records.runs import Source
+from analysis.records.runs import RunRecord, Source, Trial
 from analysis.report.overview import history
 from analysis.results.ranking import rank
 from analysis.sweep.figures import figures
@@ -229,9 +230,35 @@ def test_a_trial_axis_shows_numbers(tmp_path: Path) -> None:
     assert [trace["x"] for trace in shown.data] == [[2, 5, 11], [2, 5, 11]]
 
 
+def test_the_picture_is_of_settings_and_its_line_ends_at_the_star() -> None:
+    """Two seeds of each; the luckiest run, of 4, is of a setting worth 2.5. Tests change that."""
+
+    def shown(tested: dict[int, float]) -> list[tuple[str, list[float]]]:
+        runs, trials = [], []
+        for number, worth in enumerate([4.0, 1.0, 3.0, 3.2, 2.0, 2.2]):
+            setting, seed = number // 2, number % 2
+            one = RunRecord(str(number), {"update": np.ones(1)}, {"ppo.lr": setting, "seed": seed}, trial=number)
+            one = replace(one, summary={"objectives": [worth]})
+            summary = {"objectives": [tested.get(number)]}
+            tests = [replace(one, name=f"test/{number}", is_test=True, summary=summary)] * (number in tested)
+            runs += [one, *tests]
+            settings = {"ppo.lr": str(setting), "seed": str(seed)}
+            trials.append(Trial(number, "complete", settings, [worth], runs=[one], tests=tests))
+        space = axes({"ppo.lr": "choice(0,1,2)", "seed": "choice(0,1)"})
+        figure = history(rank(Source("old", "sweep", runs, trials, space=space)))
+        assert figure is not None
+        points, line, *_ = figure.data
+        star = points["marker"]["symbol"].index("star")
+        assert line["y"][-1] == points["y"][star]
+        return [(trace["name"], trace["y"]) for trace in (points, line)]
+
+    assert shown({}) == [("complete", [2.5, 3.1, 2.1]), ("best so far", [2.5, 3.1, 3.1])]
+    assert shown({2: 1.0, 4: 1.5}) == [("complete", [2.5, 1.0, 1.5]), ("best so far", [2.5, 1.0, 1.5])]
+
+
 def test_an_axis_of_runs_has_their_names(tmp_path: Path) -> None:
-    for name in ("run_2", "run_10", "run_1"):
-        write_run(tmp_path / name, rows(12), settings={"ppo__lr": len(name) / 10})
+    for name, rate in {"run_2": 0.1, "run_10": 0.2, "run_1": 0.3}.items():
+        write_run(tmp_path / name, rows(12), settings={"ppo__lr": rate})
     shown = history(rank(read(tmp_path)))
     assert shown is not None
     axis = shown.layout["xaxis"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from scipy import stats
 
 from analysis.comparison.compare import compare
 from analysis.comparison.own_matrix import NOT_BEST
-from analysis.comparison.text import comparison_text
+from analysis.comparison.text import comparison_text, statements
 from analysis.report.noise import noise_sentences
+from analysis.results.other_judges import rates_by_others
 from analysis.results.results import Results
 from rlhf_sweeps.sweep.comparison_table import table
 from rlhf_sweeps.verdicts.crossed import differences
@@ -108,6 +110,44 @@ def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
         assert answer.startswith("No: " if is_noise else "Yes: ")
         num_better += not is_noise
     assert 25 <= num_better <= 50  # 0.12 are three standard errors; both answers are tried
+
+
+def test_a_reward_model_is_worth_the_same_at_the_end_and_in_the_report() -> None:
+    """Four seeds, 10 prompts: a wins 5, 6, 6 and 9 of 10, the mean of which is 0.65, and b 6 of 10 with each."""
+    counts = {"a": [5, 6, 6, 9], "b": [6, 6, 6, 6]}
+    judged = {name: [[1.0] * won + [0.0] * (10 - won) for won in seeds] for name, seeds in counts.items()}
+    wins = {name: {name: np.zeros((4, 10)), "judge": np.array(rows)} for name, rows in judged.items()}
+    source = judged_source(wins, json.loads(json.dumps(written(wins))))
+    found = compare(source, "reward_model")
+    assert [(group.label, group.estimate and group.estimate.value) for group in found.groups] == [
+        ("a", pytest.approx(0.65)),
+        ("b", pytest.approx(0.6)),
+    ]
+    assert found.pairs[0].difference == pytest.approx(0.05)
+    assert source.comparison is not None
+    for group, ranked in zip(found.groups, source.comparison["ranking"], strict=True):
+        assert group.estimate is not None
+        assert (group.estimate.low, group.estimate.high) == (ranked["low"], ranked["high"])
+    assert "Student's" not in " ".join(statement.text for statement in statements(found))
+    assert rates_by_others(source) == pytest.approx({"a": 0.65, "b": 0.6})
+
+
+def test_test_seeds_of_reward_models_change_no_verdict_and_are_told() -> None:
+    wins = {name: rows | {"judge": rows["judge"][:2]} | {name: rows[name][:2]}
+            for name, rows in drawn(np.random.default_rng(4), {"one": 0.74, "two": 0.62}).items()}  # fmt: skip
+    source = judged_source(wins)
+    before = compare(source, "reward_model")
+    tests = {"one": 0.25, "two": 0.75}
+    runs = []
+    for one in source.runs:
+        rate = np.where(one.metrics["update"] == 10, tests[str(one.value("reward_model"))], np.nan)
+        metrics = {**one.metrics, "judge/judge/win_rate": rate}
+        runs.append(replace(one, name=f"test/{one.name}", is_test=True, metrics=metrics))
+    after = compare(replace(source, runs=[*source.runs, *runs]), "reward_model")
+    assert after.pairs == before.pairs
+    assert [group.estimate for group in after.groups] == [group.estimate for group in before.groups]
+    told = "on test seeds, by which nothing was chosen, the win rate under the other judges is "
+    assert f"{told}0.25 for one (2 runs) and 0.75 for two (2 runs)" in after.notes
 
 
 def test_a_reward_model_stands_with_its_best_setting_everywhere() -> None:
