@@ -50,8 +50,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
-        allowed = "" if error.options is None else f" (allowed: {', '.join(error.options)})"
-        return f"{error.missing_cfg_file}: there is no such {'config' if error.options is None else 'choice'}{allowed}"
+        if error.options is None:  # of no group, or of a list
+            return f"{error.missing_cfg_file}: there is no such config"
+        return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
     if (found := _MISSING.search(str(error))) is not None:
         return f"{found[1]}: no value given; it is required ({found[1]}=...)"
     if isinstance(cause, OmegaConfBaseException) and cause is not error:

@@ -32,8 +32,8 @@ def showing_masked(package: str | None) -> Iterator[None]:
             return OmegaConf.to_yaml(OmegaConf.create(_hidden(shown)), sort_keys=sort_keys)
 
         @staticmethod
-        def select(cfg: Any, key: str) -> Any:
-            found = OmegaConf.select(cfg, key)
+        def select(cfg: Any, key: str, **options: Any) -> Any:
+            found = OmegaConf.select(cfg, key, **options)
             if found is None:
                 raise MissingConfigException(f"--package={in_line(key)}: there is no such key, or it is null")
             return found
