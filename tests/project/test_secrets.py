@@ -112,7 +112,9 @@ def test_the_folder_of_a_shell_is_shown_and_names_folders(
     assert (done.returncode, "a secret" in done.stderr) == (2, False), done.stderr
 
 
-@pytest.mark.parametrize("key", ["name", "tracking.project", "tracking.entity", "model.name", "hydra.run.dir"])
+@pytest.mark.parametrize(
+    "key", ["name", "tracking.project", "tracking.entity", "model.name", "hydra.run.dir", "tracking.tags"]
+)
 def test_a_secret_is_no_name(key: str, own_choice: Path, command_line: CommandLine) -> None:
     done = command_line(f'{key}="${{oc.env:MY_TOKEN}}"', "tracking=disabled")
     assert (done.returncode, done.stdout) == (2, "")
