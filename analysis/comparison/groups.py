@@ -10,10 +10,10 @@ import numpy as np
 from analysis.output.terminal import listed
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
 from analysis.records.value_order import place
-from analysis.records.worth import mean_broken
 from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import identity, labels
 from rlhf_sweeps.verdicts.estimates import Strata
+from rlhf_sweeps.verdicts.settings import mean_broken
 
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
 # interrupted, and goes on.
@@ -105,6 +105,7 @@ def grouping(source: Source, by: str | None) -> Grouping:
     named, order, notes = _labels(source, keys, values)
     if notes:
         others = [*keys, *others]
+    notes += _empty_notes(source, keys)
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
         by_label[named[run.name]].append(run)
@@ -184,6 +185,18 @@ def _ranges(
         "ranges; its slice among the sweep's views shows every value"
     )
     return names, order, [note]
+
+
+def _empty_notes(source: Source, keys: Sequence[str]) -> list[str]:
+    """What a table's empty cells are called; in a record of ours null is a value."""
+    if source.kind != "table":
+        return []
+    empty = {key: sum(run.value(key) is None for run in source.runs) for key in keys}
+    return [
+        f"none: the table has no value of {key} for {count} run{'s' if count > 1 else ''}, so what {key} was is unknown"
+        for key, count in empty.items()
+        if count
+    ]
 
 
 def _is_test(run: RunRecord) -> bool:

@@ -65,7 +65,7 @@ def kl_verdict(
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
     given = f"the budget of {number(min(budgets))} nats"
     if all(one.is_budget_unknown for one in judged.values()):  # nothing says, either, whether the KL is of a response
-        given = f"the usual budget of {number(min(budgets))} nats a response"
+        given = f"the usual budget of {number(min(budgets))} nats a response (if it is summed over the tokens)"
     return Statement(_calm(word, given, min(budgets), smooth, highest, phases), evidence)
 
 

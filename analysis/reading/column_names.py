@@ -1,8 +1,10 @@
 """What the name of a table's column says beside its metric (see `metric_names`): a counter, a run, a seed."""
 
+import dataclasses
 from collections.abc import Iterable
 
 from analysis.records.runs import UPDATE
+from rlhf_sweeps.config.schema import PPOConfig
 
 _STEP = "_step"  # W&B's count of what was logged, which the updates are where there is nothing better
 _EPISODES = ("episode", "train_episode")
@@ -11,6 +13,7 @@ _UPDATES = (UPDATE, "updates", "step", "iteration", "global_step", "train_global
 RUN, EPISODE = "run", "episode"
 _RUNS = (RUN, "name", "run_name", "run_id")
 _SEED = "seed"
+_SETTINGS = ("learning_rate", "beta", *(entry.name for entry in dataclasses.fields(PPOConfig)))
 # When a row was logged, and as which: nothing that the run did.
 _LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")
 
@@ -58,6 +61,11 @@ def run_column(columns: Iterable[str]) -> str | None:
 def is_seed(column: str) -> bool:
     """Whether it holds the runs' seeds."""
     return _plain(column) == _SEED
+
+
+def is_of_config(column: str) -> bool:
+    """Whether it is called like a key of the algorithm's config, with its group or without: `lr`, `ppo.lr`."""
+    return _plain(column.rpartition(".")[2]) in _SETTINGS
 
 
 def seed_column(columns: Iterable[str]) -> str | None:

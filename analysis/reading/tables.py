@@ -16,6 +16,7 @@ from analysis.reading.column_names import (
     counts_episodes,
     is_counter,
     is_logging,
+    is_of_config,
     is_seed,
     run_column,
     seed_column,
@@ -102,10 +103,19 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
 
 
 def _settings(frame: Any, parts: list[Any]) -> list[str]:
-    """The columns that tell what the runs, of which each has some rows, were told: texts, and numbers that differ."""
+    """The columns that tell what the runs, of which each has some rows, were told: texts, and numbers that differ.
+
+    Where each run has one row, all its numbers are the same throughout: settings are those that a config's keys name,
+    or several runs share.
+    """
     same = [c for c in frame.columns if all(_is_constant(rows[c]) for rows in parts)]
-    are_long = len(parts) > 1 and any(len(rows) > 1 for rows in parts)
-    return [c for c in same if not is_number(frame[c]) or (are_long and frame[c].nunique() > 1 and not is_metric(c))]
+    are_long = any(len(rows) > 1 for rows in parts)
+
+    def is_told(column: str) -> bool:
+        differs = len(parts) > 1 and frame[column].nunique() > 1 and not (is_metric(column) or is_counter(column))
+        return differs and (are_long or is_of_config(column) or 2 * frame[column].nunique() <= len(parts))
+
+    return [c for c in same if not is_number(frame[c]) or is_told(c)]
 
 
 def _is_constant(cells: Any) -> bool:

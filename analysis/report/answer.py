@@ -11,7 +11,8 @@ from analysis.report.noise import noise_sentences
 from analysis.report.parts import Answers, Tiles
 from analysis.report.problems import failure_sentence
 from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
-from analysis.results.ranking import Entry, Ranking
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking
 from analysis.sweep.analysis import front
 from analysis.wording.statements import counted, duration, listed, number
 from rlhf_sweeps.record.trials import counts_text

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from analysis.records.runs import UPDATE, RunRecord, as_number
 from analysis.records.worth import counted_rows, is_worth_the_base, kl_of
-from analysis.results.ranking import Entry
+from analysis.results.entries import Entry
 from analysis.wording.statements import number
 
 SCORE = "eval/score"

@@ -9,7 +9,8 @@ from analysis.records.runs import Source
 from analysis.report.answer import answers, tiles
 from analysis.report.parts import Figure, Part, Sentences, plain_label
 from analysis.report.problems import failure_sentence, problem_sentences
-from analysis.results.ranking import Entry, Ranking
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking
 from analysis.wording.statements import number
 
 _MAX_POINTS = 2000

@@ -6,7 +6,8 @@ from analysis.curves.curves import choosing
 from analysis.curves.sentences import describe
 from analysis.records.runs import RunRecord, Source
 from analysis.report.parts import Block, Part
-from analysis.results.ranking import Entry, Ranking
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking
 from analysis.wording.statements import Statement
 
 _MAX_GROUPS = 6

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from analysis.records.runs import FAILED, UNFINISHED, RunRecord, Source
 from analysis.report.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
-from analysis.results.ranking import Entry, Ranking
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking
 from analysis.wording.statements import counted, listed
 from rlhf_sweeps.record import Run, open_record
 

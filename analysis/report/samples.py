@@ -8,7 +8,8 @@ from typing import Any, TypeGuard
 from analysis.records.runs import UPDATE, RunRecord, Samples, Source
 from analysis.records.worth import counted_rows
 from analysis.report.parts import Block, Part, Sentences
-from analysis.results.ranking import Ranking, reward_model_of
+from analysis.results.entries import reward_model_of
+from analysis.results.ranking import Ranking
 from analysis.wording.statements import clipped, counted, number
 
 # Keys of a sample, as `Run.samples` has them.

@@ -8,7 +8,8 @@ from analysis.output.thinning import telling
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.report.counted import Counted, counted_in
 from analysis.report.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
-from analysis.results.ranking import Entry, Ranking
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking
 from analysis.wording.statements import clipped, counted, listed, number
 
 _MAX_SETTINGS = 12

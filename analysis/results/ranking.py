@@ -1,107 +1,22 @@
 """What is ranked, best first: the trials of a sweep, or the runs where there is no sweep."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from analysis.comparison.run_values import OTHER_JUDGES
 from analysis.records.constraints import Held
-from analysis.records.runs import COMPLETE, RunRecord, Source, Trial, as_number
+from analysis.records.runs import Source, Trial
+from analysis.results.entries import Entry, reward_model_of
 from analysis.results.other_judges import rates_by_others, written_rates
 from analysis.results.unswept import RUN, SEED, as_sweep
-from analysis.sweep.settings import REWARD_MODEL, Setting, View, are_incomparable, views
+from analysis.sweep.settings import Setting, View, are_incomparable, views
 from analysis.wording.labels import setting_labels
-from analysis.wording.statements import clipped, listed
-from rlhf_sweeps.verdicts.settings import mean_over_seeds
+from analysis.wording.statements import listed
 
 if TYPE_CHECKING:
     from analysis.comparison.compare import GroupComparison
-
-_MAX_TEXT = 160  # letters of a setting
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A trial, or a run outside of a sweep; in a ranking, all of them that differ in nothing but their seeds.
-
-    Attributes:
-        title: `Trial 3`, `Run a`, `Trials 0, 1 and 2`.
-        names: the trials' numbers, or the runs' names.
-        numbers: of the trials; of runs outside of a sweep their places among these.
-        settings: what differs between entries: key -> text.
-        labels: the same for readers; those of different settings differ.
-        objectives: what it is worth; None where that is not known, or where it did not come to its end.
-        runs: on the seeds that choose; tests: on those that do not.
-        violations: constraint -> by how much it is broken; 0 and below: kept, nan: unknown.
-        metrics: what the objectives are.
-        is_maximized: whether more of the first objective is better.
-    """
-
-    title: str
-    names: Sequence[str]
-    numbers: tuple[int, ...]
-    state: str
-    settings: Mapping[str, str]
-    objectives: Sequence[float] | None
-    runs: Sequence[RunRecord]
-    tests: Sequence[RunRecord] = ()
-    seconds: float = 0.0
-    cause: str | None = None
-    message: str | None = None
-    violations: Mapping[str, float] = field(default_factory=dict)
-    metrics: Sequence[str] = ()
-    is_maximized: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_allowed(self) -> bool:
-        """Whether it is known to keep all constraints."""
-        return all(value <= 0 for value in self.violations.values())
-
-    @property
-    def name(self) -> str:
-        """Of the only, or the first one."""
-        return self.names[0]
-
-    @cached_property
-    def tested_runs(self) -> Sequence[RunRecord]:
-        """The runs on test seeds that came to their end."""
-        return [run for run in self.tests if run.state == COMPLETE and run.objectives]
-
-    @cached_property
-    def tested(self) -> float | None:
-        """The first objective on the test seeds, which is the number to report; None where it was not run on any."""
-        mean = mean_over_seeds(run.objectives for run in self.tested_runs)
-        return None if mean is None else mean[0]
-
-    @property
-    def worth(self) -> float:
-        """The first objective on the seeds that choose; nan without one."""
-        return self.objectives[0] if self.objectives else float("nan")
-
-    @property
-    def settings_text(self) -> str:
-        """`ppo.lr=0.0001, seed=1`; empty where there are no settings."""
-        return ", ".join(f"{key}={clipped(label, _MAX_TEXT)}" for key, label in self.labels.items())
-
-    @cached_property
-    def run(self) -> RunRecord | None:
-        """The best of its runs, by the first objective; the first where they have none."""
-        with_value = [run for run in self.runs if run.objectives]
-        if with_value:
-            pick = max if self.is_maximized else min
-            return pick(with_value, key=lambda run: (run.objectives or [0.0])[0])
-        return self.runs[0] if self.runs else None
-
-    def summarized(self, key: str) -> float | None:
-        """The mean of a number in the summaries of the runs that its number to report is of."""
-        numbers = [
-            number for run in self.tested_runs or self.runs if (number := as_number(run.summary.get(key))) is not None
-        ]
-        return fmean(numbers) if numbers else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,11 +160,6 @@ def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
     entries = _labelled([*told, *(_entry(trial, "run", others) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
-
-
-def reward_model_of(entry: Entry) -> str:
-    """The name of what its policy was trained on."""
-    return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")
 
 
 def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from rlhf_sweeps.command_line.hydra_part import literal
 from rlhf_sweeps.config.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, in_line, is_part_of_path
 from rlhf_sweeps.process.environment import fault
-from rlhf_sweeps.record import is_secret, masked_words, variables
+from rlhf_sweeps.record import is_secret_variable, masked_words, variables
 
 Key = Literal["hydra.run.dir", "hydra.sweep.dir"]
 
@@ -52,7 +52,8 @@ def _refuse_secrets(composed: DictConfig, key: Key) -> None:
     _, group, _ = key.split(".")
     written = str(hydra[group]["dir"])
     words = [str(word) for word in hydra["overrides"].get("task", [])]
-    if any(map(is_secret, variables(written))) or ("override_dirname" in written and words != masked_words(words)):
+    has_secret_word = "override_dirname" in written and words != masked_words(words)
+    if has_secret_word or any(map(is_secret_variable, variables(written))):
         raise ConfigError(f"{key}={in_line(written)}: a secret cannot be in a name, which everybody sees")
 
 

@@ -49,7 +49,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         close = difflib.get_close_matches(str(cause.key), allowed, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         return f"{cause.full_key}: there is no such key{hint} (allowed here: {', '.join(allowed)})"
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
+        if error.options is None:  # of no group, or of a list
+            return f"{error.missing_cfg_file}: there is no such config"
         return f"{error.missing_cfg_file}: there is no such choice (allowed: {', '.join(error.options)})"
     if (found := _MISSING.search(str(error))) is not None:
         return f"{found[1]}: no value given; it is required ({found[1]}=...)"

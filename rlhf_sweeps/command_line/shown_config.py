@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra._internal import hydra as printing
+from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from rlhf_sweeps.command_line.composed_files import masked_hydra, plain
+from rlhf_sweeps.config.fields import in_line
 from rlhf_sweeps.config.literals import learn
 from rlhf_sweeps.record import hide, masked, masked_word
 
@@ -28,6 +30,13 @@ def showing_masked(package: str | None) -> Iterator[None]:
             content: Any = OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)
             shown = _part_of_hydra(cfg, path) if path[0] == "hydra" else _masked(content, path[-1])
             return OmegaConf.to_yaml(OmegaConf.create(_hidden(shown)), sort_keys=sort_keys)
+
+        @staticmethod
+        def select(cfg: Any, key: str, **options: Any) -> Any:
+            found = OmegaConf.select(cfg, key, **options)
+            if found is None:
+                raise MissingConfigException(f"--package={in_line(key)}: there is no such key, or it is null")
+            return found
 
         @staticmethod
         def resolve(cfg: Any) -> None:

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import is_masked, is_secret, passwords, remember, variables
+from rlhf_sweeps.record import is_masked, is_secret, is_secret_variable, passwords, remember, variables
 from rlhf_sweeps.record.redaction import (
     LIFTED,
     MASK,
@@ -32,7 +32,7 @@ _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
 
 def learn_words(words: Sequence[str]) -> None:
     """Have what is secret on a command line, and in this process's variables, hidden before anything can be refused."""
-    remember(*(value for name, value in os.environ.items() if is_secret(name)))
+    remember(*(value for name, value in os.environ.items() if is_secret_variable(name)))
     parser = OverridesParser.create()
     for word in words:
         key, _, text = word.partition("=")
@@ -65,7 +65,7 @@ def learn(content: Any, is_of_secret: bool = False) -> None:
         text = str(content)
         referred = variables(text)
         remember(*passwords(text), *(os.environ.get(name, "") for name in password_variables(text)))
-        if is_of_secret or any(map(is_secret, referred)):
+        if is_of_secret or any(map(is_secret_variable, referred)):
             remember(*(os.environ.get(name, "") for name in referred), *defaults(text))
         if is_of_secret:
             remember(*literals(text))
@@ -111,7 +111,7 @@ def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
             if value is None or isinstance(value, bool) or OmegaConf.is_missing(node, key) or value == "":
                 continue
             text = value if isinstance(value, str) else ""
-            if any(map(is_secret, (*path, *variables(text) * bool(_DEFAULT.search(text))))):
+            if any(map(is_secret, path)) or (_DEFAULT.search(text) and any(map(is_secret_variable, variables(text)))):
                 is_default = _DEFAULT.search(text) is not None
                 if not is_default and not literals(str(value)):
                     continue

@@ -23,7 +23,7 @@ from rlhf_sweeps.config.schema import (
     Config,
     DatasetConfig,
 )
-from rlhf_sweeps.record import is_secret, variables
+from rlhf_sweeps.record import is_secret_variable, variables
 
 Node = TypeVar("Node")
 MOST_MISSING = 3  # keys of one group that are named one by one
@@ -71,7 +71,7 @@ def _names_with_secrets(node: Any, prefix: str) -> Iterator[str]:
             place = f"{key}[{number_of}]" if isinstance(value, list) else key
             if dataclasses.is_dataclass(one):
                 yield from _names_with_secrets(one, f"{place}.")
-            elif entry.name in NAMES and any(map(is_secret, variables(reference_of(one) or ""))):
+            elif entry.name in NAMES and any(map(is_secret_variable, variables(reference_of(one) or ""))):
                 yield f"{place}={reference_of(one)}: a secret cannot be a name, which everybody sees"
 
 

@@ -21,7 +21,7 @@ from omegaconf import (
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from rlhf_sweeps.record import is_secret, masked, remember, variables
+from rlhf_sweeps.record import is_secret, is_secret_variable, masked, remember, variables
 from rlhf_sweeps.record.redaction import OF_DEFAULT, WHOLE, is_plain_credential, literals
 
 Shown = TypeVar("Shown")
@@ -74,7 +74,7 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
             return oc.env(name, *given)
         value = os.environ.get(name, "")
         is_long = len(value) >= _LONG and os.sep not in value and not value.isalpha() and _node_._key() != "name"
-        if is_secret(name) or is_long:
+        if is_secret_variable(name) or is_long:
             remember(value)
         return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
 
@@ -132,7 +132,7 @@ def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
         return value
     referred = variables(plain) if isinstance(plain, str) else []
     # Where a secret is a part of a text, as of a URL, it is known for itself, and the rest may be told.
-    is_all = is_of_secret or (any(map(is_secret, referred)) and "://" not in plain and not literals(plain))
+    is_all = is_of_secret or (any(map(is_secret_variable, referred)) and "://" not in plain and not literals(plain))
     if is_all:
         remember(*_texts(value))
     return _with_reference(value, plain) if referred else value
@@ -204,7 +204,8 @@ def fingerprints(config: Any, salt: str) -> dict[str, str]:
     found = {
         value.reference: _fingerprint(str(value), salt)
         for name, value in _referring_values(config, "")
-        if not any(map(is_secret, (name, *variables(value.reference)))) or _is_setting(name, value.reference)
+        if not (is_secret(name) or any(map(is_secret_variable, variables(value.reference))))
+        or _is_setting(name, value.reference)
     }
     return dict(sorted(found.items()))
 

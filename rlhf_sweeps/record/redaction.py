@@ -102,6 +102,11 @@ def is_secret(name: str) -> bool:
     return words[-1] == "key" and name.isupper() and before not in ("", *_OF_DATA)
 
 
+def is_secret_variable(name: str) -> bool:
+    """Whether a variable of the environment is named like a secret; PWD is the folder that a shell is in."""
+    return name != "PWD" and is_secret(name)
+
+
 def is_plain_credential(name: str) -> bool:
     """Whether what a secret's key holds only opens a door, so that no number depends on it."""
     return is_secret(name) and name.lower() not in ("token", "pass")
@@ -263,7 +268,7 @@ def _masked_text(text: str, is_of_secret: bool) -> str:
     """A text with the passwords of its URLs masked, and what references to secrets give where there is no variable."""
 
     def mask_default(found: re.Match[str]) -> str:
-        is_plain = found["default"].strip() in NOTHING or not (is_of_secret or is_secret(found["variable"]))
+        is_plain = found["default"].strip() in NOTHING or not (is_of_secret or is_secret_variable(found["variable"]))
         return found[0] if is_plain else f"{found['start']}{MASK}"
 
     return masked_url(_DEFAULT.sub(mask_default, text))

@@ -15,7 +15,6 @@ from rlhf_sweeps.preflight import flatten, other_values
 from rlhf_sweeps.record import Sweep, as_mapping, masked, masked_words, words_of
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.pruning.pruners import make_pruner
 from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
 from rlhf_sweeps.sweep.study.owners import ForeignStudyError, refuse_taken
 from rlhf_sweeps.sweep.study.storage import file_url, open_storage, refuse_strays
@@ -78,10 +77,6 @@ def open_study(
         ConfigError: if there cannot be such a study.
     """
     settings = plan.settings
-
-    # A wrong name or argument is told before anything is written.
-    plan.sampler(0)
-    make_pruner(plan.pruner, settings.pruner_args)
     if settings.storage is None and not sweep.study.exists():
         refuse_strays(sweep, num_trials=0)
     url = settings.storage or file_url(sweep.study)

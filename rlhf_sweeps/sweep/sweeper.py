@@ -132,7 +132,9 @@ def _refuse_secrets(space: SearchSpace) -> None:
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
-    """Check all points of a grid; of a search, every choice and bound, one at a time."""
+    """Check the rules of the search, and all points of a grid; of a search, every choice and bound, one at a time."""
+    plan.sampler(0)
+    make_pruner(plan.pruner, plan.settings.pruner_args)
     is_new = sweep.start() is None
     checked: set[str] = set()
     for number, params in enumerate(plan.points or plan.space.probes()):

@@ -94,7 +94,27 @@ def test_a_resolved_config_has_the_values_of_variables_but_for_secrets(
     }
 
 
-@pytest.mark.parametrize("key", ["name", "tracking.project", "tracking.entity", "model.name", "hydra.run.dir"])
+@pytest.mark.parametrize("key", ["nothing.here", "ppo.kl_target"])
+def test_a_part_that_there_is_not_is_refused(key: str, command_line: CommandLine) -> None:
+    done = command_line("--cfg", "job", "--package", key)
+    assert (done.returncode, done.stderr) == (2, f"error: --package={key}: there is no such key, or it is null\n")
+
+
+def test_the_folder_of_a_shell_is_shown_and_names_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine
+) -> None:
+    """Which variable PWD is in every process that a shell starts."""
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("DB_PWD", "literal-one")
+    done = command_line("--config-dir", "gone", "name=literal-one")
+    assert done.stderr == f"error: Additional config directory '{tmp_path}/gone' not found\n"
+    done = command_line("hydra.run.dir='${oc.env:PWD}/run'", "dataset.path=gone.jsonl", "name=literal-one")
+    assert (done.returncode, "a secret" in done.stderr) == (2, False), done.stderr
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "tracking.project", "tracking.entity", "model.name", "hydra.run.dir", "tracking.tags"]
+)
 def test_a_secret_is_no_name(key: str, own_choice: Path, command_line: CommandLine) -> None:
     done = command_line(f'{key}="${{oc.env:MY_TOKEN}}"', "tracking=disabled")
     assert (done.returncode, done.stdout) == (2, "")

@@ -32,7 +32,11 @@ def test_kl_verdicts() -> None:
     assert verdict(np.linspace(0, 60, 30)) == (
         "blow-up from update 11 on: over 20 nats (2 times objective.kl_budget), up to 60"
     )
-    assert verdict(level, seed=0) == "under control: at most 3, below the usual budget of 15 nats a response"
+    assert verdict(level, seed=0) == (
+        "under control: at most 3, below the usual budget of 15 nats a response (if it is summed over the tokens)"
+    )
+    # A mean over tokens may cost a response more than the budget: 0.6 nats for each of 53 tokens are 31.8.
+    assert verdict(np.full(30, 0.6), seed=0).endswith(" nats a response (if it is summed over the tokens)")
     assert verdict(level, None) == "no budget is set; at most 3"
     # exp(3) = 20.1
     assert verdict(np.where(updates > 20, np.exp(updates - 20), 1.0)).startswith("blow-up from update 23 on")

@@ -182,6 +182,25 @@ def test_what_is_known_as_a_metric_is_one_although_each_run_has_one_value(
     assert (source.axes == []) == is_metric
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "is_setting"),
+    [
+        ("lr", ["1e-5", "2e-5", "3e-5", "4e-5"], True),
+        ("ppo.kl_coef", ["0.1", "0.2", "0.3", "0.4"], True),
+        ("size", ["1", "1", "2", "2"], True),
+        ("win_rate", ["0.5", "0.6", "0.7", "0.8"], False),
+        ("kl", ["1", "1", "2", "2"], False),
+        ("epoch", ["1", "1", "2", "2"], False),
+        ("size", ["1", "1", "1", "1"], False),
+    ],
+)
+def test_a_setting_where_each_run_has_one_row(tmp_path: Path, column: str, values: list[str], is_setting: bool) -> None:
+    rows = "".join(f"run{n},{value},{n % 2},{n}.5\n" for n, value in enumerate(values))
+    source = source_of(tmp_path, f"run,{column},seed,reward\n{rows}")
+    assert (len(source.runs), source.axes) == (4, [column] if is_setting else [])
+    assert [run.curve("objective/rlhf_reward")[1].tolist() for run in source.runs] == [[0.5], [1.5], [2.5], [3.5]]
+
+
 def test_two_columns_of_one_metric_are_both_kept(tmp_path: Path) -> None:
     (run,) = table_of(tmp_path, ",update,KL,objective/kl\n0,1,5,6\n1,2,7,8\n")
     assert run.curve("objective/kl")[1].tolist() == [6, 8]

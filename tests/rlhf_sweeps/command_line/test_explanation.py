@@ -33,6 +33,8 @@ def hydra_of_ours() -> Iterator[None]:
         ),
         ("ppo.lr=[1", "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
         ("ppo.lr", "ppo.lr: must be KEY=VALUE"),
+        ("search=[lr_kl_clip,gone]", "search/gone: there is no such config"),
+        ("ppo=gone", "ppo/gone: there is no such choice (allowed: default, n_details, smollm2_human_like, trl)"),
         (
             "hydra.job.env_set.A=1",
             "hydra.job.env_set.A: there is no such key; where it is to be a new one, write +hydra.job.env_set.A=...",

@@ -20,7 +20,7 @@ from rlhf_sweeps.record import (
     masked_word,
     remember,
 )
-from rlhf_sweeps.record.redaction import is_masked, is_secret, password_variables, passwords
+from rlhf_sweeps.record.redaction import is_masked, is_secret, is_secret_variable, password_variables, passwords
 from rlhf_sweeps.wording import cut
 
 SECRETS = (
@@ -48,6 +48,12 @@ def test_named_like_a_secret(name: str) -> None:
 @pytest.mark.parametrize("name", NONE)
 def test_not_named_like_a_secret(name: str) -> None:
     assert not is_secret(name)
+
+
+def test_the_folder_of_a_shell_is_no_secret() -> None:
+    assert [is_secret_variable(name) for name in ("PWD", "OLDPWD", "DB_PWD", "MY_TOKEN")] == [False, False, True, True]
+    assert is_secret("PWD")  # as a config's key it may be a password
+    assert masked_word("a.b='${oc.env:PWD,/data}'") == "a.b='${oc.env:PWD,/data}'"
 
 
 @pytest.mark.parametrize(

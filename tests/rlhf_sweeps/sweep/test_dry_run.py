@@ -46,6 +46,18 @@ def test_it_says_what_would_run_and_leaves_nothing(tmp_path: Path, capsys: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["sampler", "pruner"])
+def test_rules_that_the_sweep_would_refuse_are_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^hydra.sweeper.{kind}_args.n_warm.*=-1: "):
+        sweep(
+            tmp_path / "s",
+            "ppo.lr=interval(1e-5,1e-4)",
+            "hydra.sweeper.dry_run=true",
+            f"+hydra.sweeper.{kind}_args.n_warmup=-1",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_found_out_once_is_charged_once_and_left_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
