@@ -1,5 +1,11 @@
 """Which keys of a run's config tell of its setting, and which only which run it was, when, where and by whom."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from analysis.wording.labels import identity
+from rlhf_sweeps.record import natural
+
 _GROUPS = ("name", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
 # Columns of tables of runs, such as W&B's.
 _COLUMNS = (
@@ -12,3 +18,11 @@ _COLUMNS = (
 def is_setting(key: str) -> bool:
     """Whether runs that differ in a key were told different things; seeds are none."""
     return key.partition(".")[0] not in _GROUPS and key.lower().replace(" ", "_").strip("_") not in _COLUMNS
+
+
+def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
+    configs = list(configs)
+    keys = sorted({key for config in configs for key in config}, key=natural)
+    kept = [key for key in keys if is_setting(key)]
+    return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]

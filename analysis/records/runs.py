@@ -1,7 +1,7 @@
 """Runs and sweeps as the analysis sees them, wherever they were read from."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.records.bookkeeping import is_setting
+from analysis.records.bookkeeping import differing_keys
 from analysis.records.objective import Objective, objective_in
 from analysis.records.spans import running_sum, spans
 from analysis.wording.errors import AnalysisError
-from analysis.wording.labels import identity
 from analysis.wording.numbers import as_number as as_number
 from analysis.wording.numbers import as_seed
 from rlhf_sweeps.record import Axis, masked, masked_words, natural
@@ -289,14 +288,6 @@ class Source:
             return differing[0]
         what = f"could be {', '.join(differing)}" if differing else "no run has such a key"
         raise AnalysisError(f"{text}: {what} (the runs differ in: {', '.join(self.axes) or 'nothing but seeds'})")
-
-
-def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
-    configs = list(configs)
-    keys = sorted({key for config in configs for key in config}, key=natural)
-    kept = [key for key in keys if is_setting(key)]
-    return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
 
 
 def planned_updates(total_episodes: Any, batch_size: Any) -> int | None:
