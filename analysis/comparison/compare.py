@@ -100,6 +100,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     grouped = grouping(source, by)
     runs = {run.name: run for group in grouped.groups for run in (*group.chosen, *group.runs)}
     measured = measure(source, list(runs.values()), metric)
+    grouped = grouped.valued(measured.values)
     own = own_pairs(source, grouped, measured.values) if metric is None and measured.name == OTHER_JUDGES else None
     if own:
         grouped = grouped.of_choice

@@ -80,6 +80,12 @@ class Grouping:
         """The same with the runs on the seeds that choose."""
         return replace(self, groups=[replace(one, is_test=False) for one in self.groups])
 
+    def valued(self, values: Mapping[str, float]) -> "Grouping":
+        """The same with test seeds for those groups alone whose tests gave some value."""
+        told = [group.is_test and any(run.name in values for run in group.tests) for group in self.groups]
+        groups = [replace(group, is_test=is_told) for group, is_told in zip(self.groups, told, strict=True)]
+        return replace(self, groups=groups)
+
     def setting(self, run: RunRecord) -> Hashable:
         """What else was chosen for a run: runs of a group with the same setting differ in their seeds only."""
         return tuple(identity(run.value(key)) for key in self.others)
@@ -112,12 +118,14 @@ def grouping(source: Source, by: str | None) -> Grouping:
     found = Grouping(keys, others, [], notes)
     are_settings = all(len({found.setting(run) for run in runs}) == 1 for runs in by_label.values())
     are_tested = _are_tested(by_label.values())
+    # Of several objectives test seeds tell no order.
+    has_order = len(source.directions) == 1
     groups = [
         _group(
             label,
             runs,
-            any(map(_is_test, runs)) if are_settings else are_tested,
-            _banned(source, runs) if are_settings else {},
+            has_order and (any(map(_is_test, runs)) if are_settings else are_tested),
+            _earlier(source, runs) | (_banned(source, runs) if are_settings else {}),
         )
         for label, runs in by_label.items()
     ]
@@ -207,6 +215,12 @@ def _are_tested(groups: Iterable[Sequence[RunRecord]]) -> bool:
     """Whether test seeds can stand for every group that has a sound run, whatever settings it holds."""
     kept = [runs for runs in groups if any(run.state in SOUND for run in runs)]
     return bool(kept) and all(sum(map(_is_test, runs)) > 1 for runs in kept)
+
+
+def _earlier(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
+    """The numbers of trials of an earlier configuration, which are not among the source's."""
+    numbers = {run.trial for run in runs if run.trial is not None} if source.trials else set()
+    return dict.fromkeys(numbers - {trial.number for trial in source.trials}, "of an earlier configuration")
 
 
 def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:

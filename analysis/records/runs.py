@@ -211,7 +211,7 @@ class Source:
         directions: maximize or minimize, for each of these.
         space: what was swept; empty where nobody has said.
         comparison: of reward models, as the sweep has written it (see verdicts/matrix.py); None where none was.
-        is_comparison: whether the sweep says that it compares reward models, each with an objective of its own.
+        is_comparison: whether the sweep says that it compares reward models; see `SweepPlan`.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
         problems: what could not be read, in sentences, those of the runs not among them.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
+from analysis.comparison.run_values import OBJECTIVE
 from analysis.comparison.text import statements
 from analysis.output.terminal import probability_text
 from analysis.results.ranking import Ranking
@@ -24,7 +25,7 @@ def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> lis
     """
     if len(ranking.ranked) < 2:
         return []
-    if ranking.comparison is not None:
+    if ranking.comparison is not None and ranking.comparison.measure.name != OBJECTIVE:
         return _of_reward_models(ranking.comparison)
     if ranking.view is None:
         return ["Unknown: there is no common scale to compare by"]
@@ -80,7 +81,7 @@ def _be(settings: Sequence[Setting]) -> str:
 
 
 def _why_unknown(won: Lead) -> str:
-    num_runs = [len(setting.by_run) for setting in won.ranked]
+    num_runs = [won.sizes[0][0], *(other for _, other in won.sizes)]
     if num_runs[0] > 1 and max(num_runs[1:]) > 1:
         return "Unknown: the seeds of a setting are all alike"
     which = "the best setting" if num_runs[0] == 1 else "every other setting"

@@ -3,6 +3,7 @@
 import math
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
+from analysis.comparison.run_values import OBJECTIVE
 from analysis.output.terminal import probability_text
 from analysis.report.parts import interval_cell
 from analysis.results.entries import reward_model_of
@@ -19,6 +20,8 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
     known = _known(comparison)
     if not known:
         return ["Nothing to compare: no run that came to its end has a value"]
+    if comparison.measure.name == OBJECTIVE:
+        return ["Unknown: no judge has judged them all, and scores of different reward models have no common scale"]
     first = known[0]
     lines = [
         f"Reward model {first.label}: {comparison.measure.name} {_value(first)}",
@@ -35,7 +38,7 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
 
 def lead_sentences(comparison: GroupComparison) -> list[str]:
     """How far the others are behind."""
-    known = _known(comparison)
+    known = [] if comparison.measure.name == OBJECTIVE else _known(comparison)
     lines = []
     for group in known[1:5]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
@@ -56,6 +59,8 @@ def next_sentences(comparison: GroupComparison) -> list[str]:
     known = _known(comparison)
     if len(known) < 2 or comparison.ranking is None:
         return []
+    if comparison.measure.name == OBJECTIVE:
+        return ["Let them judge each other (eval.judge_each_other=true), or name a judge of all (eval.judges)"]
     first, second = known[:2]
     if comparison.winner:
         return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]

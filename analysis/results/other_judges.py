@@ -11,11 +11,11 @@ from rlhf_sweeps.verdicts.estimates import statistic_of
 
 
 def rates_by_others(source: Source) -> dict[str, float]:
-    """Reward model -> its win rate under the other judges, as `compare` estimates it; else as the sweep has written it.
+    """Reward model -> its win rate under the other judges, as the sweep has written it; else as `compare` estimates it.
 
     Empty where nothing tells it.
     """
-    return _estimated(source) or written_rates(source)
+    return written_rates(source) or _estimated(source)
 
 
 def written_rates(source: Source) -> dict[str, float]:

@@ -22,7 +22,7 @@ class SweepPlan:
         num_trials: in all; None: as many as the time allows, or unknown.
         num_tests: runs on test seeds at most; fewer where fewer settings are complete.
         num_workers: trials at a time; None: as many as the machine has room for, or unknown.
-        is_comparison: whether reward models are compared, each with an objective of its own.
+        is_comparison: whether reward models are compared; each has an objective of its own, unless a judge gives it.
         arguments: words of the command line that goes on with it, but for the folder; None where they are unknown.
     """
 

@@ -19,7 +19,7 @@ from rlhf_sweeps.sweep.pruning.judge import WHOLE, Judge
 from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.search.promise import most_promising
 from rlhf_sweeps.sweep.seed_runs import SeedRuns
-from rlhf_sweeps.sweep.study.recall import recall
+from rlhf_sweeps.sweep.study.recall import recall, recall_tests
 from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.trials import COMPARED, COMPLETE, FAILED, RUNNING, WAITING, Trial
 from rlhf_sweeps.sweep.study.unasked import Point
@@ -62,6 +62,7 @@ class Schedule:
                 trial = self._adopt(frozen, frozen.params)
                 recall(trial, frozen, self._runs.seeds(trial)[0])
                 self.note_seeds(trial)
+                recall_tests(trial, self._sweep, self._plan.test_seeds)
                 if trial.state == COMPLETE and self._plan.is_comparison:
                     trial.reward_model = trained_on(self._runs.record(trial))
                 continue

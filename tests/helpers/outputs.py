@@ -30,7 +30,8 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import listed
 from helpers.claims import ONE_MODEL, Said
 from rlhf_sweeps.sweep.comparison_table import table
-from rlhf_sweeps.sweep.results import last_block, optimization_results
+from rlhf_sweeps.sweep.results import last_block
+from rlhf_sweeps.sweep.results_file import optimization_results
 from rlhf_sweeps.sweep.study.trials import Trial
 
 

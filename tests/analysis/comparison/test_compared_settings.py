@@ -95,3 +95,30 @@ def test_settings_that_cannot_be_the_best_are_put_aside():
         "3": {"whose trial is failed": 2},
         "4": {UNSURE: 3},
     }
+
+
+def test_of_several_objectives_test_seeds_tell_no_order():
+    """The seeds that choose have 1 before 2; those of the tests would have it the other way round."""
+    chose = {1: [3.0, 3.1, 3.05], 2: [1.0, 1.1, 1.05]}
+    tested = {1: [1.0, 1.1], 2: [2.5, 2.6]}
+    runs = [one for key, values in chose.items() for one in seeds(values, f"{key}/", key=key)]
+    runs += [replace(one, is_test=True) for key, values in tested.items() for one in seeds(values, f"t{key}/", key=key)]
+    two = {"metrics": ["eval/score", "eval/kl"], "directions": ["maximize", "minimize"]}
+    assert [group.label for group in compare(source(runs, **two), "key").groups] == ["1", "2"]
+    assert [group.label for group in compare(source(runs), "key").groups] == ["2", "1"]
+
+
+def test_trials_of_an_earlier_configuration_are_not_compared():
+    trials = [trial(0, [3.0, 3.1]), trial(1, [1.0, 1.1])]
+    earlier = [replace(one, trial=7, name=f"old {one.name}", config={"key": 1}) for one in trials[0].runs]
+    runs = [one for each in trials for one in each.runs]
+    found = compare(source([*runs, *earlier], trials=trials, space=axes({"key": "choice(0,1)"})), "key")
+    told = {group.label: (len(group.values), dict(group.excluded)) for group in found.groups}
+    assert told == {"0": (2, {}), "1": (2, {"of an earlier configuration": 2})}
+
+
+def test_test_seeds_that_gave_no_value_leave_a_setting_its_choosing_seeds():
+    runs = [*seeds([3.0, 3.1, 3.05], "1/", key=1), *seeds([1.0, 1.1, 1.05], "2/", key=2)]
+    lost = [replace(one, is_test=True, summary={}, metrics={}) for one in seeds([9.0, 9.0], "t1/", key=1)]
+    found = compare(source([*runs, *lost]), "key")
+    assert [(group.label, round(group.estimate.value, 9)) for group in found.groups] == [("1", 3.05), ("2", 1.05)]

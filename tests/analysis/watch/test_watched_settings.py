@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.records import lose, rows, write_run, write_sweep
+from helpers.watched import from_here as from_here
 from helpers.watched import see
 
 from analysis.reading.folders import read_folder

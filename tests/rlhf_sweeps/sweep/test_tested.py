@@ -1,11 +1,13 @@
 """Test seeds that failed: told in the answer, the file and the exit status; expected numbers by hand."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers import fake_trainer
+from helpers.fake_trainer import value
 from helpers.sweeping import sweep
 from omegaconf import OmegaConf
 
@@ -78,3 +80,21 @@ def test_nothing_is_measured_where_no_run_gave_a_value(
     tested: list[dict[int, list[float] | str]], is_nothing: bool
 ) -> None:
     assert nothing_measured(tested) == is_nothing
+
+
+def test_a_sweep_that_is_extended_knows_the_tests_of_its_earlier_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The setting that is added is worth more on the seed that chooses, and less on the test seed."""
+    rates = [round(x * 1e-6, 8) for x in range(440, 500, 3)]
+    first, added = next(
+        (a, b)
+        for a, b in itertools.permutations(rates, 2)
+        if value(a, 0.02, 0) + 0.002 < value(b, 0.02, 0) and value(a, 0.02, 1_000_000) > value(b, 0.02, 1_000_000)
+    )
+    common = ("sweep.test_seeds=1", "sweep.num_tested=1", "ppo.kl_coef=0.02", "seed=0")
+    sweep(tmp_path, f"ppo.lr={first},1e-5", *common)
+    capsys.readouterr()
+    sweep(tmp_path, f"ppo.lr={first},{added},1e-5", *common, "hydra.sweeper.accept_changes=true")
+    assert "best: trial 0, to report: objective " in capsys.readouterr().out
+    assert yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())["best_trial"] == 0
