@@ -40,6 +40,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # `nohup ... &` and some CI runners ignore it, and children inherit that: Ctrl-C would then end nothing.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Two threads gain nothing on models this small, and lose much on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
