@@ -30,10 +30,10 @@ from rlhf_sweeps.record import Run
 
 # Every trial's process imports this file, as that of `python -m rlhf_sweeps` does not: all else is imported in `main`.
 PARTS = {
-    "ask": "study.Study.ask",
-    "tell: notes": "study.Study.note",
-    "tell: end": "study.Study.tell",
-    "report": "study.Study.report",
+    "ask": "study.study.Study.ask",
+    "tell: notes": "study.study.Study.note",
+    "tell: end": "study.study.Study.tell",
+    "report": "study.study.Study.report",
     "compose and write": "composition.Composer.write",
     "show": "display.Display.show",
     "W&B": "wandb_run.SweepTracker.log",
@@ -90,7 +90,7 @@ class Stopwatch:
         """Measure the engine meanwhile."""
         package = "rlhf_sweeps.sweep."
         wrappers: list[tuple[str, Callable[..., Any]]] = [
-            (f"{package}executors.{kind}.submit", self.submit) for kind in ("LocalProcesses", "InProcess")
+            (f"{package}execution.executors.{kind}.submit", self.submit) for kind in ("LocalProcesses", "InProcess")
         ]
         if with_parts:
             wrappers += [(package + path, functools.partial(self.part, name)) for name, path in PARTS.items()]
