@@ -22,7 +22,6 @@ from rlhf_sweeps.verdicts.pairs import BY_PROMPT, MEAN, Pair, Ranking
 REWARD_MODEL = "reward_model"
 NOT_BEST = "not of the best setting"
 _SEED = "seed"
-_BOUNDS = ("low", "high")
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,7 @@ def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -
             if len(kept) != int(entry["num_seeds"]):
                 return None
             runs[group.label] = frozenset(run.name for run in kept)
-            low, high = (math.nan if entry["others"][key] is None else float(entry["others"][key]) for key in _BOUNDS)
-            rates[group.label] = (float(entry["others"]["mean"]), low, high)
+            rates[group.label] = (float(entry["others"]["mean"]), *_bounds(entry["others"]))
             trials[group.label] = numbers
             names[str(entry["reward_model"])] = group.label
         pairs = [{**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in found["pairs"]]
@@ -151,10 +149,19 @@ def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -
 
 def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:
     first, second = (str(own[side]) for side in ("first", "second"))
-    low, high, p_value = (math.nan if own[key] is None else float(own[key]) for key in ("low", "high", "p_value"))
+    (low, high), p_value = _bounds(own), _or_nan(own["p_value"])
     ours, theirs = ([np.concatenate(list(values[label].values()))] for label in (first, second))
     chance = probability(ours, theirs)
     return Pair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
+
+
+def _bounds(told: Mapping[str, Any]) -> tuple[float, float]:
+    """The interval of what the sweep has written; nan where it has none."""
+    return _or_nan(told["low"]), _or_nan(told["high"])
+
+
+def _or_nan(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
@@ -166,10 +173,8 @@ def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
         cells = {}
         for label, entry in zip(labels, entries, strict=True):
             for judge, cell in entry["judges"].items():
-                rate = cell["win_rate"]
-                low, high = (math.nan if rate[key] is None else float(rate[key]) for key in ("low", "high"))
-                num_seeds = int(cell["num_seeds"])
-                cells[label, str(judge)] = Cell(float(rate["mean"]), low, high, num_seeds, judge == label)
+                rate, num_seeds = cell["win_rate"], int(cell["num_seeds"])
+                cells[label, str(judge)] = Cell(float(rate["mean"]), *_bounds(rate), num_seeds, judge == label)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     if not cells or len(set(labels)) < len(labels):

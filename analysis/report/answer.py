@@ -62,13 +62,7 @@ def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
 def tiles(source: Source, ranking: Ranking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
-    found = [
-        (
-            f"{ranking.word.capitalize()}s",
-            f"{len(entries):,}",
-            counts_text((entry.state, entry.cause) for entry in entries),
-        )
-    ]
+    found = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")

@@ -1,4 +1,4 @@
-"""What has become of runs and trials, told one way by all who look at them: states, causes, counts, the best ones."""
+"""What has become of runs and trials, told one way by all who look at them: states, causes, counts."""
 
 import math
 from collections import Counter

@@ -127,13 +127,16 @@ def _must_be_light(file: Path) -> bool:
     return torch == "no" or (file.stem in torch.partition("but not ")[2].split(", "))
 
 
+@functools.cache
+def _edges_of_loading() -> dict[str, set[str]]:
+    """Module -> those of ours that are loaded with it: what it imports, and the __init__ of every package above."""
+    above = {name: {name.rsplit(".", place)[0] for place in range(1, name.count(".") + 1)} for name in MODULES}
+    return {name: ours(file, top_level_only=True) | above[name] & MODULES.keys() for name, file in MODULES.items()}
+
+
 def _loaded(file: Path) -> set[str]:
     """Packages that are loaded with a file, by its own imports and those of ours that it imports."""
-    edges = {name: ours(other, top_level_only=True) for name, other in MODULES.items()}
-    # Python runs the __init__ of every package above.
-    for name, edge in edges.items():
-        edge |= {name.rsplit(".", place)[0] for place in range(1, name.count(".") + 1)} & MODULES.keys()
-    reached = _reach(name_of(file), edges) | {name_of(file)}
+    reached = _reach(name_of(file), _edges_of_loading()) | {name_of(file)}
     return {name.split(".")[0] for one in reached for name in imports(MODULES[one], top_level_only=True)}
 
 
