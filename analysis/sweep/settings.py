@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.comparison.own_matrix import REWARD_MODEL as REWARD_MODEL
 from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
 from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
@@ -19,9 +20,8 @@ from analysis.wording.labels import setting_labels
 from analysis.wording.statements import setting_text
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
-from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import keeps, mean_broken, mean_over_seeds, rank_key
 
-REWARD_MODEL = "reward_model"
 _SAME = 1e-6  # positions that differ less are the same
 
 
@@ -52,7 +52,7 @@ class Setting:
     @property
     def is_feasible(self) -> bool:
         """Whether it is known to keep all constraints."""
-        return all(excess <= 0 for excess in self.violations.values())
+        return keeps(self.violations)
 
     @cached_property
     def tested(self) -> list[float] | None:

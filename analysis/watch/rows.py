@@ -10,7 +10,7 @@ from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
 from analysis.wording.labels import setting_labels
 from rlhf_sweeps.record.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
-from rlhf_sweeps.verdicts.settings import find_front, losses, mean_broken, mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import find_front, keeps, losses, mean_broken, mean_over_seeds, rank_key
 
 SEED = "seed"
 CONTINUE = "continue with "  # what stands in a note before a command
@@ -51,7 +51,7 @@ class Row:
     @property
     def is_feasible(self) -> bool:
         """Whether it keeps the objective's constraints."""
-        return all(excess <= 0 for excess in self.violations.values())
+        return keeps(self.violations)
 
     @property
     def is_open(self) -> bool:
@@ -157,7 +157,7 @@ class Seen:
 
     def is_feasible(self, row: Row) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
-        return all(excess <= 0 for excess in mean_broken(one.violations for one in self.same(row)).values())
+        return keeps(mean_broken(one.violations for one in self.same(row)))
 
     def _ordered(self) -> list[Row]:
         """The trials that can be best, best first."""

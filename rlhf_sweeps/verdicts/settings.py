@@ -39,6 +39,11 @@ def mean_broken(runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(values) if values else math.nan for name, values in told.items()}
 
 
+def keeps(violations: Mapping[str, float]) -> bool:
+    """Whether all constraints are known to be kept: each is broken by 0 or less, and none by nan."""
+    return all(excess <= 0 for excess in violations.values())
+
+
 def rank_key(
     worth: Sequence[float], tested: Sequence[float] | None, directions: Sequence[str]
 ) -> tuple[bool, list[float], list[float]]:

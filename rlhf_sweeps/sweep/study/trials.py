@@ -11,7 +11,7 @@ from rlhf_sweeps.record.trials import PRUNED as PRUNED
 from rlhf_sweeps.record.trials import RUNNING as RUNNING
 from rlhf_sweeps.record.trials import WAITING as WAITING
 from rlhf_sweeps.sweep.study.tested import measured
-from rlhf_sweeps.verdicts.settings import mean_over_seeds
+from rlhf_sweeps.verdicts.settings import keeps, mean_over_seeds
 
 # Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
@@ -86,7 +86,7 @@ class Trial:
     @property
     def is_feasible(self) -> bool:
         """Whether it keeps all of objective.constraints."""
-        return all(violation <= 0 for violation in self.violations.values())
+        return keeps(self.violations)
 
     @property
     def test_mean(self) -> list[float] | None:
