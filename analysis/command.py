@@ -8,15 +8,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from analysis.output.files import FORMATS, write
+from analysis.output.parts import Part
 from analysis.output.places import folder_for, report_for
-from analysis.output.terminal import wrapped
+from analysis.output.terminal import show, wrapped
 from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.record import STORAGE
 
-FORMATS = ("png", "svg", "pdf")
+if TYPE_CHECKING:
+    from analysis.results.results import Results
+
 _FEW = 10  # problems that are still printed
 
 _PLACES = """
@@ -170,6 +175,18 @@ def _read(options: argparse.Namespace) -> Source:
     return source
 
 
+def _present(options: argparse.Namespace, view: "Callable[[Results], Sequence[Part]]") -> int:
+    """Write a view's files, print the rest, and say which files there are."""
+    from analysis.results.results import Results
+
+    source = _read(options)
+    folder = folder_for(source, options.out)
+    parts = view(Results(source))
+    paths = write(parts, folder, getattr(options, "format", FORMATS[:2]))
+    show(parts)
+    return _say("", paths)
+
+
 def _say(text: str, paths: Sequence[Path]) -> int:
     for line in text.splitlines():
         print("\n".join(wrapped(line)))
@@ -219,14 +236,13 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _health(options: argparse.Namespace) -> int:
-    from analysis.health.views import write_health
+    from analysis.views.health import health_view
 
-    source = _read(options)
-    return _say(*write_health(source, folder_for(source, options.out)))
+    return _present(options, health_view)
 
 
 def _report(options: argparse.Namespace) -> int:
-    from analysis.report.report import write_report
+    from analysis.views.report import write_report
 
     source = _read(options)
     return _say("", [write_report(source, report_for(source, options.out))])

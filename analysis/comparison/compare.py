@@ -10,8 +10,8 @@ from analysis.comparison.groups import Group, Grouping, grouping, seed_notes, st
 from analysis.comparison.judge_matrix import matrix
 from analysis.comparison.own_matrix import NOT_BEST, Matrix, own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure
-from analysis.output.terminal import listed, shortened
 from analysis.records.runs import Source
+from analysis.wording.short_labels import list_labels, short_names
 from rlhf_sweeps.verdicts.estimates import Estimate, Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import BY_PROMPT, Pair, Ranking, rank
 
@@ -64,7 +64,7 @@ class GroupComparison:
     @cached_property
     def names(self) -> Mapping[str, str]:
         """The groups' labels -> short names, which differ as the labels do."""
-        return shortened(group.label for group in self.groups)
+        return short_names(group.label for group in self.groups)
 
     @property
     def is_own(self) -> bool:
@@ -123,7 +123,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     if is_estimated and measured.num_prompts and any(len(group.values) > 1 for group in groups):
         notes.append(f"intervals are at least as wide as {measured.num_prompts} held-out prompts make that of a rate")
     elif is_estimated and measured.is_rate and ranking is not None and (alike := _alike(ranking.estimates)):
-        whose = f"how many prompts the rates are of is unknown: for {listed(alike)}, whose runs are all alike,"
+        whose = f"how many prompts the rates are of is unknown: for {list_labels(alike)}, whose runs are all alike,"
         notes.append(f"{whose} each run counts as one prompt")
     judged = matrix(source, grouped.alike)
     if judged is not None:
@@ -180,6 +180,6 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
     if not is_seeded and any(len(found) > 1 for found in kept):
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
     if alike := _alike({one.label: one.estimate for one in groups if one.estimate}):
-        whose = f"no interval for {listed(alike)}, whose runs are all alike"
+        whose = f"no interval for {list_labels(alike)}, whose runs are all alike"
         notes.append(f"{whose}: that does not show how much others would differ")
     return notes

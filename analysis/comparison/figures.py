@@ -14,8 +14,8 @@ from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.own_matrix import Matrix
 from analysis.comparison.tables import write_tables
 from analysis.comparison.text import cell_text, comparison_text
-from analysis.output.terminal import told_apart
 from analysis.records.runs import Source
+from analysis.wording.short_labels import shorten_apart
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN
 from rlhf_sweeps.wording import short
 
@@ -48,7 +48,7 @@ def write_comparison(
     Raises:
         AnalysisError: if no run has such a key or metric.
     """
-    from analysis.output.style import save_figure
+    from analysis.output.images import save_figure
 
     comparison = compare(source, by, metric)
     frontiers = all_frontiers(comparison.grouping)
@@ -70,7 +70,7 @@ def write_comparison(
 def values_figure(comparison: GroupComparison) -> "Figure | None":
     """Means with both intervals and every run, best on top; None without values."""
     from analysis.output.colors import COLORS
-    from analysis.output.style import new_figure
+    from analysis.output.images import new_figure
 
     groups = [group for group in comparison.groups if group.estimate is not None][:MOST_ROWS]
     if not groups:
@@ -116,7 +116,7 @@ def _name(comparison: GroupComparison) -> str:
 def probability_figure(comparison: GroupComparison) -> "Figure | None":
     """The probability that a run of the best group beats one of each other group; None where nothing is known."""
     from analysis.output.colors import COLORS
-    from analysis.output.style import new_figure
+    from analysis.output.images import new_figure
 
     ranking = comparison.ranking
     if ranking is None:
@@ -153,7 +153,7 @@ def judges_figure(matrix: Matrix) -> "Figure | None":
     """Win rates of each group under each judge as a heat map, with the numbers in the cells, own judges framed."""
     from matplotlib.patches import Rectangle
 
-    from analysis.output.style import new_figure
+    from analysis.output.images import new_figure
 
     labels, judges = list(matrix.labels)[:MOST_ROWS], list(matrix.judges)[:_MOST_JUDGES]
     if not labels or not judges:
@@ -177,9 +177,9 @@ def judges_figure(matrix: Matrix) -> "Figure | None":
                 box = (column - 0.47, row - 0.47)
                 axes.add_patch(Rectangle(box, 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.6))
     is_long = any(len(judge) > 12 for judge in judges)
-    axes.set_xticks(range(len(judges)), told_apart(judges, 20))
+    axes.set_xticks(range(len(judges)), shorten_apart(judges, 20))
     axes.tick_params("x", labelrotation=25 if is_long else 0)
-    axes.set_yticks(range(len(labels)), told_apart(labels))
+    axes.set_yticks(range(len(labels)), shorten_apart(labels))
     axes.set_xlabel("judge")
     axes.set_ylabel("runs of")
     is_cut = len(matrix.labels) > len(labels) or len(matrix.judges) > len(judges)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.output.terminal import listed
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
 from analysis.records.value_order import place
 from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import identity, labels
+from analysis.wording.short_labels import list_labels
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.settings import mean_broken
 
@@ -268,8 +268,8 @@ def seed_notes(source: Source, grouped: Grouping) -> list[str]:
         return ["values are of the runs on test seeds, by which nothing was chosen; the runs that chose are left aside"]
     if tested:
         return [
-            f"values of {listed(tested)} are of runs on test seeds, by which nothing was chosen, and go first; those "
-            "of the others, and the verdicts on them, are of the runs that chose the settings"
+            f"values of {list_labels(tested)} are of runs on test seeds, by which nothing was chosen, and go first; "
+            "those of the others, and the verdicts on them, are of the runs that chose the settings"
         ]
     if num_tests:
         runs = f"{num_tests} runs on test seeds are" if num_tests > 1 else "1 run on a test seed is"

@@ -8,7 +8,7 @@ import numpy as np
 from analysis.comparison.frontier import Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import Level, MatchedKl
-from analysis.output.terminal import shortened, told_apart
+from analysis.wording.short_labels import short_names, shorten_apart
 from analysis.wording.statements import number
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def frontier_figure(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequenc
         labels: of the groups, best first, of which the first MOST_LINES are drawn.
     """
     from analysis.output.colors import COLORS
-    from analysis.output.style import new_figure
+    from analysis.output.images import new_figure
 
     shown = list(labels)[:MOST_LINES]
     panels = {
@@ -42,7 +42,7 @@ def frontier_figure(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequenc
     grid = figure.subplots(num_rows, columns, squeeze=False)
     colors = {label: COLORS[index % len(COLORS)] for index, label in enumerate(shown)}
     drawn: dict[str, Any] = {}
-    names, judges = shortened(labels), shortened(panels)
+    names, judges = short_names(labels), short_names(panels)
     for axes, (judge, lines) in zip(grid.flat, panels.items(), strict=False):
         for line in sorted(lines, key=lambda line: shown.index(line.label)):
             drawn.setdefault(line.label, _draw_frontier(axes, line, colors[line.label]))
@@ -76,7 +76,7 @@ def _draw_frontier(axes: "Axes", line: Frontier, color: str) -> Any:
 def matched_figure(matched: MatchedKl) -> "Figure | None":
     """A panel for each KL: what groups gained where their runs first got there, best on top of the last."""
     from analysis.output.colors import COLORS
-    from analysis.output.style import new_figure
+    from analysis.output.images import new_figure
 
     if not matched.levels:
         return None
@@ -90,7 +90,7 @@ def matched_figure(matched: MatchedKl) -> "Figure | None":
         if matched.is_rate:
             axes.axvline(0.5, color="#888888", linewidth=0.8)
         axes.locator_params(axis="x", nbins=4)
-    panels[0].set_yticks(range(len(order)), told_apart(order))
+    panels[0].set_yticks(range(len(order)), shorten_apart(order))
     panels[0].set_ylim(len(order) - 0.5, -0.5)
     rest = len(last.num_runs) - len(order)
     which = f"; the best {len(order)} groups" if rest > 0 else ""

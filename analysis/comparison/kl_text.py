@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from analysis.comparison.frontier import SEVERAL_SCALES, Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import MatchedKl
-from analysis.output.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from analysis.output.terminal import aligned, wrapped
+from analysis.wording.intervals import digits_of, interval
+from analysis.wording.short_labels import list_labels, short_names
 from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.pairs import verdict_text
 
@@ -22,7 +24,7 @@ def frontier_lines(frontiers: Sequence[Frontier]) -> Iterator[str]:
         f"gain in score at a distance d = sqrt(KL), {judge}, fitted by d (alpha - beta log d) [95 % interval over runs]"
     )
     rows = [["", "alpha", "", "beta", "", "best KL by the fit", "points"]]
-    names = shortened(line.label for line in frontiers)
+    names = short_names(line.label for line in frontiers)
     for line in frontiers[:_MOST_BEST]:
         rows.append([names[line.label], *_fit_cells(line), f"{len(line.gains)} of {_runs(len(line.runs))}"])
     yield from aligned(rows)
@@ -62,7 +64,7 @@ def matched_lines(matched: MatchedKl | None) -> Iterator[str]:
     yield ""
     yield from wrapped(f"at the same KL, where a run first reaches it: {matched.text} [95 % interval]")
     rows = [["KL", "", "", "value", "", "reached", "against the best"]]
-    names = shortened(label for level in matched.levels for label in level.num_runs)
+    names = short_names(label for level in matched.levels for label in level.num_runs)
     for level in matched.levels:
         for place, label in enumerate(level.ranking.labels[:_MOST_BEST], start=1):
             found = level.ranking.estimates[label]
@@ -79,4 +81,4 @@ def matched_lines(matched: MatchedKl | None) -> Iterator[str]:
         yield from wrapped(f"  {matched.note}")
     for level in matched.levels:
         if missing := [label for label, count in level.num_reached.items() if not count]:
-            yield from wrapped(f"  KL {number(level.kl)} is never reached by {listed(missing)}")
+            yield from wrapped(f"  KL {number(level.kl)} is never reached by {list_labels(missing)}")

@@ -8,8 +8,8 @@ import numpy as np
 from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.run_values import common_judges, num_prompts, scale
-from analysis.output.terminal import listed
 from analysis.records.runs import Floats, Source
+from analysis.wording.short_labels import list_labels
 from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.estimates import Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import Ranking, rank
@@ -61,7 +61,7 @@ class MatchedKl:
         ]
         if not unseen:
             return ""
-        return f"most runs were first evaluated beyond KL {listed(unseen)}: read off a line from the base policy"
+        return f"most runs were first evaluated beyond KL {list_labels(unseen)}: read off a line from the base policy"
 
 
 def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:

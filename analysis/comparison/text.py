@@ -7,7 +7,9 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.kl_text import frontier_lines, matched_lines
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.own_matrix import Cell, Matrix
-from analysis.output.terminal import aligned, digits_of, interval, listed, shortened, wrapped
+from analysis.output.terminal import aligned, wrapped
+from analysis.wording.intervals import digits_of, interval
+from analysis.wording.short_labels import list_labels, short_names
 from analysis.wording.statements import Statement, number
 from rlhf_sweeps.verdicts.estimates import FEW_RUNS
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
@@ -91,7 +93,7 @@ def _answer(comparison: GroupComparison) -> Statement:
 
 
 def _named(comparison: GroupComparison, labels: Sequence[str]) -> str:
-    return listed([comparison.names[label] for label in labels])
+    return list_labels([comparison.names[label] for label in labels])
 
 
 def _unknown(comparison: GroupComparison, name: str, ranked: Sequence[ComparedGroup], pairs: Sequence[Pair]) -> str:
@@ -181,8 +183,8 @@ def _matrix(matrix: Matrix | None) -> Iterator[str]:
         f"win rate against the base policy in % [95 %]; *: own judge, which chose the evaluation; {matrix.text}"
     )
     judges = matrix.judges[:_MOST_JUDGES]
-    names = shortened(matrix.labels)
-    rows = [["runs of", *shortened(judges, 18).values()]]
+    names = short_names(matrix.labels)
+    rows = [["runs of", *short_names(judges, 18).values()]]
     for label in matrix.labels[:_MOST_BEST]:
         rows.append([names[label], *(cell_text(matrix.cells.get((label, judge))) for judge in judges)])
     yield from aligned(rows)

@@ -12,7 +12,7 @@ from analysis.curves.metrics import title_of
 from analysis.curves.panels import Choice, Panel
 from analysis.curves.sentences import Described
 from analysis.output.colors import COLORS
-from analysis.output.style import new_figure, save_figure
+from analysis.output.images import new_figure, save_figure
 from analysis.records.runs import CUMULATIVE_REWARD, DIVERGED, FAILED, PRUNED, STOPPED, UNFINISHED
 
 if TYPE_CHECKING:

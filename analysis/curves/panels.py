@@ -8,10 +8,10 @@ from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
-from analysis.output.terminal import told_apart
 from analysis.output.thinning import spread, telling
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
 from analysis.wording.labels import labels
+from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import counted, listed
 
 MAX_LINES = 12  # with a name of their own
@@ -200,5 +200,5 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
             for row in (zip(*columns, strict=True) if columns else [()] * len(texts))
         ]
         texts = [f"{name} ({told})" if told else name for name, told in zip(texts, settings, strict=True)]
-    short = told_apart(texts, _MAX_LABEL)
+    short = shorten_apart(texts, _MAX_LABEL)
     return {name: text.replace("$", r"\$") for name, text in zip(lines, short, strict=True)}

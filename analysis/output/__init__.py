@@ -1,1 +1,1 @@
-"""Terminal, figures and files: how all commands show what they have found."""
+"""Parts as plain data, and what shows them: a terminal, files, a page."""

@@ -1,83 +1,127 @@
-"""Tables and sentences for the terminal, at most 120 columns wide."""
+"""Parts as text for a terminal, by rich: sentences, tables, tiles. Charts, files and folded texts are left out."""
 
-import math
+import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import StringIO
+from typing import IO, Any
 
-from analysis.wording.statements import number
-from rlhf_sweeps.verdicts.estimates import Probability
-from rlhf_sweeps.wording import WIDTH, in_columns, short
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
 
-LONGEST_LABEL = 28
+from analysis.output.parts import Alert, Answers, Cell, Column, Command, Part, Sentences, Table, Tiles
+from analysis.wording.short_labels import shorten_apart
+from analysis.wording.statements import Statement, number
+from rlhf_sweeps.wording import WIDTH, in_columns
 
-
-def told_apart(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
-    """Labels that differ as these do, and fit if that is possible.
-
-    What all begin or end with is left out before each is shortened; what is then alike is shortened less.
-    """
-    length = longest
-    while length < max(map(len, labels), default=0):
-        found = _shortened(labels, length)
-        if len(set(found)) == len(set(labels)):
-            return found
-        length += 1 + length // 8
-    return list(labels)
+_STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}
+_INDENT = 2
+_LONGEST_CELL = 40  # characters
 
 
-def shortened(labels: Iterable[str], longest: int = LONGEST_LABEL) -> dict[str, str]:
-    """Label -> the same, short; see `told_apart`."""
-    distinct = list(dict.fromkeys(labels))
-    return dict(zip(distinct, told_apart(distinct, longest), strict=True))
+def show(parts: Iterable[Part], file: IO[str] | None = None) -> None:
+    """Print them, at most as wide as the terminal, or WIDTH where there is none."""
+    file = sys.stdout if file is None else file
+    console = Console(file=file)
+    width = min(console.width, WIDTH) if console.is_terminal else WIDTH
+    file.write(text(parts, width, console.is_terminal and not console.no_color))
 
 
-def _shortened(labels: Sequence[str], longest: int) -> list[str]:
-    start = _num_shared(labels)
-    end = _num_shared([label[start:][::-1] for label in labels])
-    room = longest - 2 - max(len(label) - start - end for label in labels)
-    if len(set(labels)) > 1 and room >= 0:
-        start = max(start - room, 0)  # all are cut alike
-        labels = ["…"[:start] + label[start : len(label) - end] + "…"[:end] for label in labels]
-    return [short(label, longest) for label in labels]
+def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) -> str:
+    """What is printed: a line of its own for each sentence and row, without blanks at the end of lines."""
+    buffer = StringIO()
+    colors: dict[str, Any] = {"force_terminal": is_colored, "color_system": "standard" if is_colored else None}
+    console = Console(file=buffer, width=width, highlight=False, legacy_windows=False, **colors)
+    shown: list[Any] = [part for part in parts if type(part) in _SHOWN]
+    for place, part in enumerate(shown):
+        if place > 0 and (isinstance(part, Table) or getattr(part, "title", "")):
+            console.print()
+        for item in _SHOWN[type(part)](part, width):
+            console.print(item)
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
-def _num_shared(labels: Sequence[str]) -> int:
-    """How many letters all begin with."""
-    letters = enumerate(zip(*labels, strict=False))
-    return next((place for place, each in letters if len(set(each)) > 1), min(map(len, labels)))
+def _lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -> Iterator[Text]:
+    """Sentences; what goes on is indented by two more than the first line."""
+    start = " " * indent
+    for line in lines:
+        for part in textwrap.wrap(line, width, initial_indent=start, subsequent_indent=f"{start}  ") or [""]:
+            yield Text(part, style, overflow="ignore", no_wrap=True)
 
 
-def listed(labels: Sequence[str]) -> str:
-    """The first three labels, and how many more there are."""
-    names = told_apart(labels)[:3]
-    return ", ".join(names) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+def _show_sentences(part: Sentences, width: int) -> Iterator[RenderableType]:
+    lines = [line.text if isinstance(line, Statement) else line for line in part.lines]
+    if part.title:
+        yield from _lines([f"{part.title}:"], width, style="bold")
+    yield from _lines(lines, width, _INDENT if part.title else 0, _STYLES.get(part.tone, ""))
 
 
-def interval(low: float, high: float, digits: int = 3) -> str:
-    """`[low, high]`, empty where there is none."""
-    return "" if low != low else f"[{number(low, digits)}, {number(high, digits)}]"
+def _show_alert(part: Alert, width: int) -> Iterator[RenderableType]:
+    yield from _lines([f"{part.title} {part.where}".rstrip()], width, style="bold yellow")
+    yield from _lines([*part.lines, f"what helps: {part.advice}"], width, 2 * _INDENT)
 
 
-def probability_text(found: Probability) -> str:
-    """`0.78 [0.21, 0.98]`."""
-    return f"{number(found.value, 2)} {interval(found.low, found.high, 2)}".rstrip()
+def _show_tiles(part: Tiles, width: int) -> Iterator[RenderableType]:
+    tiles = [(label.lower(), f"{value} ({hint})" if hint else value) for label, value, hint in part.tiles]
+    longest = max((len(label) for label, _ in tiles), default=0)
+    yield from _lines((f"{label:{longest}}  {value}" for label, value in tiles), width)
 
 
-def digits_of(value: float, low: float, high: float) -> int:
-    """How many digits tell a value from the ends of its interval: 3, or more where it is narrow, up to 6."""
-    width, size = high - low, max(abs(value), abs(low), abs(high))
-    if not (0 < width < size):  # also where there is no interval
-        return 3
-    return min(max(math.ceil(math.log10(size / width)) + 2, 3), 6)
+def _show_answers(part: Answers, width: int) -> Iterator[RenderableType]:
+    for question, lines in part.answers:
+        yield from _lines([question], width, style="bold")
+        yield from _lines(lines, width, _INDENT)
 
 
+def _show_command(part: Command, width: int) -> Iterator[RenderableType]:
+    yield from _lines([f"{part.title}:"], width, style="bold")
+    yield Text(part.text, overflow="ignore", no_wrap=True)  # to be copied as it is
+
+
+def _show_table(part: Table, width: int) -> Iterator[RenderableType]:
+    """Without columns that are details or empty; its first rows only, where it says how many."""
+    yield from _lines([part.caption], width)
+    rows = part.rows[: part.most_rows or None]
+    places = [place for place, column in enumerate(part.columns) if _is_shown(column, [row[place] for row in rows])]
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place in places:
+        column = part.columns[place]
+        table.add_column(Text(column.label), justify="right" if column.is_number else "left", overflow="fold")
+    columns = [_cell_texts([row[place] for row in rows]) for place in places]
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
+    yield Padding(table, (0, 0, 0, _INDENT))
+    if more := len(part.rows) - len(rows):
+        yield from _lines([f"and {number(more)} more{f', in {part.file}' * bool(part.file)}"], width, _INDENT)
+
+
+def _is_shown(column: Column, cells: Sequence[Cell]) -> bool:
+    return not column.is_detail and any(cell.text not in ("", "-") for cell in cells)
+
+
+def _cell_texts(cells: Sequence[Cell]) -> list[Text]:
+    texts = shorten_apart([cell.text for cell in cells], _LONGEST_CELL)
+    return [Text(text, _STYLES.get(cell.tone, "")) for text, cell in zip(texts, cells, strict=True)]
+
+
+_SHOWN: Mapping[type, Callable[[Any, int], Iterator[RenderableType]]] = {
+    Sentences: _show_sentences,
+    Alert: _show_alert,
+    Tiles: _show_tiles,
+    Answers: _show_answers,
+    Command: _show_command,
+    Table: _show_table,
+}
+
+
+# OLD: of comparison/text.py and kl_text.py, until they are views.
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns; those that are empty below the first row are left out, and no line is longer than WIDTH."""
     kept = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    for text in in_columns(list(zip(*kept, strict=True))):
-        yield text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    for line in in_columns(list(zip(*kept, strict=True))):
+        yield line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
 
 
-def wrapped(text: str) -> Iterator[str]:
-    """Lines of at most WIDTH columns; what goes on is indented by two more than the first."""
-    yield from textwrap.wrap(text, WIDTH, subsequent_indent=" " * (len(text) - len(text.lstrip()) + 2))
+def wrapped(line: str) -> Iterator[str]:
+    yield from textwrap.wrap(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2))

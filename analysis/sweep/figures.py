@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis.output.terminal import told_apart
 from analysis.output.thinning import spread
 from analysis.records.runs import Source
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
@@ -25,6 +24,7 @@ from analysis.sweep.plots import (
     place_in,
     short,
 )
+from analysis.wording.short_labels import shorten_apart
 
 _MAX_TRACES = 40
 _MAX_TRIALS = 200  # of the timeline
@@ -148,7 +148,9 @@ def _shorten_ticks(figure: Any, trace: Any) -> None:
     if not choices or not all(isinstance(choice, str) for choice in choices):
         return
     axis = figure.layout[f"xaxis{(trace.xaxis or 'x')[1:]}"]
-    axis.update(tickmode="array", tickvals=choices, ticktext=told_apart([choice.strip("'") for choice in choices], 16))
+    axis.update(
+        tickmode="array", tickvals=choices, ticktext=shorten_apart([choice.strip("'") for choice in choices], 16)
+    )
 
 
 def _cut(trace: Any, longest: int) -> None:

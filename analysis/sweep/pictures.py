@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from analysis.output.colors import COLORS
-from analysis.output.style import new_figure, save_figure
-from analysis.output.terminal import told_apart
+from analysis.output.images import new_figure, save_figure
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
 from analysis.sweep.axes import tell_choices, tell_values
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Profile
 from analysis.sweep.slices import Slice
+from analysis.wording.short_labels import shorten_apart
 from rlhf_sweeps.record import Axis
 
 _MAX_AXES = 9
@@ -154,7 +154,7 @@ def _label_axis(axes: Any, axis: Axis) -> None:
         places: Sequence[float] = [0.0, 0.25, 0.5, 0.75, 1.0]
         labels = tell_values(axis, places)
     else:
-        places, labels = _ticks(axis), told_apart(tell_choices(axis), 14)
+        places, labels = _ticks(axis), shorten_apart(tell_choices(axis), 14)
         if axis.is_numeric:
             kept = _apart(places)
             places, labels = [places[i] for i in kept], [labels[i] for i in kept]

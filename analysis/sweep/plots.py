@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from analysis.output.colors import COLORS
-from analysis.output.terminal import told_apart
 from analysis.output.thinning import spread
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
 from analysis.sweep.axes import tell_choices, tell_values
 from analysis.sweep.importance import Importance
 from analysis.sweep.optimum import Optimum
+from analysis.wording.short_labels import shorten_apart
 from rlhf_sweeps.record import Axis
 
 MAX_POINTS = 1000  # of a trace
@@ -131,7 +131,7 @@ def _dimension(axis: Axis, places: Floats) -> dict[str, Any]:
     else:
         ticks = [axis.position(text) for text in axis.choices]
         low, high = min(ticks), max(ticks)
-    labels = tell_values(axis, ticks) if axis.is_interval else told_apart(tell_choices(axis), 20)
+    labels = tell_values(axis, ticks) if axis.is_interval else shorten_apart(tell_choices(axis), 20)
     if np.isnan(places).any():
         low -= 0.15 * (high - low)
         ticks, labels = [low, *ticks], ["not active", *labels]

@@ -1,8 +1,6 @@
 """A sweep's tables: trials.csv, importance.csv, ledger.csv, ledger.json."""
 
 import csv
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,8 @@ from typing import Any
 from analysis.output.places import make_folder
 from analysis.records.runs import Source
 from analysis.sweep.analysis import SweepAnalysis
-from analysis.sweep.ledger import Cost, Ledger
 from analysis.sweep.settings import settings_of
-from rlhf_sweeps.record import open_atomically, write_atomically
-
-_COSTS = [name for name in Cost.__dataclass_fields__ if name != "untold"]
+from rlhf_sweeps.record import open_atomically
 
 
 def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
@@ -26,29 +21,7 @@ def write_tables(source: Source, found: SweepAnalysis, out: Path) -> list[Path]:
     importances = list(_importance_rows(found))
     if importances:
         paths.append(_write_csv(out / "importance.csv", importances))
-    costs = [{"trial": one.number, "state": one.state, **_cost(one.cost)} for one in found.ledger.trials]
-    tests = [
-        {"trial": one.number, "state": "test", **_cost(one.tests)} for one in found.ledger.trials if one.tests.runs
-    ]
-    paths.append(_write_csv(out / "ledger.csv", [*costs, *tests], ["trial", "state", *_COSTS]))
-    path = out / "ledger.json"
-    write_atomically(path, json.dumps(ledger_content(found.ledger), indent=2) + "\n")
-    return [*paths, path]
-
-
-def ledger_content(costs: Ledger) -> dict[str, Any]:
-    """The ledger in plain values: total, by state, hours, price; null: unknown."""
-    return {
-        "total": _cost(costs.total),
-        "by_state": {state: _cost(cost) for state, cost in costs.by_state.items()},
-        "worker_hours": _known(costs.worker_hours),
-        "gpu_hours": _known(costs.gpu_hours),
-        "wall_seconds": costs.wall_seconds or None,
-        "cost_per_hour": costs.cost_per_hour,
-        "price": costs.price,
-        "runs_without_summary": costs.num_without_end,
-        "runs_that_do_not_tell": dict(sorted(costs.total.untold.items())),
-    }
+    return paths
 
 
 def _trial_rows(source: Source) -> Iterable[dict[str, Any]]:
@@ -83,14 +56,6 @@ def _importance_rows(found: SweepAnalysis) -> Iterable[dict[str, Any]]:
                     row |= {name: share and share.value, f"{name}_low": share and share.low}
                     row |= {f"{name}_high": share and share.high}
                 yield {**row, "p_value": key.p_value, "settings": result.num_settings}
-
-
-def _cost(cost: Cost) -> dict[str, Any]:
-    return {name: _known(getattr(cost, name)) for name in _COSTS}
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Path:

@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.output.terminal import told_apart
 from analysis.records.runs import FAILED, Source, Trial
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis, analyse
-from analysis.sweep.cost_text import cost_words, saved_sentence, untold_sentences
 from analysis.sweep.importance import Importance, Share
 from analysis.sweep.ledger import Cost, Ledger
 from analysis.sweep.pictures import write_pictures
 from analysis.sweep.sentences import shown_values
 from analysis.sweep.slices import Slice
 from analysis.sweep.tables import write_tables
+from analysis.views.cost import cost_words, saved_sentence, untold_sentences
+from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import clipped, counted, duration, number
 from rlhf_sweeps.record.trials import counts_text
 
@@ -32,7 +32,10 @@ def write_sweep_views(source: Source, out: Path) -> tuple[str, list[Path]]:
         The text for the terminal, without a newline at the end, and the files that were written.
     """
     found = analyse(source)
-    paths = [*write_tables(source, found, out), *write_pictures(found, out)]
+    from analysis.output.files import write
+    from analysis.views.cost import cost_view
+
+    paths = [*write_tables(source, found, out), *write(cost_view(found.ledger), out), *write_pictures(found, out)]
     return sweep_text(source, found), paths
 
 
@@ -91,7 +94,7 @@ def _front_lines(one: ViewAnalysis) -> list[str]:
 def _slice_lines(cut: Slice, metric: str) -> list[str]:
     if len(cut.bins) < 2:
         return []
-    labels = told_apart([part.label for part in cut.bins])
+    labels = shorten_apart([part.label for part in cut.bins])
     width = max(map(len, labels))
     lines = [f"{metric} against {cut.axis.key}: mean [95 %], best, settings"]
     for label, part in zip(labels, cut.bins, strict=True):

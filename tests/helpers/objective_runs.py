@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.records.runs import Source
-from analysis.report.answer import answers
+from analysis.views.answers import answers
 from analysis.results.ranking import rank
 from helpers.records import rows, summary, write_run, write_sweep
 

@@ -20,8 +20,8 @@ from analysis.health.findings import findings
 from analysis.health.patterns import patterns
 from analysis.health.text import health_text
 from analysis.records.runs import REWARD, Source
-from analysis.report.parts import Answers, Block, Part, Sentences, Table
-from analysis.report.report import _Maker, _sections
+from analysis.output.parts import Answers, Block, Part, Sentences, Table
+from analysis.views.report import _Maker, _sections
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
@@ -113,7 +113,7 @@ def _one_model(source: Source) -> str:
 def _report(source: Source) -> Iterator[Said]:
     results, make = Results(source), _Maker()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logging.getLogger("analysis.report.report"), "disabled", True)
+        patch.setattr(logging.getLogger("analysis.views.report"), "disabled", True)
         sections = _sections(results, 0, make)
     assert not make.missing
     for section in sections:

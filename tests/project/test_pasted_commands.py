@@ -32,8 +32,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from analysis.command import main as analyse
 from analysis.reading.folders import read_folder
-from analysis.report.config import config_parts
-from analysis.report.parts import Command
+from analysis.views.config import config_parts
+from analysis.output.parts import Command
 from analysis.results.ranking import rank
 from analysis.sweep.edges import override_text
 from rlhf_sweeps.config.reading import from_hydra

@@ -19,8 +19,8 @@ from analysis.curves.views import write_curves
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
 from analysis.records.runs import CUMULATIVE_REWARD, RunRecord, Source
-from analysis.report.curves import curve_parts
-from analysis.report.parts import Block
+from analysis.views.curves import curve_parts
+from analysis.output.parts import Block
 from analysis.results.ranking import rank
 
 KL = "objective/kl"

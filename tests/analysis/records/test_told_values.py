@@ -10,8 +10,8 @@ from helpers.watched import change
 from analysis.comparison.compare import compare
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.report.compare import compare_parts
-from analysis.report.parts import Sentences
+from analysis.views.compare import compare_parts
+from analysis.output.parts import Sentences
 from analysis.results.results import Results
 
 

@@ -14,7 +14,7 @@ from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, large, run, sweep
 
 from analysis.records.runs import Source
-from analysis.report.report import LIMIT, report, write_report
+from analysis.views.report import LIMIT, report, write_report
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_part_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, ca
     def broken(*_: Any) -> None:
         raise ValueError("a hole")
 
-    monkeypatch.setattr("analysis.report.config.config_parts", broken)
+    monkeypatch.setattr("analysis.views.config.config_parts", broken)
     shown = Reader(report(sweep())).text
     assert (
         shown.count("The tab Config could not be made (ValueError: a hole).") == 2
@@ -106,7 +106,7 @@ def test_many_runs_fit() -> None:
 def test_what_does_not_fit_is_made_smaller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source = large(20, 300)
     whole = len(report(source).encode())
-    monkeypatch.setattr("analysis.report.report.LIMIT", whole - 1)
+    monkeypatch.setattr("analysis.views.report.LIMIT", whole - 1)
     smaller = write_report(source, tmp_path / "report.html").read_bytes()
     assert len(smaller) < whole
 

@@ -10,7 +10,7 @@ from helpers.browser_page import browser as browser
 from helpers.report_records import compared, sweep
 
 from analysis.records.runs import Source
-from analysis.report.report import write_report
+from analysis.views.report import write_report
 
 pytestmark = pytest.mark.skipif(
     not (BROWSER.exists() and DRIVER.exists()), reason=f"{BROWSER} and {DRIVER} are not installed"

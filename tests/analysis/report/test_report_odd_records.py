@@ -11,7 +11,7 @@ from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, run
 
 from analysis.records.runs import UNFINISHED, RunRecord, Source, Trial
-from analysis.report.report import report
+from analysis.views.report import report
 
 
 def empty(name: str = "0", **changed: Any) -> RunRecord:

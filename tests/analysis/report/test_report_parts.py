@@ -15,17 +15,17 @@ from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, run, samples, sweep
 
 from analysis.records.runs import Source
-from analysis.report.config import config_parts
-from analysis.report.cost import cost_parts
-from analysis.report.embed import embedded, plain
-from analysis.report.lines import averaged, thinned
-from analysis.report.parallel import parallel
-from analysis.report.parts import Table
-from analysis.report.problems import failure_sentence
-from analysis.report.report import report
-from analysis.report.samples import sample_parts
-from analysis.report.sweep import converted
-from analysis.report.trials import trial_table
+from analysis.views.config import config_parts
+from analysis.views.cost import cost_parts
+from analysis.output.embed import embedded, plain
+from analysis.views.lines import averaged, thinned
+from analysis.views.parallel import parallel
+from analysis.output.parts import Table
+from analysis.views.problems import failure_sentence
+from analysis.views.report import report
+from analysis.views.samples import sample_parts
+from analysis.views.sweep import converted
+from analysis.views.trials import trial_table
 from analysis.results.ranking import rank
 from analysis.sweep.ledger import ledger
 from analysis.wording.statements import duration

@@ -22,7 +22,7 @@ from analysis.curves.views import write_curves
 from analysis.health import findings, patterns
 from analysis.records.runs import RunRecord, Source, Trial
 from analysis.report import curves
-from analysis.report.report import report, write_report
+from analysis.views.report import report, write_report
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
@@ -98,7 +98,7 @@ def test_a_report_computes_nothing_twice(name: str) -> None:
 
 
 def test_a_report_that_gets_smaller_computes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.report.report.LIMIT", 1)
+    monkeypatch.setattr("analysis.views.report.LIMIT", 1)
     found = calls(COMPUTING, lambda: write_report(sweep(), tmp_path / "report.html"))
     assert {call: count for call, count in found.items() if count > 1} == {}
 

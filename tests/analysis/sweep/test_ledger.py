@@ -14,7 +14,7 @@ from helpers.sweep_sources import of, trial
 
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.report.cost import cost_sentences, cost_tiles
+from analysis.views.cost import cost_sentences, cost_tiles
 from analysis.sweep.analysis import analyse
 from analysis.sweep.ledger import MEASURED, Cost, ledger
 from analysis.sweep.tables import ledger_content, write_tables

@@ -14,7 +14,7 @@ from analysis.curves.panels import chosen_lines
 from analysis.output.thinning import spread, telling
 from analysis.reading.folders import read_run
 from analysis.records.runs import RunRecord, Source
-from analysis.report.noise import noise_sentences
+from analysis.views.noise import noise_sentences
 from analysis.results.ranking import leaders, rank
 from analysis.sweep.analysis import analyse
 from analysis.sweep.lead import lead

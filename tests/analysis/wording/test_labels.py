@@ -12,11 +12,11 @@ from analysis.comparison.groups import grouping
 from analysis.curves.curves import group_labels
 from analysis.health.patterns import patterns
 from analysis.health.signals import Finding
-from analysis.output.terminal import listed, told_apart
+from analysis.wording.short_labels import list_labels, shorten_apart
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.report.config import config_parts
-from analysis.report.parallel import parallel
+from analysis.views.config import config_parts
+from analysis.views.parallel import parallel
 from analysis.results.ranking import rank
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import axes_of, tell_choices, tell_value, tell_values
@@ -94,8 +94,8 @@ PATHS = [f"/data/reward_models/run_2026/{name}/final/checkpoint-1000" for name i
     ],
 )
 def test_long_texts_are_shortened_until_they_would_be_alike(those: list[str]) -> None:
-    assert len(set(told_apart(those, 14))) == len(those)
-    assert len(set(told_apart(those))) == len(those)
+    assert len(set(shorten_apart(those, 14))) == len(those)
+    assert len(set(shorten_apart(those))) == len(those)
 
 
 def two_rates(folder: Path) -> Source:
@@ -134,8 +134,8 @@ def test_groups_are_in_one_order_everywhere() -> None:
 
 
 def test_a_list_counts_what_it_is_given() -> None:
-    assert listed(["a", "a", "a", "a", "b"]) == "a, a, a and 2 more"
-    assert listed(["a", "b", "a"]) == "a, b, a"
+    assert list_labels(["a", "a", "a", "a", "b"]) == "a, a, a and 2 more"
+    assert list_labels(["a", "b", "a"]) == "a, b, a"
 
 
 def test_findings_belong_to_values() -> None:

@@ -14,7 +14,7 @@ from optuna import load_study
 
 from analysis.comparison.compare import compare
 from analysis.reading.folders import read_folder
-from analysis.report.answer import answers, tiles
+from analysis.views.answers import answers, tiles
 from analysis.results.ranking import rank
 from analysis.sweep.analysis import analyse
 from analysis.sweep.settings import views

@@ -12,7 +12,7 @@ from scipy import stats
 from analysis.comparison.compare import compare
 from analysis.comparison.own_matrix import NOT_BEST
 from analysis.comparison.text import comparison_text, statements
-from analysis.report.noise import noise_sentences
+from analysis.views.noise import noise_sentences
 from analysis.results.other_judges import rates_by_others
 from analysis.results.results import Results
 from rlhf_sweeps.sweep.comparison_table import table

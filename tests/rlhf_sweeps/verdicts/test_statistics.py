@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from scipy.stats import binomtest, trim_mean
 
-from analysis.output.terminal import probability_text
+from analysis.wording.intervals import probability_text
 from rlhf_sweeps.verdicts import estimates
 from rlhf_sweeps.verdicts.estimates import (
     Probability,

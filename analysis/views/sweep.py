@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.output.colors import COLORS
+from analysis.output.parts import Cell, Column, Figure, Part, Sentences, Table, number_cell, setting_cell
 from analysis.records.runs import Source
-from analysis.report.parallel import parallel
-from analysis.report.parts import Cell, Column, Figure, Part, Sentences, Table, number_cell, setting_cell
-from analysis.report.phases import statements_block
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
 from analysis.sweep.importance import Importance, Share
+from analysis.views.parallel import parallel
 
 _MAX_STEPS = 4
 _ON_FIRST_SCREEN = "history"
@@ -90,9 +89,9 @@ def _without_links(value: Any) -> Any:
 def _of_view(one: ViewAnalysis, place: int) -> list[Part]:
     label = one.view.label
     title = f"What the search says about runs on reward model {label}" if label else "What the search says"
-    parts: list[Part] = [statements_block(title, one.statements)] if one.statements else []
+    parts: list[Part] = [Sentences(one.statements, title)] if one.statements else []
     if one.steps:
-        parts.append(statements_block("What to try next", one.steps))
+        parts.append(Sentences(one.steps, "What to try next"))
     for index, result in enumerate(one.importances):
         if any(key.is_clear for key in result.keys):
             parts.append(_importance_table(result, f"importance-{place}-{index}"))

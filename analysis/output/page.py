@@ -3,8 +3,11 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from analysis.report.embed import embedded, plotly_script, script_hash
-from analysis.report.parts import Block, Figure, Section
+from analysis.output.charts import Chart
+from analysis.output.colors import hex_of
+from analysis.output.embed import embedded, plotly_script, script_hash
+from analysis.output.parts import Block, Figure, Section
+from analysis.output.plotly_figures import figures
 from analysis.wording.statements import number
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -27,12 +30,19 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     environment.filters |= {
         "number": number,
         "heading": lambda text: _capitalized(text, names),
+        "hex": lambda layer: hex_of(getattr(layer, "color", 0)),
         "sentence": lambda text: _sentence(text, names),
     }
-    figures = [part for section in sections for part in section.parts if isinstance(part, Figure)]
+    charts = [part for section in sections for part in section.parts if isinstance(part, Chart)]
     blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
     data = {
-        "figures": {figure.id: {"data": figure.data, "layout": figure.layout} for figure in figures},
+        "figures": {name: figure for chart in charts for name, figure in figures(chart).items()}
+        | {
+            part.id: {"data": part.data, "layout": part.layout}
+            for section in sections
+            for part in section.parts
+            if isinstance(part, Figure)
+        },
         "curves": next((block.content for block in blocks if block.kind == "curves"), None),
     }
     plotly, plotly_hash = plotly_script()

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.output.colors import COLORS
-from analysis.output.terminal import told_apart
+from analysis.output.parts import Figure, Part, Sentences, plain_label
 from analysis.records.runs import Source
-from analysis.report.answer import answers, tiles
-from analysis.report.parts import Figure, Part, Sentences, plain_label
-from analysis.report.problems import failure_sentence, problem_sentences
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
+from analysis.views.answers import answers, tiles
+from analysis.views.problems import failure_sentence, problem_sentences
+from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import number
 
 _MAX_POINTS = 2000
@@ -72,7 +72,7 @@ def _names(entries: Sequence[Entry], word: str) -> dict[str, Any]:
     """Below the axis, the runs' names where there is room; trials have numbers."""
     if word == "trial" or len(entries) > _MAX_NAMES:
         return {} if word == "trial" else {"title": {"text": "run, in the order of the table"}}
-    names = told_apart([entry.name for entry in entries], 16)
+    names = shorten_apart([entry.name for entry in entries], 16)
     return {"tickvals": [entry.numbers[0] for entry in entries], "ticktext": [plain_label(name) for name in names]}
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.output.parts import plain_label
 from analysis.output.thinning import spread
 from analysis.records.runs import Floats
-from analysis.report.parts import plain_label
 from analysis.wording.labels import labels as labels_of
 from analysis.wording.statements import number
 

@@ -1,12 +1,13 @@
-"""What a report is made of: sections of sentences, tables, figures and folded texts, all plain data."""
+"""What views are made of, as plain data: sentences, tables, charts, files. Each renderer shows those that it can."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.output.terminal import digits_of, interval
-from analysis.wording.statements import clipped, number
+from analysis.output.charts import Chart
+from analysis.wording.intervals import digits_of, interval
+from analysis.wording.statements import Statement, clipped, number
 
 # Of a text that comes from a record, such as a path in a config, or a response.
 _MAX_CELL = 160
@@ -31,16 +32,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """Of a table; `hint` says more than the label."""
+    """Of a table; `hint` says more than the label. The terminal leaves out a column that `is_detail`."""
 
     label: str
     is_number: bool = False
     hint: str = ""
+    is_detail: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, one for each column. A table that `is_filterable` has a box for words, and one for `states`."""
+    """Rows of cells, one for each column.
+
+    Attributes:
+        id: in the page; letters, digits and dashes, unique there.
+        caption: above it.
+        is_filterable: whether the page has a box for words, and one for `states`.
+        is_folded: whether the page shows it on demand, such as the numbers of a chart beside it.
+        most_rows: how many the terminal prints; 0: all.
+        file: the file that has all of them, for a reader of the terminal.
+    """
 
     id: str
     caption: str
@@ -48,12 +59,99 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     is_filterable: bool = False
     states: Sequence[str] = ()
-    kind: str = "table"
+    is_folded: bool = False
+    most_rows: int = 0
+    file: str = ""
+    kind: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """One sentence a line, with the numbers behind it if it is a Statement, under a heading; `tone` as in a cell."""
+
+    lines: Sequence[str | Statement]
+    title: str = ""
+    tone: str = ""
+    kind: str = field(default="sentences", init=False)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that is wrong: a title, where it is, sentences, the numbers behind them, and what helps."""
+
+    title: str
+    where: str
+    lines: Sequence[str]
+    evidence: Mapping[str, float]
+    advice: str
+    kind: str = field(default="alert", init=False)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """A long text that opens on demand; the terminal leaves it out."""
+
+    title: str
+    text: str
+    kind: str = field(default="folded", init=False)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """A few numbers that say it all: (label, number, what it is)."""
+
+    tiles: Sequence[tuple[str, str, str]]
+    kind: str = field(default="tiles", init=False)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Questions and the sentences that answer them."""
+
+    answers: Sequence[tuple[str, Sequence[str]]]
+    kind: str = field(default="answers", init=False)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to type, and why."""
+
+    title: str
+    text: str
+    kind: str = field(default="command", init=False)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What only the page can show; `kind` names the template's macro."""
+
+    kind: str
+    content: Any
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A CSV file: names of columns, and rows of raw values; None and nan are empty cells."""
+
+    file: str
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+    kind: str = field(default="rows", init=False)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON file of plain values; numbers that are not finite become null."""
+
+    file: str
+    content: Mapping[str, Any]
+    kind: str = field(default="document", init=False)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A plot: Plotly's traces and layout as plain values, and a sentence for those who cannot see it."""
+    """OLD: Plotly's traces and layout, of figures that are no charts yet."""
 
     id: str
     title: str
@@ -64,65 +162,12 @@ class Figure:
     kind: str = "figure"
 
 
-@dataclass(frozen=True)
-class Sentences:
-    """One sentence a line, under a heading; `tone` as in a cell."""
-
-    lines: Sequence[str]
-    title: str = ""
-    tone: str = ""
-    kind: str = "sentences"
-
-
-@dataclass(frozen=True)
-class Folded:
-    """A long text that opens on demand."""
-
-    title: str
-    text: str
-    kind: str = "folded"
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """A few numbers that say it all: (label, number, what it is)."""
-
-    tiles: Sequence[tuple[str, str, str]]
-    kind: str = "tiles"
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Questions and the sentences that answer them."""
-
-    answers: Sequence[tuple[str, Sequence[str]]]
-    kind: str = "answers"
-
-
-@dataclass(frozen=True)
-class Command:
-    """What to type, and why."""
-
-    title: str
-    text: str
-    kind: str = "command"
-
-
-@dataclass(frozen=True)
-class Block:
-    """Anything else that the page knows how to show; `kind` names the template's macro."""
-
-    kind: str
-    content: Any
-    id: str = ""
-
-
-Part = Table | Figure | Sentences | Folded | Tiles | Answers | Command | Block
+Part = Figure | Table | Chart | Sentences | Alert | Folded | Tiles | Answers | Command | Block | Rows | Document
 
 
 @dataclass(frozen=True)
 class Section:
-    """A tab."""
+    """A tab of the page."""
 
     id: str
     title: str
@@ -161,5 +206,5 @@ def setting_cell(text: str | None, label: str | None) -> Cell:
 
 
 def plain_label(text: str) -> str:
-    """A record's own words where Plotly reads tags and entities."""
+    """OLD: of figures that are no charts yet; see plotly_figures.escape."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

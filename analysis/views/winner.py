@@ -4,11 +4,11 @@ import math
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
-from analysis.output.terminal import probability_text
-from analysis.report.parts import interval_cell
+from analysis.output.parts import interval_cell
 from analysis.results.entries import reward_model_of
 from analysis.results.ranking import Ranking
 from analysis.sweep.settings import REWARD_MODEL
+from analysis.wording.intervals import probability_text
 from analysis.wording.statements import listed, number
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
 

@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from analysis.output.parts import Answers, Tiles
 from analysis.records.constraints import constraint_sentences
 from analysis.records.runs import Source
-from analysis.report.counted import SCORE, counted_sentences
-from analysis.report.noise import noise_sentences
-from analysis.report.parts import Answers, Tiles
-from analysis.report.problems import failure_sentence
-from analysis.report.winner import lead_sentences, next_sentences, winner_sentences
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
 from analysis.sweep.analysis import front
+from analysis.views.counted import SCORE, counted_sentences
+from analysis.views.noise import noise_sentences
+from analysis.views.problems import failure_sentence
+from analysis.views.winner import lead_sentences, next_sentences, winner_sentences
 from analysis.wording.statements import counted, duration, listed, number
 from rlhf_sweeps.record.trials import counts_text
 

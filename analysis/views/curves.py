@@ -7,10 +7,10 @@ from analysis.curves.axis import along, chosen_unit
 from analysis.curves.curves import choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, panel_metrics, title_of
 from analysis.output.colors import COLORS
+from analysis.output.parts import Block, Part, Sentences
 from analysis.records.runs import Floats, RunRecord, Source
-from analysis.report.lines import averaged, points, thinned
-from analysis.report.parts import Block, Part, Sentences
 from analysis.results.ranking import Ranking
+from analysis.views.lines import averaged, points, thinned
 from analysis.wording.labels import identity
 from analysis.wording.statements import counted, listed
 from rlhf_sweeps.record import natural

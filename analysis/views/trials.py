@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
 from analysis.output.thinning import telling
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
-from analysis.report.counted import Counted, counted_in
-from analysis.report.parts import Cell, Column, Part, Sentences, Table, number_cell, setting_cell, text_cell
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
+from analysis.views.counted import Counted, counted_in
 from analysis.wording.statements import clipped, counted, listed, number
 
 _MAX_SETTINGS = 12

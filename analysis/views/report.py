@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from analysis.output.parts import Part, Section, Sentences
 from analysis.records.runs import Source
-from analysis.report.parts import Part, Section, Sentences
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
 from analysis.wording.statements import counted
@@ -89,7 +89,7 @@ class _Maker:
 
 def _page(results: Results, make: _Maker, detail: int) -> str:
     """The page from what is known; parts that do not depend on the detail are as they were made before."""
-    from analysis.report.page import page
+    from analysis.output.page import page
 
     # Numbers of a damaged record may overflow, which is no news to a reader.
     with np.errstate(all="ignore"):
@@ -100,17 +100,17 @@ def _page(results: Results, make: _Maker, detail: int) -> str:
 
 
 def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
-    from analysis.report.compare import compare_parts
-    from analysis.report.config import config_parts
-    from analysis.report.cost import cost_parts
-    from analysis.report.curves import curve_parts
-    from analysis.report.health import health_parts, health_sentences
-    from analysis.report.noise import noise_sentences
-    from analysis.report.overview import overview_parts
-    from analysis.report.phases import phase_parts
-    from analysis.report.samples import sample_parts
-    from analysis.report.sweep import advice_sentences, sweep_parts
-    from analysis.report.trials import trial_parts
+    from analysis.views.compare import compare_parts
+    from analysis.views.config import config_parts
+    from analysis.views.cost import cost_view
+    from analysis.views.curves import curve_parts
+    from analysis.views.health import health_sentences, health_view
+    from analysis.views.noise import noise_sentences
+    from analysis.views.overview import overview_parts
+    from analysis.views.phases import phase_parts
+    from analysis.views.samples import sample_parts
+    from analysis.views.sweep import advice_sentences, sweep_parts
+    from analysis.views.trials import trial_parts
 
     source, ranking = results.source, results.ranking
     found = make.value("the health check", lambda: results.findings) or {}
@@ -132,8 +132,8 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
         ("sweep", "Sweep"): lambda: sweep_parts(source, analysis),
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trial_parts(source, ranking),
         ("samples", "Samples"): lambda: sample_parts(source, ranking, _SAMPLES[detail]),
-        ("health", "Health"): lambda: health_parts(ranking, found, results.patterns if any(found.values()) else []),
-        ("cost", "Cost"): lambda: cost_parts(results.costs),
+        ("health", "Health"): lambda: health_view(results),
+        ("cost", "Cost"): lambda: cost_view(results.costs),
         ("config", "Config"): lambda: config_parts(source, ranking),
     }
     sections = [
@@ -144,7 +144,7 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
 
 
 def _problems(source: Source, ranking: Ranking, missing: Sequence[str]) -> Sequence[Part]:
-    from analysis.report.problems import problem_parts
+    from analysis.views.problems import problem_parts
 
     return problem_parts(source, ranking, missing)
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from analysis.output.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
 from analysis.records.bookkeeping import differing_keys
 from analysis.records.runs import RunRecord, Source
-from analysis.report.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
 from analysis.results.ranking import Ranking
 from analysis.wording.labels import exact, labels
 from analysis.wording.statements import clipped, counted, listed

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from analysis.curves.curves import choosing
 from analysis.curves.sentences import describe
+from analysis.output.parts import Part, Sentences
 from analysis.records.runs import RunRecord, Source
-from analysis.report.parts import Block, Part
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
 from analysis.wording.statements import Statement
@@ -28,14 +28,8 @@ def phase_parts(source: Source, ranking: Ranking) -> list[Part]:
         if names not in said:
             said[names] = describe(runs[:_MAX_RUNS])
         if said[names]:
-            parts.append(statements_block(title, said[names]))
+            parts.append(Sentences(said[names], title))
     return parts
-
-
-def statements_block(title: str, found: Sequence[Statement]) -> Block:
-    """Sentences, each with its numbers folded away below it."""
-    lines = [(statement.text, list(statement.evidence.items())) for statement in found]
-    return Block("statements", {"title": title, "lines": lines})
 
 
 def _best_title(best: Entry, ranking: Ranking) -> str:

@@ -9,9 +9,7 @@ from analysis.comparison.groups import Grouping
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.text import statements
 from analysis.output.colors import COLORS
-from analysis.records.runs import Source
-from analysis.report.frontier import frontier_parts, matched_table, matrix_figure
-from analysis.report.parts import (
+from analysis.output.parts import (
     Cell,
     Column,
     Figure,
@@ -23,7 +21,9 @@ from analysis.report.parts import (
     plain_label,
     text_cell,
 )
+from analysis.records.runs import Source
 from analysis.results.results import Results
+from analysis.views.reward_against_kl import frontier_parts, matched_table, matrix_figure
 from analysis.wording.statements import counted
 from rlhf_sweeps.verdicts.pairs import MEAN, Pair, verdict_text
 

@@ -10,7 +10,7 @@ from analysis.comparison.frontier import Frontier
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.comparison.own_matrix import Matrix
 from analysis.output.colors import COLORS
-from analysis.report.parts import Cell, Column, Figure, Part, Table, interval_cell, number_cell, plain_label, text_cell
+from analysis.output.parts import Cell, Column, Figure, Part, Table, interval_cell, number_cell, plain_label, text_cell
 from analysis.wording.statements import counted, number
 from rlhf_sweeps.verdicts.pairs import verdict_text
 

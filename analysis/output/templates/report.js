@@ -44,6 +44,7 @@
   const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   function showTheme() {
+    all(".keys i").forEach((mark) => { mark.style.background = recolored(mark.dataset.color); });
     button.setAttribute("aria-pressed", String(isDark()));
     button.textContent = isDark() ? "Light" : "Dark";
     button.title = isDark() ? "Switch to light colours" : "Switch to dark colours";
@@ -54,8 +55,6 @@
     redraw();
   });
   system.addEventListener("change", () => { showTheme(); redraw(); });
-  showTheme();
-
   // The colours of lines on a dark ground: the same hues, lighter.
   const DARK = {
     "#0072b2": "#56a8dd", "#d55e00": "#ff8a3d", "#009e73": "#34c99c", "#cc79a7": "#e39ac4", "#e69f00": "#f2b632",
@@ -67,7 +66,7 @@
     if (Array.isArray(value)) return value.length && typeof value[0] === "number" ? value : value.map(recolored);
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([key, item]) =>
-        [key, /color|line|marker|error|font|contours/.test(key) ? recolored(item) : item]));
+        [key, /color|line|marker|font|contours|shapes/.test(key) ? recolored(item) : item]));
     }
     return value;
   }
@@ -76,6 +75,7 @@
     const channel = (start) => parseInt(shown.slice(start, start + 2), 16);
     return "rgba(" + [channel(1), channel(3), channel(5), opacity].join(",") + ")";
   }
+  showTheme();
 
   function themed(figure) {
     const [fg, muted, grid, card] = ["--fg", "--muted", "--grid", "--card"].map(color);
@@ -93,7 +93,6 @@
     const legend = isNarrow || layout.legend?.orientation === "h" ? below : {};
     const data = figure.data.map((trace) => {
       const shown = recolored(structuredClone(trace));
-      for (const error of ["error_x", "error_y"]) if (shown[error]) shown[error] = { color: fg, ...shown[error] };
       if (isNarrow && trace.type === "heatmap") shown.showscale = false;
       if (isNarrow && trace.type === "contour") {
         shown.colorbar = { ...shown.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10, title: { side: "bottom", ...shown.colorbar?.title } };
@@ -130,11 +129,8 @@
     await window.Plotly.react(plot, traces, layout, CONFIG);
     drawn.add(plot);
   }
-  // Several plots side by side, or axes in a row, need room of their own; the box around them scrolls.
-  function leastWidth(layout) {
-    const beside = new Set(Object.entries(layout).filter(([key]) => /^xaxis\d*$/.test(key)).map(([, axis]) => axis.domain?.[0] ?? 0));
-    return Math.max(beside.size > 1 ? 240 * beside.size : 0, 110 * (layout.xaxis.tickvals?.length ?? 0));
-  }
+  // Columns of words need room of their own; the box around them scrolls.
+  const leastWidth = (layout) => layout.meta?.leastWidth ?? 0;
   const drawIn = (parent) => Promise.all(all(".plot", parent).filter((plot) => !drawn.has(plot)).map(draw));
   const redraw = () => Promise.all([...drawn].map(draw));
 

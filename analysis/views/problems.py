@@ -3,8 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from analysis.output.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
 from analysis.records.runs import FAILED, UNFINISHED, RunRecord, Source
-from analysis.report.parts import Cell, Column, Folded, Part, Sentences, Table, text_cell
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
 from analysis.wording.statements import counted, listed

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
 from analysis.comparison.text import statements
-from analysis.output.terminal import probability_text
 from analysis.results.ranking import Ranking
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
 from analysis.sweep.sentences import noise_source
 from analysis.sweep.settings import Setting
+from analysis.wording.intervals import probability_text
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
 

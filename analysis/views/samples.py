@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from analysis.output.parts import Block, Part, Sentences
 from analysis.records.runs import UPDATE, RunRecord, Samples, Source
 from analysis.records.worth import counted_rows
-from analysis.report.parts import Block, Part, Sentences
 from analysis.results.entries import reward_model_of
 from analysis.results.ranking import Ranking
 from analysis.wording.statements import clipped, counted, number

@@ -1,0 +1,198 @@
+"""The cost ledger: seconds, tokens, GPU-hours, by what became of the trials; what pruning saved."""
+
+import math
+from collections.abc import Callable
+
+from analysis.output.charts import Axis, Bars, Chart, Panel
+from analysis.output.parts import Cell, Column, Document, Part, Rows, Sentences, Table, Tiles, number_cell
+from analysis.sweep.ledger import MEASURED, Cost, Ledger
+from analysis.wording.statements import counted, duration, listed, number
+
+_COLORS = {"complete": 0, "pruned": 3, "failed": 1, "test": 2}
+_OTHER = 4
+_COSTS = [name for name in Cost.__dataclass_fields__ if name != "untold"]
+_WORDS = {
+    "seconds": "time",
+    "gpu_seconds": "time on GPUs",
+    "scoring_seconds": "time of scoring",
+    "tokens": "tokens",
+    "episodes": "episodes",
+}
+
+
+def cost_view(costs: Ledger) -> list[Part]:
+    """Numbers, sentences, a bar, a table by state; ledger.csv and ledger.json."""
+    total = costs.total
+    if not total.runs and math.isnan(total.seconds):
+        return [Sentences(["cost: not recorded"]), *_files(costs)]
+    parts: list[Part] = [cost_tiles(costs), Sentences(cost_sentences(costs))]
+    if len(costs.by_state) > 1 and total.seconds > 0:
+        parts.append(_bar(costs))
+    return [*parts, _table(costs), *_files(costs)]
+
+
+def _files(costs: Ledger) -> list[Part]:
+    """A row for each trial, and one more for its runs on test seeds; sums as JSON."""
+    rows = [(trial.number, trial.state, *_values(trial.cost)) for trial in costs.trials]
+    rows += [(trial.number, "test", *_values(trial.tests)) for trial in costs.trials if trial.tests.runs]
+    sums = {
+        "total": _named_values(costs.total),
+        "by_state": {state: _named_values(cost) for state, cost in costs.by_state.items()},
+        "worker_hours": costs.worker_hours,
+        "gpu_hours": costs.gpu_hours,
+        "wall_seconds": costs.wall_seconds or None,
+        "cost_per_hour": costs.cost_per_hour,
+        "price": costs.price,
+        "runs_without_summary": costs.num_without_end,
+        "runs_that_do_not_tell": dict(sorted(costs.total.untold.items())),
+    }
+    return [Rows("ledger.csv", ["trial", "state", *_COSTS], rows), Document("ledger.json", sums)]
+
+
+def _values(cost: Cost) -> list[float]:
+    return [getattr(cost, name) for name in _COSTS]
+
+
+def _named_values(cost: Cost) -> dict[str, float]:
+    return dict(zip(_COSTS, _values(cost), strict=True))
+
+
+def cost_tiles(costs: Ledger) -> Tiles:
+    """The totals; what is not recorded is unknown."""
+    total = costs.total
+    tiles = [("Worker time", _or_unknown(total.seconds, duration), _hint(total, "seconds", "of one worker"))]
+    if costs.wall_seconds > 0:
+        busy = f"{number(total.seconds / costs.wall_seconds, 2)} workers busy on average" if total.seconds > 0 else ""
+        tiles.append(("On the clock", duration(costs.wall_seconds), busy))
+    on_gpus = "of one worker each" if costs.gpu_hours else "no CUDA device"
+    tiles.append(("GPU-hours", _or_unknown(costs.gpu_hours, number), _hint(total, "gpu_seconds", on_gpus)))
+    if not math.isnan(total.tokens):
+        tiles.append(("Tokens", f"{total.tokens:,.0f}", _hint(total, "tokens", "in and out of all models")))
+    if total.saved_updates:
+        updates = f"{total.saved_updates:,} updates not run"
+        tiles.append(("Saved by pruning", _or_unknown(total.saved_seconds, duration), updates))
+    if costs.price is not None:
+        tiles.append(("Price", number(costs.price), f"at {number(costs.cost_per_hour)} an hour"))
+    if not math.isnan(total.peak_memory_mb):
+        tiles.append(("Peak memory", f"{number(total.peak_memory_mb / 1024)} GB", "of one run"))
+    return Tiles(tiles)
+
+
+def _or_unknown(value: float, text: Callable[[float], str]) -> str:
+    return "unknown" if math.isnan(value) else text(value)
+
+
+def _hint(total: Cost, name: str, otherwise: str) -> str:
+    """Of how many runs a sum is, where that is not all."""
+    untold = total.untold.get(name, 0)
+    if not untold:
+        return otherwise
+    return "not recorded" if untold == total.runs else f"{otherwise}; of {total.runs - untold} of {total.runs} runs"
+
+
+def cost_sentences(costs: Ledger) -> list[str]:
+    """Where the time went, and what nobody recorded."""
+    total = costs.total
+    words = [*cost_words(total), counted(total.updates, "update")]
+    lines = [f"{counted(total.runs, 'run')} took {listed(words)}", *untold_sentences(total)]
+    if saved := saved_sentence(total):
+        share = 100 * total.saved_updates / max(1, total.planned_updates + _unstarted(costs))
+        lines.append(f"{saved} ({share:.0f} % of all updates that were planned)")
+    if total.seconds > 0 and total.scoring_seconds > 0:
+        lines.append(f"scoring took {100 * total.scoring_seconds / total.seconds:.1f} % of the time")
+    if costs.num_without_end:
+        lines.append(
+            f"{counted(costs.num_without_end, 'run')} wrote no summary; counted as far as updates are recorded"
+        )
+    return lines
+
+
+def cost_words(cost: Cost) -> list[str]:
+    """`35 s of one worker`, `9,320 tokens`, `720 episodes`: those that are recorded."""
+    words = []
+    if not math.isnan(cost.seconds):
+        words.append(f"{duration(cost.seconds)} of one worker")
+    if not math.isnan(cost.tokens):
+        words.append(f"{cost.tokens:,.0f} tokens")
+    if not math.isnan(cost.episodes):
+        words.append(counted(round(cost.episodes), "episode"))
+    return words
+
+
+def untold_sentences(cost: Cost) -> list[str]:
+    """What is not recorded, of how many runs; empty where all is."""
+    by_count: dict[int, list[str]] = {}
+    for name in MEASURED:
+        if num := cost.untold.get(name, 0):
+            by_count.setdefault(num, []).append(_WORDS[name])
+    lines = []
+    for num, words in sorted(by_count.items(), reverse=True):
+        verb = "is" if words[-1].startswith("time") and len(words) == 1 else "are"
+        where = "" if num == cost.runs else f" in {num} of {counted(cost.runs, 'run')}, which sums leave out"
+        lines.append(f"{listed(words)} {verb} not recorded{where}")
+    return lines
+
+
+def saved_sentence(cost: Cost) -> str | None:
+    """What pruning left out; None where it left out nothing."""
+    if not cost.saved_updates:
+        return None
+    if math.isnan(cost.saved_seconds):
+        return f"pruning saved {cost.saved_updates:,} updates, which were not run; their time is unknown"
+    about = f"pruning saved about {duration(cost.saved_seconds)}: {cost.saved_updates:,} updates not run"
+    return f"{about}, at the pace of the pruned trials themselves"
+
+
+def _unstarted(costs: Ledger) -> int:
+    """Updates of seeds that were never started: saved, and not among those that runs had planned."""
+    return max(0, costs.total.updates + costs.total.saved_updates - costs.total.planned_updates)
+
+
+def _bar(costs: Ledger) -> Chart:
+    """One bar of minutes, a colour for each state."""
+    bars, start = [], 0.0
+    for state, cost in costs.by_state.items():
+        if cost.seconds > 0:
+            end = start + cost.seconds / 60
+            hover = [f"{state}: {number(cost.seconds / 60)} min"]
+            bars.append(Bars([0], [start], [end], state, _COLORS.get(state, _OTHER), hover=hover))
+            start = end
+    panel = Panel(Axis("minutes of one worker", low=0, high=start), Axis(is_hidden=True), bars)
+    return Chart("cost", "Where the time went", [panel], height=170)
+
+
+def _table(costs: Ledger) -> Table:
+    columns = [Column("State"), Column("Runs", True), Column("Seconds", True, "of one worker"), Column("Share", True)]
+    columns += [
+        Column("GPU-hours", True),
+        Column("Updates", True),
+        Column("Tokens", True),
+        Column("Episodes", True, is_detail=True),
+    ]
+    columns += [
+        Column("Scoring seconds", True, is_detail=True),
+        Column("Updates saved", True),
+        Column("Seconds saved", True, "estimate"),
+    ]
+    rows = [_row(state, cost, costs.total) for state, cost in costs.by_state.items()]
+    return Table(
+        "ledger", "Cost by what became of the trials", columns, [*rows, _row("total", costs.total, costs.total)]
+    )
+
+
+def _count_cell(value: float) -> Cell:
+    return Cell(f"{value:,.0f}", value) if value >= 1000 else number_cell(value)
+
+
+def _row(state: str, cost: Cost, total: Cost) -> list[Cell]:
+    share = 100 * cost.seconds / total.seconds if total.seconds > 0 else math.nan
+    values = (cost.gpu_seconds / 3600, cost.updates, cost.tokens, cost.episodes, cost.scoring_seconds)
+    return [
+        Cell(state),
+        number_cell(cost.runs),
+        number_cell(round(cost.seconds, 1)),
+        Cell("-") if math.isnan(share) else Cell(f"{share:.0f} %", share),
+        *[_count_cell(value) for value in values],
+        number_cell(cost.saved_updates or None),
+        number_cell(round(cost.saved_seconds, 1)),
+    ]

@@ -1,0 +1,117 @@
+"""What is wrong with runs, by kind, with the evidence and what usually helps."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+
+from analysis.health.findings import Found, grouped
+from analysis.health.patterns import Pattern
+from analysis.health.signals import Finding
+from analysis.output.parts import Alert, Cell, Column, Document, Part, Rows, Sentences, Table, text_cell
+from analysis.records.runs import RunRecord
+from analysis.results.ranking import Ranking
+from analysis.results.results import Results
+from analysis.wording.statements import counted, listed
+
+_MAX_ROWS = 500
+_MAX_EVIDENCE = 6
+_COLUMNS = ("run", "kind", "update", "text", "advice", "evidence")
+# What rules look at -> the metrics that tell it, one of which is enough.
+_LOOKED_AT = {
+    "KL": ("objective/kl",),
+    "entropy": ("policy/entropy_avg", "objective/entropy"),
+    "clipping": ("policy/clipfrac_avg",),
+    "value model": ("val/explained_variance",),
+    "truncation": ("objective/truncated_rate", "objective/eos_rate", "eval/eos_rate", "val/num_eos_tokens"),
+}
+
+
+def health_view(results: Results) -> list[Part]:
+    """A sentence for all runs, a part for each kind of finding, a table of all; health.json and health.csv."""
+    findings, runs = results.findings, results.source.runs
+    patterns = results.patterns if any(findings.values()) else []
+    is_sick = any(findings.values())
+    lines = [*health_sentences(findings, results.ranking), *_unread_sentences(runs)]
+    parts: list[Part] = [Sentences(lines, tone="" if is_sick else "good")]
+    parts += [_alert(kind, by_run, len(findings), patterns) for kind, by_run in grouped(findings).items()]
+    return [*parts, *_table(findings), *_files(results.source.name, findings, patterns)]
+
+
+def health_sentences(findings: Found, ranking: Ranking) -> list[str]:
+    """How many runs have findings, and the best run's."""
+    if not findings:
+        return ["there are no runs"]
+    num_sick = sum(map(bool, findings.values()))
+    if not num_sick:
+        return [f"nothing was found in {counted(len(findings), 'run')}"]
+    kinds = dict.fromkeys(finding.kind for several in findings.values() for finding in several)
+    verb = "has" if num_sick == 1 else "have"
+    lines = [f"{num_sick} of {counted(len(findings), 'run')} {verb} findings: {listed(kinds, 5)}"]
+    best = ranking.best.run if ranking.best else None
+    if best is not None and len(findings) > 1:
+        own = [finding.kind for finding in findings.get(best.name, ())]
+        lines.append(f"the best run, {best.name}, has {listed(own) if own else 'none of them'}")
+    return lines
+
+
+def _unread_sentences(runs: Sequence[RunRecord]) -> list[str]:
+    """Which runs have no update, and what no run has recorded, so that nobody could look at it."""
+    empty = [run.name for run in runs if not len(run.updates)]
+    lines = [f"without any update, so that little can be said of them: {listed(empty)}"] if empty else []
+    recorded = {name for run in runs for name in run.metrics}
+    missing = [subject for subject, names in _LOOKED_AT.items() if not recorded.intersection(names)]
+    if not any(name.startswith("judge/") for name in recorded):
+        missing.append("judges (eval.judges), without which reward hacking shows in length and surface markers only")
+    if missing and len(empty) < len(runs):
+        lines.append(f"not looked at, because it is not in the record: {', '.join(missing)}")
+    return lines
+
+
+def _alert(kind: str, by_run: Mapping[str, Finding], num_runs: int, patterns: Sequence[Pattern]) -> Alert:
+    """The first run's finding in its own words."""
+    name, finding = next(iter(by_run.items()))
+    since = f"from update {finding.update}: " if finding.update is not None else ""
+    where = f"in {len(by_run)} of {counted(num_runs, 'run')}: {listed(by_run)}" if num_runs > 1 else ""
+    lines = [f"{f'{name}, ' if num_runs > 1 else ''}{since}{finding.text}"]
+    lines += [f"pattern: {pattern.text}" for pattern in patterns if pattern.kind == kind]
+    evidence = dict(list(finding.evidence.items())[:_MAX_EVIDENCE])
+    return Alert(kind, where, lines, evidence, finding.advice)
+
+
+def _table(findings: Found) -> list[Part]:
+    pairs = [(name, finding) for name, several in findings.items() for finding in several]
+    if len(pairs) < 2:
+        return []
+    rows = [
+        [
+            text_cell(name),
+            Cell(finding.kind, tone="warn"),
+            Cell("-" if finding.update is None else str(finding.update), finding.update),
+            Cell(finding.text),
+        ]
+        for name, finding in pairs[:_MAX_ROWS]
+    ]
+    columns = [Column("Run"), Column("Finding"), Column("Update", True, "where it begins")]
+    columns.append(Column("What was seen", is_detail=True))
+    left = f", the first {_MAX_ROWS} of them" if len(pairs) > _MAX_ROWS else ""
+    caption = f"{counted(len(pairs), 'finding')}{left}"
+    return [Table("findings", caption, columns, rows, is_filterable=True, most_rows=20, file="health.csv")]
+
+
+def _files(name: str, findings: Found, patterns: Sequence[Pattern]) -> Iterable[Part]:
+    pairs = [(run, finding) for run, several in findings.items() for finding in several]
+    yield Document(
+        "health.json",
+        {
+            "source": name,
+            "num_runs": len(findings),
+            "num_runs_with_findings": sum(map(bool, findings.values())),
+            "findings": [{"run": run, **asdict(finding)} for run, finding in pairs],
+            "patterns": [asdict(pattern) for pattern in patterns],
+        },
+    )
+    rows = [
+        (run, each.kind, each.update, each.text, each.advice, json.dumps(dict(each.evidence), ensure_ascii=False))
+        for run, each in pairs
+    ]
+    yield Rows("health.csv", _COLUMNS, rows)

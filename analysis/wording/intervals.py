@@ -1,0 +1,24 @@
+"""How intervals are written."""
+
+import math
+
+from analysis.wording.statements import number
+from rlhf_sweeps.verdicts.estimates import Probability
+
+
+def interval(low: float, high: float, digits: int = 3) -> str:
+    """`[low, high]`, empty where there is none."""
+    return "" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def probability_text(probability: Probability) -> str:
+    """`0.78 [0.21, 0.98]`."""
+    return f"{number(probability.value, 2)} {interval(probability.low, probability.high, 2)}".rstrip()
+
+
+def digits_of(value: float, low: float, high: float) -> int:
+    """How many digits tell a value from the ends of its interval: 3, or more where it is narrow, up to 6."""
+    width, size = high - low, max(abs(value), abs(low), abs(high))
+    if not (0 < width < size):  # also where there is no interval
+        return 3
+    return min(max(math.ceil(math.log10(size / width)) + 2, 3), 6)
