@@ -36,7 +36,8 @@ def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) ->
     console = Console(file=buffer, width=width, highlight=False, legacy_windows=False, **colors)
     shown: list[Any] = [part for part in parts if type(part) in _SHOWN]
     for place, part in enumerate(shown):
-        if place > 0 and (isinstance(part, Table) or getattr(part, "title", "")):
+        title: str = getattr(part, "title", "")
+        if place and (title or isinstance(part, Table)):
             console.print()
         for item in _SHOWN[type(part)](part, width):
             console.print(item)
