@@ -16,18 +16,16 @@ from analysis.comparison.text import comparison_text
 from analysis.curves.metrics import ENTROPY, KL
 from analysis.curves.panels import chosen_lines
 from analysis.curves.text import described_lines, told
-from analysis.health.findings import findings
-from analysis.health.patterns import patterns
-from analysis.health.text import health_text
+from analysis.output.parts import Alert, Answers, Part, Sentences, Table
 from analysis.records.runs import REWARD, Source
-from analysis.output.parts import Answers, Block, Part, Sentences, Table
-from analysis.views.report import _Maker, _sections
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
 from analysis.sweep.text import sweep_text
+from analysis.views.health import health_view
+from analysis.views.report import _Maker, _sections
 from analysis.wording.errors import AnalysisError
-from analysis.wording.statements import listed
+from analysis.wording.statements import Statement, listed
 from helpers.claims import ONE_MODEL, Said
 from rlhf_sweeps.sweep.comparison_table import table
 from rlhf_sweeps.sweep.results import last_block
@@ -68,13 +66,17 @@ def _curves(source: Source) -> Iterator[Said]:
 
 
 def _health(source: Source) -> Iterator[Said]:
-    found = {run.name: findings(run) for run in source.runs}
-    names = [source.runs[0].name] if len(source.runs) == 1 else []
-    for line in health_text(source, found, patterns(source, found)).splitlines():
-        if named := re.match(r"(\S.*) in \d+ of \d+ runs? \((.*)\)$", line):
-            names = re.sub(r" and \d+ more$", "", named[2]).split(", ")
-        for name in names:
-            yield Said("health", named[1] if named else line.strip(), name)
+    for part in health_view(Results(source)):
+        if isinstance(part, Alert):
+            for name in _runs_of(part, source):
+                yield Said("health", part.title, name)
+                yield from (Said("health", line, name) for line in part.lines)
+
+
+def _runs_of(alert: Alert, source: Source) -> list[str]:
+    """The runs that have a finding: those that are named, or the only one."""
+    names = re.split(r", | and ", alert.where.partition(": ")[2])
+    return [run.name for run in source.runs if run.name in names or len(source.runs) == 1]
 
 
 def _comparisons(source: Source) -> Iterator[Said]:
@@ -128,7 +130,10 @@ def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
     key = ""
     if ranking.comparison is not None:
         labels, key = [group.label for group in ranking.comparison.groups if group.place], REWARD_MODEL
-    if isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
+    if isinstance(part, Sentences) and any(isinstance(line, Statement) for line in part.lines):
+        about = _run_of(part.title, ranking)
+        yield from (Said("", getattr(line, "text", line), about) for line in part.lines)
+    elif isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
         groups = [group.label for group in compare(source, by[1]).groups if group.place]
         yield from (Said("", line, labels=groups, key=by[1]) for line in part.lines)
     elif isinstance(part, Sentences):
@@ -137,13 +142,8 @@ def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
         yield from (Said("", line, labels=labels, key=key) for _, lines in part.answers for line in lines)
     elif isinstance(part, Table):
         yield from _row_claims(part)
-    elif isinstance(part, Block) and part.kind == "statements":
-        about = _run_of(part.content["title"], ranking)
-        yield from (Said("", text, about) for text, _ in part.content["lines"])
-    elif isinstance(part, Block) and part.kind == "finding":
-        named = re.split(r", | and ", part.content["where"].partition(": ")[2])
-        runs = [run.name for run in source.runs if run.name in named]
-        yield from (Said("", part.content["title"], run) for run in runs)
+    elif isinstance(part, Alert):
+        yield from (Said("", part.title, run) for run in _runs_of(part, source))
 
 
 def _row_claims(part: Table) -> Iterator[Said]:

@@ -8,11 +8,11 @@ from helpers.records import write_sweep
 from helpers.watched import change
 
 from analysis.comparison.compare import compare
+from analysis.output.parts import Sentences
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.views.compare import compare_parts
-from analysis.output.parts import Sentences
 from analysis.results.results import Results
+from analysis.views.compare import compare_parts
 
 
 def told(*overrides: str, **config: object) -> RunRecord:
