@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from analysis.command import _parser
 from rlhf_sweeps.config.reward_models import KINDS
-from rlhf_sweeps.config.schema import PPOConfig, SweepConfig, TrackingConfig
+from rlhf_sweeps.config.schema import ObjectiveConfig, PPOConfig, SweepConfig, TrackingConfig
 from rlhf_sweeps.data.readers import _FILES
 from rlhf_sweeps.ppo import metrics
 from rlhf_sweeps.record.sweep_plan import SweepPlan
@@ -83,6 +83,8 @@ def test_every_key_is_in_the_table_of_its_page() -> None:
     assert names_of(TrackingConfig) <= find_words(
         read_section("rlhf_sweeps/tracking", "## Keys and environment variables")
     )
+    keys = {f"objective.{name}" for name in names_of(ObjectiveConfig)}
+    assert keys <= find_words(read_section("rlhf_sweeps/record", "## What a run is worth"))
     keys = {f"hydra.sweeper.{name}" for name in names_of(SweeperConfig)}
     keys |= {f"sweep.{name}" for name in names_of(SweepConfig)}
     assert keys <= find_words(read_section("rlhf_sweeps/sweep", "## Settings"))
