@@ -18,10 +18,12 @@ from rlhf_sweeps.data.readers import _FILES
 from rlhf_sweeps.ppo import metrics
 from rlhf_sweeps.record.sweep_plan import SweepPlan
 from rlhf_sweeps.reward_training.config import TrainingConfig
+from rlhf_sweeps.sweep import active
 from rlhf_sweeps.sweep.pruning.pruners import PRUNERS
 from rlhf_sweeps.sweep.search.samplers import SAMPLERS
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.sweep.study.trials import CAUSES
+from rlhf_sweeps.training.train import RESUMABLE, UNWANTED
 
 
 def read_page(folder: str) -> str:
@@ -75,6 +77,12 @@ def test_every_cause_and_every_field_of_a_plan_is_explained() -> None:
     causes = read_section("rlhf_sweeps/record", "## Status and cause").partition("| cause |")[2]
     assert set(read_rows(causes)) == {f"`{cause}`" for cause in CAUSES} | {"---"}
     assert names_of(SweepPlan) <= find_words(read_section("rlhf_sweeps/record", "## sweep.json"))
+
+
+def test_every_reason_to_stop_is_named() -> None:
+    reasons = {active.PRUNE, active.OVER_BUDGET, active.NO_METRIC, active.TIMEOUT, active.BUDGET, active.INTERRUPTED}
+    statuses = read_rows(read_section("rlhf_sweeps/record", "## Status and cause").partition("| cause |")[0])
+    assert reasons | {*RESUMABLE, *UNWANTED} <= find_words(statuses["`stopped`"])
 
 
 def test_every_key_is_in_the_table_of_its_page() -> None:
@@ -158,3 +166,13 @@ def numbers_of(module: ModuleType) -> set[float]:
 def test_every_threshold_of_a_finding_is_a_number_of_its_code(finding: str) -> None:
     told = re.findall(r"(?<![\w.`])\d+(?:\.\d+)?(?:e-\d+)?", read_findings()[finding])
     assert {float(number) for number in told} <= numbers_of(find_modules()[finding])
+
+
+def test_false_alarms_are_those_that_were_measured() -> None:
+    """Of findings; tests/helpers/health_records/README.md has how many runs in all had one, in three ways."""
+    rows = re.findall(
+        r"^\| `.* \| (\d+), (\d+), (\d+) \|$", read_section("analysis", "## Health findings"), re.MULTILINE
+    )
+    measured = re.findall(r"\| 10,000 \| (\d+) \|", read_page("tests/helpers/health_records"))
+    # No run had two, so that the findings are as many as the runs.
+    assert [sum(map(int, column)) for column in zip(*rows, strict=True)] == [int(number) for number in measured]
