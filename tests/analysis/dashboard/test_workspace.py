@@ -53,15 +53,15 @@ def texts(content: Any) -> Iterator[str]:
 
 
 def documented() -> list[str]:
-    """The README's metrics, as patterns."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| metric | definition |\n")[2].partition("\n\n")[0]
+    """The metrics on the record's page, as patterns."""
+    page = (ROOT / "rlhf_sweeps" / "record" / "README.md").read_text(encoding="utf-8")
+    table = page.partition("| metric | definition |\n")[2].partition("\n\n")[0]
     names = [name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.split("|")[1])]
     return [re.escape(name).replace("<name>", "[^/]+").replace(r"\.\.\.", ".+") for name in names]
 
 
 @needs_package
-def test_every_metric_is_one_that_the_readme_explains() -> None:
+def test_every_metric_is_one_that_the_page_of_the_record_explains() -> None:
     content = spec()
     configs = [panel["config"] for found in panels(content).values() for panel in found]
     drawn = {name for config in configs for name in config.get("metrics", [])}

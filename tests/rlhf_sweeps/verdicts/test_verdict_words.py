@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from conftest import ROOT
 
 from rlhf_sweeps import verdicts
 from rlhf_sweeps.verdicts import pairs, policy, trend
@@ -52,6 +53,20 @@ def test_every_word_is_defined_and_no_other() -> None:
 def test_a_definition_names_the_thresholds_of_the_code(word: str) -> None:
     told = re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", defined()[word])
     assert {f"{number:g}" for number in THRESHOLDS[word]} <= set(told)
+
+
+def defined_on_page() -> dict[str, str]:
+    """Word -> its definition, of the tables on the analysis's page."""
+    page = (ROOT / "analysis" / "README.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Verdicts\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
+
+
+def test_the_page_of_the_analysis_has_the_same_words_and_thresholds() -> None:
+    assert set(defined_on_page()) == set(THRESHOLDS)
+    for word, numbers in THRESHOLDS.items():
+        told = re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", defined_on_page()[word])
+        assert {f"{number:g}" for number in numbers} <= set(told), word
 
 
 def test_words_are_of_the_room() -> None:
