@@ -129,12 +129,12 @@ def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
 
 def _pinned_wheels() -> dict[str, str]:
     """The wheels of conf/model and the digests that they must have."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for file in Path(conf_dir(), "model").glob("*.yaml"):
         choice: Any = OmegaConf.load(file)
         if choice.get("pypi_wheel") is not None:
-            found[choice.pypi_wheel] = choice.sha256
-    return found
+            digests[choice.pypi_wheel] = choice.sha256
+    return digests
 
 
 def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) -> Section:
@@ -143,13 +143,13 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
     Raises:
         ConfigError: if the record does not hold it.
     """
-    known: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
+    values: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
     recorded = ((run.start() or {}).get("config") or {}).get(key)
     if not isinstance(recorded, dict):
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has no {key}")
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
     # As it stands there: the record may be somebody else's, and nothing of ours is put in its variables' place.
-    given = literal({name: recorded[name] if name in recorded else known.get(name) for name in names})
+    given = literal({name: recorded[name] if name in recorded else values.get(name) for name in names})
     schema: Any = OmegaConf.structured(section)
     try:
         made: Any = OmegaConf.to_object(OmegaConf.merge(schema, given))

@@ -32,13 +32,13 @@ def expand(composed: DictConfig) -> DictConfig:
     """
     if not _holds_names(composed):
         return composed
-    found = composed.copy()
-    with open_dict(found):
-        _expand_reward_model(found.reward_model, "reward_model")
-        if "eval" in found:
-            _expand_list(found.eval, "judges", "reward_model", "eval.judges")
-        _expand_list(found.dataset, "sources", "dataset", "dataset.sources")
-    return found
+    expanded = composed.copy()
+    with open_dict(expanded):
+        _expand_reward_model(expanded.reward_model, "reward_model")
+        if "eval" in expanded:
+            _expand_list(expanded.eval, "judges", "reward_model", "eval.judges")
+        _expand_list(expanded.dataset, "sources", "dataset", "dataset.sources")
+    return expanded
 
 
 def _holds_names(composed: DictConfig) -> bool:
@@ -124,5 +124,5 @@ def options(loader: ConfigLoader, group: str) -> list[str]:
 def _search_path() -> tuple[str, ...]:
     """The places that hydra.searchpath has added, as an override; Hydra knows them for the primary config alone."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
-    added = [f"{one.schema}://{one.path}" for one in sources if one.provider.startswith("hydra.searchpath")]
+    added = [f"{source.schema}://{source.path}" for source in sources if source.provider.startswith("hydra.searchpath")]
     return (override("hydra.searchpath", added),) if added else ()

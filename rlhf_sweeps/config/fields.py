@@ -18,7 +18,7 @@ from rlhf_sweeps.record import hide
 
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
 _LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
-_SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
+_SEPARATORS = [separator for separator in (os.sep, os.altsep) if separator]  # of a path's parts, on this system
 _LONGEST_SHOWN = 200  # characters of a value in a message
 # Of a field whose values are numbers or come from a list that is known: none of them can be a secret.
 CLOSED = {"is_closed": True}

@@ -41,25 +41,25 @@ def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
     module_name, _, name = config.function.rpartition(".")
     module = _import(module_name, given)
     try:
-        found: Callable[..., Any] = getattr(module, name)
+        function: Callable[..., Any] = getattr(module, name)
     except AttributeError as error:
         close = difflib.get_close_matches(name, vars(module), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"{given}: {module_name} has no {name}{hint}") from error
-    if isinstance(found, type):
-        if not any("__call__" in vars(base) for base in found.__mro__):
+    if isinstance(function, type):
+        if not any("__call__" in vars(base) for base in function.__mro__):
             raise ConfigError(f"{given}: must be a function or a class with __call__, is a class without")
         _check_signature(
-            found, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
+            function, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
         )
-        _check_signature(found.__call__, ("self", [], []), {}, f"{given}: its __call__")
-    elif callable(found):
-        _check_signature(found, ([], []), config.arguments, given)
+        _check_signature(function.__call__, ("self", [], []), {}, f"{given}: its __call__")
+    elif callable(function):
+        _check_signature(function, ([], []), config.arguments, given)
     else:
-        raise ConfigError(f"{given}: must be a function or a class, is a {type(found).__name__}")
-    if inspect.iscoroutinefunction(found.__call__ if isinstance(found, type) else found):
+        raise ConfigError(f"{given}: must be a function or a class, is a {type(function).__name__}")
+    if inspect.iscoroutinefunction(function.__call__ if isinstance(function, type) else function):
         raise ConfigError(f"{given}: must be a plain function or class, is async")
-    return found
+    return function
 
 
 def _import(name: str, given: str) -> ModuleType:

@@ -51,11 +51,11 @@ def check_metrics(config: Config) -> None:
     Raises:
         ConfigError: with one line for each name that it will not.
     """
-    known = metric_names(config)
+    recorded = metric_names(config)
     lines = [
-        f"{given}: no run with these settings records {name}{_hint(name, known, config)}"
+        f"{given}: no run with these settings records {name}{_hint(name, recorded, config)}"
         for given, name in _wanted(config)
-        if name not in known
+        if name not in recorded
     ]
     if lines:
         raise ConfigError("\n".join(lines))
@@ -71,10 +71,10 @@ def _wanted(config: Config) -> Iterator[tuple[str, str]]:
         yield f"objective.constraints={constraint}", parts["metric"]
 
 
-def _hint(name: str, known: list[str], config: Config) -> str:
+def _hint(name: str, recorded: list[str], config: Config) -> str:
     """What may have been meant, and what there is of that kind."""
-    namesakes = [other for other in known if other.rpartition("/")[2] == name]
-    close = namesakes or difflib.get_close_matches(name, known, n=1)
+    namesakes = [other for other in recorded if other.rpartition("/")[2] == name]
+    close = namesakes or difflib.get_close_matches(name, recorded, n=1)
     meant = f"; did you mean {' or '.join(close[:3])}?" if close else ""
     group = name.partition("/")[0] + "/"
     if group == "judge/":
@@ -82,9 +82,9 @@ def _hint(name: str, known: list[str], config: Config) -> str:
         return f"{meant} (judges of the run: {judges}; see eval.judges. Of each: {', '.join(_JUDGED)})"
     if group == "trl_compat/" and not config.ppo.trl_metrics:
         return f"{meant} (needs ppo.trl_metrics=true)"
-    allowed = [other for other in known if other.startswith(group)]
+    allowed = [other for other in recorded if other.startswith(group)]
     if allowed:
         return f"{meant} (allowed: {', '.join(allowed)})"
-    groups = sorted({other.partition("/")[0] + "/..." for other in known if "/" in other})
-    evaluation = [other for other in known if other.startswith("eval/")]
+    groups = sorted({other.partition("/")[0] + "/..." for other in recorded if "/" in other})
+    evaluation = [other for other in recorded if other.startswith("eval/")]
     return f"{meant} (allowed: {', '.join(evaluation)}; and {', '.join(groups)}, see the README's list of metrics)"

@@ -67,12 +67,12 @@ def _names_with_secrets(node: Any, prefix: str) -> Iterator[str]:
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), f"{prefix}{entry.name}"
         nodes = value if isinstance(value, list) else [value]
-        for number_of, one in enumerate(nodes):
+        for number_of, item in enumerate(nodes):
             place = f"{key}[{number_of}]" if isinstance(value, list) else key
-            if dataclasses.is_dataclass(one):
-                yield from _names_with_secrets(one, f"{place}.")
-            elif entry.name in NAMES and any(map(is_secret_variable, variables(reference_of(one) or ""))):
-                yield f"{place}={reference_of(one)}: a secret cannot be a name, which everybody sees"
+            if dataclasses.is_dataclass(item):
+                yield from _names_with_secrets(item, f"{place}.")
+            elif entry.name in NAMES and any(map(is_secret_variable, variables(reference_of(item) or ""))):
+                yield f"{place}={reference_of(item)}: a secret cannot be a name, which everybody sees"
 
 
 def as_object(composed: DictConfig, schema: type[Node]) -> Node:
@@ -159,9 +159,9 @@ def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
 
 def unknown_keys(node: Any, prefix: str) -> Iterator[str]:
     """Keys that were forced in with a plus sign, which Hydra lets pass."""
-    known = [entry.name for entry in dataclasses.fields(node)]
+    allowed = [entry.name for entry in dataclasses.fields(node)]
     for name, value in vars(node).items():
-        if name not in known:
-            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(known)})"
+        if name not in allowed:
+            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(allowed)})"
         elif dataclasses.is_dataclass(value):
             yield from unknown_keys(value, prefix=f"{prefix}{name}.")

@@ -76,7 +76,7 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
         is_long = len(value) >= _LONG and os.sep not in value and not value.isalpha() and _node_._key() != "name"
         if is_secret_variable(name) or is_long:
             remember(value)
-        return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
+        return mark(f"${{oc.env:{','.join([name, *('null' if part is None else str(part) for part in given)])}}}")
 
     def stand_in_decoded(text: str | None, _parent_: Any, _node_: Node) -> Any:
         return mark(f"${{oc.decode:{text}}}") if _ENV in (text or "") else oc.decode(text, _parent_, _node_)
@@ -122,8 +122,8 @@ def refer(config: Any, plain: Any, is_of_secret: bool = False) -> None:
         for key in config.keys() & plain.keys():
             config[key] = _referring(config[key], plain[key], is_of_secret or is_secret(str(key)))
     elif isinstance(config, list) and isinstance(plain, list):
-        for index, (value, one) in enumerate(zip(config, plain, strict=False)):
-            config[index] = _referring(value, one, is_of_secret)
+        for index, (value, plain_item) in enumerate(zip(config, plain, strict=False)):
+            config[index] = _referring(value, plain_item, is_of_secret)
 
 
 def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
@@ -141,8 +141,8 @@ def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
 def _texts(value: Any) -> Iterator[str]:
     """All that stands in a secret; numbers as they are printed."""
     if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
 
@@ -150,9 +150,9 @@ def _texts(value: Any) -> Iterator[str]:
 def _with_reference(value: Any, reference: str) -> Any:
     """The value, or all within it, with the reference."""
     if isinstance(value, list):
-        return [_with_reference(one, reference) for one in value]
+        return [_with_reference(item, reference) for item in value]
     if isinstance(value, dict):
-        return {key: _with_reference(one, reference) for key, one in value.items()}
+        return {key: _with_reference(item, reference) for key, item in value.items()}
     kinds: dict[type, type] = {str: _Text, int: _Integer, float: _Float}
     if type(value) not in kinds:
         return value
@@ -176,9 +176,9 @@ def as_recorded(config: Shown) -> Shown:
     copied = copy.copy(config)
     for entry in fields(copied):  # type: ignore[arg-type]
         value = getattr(copied, entry.name)
-        ones = [as_recorded(one) if is_dataclass(one) else recorded(one) for one in _as_list(value)]
+        items = [as_recorded(item) if is_dataclass(item) else recorded(item) for item in _as_list(value)]
         if isinstance(value, list | str | dict) or is_dataclass(value):
-            setattr(copied, entry.name, ones if isinstance(value, list) else ones[0])
+            setattr(copied, entry.name, items if isinstance(value, list) else items[0])
     return copied
 
 
@@ -201,13 +201,13 @@ def fingerprints(config: Any, salt: str) -> dict[str, str]:
     Of secrets there is none: they may be renewed while a run or a sweep is under way. What is only taken for one, as it
     stands under a secret's key, has one.
     """
-    found = {
+    fingerprint_of = {
         value.reference: _fingerprint(str(value), salt)
         for name, value in _referring_values(config, "")
         if not (is_secret(name) or any(map(is_secret_variable, variables(value.reference))))
         or _is_setting(name, value.reference)
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(fingerprint_of.items()))
 
 
 def _is_setting(name: str, reference: str) -> bool:

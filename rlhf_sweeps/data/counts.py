@@ -89,12 +89,12 @@ def describe(
     if left_out:
         line += f"; left out: {left_out}"
     control = "whose text holds control tokens of the model"
-    kept = _mentioned(
+    notes = _mentioned(
         (counts.num_contradictions, "contradiction", "contradictions"),
         (num_with_control + sum(part.num_with_control for part in encoded), control, control),
     )
-    if kept:
-        line += f"; kept: {kept}"
+    if notes:
+        line += f"; kept: {notes}"
     if data.sources:
         line += f"; sources: {', '.join(map(_describe_source, data.sources))}"
     return line
@@ -106,7 +106,7 @@ def _describe_source(source: SourceCounts) -> str:
 
 
 def _mentioned(*parts: tuple[int, str, str]) -> str:
-    return ", ".join(f"{num} {one if num == 1 else several}" for num, one, several in parts if num)
+    return ", ".join(f"{num} {singular if num == 1 else plural}" for num, singular, plural in parts if num)
 
 
 def _rows(num: int) -> str:

@@ -58,27 +58,27 @@ def encode(
         ConfigError: if none has an allowed length, or the tokenizer has no template for a conversation.
     """
     prompts = list(prompts)
-    known: dict[int, list[int]] = {}
-    kept: list[int] = []
+    tokens: dict[int, list[int]] = {}
+    chosen: list[int] = []
     lengths: list[int] = []
-    while len(lengths) < len(prompts) and (most is None or len(kept) < most):
+    while len(lengths) < len(prompts) and (most is None or len(chosen) < most):
         first = len(lengths)
-        size = BATCH_SIZE if most is None else min(BATCH_SIZE, most - len(kept))
+        size = BATCH_SIZE if most is None else min(BATCH_SIZE, most - len(chosen))
         batch = prompts[first : first + size]
-        fresh = {id(messages): messages for messages in batch if id(messages) not in known}
-        known |= zip(fresh, _tokenize(list(fresh.values()), tokenizer), strict=True)
-        lengths += [len(known[id(messages)]) for messages in batch]
-        kept += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
+        fresh = {id(messages): messages for messages in batch if id(messages) not in tokens}
+        tokens |= zip(fresh, _tokenize(list(fresh.values()), tokenizer), strict=True)
+        lengths += [len(tokens[id(messages)]) for messages in batch]
+        chosen += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
     num_too_long = sum(length > max_length for length in lengths)
-    if not kept:
+    if not chosen:
         raise ConfigError(_nothing_left(sorted(lengths), max_length, min_length, num_too_long, noun))
     return Encoded(
-        [prompts[i] for i in kept],
-        [known[id(prompts[i])] for i in kept],
+        [prompts[i] for i in chosen],
+        [tokens[id(prompts[i])] for i in chosen],
         num_too_long,
-        num_too_short=len(lengths) - len(kept) - num_too_long,
+        num_too_short=len(lengths) - len(chosen) - num_too_long,
         num_unread=len(prompts) - len(lengths),
-        num_with_control=num_with_control([prompts[i] for i in kept], tokenizer),
+        num_with_control=num_with_control([prompts[i] for i in chosen], tokenizer),
     )
 
 

@@ -100,27 +100,27 @@ def _unwritten(cell: Any) -> Any:
     if not isinstance(cell, str) or cell.lstrip()[:1] not in ("[", "{", '"'):
         return cell
     try:
-        found = _parse(cell)
+        content = _parse(cell)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         if cell.lstrip()[0] == '"' or not _MESSAGE.search(cell):
             return cell  # words in quotation marks, or in brackets
         raise RowError(f"messages in a text must be JSON, or as Python prints them ({message_of(error)})") from error
-    if isinstance(found, dict) and "messages" in found:
-        found = found["messages"]
-    messages = [found] if isinstance(found, dict) else found
+    if isinstance(content, dict) and "messages" in content:
+        content = content["messages"]
+    messages = [content] if isinstance(content, dict) else content
     is_conversation = isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
-    return found if is_conversation and any(_is_message(message) for message in messages) else cell
+    return content if is_conversation and any(_is_message(message) for message in messages) else cell
 
 
 def _parse(text: str) -> Any:
     """What is written in a text, and in the text that is written in it."""
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         with warnings.catch_warnings():  # of its escapes
             warnings.simplefilter("ignore")
-            found = ast.literal_eval(text.strip())
-    return _parse(found) if isinstance(found, str) and found.lstrip()[:1] in ("[", "{") else found
+            content = ast.literal_eval(text.strip())
+    return _parse(content) if isinstance(content, str) and content.lstrip()[:1] in ("[", "{") else content
 
 
 def _is_message(message: dict[str, Any]) -> bool:
@@ -132,8 +132,8 @@ def _messages(cell: Any, name: str) -> Messages:
     if hasattr(cell, "tolist"):  # arrays of numpy and pyarrow
         cell = cell.tolist()
     if not isinstance(cell, list | tuple) or not all(isinstance(message, dict) for message in cell):
-        found = "null" if cell is None else f"a {type(cell).__name__}"
-        raise RowError(f"{name} must be a text or a list of messages, is {found}")
+        kind = "null" if cell is None else f"a {type(cell).__name__}"
+        raise RowError(f"{name} must be a text or a list of messages, is {kind}")
     for message in cell:
         if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
             raise RowError(f"a message must have a role ({', '.join(ROLES)}) and a text as content, {_found(message)}")

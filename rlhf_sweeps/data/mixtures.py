@@ -75,8 +75,8 @@ def _apart(splits: Sequence[Split]) -> list[Split]:
         allowed = [example for example in split.train if example.identity not in all_held_out]
         train, held_out = _unseen(allowed, seen), _unseen(split.held_out, seen)
         num_dropped = len(allowed) + len(split.held_out) - len(train) - len(held_out)
-        found = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
-        apart.append(Split(train, held_out, split.held_out_prompts, split.counts + found))
+        counts = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
+        apart.append(Split(train, held_out, split.held_out_prompts, split.counts + counts))
     return apart
 
 

@@ -35,8 +35,8 @@ def load_prompts(dataset: DatasetConfig, key: str = "dataset") -> Prompts:
     Raises:
         ConfigError: naming the key, and the file and line where there is one.
     """
-    if (found := _read_ahead.pop(repr(dataset), None)) is not None:
-        return found
+    if (prompts := _read_ahead.pop(repr(dataset), None)) is not None:
+        return prompts
     split = load_split(dataset, key, with_answers=False)
     train, held_out = ([example.prompt for example in part] for part in (split.train, split.held_out))
     return Prompts(train, held_out, split.counts, split.sources)

@@ -40,24 +40,24 @@ class BadRows:
         self.first = self.first or fault
 
 
-def missing_column(columns: Columns, found: Iterable[str], where: str) -> str | None:
-    """What is wrong with something that has the columns `found`; None if nothing is."""
-    names = list(found)
+def missing_column(columns: Columns, names: Iterable[str], where: str) -> str | None:
+    """What is wrong with something that has these columns; None if nothing is."""
+    names = list(names)
     for key, column in columns.items():
         if column not in names:
             # A CSV without a header has its first row there, which may be long.
-            shown = ", ".join(cut(name, LONGEST_NAME) for name in names)
-            return f"{key}={column}: {where} has no such column; it has: {shown}"
+            listed = ", ".join(cut(name, LONGEST_NAME) for name in names)
+            return f"{key}={column}: {where} has no such column; it has: {listed}"
     return None
 
 
-def check_columns(columns: Columns, found: Iterable[str], where: str) -> None:
+def check_columns(columns: Columns, names: Iterable[str], where: str) -> None:
     """Refuse a table that lacks a column or has it twice, which no row of it can make up for.
 
     Raises:
         ConfigError: naming the key, and the columns that there are.
     """
-    names = list(found)
+    names = list(names)
     if fault := missing_column(columns, names, where):
         raise ConfigError(fault)
     for key, column in columns.items():

@@ -100,7 +100,7 @@ def choose_held_out(prompts: Collection[Identity]) -> set[Identity]:
     """
     digests = {prompt: digest(prompt) for prompt in prompts}
     order = sorted(digests, key=digests.__getitem__)
-    num_first = sum(found < END_OF_TENTH for found in digests.values())
+    num_first = sum(hash_of_prompt < END_OF_TENTH for hash_of_prompt in digests.values())
     return set(order[: max(1, min(num_first, len(order) - 1))])
 
 
@@ -112,8 +112,8 @@ def check_not_empty(train: list[Example], num_held_out: int, given: str, with_an
 
 def num_contradictions(examples: Iterable[Example]) -> int:
     """How many of some distinct pairs have their answers the other way round in another one: each two count once."""
-    found = {(example.identity, example.answers) for example in examples if example.answers}
-    return sum((prompt, answers[::-1]) in found for prompt, answers in found) // 2
+    pairs = {(example.identity, example.answers) for example in examples if example.answers}
+    return sum((prompt, answers[::-1]) in pairs for prompt, answers in pairs) // 2
 
 
 @dataclass
@@ -138,16 +138,16 @@ def _columns(dataset: DatasetConfig, key: str, with_answers: bool) -> Columns:
 
 
 def _read(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
-    found = _read_examples(place, dataset, with_answers)
-    if with_answers and found.counts.num_bad_rows:
+    examples = _read_examples(place, dataset, with_answers)
+    if with_answers and examples.counts.num_bad_rows:
         # A reader passes over a row for its answers alone, too. So prompts are read as PPO reads them.
-        found.prompts = _read_examples(place, dataset, with_answers=False).prompts
-    return found
+        examples.prompts = _read_examples(place, dataset, with_answers=False).prompts
+    return examples
 
 
 def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
     bad_rows = BadRows(skip=dataset.bad_rows == "skip")
-    found, seen, num_good = _Distinct(), set(), 0
+    result, seen, num_good = _Distinct(), set(), 0
     for where, row in read_rows(place, _columns(dataset, place.key, with_answers), bad_rows):
         try:
             example = _example(row, dataset, with_answers)
@@ -155,17 +155,17 @@ def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> 
             bad_rows.add(f"{where}: {error}")
             continue
         num_good += 1
-        found.prompts.add(example.identity)
+        result.prompts.add(example.identity)
         if (same := (example.identity, example.answers)) not in seen:
             seen.add(same)
-            found.examples.append(example)
+            result.examples.append(example)
     num_bad = bad_rows.num_skipped
     if not num_good:
         if num_bad:
             raise ConfigError(f"{bad_rows.first} (and no other row can be used: all {num_bad} are bad)")
         raise ConfigError(f"{place.given}: holds no {noun(with_answers)}")
-    found.counts = Counts(num_good + num_bad, num_bad, num_good - len(found.examples))
-    return found
+    result.counts = Counts(num_good + num_bad, num_bad, num_good - len(result.examples))
+    return result
 
 
 def _example(row: Row, dataset: DatasetConfig, with_answers: bool) -> Example:

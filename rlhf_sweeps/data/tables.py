@@ -63,15 +63,15 @@ def load_saved(place: Place, folder: Path) -> Any:
     import datasets
 
     try:
-        found = datasets.load_from_disk(str(folder))
+        dataset = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever a folder that was cut off makes pyarrow and json raise
         raise ConfigError(f"{place.given}: cannot be read as a saved folder ({message_of(error)})") from error
-    if isinstance(found, datasets.DatasetDict):
-        if place.split not in found:
-            raise place.no_such_split(", ".join(found))
-        return found[place.split]
+    if isinstance(dataset, datasets.DatasetDict):
+        if place.split not in dataset:
+            raise place.no_such_split(", ".join(dataset))
+        return dataset[place.split]
     place.check_needs_no_splits()
-    return found
+    return dataset
 
 
 def load_by_name(place: Place, folder: Path | None = None) -> Any:

@@ -209,11 +209,11 @@ def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def digest(model: PreTrainedModel, about: str = "") -> str:
     """Stands for a model's weights and config, and for what else is said about it."""
-    found = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
+    sha256 = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
     for name, tensor in model.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        sha256.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+    return sha256.hexdigest()
 
 
 def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -111,7 +111,10 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         # Once more with the same random numbers, where one row leaves before the others.
         stop_id = int(whole.response_ids[1, whole.response_ids.shape[1] // 3])
         batch = sample(replace(sampler, stop_ids=(stop_id,)), prompts)
-        return all(is_same(one.logprobs, _plain_logprobs(policy, one), policy.model.dtype) for one in (whole, batch))
+        return all(
+            is_same(responses.logprobs, _plain_logprobs(policy, responses), policy.model.dtype)
+            for responses in (whole, batch)
+        )
 
     def check_sampling(sampler: Sampler) -> bool:
         return all(is_sampled_right(sampler, prompts) for prompts in sampled)

@@ -150,8 +150,8 @@ class LanguageModel:
         of_batch = torch.tensor(part, device=index.device)
         for chunk in self.chunks(len(index)):
             at = rows[chunk], positions[chunk]
-            found = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
-            logprobs[of_batch[at[0]], at[1]] = found
+            chunk_logprobs = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
+            logprobs[of_batch[at[0]], at[1]] = chunk_logprobs
 
     @contextmanager
     def _computing(self, module: nn.Module) -> Iterator[None]:

@@ -138,13 +138,13 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
     return False
 
 
-def is_same(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+def is_same(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
     """Whether two ways to one result, computed in `dtype`, differ by no more than rounding does."""
     # In SmolLM2, of 30 layers, rounding comes to 4e-6 of the largest state and 2e-6 of the largest log-probability, in
     # scores of small classifiers of a dozen architectures to 2e-6.
     rounding = 2e-5 if torch.finfo(dtype).bits >= 32 else 5e-2
     allowed = rounding * expected.abs().max().clamp(min=1).item()
-    return found.shape == expected.shape and torch.allclose(found.float(), expected.float(), rtol=0.0, atol=allowed)
+    return actual.shape == expected.shape and torch.allclose(actual.float(), expected.float(), rtol=0.0, atol=allowed)
 
 
 def num_ids(model: PreTrainedModel) -> int:
@@ -163,7 +163,7 @@ def trial_sequences(model: PreTrainedModel, longest: int | None) -> list[list[in
     """Sequences of three lengths for a trial, the first as long as the model reads, but not longer than need be."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     # A model without a limit may say -1 (XLNet).
-    length = min(known for known in (longest, positions, LONGEST_TRIAL) if known is not None and known > 0)
+    length = min(limit for limit in (longest, positions, LONGEST_TRIAL) if limit is not None and limit > 0)
     return [trial_tokens(model, num) for num in (length, -(-length // 3), 1)]
 
 

@@ -14,8 +14,8 @@ _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_
 def shortest_window(model: PreTrainedModel) -> int | None:
     """The fewest tokens that some layer sees at most; None if all see everything."""
     config = model.config.get_text_config()
-    found = [getattr(config, name, None) for name in _WINDOWS]
-    return min((size for size in found if isinstance(size, int) and size > 0), default=None)
+    sizes = [getattr(config, name, None) for name in _WINDOWS]
+    return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
 
 
 def check_context(model: PreTrainedModel, longest: int, given: str, remedy: str) -> None:

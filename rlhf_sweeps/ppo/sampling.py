@@ -149,10 +149,15 @@ class Sampler:
             if self.is_static:
                 step = compiled(policy.device.type) if self.is_compiled else _step
             elif len(running) <= len(rows) * (1 - ENDED_SHARE):
-                kept = torch.tensor(running, device=ids.device)
-                cache.batch_select_indices(kept)
-                ids, positions, mask, uniform = ids[kept], positions[kept], mask[kept], uniform[kept]
-                rows, index = [rows[i] for i in running], index[kept]
+                running_index = torch.tensor(running, device=ids.device)
+                cache.batch_select_indices(running_index)
+                ids, positions, mask, uniform = (
+                    ids[running_index],
+                    positions[running_index],
+                    mask[running_index],
+                    uniform[running_index],
+                )
+                rows, index = [rows[i] for i in running], index[running_index]
         return responses, ended, logprobs
 
     def _watch(self) -> Callable[[list[int]], bool]:
@@ -235,8 +240,8 @@ def draw(probabilities: Tensor, uniform: Tensor, top_p: float = 1.0, is_static: 
     gap = -probabilities.shape[-1] % BLOCK
     blocks = (nn.functional.pad(probabilities, (0, gap)) if gap else probabilities).unflatten(-1, (-1, BLOCK))
     sums = blocks.sum(-1)
-    block, rest = _invert(sums, uniform * sums.sum(-1, keepdim=True))
-    token, _ = _invert(blocks.take_along_dim(block.unsqueeze(-1), 1).squeeze(1), rest)
+    block, remaining = _invert(sums, uniform * sums.sum(-1, keepdim=True))
+    token, _ = _invert(blocks.take_along_dim(block.unsqueeze(-1), 1).squeeze(1), remaining)
     return block * BLOCK + token
 
 

@@ -121,8 +121,8 @@ def describe(axes: Iterable[Axis]) -> dict[str, str]:
     described = {}
     for axis in axes:
         if axis.tied_to is None:
-            others = sorted((one for one in axes if one.tied_to == axis.name), key=lambda one: one.name)
-            ties = "".join(f" with {one.name}={one.text}" for one in others)
+            others = sorted((tied for tied in axes if tied.tied_to == axis.name), key=lambda tied: tied.name)
+            ties = "".join(f" with {tied.name}={tied.text}" for tied in others)
             needs = " and ".join(f"{name}={','.join(texts)}" for name, texts in sorted(axis.when.items()))
             described[axis.name] = axis.text + ties + (f" if {needs}" if needs else "")
     return described
@@ -134,20 +134,20 @@ def as_data(axes: Iterable[Axis]) -> list[dict[str, Any]]:
 
 
 def _as_data(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"key": axis.name, "kind": axis.kind}
+    content: dict[str, Any] = {"key": axis.name, "kind": axis.kind}
     if axis.kind == LIST:
-        found["choices"] = list(axis.choices)
+        content["choices"] = list(axis.choices)
     if axis.kind == INTERVAL:
-        found |= {"low": axis.low, "high": axis.high, "log": axis.is_log, "int": axis.is_int, "step": axis.step}
-    return found | {"tied_to": axis.tied_to, "when": {name: list(texts) for name, texts in axis.when.items()}}
+        content |= {"low": axis.low, "high": axis.high, "log": axis.is_log, "int": axis.is_int, "step": axis.step}
+    return content | {"tied_to": axis.tied_to, "when": {name: list(texts) for name, texts in axis.when.items()}}
 
 
 def read_axes(content: Any) -> tuple[Axis, ...]:
     """The axes in a record; of what is damaged, what can be read."""
     entries = content if isinstance(content, list) else []
-    known = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
-    leaders = {entry["key"] for entry in known if entry.get("tied_to") is None}
-    return tuple(_read(entry, leaders) for entry in known)
+    sound = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+    leaders = {entry["key"] for entry in sound if entry.get("tied_to") is None}
+    return tuple(_read(entry, leaders) for entry in sound)
 
 
 def _read(entry: Mapping[str, Any], leaders: Collection[str]) -> Axis:

@@ -47,11 +47,11 @@ class BaseRecord:
 
     def read_or_find(self, read: Callable[[], Found | None], find: Callable[[], Found]) -> Found:
         """What `read` gives; where that is nothing, one process finds it out and keeps it, while the others wait."""
-        if (found := read()) is None:
+        if (result := read()) is None:
             with wait_for(self._folder):
-                if (found := read()) is None:
-                    found = find()
-        return found
+                if (result := read()) is None:
+                    result = find()
+        return result
 
 
 def _rows_of(file: Path) -> tuple[list[Row], str | None]:

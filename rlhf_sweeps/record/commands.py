@@ -42,13 +42,14 @@ def folded(line: str, width: int) -> list[str]:
             current += f" {shlex.join([word])}"
             continue
         lines += [f"{current} \\"] if current else []
-        rest = word
-        while len(rest) > 1 and len(shlex.join([rest])) + 2 > width:
+        remainder = word
+        while len(remainder) > 1 and len(shlex.join([remainder])) + 2 > width:
             # Parts of a word, each quoted for itself, are one word where nothing is between them.
-            length = max((n for n in range(1, len(rest)) if len(shlex.join([rest[:n]])) + 1 <= width), default=1)
-            lines.append(f"{shlex.join([rest[:length]])}\\")
-            rest = rest[length:]
-        current = shlex.join([rest])
+            lengths = range(1, len(remainder))
+            length = max((n for n in lengths if len(shlex.join([remainder[:n]])) + 1 <= width), default=1)
+            lines.append(f"{shlex.join([remainder[:length]])}\\")
+            remainder = remainder[length:]
+        current = shlex.join([remainder])
     return [*lines, current]
 
 
@@ -71,9 +72,9 @@ def go_on(words: Iterable[str], key: str, folder: str | Path) -> str:
         words: those that it was begun with.
         key: of Hydra, for the folder: hydra.run.dir or hydra.sweep.dir.
     """
-    kept = [word for word in words if not word.lstrip("+").startswith(f"{key}=")]
-    end = 1 + max((n for n in range(len(kept)) if _is_override(kept, n)), default=len(kept) - 1)
-    return command("python", "-m", "rlhf_sweeps", *kept[:end], override(key, str(folder)), *kept[end:])
+    others = [word for word in words if not word.lstrip("+").startswith(f"{key}=")]
+    end = 1 + max((n for n in range(len(others)) if _is_override(others, n)), default=len(others) - 1)
+    return command("python", "-m", "rlhf_sweeps", *others[:end], override(key, str(folder)), *others[end:])
 
 
 def _is_override(words: Sequence[str], number: int) -> bool:
@@ -89,8 +90,8 @@ def words_of(hydra: Mapping[str, Any]) -> list[str]:
     Args:
         hydra: the part `hydra` of a composed config, as plain values; it may be empty.
     """
-    told = [*_told(hydra, "task"), *_told(hydra, "hydra")]
-    return [*_flags(hydra), *(word for word in told if not word.lstrip("+").startswith(_FOLDERS))]
+    overrides = [*_told(hydra, "task"), *_told(hydra, "hydra")]
+    return [*_flags(hydra), *(word for word in overrides if not word.lstrip("+").startswith(_FOLDERS))]
 
 
 def run_again(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
@@ -101,8 +102,8 @@ def run_again(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
             the sweep's, as plain values; it may be empty.
         overrides: of the run.
     """
-    kept = [word for word in _told(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
-    return command("python", "-m", "rlhf_sweeps", *_flags(hydra), *kept, *overrides)
+    hydra_words = [word for word in _told(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
+    return command("python", "-m", "rlhf_sweeps", *_flags(hydra), *hydra_words, *overrides)
 
 
 def _flags(hydra: Mapping[str, Any]) -> list[str]:
@@ -128,11 +129,11 @@ def _is_other(path: str) -> bool:
 def _files(folder: Path) -> dict[Path, bytes]:
     """A config directory's files; a record may name any folder, so not many are looked at."""
     paths = itertools.chain(folder.glob("*.yaml"), folder.glob("*/*.yaml"), folder.glob("*/*/*.yaml"))
-    found: dict[Path, bytes] = {}
+    contents: dict[Path, bytes] = {}
     for path in itertools.islice(paths, _MOST_FILES):
         with contextlib.suppress(OSError):
-            found[path.relative_to(folder)] = read_bytes(path)
-    return found
+            contents[path.relative_to(folder)] = read_bytes(path)
+    return contents
 
 
 def _told(hydra: Mapping[str, Any], group: str) -> list[str]:
@@ -145,4 +146,4 @@ def _hydra_text(text: str) -> str:
     text = _INTERPOLATION.sub(r"\1\1\\${", text)
     if _PLAIN.fullmatch(text) and not _OTHER.fullmatch(text):
         return text
-    return f"'{_QUOTE.sub(lambda found: found[1] * 2 + found[2].replace(chr(39), chr(92) + chr(39)), text)}'"
+    return f"'{_QUOTE.sub(lambda match: match[1] * 2 + match[2].replace(chr(39), chr(92) + chr(39)), text)}'"

@@ -39,7 +39,7 @@ def is_run(folder: Path) -> bool:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a sweep has left anything there, if only numbered runs."""
-    return any(isinstance(place, Sweep) and place.folder == folder for place in found(folder))
+    return any(isinstance(record, Sweep) and record.folder == folder for record in found(folder))
 
 
 def runs_of(sweep: Sweep) -> list[RunOfSweep]:
@@ -47,19 +47,19 @@ def runs_of(sweep: Sweep) -> list[RunOfSweep]:
 
     A folder that is called like a trial and holds no run is none.
     """
-    places = []
+    runs = []
     for trial in sweep.trials():
         folder = sweep.trial(trial)
         seeds = sorted(int(match[1]) for path in folder.iterdir() if (match := _SEED.fullmatch(path.name)))
         several: list[int | None] = [*seeds] or [None]
-        places += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
+        runs += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
     tests = sorted(
         (int(match[1]), int(match[2]))
         for path in (sweep.folder / "test").glob("*")
         if (match := _TEST.fullmatch(path.name))
     )
-    places += [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
-    return [place for place in places if _has_begun(place.run)]
+    runs += [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
+    return [place for place in runs if _has_begun(place.run)]
 
 
 def found(folder: Path) -> Iterator[Run | Sweep]:
@@ -72,12 +72,12 @@ def found(folder: Path) -> Iterator[Run | Sweep]:
         yield Run(folder)
         return
     sweep = Sweep(folder)
-    own = {place.run.folder for place in runs_of(sweep)}
+    own = {record.run.folder for record in runs_of(sweep)}
     if own and _has_record(sweep):
         yield sweep
         return
-    inner = [place for path in _folders(folder) for place in found(path)]
-    is_whole = all(place.folder in own for place in inner) if inner else _has_record(sweep)
+    inner = [record for path in _folders(folder) for record in found(path)]
+    is_whole = all(record.folder in own for record in inner) if inner else _has_record(sweep)
     yield from [sweep] if is_whole else inner
 
 

@@ -51,8 +51,8 @@ def hide(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _pattern(known: frozenset[str]) -> re.Pattern[str]:
-    forms = sorted(known, key=len, reverse=True)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+    forms = sorted(secrets, key=len, reverse=True)
     return re.compile("|".join(map(_expression, forms)))
 
 

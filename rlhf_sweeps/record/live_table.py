@@ -77,8 +77,8 @@ def draw_table(columns: Sequence[Column], styles: Sequence[str], width: int, is_
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     cut: Literal["crop", "ellipsis"] = "crop" if is_ascii else "ellipsis"
-    kept = _fitting(columns, width)
-    for column in kept:
+    fitting = _fitting(columns, width)
+    for column in fitting:
         table.add_column(
             Text(column.name, no_wrap=True, overflow=cut),
             justify="left" if column.is_left else "right",
@@ -88,24 +88,25 @@ def draw_table(columns: Sequence[Column], styles: Sequence[str], width: int, is_
         )
     for index, style in enumerate(styles):
         # As Text, so that [1,2] in a setting is not taken for markup.
-        table.add_row(*(Text(column.cells[index], no_wrap=True, overflow=cut) for column in kept), style=style)
+        table.add_row(*(Text(column.cells[index], no_wrap=True, overflow=cut) for column in fitting), style=style)
     return table
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
     """Leave out what can be spared, then write all settings into one column."""
 
-    def needed(some: Sequence[Column]) -> int:
-        return sum(min(c.width, _NARROWEST) if c.is_setting else c.width for c in some) + _GAP * (len(some) - 1)
+    def measure_width(row: Sequence[Column]) -> int:
+        widths = [min(cell.width, _NARROWEST) if cell.is_setting else cell.width for cell in row]
+        return sum(widths) + _GAP * (len(row) - 1)
 
-    settings, kept = [column for column in columns if column.is_setting], list(columns)
+    settings, chosen = [column for column in columns if column.is_setting], list(columns)
     for name in ("", *_DISPENSABLE):
-        kept = [column for column in kept if column.name != name]
-        if needed(kept) <= width:
-            return kept
+        chosen = [column for column in chosen if column.name != name]
+        if measure_width(chosen) <= width:
+            return chosen
     texts = [
         " ".join(f"{column.name}={cell}" for column, cell in zip(settings, cells, strict=True) if cell)
         for cells in zip(*(column.cells for column in settings), strict=True)
     ]
     merged = [Column("settings", texts, is_left=True, is_setting=True)] if settings else []
-    return [kept[0], *merged, *(column for column in kept[1:] if not column.is_setting)]
+    return [chosen[0], *merged, *(column for column in chosen[1:] if not column.is_setting)]

@@ -34,17 +34,17 @@ def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparis
     """
     if not is_old(start):
         return dict(start)
-    found = _with_axes(start)
-    plan = _plan(found, hydra, has_comparison).as_data()
-    found = {**plan, **found, "directions": plan["directions"]}
+    content = _with_axes(start)
+    plan = _plan(content, hydra, has_comparison).as_data()
+    content = {**plan, **content, "directions": plan["directions"]}
     if isinstance(records := start.get("configurations"), list):
-        found["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
-    return found
+        content["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
+    return content
 
 
 def _with_axes(record: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in record.items() if key not in ("space", "shape")}
-    return {**kept, "axes": as_data(_axes(record["space"]))} if is_old(record) else kept
+    others = {key: value for key, value in record.items() if key not in ("space", "shape")}
+    return {**others, "axes": as_data(_axes(record["space"]))} if is_old(record) else others
 
 
 def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool) -> SweepPlan:
@@ -92,9 +92,9 @@ def _axes(space: Mapping[str, Any]) -> Iterator[Axis]:
 
 
 def _axis(name: str, text: str, tied_to: str | None, when: Mapping[str, tuple[str, ...]]) -> Axis:
-    if found := _INTERVAL.search(text):
-        low, high = (_number(bound) for bound in found.groups())
-        tags, step = re.split(r"[(,]", text[: found.start()]), _STEP.search(text[: found.start()])
+    if match := _INTERVAL.search(text):
+        low, high = (_number(bound) for bound in match.groups())
+        tags, step = re.split(r"[(,]", text[: match.start()]), _STEP.search(text[: match.start()])
         if low is not None and high is not None:
             low, high = sorted((low, high))
             size = None if step is None else _number(step[1])
@@ -112,9 +112,9 @@ def _items(text: str) -> list[str]:
 
 
 def _split(text: str, word: str) -> list[str]:
-    parts, found = [], word
-    while found:
-        part, found, text = _partition(text, word)
+    parts, separator = [], word
+    while separator:
+        part, separator, text = _partition(text, word)
         parts.append(part)
     return parts
 

@@ -39,10 +39,10 @@ def refuse_foreign(
         raise NotOursError("is no folder")
     if Path.cwd().is_relative_to(folder.resolve()):
         names = [path.name for path in folder.iterdir()]
-    found = sorted(name for name in names if (folder / name).exists() or (folder / name).is_symlink())
+    existing = sorted(name for name in names if (folder / name).exists() or (folder / name).is_symlink())
     is_ours = (start_file is not None and _is_start(start_file)) or _is_of(command, hydra_file)
-    if found and not is_ours:
-        listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+    if existing and not is_ours:
+        listed = ", ".join(existing[:5]) + (", ..." if len(existing) > 5 else "")
         raise NotOursError(f"holds {listed}, and nothing shows that it was begun by this command")
 
 

@@ -98,7 +98,7 @@ def read_lines(path: Path) -> Iterator[bytes | None]:
             if len(line) < MOST_LINE or line.endswith(b"\n"):
                 yield line
                 continue
-            while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
+            while (part := file.readline(MOST_LINE)) and not part.endswith(b"\n"):
                 pass
             yield None
 
@@ -158,21 +158,21 @@ def _whole(digits: str) -> int | float:
     return number if abs(number) <= sys.float_info.max else math.nan
 
 
-def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+def _size(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
     """How many nodes there are, each alias counted with all that it stands for; nine nested ones can be a billion."""
     if isinstance(node, yaml.ScalarNode):
         return 1
-    if id(node) in known:
-        return known[id(node)]
+    if id(node) in sizes:
+        return sizes[id(node)]
     if depth > _MOST_DEPTH:  # or without an end, where a node holds itself
         raise ValueError("too deep")
     inner = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
     total = 1
     for child in inner:
-        total += _size(child, known, depth + 1)
+        total += _size(child, sizes, depth + 1)
         if total > MOST_NODES:
             raise ValueError("its aliases stand for too much")
-    known[id(node)] = total
+    sizes[id(node)] = total
     return total
 
 

@@ -126,7 +126,7 @@ def variables(text: str) -> list[str]:
 
 def defaults(text: str) -> list[str]:
     """What a text gives where there is no such variable."""
-    return [found["default"].strip() for found in _DEFAULT.finditer(text)]
+    return [match["default"].strip() for match in _DEFAULT.finditer(text)]
 
 
 def places(text: str) -> list[tuple[int, int]]:
@@ -134,27 +134,27 @@ def places(text: str) -> list[tuple[int, int]]:
 
     Of a password that mixes both, what stands there itself is, and its references are not.
     """
-    found = [part for start, end in _spans(text) for part in _literal_parts(text, start, end)]
-    kept: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if start >= (kept[-1][1] if kept else 0):
-            kept += [] if text[start:end] == MASK else [(start, end)]
-    return kept
+    spans = [part for start, end in _spans(text) for part in _literal_parts(text, start, end)]
+    separate: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if start >= (separate[-1][1] if separate else 0):
+            separate += [] if text[start:end] == MASK else [(start, end)]
+    return separate
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
     """Where secrets stand in the URLs of a text, as literals or as references."""
-    found = [match.span(1) for match in _ALMOST.finditer(text)]
+    spans = [match.span(1) for match in _ALMOST.finditer(text)]
     for match in _PASSWORD.finditer(text):
         is_port = text[: match.start()].endswith(("http", "https")) and _PORT.match(match[2])
-        found += [] if is_port else [match.span(2)]
+        spans += [] if is_port else [match.span(2)]
     if text.lstrip("'\"").startswith(("http://", "https://", "git+")):
-        found += [match.span(1) for match in _USER.finditer(text)]
+        spans += [match.span(1) for match in _USER.finditer(text)]
     if "://" in text:
         # In a text that is one URL, a parameter ends where the next begins; in others, with the URL.
         parameters = _PARAMETER_OF_ONE if _ONE.fullmatch(text) else _PARAMETER
-        found += [match.span(3) for match in parameters.finditer(text) if is_secret(urllib.parse.unquote(match[2]))]
-    return found
+        spans += [match.span(3) for match in parameters.finditer(text) if is_secret(urllib.parse.unquote(match[2]))]
+    return spans
 
 
 def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -173,8 +173,8 @@ def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
 
 def passwords(text: str) -> list[str]:
     """What is secret in the URLs of a text: as it is written, and decoded."""
-    found = [text[start:end] for start, end in places(text)]
-    return list(dict.fromkeys([*found, *map(urllib.parse.unquote, found)]))
+    literal_passwords = [text[start:end] for start, end in places(text)]
+    return list(dict.fromkeys([*literal_passwords, *map(urllib.parse.unquote, literal_passwords)]))
 
 
 def password_variables(text: str) -> list[str]:
@@ -209,10 +209,10 @@ def masked(content: Any, name: str = "") -> Any:
 def masked_word(word: str) -> str:
     """A word of a command line: an override of Hydra's, or an option with its value."""
     word = WHOLE.sub(MASK, word)
-    found = _OVERRIDE.fullmatch(word)
-    if found is None or "://" in found["key"]:
+    match = _OVERRIDE.fullmatch(word)
+    if match is None or "://" in match["key"]:
         return _masked_text(word, is_of_secret=False)
-    key, value = found["key"], found["value"]
+    key, value = match["key"], match["value"]
     is_of_secret = any(is_secret(part) for part in re.split(r"[.@:\[\]]", key))
     if is_of_secret and not _is_open(value):
         return f"{key}={MASK}"
@@ -226,20 +226,20 @@ def masked_words(words: Iterable[str]) -> list[str]:
 
 def _masked_entries(text: str) -> str:
     """A value in Hydra's grammar with the secrets masked in its mappings, however deep."""
-    shown, done = "", 0
+    masked_text, done = "", 0
     for start, end in entries(text):
         value = text[start:end]
-        shown += text[done:start] + (_masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
+        masked_text += text[done:start] + (_masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
         done = end
-    return shown + text[done:]
+    return masked_text + text[done:]
 
 
 def entries(text: str) -> Iterator[tuple[int, int]]:
     """Where the values of secrets' keys stand in a text of Hydra's grammar; what does not end goes to the end."""
     at = 0
-    while (found := _ENTRY.search(text, at)) is not None:
-        at = found.end()
-        if is_secret(found[1]):
+    while (match := _ENTRY.search(text, at)) is not None:
+        at = match.end()
+        if is_secret(match[1]):
             start, at = at, _end_of_value(text, at)
             yield start, at
 
@@ -267,9 +267,9 @@ def _end_of_value(text: str, start: int) -> int:
 def _masked_text(text: str, is_of_secret: bool) -> str:
     """A text with the passwords of its URLs masked, and what references to secrets give where there is no variable."""
 
-    def mask_default(found: re.Match[str]) -> str:
-        is_plain = found["default"].strip() in NOTHING or not (is_of_secret or is_secret_variable(found["variable"]))
-        return found[0] if is_plain else f"{found['start']}{MASK}"
+    def mask_default(match: re.Match[str]) -> str:
+        is_plain = match["default"].strip() in NOTHING or not (is_of_secret or is_secret_variable(match["variable"]))
+        return match[0] if is_plain else f"{match['start']}{MASK}"
 
     return masked_url(_DEFAULT.sub(mask_default, text))
 
@@ -284,13 +284,13 @@ def literals(value: str) -> list[str]:
 
     Of a URL only the password is secret, so that one with a reference in its place has none.
     """
-    rest, count = value, 1
+    without_references, count = value, 1
     while count:
-        rest, count = _ONE_REFERENCE.subn("\0", rest)
-    if "\0" in rest and "://" in rest:
+        without_references, count = _ONE_REFERENCE.subn("\0", without_references)
+    if "\0" in without_references and "://" in without_references:
         return passwords(value)
-    parts = [part.strip(" '\"") for part in rest.split("\0")]
-    return [part for part in parts if part and not ("\0" in rest and part.lower() in _SCHEMES)]
+    parts = [part.strip(" '\"") for part in without_references.split("\0")]
+    return [part for part in parts if part and not ("\0" in without_references and part.lower() in _SCHEMES)]
 
 
 def lifted_variables() -> dict[str, str]:

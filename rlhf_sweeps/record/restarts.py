@@ -23,14 +23,15 @@ def restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
         is_own: whether they are those of one run's own record, to which rows were only ever added: if every step back
             is to an update that was there before, the run went back so often.
     """
-    found = returns(updates)
+    steps_back = returns(updates)
     numbers = [update for update in updates if not math.isnan(update)]
-    if is_own and all(updates[position] in updates[:position] for position in found):
-        return found
+    if is_own and all(updates[position] in updates[:position] for position in steps_back):
+        return steps_back
     if len(set(numbers)) < len(numbers):
-        return found if len(found) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
-    is_within = all(updates[position] > numbers[0] for position in found)
-    return found if is_within and len(found) <= max(1.0, _MOST * len(numbers)) and not _are_even(numbers) else []
+        return steps_back if len(steps_back) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
+    is_within = all(updates[position] > numbers[0] for position in steps_back)
+    is_rare = len(steps_back) <= max(1.0, _MOST * len(numbers))
+    return steps_back if is_within and is_rare and not _are_even(numbers) else []
 
 
 def _are_even(updates: Sequence[float]) -> bool:
@@ -41,12 +42,12 @@ def _are_even(updates: Sequence[float]) -> bool:
 
 def returns(updates: Sequence[float]) -> list[int]:
     """The positions at which the updates go back, however often; the arguments are those of `restarts`."""
-    found, before = [], -math.inf
+    positions, before = [], -math.inf
     for position, update in enumerate(updates):
         if update < before:
-            found.append(position)
+            positions.append(position)
         before = before if math.isnan(update) else update
-    return found
+    return positions
 
 
 def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
@@ -56,13 +57,13 @@ def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
         updates: as `restarts` has them.
         restarted: what `restarts` gives, of these or of those among them that show the run's progress.
     """
-    back, limit, kept = set(restarted), math.inf, []
+    back, limit, positions = set(restarted), math.inf, []
     for position in reversed(range(len(updates))):
         if math.isnan(updates[position]) or updates[position] < limit:
-            kept.append(position)
+            positions.append(position)
         if position in back:
             limit = min(limit, updates[position])
-    return kept[::-1]
+    return positions[::-1]
 
 
 def going_on(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

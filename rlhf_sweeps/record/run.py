@@ -138,34 +138,34 @@ class Run:
         """What grows from update to update; a checkpoint holds them as they were then."""
         return self.metrics_file, self.samples_file
 
-    def lacks(self, update: int, kept: Path | None = None) -> str | None:
+    def lacks(self, update: int, copies: Path | None = None) -> str | None:
         """What is wrong with the rows up to an update, of which metrics.jsonl must have one each; None: nothing.
 
         Args:
-            kept: a folder that may hold the row files as they were then; those of earlier versions do not.
+            copies: a folder that may hold the row files as they were then; those of earlier versions do not.
         """
         problems: list[str] = []
         file = self.metrics_file
-        if kept is not None and (kept / file.name).is_file():
-            file = kept / file.name
+        if copies is not None and (copies / file.name).is_file():
+            file = copies / file.name
         updates = [as_update(row.get("update")) for row in salvage_rows(file, problems)]
-        if [one for one in updates if one <= update] == list(range(1, update + 1)):
+        if [number for number in updates if number <= update] == list(range(1, update + 1)):
             return None
         return next(iter(problems), f"{self.metrics_file.name}: lacks rows before update {update}")
 
-    def rewind(self, update: int, kept: Path | None = None) -> list[str]:
+    def rewind(self, update: int, copies: Path | None = None) -> list[str]:
         """Forget what was recorded after `update`.
 
         Args:
-            kept: a folder that holds the row files as they were then; None: rows are told apart by their updates.
+            copies: a folder that holds the row files as they were then; None: rows are told apart by their updates.
 
         Returns:
             what was damaged before it, and is not any more, in sentences.
         """
         problems = []
         for path in self.row_files:
-            if kept is not None and (kept / path.name).exists():
-                problems += _restore(path, kept / path.name)
+            if copies is not None and (copies / path.name).exists():
+                problems += _restore(path, copies / path.name)
             elif path.exists():
                 write_atomically(path, "".join(line(row) for row in _of_updates(path) if row["update"] <= update))
         if self.summary_file.exists():
@@ -196,10 +196,10 @@ class Run:
             places: the files, or folders with files, to look at.
         """
         digests = summary.get("files")
-        known = digests if isinstance(digests, dict) else {}
-        files = {name: self.folder / name for name in known}
+        recorded = digests if isinstance(digests, dict) else {}
+        files = {name: self.folder / name for name in recorded}
         names = [name for name, file in files.items() if any(place in (file, *file.parents) for place in places)]
-        return differing(self.folder, {name: str(known[name]) for name in names})
+        return differing(self.folder, {name: str(recorded[name]) for name in names})
 
     def stop_reason(self) -> str | None:
         """Why the run was asked to end, or None if it was not."""
@@ -245,9 +245,9 @@ def _has_update(row: Mapping[str, Any]) -> bool:
     return not math.isnan(as_update(row.get("update")))
 
 
-def _restore(path: Path, kept: Path) -> list[str]:
-    """Make a file what it was when `kept` was copied from it; says so where it had other content by then."""
-    with open_record(kept) as file:
+def _restore(path: Path, copy: Path) -> list[str]:
+    """Make a file what it was when `copy` was copied from it; says so where it had other content by then."""
+    with open_record(copy) as file:
         content = file.read()
     try:
         with open_record(path) as file:
@@ -256,4 +256,4 @@ def _restore(path: Path, kept: Path) -> list[str]:
         is_whole = False
     with open_atomically(path, "wb") as file:
         file.write(content)
-    return [] if is_whole else [f"{path.name}: damaged or missing, taken from {kept.parent.name} of checkpoint/"]
+    return [] if is_whole else [f"{path.name}: damaged or missing, taken from {copy.parent.name} of checkpoint/"]

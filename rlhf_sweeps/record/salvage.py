@@ -47,9 +47,9 @@ def salvage(run: Run) -> Salvaged:
         if version != SCHEMA_VERSION:
             problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
             break
-    known = len(problems)
+    num_problems = len(problems)
     rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
-    if len(problems) == known:  # else that is said already
+    if len(problems) == num_problems:  # else that is said already
         problems += run.changed(summary, run.metrics_file)
     overrides = salvage_yaml(run.overrides_file, problems) or []
     if not isinstance(overrides, list):
@@ -75,16 +75,16 @@ def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
 
     Another trainer's rows, which have no update, are numbered by their `step`, and those without any from 1 on.
     """
-    found: list[tuple[float, Row]] = []
+    numbered_rows: list[tuple[float, Row]] = []
     for position, row in enumerate(rows, start=1):
         name = "update" if "update" in row else "step"
         if math.isnan(update := as_update(row.get(name, position))):
             continue
         if name == "step":
             row = {**{key: value for key, value in row.items() if key != "step"}, "update": update}
-        found.append((update, row))
-    updates = [update for update, _ in found]
+        numbered_rows.append((update, row))
+    updates = [update for update, _ in numbered_rows]
     restarted = restarts(updates, is_own=True)
     problems += [continued(updates[position - 1], updates[position]) for position in restarted]
-    numbered = dict(found[position] for position in alive(updates, restarted))
+    numbered = dict(numbered_rows[position] for position in alive(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]

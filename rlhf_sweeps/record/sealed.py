@@ -93,17 +93,17 @@ def digest_of(path: Path) -> str:
 
 def differing(folder: Path, digests: Mapping[str, str]) -> list[str]:
     """The files of a folder that are not what they were when their digests were taken, each with what is wrong."""
-    found = []
+    problems = []
     for name, digest in digests.items():
         try:
             if digest_of(folder / name) != digest:
-                found.append(f"{name}: damaged, its digest is another")
+                problems.append(f"{name}: damaged, its digest is another")
         except FileNotFoundError:
-            found.append(f"{name}: missing")
+            problems.append(f"{name}: missing")
         except OSError as error:
             raise_passing(error)
-            found.append(f"{name}: {error.strerror}")
-    return found
+            problems.append(f"{name}: {error.strerror}")
+    return problems
 
 
 def _read(path: Path) -> tuple[Row | None, str | None]:

@@ -30,8 +30,8 @@ def cause_of(state: str, summary: Mapping[str, Any]) -> str | None:
     """Why a run in such a state failed: out_of_memory, diverged, reward_model, error, timeout ...; else None."""
     if state == DIVERGED:
         return DIVERGED
-    known = summary.get("cause") or summary.get("stop_reason")
-    return str(known or "unknown") if state == FAILED else None
+    cause = summary.get("cause") or summary.get("stop_reason")
+    return str(cause or "unknown") if state == FAILED else None
 
 
 def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
@@ -41,22 +41,22 @@ def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
         values = [summary.get("objective")]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     try:
-        found = [float(number) for number in numbers]
+        objectives = [float(number) for number in numbers]
     except OverflowError:  # a whole number of hundreds of digits
         return None
-    return found if len(found) == len(values) and all(map(math.isfinite, found)) else None
+    return objectives if len(objectives) == len(values) and all(map(math.isfinite, objectives)) else None
 
 
-def end_of_trial(known: Any, runs: Sequence[str | None], num_seeds: int) -> str | None:
+def end_of_trial(trial: Any, runs: Sequence[str | None], num_seeds: int) -> str | None:
     """What a trial has come to; None where it has not ended.
 
     Args:
-        known: the study's trial, whose word goes before where it has ended there; None where there is no study.
+        trial: the study's trial, whose word goes before where it has ended there; None where there is no study.
         runs: the states of its runs, one for each seed so far.
         num_seeds: runs that it takes; 0 where that is unknown.
     """
-    if known is not None and known.state.name in ENDS:
-        return ENDS[known.state.name]
+    if trial is not None and trial.state.name in ENDS:
+        return ENDS[trial.state.name]
     states = [FAILED if state == DIVERGED else state for state in runs]
     for state in (FAILED, PRUNED, STOPPED, WAITING):
         if state in states:
@@ -66,8 +66,8 @@ def end_of_trial(known: Any, runs: Sequence[str | None], num_seeds: int) -> str 
 
 def settings_in(overrides: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
     """What a run's overrides say of keys, without plus signs: key -> text."""
-    told = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
-    return {key: told[key] for key in keys if key in told}
+    values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    return {key: values[key] for key in keys if key in values}
 
 
 def counts_text(ends: Iterable[tuple[str, str | None]]) -> str:
@@ -76,10 +76,10 @@ def counts_text(ends: Iterable[tuple[str, str | None]]) -> str:
     Args:
         ends: state and cause of each; a cause is told of failures only.
     """
-    known = [(FAILED, DIVERGED) if state == DIVERGED else (state, cause) for state, cause in ends]
-    states = Counter(state for state, _ in known)
-    causes = Counter(cause or "unknown" for state, cause in known if state == FAILED)
-    ordered = sorted(causes.items(), key=lambda one: (-one[1], one[0]))
+    pairs = [(FAILED, DIVERGED) if state == DIVERGED else (state, cause) for state, cause in ends]
+    states = Counter(state for state, _ in pairs)
+    causes = Counter(cause or "unknown" for state, cause in pairs if state == FAILED)
+    ordered = sorted(causes.items(), key=lambda entry: (-entry[1], entry[0]))
     why = ", ".join(causes if len(causes) == 1 else (f"{number} {cause}" for cause, number in ordered))
     names = [*(state for state in _ORDER if state in states), *sorted(states.keys() - set(_ORDER))]
     return ", ".join(f"{states[name]} {name}" + (f" ({why})" if name == FAILED else "") for name in names)

@@ -33,22 +33,22 @@ def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
     Raises:
         ConfigError: if it cannot be imported, made or called.
     """
-    found = find_callable(config, key)
+    function = find_callable(config, key)
     given = f"{key}.function={config.function}"
-    if not isinstance(found, type):
-        return CallableRewardModel(partial(found, **config.arguments), config.timeout, given, _source(found))
+    if not isinstance(function, type):
+        return CallableRewardModel(partial(function, **config.arguments), config.timeout, given, _source(function))
     try:
-        return CallableRewardModel(found(**config.arguments), config.timeout, given, _source(found))
+        return CallableRewardModel(function(**config.arguments), config.timeout, given, _source(function))
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these ({told(error)})"
         ) from error
 
 
-def _source(found: Callable[..., Any]) -> str:
+def _source(function: Callable[..., Any]) -> str:
     """The text of the module that a function or class stands in; empty where there is none to read."""
     try:
-        return inspect.getsource(inspect.getmodule(found) or found)
+        return inspect.getsource(inspect.getmodule(function) or function)
     except (OSError, TypeError):
         return ""
 

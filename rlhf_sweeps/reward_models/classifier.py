@@ -96,19 +96,19 @@ class ClassifierRewardModel(RewardModel):
         texts = [("How are you? " * num, "Fine. " * (num + 1)) for num in (1, 3, 40)]
         tokens = [self.reader.read([{"role": "user", "content": question}], answer) for question, answer in texts]
 
-        def score_alone(one: Tokens) -> Tensor:
+        def score_alone(exchange: Tokens) -> Tensor:
             if hasattr(self.model, "score"):  # transformers' head would take an end token that also pads for padding
-                ids = torch.tensor([one.ids], device=self.model.device)
+                ids = torch.tensor([exchange.ids], device=self.model.device)
                 outputs: Tensor = self.model.score(self.model.base_model(input_ids=ids).last_hidden_state[:, -1])
                 return outputs[:, self.output]
-            inputs = {"input_ids": one.ids} | ({"token_type_ids": one.types} if one.types else {})
+            inputs = {"input_ids": exchange.ids} | ({"token_type_ids": exchange.types} if exchange.types else {})
             logits: Tensor = self.model(
                 **{name: torch.tensor([ids], device=self.model.device) for name, ids in inputs.items()}
             ).logits
             return logits[:, self.output]
 
         def agrees() -> bool:
-            expected = torch.cat([score_alone(one) for one in tokens])
+            expected = torch.cat([score_alone(exchange) for exchange in tokens])
             return is_same(self._score(tokens), expected, self.model.dtype)
 
         check_agreement(agrees, given, "scores texts of several lengths at once")
@@ -156,7 +156,7 @@ class ClassifierRewardModel(RewardModel):
         return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended, closing)
 
     def _warn_of_cuts(self, tokens: Sequence[Tokens]) -> None:
-        if not self._has_cut and any(one.is_cut for one in tokens):
+        if not self._has_cut and any(exchange.is_cut for exchange in tokens):
             self._has_cut = True
             log.warning(
                 "the reward model reads %d tokens at most: of what is longer the prompt loses its beginning and the "
@@ -175,14 +175,15 @@ class ClassifierRewardModel(RewardModel):
     @torch.no_grad()
     def _score(self, tokens: Sequence[Tokens]) -> Tensor:
         """Read at each one's last token, whatever id the model takes for padding."""
-        device, sequences = self.model.device, [one.ids for one in tokens]
+        device, sequences = self.model.device, [exchange.ids for exchange in tokens]
         if packs(self.model.base_model):
             packed = pack(sequences, device)
             last = [start + len(sequence) - 1 for start, sequence in zip(packed.starts, sequences, strict=True)]
             outputs: Tensor = self.model.score(packed.read(self.model.base_model)[last])
             return outputs[:, self.output].float()
         ids, mask = pad_right(sequences, self.tokenizer.pad_token_id or 0, device)
-        types = {"token_type_ids": pad_right([one.types for one in tokens], 0, device)[0]} if tokens[0].types else {}
+        type_ids = [exchange.types for exchange in tokens]
+        types = {"token_type_ids": pad_right(type_ids, 0, device)[0]} if type_ids[0] else {}
         if hasattr(self.model, "score"):
             hidden = self.model.base_model(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
             outputs = self.model.score(hidden[torch.arange(len(ids), device=device), mask.sum(-1) - 1])
@@ -239,7 +240,7 @@ def load_classifier(
         raise ConfigError(f"{given}: its chat template {fault}")
     max_length = f"{key.removesuffix('path')}max_length={config.max_length}"
     reward_model.reader.check_room(given if config.max_length is None else max_length)
-    read = min((known for known in (most, reward_model.max_length) if known is not None), default=None)
+    read = min((limit for limit in (most, reward_model.max_length) if limit is not None), default=None)
     lever = f"{key.removesuffix('path')}max_length" if most is None else "ppo.response_length"
     check_positions(model, read, given, f"{lever} makes it shorter")
     with fitting(given, "a smaller model"):
@@ -286,8 +287,8 @@ def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     padding = getattr(table, "padding_idx", None)
     if positions is not None and padding is not None:
         positions -= padding + 1  # RoBERTa and its kin count positions from there
-    known = [positions, tokenizer.model_max_length]
-    return min((length for length in known if length is not None and 0 < length < sys.maxsize), default=None)
+    limits = [positions, tokenizer.model_max_length]
+    return min((length for length in limits if length is not None and 0 < length < sys.maxsize), default=None)
 
 
 def _output(model: PreTrainedModel, label: str, key: str) -> int:

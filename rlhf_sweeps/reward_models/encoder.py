@@ -69,16 +69,16 @@ class Encoder:
                 # On its own: in its last bits a vector depends on the texts beside it, and a continued run, which
                 # remembers no prompts, must come to the same scores.
                 self._prompts[text] = self.embed([text])[0]
-        found = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
+        vectors = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
         for text in list(self._prompts)[: max(0, len(self._prompts) - MOST_PROMPTS)]:
             del self._prompts[text]
-        return found
+        return vectors
 
     def agrees(self) -> bool:
         """Whether texts of several lengths have the vectors at once that they have alone."""
         texts = ["How are you?", "Fine, and you? " * 40]
         ids = self._ids(texts)
-        return is_same(self._read(ids), torch.cat([self._read([one]) for one in ids]), self.model.dtype)
+        return is_same(self._read(ids), torch.cat([self._read([text_ids]) for text_ids in ids]), self.model.dtype)
 
     @cached_property
     def digest(self) -> str:

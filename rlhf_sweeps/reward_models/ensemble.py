@@ -30,7 +30,7 @@ class EnsembleRewardModel(RewardModel):
 
     def score(self, exchanges: Exchanges) -> Tensor:
         """One score each, (batch,), float32 on the CPU."""
-        scores = [scale.apply(one.score(exchanges)) for one, scale in zip(self.members, self.scales, strict=True)]
+        scores = [scale.apply(member.score(exchanges)) for member, scale in zip(self.members, self.scales, strict=True)]
         return aggregate(torch.stack(scores), self.aggregation, self.uncertainty_weight)
 
     def digest(self) -> str:

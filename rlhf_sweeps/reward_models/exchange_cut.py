@@ -37,14 +37,14 @@ def cut_exchange(
         lambda num: len(encode(last_characters(prompt, num), "")),
         _last_tokens(as_text(prompt), prompt_room, tokenizer),
     )
-    kept = last_characters(prompt, num_prompt)
+    prompt_end = last_characters(prompt, num_prompt)
     num_response = _fit(
         len(response),
         max_length,
-        lambda num: len(encode(kept, response[:num])),
-        _first_tokens(response, max_length - len(encode(kept, "")), tokenizer),
+        lambda num: len(encode(prompt_end, response[:num])),
+        _first_tokens(response, max_length - len(encode(prompt_end, "")), tokenizer),
     )
-    return encode(kept, response[:num_response])
+    return encode(prompt_end, response[:num_response])
 
 
 def last_characters(messages: Messages, num: int) -> Messages:

@@ -155,24 +155,24 @@ class ExchangeReader:
             head = self._render(prompt, add_generation_prompt=True)
         else:
             head = as_text(prompt) if len(prompt) == 1 else f"{as_text(prompt)}\n"
-        rest = self._opening + response if response else ""
-        ids = self._encode_after(head, rest, add_special_tokens=not self.tokenizer.chat_template)
+        continuation = self._opening + response if response else ""
+        ids = self._encode_after(head, continuation, add_special_tokens=not self.tokenizer.chat_template)
         return ids + self._closing_ids if ended else ids
 
-    def _encode_after(self, head: str, rest: str, add_special_tokens: bool) -> list[int]:
+    def _encode_after(self, head: str, continuation: str, add_special_tokens: bool) -> list[int]:
         """The tokens of head and rest that begin with those of the head, as what a policy is given and writes does."""
         head_ids, ids = (
-            without_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + rest)
+            without_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + continuation)
         )
         # In the joint text a token may take in the end of the head, or a special one the space that follows it.
-        if ids[: len(head_ids)] == head_ids and not (rest[:1].isspace() and self._swallows_space(head)):
+        if ids[: len(head_ids)] == head_ids and not (continuation[:1].isspace() and self._swallows_space(head)):
             return ids
         # Alone, the rest might get a space of its own before it.
         for anchor in ("\n", "x"):
-            anchor_ids, ids = self._ids(anchor), self._ids(anchor + rest)
+            anchor_ids, ids = self._ids(anchor), self._ids(anchor + continuation)
             if ids[: len(anchor_ids)] == anchor_ids:
                 return head_ids + ids[len(anchor_ids) :]
-        return head_ids + self._ids(rest)
+        return head_ids + self._ids(continuation)
 
     def _swallows_space(self, head: str) -> bool:
         """Whether the head's last token leaves out white space that follows it."""
@@ -220,8 +220,8 @@ class ExchangeReader:
         if not self.tokenizer.chat_template:
             return ""
         head, before = self._render(_question(), add_generation_prompt=True), self._around[0]
-        rest = before.removeprefix(head)
-        return rest if before.startswith(head) and not rest.strip() else None
+        space = before.removeprefix(head)
+        return space if before.startswith(head) and not space.strip() else None
 
     @cached_property
     def _closing_ids(self) -> list[int]:

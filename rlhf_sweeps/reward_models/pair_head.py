@@ -149,8 +149,8 @@ def fit_weights(differences: Array, strength: float) -> Array:
         return float(value), differences.T @ slope / len(differences) + strength * weights
 
     options: dict[str, Any] = {"maxiter": 5000, "maxcor": 20, "gtol": 1e-9, "ftol": 0.0}
-    found: Array = minimize(loss, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options=options).x
-    return found
+    minimum: Array = minimize(loss, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options=options).x
+    return minimum
 
 
 def _draw(pairs: Sequence[Pair], num: int) -> Sequence[Pair]:

@@ -57,20 +57,20 @@ class Scorer:
             RewardModelError: if the reward model fails, or a score is not finite.
         """
         keys = _keys(exchanges)
-        known = {key: self._scores[key] for key in keys if key in self._scores}
-        new = {key: row for row, key in enumerate(keys) if key not in known}
+        scores = {key: self._scores[key] for key in keys if key in self._scores}
+        new = {key: row for row, key in enumerate(keys) if key not in scores}
         self.cost.responses += len(keys)
         self.cost.cached += len(keys) - len(new)
         if new:
             start = time.perf_counter()
             part = exchanges.rows(list(new.values()))
-            found = self.reward_model.score(part)
+            new_scores = self.reward_model.score(part)
             self.cost.seconds += time.perf_counter() - start
-            self._check(found, part)
-            scores = dict(zip(new, found.tolist(), strict=True))
-            self._remember(scores)
-            known |= scores
-        return torch.tensor([known[key] for key in keys])
+            self._check(new_scores, part)
+            fresh = dict(zip(new, new_scores.tolist(), strict=True))
+            self._remember(fresh)
+            scores |= fresh
+        return torch.tensor([scores[key] for key in keys])
 
     def remember(self, exchanges: Exchanges, scores: Sequence[float]) -> None:
         """Take scores that are known from elsewhere."""

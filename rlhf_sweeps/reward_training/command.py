@@ -99,6 +99,6 @@ def show_one_gpu(config: RewardTrainingConfig) -> None:
     if kind not in ("auto", "cuda"):
         return
     visible, place = os.environ.get("CUDA_VISIBLE_DEVICES"), int(number or 0)
-    shown = str(place) if visible is None else ",".join(visible.split(",")[place : place + 1])
-    os.environ["CUDA_VISIBLE_DEVICES"] = shown
+    selected = str(place) if visible is None else ",".join(visible.split(",")[place : place + 1])
+    os.environ["CUDA_VISIBLE_DEVICES"] = selected
     config.device = kind

@@ -100,7 +100,7 @@ def make_report(margins: Sequence[float], pairs: Sequence[Pair], rules: Sequence
         rules: as they were fitted to the training pairs.
     """
     right = outcomes(margins)
-    comparisons = sorted((_compare(right, rule, pairs) for rule in rules), key=lambda one: -one.accuracy.value)
+    comparisons = sorted((_compare(right, rule, pairs) for rule in rules), key=lambda row: -row.accuracy.value)
     accuracy = share(right)
     excess = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
     return Report(
@@ -149,19 +149,21 @@ def calibrate(margins: Sequence[float]) -> Calibration:
         for place, rows in enumerate(members)
         if rows
     ]
-    probabilities = [one if margin >= 0 else 1 - one for one, margin in zip(confidences, margins, strict=True)]
+    probabilities = [
+        confidence if margin >= 0 else 1 - confidence for confidence, margin in zip(confidences, margins, strict=True)
+    ]
     return Calibration(
-        sum(one.num_pairs * abs(one.accuracy - one.confidence) for one in bins) / len(margins),
+        sum(group.num_pairs * abs(group.accuracy - group.confidence) for group in bins) / len(margins),
         fmean((1 - probability) ** 2 for probability in probabilities),
         fmean(math.log1p(math.exp(-abs(margin))) + max(0.0, -margin) for margin in margins),
         bins,
     )
 
 
-def sign_test(right: Sequence[float], others: Sequence[float]) -> float:
+def sign_test(right: Sequence[float], other_outcomes: Sequence[float]) -> float:
     """McNemar's exact test, two-sided: of the pairs whose outcomes differ, on how many each of the two does better."""
-    better = sum(one > other for one, other in zip(right, others, strict=True))
-    worse = sum(one < other for one, other in zip(right, others, strict=True))
+    better = sum(outcome > other_outcome for outcome, other_outcome in zip(right, other_outcomes, strict=True))
+    worse = sum(outcome < other_outcome for outcome, other_outcome in zip(right, other_outcomes, strict=True))
     return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
@@ -177,11 +179,12 @@ def _share_where(is_counted: Sequence[bool], right: Sequence[float]) -> Share | 
 
 def _warn(accuracy: Share, comparisons: Sequence[Comparison]) -> str | None:
     """About the best of the rules that are not beaten."""
-    for one in comparisons:
-        if accuracy.value <= one.accuracy.value or one.p_value >= SIGNIFICANT:
+    for comparison in comparisons:
+        rule_accuracy = comparison.accuracy.value
+        if accuracy.value <= rule_accuracy or comparison.p_value >= SIGNIFICANT:
             return (
                 f"the reward model ranks {accuracy.value:.1%} of {accuracy.num_pairs} held-out pairs right, the rule "
-                f"'{one.rule}' {one.accuracy.value:.1%}: not better by more than noise (McNemar's exact test, "
-                f"p = {one.p_value:.2g})"
+                f"'{comparison.rule}' {rule_accuracy:.1%}: not better by more than noise (McNemar's exact test, "
+                f"p = {comparison.p_value:.2g})"
             )
     return None

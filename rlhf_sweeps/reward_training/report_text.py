@@ -74,23 +74,30 @@ def _accuracies(report: Report) -> Rows:
         ("reward model", report.accuracy),
         ("  where the chosen is longer", report.longer),
         ("  where the chosen is shorter", report.shorter),
-        *((f"rule: {one.rule}", one.accuracy) for one in report.comparisons),
+        *((f"rule: {share.rule}", share.accuracy) for share in report.comparisons),
     ]
     return [
-        (name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.num_pairs)) for name, one in rows if one
+        (name, f"{share.value:.3f}", f"{share.low:.3f} to {share.high:.3f}", str(share.num_pairs))
+        for name, share in rows
+        if share
     ]
 
 
 def _reliability(report: Report) -> Rows:
     return [
-        (f"{one.low:.2f} to {one.high:.2f}", f"{one.confidence:.3f}", f"{one.accuracy:.3f}", str(one.num_pairs))
-        for one in report.calibration.bins
+        (
+            f"{group.low:.2f} to {group.high:.2f}",
+            f"{group.confidence:.3f}",
+            f"{group.accuracy:.3f}",
+            str(group.num_pairs),
+        )
+        for group in report.calibration.bins
     ]
 
 
 def _data_name(config: RewardTrainingConfig) -> str:
     dataset = config.dataset
-    return ", ".join(f"`{one.path}`" for one in (dataset.sources or [dataset]))
+    return ", ".join(f"`{source.path}`" for source in (dataset.sources or [dataset]))
 
 
 def _metadata(config: RewardTrainingConfig) -> str:

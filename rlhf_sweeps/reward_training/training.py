@@ -65,8 +65,8 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
 def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch.device) -> dict[str, object]:
     """Train on the pairs, save into the folder; returns what is to be told of it."""
     model, tokenizer = _load_base(config)
-    known = longest_input(model, tokenizer)
-    max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
+    limit = longest_input(model, tokenizer)
+    max_length = min(config.reward_model.max_length, limit or config.reward_model.max_length)
     reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
     reader.check_room(f"reward_model.max_length={max_length}")
     given = f"{config.base_key}={config.base.path}"

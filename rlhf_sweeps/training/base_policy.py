@@ -143,8 +143,8 @@ def _decode_after(prompt: Sequence[int], response: Sequence[int], tokenizer: Pre
 
 def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:
     """Of a file: with the reward model's name as far as that fits, which a comparison may have made long."""
-    shown = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
-    return f"{what}_{shown}_{_digest(answers.key, scorer.digest())}"
+    label = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
+    return f"{what}_{label}_{_digest(answers.key, scorer.digest())}"
 
 
 def _digest(*parts: Any) -> str:

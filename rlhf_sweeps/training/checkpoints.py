@@ -132,10 +132,10 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def remove_others(root: Path, kept: Sequence[Path | None]) -> None:
+def remove_others(root: Path, keep: Sequence[Path | None]) -> None:
     """Remove all checkpoints of ours but these."""
     for path in _own(root):
-        if path not in kept:
+        if path not in keep:
             _discard(path)
 
 
@@ -245,8 +245,8 @@ def _digests(folder: Path) -> dict[str, str]:
     inodes = {name: (folder / name).stat().st_ino for name in names}
     first = {inode: name for name, inode in inodes.items()}
     with ThreadPoolExecutor() as threads:
-        known = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
-    return {name: known[inodes[name]] for name in names}
+        digests = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
+    return {name: digests[inodes[name]] for name in names}
 
 
 def _copy_best(before: Path, folder: Path) -> None:

@@ -96,7 +96,11 @@ class Evaluator:
             "eval/length": batch.response_mask.sum(-1).float().mean().item(),
             "eval/eos_rate": batch.ended.float().mean().item(),
             **marker_rates(exchanges.responses),
-            **{f"judge/{name}/{metric}": x for name, one in judged.items() for metric, x in one.metrics().items()},
+            **{
+                f"judge/{name}/{metric}": x
+                for name, comparison in judged.items()
+                for metric, x in comparison.metrics().items()
+            },
         }
         columns = {
             "prompt": [as_text(messages) for messages in self.prompts.messages],
@@ -105,10 +109,10 @@ class Evaluator:
             "base_response": self._base_responses,
             "base_score": own.base_scores.tolist(),
         }
-        for name, one in judged.items():
+        for name, comparison in judged.items():
             columns |= {
-                f"judge/{name}/score": one.scores.tolist(),
-                f"judge/{name}/base_score": one.base_scores.tolist(),
+                f"judge/{name}/score": comparison.scores.tolist(),
+                f"judge/{name}/base_score": comparison.base_scores.tolist(),
             }
         return metrics, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 

@@ -43,9 +43,9 @@ def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: Bas
     name = f"prompts_{_key(config, tokenizer)}"
 
     def find() -> EncodedPrompts:
-        found = _encode(config, tokenizer)
-        record.write(name, [_as_row(found.training), _as_row(found.held_out), {"line": found.line}])
-        return found
+        prompts = _encode(config, tokenizer)
+        record.write(name, [_as_row(prompts.training), _as_row(prompts.held_out), {"line": prompts.line}])
+        return prompts
 
     return record.read_or_find(lambda: _read(record, name), find)
 
@@ -84,10 +84,10 @@ def _read(record: BaseRecord, name: str) -> EncodedPrompts | None:
 
 def _as_row(part: Encoded) -> dict[str, Any]:
     """Each prompt once, and the order with its repeats."""
-    known = {id(messages): (messages, ids) for messages, ids in zip(part.messages, part.ids, strict=True)}
-    places = {prompt: place for place, prompt in enumerate(known)}
+    distinct = {id(messages): (messages, ids) for messages, ids in zip(part.messages, part.ids, strict=True)}
+    places = {prompt: place for place, prompt in enumerate(distinct)}
     return {
-        "prompts": list(known.values()),
+        "prompts": list(distinct.values()),
         "order": [places[id(messages)] for messages in part.messages],
         "num_too_long": part.num_too_long,
         "num_too_short": part.num_too_short,

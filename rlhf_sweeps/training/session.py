@@ -82,8 +82,8 @@ class Session:
                 unusable.append(str(error))
         for number, problem in enumerate(unusable, start=1):
             is_last = number == len(unusable)
-            rest = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
-            log.warning("checkpoint %s%s", problem, f"; the run {rest}" if is_last else "")
+            action = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
+            log.warning("checkpoint %s%s", problem, f"; the run {action}" if is_last else "")
         if self.checkpoint is not None:
             log.info("continuing after update %d", self.trainer.update)
             if reason := self.run.lacks(self.trainer.update, self.checkpoint):
@@ -202,7 +202,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     messages = [*training.messages, *held_out.messages]
     loader = Loader(tokenizer, batch, device, config.dataset, ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
-    judges = {one.name: loader.scorer(one, f"eval.judges[{n}]") for n, one in enumerate(config.eval.judges)}
+    judges = {judge.name: loader.scorer(judge, f"eval.judges[{n}]") for n, judge in enumerate(config.eval.judges)}
     # Copies of the policy, which adapters and a shared trunk do without.
     with fitting(given, "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
         value_model = _load_value_model(config, policy, scorer.reward_model, loader)
