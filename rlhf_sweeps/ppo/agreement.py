@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import PPOConfig
+from rlhf_sweeps.ppo.constants import MOST_STEPS, MOST_TOKENS
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
@@ -23,7 +24,6 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 from rlhf_sweeps.process.failures import DivergedError
 
-MOST_STEPS, MOST_TOKENS = 5, 16  # of a response, sampled and read
 SMALLER = "a smaller model, or shorter sequences"
 
 

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from rlhf_sweeps.ppo.constants import CHUNK_BYTES
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.ppo.packing import FAILURES, is_same, pack, packs, trial_tokens
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
-
-CHUNK_BYTES = 2**26
 
 
 class ValueModel(nn.Module):

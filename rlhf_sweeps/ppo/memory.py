@@ -17,6 +17,7 @@ import torch
 from rlhf_sweeps.config.fields import TooLargeError
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
+from rlhf_sweeps.ppo.constants import KEEPING_THRESHOLD, RETURNING_THRESHOLD
 
 T = TypeVar("T")
 # What torch, its matrix products and the C++ library say in a plain RuntimeError.
@@ -111,7 +112,7 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
     with _glibc() as library:
         library.mallopt(trim_threshold, 2**31 - 1)
-        library.mallopt(mmap_threshold, 2**30)
+        library.mallopt(mmap_threshold, KEEPING_THRESHOLD)
 
 
 def give_back_memory() -> None:
@@ -131,7 +132,7 @@ def keep_nothing() -> None:
     mmap_threshold = -3
     give_back_memory()
     with _glibc() as library:
-        library.mallopt(mmap_threshold, 2**20)
+        library.mallopt(mmap_threshold, RETURNING_THRESHOLD)
         library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         room.set_aside(lambda size: library.malloc(size) is not None)
 

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
+from rlhf_sweeps.ppo.constants import CPU_TOKENS
 from rlhf_sweeps.ppo.language_model import Features, LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.ppo.metrics import STATE, States, Tally, Tokens
 from rlhf_sweeps.ppo.rollout import Rollout
 from rlhf_sweeps.ppo.steps import Step, steps
-
-# A CPU gains nothing from more tokens at once; their activations take memory (100 MB a hundred, in a model of 135M).
-CPU_TOKENS = 1024
 
 
 @dataclass(frozen=True)

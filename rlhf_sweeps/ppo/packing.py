@@ -15,10 +15,10 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rlhf_sweeps.ppo.constants import LONGEST_TRIAL, LOW_TOLERANCE, TOLERANCE
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 
 NAME = "rlhf_sweeps_packed"
-LONGEST_TRIAL = 256  # tokens
 # What models raise that have no such arguments or do something of their own to them.
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
 
@@ -140,10 +140,8 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
 
 def is_same(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
     """Whether two ways to one result, computed in `dtype`, differ by no more than rounding does."""
-    # In SmolLM2, of 30 layers, rounding comes to 4e-6 of the largest state and 2e-6 of the largest log-probability, in
-    # scores of small classifiers of a dozen architectures to 2e-6.
-    rounding = 2e-5 if torch.finfo(dtype).bits >= 32 else 5e-2
-    allowed = rounding * expected.abs().max().clamp(min=1).item()
+    tolerance = TOLERANCE if torch.finfo(dtype).bits >= 32 else LOW_TOLERANCE
+    allowed = tolerance * expected.abs().max().clamp(min=1).item()
     return actual.shape == expected.shape and torch.allclose(actual.float(), expected.float(), rtol=0.0, atol=allowed)
 
 

@@ -17,18 +17,12 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.ppo.constants import BLOCK, CANDIDATES, ENDED_SHARE, STATIC_WIDTH
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.stop_strings import StopStringSearch
 from rlhf_sweeps.process.failures import DivergedError
-
-# Rows leave the batch once this share of it has ended: leaving copies the cache of those who stay.
-ENDED_SHARE = 0.25
-# Static prompts are as wide as a multiple of this, so that there are few shapes to compile.
-STATIC_WIDTH = 64
-# Tokens that share a sum on the way to a draw; and how many of the most probable a nucleus is looked for in at first.
-BLOCK, CANDIDATES = 128, 256
 
 _static_caches: "WeakKeyDictionary[PreTrainedModel, dict[Any, StaticCache]]" = WeakKeyDictionary()
 

@@ -8,8 +8,8 @@ reach, and where it holds one, the whole response decides.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# Characters by which a new token may change the text before its own: cleaning and an end's lost space take fewer.
-REACH = 16
+from rlhf_sweeps.ppo.constants import REACH
+
 # What a window's first tokens may have in place of their text in the whole, and what cleaning pairs up from there on.
 UNSETTLED = " '#"
 # What a part of a character, and a byte that belongs to none, is decoded to.

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rlhf_sweeps.data import Messages
-
-LONGEST_TEXT = 200  # characters of a prompt or a response in an error message
+from rlhf_sweeps.reward_models.constants import LONGEST_TEXT
 
 
 @dataclass(frozen=True)

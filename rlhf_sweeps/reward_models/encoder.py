@@ -31,10 +31,10 @@ from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.classifier import longest_input
+from rlhf_sweeps.reward_models.constants import MOST_PROMPTS
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
 from rlhf_sweeps.wording import message_of
 
-MOST_PROMPTS = 20_000  # whose embeddings are remembered; the oldest go first
 log = logging.getLogger("rlhf_sweeps")
 
 

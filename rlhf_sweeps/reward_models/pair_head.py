@@ -23,11 +23,10 @@ from torch import Tensor
 
 from rlhf_sweeps.data import Pair
 from rlhf_sweeps.files.cache import cache_dir
+from rlhf_sweeps.reward_models.constants import NUM_FOLDS, STRENGTHS
 
 Array = NDArray[np.float64]
 VERSION = 1  # of pooling, features and fit; a head in the cache is taken only where it is the same
-STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-NUM_FOLDS = 5
 log = logging.getLogger("rlhf_sweeps")
 
 

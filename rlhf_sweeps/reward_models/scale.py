@@ -10,8 +10,6 @@ from torch import Tensor
 
 from rlhf_sweeps.process.failures import RewardModelError
 
-NUM_PROMPTS = 256  # that the base policy answers to measure a scale
-
 
 @dataclass(frozen=True)
 class Scale:

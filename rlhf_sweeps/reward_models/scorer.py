@@ -13,8 +13,7 @@ from torch import Tensor
 from rlhf_sweeps.config.reward_models import RewardModelConfig
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
-
-MOST_REMEMBERED = 100_000  # scores; the oldest go first
+from rlhf_sweeps.reward_models.constants import MOST_REMEMBERED
 
 
 @dataclass

@@ -15,9 +15,8 @@ from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
+from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
 from rlhf_sweeps.wording import shown
-
-MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
 
 
 def main() -> None:

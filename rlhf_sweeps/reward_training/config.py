@@ -12,9 +12,7 @@ from rlhf_sweeps.config.fields import ConfigError, choice, device, number, out_o
 from rlhf_sweeps.config.reading import as_object, refer_to_variables, unknown_keys
 from rlhf_sweeps.config.schema import DatasetConfig, ModelConfig, dtype_fault
 from rlhf_sweeps.files.sources import EMBEDDED
-
-CAUTIOUS_LR = 1e-5  # for a base that no `model` describes
-LORA_FACTOR = 10  # adapters want about ten times the learning rate of all weights
+from rlhf_sweeps.reward_training.constants import CAUTIOUS_LR, LORA_FACTOR
 
 
 @dataclass

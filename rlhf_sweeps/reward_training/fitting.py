@@ -30,15 +30,13 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
+from rlhf_sweeps.reward_training.constants import NUM_LOG_LINES, SECONDS_BETWEEN_LINES
 from rlhf_sweeps.reward_training.pair_tokens import Row, collate
 
 if TYPE_CHECKING:
     from trl import RewardConfig  # type: ignore[attr-defined]
 
     from rlhf_sweeps.reward_training.pair_trainer import PairTrainer
-
-NUM_LOG_LINES = 10
-SECONDS_BETWEEN_LINES = 10.0
 
 log = logging.getLogger("rlhf_sweeps")
 

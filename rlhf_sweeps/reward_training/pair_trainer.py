@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
-
-SECONDS_BETWEEN_LINES = 10.0  # of a step that takes long
+from rlhf_sweeps.reward_training.constants import SECONDS_BETWEEN_LINES
 
 log = logging.getLogger("rlhf_sweeps")
 

@@ -14,10 +14,8 @@ from scipy.stats import binomtest
 
 from rlhf_sweeps.data import Pair
 from rlhf_sweeps.reward_models.surface_rules import Rule
+from rlhf_sweeps.reward_training.constants import NUM_BINS, SIGNIFICANCE
 from rlhf_sweeps.verdicts.intervals import win_rate_estimate
-
-NUM_BINS = 10
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def _warn(accuracy: Share, comparisons: Sequence[Comparison]) -> str | None:
     """About the best of the rules that are not beaten."""
     for comparison in comparisons:
         rule_accuracy = comparison.accuracy.value
-        if accuracy.value <= rule_accuracy or comparison.p_value >= SIGNIFICANT:
+        if accuracy.value <= rule_accuracy or comparison.p_value >= SIGNIFICANCE:
             return (
                 f"the reward model ranks {accuracy.value:.1%} of {accuracy.num_pairs} held-out pairs right, the rule "
                 f"'{comparison.rule}' {rule_accuracy:.1%}: not better by more than noise (McNemar's exact test, "

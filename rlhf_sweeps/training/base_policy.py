@@ -16,8 +16,9 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right
 from rlhf_sweeps.record import BaseRecord
 from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.constants import NUM_PROMPTS
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
-from rlhf_sweeps.reward_models.scale import NUM_PROMPTS, Scale, measure
+from rlhf_sweeps.reward_models.scale import Scale, measure
 from rlhf_sweeps.reward_models.scorer import Scorer
 
 # (prompts, purpose and seed of the random numbers) -> the base policy's responses
