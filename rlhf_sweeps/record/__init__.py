@@ -1,7 +1,7 @@
 """The record: the only code that knows what a run's or a sweep's folder contains. Loads no torch.
 
 No content of a file makes a reader raise an error. The code that writes a record reads it with `Run` and `Sweep`, and
-mends it first. The code that looks at a record later uses `salvage` and `found`: these return all that can be read and
+mends it first. Code that looks at a record later uses `salvage` and `found`, which return all that can be read, and
 list the problems.
 """
 

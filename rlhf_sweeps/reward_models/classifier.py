@@ -281,10 +281,7 @@ def _load_model(config: ClassifierConfig, key: str) -> PreTrainedModel:
 
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The number of tokens that a model can read, by its config and tokenizer; None if neither tells it.
-
-    A tokenizer without a limit has the value 1e30.
-    """
+    """The number of tokens that a model can read, by its config and its tokenizer (1e30: no limit); None: unknown."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
