@@ -1,8 +1,8 @@
 """The record: the only code that knows what a run's or a sweep's folder contains. Loads no torch.
 
 No content of a file makes a reader raise an error. The code that writes a record reads it with `Run` and `Sweep`, and
-mends it first. Code that looks at a record later uses `salvage` and `found`, which return all that can be read, and
-list the problems.
+mends it first. Code that looks at a record later uses `salvage` and `found`: they return all that can be
+read, and a list of problems.
 """
 
 from rlhf_sweeps.record.axes import Axis, describe, read_axes
