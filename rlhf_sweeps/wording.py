@@ -1,4 +1,4 @@
-"""How paths, names, columns and other packages' errors are told to a user: in lines that are not too long."""
+"""Text for users: paths, names, columns and the errors of other packages, in lines of limited length."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,40 +10,40 @@ WIDTH = 120  # of a terminal, in characters
 
 
 def shown(path: Path) -> str:
-    """A path as a user types it: from here, if it lies below."""
+    """The path as a user would type it: relative to the current folder if it lies below that folder."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def told(error: BaseException) -> str:
-    """A foreign error's type and message; the type alone where there is no message."""
+    """The type and the message of another package's error; the type alone if the message is empty."""
     message = cut(str(error), LONGEST)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def message_of(error: BaseException) -> str:
-    """A foreign error's message alone; its type where there is none."""
+    """The message of another package's error; its type if the message is empty."""
     return cut(str(error), LONGEST) or type(error).__name__
 
 
 def cut(text: str, length: int) -> str:
-    """A text in one line, of at most so many characters and three dots, without secrets."""
-    # What is cut is no longer known for a secret.
+    """The text in one line, secrets masked; if it is longer than `length` characters, it is cut and ends on dots."""
+    # Secrets are masked before the cut: a part of a secret would not be recognized any more.
     line = " ".join(hide(text).split())
     return line if len(line) <= length else f"{line[:length]}..."
 
 
 def short(name: str, longest: int) -> str:
-    """A name of at most so many characters; those of one kind differ at their ends more often than in the middle."""
+    """The name without its middle if it has more than `longest` characters: names differ mostly at their ends."""
     half = longest // 2
     return name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def in_columns(rows: Sequence[Sequence[str]], are_numbers: bool = False) -> list[str]:
-    """A line for each row, in columns of equal width.
+    """One line for each row; the cells of a column are padded to the same width.
 
     Args:
-        are_numbers: whether all but the first column hold numbers, which stand to the right.
+        are_numbers: whether all columns but the first hold numbers, which are aligned on the right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

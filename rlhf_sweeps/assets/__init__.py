@@ -1,6 +1,6 @@
 """The embedded policy, reward model and preference pairs, so that everything can be tried offline in a minute.
 
-All three are synthetic: `grammar` writes the text and `build` trains the two models on it. They check that the plumbing
+All three are synthetic: `grammar` writes the text and `build` trains the two models on it. They show that the code
 works and that PPO can learn; they say nothing about alignment.
 """
 

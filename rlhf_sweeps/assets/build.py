@@ -1,7 +1,7 @@
 """Rebuild the embedded pairs, policy and reward model from nothing: `python -m rlhf_sweeps.assets.build`.
 
-The pairs come out with the same bytes everywhere. The models' weights depend on the machine's arithmetic, so it is the
-figures printed at the end that say whether a rebuild is as good.
+The pairs have the same bytes on every machine. The models' weights depend on the machine's arithmetic, so the figures
+printed at the end tell whether a rebuild is as good.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def build_pairs(out: Path) -> None:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of the grammar's text, in which any text can be written and read back."""
+    """A byte-level BPE tokenizer trained on the grammar's text; it can encode any text without loss."""
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -92,8 +92,8 @@ def shape_model(tokenizer: PreTrainedTokenizerFast, hidden_size: int, num_layers
 def build_policy(out: Path, tokenizer: PreTrainedTokenizerFast, num_steps: int = 2000) -> None:
     """Teach a small language model the grammar, casual and formal answers in equal shares.
 
-    Its text covers every topic, the held-out ones too, as a base language model has read about everything; what stays
-    unseen until evaluation are the held-out prompts' preferences.
+    The training text covers every topic, also the held-out ones, as a base language model has read about everything;
+    only the preferences of the held-out prompts stay unseen until evaluation.
     """
     set_seed(SEED)
     batch_size = 32
@@ -113,7 +113,7 @@ def build_policy(out: Path, tokenizer: PreTrainedTokenizerFast, num_steps: int =
 
 
 def build_reward_model(out: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Train the reward model on the train pairs, and on spoilt casual answers (`write_comparisons`)."""
+    """Train the reward model on the training pairs and on spoilt casual answers (`write_comparisons`)."""
     set_seed(SEED)
     pairs, _ = grammar.write_pairs(SEED)
     dataset = Dataset.from_list(
@@ -125,7 +125,7 @@ def build_reward_model(out: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         config = RewardConfig(
             **training_settings(scratch, 32),
-            num_train_epochs=3,  # more would turn the score into a step from one style to the other
+            num_train_epochs=3,  # with more epochs the score becomes a step function of the style
             learning_rate=1e-3,
             weight_decay=0.1,
             center_rewards_coefficient=0.02,
@@ -137,11 +137,11 @@ def build_reward_model(out: Path, tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def write_comparisons(pairs: list[grammar.Pair]) -> Iterator[tuple[str, str, str]]:
-    """(prompt, chosen, rejected) of each pair, and of its chosen answer against the same answer spoilt.
+    """(prompt, chosen, rejected) of each pair, and of its chosen answer against spoilt versions of it.
 
-    Without those that are cut off, repeat themselves or are off the topic, PPO would find that babble in casual words
-    scores as high as an answer. The cooled ones, half as many, grade the casual answers by warmth, so that there is
-    more to learn than the choice of a style.
+    Some of these are cut off, repeat themselves or are off the topic: without them, PPO would find that meaningless
+    casual words score as high as an answer. Others, half as many, are made less warm: they grade the casual answers, so
+    that there is more to learn than the choice of a style.
     """
     rng = random.Random(SEED)
     for pair in pairs:
@@ -160,7 +160,7 @@ def write_comparisons(pairs: list[grammar.Pair]) -> Iterator[tuple[str, str, str
 
 
 def cool_down(answer: str) -> str:
-    """The answer's first sentence, calmly: no exclamation mark, no question back, no emoji."""
+    """The answer's first sentence without exclamation mark, question and emoji."""
     return re.split("[.!?]", answer)[0] + "."
 
 
@@ -175,7 +175,7 @@ def as_assistant(text: str) -> list[dict[str, str]]:
 
 
 def training_settings(scratch: str, batch_size: int) -> dict[str, Any]:
-    """What both trainings share; on a CPU, TRL's own defaults would train in bfloat16 and with checkpointing."""
+    """The settings of both trainings; TRL's defaults would train in bfloat16 and with checkpointing on a CPU, too."""
     return {
         "output_dir": scratch,
         "per_device_train_batch_size": batch_size,
@@ -206,7 +206,7 @@ def save(model: LlamaForCausalLM | LlamaForSequenceClassification, tokenizer: An
 
 
 def main() -> None:
-    """Build what is asked for and print what it measures."""
+    """Build the parts that the arguments name, and print the figures that measure them."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=FOLDER, help="where the three folders go (default: this package)")
     parser.add_argument("--only", choices=("pairs", "policy", "reward_model"), help="build one part only")

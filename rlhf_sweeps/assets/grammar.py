@@ -1,8 +1,8 @@
 """A seeded grammar of questions about pastimes, answered casually (chosen) or stiffly (rejected).
 
-Both styles fill the same details and tips of a topic (`topics.json`) into their frames, so that an answer's style and
-not its subject tells the two apart. No surface marker alone does: questions, exclamation marks and lengths overlap,
-many casual answers carry no emoji, and most formal ones do not speak of being an AI.
+Both styles fill the same details and tips of a topic (`topics.json`) into their sentence frames, so the two answers of
+a pair differ in style and not in subject. No surface marker alone separates the styles: questions, exclamation marks
+and lengths overlap, many casual answers contain no emoji, and most formal ones do not mention that they are an AI's.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How good the embedded assets are: what surface markers give away, how the models judge and answer."""
+"""Figures of the embedded assets: the accuracy of surface markers, of the reward model, and the policy's answers."""
 
 import json
 import re
@@ -25,7 +25,7 @@ MARKERS: dict[str, Callable[[str], int]] = {
 
 
 def rank_share(better: Sequence[float], worse: Sequence[float]) -> float:
-    """The share of pairs ranked right, a tie counting half."""
+    """The share of pairs that are ranked right; a tie counts half."""
     return fmean((b > w) + 0.5 * (b == w) for b, w in zip(better, worse, strict=True))
 
 
@@ -87,7 +87,7 @@ def sample_answers(folder: Path, prompts: Sequence[str], seed: int) -> list[str 
 
 
 def measure(out: Path) -> dict[str, Any]:
-    """All figures of the assets under `out`, as far as they are built."""
+    """All figures of those assets in `out` that are built."""
     splits = {split: read_pairs(out / "human_like_mini" / f"{split}.jsonl") for split in ("train", "test")}
     figures: dict[str, Any] = {"markers": measure_markers(splits)}
     if (out / "tiny_reward_model").exists():
@@ -109,7 +109,7 @@ def measure_markers(splits: dict[str, list[Pair]]) -> dict[str, dict[str, float]
 
 
 def measure_reward_model(folder: Path, splits: dict[str, list[Pair]]) -> dict[str, float]:
-    """Its accuracy on each split, and on held-out casual answers against ones spoilt in each way."""
+    """The reward model's accuracy on each split, and on held-out casual answers against their spoilt versions."""
     figures: dict[str, float] = {}
     for split, pairs in splits.items():
         chosen = score_answers(folder, [(p["prompt"], p["chosen"]) for p in pairs])
@@ -126,7 +126,7 @@ def measure_reward_model(folder: Path, splits: dict[str, list[Pair]]) -> dict[st
 
 
 def measure_policy(out: Path, pairs: list[Pair], num_samples: int = 4) -> dict[str, Any]:
-    """What the policy answers to held-out prompts, and how the reward model scores it."""
+    """Figures of the policy's answers to held-out prompts, and of their scores."""
     asked = [pair for pair in pairs for _ in range(num_samples)]
     answers = sample_answers(out / "tiny_policy", [pair["prompt"] for pair in asked], seed=0)
     ended = [(pair, answer) for pair, answer in zip(asked, answers, strict=True) if answer is not None]
@@ -144,5 +144,5 @@ def measure_policy(out: Path, pairs: list[Pair], num_samples: int = 4) -> dict[s
 
 
 def describe(scores: Sequence[float]) -> dict[str, float]:
-    """Mean, spread and range."""
+    """Mean, standard deviation, minimum and maximum."""
     return {"mean": fmean(scores), "std": stdev(scores), "min": min(scores), "max": max(scores)}

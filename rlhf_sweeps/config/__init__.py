@@ -1,1 +1,1 @@
-"""What a user may say: YAML and command line become one checked `Config`. Loads no torch."""
+"""The user's settings: YAML files and the command line become one checked `Config`. Loads no torch."""

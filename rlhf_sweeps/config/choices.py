@@ -1,7 +1,8 @@
-"""Choices of a config group that are given by name within another config: judges, members of an ensemble, data sources.
+"""Names of choices within a config: judges, members of an ensemble, sources of a mixture.
 
 An entry is the name of a choice (`vader`), or a choice with some keys changed (`{reward_model: local, path: folder}`).
-Hydra itself composes one choice a group; it is asked here for the others. A config that a trial reads holds no names.
+Hydra composes one choice for each config group; this file asks it for further ones. A trial reads a config in which
+all names are replaced already.
 """
 
 import functools
@@ -20,29 +21,29 @@ from omegaconf.errors import OmegaConfBaseException
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import override
 
-# By group: a key that nobody changes, which tells the values of a choice from some that are to be changed.
+# Group -> a key that nobody changes: an entry that has it holds all values of a choice already.
 _EXPANDED = {"reward_model": "kind", "dataset": "sources"}
 
 
 def expand(composed: DictConfig) -> DictConfig:
-    """The config with the choice's values in place of every name; itself where there is none.
+    """The config with every name of a choice replaced by its values; the same object if it has no names.
 
     Raises:
-        ConfigError: if there is no such choice, or it has no such key.
+        ConfigError: if there is no such choice, or the choice has no such key.
     """
     if not _holds_names(composed):
         return composed
-    found = composed.copy()
-    with open_dict(found):
-        _expand_reward_model(found.reward_model, "reward_model")
-        if "eval" in found:
-            _expand_list(found.eval, "judges", "reward_model", "eval.judges")
-        _expand_list(found.dataset, "sources", "dataset", "dataset.sources")
-    return found
+    expanded = composed.copy()
+    with open_dict(expanded):
+        _expand_reward_model(expanded.reward_model, "reward_model")
+        if "eval" in expanded:
+            _expand_list(expanded.eval, "judges", "reward_model", "eval.judges")
+        _expand_list(expanded.dataset, "sources", "dataset", "dataset.sources")
+    return expanded
 
 
 def _holds_names(composed: DictConfig) -> bool:
-    """Whether there is anything to look for; a copy of the config costs milliseconds."""
+    """Whether a config may hold names; if not, the copy of it is saved, which takes milliseconds."""
     reward_model = composed.reward_model
     judges = composed.eval.get("judges") if "eval" in composed else None
     entries = (judges, composed.dataset.get("sources"), reward_model.get("members"))
@@ -50,7 +51,7 @@ def _holds_names(composed: DictConfig) -> bool:
 
 
 def _expand_reward_model(node: DictConfig, key: str) -> None:
-    """The members of an ensemble, and the data set of an encoder's pairs, with its sources."""
+    """Replace names among the members of an ensemble, and in the data set of an encoder's pairs."""
     if "members" in node:
         _expand_list(node, "members", "reward_model", f"{key}.members")
     if node.get("pairs") is not None:
@@ -70,9 +71,9 @@ def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
 
 
 def _choice(group: str, entry: Any, key: str) -> Any:
-    """The values of a choice; an entry that holds them all already is given back as it is."""
+    """The values of a choice; an entry that holds all of them already is returned unchanged."""
     if isinstance(entry, Mapping | DictConfig):
-        # References to variables and other keys stay as they are written.
+        # References to environment variables and to other keys are kept.
         written: Any = OmegaConf.to_container(entry, resolve=False) if isinstance(entry, DictConfig) else entry
         changes = dict(written)
         if group not in changes:
@@ -89,7 +90,7 @@ def _choice(group: str, entry: Any, key: str) -> Any:
             f"{key}.{unknown[0]}: {group}={name} has no such key (allowed here: {', '.join(map(str, node))})"
         )
     node = node.copy()
-    OmegaConf.set_struct(node, False)  # a callable's own arguments are no keys of the choice
+    OmegaConf.set_struct(node, False)  # a callable may have arguments that are no keys of the choice
     return OmegaConf.merge(node, changes)
 
 
@@ -107,7 +108,10 @@ def _load(group: str, name: Any, key: str) -> DictConfig:
 
 @functools.lru_cache
 def _compose(hydra: Hydra, group: str, name: str, search_path: tuple[str, ...]) -> DictConfig:
-    """By Hydra, which reads the files again each time; a primary config would be looked for without the search path."""
+    """A choice's values, composed by Hydra; cached, since Hydra reads the files each time.
+
+    There is no primary config: Hydra would look for it without the search path.
+    """
     node: DictConfig = compose(None, [*search_path, override(f"+{group}", name)])[group]
     return node
 
@@ -122,7 +126,7 @@ def options(loader: ConfigLoader, group: str) -> list[str]:
 
 
 def _search_path() -> tuple[str, ...]:
-    """The places that hydra.searchpath has added, as an override; Hydra knows them for the primary config alone."""
+    """An override that adds the places of hydra.searchpath: Hydra itself uses them for the primary config only."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
-    added = [f"{one.schema}://{one.path}" for one in sources if one.provider.startswith("hydra.searchpath")]
+    added = [f"{source.schema}://{source.path}" for source in sources if source.provider.startswith("hydra.searchpath")]
     return (override("hydra.searchpath", added),) if added else ()

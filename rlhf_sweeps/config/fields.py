@@ -1,6 +1,6 @@
-"""What the schemas are made of: fields with ranges and choices, and the one error for a value that cannot work.
+"""Fields of the schemas, with ranges and choices, and the error for a value that cannot work.
 
-A field holds no default: the values live in conf/*.yaml, and neither repeats the other.
+A field has no default: all values stand in conf/*.yaml.
 """
 
 import dataclasses
@@ -17,21 +17,21 @@ from omegaconf import MISSING
 from rlhf_sweeps.record import hide
 
 LONGEST_NAME = 255  # bytes of a file's or a folder's name, on all usual file systems
-_LONGEST_PART = 220  # of what stands in such a name with the time before it and a number after it
-_SEPARATORS = [one for one in (os.sep, os.altsep) if one]  # of a path's parts, on this system
+_LONGEST_PART = 220  # bytes of a part of such a name: a time stands before it, and a number after it
+_SEPARATORS = [separator for separator in (os.sep, os.altsep) if separator]  # of a path's parts, on this system
 _LONGEST_SHOWN = 200  # characters of a value in a message
-# Of a field whose values are numbers or come from a list that is known: none of them can be a secret.
+# The metadata of a field whose values are numbers or words of a fixed list: none of them can be a secret.
 CLOSED = {"is_closed": True}
 WANDB_PROJECT = "1 to 128 characters without / \\ # ? % :"
 PART_OF_PATH = f"a text without {' and '.join(_SEPARATORS)} and control characters, of 1 to {_LONGEST_PART} bytes"
 
 
 class ConfigError(ValueError):
-    """A value that the user gave cannot work; the message names the key, what was given and what is allowed."""
+    """A value of the user cannot work; the message names the key, the given value and the allowed ones."""
 
 
 class TooLargeError(ConfigError):
-    """It does not fit into the memory that there is, however little is done at once."""
+    """A model does not fit into memory, even with a batch of one sequence."""
 
 
 def number(
@@ -48,7 +48,7 @@ def number(
 
 
 def choice(*values: str) -> Any:
-    """A required word out of a closed list."""
+    """A required word from a fixed list."""
     return field(
         default=MISSING, metadata={"is_allowed": values.__contains__, "allowed": "one of " + ", ".join(values)} | CLOSED
     )
@@ -70,30 +70,30 @@ def is_wandb_project(name: str) -> bool:
 
 
 def part_of_path() -> Any:
-    """A required text that names of folders are made of."""
+    """A required text that becomes a part of a folder's name."""
     return field(default=MISSING, metadata={"is_allowed": is_part_of_path, "allowed": PART_OF_PATH})
 
 
 def is_part_of_path(name: str) -> bool:
-    """Whether a folder's name can be made of a text."""
+    """Whether a text can be a part of a folder's name."""
     is_odd = any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name)
     return not is_odd and not set(name) & set(_SEPARATORS) and 1 <= len(os.fsencode(name)) <= _LONGEST_PART
 
 
 def in_line(value: Any) -> str:
-    """A value as it stands in a message of one line, not too long."""
+    """A value as text for a message: one line, of limited length, secrets masked."""
     text = hide(str(value) if str(value).isprintable() else repr(value))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def wheel() -> Any:
-    """A wheel on PyPI by name and version, and nothing that pip would take for an option, a URL or a path."""
+    """A wheel on PyPI, by name and version; nothing that pip would read as an option, a URL or a path is allowed."""
     is_allowed = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*").fullmatch
     return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "NAME==VERSION of a wheel on PyPI"})
 
 
 def sha256() -> Any:
-    """A digest in hexadecimal digits."""
+    """A SHA-256 digest in hexadecimal digits."""
     is_allowed = re.compile(r"[0-9a-fA-F]{64}").fullmatch
     return field(default=MISSING, metadata={"is_allowed": is_allowed, "allowed": "64 hexadecimal digits"})
 
@@ -108,7 +108,7 @@ def device() -> Any:
 
 
 def out_of_range(node: Any, prefix: str) -> Iterator[str]:
-    """One line for every value of a dataclass that is beyond its field's bounds; `prefix` stands before the keys."""
+    """One line for every value of a dataclass that its field does not allow; `prefix` stands before the keys."""
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), prefix + entry.name
         if dataclasses.is_dataclass(value):

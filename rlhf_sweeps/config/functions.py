@@ -1,4 +1,4 @@
-"""What can be known of callables and rules before they are loaded. Loads no torch, unless a callable's module does."""
+"""Checks of callables and rules before they are loaded. Loads no torch, unless a callable's module does."""
 
 import difflib
 import importlib
@@ -17,13 +17,13 @@ from rlhf_sweeps.wording import told
 
 
 def check_rule(config: RewardModelConfig, key: str) -> None:
-    """Check that a callable can be imported and called, and that VADER is installed; other kinds need nothing.
+    """Check that a callable can be imported and called, or that VADER is installed; other kinds need no check.
 
     Args:
-        key: where the config stands, for the message.
+        key: the config's key, for error messages.
 
     Raises:
-        ConfigError: if not.
+        ConfigError: if the callable cannot be used, or VADER is not installed.
     """
     if isinstance(config, CallableConfig):
         find_callable(config, key)
@@ -32,38 +32,38 @@ def check_rule(config: RewardModelConfig, key: str) -> None:
 
 
 def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
-    """The function that a config names, or the class, which is to be made with the arguments first.
+    """The function or class that a config names; the caller makes an object of a class with the arguments.
 
     Raises:
-        ConfigError: if there is none, or it does not take what it would be given.
+        ConfigError: if there is none, or its signature does not accept the arguments.
     """
     given = f"{key}.function={config.function}"
     module_name, _, name = config.function.rpartition(".")
     module = _import(module_name, given)
     try:
-        found: Callable[..., Any] = getattr(module, name)
+        function: Callable[..., Any] = getattr(module, name)
     except AttributeError as error:
         close = difflib.get_close_matches(name, vars(module), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"{given}: {module_name} has no {name}{hint}") from error
-    if isinstance(found, type):
-        if not any("__call__" in vars(base) for base in found.__mro__):
+    if isinstance(function, type):
+        if not any("__call__" in vars(base) for base in function.__mro__):
             raise ConfigError(f"{given}: must be a function or a class with __call__, is a class without")
         _check_signature(
-            found, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
+            function, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
         )
-        _check_signature(found.__call__, ("self", [], []), {}, f"{given}: its __call__")
-    elif callable(found):
-        _check_signature(found, ([], []), config.arguments, given)
+        _check_signature(function.__call__, ("self", [], []), {}, f"{given}: its __call__")
+    elif callable(function):
+        _check_signature(function, ([], []), config.arguments, given)
     else:
-        raise ConfigError(f"{given}: must be a function or a class, is a {type(found).__name__}")
-    if inspect.iscoroutinefunction(found.__call__ if isinstance(found, type) else found):
+        raise ConfigError(f"{given}: must be a function or a class, is a {type(function).__name__}")
+    if inspect.iscoroutinefunction(function.__call__ if isinstance(function, type) else function):
         raise ConfigError(f"{given}: must be a plain function or class, is async")
-    return found
+    return function
 
 
 def _import(name: str, given: str) -> ModuleType:
-    # `python -m` has the current folder on the path, a console script has not. What is installed comes first.
+    # `python -m` puts the current folder on the path; a console script does not. Installed packages come first.
     here = str(Path.cwd())
     if "" not in sys.path and here not in sys.path:
         sys.path.append(here)

@@ -1,7 +1,8 @@
-"""Secrets that stand in a config or on the command line itself: known at once, masked ones refused, others lifted.
+"""Secrets that are written out in a config or on the command line.
 
-Lifted, they become references to variables of this process and those that it starts, so that a config can be written
-into a folder and read from there.
+They are masked in all messages from the start. Then each of them is lifted: moved into an environment variable of this
+process and its children, with a reference in its place, so that the config can be written into a folder and read from
+there. A value that was masked before cannot be used and is refused.
 """
 
 import os
@@ -31,7 +32,7 @@ _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
 
 
 def learn_words(words: Sequence[str]) -> None:
-    """Have what is secret on a command line, and in this process's variables, hidden before anything can be refused."""
+    """Let all later messages mask the secrets of a command line and of this process's environment variables."""
     remember(*(value for name, value in os.environ.items() if is_secret_variable(name)))
     parser = OverridesParser.create()
     for word in words:
@@ -45,15 +46,15 @@ def learn_words(words: Sequence[str]) -> None:
         except (HydraException, RecursionError):
             content = text
         learn(content, is_of_secret=any(map(is_secret, path)))
-        if content is text:  # Hydra cannot read it, or it is several
+        if content is text:  # Hydra cannot parse it, or it is a sweep over several values
             remember(*(text[start:end].strip(" '\"") for start, end in entries(text)))
 
 
 def learn(content: Any, is_of_secret: bool = False) -> None:
-    """Have all secrets in plain values, nested, hidden in errors and the log: literals, passwords, values of variables.
+    """Let errors and the log mask all secrets in plain nested values: literals, passwords and values of variables.
 
     Args:
-        is_of_secret: whether they stand under a key that is named like a secret.
+        is_of_secret: whether the values stand under a key with the name of a secret.
     """
     if isinstance(content, dict):
         for key, value in content.items():
@@ -72,7 +73,7 @@ def learn(content: Any, is_of_secret: bool = False) -> None:
 
 
 def refuse_masked(content: Any, key: str = "") -> None:
-    """Refuse what was masked in a record or a printed command and is given as a value.
+    """Refuse a masked value, which a user has copied from a record or a printed command.
 
     Raises:
         ConfigError: naming the key.
@@ -91,19 +92,20 @@ def refuse_masked(content: Any, key: str = "") -> None:
 
 
 def _may_be_secret(key: str) -> bool:
-    """Whether three asterisks under a key can only stand for something else."""
+    """Whether three asterisks under a key stand for a masked secret."""
     parts = re.split(r"[.\[\]]", key)
     return "arguments" in parts or any(map(is_secret, parts))
 
 
 def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
-    """Put references in place of the secrets that stand in a config itself.
+    """Replace the secrets that are written out in a config by references to environment variables.
 
     Args:
-        lifted: variable -> value, of all configs of one sweep; added to, and put into this process's environment.
+        lifted: variable -> secret, for all configs of one sweep. New secrets are added to it, and set in the
+            environment of this process.
 
     Raises:
-        ConfigError: if one key has several secrets in a sweep, which its record could not tell apart.
+        ConfigError: if one key has several secrets in a sweep, which the record could not tell apart.
     """
     with read_write(task), open_dict(task):
         for node, key, path in list(_leaves(task, ())):

@@ -1,6 +1,7 @@
-"""The metrics that a run will record, by name, and what a config asks of them. Loads no torch.
+"""The names of the metrics that a run will record, and a check of the names in a config. Loads no torch.
 
-ppo/metrics.py, ppo/trainer.py, evaluation.py and train.py record them; a test holds the names here against real runs.
+ppo/metrics.py, ppo/trainer.py, training/evaluation.py and training/train.py record them; a test compares the names here
+with those of real runs.
 """
 
 import difflib
@@ -16,7 +17,7 @@ _ROLLOUT = (
     "objective/rlhf_reward", "objective/length", "objective/eos_rate", "objective/truncated_rate",
     "val/num_eos_tokens", "val/explained_variance",
 )  # fmt: skip
-# Means over tokens or states, which TRL averages otherwise.
+# Means over tokens or states; TRL averages them in another way.
 _AVERAGES = (
     "policy/approxkl_avg", "policy/clipfrac_avg", "policy/entropy_avg", "loss/policy_avg", "val/ratio",
     "loss/value_avg", "val/clipfrac_avg",
@@ -34,7 +35,7 @@ _EVALUATION = (
 
 
 def metric_names(config: Config) -> list[str]:
-    """All metrics of a run's metrics.jsonl, each a number; those of evaluations are in some updates only."""
+    """The names of all metrics in a run's metrics.jsonl; those of evaluations stand in some rows only."""
     names = [f"eval/{name}" for name in _EVALUATION]
     names += [f"judge/{judge.name}/{name}" for judge in config.eval.judges for name in _JUDGED]
     names += [*_PROGRESS, *_ROLLOUT, *_AVERAGES, *_UPDATE, *_COST]
@@ -46,23 +47,23 @@ def metric_names(config: Config) -> list[str]:
 
 
 def check_metrics(config: Config) -> None:
-    """Check that the run will record what its objective and constraints name.
+    """Check that the run will record the metrics of its objective and constraints.
 
     Raises:
-        ConfigError: with one line for each name that it will not.
+        ConfigError: with one line for each metric that it will not record.
     """
-    known = metric_names(config)
+    recorded = metric_names(config)
     lines = [
-        f"{given}: no run with these settings records {name}{_hint(name, known, config)}"
+        f"{given}: no run with these settings records {name}{_hint(name, recorded, config)}"
         for given, name in _wanted(config)
-        if name not in known
+        if name not in recorded
     ]
     if lines:
         raise ConfigError("\n".join(lines))
 
 
 def _wanted(config: Config) -> Iterator[tuple[str, str]]:
-    """What was given, and the metric that it names."""
+    """The settings that name a metric, and the metric."""
     for name in config.objective.metrics:
         yield f"objective.metrics={name}", name
     for constraint in config.objective.constraints:
@@ -71,10 +72,10 @@ def _wanted(config: Config) -> Iterator[tuple[str, str]]:
         yield f"objective.constraints={constraint}", parts["metric"]
 
 
-def _hint(name: str, known: list[str], config: Config) -> str:
-    """What may have been meant, and what there is of that kind."""
-    namesakes = [other for other in known if other.rpartition("/")[2] == name]
-    close = namesakes or difflib.get_close_matches(name, known, n=1)
+def _hint(name: str, recorded: list[str], config: Config) -> str:
+    """The end of the message: similar names, and the recorded metrics of the same group."""
+    namesakes = [other for other in recorded if other.rpartition("/")[2] == name]
+    close = namesakes or difflib.get_close_matches(name, recorded, n=1)
     meant = f"; did you mean {' or '.join(close[:3])}?" if close else ""
     group = name.partition("/")[0] + "/"
     if group == "judge/":
@@ -82,9 +83,9 @@ def _hint(name: str, known: list[str], config: Config) -> str:
         return f"{meant} (judges of the run: {judges}; see eval.judges. Of each: {', '.join(_JUDGED)})"
     if group == "trl_compat/" and not config.ppo.trl_metrics:
         return f"{meant} (needs ppo.trl_metrics=true)"
-    allowed = [other for other in known if other.startswith(group)]
+    allowed = [other for other in recorded if other.startswith(group)]
     if allowed:
         return f"{meant} (allowed: {', '.join(allowed)})"
-    groups = sorted({other.partition("/")[0] + "/..." for other in known if "/" in other})
-    evaluation = [other for other in known if other.startswith("eval/")]
+    groups = sorted({other.partition("/")[0] + "/..." for other in recorded if "/" in other})
+    evaluation = [other for other in recorded if other.startswith("eval/")]
     return f"{meant} (allowed: {', '.join(evaluation)}; and {', '.join(groups)}, see the README's list of metrics)"

@@ -1,4 +1,4 @@
-"""A composed DictConfig becomes a checked `Config`, once, at the border: nothing further in sees OmegaConf."""
+"""Conversion of a composed DictConfig to a checked `Config`; the code behind it does not use OmegaConf."""
 
 import dataclasses
 import itertools
@@ -27,7 +27,7 @@ from rlhf_sweeps.record import is_secret_variable, variables
 
 Node = TypeVar("Node")
 MOST_MISSING = 3  # keys of one group that are named one by one
-# The keys whose values stand in names of folders, of metrics and in W&B.
+# Keys whose values become names of folders, of metrics and of things in W&B.
 NAMES = ("name", "project", "entity", "tags")
 
 
@@ -35,7 +35,7 @@ def from_hydra(composed: DictConfig) -> Config:
     """The checked `Config` of a composed configuration.
 
     Raises:
-        ConfigError: with one line for every key that is missing, out of range or at odds with another.
+        ConfigError: with one line for every key that is missing, out of range or contradicts another key.
     """
     composed = expand(composed)
     config = as_object(composed, Config)
@@ -51,10 +51,10 @@ def from_hydra(composed: DictConfig) -> Config:
 
 
 def refer_to_variables(config: Any, composed: DictConfig) -> None:
-    """Have a config's values know which of them are written as references to environment variables, in place.
+    """Attach to the values of a config, in place, the references to environment variables that they come from.
 
     Raises:
-        ConfigError: if a secret would become a name, which files, metrics and W&B's pages are called by.
+        ConfigError: if a secret would become the name of a file, of a metric or of something in W&B.
     """
     if "oc.env" not in str(OmegaConf.to_container(composed, resolve=False)):
         return
@@ -67,22 +67,22 @@ def _names_with_secrets(node: Any, prefix: str) -> Iterator[str]:
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), f"{prefix}{entry.name}"
         nodes = value if isinstance(value, list) else [value]
-        for number_of, one in enumerate(nodes):
+        for number_of, item in enumerate(nodes):
             place = f"{key}[{number_of}]" if isinstance(value, list) else key
-            if dataclasses.is_dataclass(one):
-                yield from _names_with_secrets(one, f"{place}.")
-            elif entry.name in NAMES and any(map(is_secret_variable, variables(reference_of(one) or ""))):
-                yield f"{place}={reference_of(one)}: a secret cannot be a name, which everybody sees"
+            if dataclasses.is_dataclass(item):
+                yield from _names_with_secrets(item, f"{place}.")
+            elif entry.name in NAMES and any(map(is_secret_variable, variables(reference_of(item) or ""))):
+                yield f"{place}={reference_of(item)}: a secret cannot be a name, which everybody sees"
 
 
 def as_object(composed: DictConfig, schema: type[Node]) -> Node:
-    """A composed config as its dataclass, names of choices looked up, not checked yet.
+    """A composed config as a dataclass, with names of choices replaced by their values; its values are not checked.
 
     Raises:
-        ConfigError: with one line for every key that is missing; if a data set's source cannot be read.
+        ConfigError: with one line for every key that is missing; or if a data set's source cannot be read.
     """
     composed = expand(composed)
-    # OmegaConf's own list fails where a name is made of a missing path.
+    # OmegaConf's own list of missing keys fails if a name refers to a missing path.
     if missing := sorted(_missing_keys(OmegaConf.to_container(composed, resolve=False))):
         raise ConfigError("\n".join(_missing_lines(missing)))
     config: Any = OmegaConf.to_object(composed)
@@ -93,7 +93,7 @@ def as_object(composed: DictConfig, schema: type[Node]) -> Node:
 
 
 def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
-    """A reward model's typed config, and those that it holds."""
+    """The typed config of a reward model and of its members."""
     kind = values.get("kind") if isinstance(values, dict) else None
     if kind not in KINDS:
         raise ConfigError(f"{key}.kind={kind}: must be one of {', '.join(KINDS)}")
@@ -108,10 +108,10 @@ def _read_reward_model(values: Any, key: str) -> RewardModelConfig:
 
 
 def _read_sources(dataset: DatasetConfig, key: str) -> DatasetConfig:
-    """A data set with its sources typed, too.
+    """A data set's config whose sources are typed, too.
 
     Raises:
-        ConfigError: if a source has other keys, or values of other types.
+        ConfigError: if a source has unknown keys, or values of wrong types.
     """
     sources = [
         _read(DatasetConfig, source, f"{key}.sources[{number}]") for number, source in enumerate(dataset.sources)
@@ -120,7 +120,7 @@ def _read_sources(dataset: DatasetConfig, key: str) -> DatasetConfig:
 
 
 def _read(schema: type[Node], values: Any, key: str) -> Node:
-    """Values that OmegaConf had no type for, as a dataclass."""
+    """Untyped values as a dataclass."""
     if not isinstance(values, dict):
         raise ConfigError(f"{key}={values}: must be a mapping of keys to values")
     try:
@@ -136,7 +136,7 @@ def _read(schema: type[Node], values: Any, key: str) -> Node:
 
 
 def _missing_keys(node: Any, key: str = "") -> Iterator[str]:
-    """The keys of plain values that have none; `key` is where they stand."""
+    """The keys that have no value, in plain nested values under `key`."""
     if isinstance(node, dict):
         for name, value in node.items():
             yield from _missing_keys(value, f"{key}.{name}" if key else str(name))
@@ -148,7 +148,7 @@ def _missing_keys(node: Any, key: str = "") -> Iterator[str]:
 
 
 def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
-    """One line for each key without a value; of a group from which nearly all is missing, one for the group."""
+    """One line for each key without a value; one line for a whole group if more than MOST_MISSING are missing there."""
     for group, keys in itertools.groupby(missing, lambda key: key.rpartition(".")[0]):
         names = list(keys)
         if group and len(names) > MOST_MISSING:
@@ -158,10 +158,10 @@ def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
 
 
 def unknown_keys(node: Any, prefix: str) -> Iterator[str]:
-    """Keys that were forced in with a plus sign, which Hydra lets pass."""
-    known = [entry.name for entry in dataclasses.fields(node)]
+    """One line for each unknown key: Hydra lets keys with a plus sign pass."""
+    allowed = [entry.name for entry in dataclasses.fields(node)]
     for name, value in vars(node).items():
-        if name not in known:
-            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(known)})"
+        if name not in allowed:
+            yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(allowed)})"
         elif dataclasses.is_dataclass(value):
             yield from unknown_keys(value, prefix=f"{prefix}{name}.")

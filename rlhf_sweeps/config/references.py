@@ -1,4 +1,4 @@
-"""Environment variables in a config, ${oc.env:NAME}: values go to where they are used, references into the record."""
+"""Environment variables in a config, ${oc.env:NAME}: the code uses their values, the record holds the references."""
 
 import contextlib
 import copy
@@ -27,13 +27,13 @@ from rlhf_sweeps.record.redaction import OF_DEFAULT, WHOLE, is_plain_credential,
 Shown = TypeVar("Shown")
 _NO_DEFAULT = object()
 _ENV = "oc.env:"
-# A value of a variable that is not named like a secret is hidden in messages from so many characters on, unless it is a
-# plain word, a path or a part of one: those are what messages are about.
+# A variable's value is masked in messages, even if its name is not that of a secret, from so many characters on; plain
+# words, paths and names are not masked, since messages are about them. Chosen, not measured.
 _LONG = 8
 
 
 class _Referring:
-    """A value that knows the reference by which it is written."""
+    """A value with the reference that it comes from."""
 
     reference: str
 
@@ -51,10 +51,10 @@ class _Float(_Referring, float):
 
 
 def written(node: DictConfig | ListConfig) -> Any:
-    """Plain values with references to variables in place of their values, also where others are made of them.
+    """Plain values, in which references stand in place of the values of environment variables.
 
-    What the schema wants to be a number or true or false is given as it is. Where nothing can be made of a reference,
-    the whole text stays as it is written.
+    Values that are composed of others contain the references, too. Numbers and truth values are resolved. If a
+    resolver cannot compute with a reference, the whole text stays as it is written.
     """
     with keeping():
         return _plain(node)
@@ -62,10 +62,10 @@ def written(node: DictConfig | ListConfig) -> Any:
 
 @contextlib.contextmanager
 def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterator[None]:
-    """Have variables resolve to references for a while.
+    """Within this context, environment variables resolve to references instead of their values.
 
     Args:
-        mark: how a reference is to stand in the texts that are made of it.
+        mark: reference -> the text that stands for it.
     """
 
     def stand_in(name: str, default: Any = _NO_DEFAULT, *, _node_: Node) -> Any:
@@ -76,7 +76,7 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
         is_long = len(value) >= _LONG and os.sep not in value and not value.isalpha() and _node_._key() != "name"
         if is_secret_variable(name) or is_long:
             remember(value)
-        return mark(f"${{oc.env:{','.join([name, *('null' if one is None else str(one) for one in given)])}}}")
+        return mark(f"${{oc.env:{','.join([name, *('null' if part is None else str(part) for part in given)])}}}")
 
     def stand_in_decoded(text: str | None, _parent_: Any, _node_: Node) -> Any:
         return mark(f"${{oc.decode:{text}}}") if _ENV in (text or "") else oc.decode(text, _parent_, _node_)
@@ -101,17 +101,17 @@ def _plain(node: Any) -> Any:
 def _value(node: Any, key: Any) -> Any:
     try:
         return _plain(node[key])
-    except (OmegaConfBaseException, ValueError):  # a resolver that wants the value
+    except (OmegaConfBaseException, ValueError):  # a resolver needs the value
         return node._get_node(key)._value()
 
 
 def refer(config: Any, plain: Any, is_of_secret: bool = False) -> None:
-    """Have the values of a config know how they are written, in place; those with few choices are recorded as they are.
+    """Attach references to the values of a config, in place; numbers and words of a fixed list get none.
 
     Args:
         config: a dataclass, a mapping or a list, nested.
-        plain: of it, as `written` gives it.
-        is_of_secret: whether it stands under a key that is named like a secret.
+        plain: its plain values with references, from `written`.
+        is_of_secret: whether it stands under a key with the name of a secret.
     """
     if is_dataclass(config):
         for entry in fields(config):
@@ -122,8 +122,8 @@ def refer(config: Any, plain: Any, is_of_secret: bool = False) -> None:
         for key in config.keys() & plain.keys():
             config[key] = _referring(config[key], plain[key], is_of_secret or is_secret(str(key)))
     elif isinstance(config, list) and isinstance(plain, list):
-        for index, (value, one) in enumerate(zip(config, plain, strict=False)):
-            config[index] = _referring(value, one, is_of_secret)
+        for index, (value, plain_item) in enumerate(zip(config, plain, strict=False)):
+            config[index] = _referring(value, plain_item, is_of_secret)
 
 
 def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
@@ -131,7 +131,7 @@ def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
         refer(value, plain, is_of_secret)
         return value
     referred = variables(plain) if isinstance(plain, str) else []
-    # Where a secret is a part of a text, as of a URL, it is known for itself, and the rest may be told.
+    # If a secret is a part of a text, such as a URL, only the secret itself is masked.
     is_all = is_of_secret or (any(map(is_secret_variable, referred)) and "://" not in plain and not literals(plain))
     if is_all:
         remember(*_texts(value))
@@ -139,20 +139,20 @@ def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All that stands in a secret; numbers as they are printed."""
+    """All texts and numbers in the value of a secret key, as text."""
     if isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
 
 
 def _with_reference(value: Any, reference: str) -> Any:
-    """The value, or all within it, with the reference."""
+    """A value, or all values within it, with the reference attached."""
     if isinstance(value, list):
-        return [_with_reference(one, reference) for one in value]
+        return [_with_reference(item, reference) for item in value]
     if isinstance(value, dict):
-        return {key: _with_reference(one, reference) for key, one in value.items()}
+        return {key: _with_reference(item, reference) for key, item in value.items()}
     kinds: dict[type, type] = {str: _Text, int: _Integer, float: _Float}
     if type(value) not in kinds:
         return value
@@ -162,23 +162,23 @@ def _with_reference(value: Any, reference: str) -> Any:
 
 
 def reference_of(value: Any) -> str | None:
-    """How a value of a config is written, where that is a reference."""
+    """The reference that a value of a config comes from; None if it comes from none."""
     return value.reference if isinstance(value, _Referring) else None
 
 
 def recorded(content: Any) -> Any:
-    """Plain values of a config as they are recorded, sent and shown: references in place of values, secrets masked."""
+    """Plain values of a config for records, W&B and messages: references instead of values, and secrets masked."""
     return masked(unresolved(content))
 
 
 def as_recorded(config: Shown) -> Shown:
-    """A copy of a dataclass, nested, whose texts stand as they are recorded, for what is shown of it."""
+    """A copy of a nested dataclass whose texts are redacted in the same way, for display."""
     copied = copy.copy(config)
     for entry in fields(copied):  # type: ignore[arg-type]
         value = getattr(copied, entry.name)
-        ones = [as_recorded(one) if is_dataclass(one) else recorded(one) for one in _as_list(value)]
+        items = [as_recorded(item) if is_dataclass(item) else recorded(item) for item in _as_list(value)]
         if isinstance(value, list | str | dict) or is_dataclass(value):
-            setattr(copied, entry.name, ones if isinstance(value, list) else ones[0])
+            setattr(copied, entry.name, items if isinstance(value, list) else items[0])
     return copied
 
 
@@ -187,7 +187,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def unresolved(content: Any) -> Any:
-    """Plain values of a config as a config of another run can hold them: references in place of values."""
+    """Plain values of a config for the config of another run: references instead of values."""
     if isinstance(content, dict):
         return {key: unresolved(value) for key, value in content.items()}
     if isinstance(content, list):
@@ -196,29 +196,29 @@ def unresolved(content: Any) -> Any:
 
 
 def fingerprints(config: Any, salt: str) -> dict[str, str]:
-    """Reference -> what tells another value of its variables from this one, and nothing else.
+    """Reference -> a fingerprint of its value, which shows whether the value has changed and nothing else.
 
-    Of secrets there is none: they may be renewed while a run or a sweep is under way. What is only taken for one, as it
-    stands under a secret's key, has one.
+    Credentials have no fingerprint: they may be renewed during a run or a sweep. A value under a secret key that may
+    be a setting of the run has one.
     """
-    found = {
+    fingerprint_of = {
         value.reference: _fingerprint(str(value), salt)
         for name, value in _referring_values(config, "")
         if not (is_secret(name) or any(map(is_secret_variable, variables(value.reference))))
         or _is_setting(name, value.reference)
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(fingerprint_of.items()))
 
 
 def _is_setting(name: str, reference: str) -> bool:
-    """Whether a text of the config is masked and yet no plain credential, so that numbers may depend on it."""
+    """Whether a masked text of the config may be more than a credential, so that results may depend on it."""
     is_literal = WHOLE.fullmatch(reference) is not None and not reference.rstrip("}").endswith(OF_DEFAULT)
     return is_literal and not is_plain_credential(name.rpartition(".")[2])
 
 
 @functools.lru_cache(maxsize=1000)
 def _fingerprint(value: str, salt: str) -> str:
-    """Slow, so that short values cannot be found by trying."""
+    """A slow hash, so that nobody can find a short value by trying all."""
     return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=8).hex()
 
 

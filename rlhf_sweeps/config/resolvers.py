@@ -1,4 +1,4 @@
-"""What the files of conf/ compute with; every process that reads a config needs it."""
+"""OmegaConf resolvers that the files in conf/ use; every process that reads a config registers them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 
 def register_resolvers() -> None:
-    """Make them known to OmegaConf."""
+    """Register the resolvers with OmegaConf."""
     # For ranges around a model's suggested learning rate: ${times:${model.suggested_lr},0.1}
     OmegaConf.register_new_resolver("times", lambda a, b: float(f"{a * b:.6g}"), replace=True)
     # Names after paths: ${basename:my/folder} is folder, ${extension:my.function} is function.

@@ -1,4 +1,4 @@
-"""The kinds of reward model, and the keys of each: conf/reward_model/*.yaml holds their values."""
+"""The schema of reward models: the keys of each kind. Their values stand in conf/reward_model/*.yaml."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass
 class RewardModelConfig:
-    """What all kinds have."""
+    """The keys that all kinds have."""
 
     kind: str = text()
     name: str = text()
@@ -21,7 +21,7 @@ class RewardModelConfig:
 
 @dataclass
 class ClassifierConfig(RewardModelConfig):
-    """A sequence classifier, from anywhere; with several outputs, `label` says which one is the score."""
+    """A sequence classifier; if it has several outputs, `label` names the one that is the score."""
 
     path: str = text()
     revision: str | None = MISSING
@@ -42,7 +42,7 @@ class CallableConfig(RewardModelConfig):
 
 @dataclass
 class LengthConfig(RewardModelConfig):
-    """How long a response is, or how near to a target."""
+    """The length of a response, or its distance from a target."""
 
     unit: str = choice("words", "characters")
     target: float | None = number(at_least=0)
@@ -51,7 +51,7 @@ class LengthConfig(RewardModelConfig):
 
 @dataclass
 class PatternConfig:
-    """What a match of a regular expression is worth."""
+    """A regular expression and the weight of each match."""
 
     pattern: str = text()
     weight: float = number()
@@ -59,7 +59,7 @@ class PatternConfig:
 
 @dataclass
 class RegexConfig(RewardModelConfig):
-    """Matches of regular expressions, weighed and counted."""
+    """The weighted number of matches of regular expressions."""
 
     patterns: list[PatternConfig] = MISSING
     max_matches: int | None = number(at_least=1)
@@ -73,7 +73,7 @@ class VaderConfig(RewardModelConfig):
 
 @dataclass
 class EncoderConfig(RewardModelConfig):
-    """A frozen sentence encoder with a linear head, which is fitted to preference pairs."""
+    """A frozen sentence encoder with a linear head that is fitted to preference pairs."""
 
     path: str = text()
     revision: str | None = MISSING
@@ -82,15 +82,15 @@ class EncoderConfig(RewardModelConfig):
     dtype: str = choice(*DTYPES)
     max_length: int = number(at_least=1)
     num_pairs: int = number(at_least=2)
-    # A data set's choice, for example human_like_mini; its config once it is read. None: that of the run.
+    # The name of a data set's choice, for example human_like_mini, replaced by its config. None: the run's data set.
     pairs: Any = MISSING
 
 
 @dataclass
 class EnsembleConfig(RewardModelConfig):
-    """Several reward models, brought to a common scale and taken together."""
+    """Several reward models whose scores are scaled alike and aggregated."""
 
-    # Choices, for example [tiny, vader]; their configs once they are read.
+    # Names of choices, for example [tiny, vader], replaced by their configs.
     members: list[Any] = MISSING
     aggregation: str = choice("mean", "min", "uncertainty_weighted")
     uncertainty_weight: float = number(at_least=0)

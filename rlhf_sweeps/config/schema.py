@@ -1,7 +1,6 @@
-"""The schema behind conf/: types, ranges and choices of every key but those of reward models.
+"""The schema of conf/: the type and the allowed values of every key, except those of reward models.
 
-The values live in conf/*.yaml; a field here holds no default, so that neither repeats the other. How a composed config
-becomes a checked `Config`: validation.py.
+Fields have no defaults: all values stand in conf/*.yaml. config/reading.py converts a composed config to a `Config`.
 """
 
 import dataclasses
@@ -16,8 +15,8 @@ from rlhf_sweeps.config.fields import CLOSED, choice, device, number, part_of_pa
 from rlhf_sweeps.config.references import recorded
 from rlhf_sweeps.config.reward_models import DTYPES, ClassifierConfig, plain_classifier
 
-SEEDS = 2**31  # the first number that is no seed
-# Test seeds begin so far after the first seed that no tuning seed can be among them.
+SEEDS = 2**31  # seeds are below this number
+# The distance of the first test seed from the first seed: larger than any number of seeds.
 TEST_SEEDS_AFTER = 1_000_000
 DIRECTIONS = ("maximize", "minimize")
 CONSTRAINT = re.compile(
@@ -39,9 +38,13 @@ class ModelConfig:
 
 
 def dtype_fault(model: ModelConfig, lora_rank: int | None, prefix: str) -> str | None:
-    """What is wrong with the type of trained weights; None if nothing. prefix: of the keys of how they are trained.
+    """What is wrong with the data type of trained weights; None if nothing is.
 
-    A step of AdamW is about lr long, far less than the spacing of numbers in bfloat16: most weights would never move.
+    A step of AdamW changes a weight by about lr, far less than the spacing of numbers in bfloat16: most weights would
+    never change.
+
+    Args:
+        prefix: the group of the keys `precision` and `lora_rank`.
     """
     if model.dtype == "float32" or lora_rank is not None:
         return None
@@ -53,7 +56,7 @@ def dtype_fault(model: ModelConfig, lora_rank: int | None, prefix: str) -> str |
 
 @dataclass
 class DatasetConfig:
-    """Where prompts and preference pairs come from, and which of them are held out."""
+    """The source of prompts and preference pairs, and the choice of the held-out ones."""
 
     name: str = text()
     path: str | None = MISSING
@@ -69,14 +72,14 @@ class DatasetConfig:
     min_prompt_length: int = number(at_least=1)
     max_prompt_length: int = number(at_least=1)
     suggested_response_length: int = number(at_least=1)
-    # Of a mixture: choices, as [human_like_mini, {dataset: local, path: x.csv}]; their configs once they are read.
+    # For a mixture: choices, such as [human_like_mini, {dataset: local, path: x.csv}], replaced by their configs.
     sources: list[Any] = MISSING
     weight: float = number(above=0)
 
 
 @dataclass
 class PPOConfig:
-    """The algorithm; conf/ppo/default.yaml says what each key means."""
+    """The PPO algorithm; conf/ppo/default.yaml explains each key."""
 
     lr: float = number(above=0)
     value_lr: float | None = number(above=0)
@@ -130,33 +133,33 @@ class PPOConfig:
 
     @property
     def num_updates(self) -> int:
-        """Rollouts in a run; the last one is whole, so the episodes are rounded up to a multiple of the batch."""
+        """The number of updates in a run: total_episodes / batch_size, rounded up."""
         return math.ceil(self.total_episodes / self.batch_size)
 
     @property
     def highest_value_lr(self) -> float:
-        """The value model's rate; a head alone, which starts from nothing, learns ten times as fast as the policy."""
+        """The value model's learning rate; for a new head on the policy's trunk, ten times the policy's."""
         return self.value_lr or self.lr * (10 if self.value_model == "shared" else 1)
 
     @property
     def num_prompts(self) -> int:
-        """Prompts an update."""
+        """The number of prompts in an update."""
         return self.batch_size // self.rollouts_per_prompt
 
     @property
     def microbatches_per_epoch(self) -> int:
-        """TRL's microbatches, those that loss_aggregation=microbatch_mean and accumulation_steps count."""
+        """TRL's microbatches in an epoch, for loss_aggregation=microbatch_mean and accumulation_steps."""
         return self.num_minibatches * math.ceil(self.batch_size // self.num_minibatches / self.microbatch_size)
 
     @property
     def trl_slots(self) -> int:
-        """By how many TRL divides what it adds up over an update: for every minibatch as for a whole batch."""
+        """TRL's divisor of its sums over an update: it counts every minibatch as if it were a whole batch."""
         return self.num_ppo_epochs * self.num_minibatches * math.ceil(self.batch_size / self.microbatch_size)
 
 
 @dataclass
 class ObjectiveConfig:
-    """What a run is worth: see objective.py."""
+    """How a run is valued: see verdicts/objective.py."""
 
     metrics: list[str] = field(default=MISSING, metadata=CLOSED)
     directions: list[str] = field(default=MISSING, metadata=CLOSED)
@@ -168,18 +171,18 @@ class ObjectiveConfig:
 
 @dataclass
 class EvalConfig:
-    """Evaluation on held-out prompts; every n updates and after the last."""
+    """Evaluation on held-out prompts, every `every` updates and after the last one."""
 
     every: int = number(at_least=1)
     num_prompts: int = number(at_least=1)
-    # Choices of the group reward_model, for example [vader, tiny]; their configs once they are read.
+    # Choices of the group reward_model, for example [vader, tiny], replaced by their configs.
     judges: list[Any] = MISSING
     judge_each_other: bool = MISSING
 
 
 @dataclass
 class CheckpointConfig:
-    """Checkpoints for resuming; every n updates, after the last and when a run is asked to stop."""
+    """Checkpoints, every `every` updates, after the last one, and when a run is asked to stop."""
 
     every: int = number(at_least=1)
     keep: bool = MISSING
@@ -200,7 +203,7 @@ class TrackingConfig:
 
 @dataclass
 class SweepConfig:
-    """How a sweep's trials are repeated, limited and retried; hydra.sweeper holds the rest."""
+    """How a sweep's trials are repeated, limited and retried; the sweeper's other keys are in hydra.sweeper."""
 
     seeds: int = number(at_least=1, at_most=10_000)
     test_seeds: int = number(at_least=0, at_most=10_000)
@@ -222,7 +225,7 @@ class Config:
     seed: int = number(at_least=0, below=SEEDS)
     device: str = device()
     model: ModelConfig = field(default_factory=ModelConfig)
-    # A RewardModelConfig once it is read; which one, its kind decides.
+    # A subclass of RewardModelConfig, chosen by `kind`.
     reward_model: Any = MISSING
     ppo: PPOConfig = field(default_factory=PPOConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -240,6 +243,6 @@ def value_model_config(config: Config) -> ClassifierConfig:
 
 
 def as_dict(config: Config) -> dict[str, Any]:
-    """The config as plain nested values, as it is recorded, sent and compared: see `references.recorded`."""
+    """The config as plain nested values for records, W&B and comparisons: see `references.recorded`."""
     plain: dict[str, Any] = recorded(dataclasses.asdict(config))
     return plain

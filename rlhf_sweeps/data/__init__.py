@@ -1,7 +1,7 @@
 """Prompts and preference pairs: read from files or the hub, checked, split into training and held-out, mixed, encoded.
 
-Loads no torch, and `datasets` and pyarrow only for what is not plain text: a sweep checks its files before it starts
-anything.
+Loads no torch, and loads `datasets` and pyarrow only for files that are not plain text: a sweep checks its data before
+it starts a process.
 """
 
 from rlhf_sweeps.data.counts import Counts, SourceCounts, describe

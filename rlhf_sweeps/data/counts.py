@@ -1,4 +1,4 @@
-"""How many rows a data set had, what became of them, and one line that says so."""
+"""Counts of a data set's rows: used, left out and why; and one line of text about them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from rlhf_sweeps.data.encoding import Encoded
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows of a data set, those of its evaluation file included.
+    """Counts of the rows of a data set and its evaluation file.
 
     Attributes:
-        num_rows: all there were, bad ones included.
-        num_bad_rows: those that could not be used and were skipped.
-        num_duplicates: those that were there already; of a mixture, also in a source before.
-        num_shared: those left out of training because their prompt is held out, which the evaluation file or another
-            source of a mixture asked for.
-        num_contradictions: preference pairs whose answers are there in the other order, too; they are kept.
+        num_rows: all rows, bad ones included.
+        num_bad_rows: unusable rows, which were skipped.
+        num_duplicates: rows that repeat an earlier one; in a mixture, also one of an earlier source.
+        num_shared: rows left out of training because the evaluation file, or another source of a mixture, holds their
+            prompt out.
+        num_contradictions: preference pairs that occur with their answers swapped, too; they are kept.
     """
 
     num_rows: int = 0
@@ -32,11 +32,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """What a source gave to a mixture.
+    """The contribution of a source to a mixture.
 
     Attributes:
-        num_train: its entries in the training part, repeated ones each time.
-        num_distinct: the same, repeated ones once.
+        num_train: its entries in the training part, with repeats.
+        num_distinct: its entries in the training part, without repeats.
         num_held_out: its entries in the held-out part.
     """
 
@@ -64,17 +64,18 @@ class _Counted(Protocol):
 def describe(
     data: _Counted, training: Encoded | None = None, held_out: Encoded | None = None, num_with_control: int = 0
 ) -> str:
-    """One line for the log: how many there are of what, and how many were left out why; naught is not mentioned.
+    """One line for the log: the numbers of examples, and of those left out with the reasons; zeros are not mentioned.
 
     Args:
         data: prompts or pairs.
-        training: what is left of the training prompts once those of the wrong length are left out.
-        held_out: the same of the held-out prompts, as far as they are evaluated on.
-        num_with_control: those with control tokens in their text, beside the prompts that know it of themselves.
+        training: the training prompts of an allowed length.
+        held_out: the held-out prompts of an allowed length that are evaluated on.
+        num_with_control: the number of texts with control tokens, in addition to those that `training` and `held_out`
+            count themselves.
     """
     num_train = len(data.train if training is None else training.ids)
     num_held_out = len(data.held_out) if held_out is None else len(held_out.ids) + held_out.num_unread
-    # Of the rest, nobody has looked at the lengths.
+    # The lengths of the other held-out prompts are unknown.
     evaluated = f" ({len(held_out.ids)} evaluated on)" if held_out is not None and held_out.num_unread else ""
     encoded = [part for part in (training, held_out) if part is not None]
     counts = data.counts
@@ -89,12 +90,12 @@ def describe(
     if left_out:
         line += f"; left out: {left_out}"
     control = "whose text holds control tokens of the model"
-    kept = _mentioned(
+    notes = _mentioned(
         (counts.num_contradictions, "contradiction", "contradictions"),
         (num_with_control + sum(part.num_with_control for part in encoded), control, control),
     )
-    if kept:
-        line += f"; kept: {kept}"
+    if notes:
+        line += f"; kept: {notes}"
     if data.sources:
         line += f"; sources: {', '.join(map(_describe_source, data.sources))}"
     return line
@@ -106,7 +107,7 @@ def _describe_source(source: SourceCounts) -> str:
 
 
 def _mentioned(*parts: tuple[int, str, str]) -> str:
-    return ", ".join(f"{num} {one if num == 1 else several}" for num, one, several in parts if num)
+    return ", ".join(f"{num} {singular if num == 1 else plural}" for num, singular, plural in parts if num)
 
 
 def _rows(num: int) -> str:

@@ -1,4 +1,4 @@
-"""Prompts as the policy's tokens, those of the wrong length left out."""
+"""Prompts as tokens of the policy; prompts that are too long or too short are left out."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -6,22 +6,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.data.constants import TOKENIZER_BATCH
 from rlhf_sweeps.data.messages import Messages
 from rlhf_sweeps.wording import message_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-BATCH_SIZE = 1000  # prompts that a tokenizer is given at once
-
 
 @dataclass(frozen=True)
 class Encoded:
-    """Prompts as the policy reads them, those that are too long or too short left out.
+    """Prompts as tokens of the policy, without those that are too long or too short.
 
     Attributes:
-        num_unread: those that were not looked at, since enough had been found before.
-        num_with_control: those kept whose text holds special tokens of the policy's, which it reads as such.
+        num_unread: prompts that were not tokenized, since there were enough before them.
+        num_with_control: prompts in here whose text contains special tokens, which the policy reads as such.
     """
 
     messages: list[Messages]
@@ -32,7 +31,7 @@ class Encoded:
     num_with_control: int = 0
 
     def rows(self, index: Sequence[int]) -> "Encoded":
-        """Some of them; the counts of those left out stay those of all."""
+        """Some of the prompts; the counts of those left out stay the same."""
         return replace(self, messages=[self.messages[i] for i in index], ids=[self.ids[i] for i in index])
 
 
@@ -44,51 +43,51 @@ def encode(
     most: int | None = None,
     noun: str = "prompt",
 ) -> Encoded:
-    """Template and tokenize prompts; one without a template is given to the policy as its plain text.
+    """Apply the chat template to prompts and tokenize them; without a template, a prompt is its plain text.
 
     Args:
-        prompts: repeats, which a mixture is full of, are tokenized once and counted each time.
+        prompts: repeated ones, as in a mixture, are tokenized once and counted each time.
         tokenizer: the policy's.
-        max_length: the most tokens that a prompt may have, its template included.
-        min_length: the fewest.
-        most: how many are wanted; the first of an allowed length. None: all.
-        noun: what errors call one of them.
+        max_length: the largest allowed number of tokens, with the template.
+        min_length: the smallest allowed number.
+        most: the number of prompts to return, the first ones of an allowed length; None: all.
+        noun: the name of a prompt in errors.
 
     Raises:
         ConfigError: if none has an allowed length, or the tokenizer has no template for a conversation.
     """
     prompts = list(prompts)
-    known: dict[int, list[int]] = {}
-    kept: list[int] = []
+    tokens: dict[int, list[int]] = {}
+    chosen: list[int] = []
     lengths: list[int] = []
-    while len(lengths) < len(prompts) and (most is None or len(kept) < most):
+    while len(lengths) < len(prompts) and (most is None or len(chosen) < most):
         first = len(lengths)
-        size = BATCH_SIZE if most is None else min(BATCH_SIZE, most - len(kept))
+        size = TOKENIZER_BATCH if most is None else min(TOKENIZER_BATCH, most - len(chosen))
         batch = prompts[first : first + size]
-        fresh = {id(messages): messages for messages in batch if id(messages) not in known}
-        known |= zip(fresh, _tokenize(list(fresh.values()), tokenizer), strict=True)
-        lengths += [len(known[id(messages)]) for messages in batch]
-        kept += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
+        fresh = {id(messages): messages for messages in batch if id(messages) not in tokens}
+        tokens |= zip(fresh, _tokenize(list(fresh.values()), tokenizer), strict=True)
+        lengths += [len(tokens[id(messages)]) for messages in batch]
+        chosen += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
     num_too_long = sum(length > max_length for length in lengths)
-    if not kept:
+    if not chosen:
         raise ConfigError(_nothing_left(sorted(lengths), max_length, min_length, num_too_long, noun))
     return Encoded(
-        [prompts[i] for i in kept],
-        [known[id(prompts[i])] for i in kept],
+        [prompts[i] for i in chosen],
+        [tokens[id(prompts[i])] for i in chosen],
         num_too_long,
-        num_too_short=len(lengths) - len(kept) - num_too_long,
+        num_too_short=len(lengths) - len(chosen) - num_too_long,
         num_unread=len(prompts) - len(lengths),
-        num_with_control=num_with_control([prompts[i] for i in kept], tokenizer),
+        num_with_control=num_with_control([prompts[i] for i in chosen], tokenizer),
     )
 
 
 def num_with_control(conversations: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Conversations whose text holds a special token's; a repeated one counts once."""
+    """The number of conversations whose text contains a special token; a repeated conversation counts once."""
     special = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special}
     distinct = {id(messages): messages for messages in conversations}.values()
     if not special:
         return 0
-    control = re.compile("|".join(map(re.escape, special)))  # all at one look: some tokenizers have a thousand
+    control = re.compile("|".join(map(re.escape, special)))  # one pass for all: some tokenizers have a thousand
     return sum(any(control.search(message["content"]) for message in messages) for messages in distinct)
 
 
@@ -106,7 +105,7 @@ def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_
 
 
 def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
-    """The tokens of each, with all of them tokenized in one call."""
+    """The tokens of each prompt; all are tokenized in one call."""
     if not prompts:
         return []
     if not tokenizer.chat_template and any(len(messages) > 1 for messages in prompts):
@@ -118,7 +117,7 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
     except template_errors() as error:
         fault = f"refuses what one of the {len(prompts)} prompts says ({message_of(error)})"
         raise ConfigError(f"dataset.prompt_column: the model's chat template {fault}") from error
-    # A template writes the special tokens itself. A prompt that is too long is counted, so nobody needs to be warned.
+    # A template writes the special tokens itself. The tokenizer need not warn of long prompts, which are counted.
     has_template = bool(tokenizer.chat_template)
     encoded = tokenizer(texts, add_special_tokens=not has_template, return_attention_mask=False, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]
@@ -126,9 +125,9 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
 
 
 def template_fault(conversations: Iterable[Messages], render: Callable[[Messages], str]) -> str | None:
-    """What is wrong with a chat template for turns of such roles, to follow its name; None if nothing is.
+    """What is wrong with a chat template for the roles in these conversations, as the end of a sentence; None if fine.
 
-    Some refuse a system's turn, and others pass over it in silence.
+    Some templates refuse a system message, and others leave it out without an error.
     """
     for roles in dict.fromkeys(tuple(message["role"] for message in messages) for messages in conversations):
         marked = [{"role": role, "content": f"x{number}q"} for number, role in enumerate(roles)]
@@ -142,14 +141,14 @@ def template_fault(conversations: Iterable[Messages], render: Callable[[Messages
 
 
 def template_errors() -> tuple[type[Exception], ...]:
-    """What chat templates raise: jinja's errors for roles or orders that the model was not trained on, and Python's."""
+    """The errors that chat templates raise: jinja's, for roles or orders that they do not support, and Python's."""
     from jinja2 import TemplateError
 
     return (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 
 def without_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """The tokens of a text that is to go on, without the end token that some tokenizers put after every text."""
+    """The tokens of a text that will be continued, without the end token that some tokenizers append to every text."""
     return list(ids[:-1] if ids and ids[-1] == getattr(tokenizer, "eos_token_id", None) else ids)
 
 

@@ -1,4 +1,4 @@
-"""Chat messages: what a cell of a data set must hold to be a prompt or an answer, and when two prompts are the same."""
+"""Chat messages: prompts and answers from the cells of a data set, and the identity of prompts."""
 
 import ast
 import hashlib
@@ -7,42 +7,42 @@ import re
 import warnings
 from typing import Any
 
+from rlhf_sweeps.data.constants import LONGEST_QUOTE
 from rlhf_sweeps.wording import cut, message_of
 
 Messages = list[dict[str, str]]
-# Prompts that differ in white space only have the same.
+# Two prompts that differ in white space only have the same identity.
 Identity = tuple[tuple[str, str], ...]
 
 ROLES = ("system", "user", "assistant")
-# What looks like a message that is written in a text, as JSON, maybe within JSON, or as Python prints it.
+# Looks like a message in a text: as JSON, as JSON within JSON, or as Python prints it.
 _MESSAGE = re.compile(rf"""['"]role\\*['"]\s*:\s*\\*['"]({"|".join(ROLES)})\b""")
-LONGEST = 40  # characters of what is shown of a message
 
 
 class RowError(ValueError):
-    """A row cannot be used; the message says why, and whoever knows where adds it."""
+    """A row cannot be used; the message says why, and the caller adds the place of the row."""
 
 
 def as_text(messages: Messages) -> str:
-    """Messages as plain text: a single one is its content, several are lines `role: content`."""
+    """Messages as plain text: the content of a single message, or lines `role: content` of several."""
     if len(messages) == 1:
         return messages[0]["content"]
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
 def identity(messages: Messages) -> Identity:
-    """What two prompts share that differ in white space only."""
+    """The identity of a prompt: equal for two prompts that differ in white space only."""
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
 def digest(prompt: Identity) -> str:
-    """The SHA-256 of a prompt, 64 hexadecimal digits: what they say depends on no other row, nor on white space."""
+    """The SHA-256 of a prompt's identity, 64 hexadecimal digits; it depends on no other row."""
     messages = [{"role": role, "content": content} for role, content in prompt]
     return hashlib.sha256(json.dumps(messages).encode()).hexdigest()
 
 
 def read_prompt(cell: Any) -> Messages:
-    """A prompt as messages that end on a user turn; a text is a user's.
+    """A prompt as messages that end on a user's message; a plain text is one user's message.
 
     Raises:
         RowError: if the cell holds something else.
@@ -58,7 +58,7 @@ def read_answer(cell: Any, prompt: Messages, name: str) -> str:
     """An answer: a text, one assistant message, or the whole conversation that begins with the prompt.
 
     Raises:
-        RowError: if the cell, which errors call `name`, holds something else.
+        RowError: if the cell holds something else; the message calls it `name`.
     """
     cell = _unwritten(cell)
     if isinstance(cell, str):
@@ -80,10 +80,10 @@ def read_answer(cell: Any, prompt: Messages, name: str) -> str:
 
 
 def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
-    """The prompt that two conversations begin with; each goes on with one assistant message.
+    """The prompt that two conversations share, before one assistant message each.
 
     Raises:
-        RowError: if they share none, or something else follows it.
+        RowError: if they share none, or anything else follows it.
     """
     chosen, rejected = _unwritten(chosen), _unwritten(rejected)
     if isinstance(chosen, str) or isinstance(rejected, str):
@@ -96,35 +96,35 @@ def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
 
 
 def _unwritten(cell: Any) -> Any:
-    """A cell, or the messages that are written in it, which is all that a CSV can hold; other JSON is a text."""
+    """The messages that a text contains as JSON or as Python prints them, as in a CSV file; else the cell itself."""
     if not isinstance(cell, str) or cell.lstrip()[:1] not in ("[", "{", '"'):
         return cell
     try:
-        found = _parse(cell)
+        content = _parse(cell)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         if cell.lstrip()[0] == '"' or not _MESSAGE.search(cell):
-            return cell  # words in quotation marks, or in brackets
+            return cell  # a plain text that begins with a quotation mark or a bracket
         raise RowError(f"messages in a text must be JSON, or as Python prints them ({message_of(error)})") from error
-    if isinstance(found, dict) and "messages" in found:
-        found = found["messages"]
-    messages = [found] if isinstance(found, dict) else found
+    if isinstance(content, dict) and "messages" in content:
+        content = content["messages"]
+    messages = [content] if isinstance(content, dict) else content
     is_conversation = isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
-    return found if is_conversation and any(_is_message(message) for message in messages) else cell
+    return content if is_conversation and any(_is_message(message) for message in messages) else cell
 
 
 def _parse(text: str) -> Any:
-    """What is written in a text, and in the text that is written in it."""
+    """The value in a JSON or Python text, parsed again as long as it is such a text itself."""
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError:
-        with warnings.catch_warnings():  # of its escapes
+        with warnings.catch_warnings():  # about invalid escapes
             warnings.simplefilter("ignore")
-            found = ast.literal_eval(text.strip())
-    return _parse(found) if isinstance(found, str) and found.lstrip()[:1] in ("[", "{") else found
+            content = ast.literal_eval(text.strip())
+    return _parse(content) if isinstance(content, str) and content.lstrip()[:1] in ("[", "{") else content
 
 
 def _is_message(message: dict[str, Any]) -> bool:
-    """Whether it is one, of ours or of those with other names, which are refused."""
+    """Whether an object is a chat message, in our form or in the form `from`, `value`, which is refused later."""
     return message.get("role") in ROLES or {"from", "value"} <= message.keys()
 
 
@@ -132,8 +132,8 @@ def _messages(cell: Any, name: str) -> Messages:
     if hasattr(cell, "tolist"):  # arrays of numpy and pyarrow
         cell = cell.tolist()
     if not isinstance(cell, list | tuple) or not all(isinstance(message, dict) for message in cell):
-        found = "null" if cell is None else f"a {type(cell).__name__}"
-        raise RowError(f"{name} must be a text or a list of messages, is {found}")
+        kind = "null" if cell is None else f"a {type(cell).__name__}"
+        raise RowError(f"{name} must be a text or a list of messages, is {kind}")
     for message in cell:
         if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
             raise RowError(f"a message must have a role ({', '.join(ROLES)}) and a text as content, {_found(message)}")
@@ -142,16 +142,16 @@ def _messages(cell: Any, name: str) -> Messages:
 
 
 def _found(message: dict[str, Any]) -> str:
-    """What a message has that cannot be used."""
+    """What is wrong with a message, as the end of a sentence."""
     if missing := [name for name in ("role", "content") if name not in message]:
-        return f"has no {missing[0]} but {cut(', '.join(map(str, message)), LONGEST) or 'nothing'}"
+        return f"has no {missing[0]} but {cut(', '.join(map(str, message)), LONGEST_QUOTE) or 'nothing'}"
     if message["role"] not in ROLES:
-        return f"has the role {cut(str(message['role']), LONGEST)}"
+        return f"has the role {cut(str(message['role']), LONGEST_QUOTE)}"
     return f"has a {type(message['content']).__name__}"
 
 
 def _check_text(text: str) -> None:
-    """Refuse what could not be written into a record."""
+    """Refuse a text that cannot be written into a record."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Several data sets as one, by weights."""
+"""Mixtures of several data sets, with weights."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,22 +6,20 @@ from typing import TypeVar
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
+from rlhf_sweeps.data.constants import MOST_EXAMPLES
 from rlhf_sweeps.data.counts import Counts, SourceCounts
 from rlhf_sweeps.data.split import Example, Split, check_not_empty, num_contradictions, split_source
 
 Item = TypeVar("Item")
 
-# A mixture is a list in memory, which a source of ten prompts and a weight of a million would fill.
-MOST_EXAMPLES = 5_000_000
-
 
 def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
-    """The examples of a data set or of a mixture of some; arguments and errors are those of `split_source`.
+    """The examples of a data set or of a mixture; arguments and errors are those of `split_source`.
 
-    A mixture trains on every source whole at least once and repeats those that their weight asks more of, so that their
-    shares are those of the weights. What is held out has each example once, in an order whose every beginning keeps
-    the shares until a source is used up. No prompt that one source holds out is trained on from another, and nothing is
-    taken from two sources.
+    The training part of a mixture contains every source at least once; sources are repeated until their shares are in
+    proportion to their weights. The held-out part contains each example once, ordered so that its first entries keep
+    these shares until a source is used up. A prompt that one source holds out is left out of training in all others,
+    and an example that several sources have is taken from the first of them.
     """
     if dataset.sources:
         split, given = _mix(dataset, key, with_answers), f"{key}.sources"
@@ -56,9 +54,9 @@ def _mix(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
 
 
 def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> list[Item]:
-    """All items, in an order whose every beginning has shares by the weights, while there are items of every part.
+    """All items, ordered so that the shares of the parts keep to the weights in every first section of the list.
 
-    Every part's first item comes before any part's second; ties go to the part that is named first.
+    The first item of every part comes before the second item of any part; on ties the earlier part comes first.
     """
     places = [
         (number / weights[part], part, number) for part, items in enumerate(parts) for number in range(len(items))
@@ -67,7 +65,7 @@ def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> lis
 
 
 def _apart(splits: Sequence[Split]) -> list[Split]:
-    """The splits without training examples whose prompt another holds out, and without what an earlier source has."""
+    """The splits without training examples whose prompt any split holds out, and without examples of earlier splits."""
     all_held_out = set().union(*(split.held_out_prompts for split in splits))
     seen: set[tuple[object, ...]] = set()
     apart = []
@@ -75,22 +73,22 @@ def _apart(splits: Sequence[Split]) -> list[Split]:
         allowed = [example for example in split.train if example.identity not in all_held_out]
         train, held_out = _unseen(allowed, seen), _unseen(split.held_out, seen)
         num_dropped = len(allowed) + len(split.held_out) - len(train) - len(held_out)
-        found = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
-        apart.append(Split(train, held_out, split.held_out_prompts, split.counts + found))
+        counts = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
+        apart.append(Split(train, held_out, split.held_out_prompts, split.counts + counts))
     return apart
 
 
 def _unseen(examples: Sequence[Example], seen: set[tuple[object, ...]]) -> list[Example]:
-    """Those that are not in `seen`, which they are added to."""
+    """The examples that are not in `seen`; they are added to it."""
     fresh = [example for example in examples if (example.identity, example.answers) not in seen]
     seen.update((example.identity, example.answers) for example in fresh)
     return fresh
 
 
 def _repeated(parts: Sequence[list[Example]], weights: Sequence[float], keys: Sequence[str]) -> list[list[Example]]:
-    """Each part whole passes and then its first few, so that the lengths are in the proportion of the weights."""
+    """Each part repeated, the last time perhaps in part, so that the lengths are in proportion to the weights."""
     scales = [len(part) / weight for part, weight in zip(parts, weights, strict=True)]
-    scale = max(scales)  # of the part that is used once
+    scale = max(scales)  # that of the part that is not repeated
     lengths = [max(len(part), round(scale * weight)) for part, weight in zip(parts, weights, strict=True)]
     if sum(lengths) > MOST_EXAMPLES:
         scarce = scales.index(min(scales))

@@ -20,7 +20,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Preference pairs; no prompt has some in both lists, and none is there twice but in a mixture's training."""
+    """Preference pairs. No prompt occurs in both lists, and only the training part of a mixture repeats pairs."""
 
     train: list[Pair]
     held_out: list[Pair]
@@ -30,10 +30,10 @@ class Pairs:
 
 
 def load_pairs(dataset: DatasetConfig, key: str = "dataset") -> Pairs:
-    """The preference pairs of a data set or a mixture; those of one prompt are on the side where it is in `Prompts`.
+    """The preference pairs of a data set or a mixture; a prompt's pairs are held out if `load_prompts` holds it out.
 
-    Arguments and errors are those of `load_prompts`. Two answers that are there in both orders contradict each other:
-    they are counted, and kept.
+    Arguments and errors are those of `load_prompts`. Two pairs with the same answers in opposite order contradict each
+    other: they are counted and kept.
     """
     split = load_split(dataset, key, with_answers=True)
     return Pairs(list(map(_pair, split.train)), list(map(_pair, split.held_out)), split.counts, split.sources)

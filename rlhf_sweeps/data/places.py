@@ -1,4 +1,4 @@
-"""Where rows are: a file, a folder or a hub id, which split of it, and the config keys that said so."""
+"""The location of rows: a file, a folder or a hub id, a split of it, and the config keys that name them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from rlhf_sweeps.files.sources import locate
 
 @dataclass(frozen=True)
 class Place:
-    """Rows to train on or to hold out.
+    """The location of the rows to train on, or of those to hold out.
 
     Attributes:
-        key: what stands before the data set's keys in errors.
-        path_key: path or eval_path, after `key`.
-        split: of a hub id or a folder.
-        split_key: split or eval_split, after `key`.
-        is_split_asked_for: false where `split` is but the default, which a file need not heed.
+        key: the key of the data set, for errors.
+        path_key: path or eval_path, below `key`.
+        split: the split of a hub id or a folder.
+        split_key: split or eval_split, below `key`.
+        is_split_asked_for: False if `split` is the default, which does not matter for a file.
     """
 
     key: str
@@ -32,11 +32,11 @@ class Place:
 
     @property
     def given(self) -> str:
-        """How errors call it."""
+        """The key and value that name the location, for errors."""
         return f"{self.key}.{self.path_key}={self.path}"
 
     def locate(self) -> Path | None:
-        """The local file or folder; None where it is an id on the hub.
+        """The local file or folder; None for an id on the hub.
 
         Raises:
             ConfigError: if it is neither.
@@ -44,16 +44,16 @@ class Place:
         return locate(self.path, f"{self.key}.{self.path_key}")
 
     def no_such_split(self, allowed: str) -> ConfigError:
-        """The error for a split that is not among the allowed ones."""
+        """The error for a split that does not exist."""
         return ConfigError(
             f"{self.key}.{self.split_key}={self.split}: {self.given} has no such split (allowed: {allowed})"
         )
 
     def check_needs_no_splits(self) -> None:
-        """Refuse a split of something that has none: it would be held out as a whole.
+        """Refuse a split of a file, which has none: the whole file would be held out.
 
         Raises:
-            ConfigError: if one was asked for.
+            ConfigError: if the user asked for a split.
         """
         if self.is_split_asked_for:
             raise ConfigError(
@@ -63,13 +63,13 @@ class Place:
 
 
 def training_place(dataset: DatasetConfig, key: str) -> Place:
-    """Where a data set's own rows are."""
+    """The location of a data set's own rows."""
     assert dataset.path is not None  # only a mixture has none
     return Place(key, "path", dataset.path, "split", dataset.split, False, dataset.subset, dataset.revision)
 
 
 def held_out_place(dataset: DatasetConfig, key: str) -> Place | None:
-    """Where the rows are that are held out; None if they are to be chosen among the data set's own."""
+    """The location of the held-out rows; None if they are chosen from the data set's own rows."""
     if dataset.eval_path is None and dataset.eval_split is None:
         return None
     path_key, path = ("path", dataset.path) if dataset.eval_path is None else ("eval_path", dataset.eval_path)
@@ -79,10 +79,10 @@ def held_out_place(dataset: DatasetConfig, key: str) -> Place | None:
 
 
 def files_of(dataset: DatasetConfig, key: str = "dataset") -> Iterator[Path]:
-    """The local files that a data set or a mixture is read from; none for what is on the hub.
+    """The local files of a data set or a mixture; data sets on the hub have none.
 
     Raises:
-        ConfigError: if one is not there.
+        ConfigError: if a file does not exist.
     """
     for number, source in enumerate(dataset.sources):
         yield from files_of(source, f"{key}.sources[{number}]")

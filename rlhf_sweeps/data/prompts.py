@@ -1,4 +1,4 @@
-"""Prompts to train on and prompts held out, and the order in which updates take them."""
+"""Training prompts and held-out prompts, and the order in which updates use them."""
 
 import random
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from rlhf_sweeps.data.mixtures import load_split
 
 @dataclass(frozen=True)
 class Prompts:
-    """Chat messages that each end on a user turn; none is in both lists, and none twice but in a mixture's training."""
+    """Prompts. None occurs in both lists, and only the training part of a mixture repeats prompts."""
 
     train: list[Messages]
     held_out: list[Messages]
@@ -23,20 +23,20 @@ class Prompts:
 
 
 def load_prompts(dataset: DatasetConfig, key: str = "dataset") -> Prompts:
-    """The prompts of a data set or a mixture; without an own evaluation file or split, a tenth is held out by hash.
+    """The prompts of a data set or a mixture; without an evaluation file or split, a tenth is held out, by hash.
 
-    Lengths are no matter here: `encode` leaves prompts out by those of `dataset` itself, and the min_prompt_length and
-    max_prompt_length of a mixture's sources are not looked at.
+    Lengths are not checked here: `encode` applies min_prompt_length and max_prompt_length of `dataset`; those of a
+    mixture's sources are not used.
 
     Args:
-        dataset: where the prompts are.
-        key: the config key that holds the data set, for errors.
+        dataset: the config of the data set.
+        key: its key, for errors.
 
     Raises:
         ConfigError: naming the key, and the file and line where there is one.
     """
-    if (found := _read_ahead.pop(repr(dataset), None)) is not None:
-        return found
+    if (prompts := _read_ahead.pop(repr(dataset), None)) is not None:
+        return prompts
     split = load_split(dataset, key, with_answers=False)
     train, held_out = ([example.prompt for example in part] for part in (split.train, split.held_out))
     return Prompts(train, held_out, split.counts, split.sources)
@@ -46,18 +46,18 @@ _read_ahead: dict[str, Prompts] = {}
 
 
 def read_ahead(dataset: DatasetConfig) -> None:
-    """Check prompts by reading them, and keep them until `load_prompts` is asked for them; raises as that.
+    """Read prompts to check them, and keep them for the next `load_prompts`; raises as `load_prompts`.
 
-    A run's data set is checked before its folder is made, and taken when its model is loaded.
+    A run's data set is checked before its folder is made, and used when its model is loaded.
     """
     _read_ahead.clear()
     _read_ahead[repr(dataset)] = load_prompts(dataset)
 
 
 def batch_indices(num_prompts: int, batch_size: int, update: int, seed: int) -> list[int]:
-    """Which prompts an update trains on: a fresh permutation for every pass over the data, no gap between passes.
+    """The indices of the prompts of an update: every pass over the data has its own permutation, without gaps.
 
-    A pure function of its arguments, so that a continued run needs no saved position.
+    It is a pure function of its arguments, so a continued run needs no saved position.
     """
     first = (update - 1) * batch_size
     positions = [divmod(position, num_prompts) for position in range(first, first + batch_size)]
@@ -66,5 +66,5 @@ def batch_indices(num_prompts: int, batch_size: int, update: int, seed: int) -> 
 
 @lru_cache(maxsize=1)
 def _permute(num_prompts: int, seed: int, number: int) -> Sequence[int]:
-    """The order of the prompts in a pass over the data; drawing it anew at every update would take longer than some."""
+    """The order of the prompts in a pass over the data; cached, since drawing can take longer than an update."""
     return random.Random(f"prompts {seed} {number}").sample(range(num_prompts), num_prompts)

@@ -1,4 +1,4 @@
-"""Which reader opens a place."""
+"""The choice of a reader by the kind of location."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +18,10 @@ _FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {
 
 
 def read_rows(place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
-    """The rows of a place that have these columns, in order.
+    """The rows at a location, reduced to these columns, in order.
 
     Raises:
-        ConfigError: if it cannot be read as a whole, or a row cannot and bad rows are refused.
+        ConfigError: if it cannot be read, or if a row cannot be read and bad rows are refused.
     """
     located = place.locate()
     if located is None:

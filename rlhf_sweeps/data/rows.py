@@ -1,26 +1,25 @@
-"""What all readers share: rows with where they are, the columns that they must have, what becomes of bad ones."""
+"""What all readers share: rows with their places, the required columns, and the treatment of bad rows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.data.constants import LONGEST_QUOTE
 from rlhf_sweeps.wording import cut
 
 Row = Mapping[str, Any]
-# Each with where it is, for example "dataset.path=pairs.csv, line 7".
+# Rows with their places, for example "dataset.path=pairs.csv, line 7".
 Rows = Iterator[tuple[str, Row]]
-# Config key -> the column that it asks for.
+# Config key -> the column that it names.
 Columns = Mapping[str, str]
-
-LONGEST_NAME = 40
 
 
 class BadRows:
-    """Rows that cannot be used: refused at the first one, or skipped and counted.
+    """Unusable rows: the first one raises an error, or all are skipped and counted.
 
     Attributes:
-        num_skipped: how many there were so far.
-        first: what was wrong with the first of them; empty if there was none.
+        num_skipped: the number of skipped rows so far.
+        first: the fault of the first skipped row; empty if there is none.
     """
 
     def __init__(self, skip: bool) -> None:
@@ -29,7 +28,7 @@ class BadRows:
         self._skip = skip
 
     def add(self, fault: str) -> None:
-        """Count one.
+        """Count a bad row.
 
         Raises:
             ConfigError: with the fault, unless bad rows are skipped.
@@ -40,24 +39,24 @@ class BadRows:
         self.first = self.first or fault
 
 
-def missing_column(columns: Columns, found: Iterable[str], where: str) -> str | None:
-    """What is wrong with something that has the columns `found`; None if nothing is."""
-    names = list(found)
+def missing_column(columns: Columns, names: Iterable[str], where: str) -> str | None:
+    """One line if a required column is not among these names; None if all are."""
+    names = list(names)
     for key, column in columns.items():
         if column not in names:
-            # A CSV without a header has its first row there, which may be long.
-            shown = ", ".join(cut(name, LONGEST_NAME) for name in names)
-            return f"{key}={column}: {where} has no such column; it has: {shown}"
+            # In a CSV file without a header, the names are the cells of the first row, which may be long.
+            listed = ", ".join(cut(name, LONGEST_QUOTE) for name in names)
+            return f"{key}={column}: {where} has no such column; it has: {listed}"
     return None
 
 
-def check_columns(columns: Columns, found: Iterable[str], where: str) -> None:
-    """Refuse a table that lacks a column or has it twice, which no row of it can make up for.
+def check_columns(columns: Columns, names: Iterable[str], where: str) -> None:
+    """Refuse a table that lacks a required column, or has it twice.
 
     Raises:
-        ConfigError: naming the key, and the columns that there are.
+        ConfigError: naming the key, and the columns of the table.
     """
-    names = list(found)
+    names = list(names)
     if fault := missing_column(columns, names, where):
         raise ConfigError(fault)
     for key, column in columns.items():

@@ -1,8 +1,8 @@
-"""One data set: its rows as distinct examples, and which of them are held out.
+"""One data set as distinct examples, and the choice of those that are held out.
 
-What is held out depends on prompts alone: what PPO holds out, no reward model may have been trained on, and the pairs
-that one is reported on, PPO must not train on. So the rows whose answers are bad, and all that follows from how many
-rows there are, must not matter.
+The choice depends on the prompts alone. No reward model may be trained on the prompts that PPO holds out, and PPO must
+not train on the pairs that the report on a reward model uses. So neither bad answers nor the number of rows may change
+the choice.
 """
 
 from collections.abc import Collection, Iterable, Set
@@ -30,10 +30,10 @@ END_OF_TENTH = f"{2**256 // 10:064x}"  # of the SHA-256 digests
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt, and where pairs are wanted its chosen and its rejected answer.
+    """A prompt and, for a preference pair, its chosen and rejected answers.
 
     Attributes:
-        identity: the prompt but for white space.
+        identity: the prompt's, which ignores differences in white space.
     """
 
     prompt: Messages
@@ -43,10 +43,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Split:
-    """Distinct examples; no prompt has some in both parts.
+    """Distinct examples; no prompt occurs in both parts.
 
     Attributes:
-        held_out_prompts: those that nothing may train on, which may have no usable pair.
+        held_out_prompts: the prompts that nothing may train on; some of them may have no usable pair.
     """
 
     train: list[Example]
@@ -57,20 +57,20 @@ class Split:
 
 
 def noun(with_answers: bool) -> str:
-    """What errors and the log call examples."""
+    """The name of the examples in errors and in the log."""
     return "pairs" if with_answers else "prompts"
 
 
 def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
-    """The examples of a data set that is no mixture; without an own evaluation file or split, `choose_held_out` says
-    which are held out.
+    """The examples of a data set that is no mixture.
 
-    What is held out is in the order of the prompts' hashes, the rest in the file's.
+    Without an evaluation file or split, `choose_held_out` chooses the held-out prompts. Held-out examples are ordered
+    by the hashes of their prompts, training examples as in the file.
 
     Args:
-        dataset: where they are.
-        key: what stands before its keys in errors.
-        with_answers: whether pairs are wanted rather than prompts.
+        dataset: the config of the data set.
+        key: its key, for errors.
+        with_answers: whether to read preference pairs rather than prompts.
 
     Raises:
         ConfigError: naming the key, and the file and line where there is one.
@@ -93,36 +93,36 @@ def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
 
 
 def choose_held_out(prompts: Collection[Identity]) -> set[Identity]:
-    """Those whose hash is in the first tenth of all hashes, whatever other prompts there are.
+    """The prompts whose hash is in the first tenth of all possible hashes, independent of the other prompts.
 
-    Very small sets bend the rule: where no hash is in the first tenth, the prompt of the smallest is held out; where
-    all are, the one of the largest trains, unless it is the only one.
+    There are two exceptions for very small data sets. If no hash is in the first tenth, the prompt with the smallest
+    hash is held out. If all are, the prompt with the largest hash is used for training, unless it is the only one.
     """
     digests = {prompt: digest(prompt) for prompt in prompts}
     order = sorted(digests, key=digests.__getitem__)
-    num_first = sum(found < END_OF_TENTH for found in digests.values())
+    num_first = sum(hash_of_prompt < END_OF_TENTH for hash_of_prompt in digests.values())
     return set(order[: max(1, min(num_first, len(order) - 1))])
 
 
 def check_not_empty(train: list[Example], num_held_out: int, given: str, with_answers: bool) -> None:
-    """Refuse a data set that leaves nothing to train on."""
+    """Refuse a data set without training examples."""
     if not train:
         raise ConfigError(f"{given}: no {noun(with_answers)} are left to train on beside {num_held_out} held out")
 
 
 def num_contradictions(examples: Iterable[Example]) -> int:
-    """How many of some distinct pairs have their answers the other way round in another one: each two count once."""
-    found = {(example.identity, example.answers) for example in examples if example.answers}
-    return sum((prompt, answers[::-1]) in found for prompt, answers in found) // 2
+    """Contradictions among distinct pairs: two pairs with the same answers in opposite order count once."""
+    pairs = {(example.identity, example.answers) for example in examples if example.answers}
+    return sum((prompt, answers[::-1]) in pairs for prompt, answers in pairs) // 2
 
 
 @dataclass
 class _Distinct:
-    """What one place holds.
+    """The distinct examples at one location.
 
     Attributes:
-        examples: in its order, the first of equal ones.
-        prompts: of all rows that have one, although no answers.
+        examples: in the order of the rows; of equal examples, the first.
+        prompts: the prompts of all rows, also of those without usable answers.
     """
 
     examples: list[Example] = field(default_factory=list)
@@ -138,16 +138,16 @@ def _columns(dataset: DatasetConfig, key: str, with_answers: bool) -> Columns:
 
 
 def _read(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
-    found = _read_examples(place, dataset, with_answers)
-    if with_answers and found.counts.num_bad_rows:
-        # A reader passes over a row for its answers alone, too. So prompts are read as PPO reads them.
-        found.prompts = _read_examples(place, dataset, with_answers=False).prompts
-    return found
+    examples = _read_examples(place, dataset, with_answers)
+    if with_answers and examples.counts.num_bad_rows:
+        # Rows are skipped for bad answers, too. The set of prompts must not depend on that: it is read as PPO reads it.
+        examples.prompts = _read_examples(place, dataset, with_answers=False).prompts
+    return examples
 
 
 def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
     bad_rows = BadRows(skip=dataset.bad_rows == "skip")
-    found, seen, num_good = _Distinct(), set(), 0
+    result, seen, num_good = _Distinct(), set(), 0
     for where, row in read_rows(place, _columns(dataset, place.key, with_answers), bad_rows):
         try:
             example = _example(row, dataset, with_answers)
@@ -155,17 +155,17 @@ def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> 
             bad_rows.add(f"{where}: {error}")
             continue
         num_good += 1
-        found.prompts.add(example.identity)
+        result.prompts.add(example.identity)
         if (same := (example.identity, example.answers)) not in seen:
             seen.add(same)
-            found.examples.append(example)
+            result.examples.append(example)
     num_bad = bad_rows.num_skipped
     if not num_good:
         if num_bad:
             raise ConfigError(f"{bad_rows.first} (and no other row can be used: all {num_bad} are bad)")
         raise ConfigError(f"{place.given}: holds no {noun(with_answers)}")
-    found.counts = Counts(num_good + num_bad, num_bad, num_good - len(found.examples))
-    return found
+    result.counts = Counts(num_good + num_bad, num_bad, num_good - len(result.examples))
+    return result
 
 
 def _example(row: Row, dataset: DatasetConfig, with_answers: bool) -> Example:

@@ -1,4 +1,4 @@
-"""Rows of what is no text: parquet files, folders saved by `datasets`, and whatever load_dataset reads."""
+"""Rows of parquet files, of folders saved by `datasets`, and of everything that load_dataset reads."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.data.constants import READER_BATCH
 from rlhf_sweeps.data.places import Place
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns
 from rlhf_sweeps.wording import message_of
 
-BATCH_SIZE = 1000
 _KINDS = {".json": "JSON", ".jsonl": "JSON", ".csv": "CSV", ".parquet": "parquet"}
 
 
 def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
-    """The wanted columns of a parquet file.
+    """The required columns of a parquet file.
 
     Raises:
-        ConfigError: if it is none, is cut off, or lacks a column.
+        ConfigError: if it is not a parquet file, is incomplete, or lacks a column.
     """
     import pyarrow
     from pyarrow.parquet import ParquetFile
@@ -26,7 +26,7 @@ def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) ->
     try:
         table = ParquetFile(file)
         check_columns(columns, table.schema_arrow.names, given)
-        batches = table.iter_batches(BATCH_SIZE, columns=list(columns.values()))
+        batches = table.iter_batches(READER_BATCH, columns=list(columns.values()))
         for number, row in enumerate((row for batch in batches for row in _values(batch)), start=1):
             where = f"{given}, row {number}"
             if row is None:
@@ -38,7 +38,7 @@ def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) ->
 
 
 def _values(batch: Any) -> Iterator[Mapping[str, Any] | None]:
-    """The rows of a batch as plain values; None for one that is not UTF-8, which parquet does not look at."""
+    """The rows of a batch as plain values; None for a row that is not UTF-8: parquet does not check that."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -50,12 +50,12 @@ def _values(batch: Any) -> Iterator[Mapping[str, Any] | None]:
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether `datasets` wrote a folder by save_to_disk."""
+    """Whether a folder was written by save_to_disk of `datasets`."""
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
 def load_saved(place: Place, folder: Path) -> Any:
-    """The Dataset in a folder that save_to_disk wrote; of several splits, the named one.
+    """The Dataset in a folder that save_to_disk wrote; if it has splits, the one that the location names.
 
     Raises:
         ConfigError: if it cannot be read or has no such split.
@@ -63,22 +63,22 @@ def load_saved(place: Place, folder: Path) -> Any:
     import datasets
 
     try:
-        found = datasets.load_from_disk(str(folder))
-    except Exception as error:  # whatever a folder that was cut off makes pyarrow and json raise
+        dataset = datasets.load_from_disk(str(folder))
+    except Exception as error:  # an incomplete folder makes pyarrow and json raise errors of many kinds
         raise ConfigError(f"{place.given}: cannot be read as a saved folder ({message_of(error)})") from error
-    if isinstance(found, datasets.DatasetDict):
-        if place.split not in found:
-            raise place.no_such_split(", ".join(found))
-        return found[place.split]
+    if isinstance(dataset, datasets.DatasetDict):
+        if place.split not in dataset:
+            raise place.no_such_split(", ".join(dataset))
+        return dataset[place.split]
     place.check_needs_no_splits()
-    return found
+    return dataset
 
 
 def load_by_name(place: Place, folder: Path | None = None) -> Any:
-    """The Dataset that load_dataset makes of a folder or, without one, of a hub id; no code that is found there is run.
+    """The Dataset that load_dataset makes of a folder or, without one, of a hub id; no code from there is run.
 
     Raises:
-        ConfigError: if it cannot.
+        ConfigError: if it cannot be loaded.
     """
     import datasets
 
@@ -93,10 +93,10 @@ def load_by_name(place: Place, folder: Path | None = None) -> Any:
 
 
 def _check_one_kind(place: Place, folder: Path) -> None:
-    """Refuse files of several kinds, of which load_dataset reads the most frequent and says nothing of the others."""
+    """Refuse a folder with files of several kinds: load_dataset would read the most frequent kind only."""
     from datasets.data_files import FILES_TO_IGNORE
 
-    if (folder / "README.md").is_file():  # which may say what is to be read
+    if (folder / "README.md").is_file():  # it may tell load_dataset what to read
         return
     files = [file for file in folder.rglob("*") if not file.name.startswith(".") and file.name not in FILES_TO_IGNORE]
     if len(kinds := sorted({_KINDS[file.suffix] for file in files if file.suffix in _KINDS})) > 1:
@@ -106,7 +106,7 @@ def _check_one_kind(place: Place, folder: Path) -> None:
 
 
 def _refusal(place: Place, folder: Path | None, error: Exception) -> ConfigError:
-    # Of a broken file, only the cause says what is broken.
+    # For a broken file, only the cause of the error says what is broken.
     reason = message_of(error.__cause__ if isinstance(error.__cause__, Exception) else error)
     if unknown := re.match(r"Unknown split .*\[(.*?)\]", reason):
         return place.no_such_split(unknown[1].replace("'", ""))
@@ -118,20 +118,20 @@ def _refusal(place: Place, folder: Path | None, error: Exception) -> ConfigError
 
 
 def read_dataset(dataset: Any, given: str, columns: Columns) -> Rows:
-    """The wanted columns of a `datasets.Dataset`.
+    """The required columns of a `datasets.Dataset`.
 
     Raises:
-        ConfigError: if it lacks one, or its files are broken.
+        ConfigError: if it lacks a column, or its files are broken.
     """
     from pyarrow import ArrowException
 
     check_columns(columns, dataset.column_names, given)
-    # A folder remembers the format that it was saved with: numpy arrays, torch tensors.
+    # A saved folder keeps the format that it was saved with, such as numpy arrays or torch tensors.
     plain = dataset.select_columns(list(columns.values())).with_format(None)
     try:
         rows = (
             dict(zip(batch, cells, strict=True))
-            for batch in plain.iter(BATCH_SIZE)
+            for batch in plain.iter(READER_BATCH)
             for cells in zip(*batch.values(), strict=True)
         )
         for number, row in enumerate(rows, start=1):

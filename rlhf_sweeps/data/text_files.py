@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
+from rlhf_sweeps.data.constants import LONGEST_CELL
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, missing_column
 
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that other programs put in place of commas
-LONGEST_CELL = 2**30  # characters; the csv module's own limit is 2**17
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # other programs use these instead of commas
 
 
 def read_json_lines(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
-    """One JSON object a line; empty lines are passed over, and every fault is one of its line."""
+    """One JSON object per line; empty lines are skipped, and a fault affects its own line only."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             where = f"{given}, line {number}"
@@ -36,7 +36,7 @@ def read_json_lines(file: Path, given: str, columns: Columns, bad_rows: BadRows)
 
 
 def read_json(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
-    """A JSON array of objects, or one object a line.
+    """A JSON array of objects, or one object per line.
 
     Raises:
         ConfigError: if an array cannot be parsed.
@@ -71,11 +71,11 @@ def read_csv(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Row
     """Comma-separated rows under a header.
 
     Raises:
-        ConfigError: if the header does not name the columns, or a quote is never closed: nobody knows how many rows are
-            inside.
+        ConfigError: if the header does not name the columns, or a quote is never closed: the number of rows inside of
+            it is unknown.
     """
     csv.field_size_limit(LONGEST_CELL)
-    # What is not UTF-8 becomes surrogates, so that it is a fault of its row and not of the file.
+    # Bytes that are not UTF-8 become surrogates, so that they are a fault of their row and not of the file.
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         records = _records(text, given, bad_rows)
         where, header = next(records, (given, None))
@@ -103,7 +103,7 @@ def _check_header(header: list[str], where: str, columns: Columns) -> None:
 
 
 def _records(text: Iterator[str], given: str, bad_rows: BadRows) -> Iterator[tuple[str, list[str]]]:
-    """The records that can be read, each with the line that it begins on."""
+    """The readable records, each with the line on which it begins."""
     reader = csv.reader(text, strict=True)
     is_header = True
     while True:

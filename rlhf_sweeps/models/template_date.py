@@ -1,7 +1,7 @@
-"""The date that a chat template prints: found once, written into the template, and so the same ever after.
+"""The date that a chat template prints is fixed at the start of a run or a sweep, by writing it into the template.
 
-Llama 3's templates and others tell the model what day it is. A run that goes on the next day, the other trials of its
-sweep, and whoever loads what it exports must read what it was trained on.
+Llama 3's templates and others contain today's date. A run that continues on the next day, the other trials of its
+sweep, and users of the exported model must read the same prompts as the policy in training.
 """
 
 import logging
@@ -15,25 +15,25 @@ from rlhf_sweeps.record import BaseRecord
 
 NAME = "strftime_now"  # transformers' function that templates call
 _CALL = re.compile(NAME + r"""\s*\(\s*(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
-_USE = re.compile(NAME + r"(?!\s+is\s+(not\s+)?defined\b)")  # beside the question whether there is such a function
+_USE = re.compile(NAME + r"(?!\s+is\s+(not\s+)?defined\b)")  # any use except the test whether the function exists
 log = logging.getLogger("rlhf_sweeps")
 
 
 class TemplateDate:
-    """The date of a sweep, or of a run on its own: the day on which one of its templates was first rendered.
+    """The date of a sweep, or of a run that belongs to none: the day of its first start with a template with a date.
 
     Args:
-        has_begun: whether something has been trained already, so that a date which is not there is lost.
+        has_begun: whether training has begun already; then a missing date is lost.
     """
 
     def __init__(self, record: BaseRecord, has_begun: bool = False) -> None:
         self._record, self._has_begun = record, has_begun
 
     def hold(self, tokenizer: PreTrainedTokenizerBase, given: str) -> None:
-        """Write the date into a tokenizer's template, if that prints one; given: the setting that names it.
+        """Write the date into a tokenizer's template, if that prints one; `given` is the setting that names it.
 
         Raises:
-            ConfigError: if it cannot be told how the date is printed.
+            ConfigError: if the template prints the date in a way that cannot be replaced.
         """
         if prints_date(tokenizer):
             date = datetime.fromisoformat(self._record.read_or_find(self._read, self._find))
@@ -56,7 +56,7 @@ class TemplateDate:
 
 
 def prints_date(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether what its chat template makes of a text depends on when it does."""
+    """Whether the output of a tokenizer's chat template depends on the time."""
     return NAME in str(tokenizer.chat_template)
 
 

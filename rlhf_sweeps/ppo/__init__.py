@@ -1,1 +1,1 @@
-"""Half one: train a policy with PPO. Knows nothing of files, W&B, Hydra or Optuna."""
+"""PPO training of a policy. Nothing here knows of files, W&B, Hydra or Optuna."""

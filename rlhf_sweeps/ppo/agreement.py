@@ -1,7 +1,7 @@
-"""Whether PPO reads a policy right: step by step with a cache, padded or packed, as in a plain forward pass.
+"""Checks that a model gives the same results in batches, with a cache or packed as in a plain forward pass.
 
-Not every model can be read in batches: some recurrent ones take padding for text, and others know no positions. Its
-logits would be wrong without a word, so a few tokens are tried before anything is trained.
+Not every model can be read in batches: some recurrent models treat padding as text, and others use no position ids.
+Their logits would be wrong without any error, so a few tokens are tried before training.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import PPOConfig
+from rlhf_sweeps.ppo.constants import MOST_STEPS, MOST_TOKENS
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
@@ -23,7 +24,6 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 from rlhf_sweeps.process.failures import DivergedError
 
-MOST_STEPS, MOST_TOKENS = 5, 16  # of a response, sampled and read
 SMALLER = "a smaller model, or shorter sequences"
 
 
@@ -35,13 +35,13 @@ def check_models(
     prompts: Sequence[Sequence[int]],
     given: str,
 ) -> None:
-    """Refuse a policy and a value model that PPO cannot read right.
+    """Refuse a policy or a value model that gives other results in PPO's batches than in a plain forward pass.
 
     Args:
         given: key and value of the setting that names the policy.
 
     Raises:
-        ConfigError: if so.
+        ConfigError: if one of them does.
     """
     prompt, value_given = max(prompts, key=len), f"ppo.value_model={ppo.value_model}"
     if value_model.trunk is None and not policy.has_plain_head:
@@ -62,16 +62,16 @@ def check_models(
 def check_reader(
     policy: LanguageModel, sampler: Sampler, prompt: Sequence[int], given: str, remedy: str, padding: int = 0
 ) -> None:
-    """Refuse a policy that has no room for a prompt and its response, or cannot be read right.
+    """Refuse a policy whose context is too short for a prompt and its response, or that `check_policy` refuses.
 
     Args:
-        prompt: the longest.
+        prompt: the longest one.
         given: key and value of the setting that names the policy.
-        remedy: what makes sequences shorter.
-        padding: tokens of it after a response.
+        remedy: the settings that make sequences shorter, for the message.
+        padding: padding tokens after a response.
 
     Raises:
-        ConfigError: if so.
+        ConfigError: if the policy is refused.
     """
     longest = len(prompt) + sampler.response_length + padding
     check_context(policy.model, longest, given, remedy)
@@ -85,11 +85,11 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
     """Refuse a policy whose log-probabilities are not those of a plain forward pass over each sequence alone.
 
     Args:
-        prompt: the longest.
+        prompt: the longest one.
         given: key and value of the setting that names the policy.
 
     Raises:
-        ConfigError: if one of the ways to read it fails, or comes to something else.
+        ConfigError: if one of the ways to read it fails, or gives other log-probabilities.
     """
     policy = replace(policy, autocast=None)
     prompts = _three(prompt)
@@ -100,7 +100,7 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         stop_strings=(),
         batch=Halving(given, len(prompts)),
         autocast=None,
-        is_compiled=False,  # which takes longer than all of this
+        is_compiled=False,  # compiling would take longer than the whole check
     )
 
     def sample(sampler: Sampler, prompts: Sequence[Sequence[int]]) -> Responses:
@@ -108,10 +108,13 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
 
     def is_sampled_right(sampler: Sampler, prompts: Sequence[Sequence[int]]) -> bool:
         whole = sample(replace(sampler, stop_ids=()), prompts)
-        # Once more with the same random numbers, where one row leaves before the others.
+        # Again with the same random numbers, but one row ends before the others and leaves the batch.
         stop_id = int(whole.response_ids[1, whole.response_ids.shape[1] // 3])
         batch = sample(replace(sampler, stop_ids=(stop_id,)), prompts)
-        return all(is_same(one.logprobs, _plain_logprobs(policy, one), policy.model.dtype) for one in (whole, batch))
+        return all(
+            is_same(responses.logprobs, _plain_logprobs(policy, responses), policy.model.dtype)
+            for responses in (whole, batch)
+        )
 
     def check_sampling(sampler: Sampler) -> bool:
         return all(is_sampled_right(sampler, prompts) for prompts in sampled)
@@ -129,7 +132,11 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
 
 @torch.no_grad()
 def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], pad_id: int, given: str) -> None:
-    """The same of a value model's trunk, which must also know all that the policy may sample; raises as that."""
+    """Refuse a value model's trunk in the same way, or if it has no embedding for an id that the policy may sample.
+
+    Raises:
+        ConfigError: if the trunk is refused.
+    """
     assert isinstance(trunk, PreTrainedModel)
     if (rows := num_ids(trunk)) < (wanted := num_ids(policy.model)):
         raise ConfigError(
@@ -151,12 +158,15 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
 
 
 def _three(prompt: Sequence[int]) -> list[list[int]]:
-    """A prompt and two shorter ones."""
+    """A prompt and its beginnings of a third of its length and of one token."""
     return [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
 
 
 def _before_a_window(model: PreTrainedModel, prompt: Sequence[int], response_length: int) -> list[list[list[int]]]:
-    """Prompts whose responses outgrow a layer's window in a few steps, where those of the run do; else none."""
+    """Prompts whose responses become longer than the shortest attention window within a few steps.
+
+    There are none if no sequence of the run is longer than the window.
+    """
     longest, window = len(prompt) + response_length, shortest_window(model)
     if window is None or window >= longest:
         return []
@@ -165,10 +175,15 @@ def _before_a_window(model: PreTrainedModel, prompt: Sequence[int], response_len
 
 
 def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
-    """Refuse a model that cannot be read in a way, or comes to other numbers by it.
+    """Refuse a model that fails, or gives other numbers, when it is read in a certain way.
+
+    Args:
+        agrees: reads the model in that way and returns whether the numbers agree with a plain forward pass.
+        given: key and value of the setting that names the model.
+        way: the requirement, as the end of the sentence "must be of an architecture that ...".
 
     Raises:
-        ConfigError: if so.
+        ConfigError: if the model is refused.
     """
     try:
         if agrees():
@@ -183,7 +198,7 @@ def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
 
 
 def _made_up(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, most: int) -> Responses:
-    """Responses of several lengths to the prompts."""
+    """Made-up responses of several lengths to the prompts."""
     lengths = [most, -(-most // 2), most][: len(prompts)]
     responses = [trial_tokens(model, length) for length in lengths]
     response_ids, response_mask = pad_right(responses, pad_id, model.device)
@@ -193,7 +208,7 @@ def _made_up(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: i
 
 
 def _plain_logprobs(policy: LanguageModel, batch: Responses) -> Tensor:
-    """Log-probabilities (batch, response) by one forward pass over each sequence, without mask, positions or cache."""
+    """Log-probabilities (batch, response) from a plain forward pass over each sequence: no mask, positions or cache."""
     logprobs = torch.zeros(batch.response_ids.shape, device=batch.response_ids.device)
     for row, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths, strict=True)):
         ids = torch.tensor([sequence], device=policy.model.device)

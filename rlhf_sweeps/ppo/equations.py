@@ -1,6 +1,6 @@
 """PPO's equations as pure tensor functions. No config, no model, no I/O.
 
-`mask` is True on real response tokens, `state_mask` on the states whose value counts; what lies outside never counts.
+`mask` is True on real response tokens, `state_mask` on the states whose value counts; other entries never count.
 Shapes are (batch, response) unless said otherwise. Sources: PPO, arXiv 1707.06347; GAE, arXiv 1506.02438; reward with
 KL penalty and its adaptive coefficient, arXiv 1909.08593; dual clip, arXiv 1912.09729.
 """
@@ -35,22 +35,22 @@ def kl_estimate(logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor, estimator:
 
 
 def last_position(mask: Tensor) -> Tensor:
-    """(batch,): the position of the last true entry; every row must have one and hold no gaps."""
+    """The position of the last true entry of each row, (batch,); the true entries must be contiguous from 0 on."""
     return mask.sum(-1) - 1
 
 
 def add_state_after_end(mask: Tensor) -> Tensor:
-    """The mask and one position more in every row, as far as there is one: the state that the last token leads to."""
+    """The mask extended by one position in every row, if the row has one: the state after the last token."""
     longer = mask.clone()
     longer[:, 1:] |= mask[:, :-1]
     return longer
 
 
 def token_rewards(kl: Tensor, scores: Tensor, state_mask: Tensor, kl_coef: float) -> Tensor:
-    """-kl_coef * kl on every token, plus the score at the last state that counts. scores: (batch,).
+    """-kl_coef * kl on every token, plus the score at the last state that counts; scores are (batch,).
 
-    Where the states are the tokens', that is the action that ended the response. With the state after it (TRL's way),
-    the score is no action's reward but that state's, and reaches the actions through the value model.
+    If the states are those before the tokens, the score is the reward of the last token. If the state after the end
+    counts, too (as in TRL), the score is the reward of that state and reaches the tokens through the value model.
     """
     last = last_position(state_mask).unsqueeze(-1)
     return (-kl_coef * kl).scatter_add(-1, last, scores.unsqueeze(-1).to(kl.dtype))
@@ -77,7 +77,7 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def whiten(x: Tensor, mask: Tensor, keeps_mean: bool = False) -> Tensor:
-    """Unit variance over the mask (unbiased variance, as in TRL), and zero mean unless it is kept; 0 outside."""
+    """x scaled to unit variance (unbiased, as in TRL) over the mask, with zero mean unless keeps_mean; 0 outside."""
     mean = masked_mean(x, mask)
     num = mask.sum()
     variance = masked_mean((x - mean).square(), mask) * num / (num - 1).clamp(min=1)
@@ -88,9 +88,9 @@ def whiten(x: Tensor, mask: Tensor, keeps_mean: bool = False) -> Tensor:
 def policy_loss(
     ratio: Tensor, advantages: Tensor, clip_range: float, dual_clip: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """PPO's clipped surrogate per token, and where clipping made it larger.
+    """PPO's clipped surrogate loss of each token, and a mask of the tokens at which clipping raised it.
 
-    dual_clip bounds the loss of a token with a negative advantage, however large its ratio, by -dual_clip * advantage.
+    dual_clip limits the loss of a token with a negative advantage to -dual_clip * advantage, whatever its ratio.
     """
     plain = -advantages * ratio
     clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
@@ -101,7 +101,7 @@ def policy_loss(
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_range: float | None) -> tuple[Tensor, Tensor]:
-    """Half the squared error per state, clipped unless clip_range is None, and where clipping made it larger."""
+    """Half the squared error of each state, clipped unless clip_range is None, and a mask: where clipping raised it."""
     plain = (values - returns).square()
     if clip_range is None:
         return plain / 2, torch.zeros_like(plain, dtype=torch.bool)
@@ -110,7 +110,7 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip_range: 
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-    """1 - Var(returns - values) / Var(returns) over the mask; 0 where the returns do not vary."""
+    """1 - Var(returns - values) / Var(returns) over the mask; 0 if the returns do not vary."""
 
     def variance(x: Tensor) -> Tensor:
         return masked_mean((x - masked_mean(x, mask)).square(), mask)

@@ -1,7 +1,7 @@
-"""Teacher-forced forwards over responses, in two halves: features of tokens, then logits, a few tokens at a time.
+"""Teacher-forced forward passes over responses, in two steps: features of tokens, then logits in chunks.
 
-The logits of a whole vocabulary are the largest tensors there are, so only those of response tokens are made, and never
-more at once than `CHUNK_BYTES`.
+Logits over the vocabulary are the largest tensors of all, so only those of response tokens are computed, and never more
+than `CHUNK_BYTES` at once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from rlhf_sweeps.ppo.constants import CHUNK_BYTES
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.ppo.packing import FAILURES, is_same, pack, packs, trial_tokens
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 
-CHUNK_BYTES = 2**26
-
 
 class ValueModel(nn.Module):
-    """One linear output per position, on a trunk of its own (as in TRL) or, without one, on the policy's features.
+    """A linear head with one output per position, on a trunk of its own (as in TRL) or on the policy's features.
 
     Attributes:
-        offset: is added to every output; not trained.
+        trunk: None: the head reads the policy's features.
+        offset: a constant, not trained, that is added to every output.
     """
 
     def __init__(self, head: nn.Linear, trunk: nn.Module | None = None) -> None:
@@ -42,7 +42,7 @@ class ValueModel(nn.Module):
 
     @torch.no_grad()
     def rescale(self, mean: float, deviation: float) -> None:
-        """Predict in deviations from a mean what was predicted before."""
+        """Change head and offset so that the output becomes (output - mean) / deviation."""
         for parameter in self.head.parameters():
             parameter.div_(deviation)
         self.offset = (self.offset - mean) / deviation
@@ -50,22 +50,22 @@ class ValueModel(nn.Module):
 
 @dataclass(frozen=True)
 class Features:
-    """What a trunk makes of a batch.
+    """The output of a trunk for a batch.
 
     Attributes:
-        values: (tokens, hidden), every response's states one after another: before each of its tokens and after the
-            last one; then of a token of padding, if that was asked for.
-        first: where in them each response's first state lies.
+        values: (tokens, hidden); the states of each response are consecutive: before each of its tokens, after the
+            last one, and then that of a padding token if has_padding was set.
+        first: the index in `values` of each response's first state.
     """
 
     values: Tensor
     first: list[int]
 
     def places(self, lengths: Sequence[int]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Indices into the values, (n,), and rows and positions, both (n,), of each response's first states.
+        """Indices into `values`, (n,), and rows and positions, both (n,), of the first states of each response.
 
         Args:
-            lengths: how many states of each response.
+            lengths: the number of states of each response.
         """
         rows = [row for row, length in enumerate(lengths) for _ in range(length)]
         positions = [position for length in lengths for position in range(length)]
@@ -80,9 +80,9 @@ class LanguageModel:
 
     Attributes:
         temperature: logits are divided by it.
-        autocast: the type to compute in, where that is not the weights' own.
+        autocast: the data type of autocast; None: the weights' own type.
         recomputes: whether the backward pass recomputes each layer's activations.
-        has_plain_head: whether the logits are the output layer's, nothing more; else they are made all at once.
+        has_plain_head: whether the output layer alone makes the logits; if not, they cannot be computed in chunks.
     """
 
     model: PreTrainedModel
@@ -92,7 +92,7 @@ class LanguageModel:
     has_plain_head: bool = False
 
     def features(self, batch: Responses, has_padding: bool = False) -> Features:
-        """What the head reads; has_padding adds a token of padding to every response."""
+        """The features that the head reads; has_padding adds a padding token to every response."""
         if self.has_plain_head:
             return self.trunk_features(self.model.base_model, batch, has_padding)
         with self._computing(self.model):
@@ -100,7 +100,7 @@ class LanguageModel:
         return _flat(logits, batch)
 
     def trunk_features(self, trunk: nn.Module, batch: Responses, has_padding: bool = False) -> Features:
-        """The same of any trunk."""
+        """The features of any trunk; the other arguments are those of `features`."""
         if not packs(trunk):
             with self._computing(trunk):
                 hidden = trunk(**_padded(batch, has_padding)).last_hidden_state
@@ -117,7 +117,7 @@ class LanguageModel:
         if not self.has_plain_head:
             return features.float() / self.temperature
         head = self.model.get_output_embeddings()
-        # Where nothing is added to the product, the features may be divided, which are far fewer than the logits.
+        # Without a bias, dividing the features gives the same, and they are far fewer than the logits.
         is_product = getattr(head, "bias", None) is None
         with self._computing(self.model):
             logits: Tensor = head(features / self.temperature if is_product else features)
@@ -133,10 +133,10 @@ class LanguageModel:
         """Log-probabilities of the response tokens: (batch, response), float32, 0 outside the mask.
 
         Args:
-            size: sequences at once; None: all.
+            size: the number of sequences read at once; None: all.
         """
         logprobs = torch.zeros(batch.response_ids.shape, device=batch.response_ids.device)
-        # Around all of it, so that neither a part nor a chunk casts the weights anew.
+        # One context around all parts and chunks, so that weights are cast once.
         with compute_in(self.model, self.autocast):
             for part in batch.parts(size or len(batch.lengths)):
                 self._read_part(batch, part, logprobs)
@@ -150,13 +150,13 @@ class LanguageModel:
         of_batch = torch.tensor(part, device=index.device)
         for chunk in self.chunks(len(index)):
             at = rows[chunk], positions[chunk]
-            found = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
-            logprobs[of_batch[at[0]], at[1]] = found
+            chunk_logprobs = token_logprobs(self.logits(features.values[index[chunk]]), responses.response_ids[at])
+            logprobs[of_batch[at[0]], at[1]] = chunk_logprobs
 
     @contextmanager
     def _computing(self, module: nn.Module) -> Iterator[None]:
         layers = [m for m in module.modules() if isinstance(m, GradientCheckpointingLayer)] if self.recomputes else []
-        # The layer alone must think that it is training; its parts must not, or they would drop out.
+        # Only the layer itself is put into training mode; in its parts that would turn on dropout.
         for layer in layers:
             layer.training = torch.is_grad_enabled()
         try:
@@ -169,14 +169,14 @@ class LanguageModel:
 
 @torch.no_grad()
 def has_plain_head(model: PreTrainedModel) -> bool:
-    """Whether the model's logits are those of its output layer on its trunk's last hidden state, as a trial shows.
+    """Whether the model's logits are the output of its output layer on the trunk's last hidden state, by a trial.
 
-    Some models scale or cap them (Gemma 2, Cohere, Granite), which small ones hardly show: in the trial the output
-    layer gives large ones.
+    Some models scale or cap the logits (Gemma 2, Cohere, Granite). Small logits would hardly show that, so the output
+    layer returns large ones in the trial.
     """
     try:
         return _is_plain(model)
-    except FAILURES as error:  # of a model that cannot be read at all, as will be told when it is tried
+    except FAILURES as error:  # the model cannot be read at all; a later check reports that
         if is_out_of_memory(error):
             raise
         return False
@@ -205,7 +205,7 @@ def _is_plain(model: PreTrainedModel) -> bool:
 
 
 def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:
-    """Prompts and responses as a padded batch, with explicit mask and positions."""
+    """The model's inputs for prompts and responses as a padded batch, with explicit mask and positions."""
     ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=-1)
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=-1).long()
     if has_padding:
@@ -219,7 +219,7 @@ def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:
 
 
 def _flat(values: Tensor, batch: Responses) -> Features:
-    """Of values (batch, prompt + response, hidden)."""
+    """Features from values (batch, prompt + response, hidden)."""
     num_columns = values.shape[1]
     before_first = batch.prompt_ids.shape[1] - 1
     first = [row * num_columns + before_first for row in range(len(values))]

@@ -1,7 +1,7 @@
-"""Batch sizes that shrink when memory does not suffice.
+"""Batch sizes that shrink when memory runs out.
 
-A GPU says when its memory is full. On a CPU the system would kill the process, without a word; so what the process may
-take is limited, for as long as a step runs, to what there is, and an allocation fails there, too.
+On a GPU an allocation fails when memory is full. On a CPU the operating system would kill the process instead; so,
+during each step, the process is limited to the available memory, and an allocation fails there, too.
 """
 
 import contextlib
@@ -17,9 +17,10 @@ import torch
 from rlhf_sweeps.config.fields import TooLargeError
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
+from rlhf_sweeps.ppo.constants import KEEPING_THRESHOLD, RETURNING_THRESHOLD
 
 T = TypeVar("T")
-# What torch, its matrix products and the C++ library say in a plain RuntimeError.
+# Parts of the messages of torch, its matrix products and the C++ library when an allocation fails.
 SIGNS = (
     "can't allocate memory",
     "Cannot allocate memory",
@@ -31,10 +32,10 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 class Halving:
-    """A number of sequences that work is done on at once; halved, for good, whenever they do not fit.
+    """The number of sequences in a batch; it is halved, and stays so, whenever memory runs out.
 
     Args:
-        key: the setting it starts from, for the log.
+        key: the setting that the size comes from, for the log.
     """
 
     def __init__(self, key: str, size: int) -> None:
@@ -42,7 +43,7 @@ class Halving:
         self.size = size
 
     def run(self, work: Callable[[int], T]) -> T:
-        """The result of work(size), which must do all of it again when called with another size.
+        """The result of work(size); when memory runs out, `work` is called again with half the size, and starts over.
 
         Raises:
             TooLargeError: if not even one sequence fits.
@@ -54,7 +55,7 @@ class Halving:
             except (RuntimeError, MemoryError, OSError) as error:
                 if not is_out_of_memory(error):
                     raise
-            # Out of the except clause, whose traceback keeps the tensors alive.
+            # Not within the except clause, whose traceback keeps the tensors alive.
             self.size //= 2
             log.warning(
                 "out of memory%s: %s is %d from here on; the numbers stay the same", _room(), self.key, self.size
@@ -66,14 +67,14 @@ class Halving:
 
 @contextlib.contextmanager
 def fitting(given: str, remedy: str) -> Iterator[None]:
-    """Have what does not fit into memory fail in here.
+    """Within this context, running out of memory raises an error that names a setting.
 
     Args:
-        given: key and value of the setting that it hangs on.
-        remedy: what must be instead.
+        given: key and value of the setting.
+        remedy: what the setting must be instead, for the message.
 
     Raises:
-        TooLargeError: if it does not fit.
+        TooLargeError: if memory runs out.
     """
     try:
         with _bounded():
@@ -87,35 +88,35 @@ def fitting(given: str, remedy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """Keep this process to the memory that there is, if that is known and no GPU does the work."""
+    """Limit this process to the available memory, if that is known and no GPU is in use."""
     most = None if torch.cuda.is_initialized() else room.most_data()
     with contextlib.nullcontext() if most is None else system.data_limit(most):
         yield
 
 
 def _room() -> str:
-    """What there is, in words; nothing where that is not known."""
+    """The limit of memory in words; empty if it is unknown, or a GPU is in use."""
     if torch.cuda.is_initialized() or room.total is None:
         return ""
     return f" (more is needed than the {room.total / 2**30:.1f} GiB that this process may have)"
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed, for the next tensor, instead of giving it back to the system.
+    """Let the C library keep freed memory for the next tensor, instead of returning it to the system.
 
-    Else every page of every large tensor is faulted in anew. Does nothing where there is no glibc, and where the user
-    limits memory: what is kept in pieces counts there.
+    Otherwise every new large tensor causes page faults for all its pages. This does nothing without glibc, nor if the
+    user limits memory: freed memory that is kept counts against the limit.
     """
     if system.is_limited_by_the_user():
         return
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
     with _glibc() as library:
         library.mallopt(trim_threshold, 2**31 - 1)
-        library.mallopt(mmap_threshold, 2**30)
+        library.mallopt(mmap_threshold, KEEPING_THRESHOLD)
 
 
 def give_back_memory() -> None:
-    """Give back to the system what is kept and not in use."""
+    """Return freed memory that was kept to the system."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -124,27 +125,27 @@ def give_back_memory() -> None:
 
 
 def keep_nothing() -> None:
-    """Give back every large tensor as soon as it is freed.
+    """Return the memory of every large tensor to the system as soon as it is freed.
 
-    What is kept lies in pieces, into which a tensor of another size may not fit, and others may need it.
+    Kept memory is fragmented, so that a tensor of another size may not fit into it, and other processes may need it.
     """
     mmap_threshold = -3
     give_back_memory()
     with _glibc() as library:
-        library.mallopt(mmap_threshold, 2**20)
+        library.mallopt(mmap_threshold, RETURNING_THRESHOLD)
         library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         room.set_aside(lambda size: library.malloc(size) is not None)
 
 
 @contextlib.contextmanager
 def _glibc() -> Iterator[Any]:
-    """The C library; where it is another, what it lacks is passed over."""
+    """The C library; if it is not glibc, calls of missing functions are ignored."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         yield ctypes.CDLL(None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so; torch raises a plain RuntimeError where a CPU allocation fails."""
+    """Whether an error means that memory ran out; torch raises a plain RuntimeError if a CPU allocation fails."""
     return (
         isinstance(error, (torch.OutOfMemoryError, MemoryError))
         or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS))

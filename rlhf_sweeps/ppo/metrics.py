@@ -1,6 +1,6 @@
-"""What is logged of an update: every metric is one function here, and its docstring is its line in the README.
+"""The metrics of an update: each is one function here, whose docstring is its line in the table of metrics.
 
-Means over tokens are over every real token of all epochs; nothing is read from the device before the update's end.
+Means over tokens are over all real tokens of all epochs. Nothing is read from the device before the update's end.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from rlhf_sweeps.ppo.rollout import Rollout
 
 @dataclass(frozen=True)
 class Tokens:
-    """Some tokens in the optimization, each field (tokens,)."""
+    """The quantities of some tokens during optimization; each field is (tokens,)."""
 
     log_ratio: Tensor
     ratio: Tensor
@@ -26,18 +26,18 @@ class Tokens:
 
 @dataclass(frozen=True)
 class States:
-    """Some states in the optimization, each field (states,)."""
+    """The quantities of some states during optimization; each field is (states,)."""
 
     loss: Tensor
     is_clipped: Tensor
 
 
 class Tally:
-    """Sums over each response's tokens or states, per epoch: all that an update's metrics are made of.
+    """Sums over the tokens or states of each response, per epoch, from which the metrics of an update are computed.
 
     Attributes:
         sums: metric -> (epochs, batch).
-        visited: (epochs, batch), 1 where a response was trained on.
+        visited: (epochs, batch), 1 for each response that was trained on.
         ratio_max: the largest ratio.
         norms: one dict of gradient norms per optimizer step.
     """
@@ -53,20 +53,20 @@ class Tally:
         self.norms: list[dict[str, Tensor]] = []
 
     def begin(self, epoch: int, rows: Sequence[int], names: Iterable[str] | None = None) -> None:
-        """Forget what an attempt that ran out of memory has added to these sums, or to all."""
+        """Reset these sums of the rows, or all: an attempt that ran out of memory may have changed them."""
         for name in self.sums if names is None else names:
             self.sums[name][epoch, rows] = 0.0
         self.visited[epoch, rows] = 1.0
 
     def add_tokens(self, epoch: int, rows: Tensor, tokens: Tokens) -> None:
-        """rows: (tokens,), of the rollout."""
+        """Add the quantities of tokens; `rows`, (tokens,), are their rows in the rollout."""
         for name, formula in TOKEN.items():
             self.add(name, epoch, rows, formula(tokens))
         self.add("ratio_square", epoch, rows, tokens.ratio.square())
         self.ratio_max = torch.maximum(self.ratio_max, tokens.ratio.max())
 
     def add_states(self, epoch: int, rows: Tensor, states: States) -> None:
-        """rows: (states,), of the rollout."""
+        """Add the quantities of states; `rows`, (states,), are their rows in the rollout."""
         for name, formula in STATE.items():
             self.add(name, epoch, rows, formula(states))
 
@@ -75,12 +75,12 @@ class Tally:
         self.sums[name][epoch].index_add_(0, rows, values.float())
 
     def mean(self, name: str) -> Tensor:
-        """Over all tokens, or states, that were trained on."""
+        """The mean of a metric over all tokens, or states, that were trained on."""
         lengths = self.state_lengths if name in STATE else self.lengths
         return self.sums[name].sum() / (self.visited * lengths).sum()
 
     def mean_norm(self, model: str) -> Tensor:
-        """Over the optimizer steps; 0 if the first minibatch was too far for one."""
+        """The mean gradient norm over the optimizer steps; 0 if `target_kl` allowed no step."""
         norms = [norms[model] for norms in self.norms]
         return torch.stack(norms).mean() if norms else torch.zeros_like(self.ratio_max)
 

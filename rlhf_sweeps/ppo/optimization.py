@@ -1,8 +1,8 @@
-"""The passes over a rollout: forward, loss, backward, optimizer step.
+"""The epochs over a rollout: forward pass, loss, backward pass, optimizer step.
 
-The backward pass runs in two stages. Logits are made a few tokens at a time from features that are cut off the graph;
-each piece's loss goes back to the features at once, so that its logits can be freed, and nothing is computed twice.
-Then the features' gradient goes through the trunk.
+The backward pass has two stages. First, the logits of a few tokens at a time are computed from detached features, and
+the gradient of their loss is added up at the features; then these logits are freed, and nothing is computed twice.
+Second, the gradient of the features goes through the trunk.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,17 @@ from torch import Tensor, nn
 
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
+from rlhf_sweeps.ppo.constants import CPU_TOKENS
 from rlhf_sweeps.ppo.language_model import Features, LanguageModel, ValueModel
 from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.ppo.metrics import STATE, States, Tally, Tokens
 from rlhf_sweeps.ppo.rollout import Rollout
 from rlhf_sweeps.ppo.steps import Step, steps
 
-# A CPU gains nothing from more tokens at once; their activations take memory (100 MB a hundred, in a model of 135M).
-CPU_TOKENS = 1024
-
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where a microbatch's sums belong: rows (batch,) of the rollout, in an epoch."""
+    """The place of a microbatch in the tally: its epoch and its rows, (batch,), in the rollout."""
 
     tally: Tally
     epoch: int
@@ -35,10 +33,10 @@ class _Entry:
 
 @dataclass(frozen=True)
 class Optimization:
-    """How rollouts are turned into optimizer steps.
+    """Trains policy and value model on rollouts.
 
     Attributes:
-        microbatch: sequences a backward pass.
+        microbatch: the number of sequences in a backward pass.
     """
 
     config: PPOConfig
@@ -48,12 +46,12 @@ class Optimization:
     microbatch: Halving
 
     def run(self, rollout: Rollout, orders: Sequence[Sequence[int]], ends_pass: bool, trains_policy: bool) -> Tally:
-        """All epochs over a rollout, or as many as `target_kl` allows.
+        """Train for all epochs over a rollout, or until `target_kl` is exceeded.
 
         Args:
-            orders: each epoch's permutation of the rows.
-            ends_pass: whether this is the last update of a pass over the prompts; see steps.
-            trains_policy: False trains the value model alone.
+            orders: the permutation of the rows for each epoch.
+            ends_pass: whether this is the last update of a pass over the prompts; see steps.py.
+            trains_policy: False trains the value model only.
         """
         tally = Tally(rollout, len(orders))
         for step in steps(self.config, rollout.response_mask, rollout.state_mask, orders, ends_pass):
@@ -62,14 +60,14 @@ class Optimization:
                 break
             norms = self._step()
             if self.value_model.trunk is not None:
-                # After the policy's gradients are gone, and so in no more memory than they took.
+                # After the policy's step, so that its gradients are freed first and memory is reused.
                 self.microbatch.run(partial(self._train_value_model, rollout, step, tally))
                 norms["value"] = self._step()["value"]
             tally.norms.append(norms)
         return tally
 
     def _train_policy(self, rollout: Rollout, step: Step, tally: Tally, trains_policy: bool, size: int) -> None:
-        """The gradients of the policy, and of a value head on its trunk; `size` sequences at a time."""
+        """Compute the gradients of the policy, and of a value head on its trunk, `size` sequences at a time."""
         self.optimizer.zero_grad()
         tally.begin(step.epoch, step.rows)
         for index in self._parts(rollout, step, size):
@@ -89,7 +87,7 @@ class Optimization:
                 features.values.backward(leaf.values.grad)
 
     def _train_value_model(self, rollout: Rollout, step: Step, tally: Tally, size: int) -> None:
-        """The gradients of a value model with a trunk of its own."""
+        """Compute the gradients of a value model with its own trunk, `size` sequences at a time."""
         assert self.value_model.trunk is not None
         self.optimizer.zero_grad()
         tally.begin(step.epoch, step.rows, names=STATE)
@@ -100,7 +98,7 @@ class Optimization:
             self._backward_states(features, rollout, rows, step.state_weights[index], entry)
 
     def _parts(self, rollout: Rollout, step: Step, size: int) -> Iterator[list[int]]:
-        """The step's sequences by length, as indices into its rows, `size` at a time; fewer where a CPU has enough."""
+        """The step's sequences, ordered by length, as indices into its rows: `size` at a time, fewer on a CPU."""
         lengths = [len(rollout.sequences[row]) for row in step.rows]
         room = CPU_TOKENS if rollout.prompt_ids.device.type == "cpu" else sum(lengths)
         part: list[int] = []
@@ -112,7 +110,7 @@ class Optimization:
         yield part
 
     def _backward_tokens(self, leaf: Features, part: Rollout, weights: Tensor, entry: "_Entry") -> None:
-        """The policy's loss, from the tokens' logits to the features."""
+        """Compute the policy's loss and its gradient at the features, chunk by chunk."""
         index, (rows, positions) = leaf.places(part.lengths)
         for chunk in self.policy.chunks(len(index)):
             at = rows[chunk], positions[chunk]
@@ -122,7 +120,7 @@ class Optimization:
             entry.tally.add_tokens(entry.epoch, entry.rows[at[0]], tokens)
 
     def _token_losses(self, logits: Tensor, part: Rollout, at: tuple[Tensor, Tensor]) -> tuple[Tensor, Tokens]:
-        """Each token's loss (tokens,), and what is logged of it. at: rows and positions of the tokens."""
+        """The loss of each token, (tokens,), and the quantities for the log; `at`: rows and positions of the tokens."""
         config = self.config
         distributions = logits.log_softmax(-1)
         logprobs = distributions.gather(-1, part.response_ids[at].unsqueeze(-1)).squeeze(-1)
@@ -143,7 +141,12 @@ class Optimization:
     def _backward_states(
         self, features: Features, rollout: Rollout, rows: Sequence[int], weights: Tensor, entry: "_Entry"
     ) -> None:
-        """The value model's loss; rows: of the rollout, which the features and weights (rows, response) are of."""
+        """Compute the value model's loss and its gradient.
+
+        Args:
+            rows: the rows of the rollout that the features belong to.
+            weights: (rows, response).
+        """
         index, at = features.places([rollout.state_lengths[row] for row in rows])
         values = self.value_model(features.values[index])
         loss, is_clipped = equations.value_loss(
@@ -154,10 +157,10 @@ class Optimization:
 
     @torch.no_grad()
     def _tally_padding(self, features: Features, part: Rollout, width: int, entry: "_Entry") -> None:
-        """What TRL's entropy adds for padding, up to the rollout's width.
+        """Add up the entropy at padding, up to the rollout's width, which TRL's metric includes.
 
-        After the state behind the last token come positions that all read the same: no token, at the same position, of
-        the same response. So one of them stands for all.
+        All padding positions of a response, after the state behind its last token, have the same input: a masked token
+        at the same position. So one of them stands for all.
         """
         lengths = torch.tensor(part.lengths, device=entry.rows.device)
         first = torch.tensor(features.first, device=entry.rows.device)
@@ -168,32 +171,32 @@ class Optimization:
             entry.tally.add("padding_entropy", entry.epoch, entry.rows, entropy * counts)
 
     def _is_too_far(self, step: Step, tally: Tally) -> bool:
-        """Whether the step's tokens are beyond `target_kl` already."""
+        """Whether the approximate KL of the step's tokens exceeds `target_kl`."""
         if self.config.target_kl is None:
             return False
         total = tally.sums["policy/approxkl_avg"][step.epoch, step.rows].sum() / tally.lengths[step.rows].sum()
         return total.item() > self.config.target_kl
 
     def _step(self) -> dict[str, Tensor]:
-        """One step of whatever has gradients; returns their norms.
+        """Make an optimizer step with all parameters that have gradients; returns the gradient norm of each model.
 
-        Each model is clipped for itself, so that a poor value model does not shrink the policy's step.
+        Each model is clipped separately, so that a poor value model does not shrink the policy's step.
         """
         models = {"policy": self.policy.model, "value": self.value_model}
         norms = {name: _clip_to_norm(model, self.config.max_grad_norm) for name, model in models.items()}
-        # The first step makes the optimizer's state: twice the weights.
+        # The first step allocates the optimizer's state, which is twice as large as the weights.
         with fitting(f"ppo.lora_rank={self.config.lora_rank}", "adapters, of a low rank, or a smaller model"):
             self.optimizer.step()
         return norms
 
 
 def _clip_to_norm(model: nn.Module, limit: float | None) -> Tensor:
-    """The norm of a model's gradients, which are then clipped to the limit."""
+    """Clip the norm of a model's gradients to the limit; returns the norm before clipping."""
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     if not gradients:
         return torch.zeros((), device=next(model.parameters()).device)
     norm = nn.utils.get_total_norm(gradients)
-    # A GPU had better not be waited for; on a CPU a pass over all gradients is worth a look.
+    # Comparing the norm would wait for a GPU; on a CPU the comparison can save a pass over all gradients.
     if limit is not None and (norm.is_cuda or norm > limit):
         nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
     return norm

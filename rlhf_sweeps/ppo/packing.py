@@ -1,8 +1,8 @@
-"""Sequences of any length side by side in one row, so that no layer computes padding.
+"""Packing: the sequences of a batch in one row, so that no layer computes padding.
 
-All of a transformer but its attention treats each token for itself. So the tokens of a batch are packed into one row,
-and only attention lays them out as a batch, padded on the right, where causality alone keeps padding out of sight. The
-layout travels in the place of the attention mask, as integers, which transformers passes on untouched.
+Every part of a transformer except attention treats each token separately. So the tokens of a batch are packed into one
+row, and only attention arranges them as a batch, padded on the right, where the causal mask hides the padding. The
+layout is passed, as integers, in place of the attention mask, which transformers does not change.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rlhf_sweeps.ppo.constants import LONGEST_TRIAL, LOW_TOLERANCE, TOLERANCE
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 
 NAME = "rlhf_sweeps_packed"
-LONGEST_TRIAL = 256  # tokens
-# What models raise that have no such arguments or do something of their own to them.
+# Errors of models that do not accept these arguments, or change them.
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
 
 
@@ -29,9 +29,9 @@ class Packed:
 
     Attributes:
         ids, positions: (1, tokens).
-        layout: (1, 1 or 2, batch, longest): where in the row each token of the padded batch lies, the row's length for
-            padding; then, if some tokens are hidden, 1 where the others may see a token.
-        starts: where in the row each sequence begins.
+        layout: (1, 1 or 2, batch, longest). First, the index in the row of each token of the padded batch; for
+            padding, the length of the row. Second, if some tokens are hidden, 1 for each token that others may see.
+        starts: the index in the row of each sequence's first token.
     """
 
     ids: Tensor
@@ -40,14 +40,14 @@ class Packed:
     starts: list[int]
 
     def read(self, trunk: torch.nn.Module) -> Tensor:
-        """What a trunk that packs makes of them: (tokens, hidden)."""
+        """The states, (tokens, hidden), of a trunk that reads packed sequences."""
         output = trunk(input_ids=self.ids, attention_mask=self.layout, position_ids=self.positions, use_cache=False)
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
 
 
 def pack(sequences: Sequence[Sequence[int]], device: torch.device, has_hidden: bool = False) -> Packed:
-    """Pack token ids; with has_hidden, each sequence's last token sees the others, and none sees it, nor it itself."""
+    """Pack token ids; with has_hidden, no token sees the last token of a sequence, not even that token itself."""
     lengths = [len(sequence) for sequence in sequences]
     total, width = sum(lengths), max(lengths)
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
@@ -74,7 +74,7 @@ def attention(
     batch, width = layout.shape
     total = query.shape[2]
     index = layout.flatten()
-    # Padding reads some token; nothing reads padding.
+    # A padding position takes any token; no token attends to it.
     source = index.clamp(max=total - 1)
     query, key, value = (
         x[0].transpose(0, 1).index_select(0, source).unflatten(0, (batch, width)).transpose(1, 2)
@@ -93,7 +93,7 @@ _windows: set[int] = set()
 
 
 def _mask(*, local_size: int | None = None, **options: Any) -> Tensor | None:
-    """transformers' own mask of padded batches, with a note of how far a layer sees where that is not everywhere."""
+    """transformers' own mask for padded batches; the size of a layer's attention window is noted in `_windows`."""
     if local_size:  # 0 where windows are turned off
         _windows.add(local_size)
     return sdpa_mask(local_size=local_size, **options)
@@ -111,12 +111,15 @@ def packs(model: torch.nn.Module) -> bool:
 
 @torch.no_grad()
 def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
-    """Let a decoder's trunk read packed sequences, if a trial shows that it then computes the same.
+    """Let a decoder's trunk read packed sequences, if a trial shows that the results are the same.
 
-    A trunk with layers that see a window alone (Mistral, Gemma 3) packs where no sequence is longer than that.
+    A trunk with attention windows (Mistral, Gemma 3) reads them only if no sequence is longer than the window.
 
     Args:
-        longest: tokens of a sequence at most; None: any number.
+        longest: the largest number of tokens of a sequence; None: any number.
+
+    Returns:
+        whether the trunk reads packed sequences now.
     """
     assert isinstance(trunk, PreTrainedModel)
     before = trunk.config._attn_implementation
@@ -127,48 +130,46 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
         expected = torch.cat([_read_alone(trunk, sequence) for sequence in sequences])
         trunk.set_attn_implementation(NAME)
         _windows.clear()
-        _read_alone(trunk, sequences[0])  # tells of the windows
+        _read_alone(trunk, sequences[0])  # fills _windows
         is_whole = not _windows or (longest is not None and longest <= min(_windows))
         if is_whole and is_same(pack(sequences, trunk.device).read(trunk), expected, trunk.dtype):
             return True
-    except FAILURES as error:  # a model that does something to its mask
+    except FAILURES as error:  # the model changes its mask
         if is_out_of_memory(error):
             raise
     trunk.set_attn_implementation(before)
     return False
 
 
-def is_same(found: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    """Whether two ways to one result, computed in `dtype`, differ by no more than rounding does."""
-    # In SmolLM2, of 30 layers, rounding comes to 4e-6 of the largest state and 2e-6 of the largest log-probability, in
-    # scores of small classifiers of a dozen architectures to 2e-6.
-    rounding = 2e-5 if torch.finfo(dtype).bits >= 32 else 5e-2
-    allowed = rounding * expected.abs().max().clamp(min=1).item()
-    return found.shape == expected.shape and torch.allclose(found.float(), expected.float(), rtol=0.0, atol=allowed)
+def is_same(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    """Whether two results, computed in `dtype` in different ways, differ by rounding only."""
+    tolerance = TOLERANCE if torch.finfo(dtype).bits >= 32 else LOW_TOLERANCE
+    allowed = tolerance * expected.abs().max().clamp(min=1).item()
+    return actual.shape == expected.shape and torch.allclose(actual.float(), expected.float(), rtol=0.0, atol=allowed)
 
 
 def num_ids(model: PreTrainedModel) -> int:
-    """How many token ids a model has an embedding of."""
+    """The number of token ids for which a model has an embedding."""
     embedding: Any = model.get_input_embeddings()
     return len(embedding.weight)
 
 
 def trial_tokens(model: PreTrainedModel, num: int) -> list[int]:
-    """Tokens for a trial: any of the vocabulary, always the same."""
+    """Random tokens for a trial, the same at every call."""
     tokens: list[int] = torch.randint(num_ids(model), (num,), generator=torch.Generator()).tolist()
     return tokens
 
 
 def trial_sequences(model: PreTrainedModel, longest: int | None) -> list[list[int]]:
-    """Sequences of three lengths for a trial, the first as long as the model reads, but not longer than need be."""
+    """Sequences of three lengths for a trial; the first is as long as the model can read, up to LONGEST_TRIAL."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     # A model without a limit may say -1 (XLNet).
-    length = min(known for known in (longest, positions, LONGEST_TRIAL) if known is not None and known > 0)
+    length = min(limit for limit in (longest, positions, LONGEST_TRIAL) if limit is not None and limit > 0)
     return [trial_tokens(model, num) for num in (length, -(-length // 3), 1)]
 
 
 def _read_alone(trunk: PreTrainedModel, sequence: Sequence[int]) -> Tensor:
-    """The states of one sequence, (tokens, hidden), as the trunk reads it without mask and positions."""
+    """The states of one sequence, (tokens, hidden), from a forward pass without mask and positions."""
     ids = torch.tensor([sequence], device=trunk.device)
     hidden: Tensor = trunk(input_ids=ids, use_cache=False).last_hidden_state[0]
     return hidden

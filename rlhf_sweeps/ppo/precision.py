@@ -1,4 +1,4 @@
-"""Computing at a lower precision than the weights', each weight cast once where responses are sampled or read."""
+"""Autocast in which each weight is cast once, not at every use, while responses are sampled or read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +9,11 @@ from torch import nn
 
 @contextmanager
 def compute_in(module: nn.Module, dtype: torch.dtype | None) -> Iterator[None]:
-    """Autocast for the module's device; dtype None: the weights' own.
+    """Autocast to `dtype` on the module's device; None: no autocast.
 
-    Autocast keeps a weight's cast until its outermost context ends, but only where the weight requires grad: a frozen
-    one it casts anew at every use. Where no gradients are recorded, requiring them changes nothing else, so there the
-    frozen weights do until the end.
+    Autocast caches the cast of a weight until its outermost context ends, but only if the weight requires a gradient;
+    it casts a frozen weight again at every use. While no gradients are recorded, requires_grad has no other effect, so
+    frozen weights get it until the context ends.
     """
     frozen = [] if dtype is None or torch.is_grad_enabled() else [p for p in module.parameters() if _is_frozen(p)]
     try:

@@ -1,4 +1,4 @@
-"""What of a model depends on how long the sequences are: how positions are scaled, and how far layers see."""
+"""Properties of a model that depend on the length of sequences: context, scaled positions, attention windows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,21 +7,21 @@ from transformers import PreTrainedModel
 
 from rlhf_sweeps.config.fields import ConfigError
 
-# As configs call the number of tokens that a layer sees at most.
+# Keys of model configs for the number of tokens in an attention window.
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size", "local_attention")
 
 
 def shortest_window(model: PreTrainedModel) -> int | None:
-    """The fewest tokens that some layer sees at most; None if all see everything."""
+    """The tokens in the shortest attention window of a model; None if all layers see everything."""
     config = model.config.get_text_config()
-    found = [getattr(config, name, None) for name in _WINDOWS]
-    return min((size for size in found if isinstance(size, int) and size > 0), default=None)
+    sizes = [getattr(config, name, None) for name in _WINDOWS]
+    return min((size for size in sizes if isinstance(size, int) and size > 0), default=None)
 
 
 def check_context(model: PreTrainedModel, longest: int, given: str, remedy: str) -> None:
-    """Refuse sequences that are longer than what a model has positions for; arguments and errors as `check_positions`.
+    """Refuse sequences that are longer than a model's context, if its config tells that.
 
-    Not all configs say how many those are.
+    Arguments and errors are those of `check_positions`.
     """
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     # A model without a limit may say -1 (XLNet).
@@ -30,22 +30,22 @@ def check_context(model: PreTrainedModel, longest: int, given: str, remedy: str)
 
 
 def check_positions(model: PreTrainedModel, longest: int | None, given: str, remedy: str) -> None:
-    """Refuse a model that scales positions by the longest sequence beside it in a batch, where some are long enough.
+    """Refuse a model that scales positions by the longest sequence in a batch, if sequences can be so long.
 
-    A token would get another log-probability whenever something else is longer, and those in a cache keep the old
-    scale.
+    The log-probability of a token would depend on the other sequences in its batch, and positions in a cache would
+    keep the old scale.
 
     Args:
-        longest: tokens of a sequence at most; None: any number.
+        longest: the largest number of tokens of a sequence; None: any number.
         given: key and value of the setting that names the model.
-        remedy: what makes sequences shorter.
+        remedy: the settings that make sequences shorter, for the message.
 
     Raises:
-        ConfigError: if so.
+        ConfigError: if the model is refused.
     """
     config: Any = model.config.get_text_config()
     parameters = getattr(config, "rope_parameters", None) or {}
-    # One scaling for all layers, or one for each type of layer.
+    # A config has one scaling for all layers, or one for each type of layer.
     for scaling in [parameters, *(value for value in parameters.values() if isinstance(value, Mapping))]:
         kind = scaling.get("rope_type")
         if kind == "longrope":

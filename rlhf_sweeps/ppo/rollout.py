@@ -1,7 +1,7 @@
-"""What PPO learns from: sampled responses, and what becomes of them once they are scored.
+"""Sampled responses, and the rollout that PPO learns from: responses with rewards, advantages and returns.
 
-Prompts are padded on the left and responses on the right, so that position P is every response's first token. Masks are
-explicit: a pad id that equals the end token, as chat models ship it, breaks nothing.
+Prompts are padded on the left and responses on the right, so that all responses begin at the same position. Masks are
+explicit, so the pad id may be that of the end token, as in many chat models.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Responses:
         response_ids: (batch, response), padded on the right; the end token is part of the response.
         response_mask: (batch, response), True on real tokens.
         logprobs: (batch, response), of the sampled tokens at the sampling temperature; 0 outside the mask.
-        ended: (batch,), True where the response ended by itself, not by the length limit's cut.
+        ended: (batch,), True if the response ended by itself, False if it was cut at the length limit.
     """
 
     prompt_ids: Tensor
@@ -38,13 +38,13 @@ class Responses:
 
     @cached_property
     def prompt_lengths(self) -> list[int]:
-        """Real tokens of each prompt."""
+        """The number of real tokens of each prompt."""
         lengths: list[int] = self.prompt_mask.sum(-1).tolist()
         return lengths
 
     @cached_property
     def lengths(self) -> list[int]:
-        """Real tokens of each response."""
+        """The number of real tokens of each response."""
         lengths: list[int] = self.response_mask.sum(-1).tolist()
         return lengths
 
@@ -54,7 +54,7 @@ class Responses:
         return [p + r for p, r in zip(self.prompt_lists(), self.response_lists(), strict=True)]
 
     def rows(self, index: Sequence[int]) -> Self:
-        """Some of the sequences, padded to no more than the longest among them."""
+        """Some of the sequences, padded to the longest of them."""
         start = self.prompt_ids.shape[1] - max(self.prompt_lengths[i] for i in index)
         width = max(self.lengths[i] for i in index)
         columns = {
@@ -63,13 +63,13 @@ class Responses:
             if isinstance(column, Tensor)
         }
         part = replace(self, **columns)
-        # Known already, and not to be read from the device again.
+        # These are known already and need not be read from the device again.
         for name in ("prompt_lengths", "lengths", "sequences"):
             vars(part)[name] = [getattr(self, name)[i] for i in index]
         return part
 
     def parts(self, size: int) -> list[list[int]]:
-        """All rows, those of like lengths together, `size` at a time."""
+        """The indices of all rows, ordered by length, `size` at a time."""
         order = sorted(range(len(self.sequences)), key=lambda row: len(self.sequences[row]))
         return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -84,19 +84,19 @@ class Responses:
 
 @dataclass(frozen=True)
 class Rollout(Responses):
-    """Responses with all that their optimization aims at.
+    """Responses with everything that the optimization needs.
 
     Attributes:
-        raw_scores: (batch,), as the reward model gives them.
-        scores: (batch,), as they enter the rewards: scaled, clipped, missing-EOS penalty taken off.
-        ref_logprobs: (batch, response), the reference policy's; 0 outside the mask.
-        kl: (batch, response), per-token estimates.
-        kl_coef: their price.
-        state_mask: (batch, response), True where the value of the state before the token counts.
-        values: (batch, response), the value model's as the responses were sampled; 0 outside the state mask.
+        raw_scores: (batch,), the scores of the reward model.
+        scores: (batch,), the scores in the rewards: scaled, clipped, with the missing-EOS penalty subtracted.
+        ref_logprobs: (batch, response), of the reference policy; 0 outside the mask.
+        kl: (batch, response), estimates for each token.
+        kl_coef: the KL coefficient.
+        state_mask: (batch, response), True if the value of the state before the token counts.
+        values: (batch, response), of the value model at the time of sampling; 0 outside the state mask.
         rewards: (batch, response).
         advantages: (batch, response), whitened.
-        returns: (batch, response), what the values should have been.
+        returns: (batch, response), the targets of the values.
     """
 
     raw_scores: Tensor
@@ -112,7 +112,7 @@ class Rollout(Responses):
 
     @cached_property
     def state_lengths(self) -> list[int]:
-        """States that count of each response."""
+        """The number of each response's states that count."""
         lengths: list[int] = self.state_mask.sum(-1).tolist()
         return lengths
 
@@ -126,20 +126,20 @@ def assess(
     values: Tensor,
     kl_coef: float,
 ) -> Rollout:
-    """From scores to advantages.
+    """The rollout: rewards, advantages and returns of scored responses.
 
     Args:
-        raw_scores: (batch,), the reward model's.
+        raw_scores: (batch,), of the reward model.
         scores: (batch,), scaled and clipped.
         ref_logprobs: (batch, response), 0 outside the mask.
         values: (batch, response + 1): before each token and after the last one.
-        kl_coef: price of the KL, which the rewards pay unless the loss does.
+        kl_coef: the KL coefficient; the rewards contain the KL penalty unless ppo.kl_in=loss.
     """
     mask = batch.response_mask
     state_mask = states(config, mask)
     scores = scores - _missing_eos_penalty(config, batch.ended)
-    # A cut response goes on, for whoever bootstraps: the value of the state that it was cut in, which is what its score
-    # is expected to become, takes the place of that score and of its penalty. Both together would pay twice.
+    # With bootstrap_truncated, a cut response counts as unfinished: the value of its last state, which predicts its
+    # final score, replaces its score and its penalty. Both together would count twice.
     earned = scores * batch.ended if config.bootstrap_truncated else scores
     kl = equations.kl_estimate(batch.logprobs, ref_logprobs, mask, config.kl_estimator)
     rewards = _token_rewards(config, kl, earned, state_mask, kl_coef)
@@ -165,13 +165,12 @@ def assess(
 
 
 def mean_return(config: PPOConfig, batch: Responses, scores: Tensor) -> float:
-    """The mean over the states of some responses of the return from there on, the KL penalty left out.
+    """The mean return over all states of some responses, without the KL penalty.
 
     Args:
         scores: (batch,), scaled and clipped.
     """
-    # Where cut responses bootstrap, only those that ended have a return of their own; if all were cut, their bare
-    # scores stand in.
+    # With bootstrap_truncated, only responses that ended have a return; if all were cut, their scores are used.
     rows = batch.ended if config.bootstrap_truncated and batch.ended.any() else torch.ones_like(batch.ended)
     penalty = 0.0 if config.bootstrap_truncated else _missing_eos_penalty(config, batch.ended)
     mask = states(config, batch.response_mask)[rows]
@@ -182,17 +181,17 @@ def mean_return(config: PPOConfig, batch: Responses, scores: Tensor) -> float:
 
 
 def states(config: PPOConfig, mask: Tensor) -> Tensor:
-    """True where the value of the state before a token counts, of a mask of response tokens; both (batch, response)."""
+    """The mask of the states whose value counts, from the mask of response tokens; both (batch, response)."""
     return equations.add_state_after_end(mask) if config.score_at == "after_end" else mask
 
 
 def _missing_eos_penalty(config: PPOConfig, ended: Tensor) -> Tensor:
-    """What is taken off each response's score, (batch,)."""
+    """The penalty that is subtracted from each response's score, (batch,)."""
     return (config.missing_eos_penalty or 0.0) * ~ended
 
 
 def _token_rewards(config: PPOConfig, kl: Tensor, scores: Tensor, state_mask: Tensor, kl_coef: float) -> Tensor:
-    """(batch, response), whitened if that is asked for."""
+    """The rewards, (batch, response), whitened if ppo.whiten_rewards is set."""
     rewards = equations.token_rewards(kl, scores, state_mask, kl_coef if config.kl_in == "reward" else 0.0)
     return equations.whiten(rewards, state_mask, keeps_mean=True) if config.whiten_rewards else rewards
 

@@ -1,7 +1,7 @@
-"""Sampling: prompts in, responses with log-probabilities out.
+"""Sampling of responses to prompts, with log-probabilities.
 
-A step costs little beside the policy's layers and head: rows whose response has ended leave the batch, and a token is
-drawn from one softmax without a running sum over the vocabulary.
+A step costs little more than the policy's layers and head: rows whose response has ended leave the batch, and a token
+is drawn from one softmax without a cumulative sum over the vocabulary.
 """
 
 import functools
@@ -17,18 +17,12 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from rlhf_sweeps.platforms import system
+from rlhf_sweeps.ppo.constants import BLOCK, CANDIDATES, ENDED_SHARE, STATIC_WIDTH
 from rlhf_sweeps.ppo.memory import Halving
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.stop_strings import StopStringSearch
 from rlhf_sweeps.process.failures import DivergedError
-
-# Rows leave the batch once this share of it has ended: leaving copies the cache of those who stay.
-ENDED_SHARE = 0.25
-# Static prompts are as wide as a multiple of this, so that there are few shapes to compile.
-STATIC_WIDTH = 64
-# Tokens that share a sum on the way to a draw; and how many of the most probable a nucleus is looked for in at first.
-BLOCK, CANDIDATES = 128, 256
 
 _static_caches: "WeakKeyDictionary[PreTrainedModel, dict[Any, StaticCache]]" = WeakKeyDictionary()
 
@@ -37,19 +31,20 @@ _static_caches: "WeakKeyDictionary[PreTrainedModel, dict[Any, StaticCache]]" = W
 class Sampler:
     """How responses are sampled.
 
-    Log-probabilities are those of the whole distribution at the temperature, with top_p < 1, too: PPO's ratio compares
-    whole distributions.
+    Log-probabilities are those of the full distribution at the temperature, even with top_p < 1, since PPO's ratio
+    compares full distributions.
 
     Attributes:
         stop_ids: tokens that end a response.
-        pad_id: any id of the vocabulary; masked everywhere.
-        response_length: tokens at most.
-        batch: sequences at once; the samples do not depend on it.
-        top_p: tokens are drawn from the smallest set of most probable ones whose mass reaches it; 1 is all of them.
+        pad_id: any id of the vocabulary; it is masked everywhere.
+        response_length: the largest number of tokens of a response.
+        batch: the number of sequences sampled at once; the samples do not depend on it.
+        top_p: tokens are drawn from the nucleus, the smallest set of most probable tokens whose total probability
+            reaches it; 1: from all tokens.
         stop_strings: texts that end a response; the token that completes one belongs to the response.
-        decode: token ids -> text; stop_strings need it.
-        autocast: the type to compute in, where that is not the weights' own.
-        is_static: static shapes and a static cache, for torch.compile and CUDA graphs. No row leaves its batch.
+        decode: token ids -> text; required for stop_strings.
+        autocast: the data type of autocast; None: the weights' own type.
+        is_static: static shapes and a static cache, for torch.compile and CUDA graphs; no row leaves its batch.
         is_compiled: whether static steps are compiled.
 
     Raises:
@@ -84,7 +79,7 @@ class Sampler:
             DivergedError: if the policy's logits are not finite.
         """
         device = policy.device
-        # One number for every token that may come: neither the batches nor the rows that left them change a draw.
+        # One random number for every possible token: draws depend neither on batches nor on rows that have left them.
         uniform = torch.rand(len(prompts), self.response_length, generator=generator, device=device)
         with compute_in(policy, self.autocast):
             responses, ends, logprobs = self.batch.run(functools.partial(self._sample_all, policy, prompts, uniform))
@@ -98,17 +93,17 @@ class Sampler:
     def _sample_all(
         self, policy: PreTrainedModel, prompts: Sequence[Sequence[int]], uniform: Tensor, size: int
     ) -> tuple[list[list[int]], list[bool], Tensor]:
-        """Responses, whether they ended, and log-probabilities (prompts, response), `size` at a time."""
+        """Responses, whether they ended, and log-probabilities (prompts, response), sampled `size` at a time."""
         logprobs = torch.zeros_like(uniform)
         responses: list[list[int]] = [[] for _ in prompts]
         ended = [False] * len(prompts)
-        # Like lengths together hold little padding; with the longest first, memory runs out at once or never.
+        # Sorting by length saves padding; with the longest first, memory runs out in the first batch or never.
         order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
         width = -(-len(prompts[order[0]]) // STATIC_WIDTH) * STATIC_WIDTH if self.is_static else 0
         for start in range(0, len(prompts), size):
             rows = order[start : start + size]
             if self.is_static:
-                rows += rows[:1] * (size - len(rows))  # fills the shape; draws the same once more
+                rows += rows[:1] * (size - len(rows))  # fills the shape with copies, which draw the same tokens
             ids, mask = pad_left([prompts[row] for row in rows], self.pad_id, policy.device, width)
             parts, ends, logprobs[rows] = self._sample_batch(policy, ids, mask, uniform[rows])
             for row, part, end in zip(rows, parts, ends, strict=True):
@@ -118,7 +113,7 @@ class Sampler:
     def _sample_batch(
         self, policy: PreTrainedModel, ids: Tensor, prompt_mask: Tensor, uniform: Tensor
     ) -> tuple[list[list[int]], list[bool], Tensor]:
-        """Responses, whether they ended, and log-probabilities (batch, response), none behind a response's last token.
+        """Responses, whether they ended, and log-probabilities (batch, response), 0 after a response's last token.
 
         ids and prompt_mask are (batch, prompt), uniform is (batch, response).
         """
@@ -143,20 +138,25 @@ class Sampler:
                     ended[row] = has_ended[row](responses[row])
             if all(ended):
                 break
-            # A CUDA graph writes its next token where it wrote this one.
+            # A CUDA graph writes its next token into the same memory.
             ids, positions = token.clone(), positions[:, -1:] + 1
             running = [i for i, row in enumerate(rows) if not ended[row]]
             if self.is_static:
                 step = compiled(policy.device.type) if self.is_compiled else _step
             elif len(running) <= len(rows) * (1 - ENDED_SHARE):
-                kept = torch.tensor(running, device=ids.device)
-                cache.batch_select_indices(kept)
-                ids, positions, mask, uniform = ids[kept], positions[kept], mask[kept], uniform[kept]
-                rows, index = [rows[i] for i in running], index[kept]
+                running_index = torch.tensor(running, device=ids.device)
+                cache.batch_select_indices(running_index)
+                ids, positions, mask, uniform = (
+                    ids[running_index],
+                    positions[running_index],
+                    mask[running_index],
+                    uniform[running_index],
+                )
+                rows, index = [rows[i] for i in running], index[running_index]
         return responses, ended, logprobs
 
     def _watch(self) -> Callable[[list[int]], bool]:
-        """Whether a response, to be shown after each of its tokens, has ended."""
+        """A function that tells, after each new token of a response, whether the response has ended."""
         if not self.stop_strings or self.decode is None:
             return lambda response: response[-1] in self.stop_ids
         search = StopStringSearch(self.stop_strings, self.decode)
@@ -180,7 +180,7 @@ def pad_right(sequences: Sequence[Sequence[int]], pad_id: int, device: torch.dev
 
 
 def token_positions(mask: Tensor) -> Tensor:
-    """Position ids of a mask: padding on the left moves no token. Both (batch, sequence)."""
+    """Position ids of a mask, both (batch, sequence); padding on the left does not count."""
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
@@ -214,16 +214,16 @@ def _step(
 
 @functools.cache
 def compiled(device_type: str) -> Callable[..., tuple[Tensor, Tensor]]:
-    """The one-step function, compiled where that is possible."""
+    """The function for one step, compiled if that is possible."""
     if device_type == "cuda":
         return torch.compile(_step, mode="reduce-overhead", dynamic=False)
-    # What inductor takes by default.
+    # Inductor's default compiler.
     compiler = os.environ.get("CXX", system.cxx_compiler())
     return torch.compile(_step, dynamic=False) if device_type == "cpu" and shutil.which(compiler) else _step
 
 
 def draw(probabilities: Tensor, uniform: Tensor, top_p: float = 1.0, is_static: bool = False) -> Tensor:
-    """One token a row, (batch, 1), by the inverse of the cumulative distribution; never one of probability zero.
+    """One token per row, (batch, 1), by inverting the cumulative distribution; never a token of probability zero.
 
     probabilities are (batch, vocabulary), uniform is (batch, 1) in [0, 1).
     """
@@ -231,19 +231,20 @@ def draw(probabilities: Tensor, uniform: Tensor, top_p: float = 1.0, is_static: 
         mass, tokens = _nucleus(probabilities, top_p, is_static)
         index, _ = _invert(mass, uniform * mass.sum(-1, keepdim=True))
         return tokens.gather(-1, index)
-    # A running sum over the vocabulary costs more than the softmax: find the block first, then the token in it.
+    # A cumulative sum over the vocabulary costs more than the softmax: find a block first, then the token in it.
     gap = -probabilities.shape[-1] % BLOCK
     blocks = (nn.functional.pad(probabilities, (0, gap)) if gap else probabilities).unflatten(-1, (-1, BLOCK))
     sums = blocks.sum(-1)
-    block, rest = _invert(sums, uniform * sums.sum(-1, keepdim=True))
-    token, _ = _invert(blocks.take_along_dim(block.unsqueeze(-1), 1).squeeze(1), rest)
+    block, remaining = _invert(sums, uniform * sums.sum(-1, keepdim=True))
+    token, _ = _invert(blocks.take_along_dim(block.unsqueeze(-1), 1).squeeze(1), remaining)
     return block * BLOCK + token
 
 
 def _invert(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the running sum of the weights (batch, n) passes the target (batch, 1), and what of the target is left.
+    """The index at which the cumulative sum of the weights (batch, n) exceeds the target (batch, 1), and the remainder.
 
-    Never a weight of 0, whatever rounding does to the sums and the target. Of nan it makes 0.
+    The remainder is the target minus the sum of the earlier weights. The index is never that of a weight of 0, however
+    sums and target are rounded; nan gives 0.
     """
     sums = weights.cumsum(-1)
     reached = sums.masked_fill(weights == 0, 0.0)
@@ -256,7 +257,7 @@ def _invert(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 def _nucleus(probabilities: Tensor, top_p: float, is_static: bool) -> tuple[Tensor, Tensor]:
     """Probabilities, 0 outside the nucleus, and tokens, both (batch, candidates), the most probable first."""
     vocabulary = probabilities.shape[-1]
-    # Sorting the vocabulary takes far longer than finding the few tokens that a nucleus holds as a rule.
+    # Sorting the whole vocabulary takes far longer than finding the few tokens of a typical nucleus.
     count = vocabulary if is_static else min(CANDIDATES, vocabulary)
     mass, tokens = probabilities.topk(count)
     while count < vocabulary and not (mass.sum(-1) >= top_p).all():
@@ -267,7 +268,7 @@ def _nucleus(probabilities: Tensor, top_p: float, is_static: bool) -> tuple[Tens
 
 
 def _static_cache(policy: PreTrainedModel, batch: int, length: int) -> StaticCache:
-    """The policy's empty cache of this shape: the same every time, since a CUDA graph holds its address."""
+    """An empty cache of this shape for the policy; always the same object, since a CUDA graph keeps its address."""
     caches = _static_caches.setdefault(policy, {})
     key = (batch, length, policy.device, policy.dtype)
     if key not in caches:

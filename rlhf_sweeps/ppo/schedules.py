@@ -1,4 +1,4 @@
-"""What changes from update to update beside the weights: the learning rate, the KL coefficient, the scores' scale."""
+"""The schedule of the learning rate, and running statistics of scores."""
 
 import math
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def lr_factor(schedule: str, update: int, num_updates: int, num_warmup: int) -> float:
-    """The learning rate of an update (from 1) as a share of the highest.
+    """The learning rate of an update (counted from 1), divided by the highest one.
 
-    It rises in equal steps over the warm-up, and then stays, or falls to 0 after the last update.
+    It rises linearly over the warm-up. Then it stays, or falls so that it would be 0 after the last update.
     """
     if update <= num_warmup:
         return update / (num_warmup + 1)
@@ -24,14 +24,14 @@ def lr_factor(schedule: str, update: int, num_updates: int, num_warmup: int) -> 
 
 @dataclass
 class RunningStatistics:
-    """Mean and deviation of all numbers seen so far (Chan's update of Welford's sums)."""
+    """Mean and standard deviation of all numbers so far (Chan's update of Welford's sums)."""
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
 
     def add(self, x: Tensor) -> None:
-        """Take in some numbers, whatever their shape."""
+        """Add numbers, of any shape."""
         x = x.double()
         count = self.count + x.numel()
         mean = x.mean().item()
@@ -42,12 +42,17 @@ class RunningStatistics:
 
     @property
     def deviation(self) -> float:
-        """Unbiased; 1 as long as it is unknown or 0."""
+        """The standard deviation, from the unbiased variance; 1 if it is unknown or 0."""
         variance = self.squares / (self.count - 1) if self.count > 1 else 0.0
         return math.sqrt(variance) or 1.0
 
     def scale(self, scores: Tensor, how: str, clip: float | None) -> Tensor:
-        """Scores (batch,) after `ppo.score_scaling` and `ppo.score_clip`; none, scale or normalize."""
+        """Scores, (batch,), scaled and clipped.
+
+        Args:
+            how: ppo.score_scaling: none, scale or normalize.
+            clip: ppo.score_clip; None: no clipping.
+        """
         if how == "normalize":
             scores = scores - self.mean
         if how != "none":

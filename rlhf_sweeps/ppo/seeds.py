@@ -1,7 +1,7 @@
-"""Random generators that follow from the seed, their purpose and the update alone.
+"""Random generators that depend on the seed, their purpose and the update only.
 
-Nothing is drawn from a global generator, so a continued run needs no saved state and a trial's numbers do not depend
-on what else runs in its process.
+No global generator is used, so a continued run needs no saved state, and the numbers of a trial do not depend on other
+code in its process.
 """
 
 import hashlib

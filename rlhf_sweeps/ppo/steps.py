@@ -1,6 +1,6 @@
-"""Which sequences an optimizer step reads, and what each of their tokens weighs in its loss.
+"""The sequences of each optimizer step, and the weight of each of their tokens in the loss.
 
-The weights alone say how the loss is aggregated, so that the sequences may be computed in any order and number.
+The weights contain the whole aggregation of the loss, so the sequences can be computed in any order and grouping.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +22,8 @@ class Step:
     Attributes:
         epoch: from 0.
         rows: of the rollout.
-        weights: (rows, response), each token's share in the policy's loss.
-        state_weights: (rows, response), each state's share in the value model's.
+        weights: (rows, response), the weight of each token in the policy's loss.
+        state_weights: (rows, response), the weight of each state in the value model's loss.
     """
 
     epoch: int
@@ -33,7 +33,7 @@ class Step:
 
 
 def microbatches(config: PPOConfig, order: Sequence[int]) -> list[list[list[int]]]:
-    """An epoch's minibatches, each as its microbatches (lists of rows)."""
+    """The minibatches of an epoch, each as a list of microbatches, which are lists of rows."""
     size = config.batch_size // config.num_minibatches
     return [_split(minibatch, config.microbatch_size) for minibatch in _split(order, size)]
 
@@ -44,9 +44,9 @@ def steps(
     """All optimizer steps of an update.
 
     Args:
-        orders: each epoch's permutation of the rows.
-        ends_pass: whether the update is the last of a pass over the prompts, where TRL's accumulation steps after
-            every microbatch (accelerate forces a step as long as the data loader stands at its end).
+        orders: the permutation of the rows for each epoch.
+        ends_pass: whether the update is the last of a pass over the prompts. There, TRL steps after every microbatch
+            in spite of accumulation_steps (accelerate forces a step while the data loader is at its end).
     """
     for epoch, order in enumerate(orders):
         minibatches = microbatches(config, order)
@@ -67,7 +67,7 @@ def steps(
 
 
 def _mean(aggregation: str, mask: Tensor) -> Tensor:
-    """The weights (rows, response) of a mean over the mask, or over its rows' means."""
+    """The weights, (rows, response), of the mean over all tokens of the mask, or of the mean of its rows' means."""
     if aggregation == "sequence_mean":
         return mask / mask.sum(-1, keepdim=True) / len(mask)
     return mask / mask.sum()

@@ -1,18 +1,18 @@
-"""The token with which a response's text first holds a stop string, without decoding all of the text at every token.
+"""The search for the first token at which a response contains a stop string, without decoding all text at every token.
 
-A token's text depends on its neighbours: characters are split over tokens, a first token loses its space, spaces are
-cleaned up. So no token is decoded alone, but a window of the latest ones that begins well before what a stop string can
-reach, and where it holds one, the whole response decides.
+The text of a token depends on its neighbours: characters are split over tokens, the first token loses its space, and
+spaces are cleaned up. So a window of the latest tokens is decoded, which begins well before the longest possible match;
+if the window contains a stop string, the whole response is decoded and decides.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-# Characters by which a new token may change the text before its own: cleaning and an end's lost space take fewer.
-REACH = 16
-# What a window's first tokens may have in place of their text in the whole, and what cleaning pairs up from there on.
+from rlhf_sweeps.ppo.constants import REACH
+
+# Characters at the beginning of a window that may be missing, or different, in the text of the whole response.
 UNSETTLED = " '#"
-# What a part of a character, and a byte that belongs to none, is decoded to.
+# Incomplete characters, and invalid bytes, are decoded to this.
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -21,11 +21,11 @@ class StopStringSearch:
     """The search through one response as it grows.
 
     Attributes:
-        strings: what is looked for.
+        strings: the stop strings.
         decode: token ids -> text.
-        start: the window's first token.
-        mark: the next window's first token, once the text from there on is long enough.
-        length: characters of the window's text before the mark.
+        start: the index of the window's first token.
+        mark: the index of the next window's first token; it is used once the text after it is long enough.
+        length: the number of characters of the window's text before the mark.
     """
 
     strings: Sequence[str]
@@ -35,18 +35,18 @@ class StopStringSearch:
     length: int = 0
 
     def ends(self, response: list[int]) -> bool:
-        """Whether the response's text holds a stop string; to be asked after each of its tokens, until it does."""
+        """Whether the response's text contains a stop string; to be called after each of its tokens until it does."""
         text = self.decode(response[self.start :])
         if self._is_in(text) and (self.start == 0 or self._is_in(self.decode(response))):
             return True
-        # The next tokens may still turn the replacement character into another one: no window may begin there.
+        # The next tokens may still complete a character that is replaced now, so no window may begin there.
         if not text.endswith(REPLACEMENT):
             self._advance(response, text)
         return False
 
     def _advance(self, response: list[int], window: str) -> None:
         needed = max(map(len, self.strings)) + REACH
-        # A replacement character may be found and lost again far back in a run of bytes, so it takes all of the text.
+        # Later bytes can change a replacement character far back, so a search for that needs the whole text.
         if len(window) - self.length < needed or any(REPLACEMENT in string for string in self.strings):
             return
         text = window if self.mark == self.start else self.decode(response[self.mark :])

@@ -1,7 +1,4 @@
-"""PPO: rollout -> rewards -> advantages -> epochs of minibatches. A generator of metrics, one dict per update.
-
-Knows nothing of files, W&B, Hydra or Optuna.
-"""
+"""PPO: rollout -> rewards -> advantages -> epochs of minibatches. A generator of metrics, one dict per update."""
 
 import math
 import time
@@ -34,10 +31,10 @@ class PPOTrainer:
     """Trains a policy and its value model.
 
     Args:
-        ref_policy: opens the reference policy; with adapters that is the policy itself, which then has them off.
+        ref_policy: a context manager for the reference policy; with adapters, it turns off those of the policy.
         prompts: token ids of the training prompts.
-        batch_indices: update -> which prompts it trains on, `rollouts_per_prompt` times each.
-        score: (indices of the prompts, responses) -> one score each, (batch,).
+        batch_indices: update -> indices of its prompts, each `rollouts_per_prompt` times.
+        score: (indices of the prompts, responses) -> scores, (batch,).
     """
 
     def __init__(
@@ -74,12 +71,12 @@ class PPOTrainer:
 
     @property
     def models(self) -> dict[str, nn.Module]:
-        """What is trained."""
+        """The trained models by name."""
         return {"policy": self.policy.model, "value": self.value_model}
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a continued run needs beside weights and optimizer; plain values."""
+        """The state that a continued run needs in addition to weights and optimizer, as plain values."""
         return {
             "kl_coef": self.kl_coef,
             "score_statistics": asdict(self.score_statistics),
@@ -93,13 +90,13 @@ class PPOTrainer:
         self.value_model.offset = state["value_offset"]
 
     def start_values(self, batch: Responses, scores: Tensor) -> None:
-        """Let the values of some responses begin with their mean return, where the config asks for that.
+        """Set the value model's offset so that its mean value equals the mean return of these responses.
 
-        Advantages are differences to the values: where those are far off, they say more of a token's place than of its
-        worth, and clipped values take many updates to come near.
+        This is done with ppo.value_start=base_return only. While values are far from the returns, advantages depend
+        more on a token's position than on its quality, and clipped values need many updates to come near.
 
         Args:
-            scores: (batch,), as `score` gives them.
+            scores: (batch,), from `score`.
         """
         config = self.config
         if config.value_start != "base_return":
@@ -110,13 +107,13 @@ class PPOTrainer:
         self.value_model.offset += mean_return(config, batch, scaled) - self._mean_value(batch)
 
     def _mean_value(self, batch: Responses) -> float:
-        if not self.value_model.head.weight.any():  # a new head: nothing need be read
+        if not self.value_model.head.weight.any():  # a new head returns the offset for any features
             return self.value_model.offset
         values = self.sampler.batch.run(lambda size: self._read_values(batch, size))[:, :-1]
         return equations.masked_mean(values, states(self.config, batch.response_mask)).item()
 
     def updates(self) -> Iterator[dict[str, float]]:
-        """Train to the end from wherever the trainer stands; yields each update's metrics."""
+        """Train all remaining updates; yields the metrics of each."""
         while self.update < self.config.num_updates:
             yield self.step()
 
@@ -133,7 +130,7 @@ class PPOTrainer:
             raise DivergedError(f"update {self.update}: {error}") from error
 
     def check(self) -> None:
-        """Try the policy as it stands, before anything is kept of it.
+        """Check the policy before it is saved.
 
         Raises:
             DivergedError: if its logits are not finite.
@@ -165,7 +162,7 @@ class PPOTrainer:
         return {**self._counts(rollout, numbers["policy/epochs"]), "lr": lr, **numbers, **clock.timings(len(indices))}
 
     def _set_lr(self) -> float:
-        """The policy's rate of this update."""
+        """Set the learning rates of this update; returns the policy's."""
         config = self.config
         factor = lr_factor(config.lr_schedule, self.update, config.num_updates, config.lr_warmup_updates)
         for group in self.optimizer.param_groups:
@@ -173,7 +170,7 @@ class PPOTrainer:
         return config.lr * factor
 
     def _assess(self, batch: Responses, raw_scores: Tensor) -> Rollout:
-        """From scores to advantages."""
+        """The rollout of scored responses."""
         config = self.config
         if not raw_scores.isfinite().all():
             raise DivergedError("the reward model's scores are not finite")
@@ -184,14 +181,14 @@ class PPOTrainer:
         return assess(config, batch, raw_scores, scores, ref_logprobs, values, self.kl_coef)
 
     def _read(self, batch: Responses, size: int) -> tuple[Tensor, Tensor]:
-        """The reference policy's logprobs, (batch, response), and values, (batch, response + 1); 0 outside the mask."""
+        """The reference policy's logprobs, (batch, response), and values, (batch, response + 1); 0 outside."""
         values = self._read_values(batch, size)
         with self.ref_policy() as model:
             return replace(self.policy, model=model).logprobs(batch, size), values
 
     @torch.no_grad()
     def _read_values(self, batch: Responses, size: int) -> Tensor:
-        """Before each token and after the last one, (batch, response + 1); 0 outside the mask."""
+        """The values before each token and after the last one, (batch, response + 1); 0 outside the mask."""
         num_rows, width = batch.logprobs.shape
         values = batch.logprobs.new_zeros(num_rows, width + 1)
         trunk = self.value_model.trunk
@@ -209,11 +206,11 @@ class PPOTrainer:
         return [torch.randperm(num_rows, generator=shuffle).tolist() for _ in range(self.config.num_ppo_epochs)]
 
     def _ends_pass(self) -> bool:
-        """Whether the update is the last of a pass over the prompts as TRL counts them: whole batches only."""
+        """Whether the update is the last of a pass over the prompts; TRL counts whole batches only."""
         return self.update % max(1, len(self.prompts) // self.config.num_prompts) == 0
 
     def _adapt_kl_coef(self, kl: float) -> None:
-        """The KL coefficient of the next update, from the sequence KL of this one."""
+        """Set the KL coefficient of the next update by the sequence KL of this one."""
         config = self.config
         if config.kl_target is not None:
             self.kl_coef = equations.adapted_kl_coef(
@@ -237,7 +234,7 @@ class PPOTrainer:
 
 
 def _check_finite(numbers: dict[str, float]) -> None:
-    # The losses first: of all that they spoil, they say best what happened.
+    # Losses first: if one is not finite, many other metrics are not either, and the loss names the cause.
     for name in sorted(numbers, key=lambda name: not name.startswith("loss/")):
         if not math.isfinite(numbers[name]):
             raise DivergedError(f"{name} is {numbers[name]}")

@@ -1,7 +1,7 @@
-"""TRL 1.12's own definitions of the metrics that it averages in its own way, logged under trl_compat/.
+"""The metrics that TRL 1.12 averages in another way, by TRL's definitions; they are logged under trl_compat/.
 
-TRL averages over microbatches, not tokens; some of it over padding, too; and it divides by as many slots a minibatch as
-a whole batch has microbatches, whether they are filled or not (with 2 minibatches its ratio reads 0.5).
+TRL averages over microbatches, not over tokens, and some metrics include padding. It divides the sums of each minibatch
+by the number of microbatches in a whole batch, so that its mean ratio is 0.5 with 2 minibatches.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]
     """The metrics of one update by name.
 
     Args:
-        orders: each epoch's permutation of the rows.
+        orders: the permutation of the rows for each epoch.
     """
     entries = [
         (epoch, part)

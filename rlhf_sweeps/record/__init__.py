@@ -1,7 +1,8 @@
 """The record: the only code that knows what a run's or a sweep's folder contains. Loads no torch.
 
-Nothing that a file holds makes a reader raise. Those who write the record read it with `Run` and `Sweep`, and mend it
-first; those who look at it afterwards use `salvage` and `found`, which give what can be read and say what cannot.
+No content of a file makes a reader raise an error. The code that writes a record reads it with `Run` and `Sweep`, and
+mends it first. Code that looks at a record later uses `salvage` and `found`: they return all that can be
+read, and a list of problems.
 """
 
 from rlhf_sweeps.record.axes import Axis, describe, read_axes

@@ -1,4 +1,4 @@
-"""A swept key as data: what it may be, where a value lies in there, what moves along with it, and when it is swept."""
+"""A swept key as data: its possible values, the position of a value among them, tied keys, and conditions."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ class Axis:
 
     Attributes:
         name: the Hydra key as typed, such as ppo.lr, reward_model or +x.
-        choices: of a list, as Hydra's texts, in the order typed; empty for an interval.
-        low, high: the bounds of an interval; 0 and 1 where there are none, nan where what it may be is unknown.
-        is_log: whether positions count factors rather than differences.
+        choices: the values of a list, as Hydra's texts, in the order typed; empty for an interval.
+        low, high: the bounds of an interval; 0 and 1 for a list; nan if the possible values are unknown.
+        is_log: whether positions are on a logarithmic scale.
         is_int: whether an interval holds whole numbers only.
-        step: between an interval's values, from the low bound on; None: any value between the bounds.
-        tied_to: the name of the axis that it moves along with; None for one that moves by itself.
-        when: parameter -> its texts at which this one is swept; empty: always.
+        step: the distance between an interval's values, from the low bound on; None: any value between the bounds.
+        tied_to: the name of the axis whose index or value this axis shares; None for an independent axis.
+        when: parameter -> the values of it at which this axis is swept; empty: always.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Axis:
 
     @property
     def kind(self) -> str:
-        """LIST, INTERVAL, or UNKNOWN where nothing tells what it may be."""
+        """LIST, INTERVAL, or UNKNOWN if the record does not tell the possible values."""
         if self.choices:
             return LIST
         return UNKNOWN if math.isnan(self.low) or math.isnan(self.high) else INTERVAL
@@ -47,12 +47,12 @@ class Axis:
 
     @property
     def parameter(self) -> str:
-        """What the study calls it: of keys that move together all go by the first one's name."""
+        """The axis's name in the study: tied keys share the name of the first one."""
         return self.tied_to or self.name
 
     @property
     def is_seed(self) -> bool:
-        """Whether it is the seed of a run, and so part of no setting."""
+        """Whether the axis is the seed of a run, which belongs to no setting."""
         return self.key == "seed"
 
     @property
@@ -62,7 +62,7 @@ class Axis:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether its values have an order: an interval, or a list of numbers."""
+        """Whether the values have an order: an interval, or a list of numbers."""
         return self.is_interval or all(as_number(text) is not None for text in self.choices)
 
     @property
@@ -71,7 +71,9 @@ class Axis:
         return len(self.choices) == 1 or (self.is_interval and self.low == self.high)
 
     def position(self, text: str | None) -> float:
-        """Where a value lies: 0 at the low end, 1 at the high one; a choice without order by its index; nan if unknown.
+        """The position of a value: 0 at the low bound, 1 at the high bound; for a choice without order, its index.
+
+        It is nan if the value is unknown.
 
         Args:
             text: as the user would type it.
@@ -95,7 +97,7 @@ class Axis:
 
     @property
     def text(self) -> str:
-        """What it may be, in Hydra's syntax, the same for all ways of writing it."""
+        """The possible values in Hydra's syntax; one spelling for all ways to write the same axis."""
         if not self.is_interval:
             return f"choice({','.join(self.choices)})"
         tags = ["int"] * self.is_int + ["log"] * self.is_log
@@ -107,7 +109,7 @@ class Axis:
 
 
 def as_number(text: Any) -> float | None:
-    """The number that a text is; None for other texts, truth values among them."""
+    """The number that a text stands for; None for any other text, such as true."""
     try:
         value = float(text)
     except (TypeError, ValueError, OverflowError):  # a whole number of hundreds of digits
@@ -116,13 +118,13 @@ def as_number(text: Any) -> float | None:
 
 
 def describe(axes: Iterable[Axis]) -> dict[str, str]:
-    """Parameter -> its space in words. Two spaces are the same if and only if these are equal."""
+    """Parameter -> its search space as text. Two search spaces are the same if and only if these texts are equal."""
     axes = list(axes)
     described = {}
     for axis in axes:
         if axis.tied_to is None:
-            others = sorted((one for one in axes if one.tied_to == axis.name), key=lambda one: one.name)
-            ties = "".join(f" with {one.name}={one.text}" for one in others)
+            others = sorted((tied for tied in axes if tied.tied_to == axis.name), key=lambda tied: tied.name)
+            ties = "".join(f" with {tied.name}={tied.text}" for tied in others)
             needs = " and ".join(f"{name}={','.join(texts)}" for name, texts in sorted(axis.when.items()))
             described[axis.name] = axis.text + ties + (f" if {needs}" if needs else "")
     return described
@@ -134,20 +136,20 @@ def as_data(axes: Iterable[Axis]) -> list[dict[str, Any]]:
 
 
 def _as_data(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"key": axis.name, "kind": axis.kind}
+    content: dict[str, Any] = {"key": axis.name, "kind": axis.kind}
     if axis.kind == LIST:
-        found["choices"] = list(axis.choices)
+        content["choices"] = list(axis.choices)
     if axis.kind == INTERVAL:
-        found |= {"low": axis.low, "high": axis.high, "log": axis.is_log, "int": axis.is_int, "step": axis.step}
-    return found | {"tied_to": axis.tied_to, "when": {name: list(texts) for name, texts in axis.when.items()}}
+        content |= {"low": axis.low, "high": axis.high, "log": axis.is_log, "int": axis.is_int, "step": axis.step}
+    return content | {"tied_to": axis.tied_to, "when": {name: list(texts) for name, texts in axis.when.items()}}
 
 
 def read_axes(content: Any) -> tuple[Axis, ...]:
-    """The axes in a record; of what is damaged, what can be read."""
+    """The axes in a record; damaged entries are read as far as possible."""
     entries = content if isinstance(content, list) else []
-    known = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
-    leaders = {entry["key"] for entry in known if entry.get("tied_to") is None}
-    return tuple(_read(entry, leaders) for entry in known)
+    sound = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("key"), str)]
+    leaders = {entry["key"] for entry in sound if entry.get("tied_to") is None}
+    return tuple(_read(entry, leaders) for entry in sound)
 
 
 def _read(entry: Mapping[str, Any], leaders: Collection[str]) -> Axis:
@@ -168,6 +170,6 @@ def _texts(content: Any) -> tuple[str, ...]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number as it stands, so that whole ones stay whole."""
+    """A finite number, unchanged: whole numbers stay whole."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and as_number(value) is not None else None

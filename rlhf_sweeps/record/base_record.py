@@ -1,4 +1,4 @@
-"""What is found out once, for all trials of a sweep and all starts of a run: prompts, the base policy's answers."""
+"""Results that all trials of a sweep, or all starts of a run, share: encoded prompts, the base policy's answers."""
 
 import hashlib
 import json
@@ -12,22 +12,22 @@ from rlhf_sweeps.record.reading import MOST_FILE, Row, parse_object, raise_passi
 from rlhf_sweeps.record.rows import line
 from rlhf_sweeps.record.sealed import DIGEST, set_aside
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 log = logging.getLogger("rlhf_sweeps")
 
 
 class BaseRecord:
-    """The folder `base` of a sweep, or of a run on its own.
+    """The folder `base` of a sweep, or of a run that belongs to no sweep.
 
-    What is damaged there is found out anew, since the name of each file stands for all that it depends on.
+    A damaged file is computed again: its name contains a hash of everything that its content depends on.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "base"
 
     def read(self, name: str) -> list[Row]:
-        """What `write` was given under this name; empty if nothing was, or if it is damaged."""
+        """The rows that `write` stored under this name; empty if there are none, or if the file is damaged."""
         file = self._folder / f"{name}.jsonl"
         rows, problem = _rows_of(file)
         if problem is not None:
@@ -35,7 +35,7 @@ class BaseRecord:
         return rows
 
     def write(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Keep some rows; the name stands for all that they depend on, so of several writers any may be the last."""
+        """Store rows under a name. Several processes may write the same name: all of them write the same rows."""
         self._folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self._folder)
         file = self._folder / f"{name}.jsonl"
@@ -45,17 +45,17 @@ class BaseRecord:
         seal = json.dumps({DIGEST: hashlib.sha256(text.encode()).hexdigest()})
         write_atomically(file, f"{text}{seal}\n")
 
-    def read_or_find(self, read: Callable[[], Found | None], find: Callable[[], Found]) -> Found:
-        """What `read` gives; where that is nothing, one process finds it out and keeps it, while the others wait."""
-        if (found := read()) is None:
+    def read_or_find(self, read: Callable[[], Result | None], find: Callable[[], Result]) -> Result:
+        """The result of `read`; if that is None, one process calls `find`, which stores its result; others wait."""
+        if (result := read()) is None:
             with wait_for(self._folder):
-                if (found := read()) is None:
-                    found = find()
-        return found
+                if (result := read()) is None:
+                    result = find()
+        return result
 
 
 def _rows_of(file: Path) -> tuple[list[Row], str | None]:
-    """Its rows, and what is wrong with it; read at once, since another process may replace it."""
+    """The rows of a file and its fault, if any. The file is read in one go, since another process may replace it."""
     try:
         content = read_bytes(file, MOST_FILE)
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """Which runs and sweeps lie in a folder.
 
-Others call their files like ours: a file is a record's by what it holds, too.
+Other programs use the same file names, so the content of a file decides, too, whether it belongs to a record.
 """
 
 import json
@@ -18,12 +18,12 @@ from rlhf_sweeps.record.sweep import Sweep
 
 _SEED = re.compile("seed_(0|-?[1-9][0-9]*)")
 _TEST = re.compile("(0|[1-9][0-9]*)_seed_(0|-?[1-9][0-9]*)")
-# Of each object that we write at least one key.
+# Every object that we write has at least one of these keys.
 _KEYS = frozenset({"schema_version", "config", "status"})
 
 
 class RunOfSweep(NamedTuple):
-    """A run's place in its sweep; the seed is None where a trial has one run only."""
+    """A run and its trial; the seed is None if the trial has a single run."""
 
     trial: int
     seed: int | None
@@ -32,59 +32,60 @@ class RunOfSweep(NamedTuple):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run has left anything there; what another trainer has left under the same name is nothing."""
+    """Whether a folder holds anything that a run wrote; another trainer's files of the same names do not count."""
     run = Run(folder)
     return _is_ours(run.start_file) or _has_rows(run.metrics_file, "update") or _is_ours(run.summary_file)
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a sweep has left anything there, if only numbered runs."""
-    return any(isinstance(place, Sweep) and place.folder == folder for place in found(folder))
+    """Whether a folder holds anything that a sweep wrote, be it numbered runs only."""
+    return any(isinstance(record, Sweep) and record.folder == folder for record in found(folder))
 
 
 def runs_of(sweep: Sweep) -> list[RunOfSweep]:
-    """All runs of a sweep, by trial, those on test seeds last; a trial that was begun and recorded nothing, too.
+    """All runs of a sweep, ordered by trial, with those on test seeds last.
 
-    A folder that is called like a trial and holds no run is none.
+    A trial that has begun counts, although it has recorded nothing yet; a folder with a trial's name and no run in it
+    does not.
     """
-    places = []
+    runs = []
     for trial in sweep.trials():
         folder = sweep.trial(trial)
         seeds = sorted(int(match[1]) for path in folder.iterdir() if (match := _SEED.fullmatch(path.name)))
         several: list[int | None] = [*seeds] or [None]
-        places += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
+        runs += [RunOfSweep(trial, seed, False, sweep.run(trial, seed)) for seed in several]
     tests = sorted(
         (int(match[1]), int(match[2]))
         for path in (sweep.folder / "test").glob("*")
         if (match := _TEST.fullmatch(path.name))
     )
-    places += [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
-    return [place for place in places if _has_begun(place.run)]
+    runs += [RunOfSweep(trial, seed, True, sweep.test_run(trial, seed)) for trial, seed in tests]
+    return [place for place in runs if _has_begun(place.run)]
 
 
 def found(folder: Path) -> Iterator[Run | Sweep]:
-    """The run or sweep that a folder is; of any other folder those that lie in it, however deep, by name.
+    """The run or sweep in a folder; if the folder itself is neither, all runs and sweeps below it, ordered by name.
 
-    Numbered runs are a sweep, although nothing of the sweep itself is left, where no other run lies beside them.
-    What the analysis has written there is no record, although some of its files are called alike.
+    Numbered runs count as a sweep even if the sweep's own files are lost, unless other runs lie beside them.
+    The analysis' own folder is left out, although some of its files have the names of a record's files.
     """
     if is_run(folder):
         yield Run(folder)
         return
     sweep = Sweep(folder)
-    own = {place.run.folder for place in runs_of(sweep)}
+    own = {record.run.folder for record in runs_of(sweep)}
     if own and _has_record(sweep):
         yield sweep
         return
-    inner = [place for path in _folders(folder) for place in found(path)]
-    is_whole = all(place.folder in own for place in inner) if inner else _has_record(sweep)
+    inner = [record for path in _folders(folder) for record in found(path)]
+    is_whole = all(record.folder in own for record in inner) if inner else _has_record(sweep)
     yield from [sweep] if is_whole else inner
 
 
 def owner(file: Path) -> Run | Sweep | None:
-    """The run or sweep whose record a file is a part of; None for any other file, wherever it lies.
+    """The run or sweep whose record a file belongs to; None for any other file.
 
-    One that is called like a run's is so where the folder is a run, or where it holds answers to prompts as ours do.
+    A file with the name of a run's file belongs to one if its folder is a run, or if it holds evaluation samples.
     """
     run, sweep = Run(file.parent), Sweep(file.parent)
     if file in (run.start_file, run.metrics_file, run.summary_file, run.samples_file):
@@ -98,7 +99,7 @@ def owner(file: Path) -> Run | Sweep | None:
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether an object of ours may be in a file: a damaged or an empty one is not another's."""
+    """Whether a file may hold an object that we wrote; a damaged or an empty file may."""
     try:
         text = read_bytes(file)
     except OSError:
@@ -109,7 +110,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _has_rows(file: Path, *keys: str) -> bool:
-    """Whether a line of a file of JSON lines has these keys, so far as it can be read."""
+    """Whether any readable line of a file of JSON lines has all these keys."""
     names = [f'"{key}"'.encode() for key in keys]
     try:
         lines = (line for line in read_lines(file) if line is not None)
@@ -137,13 +138,13 @@ def _has_record(sweep: Sweep) -> bool:
 
 
 def _has_begun(run: Run) -> bool:
-    """Whether there is anything of a run, of one that has recorded nothing yet Hydra's config."""
+    """Whether a run has begun here: before it records anything, Hydra's config shows it."""
     signs = (run.config_file, run.samples_file, run.log_file, run.checkpoint, run.folder / "wandb")
     return is_run(run.folder) or any(sign.exists() for sign in signs)
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Those in which records may lie, by name."""
+    """The subfolders in which records may lie, ordered by name."""
     paths = sorted(folder.iterdir(), key=lambda path: natural(path.name))
     own = [path for path in paths if not path.name.startswith(".") and path != analysis_folder(folder)]
     return [path for path in own if path.is_dir() and not path.is_symlink()]

@@ -1,4 +1,4 @@
-"""Writing the record's files: whole or not at all, claimed by one process."""
+"""Atomic writes of the record's files, and locks that keep a folder to one process."""
 
 import contextlib
 import os
@@ -11,19 +11,20 @@ from typing import IO, Any, Literal, NamedTuple
 
 from rlhf_sweeps.platforms import system
 
-# As `open_atomically` calls what it writes, and earlier versions did; other names are a user's.
+# Names that `open_atomically`, or an earlier version of it, gives to unfinished files. Other files are the user's.
 _LEFTOVER = re.compile(r"(.+\.(json|jsonl|yaml|html)(\.[0-9a-f]+)?|stop\.[0-9a-f]+)\.unfinished")
-UNFINISHED = ".unfinished"  # how the names of files end that are being written, or whose writer was killed
+UNFINISHED = ".unfinished"  # the ending of a file that is being written, or whose writer was killed
 
 
 class Stamp(NamedTuple):
-    """Tells one content of a file from another; zeros where there is no file.
+    """Identifies the content of a file at one time; all zeros if there is no file.
 
     Attributes:
         inode: changes when the file is replaced.
-        modified: nanoseconds since 1970.
+        modified: time of the last modification, in nanoseconds since 1970.
         size: in bytes.
-        changed: nanoseconds since 1970; tells what a copy that keeps the time of modification has replaced.
+        changed: time of the last change of the inode, in nanoseconds since 1970; it changes, too, when the file is
+            replaced by a copy that keeps its time of modification.
     """
 
     inode: int = 0
@@ -33,7 +34,7 @@ class Stamp(NamedTuple):
 
 
 def stamp(path: Path) -> Stamp:
-    """Of a file as it is now."""
+    """The stamp of a file as it is now."""
     try:
         status = path.stat()
     except OSError:
@@ -42,12 +43,12 @@ def stamp(path: Path) -> Stamp:
 
 
 def report_file(folder: Path) -> Path:
-    """The analysis' report on what lies in a folder: on a run, a sweep, or several of them."""
+    """Where the analysis writes its report on the run, the sweep, or the several of them in a folder."""
     return folder / "report.html"
 
 
 def analysis_folder(folder: Path) -> Path:
-    """Where the analysis' figures and tables of what lies in a folder are."""
+    """Where the analysis writes its figures and tables of the runs in a folder."""
     return folder / "analysis"
 
 
@@ -57,9 +58,9 @@ class InUseError(RuntimeError):
 
 @contextlib.contextmanager
 def claim(folder: Path, refusal: str) -> Iterator[None]:
-    """Keep a folder to this process; the operating system gives it free when the process dies.
+    """Lock a folder for this process; the operating system releases the lock when the process dies.
 
-    What killed processes left half written there is removed after an hour.
+    Unfinished files of killed processes are removed if they are older than an hour.
 
     Raises:
         InUseError: with `refusal`, if another process has it.
@@ -76,7 +77,7 @@ def claim(folder: Path, refusal: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def wait_for(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same folder; one that dies is out."""
+    """Lock a folder for this process, and wait for the lock; the lock of a process that dies is released."""
     folder.mkdir(parents=True, exist_ok=True)
     with system.locked(folder, wait=True):
         yield
@@ -90,17 +91,17 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def open_atomically(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
-    """A file to write that takes the path when it is whole and on the disk; where writing fails, all is as it was.
+    """A file to write to, which replaces `path` once it is complete and on the disk; if writing fails, nothing changes.
 
-    Several processes may write one path at once: a reader sees what one of them wrote or the old content, also after a
-    power cut, and the last to end has it.
+    Several processes may write the same path at once. A reader sees the old content or that of one writer, even after
+    a power cut; in the end the path has the content of the writer that ended last.
     """
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     text: dict[str, Any] = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     try:
         file = unfinished.open(mode.replace("w", "x"), **text)
     except OSError as error:
-        error.filename = str(path)  # which a message can name: nobody knows the other
+        error.filename = str(path)  # for the message: no user knows the name of the unfinished file
         raise
     try:
         with file:
@@ -121,7 +122,7 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left half written; who still writes there has begun within the hour."""
+    """Remove unfinished files that are older than an hour; a process that still writes one is faster than that."""
     for path in filter(lambda path: _LEFTOVER.fullmatch(path.name), folder.glob(f"*{UNFINISHED}")):
         with contextlib.suppress(FileNotFoundError):  # another process removes it, too
             if path.is_file() and time.time() - path.stat().st_mtime > 3600:

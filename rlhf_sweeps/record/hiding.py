@@ -1,4 +1,4 @@
-"""What this process has learnt to be secret, taken out of texts that others make, such as messages of errors."""
+"""Masks the secrets that this process knows in texts of other packages, such as messages of errors."""
 
 import functools
 import json
@@ -14,22 +14,22 @@ from typing import Any
 from rlhf_sweeps.record.redaction import MASK, NOTHING
 
 _known: set[str] = set()
-_SHORTEST = 4  # characters; anything shorter stands in many texts by chance
-# What could be a part of other words is hidden only where it is a word of its own: comp is no part of complete.
+_SHORTEST = 4  # characters; a shorter secret would occur in many texts by chance
+# A secret that may be a part of other words is masked only as a whole word: "comp" is not masked in "complete".
 _PART = re.compile(r".{1,5}|[^\W\d_]{1,15}")
-# Said of secrets, and in many messages.
+# Common values of secret keys that occur in many messages, too.
 _COMMON = ("none", "null", "true", "false", "auto", "default", "enabled", "disabled", "basic", "bearer", "token")
-_LINE = 8  # characters of a line of a secret that are told apart from other texts
-_TEXTS = ("message", "traceback")  # of a summary; all else in there is our own words, and what the config records
+_LINE = 8  # characters; a shorter line of a secret of several lines is not masked on its own
+_TEXTS = ("message", "traceback")  # the entries of a summary that other packages wrote
 
 
 def remember(*secrets: str) -> None:
-    """Have `hide` know these secrets for as long as this process lives, also as they are quoted."""
+    """Let `hide` mask these secrets, and their quoted forms, for the lifetime of this process."""
     _known.update(form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST)
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as Python, JSON and URLs write it; a text of several lines is often told line by line."""
+    """A secret as Python, JSON and URLs write it; a text of several lines is often printed line by line."""
     if secret in NOTHING or secret.lower() in _COMMON:
         return
     yield from (secret, secret.strip(), repr(secret)[1:-1], json.dumps(secret)[1:-1])
@@ -41,18 +41,18 @@ def _forms(secret: str) -> Iterator[str]:
     yield urllib.parse.quote_plus(secret)
     lines = secret.splitlines()
     if len(lines) > 1:
-        yield " ".join(secret.split())  # as messages are put into one line
+        yield " ".join(secret.split())  # messages are put into one line
         yield from (line for line in map(str.strip, lines) if len(line) >= _LINE)
 
 
 def hide(text: str) -> str:
-    """A text that others made, with all secrets masked that this process knows."""
+    """The text, with all secrets that this process knows masked."""
     return _pattern(frozenset(_known)).sub(MASK, text) if _known else text
 
 
 @functools.lru_cache(maxsize=8)
-def _pattern(known: frozenset[str]) -> re.Pattern[str]:
-    forms = sorted(known, key=len, reverse=True)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+    forms = sorted(secrets, key=len, reverse=True)
     return re.compile("|".join(map(_expression, forms)))
 
 
@@ -61,7 +61,7 @@ def _expression(form: str) -> str:
 
 
 def hide_in_tracebacks() -> None:
-    """Have this process hide it in what it says of an exception that nobody catches."""
+    """Mask secrets in the traceback that Python prints of an uncaught exception."""
     sys.excepthook = _print_hidden
 
 
@@ -70,7 +70,7 @@ def _print_hidden(kind: type[BaseException], error: BaseException, trace: Traceb
 
 
 def hide_in_log() -> None:
-    """Have our own log hide what this process knows."""
+    """Mask secrets in our own log."""
     logging.getLogger("rlhf_sweeps").addFilter(_hide_in_record)
 
 
@@ -80,5 +80,5 @@ def _hide_in_record(record: logging.LogRecord) -> bool:
 
 
 def hidden(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's summary without the secrets in what others said."""
+    """A run's summary with the secrets masked in its messages and tracebacks."""
     return {key: hide(value) if key in _TEXTS and isinstance(value, str) else value for key, value in summary.items()}

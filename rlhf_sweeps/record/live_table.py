@@ -1,4 +1,4 @@
-"""The table of trials that is drawn again and again while they run: by the sweep itself, and by those who watch it."""
+"""The live table of trials, which the sweep draws in its terminal and `python -m analysis watch` in another one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ _STYLES = {
     FAILED: "red",
     UNFINISHED: "yellow",
 }
-_NARROWEST = 5  # characters that a setting's column may be cut to
-_GAP = 2
-# What is left out first where there is no room.
+_NARROWEST = 5  # characters; the columns of settings are not cut further
+_GAP = 2  # characters between two columns
+# The columns that are left out if the terminal is too narrow, in this order.
 _DISPENSABLE = ("s/update", "objective", "trend", "left", "KL")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of texts; settings are cut where there is no room, what else there is stays whole or is left out."""
+    """A column of texts. In a narrow terminal, a setting's column is cut; any other one stays whole or is left out."""
 
     name: str
     cells: Sequence[str]
@@ -36,15 +36,15 @@ class Column:
 
     @property
     def width(self) -> int:
-        """In characters of a terminal."""
+        """The width in characters of a terminal."""
         return max(map(cell_len, [self.name, *self.cells]))
 
 
 def setting_columns(rows: Sequence[Mapping[str, str]]) -> Iterator[Column]:
-    """A column for each key that any row has.
+    """One column for each key that any row has.
 
     Args:
-        rows: key -> text as it is shown.
+        rows: key -> text of the cell.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     for key, name in zip(keys, short_names(keys), strict=True):
@@ -52,7 +52,7 @@ def setting_columns(rows: Sequence[Mapping[str, str]]) -> Iterator[Column]:
 
 
 def short_names(keys: Sequence[str]) -> list[str]:
-    """The last part of each key; the whole key where two share it."""
+    """The last part of each key; the whole key if two keys have the same last part."""
     last = [key.lstrip("+").rpartition(".")[2] for key in keys]
     return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
 
@@ -63,49 +63,50 @@ def state_text(state: str, cause: str | None) -> str:
 
 
 def style_of(state: str, is_best: bool) -> str:
-    """How a trial's row is drawn."""
+    """The style of a trial's row."""
     return f"{_STYLES[state]} {'bold' if is_best else ''}".strip()
 
 
 def draw_table(columns: Sequence[Column], styles: Sequence[str], width: int, is_ascii: bool = False) -> Table:
-    """The columns that there is room for.
+    """A table of the columns that fit into the terminal.
 
     Args:
-        styles: of the rows.
-        width: in characters.
-        is_ascii: whether the terminal knows no other characters.
+        styles: one for each row.
+        width: of the terminal, in characters.
+        is_ascii: whether the terminal shows ASCII characters only.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     cut: Literal["crop", "ellipsis"] = "crop" if is_ascii else "ellipsis"
-    kept = _fitting(columns, width)
-    for column in kept:
+    fitting = _fitting(columns, width)
+    for column in fitting:
         table.add_column(
             Text(column.name, no_wrap=True, overflow=cut),
             justify="left" if column.is_left else "right",
-            # Those that may wrap are the ones that rich makes narrower.
+            # rich narrows only columns that may wrap.
             no_wrap=not column.is_setting,
             overflow=cut,
         )
     for index, style in enumerate(styles):
-        # As Text, so that [1,2] in a setting is not taken for markup.
-        table.add_row(*(Text(column.cells[index], no_wrap=True, overflow=cut) for column in kept), style=style)
+        # rich would read [1,2] in a plain string as markup.
+        table.add_row(*(Text(column.cells[index], no_wrap=True, overflow=cut) for column in fitting), style=style)
     return table
 
 
 def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Leave out what can be spared, then write all settings into one column."""
+    """The columns that fit: first the dispensable ones are left out, then all settings are merged into one column."""
 
-    def needed(some: Sequence[Column]) -> int:
-        return sum(min(c.width, _NARROWEST) if c.is_setting else c.width for c in some) + _GAP * (len(some) - 1)
+    def measure_width(row: Sequence[Column]) -> int:
+        widths = [min(cell.width, _NARROWEST) if cell.is_setting else cell.width for cell in row]
+        return sum(widths) + _GAP * (len(row) - 1)
 
-    settings, kept = [column for column in columns if column.is_setting], list(columns)
+    settings, chosen = [column for column in columns if column.is_setting], list(columns)
     for name in ("", *_DISPENSABLE):
-        kept = [column for column in kept if column.name != name]
-        if needed(kept) <= width:
-            return kept
+        chosen = [column for column in chosen if column.name != name]
+        if measure_width(chosen) <= width:
+            return chosen
     texts = [
         " ".join(f"{column.name}={cell}" for column, cell in zip(settings, cells, strict=True) if cell)
         for cells in zip(*(column.cells for column in settings), strict=True)
     ]
     merged = [Column("settings", texts, is_left=True, is_setting=True)] if settings else []
-    return [kept[0], *merged, *(column for column in kept[1:] if not column.is_setting)]
+    return [chosen[0], *merged, *(column for column in chosen[1:] if not column.is_setting)]

@@ -1,4 +1,4 @@
-"""The order in which people count: run_2 comes before run_10, lr=0.02 before lr=0.1, and v1.9 before v1.10."""
+"""Natural order of names: run_2 comes before run_10, lr=0.02 before lr=0.1, and v1.9 before v1.10."""
 
 import re
 from decimal import Decimal
@@ -11,14 +11,14 @@ _Numbers = tuple[Decimal, ...]
 
 
 def natural(text: str) -> tuple[list[tuple[str, _Numbers]], str]:
-    """A key to sort names by: numbers in them count as numbers, everything else as text.
+    """A key for sorting names: numbers in a name are compared as numbers, everything else as text.
 
-    Numbers that are joined by points are those of a version, one by one, where there are more than two, or where they
-    are part of a name: a letter, `_` or `-` stands right before them. There, what begins with 0 is a decimal number
-    all the same (`lr0.02`), unless it is `v0.9`. A minus counts where no name goes before it: at the beginning, or
-    after a blank or one of `=(,:_`.
+    Numbers joined by points are a version, whose parts are compared one by one, if there are more than two of them
+    (`1.2.10`), or if a letter, `_` or `-` stands right before them (`v1.10`). A name's number that begins with `0.` is
+    a decimal number (`lr0.02`), unless the letter is v (`v0.9`). A minus belongs to the number at the beginning of the
+    name, and after a blank or one of `=(,:_`.
     """
-    *parts, last = _NUMBER.split(text)  # text and numbers by turns, a text last
+    *parts, last = _NUMBER.split(text)  # texts and numbers alternate; the last part is a text
     pairs = [(before, _numbers(before, number)) for before, number in zip(parts[::2], parts[1::2], strict=True)]
     return [*pairs, (last, ())], text
 

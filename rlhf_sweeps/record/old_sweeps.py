@@ -1,4 +1,4 @@
-"""A sweep.json of version 1 in the form of today: its axes were text, and its plan stood in multirun.yaml if anywhere.
+"""Conversion of a sweep.json of version 1: its axes were texts, and parts of its plan stood in multirun.yaml only.
 
 `choice(1e-05,0.0001) with ppo.clip_range=choice(0.1,0.2) if reward_model=tiny,vader and model=smollm2`
 """
@@ -13,38 +13,38 @@ from rlhf_sweeps.record.commands import words_of
 from rlhf_sweeps.record.reading import as_mapping
 from rlhf_sweeps.record.sweep_plan import SweepPlan
 
-_DEFAULT_TRIALS = 20  # of a search that was told neither how many nor for how long
-_FIRST_TEST_SEED = 1_000_000  # after the sweep's own
+_DEFAULT_TRIALS = 20  # the number of trials of a search without n_trials and without sweep.budget_hours
+_FIRST_TEST_SEED = 1_000_000  # the distance of the first test seed from the sweep's seed
 _INTERVAL = re.compile(r"interval\(\s*([^,()]+),\s*([^,()]+)\)")
 _LIST = re.compile(r"(?:choice|shuffle)\((.*)\)", re.DOTALL)
 _STEP = re.compile(r"step[:=]([^,()]+)")
 
 
 def is_old(start: Mapping[str, Any]) -> bool:
-    """Whether a version before this one has written what sweep.json holds."""
+    """Whether an earlier version wrote this content of sweep.json."""
     return isinstance(start.get("space"), dict)
 
 
 def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool = False) -> dict[str, Any]:
-    """What a sweep.json of an earlier version holds, as one of today would; of today's, itself.
+    """The content of a sweep.json in today's form; content in today's form is returned unchanged.
 
     Args:
-        hydra: Hydra's part of multirun.yaml; empty where there is none.
-        has_comparison: whether the sweep has written one of reward models.
+        hydra: Hydra's part of multirun.yaml; empty if there is none.
+        has_comparison: whether the sweep has written comparison.json, which compares reward models.
     """
     if not is_old(start):
         return dict(start)
-    found = _with_axes(start)
-    plan = _plan(found, hydra, has_comparison).as_data()
-    found = {**plan, **found, "directions": plan["directions"]}
+    content = _with_axes(start)
+    plan = _plan(content, hydra, has_comparison).as_data()
+    content = {**plan, **content, "directions": plan["directions"]}
     if isinstance(records := start.get("configurations"), list):
-        found["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
-    return found
+        content["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
+    return content
 
 
 def _with_axes(record: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in record.items() if key not in ("space", "shape")}
-    return {**kept, "axes": as_data(_axes(record["space"]))} if is_old(record) else kept
+    others = {key: value for key, value in record.items() if key not in ("space", "shape")}
+    return {**others, "axes": as_data(_axes(record["space"]))} if is_old(record) else others
 
 
 def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool) -> SweepPlan:
@@ -65,7 +65,7 @@ def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bo
 
 
 def _compares_reward_models(axes: Sequence[Axis]) -> bool:
-    """Whether the reward model was chosen, or keys of it were, by lists alone; its scale, which is common, aside."""
+    """Whether lists, and nothing else, vary the reward model or its keys; reward_model.normalize does not count."""
     own = [axis for axis in axes if f"{axis.key}.".startswith(("reward_model.", "experiment."))]
     varied = {axis.key for axis in own if len(axis.choices) > 1} - {"experiment", "reward_model.normalize"}
     return "reward_model" in varied or (bool(varied) and all(axis.choices for axis in own))
@@ -92,9 +92,9 @@ def _axes(space: Mapping[str, Any]) -> Iterator[Axis]:
 
 
 def _axis(name: str, text: str, tied_to: str | None, when: Mapping[str, tuple[str, ...]]) -> Axis:
-    if found := _INTERVAL.search(text):
-        low, high = (_number(bound) for bound in found.groups())
-        tags, step = re.split(r"[(,]", text[: found.start()]), _STEP.search(text[: found.start()])
+    if match := _INTERVAL.search(text):
+        low, high = (_number(bound) for bound in match.groups())
+        tags, step = re.split(r"[(,]", text[: match.start()]), _STEP.search(text[: match.start()])
         if low is not None and high is not None:
             low, high = sorted((low, high))
             size = None if step is None else _number(step[1])
@@ -112,15 +112,15 @@ def _items(text: str) -> list[str]:
 
 
 def _split(text: str, word: str) -> list[str]:
-    parts, found = [], word
-    while found:
-        part, found, text = _partition(text, word)
+    parts, separator = [], word
+    while separator:
+        part, separator, text = _partition(text, word)
         parts.append(part)
     return parts
 
 
 def _partition(text: str, word: str) -> tuple[str, str, str]:
-    """As str.partition, at the first place that is outside of brackets and quotes."""
+    """str.partition at the first occurrence of the word outside of brackets and quotes."""
     for place in _outside(text):
         if text.startswith(word, place):
             return text[:place], word, text[place + len(word) :]
@@ -128,7 +128,7 @@ def _partition(text: str, word: str) -> tuple[str, str, str]:
 
 
 def _outside(text: str) -> Iterator[int]:
-    """The places outside of brackets and quotes whose character stands for itself."""
+    """The positions of the characters outside of brackets and quotes that are not escaped."""
     depth, quote, is_escaped = 0, "", False
     for place, char in enumerate(text):
         if is_escaped:
@@ -146,7 +146,7 @@ def _outside(text: str) -> Iterator[int]:
 
 
 def _number(text: str) -> float | None:
-    """As Hydra reads it: whole numbers stay whole."""
+    """The number as Hydra reads it: an int if it is written without a point or an exponent."""
     number = as_number(text)
     return int(text) if number is not None and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text) else number
 

@@ -1,7 +1,7 @@
-"""Reading a file that may hold anything: the one place where a record's files, and others' tables, are opened.
+"""Reading files whose content cannot be trusted: all files of records, and tables of other programs, are opened here.
 
-A record may come from anybody. So a folder, a pipe or a device in a file's place is refused before it is read, what is
-too large is not taken into memory, and no number is larger than a float can be.
+A record may come from anybody. So only regular files are read, not folders, pipes or devices; their size is limited;
+and a number beyond the range of a float becomes nan.
 """
 
 import errno
@@ -22,13 +22,13 @@ from rlhf_sweeps.platforms import system
 
 Row = dict[str, Any]
 
-MOST_BYTES = 64 * 2**20  # of an object or a YAML file; ours have some kilobytes
-MOST_LINE = 16 * 2**20  # of a row; ours have some kilobytes, answers to prompts some more
-MOST_FILE = 4 * 2**30  # of rows, or of a table
-MOST_NODES = 200_000  # of a YAML file, each alias counted with all that it stands for
-_MOST_DEPTH = 200
-# What is at fault, and so what to mend, by the number that the operating system gives an error. These say nothing about
-# the file that they came with, and pass.
+# Limits on what is read: chosen far above our own files, not measured.
+MOST_BYTES = 64 * 2**20  # bytes of a JSON object or a YAML file; ours have some kilobytes
+MOST_LINE = 16 * 2**20  # bytes of a row; ours have some kilobytes
+MOST_FILE = 4 * 2**30  # bytes of a file of rows, or of a table
+MOST_NODES = 200_000  # nodes of a YAML file; an alias counts as many as the node that it repeats
+_MOST_DEPTH = 200  # nested nodes of a YAML file
+# Errors of the operating system that say nothing about the file and may pass, and their causes in words.
 PASSING = {
     errno.ENOSPC: "no space is left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -44,12 +44,12 @@ PASSING = {
 if hasattr(errno, "ESTALE"):
     PASSING[errno.ESTALE] = "the file server has lost the folder"
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML was built with it
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times as fast
 _WAIT_FOR_NOBODY = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def raise_passing(error: OSError) -> None:
-    """Raise an error of the moment again: what it kept from being read is neither missing nor damaged."""
+    """Raise the error again if its cause may pass: the file that could not be read is neither missing nor damaged."""
     if error.errno in PASSING:
         raise error
 
@@ -58,13 +58,13 @@ def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
     """Open a regular file to read its bytes.
 
     Args:
-        most: bytes that it may have.
+        most: the allowed size in bytes.
 
     Raises:
         FileNotFoundError: if there is none.
         OSError: if it is anything but a regular file, or too large; its `strerror` says so.
     """
-    if path.exists() and not path.is_file():  # which opening a device, or a pipe's end, could change
+    if path.exists() and not path.is_file():  # opening a device or a pipe may have effects
         raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, f"is {kind_of(path)}, no file", str(path))
     handle = system.patiently(lambda: os.open(path, os.O_RDONLY | _WAIT_FOR_NOBODY))
     try:
@@ -81,7 +81,7 @@ def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
 
 
 def kind_of(path: Path) -> str:
-    """What is there in a file's place, in words."""
+    """What a path that is no regular file is, in words."""
     return "a folder" if path.is_dir() else "a pipe" if path.is_fifo() else "a device or the like"
 
 
@@ -92,19 +92,19 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_lines(path: Path) -> Iterator[bytes | None]:
-    """A regular file's lines with their ends, None for each that is too long; raises as `open_record`."""
+    """A regular file's lines with their line ends, None for a line that is too long; raises as `open_record`."""
     with open_record(path) as file:
         while line := file.readline(MOST_LINE):
             if len(line) < MOST_LINE or line.endswith(b"\n"):
                 yield line
                 continue
-            while (rest := file.readline(MOST_LINE)) and not rest.endswith(b"\n"):
+            while (part := file.readline(MOST_LINE)) and not part.endswith(b"\n"):
                 pass
             yield None
 
 
 def parse_object(text: bytes) -> Row | None:
-    """The object that a JSON text is; None if it is none. A whole number beyond a float's range is nan."""
+    """The JSON object in a text; None if there is none. A whole number beyond the range of a float is nan."""
     try:
         content = orjson.loads(text)  # five times as fast as json, and stricter
     except orjson.JSONDecodeError:
@@ -113,7 +113,7 @@ def parse_object(text: bytes) -> Row | None:
 
 
 def parse_exactly(text: bytes) -> Row | None:
-    """The same, where whole numbers beyond 2**64 do not become floats."""
+    """As `parse_object`, but whole numbers beyond 2**64 do not become floats."""
     try:
         content = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError):
@@ -126,7 +126,7 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         OSError: as `open_record`.
-        ValueError, RecursionError, yaml.YAMLError: if it is none, or its aliases stand for too much.
+        ValueError, RecursionError, yaml.YAMLError: if it is not YAML, or has too many nodes.
     """
     text = read_bytes(path).decode("utf-8")
     _check_depth(text)
@@ -142,7 +142,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    """Raise ValueError where nodes lie too deep in each other: libyaml's composer would end the process."""
+    """Raise ValueError if nodes are nested too deeply: libyaml's composer would crash the process."""
     depth = 0
     for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -151,44 +151,44 @@ def _check_depth(text: str) -> None:
 
 
 def _whole(digits: str) -> int | float:
-    """JSON knows whole numbers without end."""
+    """A whole number of JSON, which may have any number of digits; nan beyond the range of a float."""
     if len(digits) > 400:
         return math.nan
     number = int(digits)
     return number if abs(number) <= sys.float_info.max else math.nan
 
 
-def _size(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """How many nodes there are, each alias counted with all that it stands for; nine nested ones can be a billion."""
+def _size(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
+    """The number of nodes, aliases expanded: nine nested aliases can stand for a billion nodes."""
     if isinstance(node, yaml.ScalarNode):
         return 1
-    if id(node) in known:
-        return known[id(node)]
-    if depth > _MOST_DEPTH:  # or without an end, where a node holds itself
+    if id(node) in sizes:
+        return sizes[id(node)]
+    if depth > _MOST_DEPTH:  # the depth is infinite if a node contains itself
         raise ValueError("too deep")
     inner = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
     total = 1
     for child in inner:
-        total += _size(child, known, depth + 1)
+        total += _size(child, sizes, depth + 1)
         if total > MOST_NODES:
             raise ValueError("its aliases stand for too much")
-    known[id(node)] = total
+    sizes[id(node)] = total
     return total
 
 
 def as_mapping(content: Any) -> Mapping[str, Any]:
-    """An object of a file as it stands; empty where it is something else."""
+    """The content if it is a mapping; else an empty mapping."""
     return content if isinstance(content, Mapping) else {}
 
 
 def salvage_yaml(path: Path, problems: list[str]) -> Any:
-    """The content of a YAML file; None if there is none, which is a problem only where the file exists."""
+    """The content of a YAML file; None if there is no file, which is no problem, or if it cannot be read."""
     try:
         return read_yaml(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         problems.append(f"{path.name}: {error.strerror}")
-    except (ValueError, RecursionError, yaml.YAMLError):  # as of a 45th day
+    except (ValueError, RecursionError, yaml.YAMLError):  # a ValueError is raised by a date such as the 45th of May
         problems.append(f"{path.name}: damaged, left out")
     return None

@@ -1,7 +1,7 @@
-"""What of a config is a secret, and how it is shown where configs are recorded, sent, printed or displayed: as ***.
+"""Which parts of a config are secret; they appear as *** wherever a config is recorded, sent or printed.
 
-A reference, ${oc.env:NAME}, holds no secret and stays as it is written. Where something is taken for a secret that is
-none, too much is masked at worst: nothing that is computed with comes by here.
+A reference, ${oc.env:NAME}, contains no secret and stays as it is written. If a value is wrongly taken for a secret,
+only its display is masked: nothing here changes a value that the code computes with.
 """
 
 import functools
@@ -12,9 +12,9 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-MASK = "***"  # as SQLAlchemy has it
+MASK = "***"  # SQLAlchemy uses the same
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# What a token or a key is a secret after, in the name of a config's key.
+# Words before `token` or `key` that make the name of a key the name of a secret.
 _MAKERS = (
     "api", "access", "auth", "oauth", "secret", "private", "bearer", "session", "refresh", "client", "service",
     "account", "deploy", "license", "subscription", "encryption", "signing", "ssh", "master", "admin", "app",
@@ -27,9 +27,9 @@ _SECRETS = re.compile(
     r"|(api|access|auth|secret|private|hf|hub|openai|wandb|github|session)(key|token)s?)"
 )
 _OTHERS = ("pwd", "auth", "authorization", "bearer", "cookie", "cookies", "jwt")
-# The last word of a name that says where a secret is, or what it is like.
+# A name that ends on one of these words tells where a secret is, or describes it.
 _ABOUT = ("file", "path", "dir", "folder", "name", "column", "env", "variable", "length", "policy", "type", "hint")
-# What stands before the token of a vocabulary, and the key of a mapping.
+# Words before `token` in names from a vocabulary, and words before `key` in names of data.
 _OF_TEXT = (
     "pad", "padding", "eos", "bos", "unk", "mask", "sep", "cls", "stop", "start", "end", "begin", "image", "video",
     "audio", "special", "yes", "no", "eot", "assistant", "user", "system", "answer", "per", "new", "first", "last",
@@ -44,16 +44,16 @@ _REF = r"\$\{(?:[^{}]|\{[^{}]*\})*\}"
 
 
 def _run_of(signs: str) -> str:
-    """Any number of these signs and of references, which may hold all others."""
+    """A pattern for any number of these characters and of references; a reference may contain any character."""
     return rf"(?:{_REF}|(?!{_REF})[{signs}])*"
 
 
 _NAME, _REST = _run_of(r"^:/@\s"), _run_of(r"^@\s")
-# SCHEME://USER:PASSWORD@; where there are several @, the last one may be the place's.
+# SCHEME://USER:PASSWORD@; if there are several @, the last one may belong to the path.
 _PASSWORD = re.compile(rf"(://{_NAME}:)({_run_of('^@')}(?:@[^@\s,'\"]*(?=@))*)@")
 _USER = re.compile(rf"(?<=://)({_NAME})(?=@)")
 _PARAMETER = re.compile(r"([?&;])([\w.%-]+)=(" + _run_of(r"""^&#;\s,'"\]}""") + ")")
-# A text that is one URL, perhaps in quotes; what would be one, but for a slash; a port, which is no password.
+# A text that is one URL, perhaps in quotes; a URL that lacks a slash; a port, which is no password.
 _ONE = re.compile(r"""['"]?[\w+.-]+://[^\s'"]*['"]?""")
 _PARAMETER_OF_ONE = re.compile(r"([?&;])([\w.%-]+)=(" + _run_of(r"""^&#\s'\"""") + ")")
 _ALMOST = re.compile(rf"""^['"]?[A-Za-z][\w+.-]*:/?{_NAME}:({_REST})@""")
@@ -63,27 +63,27 @@ _OVERRIDE = re.compile(r"(?P<key>[-+~]*[\w./@:\[\]-]+)=(?P<value>.*)", re.DOTALL
 _ANY_REFERENCE = re.compile(_REF)
 _ONE_REFERENCE = re.compile(r"(?<!\\)\$\{[^{}]*\}")
 _SCHEMES = ("bearer", "basic", "token", "apikey", "api-key", "key", "digest")
-# A reference with a value for where there is no such variable.
+# A reference with a default value, which stands in for a variable that is not set.
 _DEFAULT = re.compile(r"(?P<start>\$\{\s*oc\.env:\s*(?P<variable>[^,{}\s]+)\s*,)(?P<default>[^{}]*)(?=\})")
 _VARIABLE = re.compile(r"\$\{\s*oc\.env:\s*([^,{}\s]+)")
 NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
-# Variables of ours that hold what stood in the config itself; see literals.py.
+# The beginning of the names of our variables for secrets that stood in the config itself; see literals.py.
 LIFTED = "RLHF_SWEEPS_SECRET_"
-# Gives the report the URL of a study, which everybody could read in the words of its command.
+# Passes the URL of a study to the report: any user of the machine could read it among the words of a command.
 STORAGE = "RLHF_SWEEPS_STORAGE"
-OF_DEFAULT = "__DEFAULT"  # the end of the name where it stood in a reference
+OF_DEFAULT = "__DEFAULT"  # the ending of such a name if the secret was the default value of a reference
 WHOLE = re.compile(rf"\$\{{oc\.decode:\$\{{oc\.env:{LIFTED}\w+\}}\}}|\$\{{oc\.env:{LIFTED}\w+\}}")
 
 
 @functools.lru_cache(maxsize=10_000)
 def is_secret(name: str) -> bool:
-    """Whether a key or a variable is named like a secret; names are read by whole words, in any case.
+    """Whether the name of a key or a variable is that of a secret; names are compared by whole words, in any case.
 
-    These are secrets: password (also passwords, passphrase, db_password, PGPASSWORD), secret, credentials, auth,
-    authorization, cookies; a token or a key after a word that makes one (access_token, api_key, X-API-Key); a token
-    alone. A variable, in capitals, that ends with TOKEN or KEY is one (MY_TOKEN), unless the word before it belongs to
-    a vocabulary (PAD_TOKEN) or to data (SORT_KEY). These are none: tokens, yes_token, max_new_tokens, token_mean, key,
-    answer_key, monkey, password_file, secret_name.
+    Names of secrets: password (also passwords, passphrase, db_password, PGPASSWORD), secret, credentials, auth,
+    authorization, cookies; token or key after a word such as access or api (access_token, api_key, X-API-Key); token
+    alone. A name in capitals that ends with TOKEN or KEY is one, too (MY_TOKEN), unless the word before belongs to a
+    vocabulary (PAD_TOKEN) or to data (SORT_KEY). No names of secrets: tokens, yes_token, max_new_tokens, token_mean,
+    key, answer_key, monkey, password_file, secret_name.
     """
     words = [word.lower() for word in _WORDS.findall(name)]
     if words[-1:] == ["value"]:
@@ -103,17 +103,17 @@ def is_secret(name: str) -> bool:
 
 
 def is_secret_variable(name: str) -> bool:
-    """Whether a variable of the environment is named like a secret; PWD is the folder that a shell is in."""
+    """Whether an environment variable has the name of a secret; PWD has not: it is the current folder of a shell."""
     return name != "PWD" and is_secret(name)
 
 
 def is_plain_credential(name: str) -> bool:
-    """Whether what a secret's key holds only opens a door, so that no number depends on it."""
+    """Whether the value of a key can only be a credential, so that no result of a run depends on it."""
     return is_secret(name) and name.lower() not in ("token", "pass")
 
 
 def is_masked(text: str) -> bool:
-    """Whether a text stands where something was masked, and so cannot be used."""
+    """Whether a text contains a masked secret, and so cannot be used as a value."""
     if text == MASK or f"//{MASK}@" in text or re.search(r"=\*\*\*($|[&#;])", text):
         return True
     return any(MASK in text[start:end] for start, end in _spans(text))
@@ -125,40 +125,40 @@ def variables(text: str) -> list[str]:
 
 
 def defaults(text: str) -> list[str]:
-    """What a text gives where there is no such variable."""
-    return [found["default"].strip() for found in _DEFAULT.finditer(text)]
+    """The default values of the references in a text."""
+    return [match["default"].strip() for match in _DEFAULT.finditer(text)]
 
 
 def places(text: str) -> list[tuple[int, int]]:
-    """Where in the URLs of a text something is secret, from left to right: starts and ends, none within another.
+    """The starts and ends of the secrets in the URLs of a text, from left to right, without overlaps.
 
-    Of a password that mixes both, what stands there itself is, and its references are not.
+    If a password mixes literal text and references, its literal parts are secret and its references are not.
     """
-    found = [part for start, end in _spans(text) for part in _literal_parts(text, start, end)]
-    kept: list[tuple[int, int]] = []
-    for start, end in sorted(found):
-        if start >= (kept[-1][1] if kept else 0):
-            kept += [] if text[start:end] == MASK else [(start, end)]
-    return kept
+    spans = [part for start, end in _spans(text) for part in _literal_parts(text, start, end)]
+    separate: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if start >= (separate[-1][1] if separate else 0):
+            separate += [] if text[start:end] == MASK else [(start, end)]
+    return separate
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """Where secrets stand in the URLs of a text, as literals or as references."""
-    found = [match.span(1) for match in _ALMOST.finditer(text)]
+    """The starts and ends of the secrets in the URLs of a text, be they literals or references."""
+    spans = [match.span(1) for match in _ALMOST.finditer(text)]
     for match in _PASSWORD.finditer(text):
         is_port = text[: match.start()].endswith(("http", "https")) and _PORT.match(match[2])
-        found += [] if is_port else [match.span(2)]
+        spans += [] if is_port else [match.span(2)]
     if text.lstrip("'\"").startswith(("http://", "https://", "git+")):
-        found += [match.span(1) for match in _USER.finditer(text)]
+        spans += [match.span(1) for match in _USER.finditer(text)]
     if "://" in text:
         # In a text that is one URL, a parameter ends where the next begins; in others, with the URL.
         parameters = _PARAMETER_OF_ONE if _ONE.fullmatch(text) else _PARAMETER
-        found += [match.span(3) for match in parameters.finditer(text) if is_secret(urllib.parse.unquote(match[2]))]
-    return found
+        spans += [match.span(3) for match in parameters.finditer(text) if is_secret(urllib.parse.unquote(match[2]))]
+    return spans
 
 
 def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where in a part of a text something stands beside references, or in one, for where there is no variable."""
+    """The starts and ends of the literal text in a part of a text: beside references, and in their default values."""
     for reference in _ANY_REFERENCE.finditer(text, start, end):
         if start < reference.start():
             yield start, reference.start()
@@ -172,9 +172,9 @@ def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
 
 
 def passwords(text: str) -> list[str]:
-    """What is secret in the URLs of a text: as it is written, and decoded."""
-    found = [text[start:end] for start, end in places(text)]
-    return list(dict.fromkeys([*found, *map(urllib.parse.unquote, found)]))
+    """The secrets in the URLs of a text, as they are written and URL-decoded."""
+    literal_passwords = [text[start:end] for start, end in places(text)]
+    return list(dict.fromkeys([*literal_passwords, *map(urllib.parse.unquote, literal_passwords)]))
 
 
 def password_variables(text: str) -> list[str]:
@@ -183,17 +183,17 @@ def password_variables(text: str) -> list[str]:
 
 
 def masked_url(text: str) -> str:
-    """A text with the passwords of its URLs masked: of the user, and in parameters that are named like secrets."""
+    """The text with the secrets of its URLs masked: users' passwords, and parameters with names of secrets."""
     for start, end in reversed(places(text)):
         text = f"{text[:start]}{MASK}{text[end:]}"
     return text
 
 
 def masked(content: Any, name: str = "") -> Any:
-    """Plain values, nested, with the secrets among them masked.
+    """Plain nested values with all secrets masked.
 
     Args:
-        name: the key that they stand under.
+        name: the key of the values.
     """
     if isinstance(content, dict):
         return {key: masked(value, name if is_secret(name) else str(key)) for key, value in content.items()}
@@ -207,12 +207,12 @@ def masked(content: Any, name: str = "") -> Any:
 
 
 def masked_word(word: str) -> str:
-    """A word of a command line: an override of Hydra's, or an option with its value."""
+    """A word of a command line with its secrets masked: an override of Hydra, or an option with its value."""
     word = WHOLE.sub(MASK, word)
-    found = _OVERRIDE.fullmatch(word)
-    if found is None or "://" in found["key"]:
+    match = _OVERRIDE.fullmatch(word)
+    if match is None or "://" in match["key"]:
         return _masked_text(word, is_of_secret=False)
-    key, value = found["key"], found["value"]
+    key, value = match["key"], match["value"]
     is_of_secret = any(is_secret(part) for part in re.split(r"[.@:\[\]]", key))
     if is_of_secret and not _is_open(value):
         return f"{key}={MASK}"
@@ -220,26 +220,26 @@ def masked_word(word: str) -> str:
 
 
 def masked_words(words: Iterable[str]) -> list[str]:
-    """Those of a command line."""
+    """The words of a command line with their secrets masked."""
     return [masked_word(word) for word in words]
 
 
 def _masked_entries(text: str) -> str:
-    """A value in Hydra's grammar with the secrets masked in its mappings, however deep."""
-    shown, done = "", 0
+    """A value in Hydra's grammar with the secrets in its mappings masked, at any depth."""
+    masked_text, done = "", 0
     for start, end in entries(text):
         value = text[start:end]
-        shown += text[done:start] + (_masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
+        masked_text += text[done:start] + (_masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
         done = end
-    return shown + text[done:]
+    return masked_text + text[done:]
 
 
 def entries(text: str) -> Iterator[tuple[int, int]]:
-    """Where the values of secrets' keys stand in a text of Hydra's grammar; what does not end goes to the end."""
+    """Starts and ends of the values of secret keys in a text of Hydra's grammar; an open value ends with the text."""
     at = 0
-    while (found := _ENTRY.search(text, at)) is not None:
-        at = found.end()
-        if is_secret(found[1]):
+    while (match := _ENTRY.search(text, at)) is not None:
+        at = match.end()
+        if is_secret(match[1]):
             start, at = at, _end_of_value(text, at)
             yield start, at
 
@@ -265,34 +265,34 @@ def _end_of_value(text: str, start: int) -> int:
 
 
 def _masked_text(text: str, is_of_secret: bool) -> str:
-    """A text with the passwords of its URLs masked, and what references to secrets give where there is no variable."""
+    """The text with the secrets of its URLs masked, and the default values of references to secrets."""
 
-    def mask_default(found: re.Match[str]) -> str:
-        is_plain = found["default"].strip() in NOTHING or not (is_of_secret or is_secret_variable(found["variable"]))
-        return found[0] if is_plain else f"{found['start']}{MASK}"
+    def mask_default(match: re.Match[str]) -> str:
+        is_plain = match["default"].strip() in NOTHING or not (is_of_secret or is_secret_variable(match["variable"]))
+        return match[0] if is_plain else f"{match['start']}{MASK}"
 
     return masked_url(_DEFAULT.sub(mask_default, text))
 
 
 def _is_open(value: str) -> bool:
-    """Whether a value of a secret's key gives nothing away: it is a reference, or there is none."""
+    """Whether the value of a secret key reveals nothing: it is a reference, or empty."""
     return value in NOTHING or not literals(value)
 
 
 def literals(value: str) -> list[str]:
-    """What stands in the value of a secret's key beside references; the word before a token in a header is none.
+    """The literal texts in the value of a secret key beside references, without a header's scheme such as Bearer.
 
-    Of a URL only the password is secret, so that one with a reference in its place has none.
+    In a URL only the password is secret: a URL with a reference in place of its password has no such text.
     """
-    rest, count = value, 1
+    without_references, count = value, 1
     while count:
-        rest, count = _ONE_REFERENCE.subn("\0", rest)
-    if "\0" in rest and "://" in rest:
+        without_references, count = _ONE_REFERENCE.subn("\0", without_references)
+    if "\0" in without_references and "://" in without_references:
         return passwords(value)
-    parts = [part.strip(" '\"") for part in rest.split("\0")]
-    return [part for part in parts if part and not ("\0" in rest and part.lower() in _SCHEMES)]
+    parts = [part.strip(" '\"") for part in without_references.split("\0")]
+    return [part for part in parts if part and not ("\0" in without_references and part.lower() in _SCHEMES)]
 
 
 def lifted_variables() -> dict[str, str]:
-    """The variables of this process that hold secrets of configs, for processes that do not inherit them."""
+    """The environment variables for secrets of configs, to be passed to processes that do not inherit them."""
     return {name: value for name, value in os.environ.items() if name.startswith(LIFTED)}

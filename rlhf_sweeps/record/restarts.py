@@ -1,4 +1,4 @@
-"""Where a run went on from an earlier update, and what it had recorded beyond that one, which is dead."""
+"""Restarts of a run: from an earlier update on, the run records updates again, and its older rows become obsolete."""
 
 import math
 import sys
@@ -6,31 +6,33 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-_MOST_REPEATED = 1 / 4  # of the rows, where updates come again
-_MOST = 1 / 10  # of the rows, where none does
+# The largest share of rows at which the updates go back; beyond it the rows have no order. Chosen, not measured.
+_MOST_REPEATED = 1 / 4  # if some updates are recorded twice
+_MOST = 1 / 10  # if none is
 
 
 def restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
-    """The positions at which the updates go back, as after a kill or a rewind; none where they have no order.
+    """The positions at which the run was restarted: its updates go back there. Empty if the rows have no order.
 
-    Updates that go back at more rows than one in four, or one in ten where none comes twice, are those of rows in any
-    order, or of several runs mixed. A single step back counts, however short the record is. Where no update comes
-    twice, a table's parts may stand in any order: one to before the first update does not count, and none does if the
-    rows in order are evenly spaced, as no run leaves them that goes on with other updates than before.
+    If the updates go back at more than a quarter of the rows (a tenth, if no update occurs twice), the rows are
+    unordered or come from several runs. A single step back always counts. If no update occurs twice, the rows may be
+    parts of a table in any order; then a step back to before the first update does not count, and none counts if the
+    sorted updates are evenly spaced: a restarted run would repeat updates, or leave a gap.
 
     Args:
-        updates: of one run, in the order in which they were recorded; nan where a row has none.
-        is_own: whether they are those of one run's own record, to which rows were only ever added: if every step back
-            is to an update that was there before, the run went back so often.
+        updates: of one run, in the order in which they were recorded; nan for a row without an update.
+        is_own: whether they come from a run's own record, to which rows are only added. Then all steps back count if
+            each leads to an update that was recorded before.
     """
-    found = returns(updates)
+    steps_back = returns(updates)
     numbers = [update for update in updates if not math.isnan(update)]
-    if is_own and all(updates[position] in updates[:position] for position in found):
-        return found
+    if is_own and all(updates[position] in updates[:position] for position in steps_back):
+        return steps_back
     if len(set(numbers)) < len(numbers):
-        return found if len(found) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
-    is_within = all(updates[position] > numbers[0] for position in found)
-    return found if is_within and len(found) <= max(1.0, _MOST * len(numbers)) and not _are_even(numbers) else []
+        return steps_back if len(steps_back) <= max(1.0, _MOST_REPEATED * len(numbers)) else []
+    is_within = all(updates[position] > numbers[0] for position in steps_back)
+    is_rare = len(steps_back) <= max(1.0, _MOST * len(numbers))
+    return steps_back if is_within and is_rare and not _are_even(numbers) else []
 
 
 def _are_even(updates: Sequence[float]) -> bool:
@@ -40,42 +42,42 @@ def _are_even(updates: Sequence[float]) -> bool:
 
 
 def returns(updates: Sequence[float]) -> list[int]:
-    """The positions at which the updates go back, however often; the arguments are those of `restarts`."""
-    found, before = [], -math.inf
+    """All positions at which the updates go back; the arguments are those of `restarts`."""
+    positions, before = [], -math.inf
     for position, update in enumerate(updates):
         if update < before:
-            found.append(position)
+            positions.append(position)
         before = before if math.isnan(update) else update
-    return found
+    return positions
 
 
 def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
-    """The positions that count: what lies at or beyond an update to which the run went back later is dead.
+    """The positions of the rows that count: a row is obsolete if the run restarted later at its update or before.
 
     Args:
-        updates: as `restarts` has them.
-        restarted: what `restarts` gives, of these or of those among them that show the run's progress.
+        updates: as for `restarts`.
+        restarted: the result of `restarts` for these updates, or for those of them that show the run's progress.
     """
-    back, limit, kept = set(restarted), math.inf, []
+    back, limit, positions = set(restarted), math.inf, []
     for position in reversed(range(len(updates))):
         if math.isnan(updates[position]) or updates[position] < limit:
-            kept.append(position)
+            positions.append(position)
         if position in back:
             limit = min(limit, updates[position])
-    return kept[::-1]
+    return positions[::-1]
 
 
 def going_on(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that count, by their `update`, of a run's own record with one or several for each update."""
+    """The rows of a run's own record that are not obsolete, by their key `update`; an update may have several rows."""
     updates = [as_update(row.get("update")) for row in rows]
     return [dict(rows[position]) for position in alive(updates, restarts(updates, is_own=True))]
 
 
 def as_update(value: Any) -> float:
-    """An update's number; nan for anything else, and for a whole number beyond all that a float can be."""
+    """The number of an update; nan for anything else, and for a number beyond the range of a float."""
     return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else math.nan
 
 
 def continued(before: float, start: float, what: str = "the updates") -> str:
-    """What to say of one restart."""
+    """One sentence about a restart."""
     return f"{what} go back from {before:g} to {start:g}: read as a run that was continued, so the later values count"

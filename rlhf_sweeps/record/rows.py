@@ -1,4 +1,4 @@
-"""Files of JSON lines: a row for each update, or for each answer."""
+"""Files of JSON lines: one row for each update, or for each answer."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
     bad: list[int] = []
     number, text = 0, b"\n"
     try:
-        # Split at the newline only: responses may hold other line separators, such as U+2028.
+        # Lines end at newlines only: responses may contain other line separators, such as U+2028.
         for number, read in enumerate(read_lines(path), start=1):
             text = read or b"\n"
             row = None if read is None else parse_object(read)
@@ -53,12 +53,12 @@ def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
 
 
 class Reached(NamedTuple):
-    """How far a file that grows has been read.
+    """How far a growing file has been read.
 
     Attributes:
-        inode: of the file; another one has its name once it is replaced.
-        position: the byte at which the first line begins that is damaged, or has no end yet.
-        is_damaged: whether it is damaged.
+        inode: of the file; it changes when the file is replaced.
+        position: the byte at which the first line begins that is damaged or incomplete.
+        is_damaged: whether that line is damaged.
     """
 
     inode: int = -1
@@ -67,7 +67,7 @@ class Reached(NamedTuple):
 
 
 def rows_from(path: Path, reached: Reached) -> tuple[list[Row], Reached]:
-    """The rows of a file that grows, from where it has been read to on; from its start if it was replaced.
+    """The new rows of a growing file since `reached`, or all rows if the file was replaced.
 
     Raises:
         OSError: as `open_record`.

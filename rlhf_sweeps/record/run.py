@@ -1,7 +1,7 @@
 """One run's folder.
 
-A run without summary.json did not finish. Lines of metrics.jsonl and samples.jsonl beyond the checkpoint that a run
-continues from are cut, since the run writes them again.
+A run without summary.json did not finish. When a run continues from a checkpoint, later lines of metrics.jsonl and
+samples.jsonl are removed, since the run writes them again.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ class Run:
     """One run's folder.
 
     Attributes:
-        folder: where everything lies; may be copied or moved as a whole.
-        checkpoint: what the run continues from.
-        model: the export that from_pretrained loads.
-        base: what is known about the base policy, where no sweep knows it.
-        start_file, metrics_file, samples_file, summary_file: what the methods below read and write.
-        config_file, hydra_file, overrides_file: the config as Hydra composed it, its own part, what the user changed.
-        log_file: all that the run's process wrote to stdout and stderr.
+        folder: holds everything; it may be copied or moved as a whole.
+        checkpoint: the folder of the checkpoints.
+        model: the folder of the export, which from_pretrained loads.
+        base: results about the base policy, if the run belongs to no sweep.
+        start_file, metrics_file, samples_file, summary_file: the methods below read and write these.
+        config_file, hydra_file, overrides_file: the composed config, Hydra's own part of it, the user's overrides.
+        log_file: the output of the run's process to stdout and stderr.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -64,10 +64,10 @@ class Run:
         self.reached = Reached()  # of metrics.jsonl
 
     def refuse_foreign(self) -> None:
-        """Leave a folder alone that holds what this record would overwrite, or a sweep.
+        """Refuse a folder that holds a sweep, or files that this record would overwrite.
 
         Raises:
-            NotOursError: if that is so, and nothing shows that a run was begun there.
+            NotOursError: if it does, and nothing proves that a run was begun there.
         """
         model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"rlhf_sweeps_former_{self.model.name}")
         files = (self.start_file, self.metrics_file, self.samples_file, self.summary_file, self.log_file)
@@ -77,7 +77,7 @@ class Run:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
-        """Keep the folder to this process; the operating system gives it free when the process dies.
+        """Lock the folder for this process; the operating system releases the lock when the process dies.
 
         Raises:
             InUseError: if another process has it.
@@ -86,9 +86,12 @@ class Run:
             yield
 
     def mend(self) -> list[str]:
-        """Put right what is damaged and kept twice, move away what is no file; says what was wrong, in sentences.
+        """Restore damaged objects from their copies, and rename whatever is no file but has a file's name.
 
-        For who has claimed the folder; rows are mended by `rewind`.
+        The caller has claimed the folder. Rows are mended by `rewind`.
+
+        Returns:
+            one sentence for each problem.
         """
         problems = [*mend_object(self.start_file), *mend_object(self.summary_file)]
         files = (*self.row_files, self._stop, self.log_file, self.config_file, self.hydra_file, self.overrides_file)
@@ -99,10 +102,10 @@ class Run:
     def begin(
         self, config: Mapping[str, Any], fingerprints: Callable[[str], Mapping[str, str]] = lambda salt: {}
     ) -> dict[str, Any]:
-        """What was fixed at the run's first start: schema_version, id, config, references. Read ever after.
+        """The run's schema_version, id, config and references; written at its first start and read at all others.
 
         Args:
-            fingerprints: salt -> what tells the values that the config's references have from others.
+            fingerprints: salt -> fingerprints of the values of the config's references.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if (start := self.start()) is None:
@@ -112,17 +115,17 @@ class Run:
         return start
 
     def start(self) -> dict[str, Any] | None:
-        """What `begin` wrote; None in a folder where no run has begun, or where that is lost."""
+        """What `begin` wrote; None if no run has begun here, or if the file is lost."""
         start = salvage_object(self.start_file, [])
         is_sound = isinstance(start.get("config"), dict) and isinstance(start.get("id"), str)
         return start if is_sound else None
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One object per update, oldest first; a last line that was cut off by a kill is left out."""
+        """One object for each update, oldest first; an incomplete last line is left out."""
         return _of_updates(self.metrics_file)
 
     def samples(self) -> list[dict[str, Any]]:
-        """Evaluation samples: update, prompt, response, score, base_response, base_score; of every judge, too."""
+        """Evaluation samples: update, prompt, response, score, base_response, base_score, and all judges' scores."""
         return _of_updates(self.samples_file)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
@@ -135,41 +138,43 @@ class Run:
 
     @property
     def row_files(self) -> tuple[Path, Path]:
-        """What grows from update to update; a checkpoint holds them as they were then."""
+        """The files that grow from update to update; a checkpoint holds copies of them."""
         return self.metrics_file, self.samples_file
 
-    def lacks(self, update: int, kept: Path | None = None) -> str | None:
-        """What is wrong with the rows up to an update, of which metrics.jsonl must have one each; None: nothing.
+    def lacks(self, update: int, copies: Path | None = None) -> str | None:
+        """What is wrong with metrics.jsonl, which must have one row for each update up to this one; None if nothing is.
 
         Args:
-            kept: a folder that may hold the row files as they were then; those of earlier versions do not.
+            copies: the checkpoint of the update, which holds copies of the row files; one of an earlier version does
+                not.
         """
         problems: list[str] = []
         file = self.metrics_file
-        if kept is not None and (kept / file.name).is_file():
-            file = kept / file.name
+        if copies is not None and (copies / file.name).is_file():
+            file = copies / file.name
         updates = [as_update(row.get("update")) for row in salvage_rows(file, problems)]
-        if [one for one in updates if one <= update] == list(range(1, update + 1)):
+        if [number for number in updates if number <= update] == list(range(1, update + 1)):
             return None
         return next(iter(problems), f"{self.metrics_file.name}: lacks rows before update {update}")
 
-    def rewind(self, update: int, kept: Path | None = None) -> list[str]:
-        """Forget what was recorded after `update`.
+    def rewind(self, update: int, copies: Path | None = None) -> list[str]:
+        """Remove everything that was recorded after `update`.
 
         Args:
-            kept: a folder that holds the row files as they were then; None: rows are told apart by their updates.
+            copies: the checkpoint of the update, which holds copies of the row files. Without a copy, the rows of
+                later updates are removed from the file.
 
         Returns:
-            what was damaged before it, and is not any more, in sentences.
+            one sentence for each file that was damaged and is restored now.
         """
         problems = []
         for path in self.row_files:
-            if kept is not None and (kept / path.name).exists():
-                problems += _restore(path, kept / path.name)
+            if copies is not None and (copies / path.name).exists():
+                problems += _restore(path, copies / path.name)
             elif path.exists():
                 write_atomically(path, "".join(line(row) for row in _of_updates(path) if row["update"] <= update))
         if self.summary_file.exists():
-            # The request to stop has been met; without a summary, it still stands.
+            # A run that wrote a summary has obeyed the request to stop; without a summary the request still stands.
             remove(self._stop)
             remove_object(self.summary_file)
         return problems
@@ -180,29 +185,31 @@ class Run:
         return summary if isinstance(summary.get("status"), str) else None
 
     def write_summary(self, summary: Mapping[str, Any], exported: Iterable[str] = ()) -> None:
-        """The last thing that a run writes: what it is given, and the digests of what the run leaves (`files`).
+        """Write summary.json, the last file of a run: the summary, and the digests of the run's files (`files`).
 
         Args:
-            exported: the files in model/ that are the run's own, by their paths in there.
+            exported: the paths, within model/, of the files that the run wrote there.
         """
         left = [*self.row_files, *(self.model / name for name in exported)]
         files = {path.relative_to(self.folder).as_posix(): digest_of(path) for path in left if path.is_file()}
         write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hidden(summary), "files": files})
 
     def changed(self, summary: Mapping[str, Any], *places: Path) -> list[str]:
-        """Which files are not what they were when the run wrote its summary, in sentences; nothing of earlier versions.
+        """One sentence for each file that has changed since the run wrote its summary.
+
+        Summaries of earlier versions hold no digests; then nothing is reported.
 
         Args:
-            places: the files, or folders with files, to look at.
+            places: the files to compare, or folders of files.
         """
         digests = summary.get("files")
-        known = digests if isinstance(digests, dict) else {}
-        files = {name: self.folder / name for name in known}
+        recorded = digests if isinstance(digests, dict) else {}
+        files = {name: self.folder / name for name in recorded}
         names = [name for name, file in files.items() if any(place in (file, *file.parents) for place in places)]
-        return differing(self.folder, {name: str(known[name]) for name in names})
+        return differing(self.folder, {name: str(recorded[name]) for name in names})
 
     def stop_reason(self) -> str | None:
-        """Why the run was asked to end, or None if it was not."""
+        """Why the run was asked to stop; None if it was not."""
         try:
             text = read_bytes(self._stop, _MOST_REASON).decode("utf-8-sig", errors="replace")
         except OSError as error:
@@ -211,18 +218,18 @@ class Run:
         return text.strip() or "unknown"
 
     def ask_to_stop(self, reason: str) -> None:
-        """Have the run end after the update that it is at."""
+        """Ask the run to stop after its current update."""
         write_atomically(self._stop, reason)
 
     def reopen(self) -> None:
-        """Forget how the run ended and that it was asked to, so that it can be continued."""
+        """Remove the summary and the request to stop, so that the run can be continued."""
         remove(self._stop)
         remove_object(self.summary_file)
 
     def new_metrics(self) -> list[dict[str, Any]]:
-        """The updates that this object has not given yet; all of them again once the run has been rewound.
+        """The rows that were added since the last call; all rows after the run was rewound.
 
-        It stops at a damaged line until the run is rewound, which mends it.
+        Reading stops at a damaged line until the run is rewound, which mends the file.
         """
         try:
             rows, self.reached = rows_from(self.metrics_file, self.reached)
@@ -232,7 +239,7 @@ class Run:
         return [row for row in rows if _has_update(row)]
 
     def pass_over(self) -> None:
-        """Have `new_metrics` leave out what is there now: the run goes on from a checkpoint, and mends it first."""
+        """Let `new_metrics` skip all present rows: the run continues from a checkpoint and mends the file first."""
         now = stamp(self.metrics_file)
         self.reached = Reached(now.inode, now.size)
 
@@ -245,9 +252,9 @@ def _has_update(row: Mapping[str, Any]) -> bool:
     return not math.isnan(as_update(row.get("update")))
 
 
-def _restore(path: Path, kept: Path) -> list[str]:
-    """Make a file what it was when `kept` was copied from it; says so where it had other content by then."""
-    with open_record(kept) as file:
+def _restore(path: Path, copy: Path) -> list[str]:
+    """Restore a file from its copy; one sentence if the file's beginning differed from the copy."""
+    with open_record(copy) as file:
         content = file.read()
     try:
         with open_record(path) as file:
@@ -256,4 +263,4 @@ def _restore(path: Path, kept: Path) -> list[str]:
         is_whole = False
     with open_atomically(path, "wb") as file:
         file.write(content)
-    return [] if is_whole else [f"{path.name}: damaged or missing, taken from {kept.parent.name} of checkpoint/"]
+    return [] if is_whole else [f"{path.name}: damaged or missing, taken from {copy.parent.name} of checkpoint/"]

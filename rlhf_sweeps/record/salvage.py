@@ -1,4 +1,4 @@
-"""What can be read of a record that may be unfinished, damaged, or of another version, and what cannot."""
+"""Reading a record that may be unfinished, damaged or of another version: all that can be read, and the problems."""
 
 import math
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ class Salvaged:
     """One run.
 
     Attributes:
-        start: id, config ...; empty where run.json is missing, and then the config is the one that Hydra wrote.
-        rows: one object per update, oldest first, each update once.
+        start: the content of run.json; without that file, only the config that Hydra wrote.
+        rows: one object for each update, oldest first.
         summary: empty if the run did not finish.
-        overrides: what the user changed.
-        problems: what could not be read, in sentences; none for a run that has merely not finished.
+        overrides: the user's.
+        problems: one sentence for each part that could not be read; an unfinished run has none.
     """
 
     start: Mapping[str, Any]
@@ -33,7 +33,7 @@ class Salvaged:
 
 
 def salvage(run: Run) -> Salvaged:
-    """Everything about a run but its samples; never raises because of what a file contains."""
+    """Everything about a run except its samples; no content of a file makes it raise an error."""
     problems: list[str] = []
     start = salvage_object(run.start_file, problems)
     if "config" not in start:
@@ -47,9 +47,9 @@ def salvage(run: Run) -> Salvaged:
         if version != SCHEMA_VERSION:
             problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
             break
-    known = len(problems)
+    num_problems = len(problems)
     rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
-    if len(problems) == known:  # else that is said already
+    if len(problems) == num_problems:  # else the damage is in the list already
         problems += run.changed(summary, run.metrics_file)
     overrides = salvage_yaml(run.overrides_file, problems) or []
     if not isinstance(overrides, list):
@@ -59,32 +59,32 @@ def salvage(run: Run) -> Salvaged:
 
 
 def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
-    """Hydra's own part of the config of a run or sweep; empty where it cannot be read."""
+    """Hydra's own part of the config of a run or sweep; empty if it cannot be read."""
     return as_mapping(as_mapping(salvage_yaml(place.hydra_file, problems)).get("hydra"))
 
 
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
-    """The readable evaluation samples, and what could not be read."""
+    """The readable evaluation samples, and one sentence for each problem."""
     problems: list[str] = []
     rows = going_on(salvage_rows(run.samples_file, problems))
     return rows, problems or run.changed(salvage_object(run.summary_file, []), run.samples_file)
 
 
 def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
-    """Each update once, in order: of two rows the later one is of the run that went on.
+    """One row for each update, in order; if an update has several rows, the last one counts.
 
-    Another trainer's rows, which have no update, are numbered by their `step`, and those without any from 1 on.
+    Rows without `update`, which another trainer wrote, are numbered by `step`; without that, from 1 on.
     """
-    found: list[tuple[float, Row]] = []
+    numbered_rows: list[tuple[float, Row]] = []
     for position, row in enumerate(rows, start=1):
         name = "update" if "update" in row else "step"
         if math.isnan(update := as_update(row.get(name, position))):
             continue
         if name == "step":
             row = {**{key: value for key, value in row.items() if key != "step"}, "update": update}
-        found.append((update, row))
-    updates = [update for update, _ in found]
+        numbered_rows.append((update, row))
+    updates = [update for update, _ in numbered_rows]
     restarted = restarts(updates, is_own=True)
     problems += [continued(updates[position - 1], updates[position]) for position in restarted]
-    numbered = dict(found[position] for position in alive(updates, restarted))
+    numbered = dict(numbered_rows[position] for position in alive(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]

@@ -1,7 +1,7 @@
-"""The record's small objects, which all else depends on: each with its digest, and kept twice.
+"""The record's small objects, which everything else depends on: each has a digest, and a copy.
 
-A digest tells a flipped bit from what was written, and with the other copy one of the two may be lost. What earlier
-versions have written has neither, and is read as it stands.
+The digest reveals damage, down to a single bit, and the copy replaces a damaged or lost file. Objects of earlier
+versions have neither and are read unchecked.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from pathlib import Path
 from rlhf_sweeps.record.files import remove, write_atomically
 from rlhf_sweeps.record.reading import Row, kind_of, open_record, parse_exactly, parse_object, raise_passing, read_bytes
 
-DIGEST = "sha256"  # the key of an object's own
+DIGEST = "sha256"  # the key of an object's digest in the object
 _COPIES = ".copies"
 
 
 def copy_of(path: Path) -> Path:
-    """Where an object lies a second time."""
+    """The path of an object's copy."""
     return path.parent / _COPIES / path.name
 
 
 def write_object(path: Path, content: Mapping[str, object], is_kept_twice: bool = True) -> None:
-    """Write an object atomically; its copy comes last, so that it is never the newer one."""
-    plain = json.loads(json.dumps(content))  # keys as they will be read
+    """Write an object atomically, then its copy: the copy is never newer than the object."""
+    plain = json.loads(json.dumps(content))  # the digest is of the object as it will be read
     text = json.dumps({**content, DIGEST: _digest(plain)}, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, text)
     if is_kept_twice:
@@ -34,16 +34,16 @@ def write_object(path: Path, content: Mapping[str, object], is_kept_twice: bool 
 
 
 def remove_object(path: Path) -> None:
-    """Remove an object; its copy goes first, or it would come back if the process died in between."""
+    """Remove an object, its copy first: otherwise the copy would restore it if the process died in between."""
     remove(copy_of(path))
     remove(path)
 
 
 def salvage_object(path: Path, problems: list[str]) -> Row:
-    """The object in a JSON file, or that in its copy; empty if there is none.
+    """The object in a JSON file, or in its copy; empty if neither can be read.
 
     Args:
-        problems: gets what cannot be read, in a sentence; that there never was such a file is none.
+        problems: a sentence about damage is added to these; a file that never existed is no problem.
     """
     content, problem = _read(path)
     if content is not None:
@@ -57,9 +57,12 @@ def salvage_object(path: Path, problems: list[str]) -> Row:
 
 
 def mend_object(path: Path) -> list[str]:
-    """Put an object's copy in the place of one that cannot be read; what was wrong, in sentences.
+    """Restore an object from its copy if it cannot be read, and the copy from the object.
 
-    What is no file is moved out of the way, since it may be a user's.
+    A folder or the like in the place of either is renamed and kept, since it may be the user's.
+
+    Returns:
+        one sentence for each problem.
     """
     problems = set_aside(path)
     set_aside(copy_of(path))
@@ -70,7 +73,7 @@ def mend_object(path: Path) -> list[str]:
 
 
 def set_aside(path: Path) -> list[str]:
-    """Give what lies in a file's place, and is none, another name; says so."""
+    """Rename whatever lies at a file's path but is no file; one sentence if there was such a thing."""
     if not path.exists() or path.is_file():
         return []
     what, aside = kind_of(path), name_aside(path)
@@ -79,35 +82,35 @@ def set_aside(path: Path) -> list[str]:
 
 
 def name_aside(path: Path, *others: Path) -> Path:
-    """A name for what makes way and stays; nothing has it beside the path, nor in some other folders."""
+    """A free name, beside `path`, for a file that makes way and is kept; free in the folders `others`, too."""
     names = (f"{path.name}.set_aside_{number}" for number in itertools.count(1))
     folders = (path.parent, *others)
     return path.with_name(next(name for name in names if not any(os.path.lexists(at / name) for at in folders)))
 
 
 def digest_of(path: Path) -> str:
-    """Of a file's bytes, as `sha256sum` gives it; raises as `open_record`."""
+    """The SHA-256 of a file's bytes, as `sha256sum` prints it; raises as `open_record`."""
     with open_record(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differing(folder: Path, digests: Mapping[str, str]) -> list[str]:
-    """The files of a folder that are not what they were when their digests were taken, each with what is wrong."""
-    found = []
+    """One sentence for each file of a folder that is missing or does not have its digest any more."""
+    problems = []
     for name, digest in digests.items():
         try:
             if digest_of(folder / name) != digest:
-                found.append(f"{name}: damaged, its digest is another")
+                problems.append(f"{name}: damaged, its digest is another")
         except FileNotFoundError:
-            found.append(f"{name}: missing")
+            problems.append(f"{name}: missing")
         except OSError as error:
             raise_passing(error)
-            found.append(f"{name}: {error.strerror}")
-    return found
+            problems.append(f"{name}: {error.strerror}")
+    return problems
 
 
 def _read(path: Path) -> tuple[Row | None, str | None]:
-    """The object, or what is wrong; neither where there is no file."""
+    """The object, or what is wrong with it; two Nones if there is no file."""
     try:
         text = read_bytes(path)
     except FileNotFoundError:
@@ -115,7 +118,7 @@ def _read(path: Path) -> tuple[Row | None, str | None]:
     except OSError as error:
         raise_passing(error)
         return None, str(error.strerror)
-    for parse in (parse_object, parse_exactly):  # few have numbers that take the slow way
+    for parse in (parse_object, parse_exactly):  # only an object with huge numbers needs the slow parser
         if (content := parse(text)) is None:
             return None, "damaged"
         digest = content.pop(DIGEST, None)

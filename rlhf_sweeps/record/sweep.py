@@ -27,12 +27,12 @@ class Sweep:
     """One sweep's folder.
 
     Attributes:
-        folder: where everything lies; may be copied or moved as a whole.
+        folder: holds everything; it may be copied or moved as a whole.
         study: the file of the Optuna study.
-        base: what is known about the base policy.
-        start_file, comparison_file: what the methods below read and write.
-        holder_file: the process and the host that sweep there, or did last.
-        hydra_file: the config of the sweep's last start, Hydra's part among it.
+        base: results about the base policy.
+        start_file, comparison_file: the methods below read and write these.
+        holder_file: the process and the host of the sweep that runs there, or of the last one.
+        hydra_file: the config of the sweep's last start, with Hydra's part.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -46,7 +46,7 @@ class Sweep:
         self.comparison_file = self.folder / "comparison.json"
 
     def trial(self, number: int) -> Path:
-        """The folder of a trial: its run, or its runs by seed."""
+        """The folder of a trial: it is that of its run, or holds one run for each seed."""
         return self.folder / str(number)
 
     def trials(self) -> list[int]:
@@ -56,7 +56,7 @@ class Sweep:
         )
 
     def run(self, number: int, seed: int | None) -> Run:
-        """A trial's run; with a seed where it has one for each of several seeds."""
+        """A trial's run; `seed` is None if the trial has a single run."""
         return Run(self.trial(number) if seed is None else self.trial(number) / f"seed_{seed}")
 
     def test_run(self, number: int, seed: int) -> Run:
@@ -64,10 +64,10 @@ class Sweep:
         return Run(self.folder / "test" / f"{number}_seed_{seed}")
 
     def refuse_foreign(self) -> None:
-        """Leave a folder alone that holds what this record would overwrite, or a run.
+        """Refuse a folder that holds a run, or files that this record would overwrite.
 
         Raises:
-            NotOursError: if that is so, and nothing shows that a sweep was begun there.
+            NotOursError: if it does, and nothing proves that a sweep was begun there.
         """
         files = (self.start_file, self.holder_file, self.study, self.hydra_file, self._results, self.comparison_file)
         numbers = [path.name for path in self.folder.glob("[0-9]*") if _NUMBER.fullmatch(path.name)]
@@ -76,10 +76,10 @@ class Sweep:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
-        """Keep the sweep to this process; the operating system gives it free when the process dies.
+        """Lock the folder for this process; the operating system releases the lock when the process dies.
 
         Raises:
-            InUseError: if another sweeper has it; the message has its process and host.
+            InUseError: if another sweeper has the lock; the message names its process and host.
         """
         holder = salvage_object(self.holder_file, [])
         who = f"process {holder.get('process')} on {holder.get('host')} is sweeping there since {holder.get('since')}"
@@ -87,10 +87,10 @@ class Sweep:
             yield
 
     def begin(self, config: str) -> None:
-        """Keep the config of this start, which also shows whose the folder is, and the process that sweeps there.
+        """Write the config of this start, which also proves that the folder is ours, and the sweeping process.
 
         Args:
-            config: as Hydra composed it, in YAML.
+            config: the config as Hydra composed it, in YAML.
         """
         write_atomically(self.hydra_file, config)
         since = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -99,24 +99,25 @@ class Sweep:
         write_object(self.holder_file, holder, is_kept_twice=False)
 
     def mend(self) -> list[str]:
-        """Put right what is damaged and kept twice, move away what is no file; says what was wrong, in sentences."""
+        """Restore damaged objects from their copies, and rename whatever is no file but has a file's name.
+
+        Returns:
+            one sentence for each problem.
+        """
         problems = mend_object(self.start_file)
         for file in (self.hydra_file, self._results, self.comparison_file):
             problems += set_aside(file)
         return problems
 
     def start(self) -> dict[str, Any] | None:
-        """What the sweep was begun with, and what it carries from start to start; None in a new folder.
-
-        None, too, where it is damaged and has no copy; `is_lost` tells that.
-        """
+        """The content of sweep.json, which goes from start to start; None if there is none, or if it is lost."""
         return self.salvage_start([]) or None
 
     def salvage_start(self, problems: list[str]) -> Row:
-        """What `start` gives, in the form of today's version whatever version wrote it; empty where there is nothing.
+        """The content of sweep.json in today's form, whatever version wrote it; empty if there is none.
 
         Args:
-            problems: gets what cannot be read, in a sentence.
+            problems: a sentence for each problem is added to these.
         """
         start = salvage_object(self.start_file, problems)
         version = start.get("schema_version", SWEEP_VERSION)
@@ -129,11 +130,11 @@ class Sweep:
         return in_new_form(start, hydra, self.comparison_file.exists())
 
     def write_start(self, start: Mapping[str, Any]) -> None:
-        """Write what `start` gives."""
+        """Write sweep.json."""
         write_object(self.start_file, {**start, "schema_version": SWEEP_VERSION})
 
     def forget_start(self) -> None:
-        """Have no sweep here: of one that was refused before it had a trial."""
+        """Remove sweep.json, of a sweep that was refused before it had a trial."""
         remove_object(self.start_file)
 
     def write_results(self, results: Mapping[str, Any]) -> None:
@@ -141,7 +142,7 @@ class Sweep:
         write_atomically(self._results, yaml.safe_dump(dict(results), sort_keys=False, allow_unicode=True))
 
     def comparison(self) -> dict[str, Any] | None:
-        """The matrix train reward model x judge; None where reward models were not compared."""
+        """The matrix of train reward models and judges; None if the sweep did not compare reward models."""
         return salvage_object(self.comparison_file, []) or None
 
     def write_comparison(self, comparison: Mapping[str, Any]) -> None:

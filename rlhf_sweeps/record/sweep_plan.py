@@ -1,4 +1,4 @@
-"""What a sweep was begun to do, as sweep.json has it: the sweeper writes it there, all others read it here."""
+"""The plan of a sweep in sweep.json: the sweeper writes it, and all other code reads it through this file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from rlhf_sweeps.record.commands import go_on
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """The plan of a sweep. What a damaged record does not tell is empty, or None.
+    """The plan of a sweep. Parts that a damaged record does not tell are empty, or None.
 
     Attributes:
-        axes: what is swept, in the order typed, those that move along with another one right after it.
-        metrics: what each objective is.
+        axes: the swept keys, in the order typed; tied keys follow the key that they are tied to.
+        metrics: the metric of each objective.
         directions: maximize or minimize, for each objective.
-        seeds: a trial's value is the mean over these; it has a run for each.
-        test_seeds: of the runs that no setting is chosen by, which lie in test/.
-        num_trials: in all; None: as many as the time allows, or unknown.
-        num_tests: runs on test seeds at most; fewer where fewer settings are complete.
+        seeds: a trial has one run for each of these; its value is the mean over them.
+        test_seeds: the seeds of the runs in test/, by which no setting is chosen.
+        num_trials: in total; None: as many as the time allows, or unknown.
+        num_tests: runs on test seeds at most; there are fewer if fewer settings are complete.
         num_workers: trials at a time; None: as many as the machine has room for, or unknown.
-        is_comparison: whether reward models are compared; each has an objective of its own, unless a judge gives it.
-        arguments: words of the command line that goes on with it, but for the folder; None where they are unknown.
+        is_comparison: whether reward models are compared: each is its own objective, unless the objective is a judge's.
+        arguments: the words of the command line that continues the sweep, without the folder; None if unknown.
     """
 
     axes: Sequence[Axis] = ()
@@ -39,19 +39,19 @@ class SweepPlan:
 
     @property
     def keys(self) -> list[str]:
-        """What is swept, without plus signs."""
+        """The swept keys, without plus signs."""
         return [axis.key for axis in self.axes]
 
     def most_tests(self, num_complete: int) -> int:
-        """Runs on test seeds, where so many trials are complete."""
+        """The largest number of runs on test seeds if so many trials are complete."""
         return min(self.num_tests, len(self.test_seeds) * num_complete)
 
     def command(self, folder: Path) -> str | None:
-        """What goes on with the sweep in a folder; None where that is unknown."""
+        """The command that continues the sweep in a folder; None if it is unknown."""
         return None if self.arguments is None else go_on(self.arguments, "hydra.sweep.dir", folder)
 
     def as_data(self) -> dict[str, Any]:
-        """As the record keeps it; `read_plan` reads it."""
+        """The plan as sweep.json holds it; `read_plan` reads it."""
         return {
             "axes": as_data(self.axes),
             "metrics": list(self.metrics),
@@ -67,7 +67,7 @@ class SweepPlan:
 
 
 def read_plan(start: Mapping[str, Any]) -> SweepPlan:
-    """The plan in what sweep.json holds; of what is damaged, what can be read."""
+    """The plan in the content of sweep.json; a damaged plan is read as far as possible."""
     metrics, directions = _texts(start.get("metrics")) or [], _texts(start.get("directions")) or []
     is_sound = len(directions) == len(metrics) and set(directions) <= {"maximize", "minimize"}
     return SweepPlan(
@@ -85,17 +85,17 @@ def read_plan(start: Mapping[str, Any]) -> SweepPlan:
 
 
 def unread(start: Mapping[str, Any]) -> list[str]:
-    """What sweep.json holds of a plan that `read_plan` does not give back, by its keys: no sweeper writes it so."""
+    """The keys of sweep.json whose values `read_plan` cannot read: they are damaged."""
     plan = read_plan(start).as_data()
     return [key for key, content in plan.items() if key in start and start[key] != content]
 
 
 def is_compared(start: Mapping[str, Any], notes: Mapping[str, Any]) -> bool:
-    """Whether a trial can be compared with the newest ones: no more than the search space has changed since it began.
+    """Whether a trial can be compared with the newest ones: since it began, at most the search space has changed.
 
     Args:
-        start: what sweep.json holds.
-        notes: the trial's in the study (its user attributes).
+        start: the content of sweep.json.
+        notes: the trial's user attributes in the study.
     """
     compared = _numbers(start.get("compared"))
     return not compared or notes.get("configuration", 0) in compared

@@ -1,15 +1,15 @@
-"""What has become of runs and trials, told one way by all who look at them: states, causes, counts."""
+"""The states of runs and trials, the causes of failures, and their counts in words."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# A waiting trial has given its worker to others for now. A run is COMPLETE, too, that was ended because it stayed over
-# its KL budget: what it was worth before that stands. A STOPPED one waits or was interrupted, and can go on.
+# A WAITING trial has given its worker to other trials for now. A run that was ended because it stayed over its KL
+# budget is COMPLETE: its objective from before counts. A STOPPED run waits or was interrupted, and can be continued.
 RUNNING, WAITING, COMPLETE, PRUNED, FAILED = "running", "waiting", "complete", "pruned", "failed"
 STOPPED, DIVERGED, UNFINISHED = "stopped", "diverged", "unfinished"
-# As Optuna calls the ends of a trial -> as we do.
+# Optuna's names of final states -> ours.
 ENDS = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}
 
 _BY_STATUS = {"complete": COMPLETE, "stopped": STOPPED, "diverged": DIVERGED, "failed": FAILED}
@@ -18,45 +18,45 @@ _ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
 
 
 def state_of(summary: Mapping[str, Any]) -> str:
-    """How a run ended, by what it wrote last: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED."""
+    """The state of a run with this summary: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED."""
     if summary.get("status") == "stopped":
-        if summary.get("stop_reason") == "kl_budget":  # what it was worth before that stands
+        if summary.get("stop_reason") == "kl_budget":  # its objective from before the stop counts
             return COMPLETE if objectives_in(summary) else PRUNED
         return _BY_REASON.get(str(summary.get("stop_reason")), STOPPED)
     return _BY_STATUS.get(str(summary.get("status")), UNFINISHED)
 
 
 def cause_of(state: str, summary: Mapping[str, Any]) -> str | None:
-    """Why a run in such a state failed: out_of_memory, diverged, reward_model, error, timeout ...; else None."""
+    """The cause of a failure: out_of_memory, diverged, reward_model, error, timeout ...; None in other states."""
     if state == DIVERGED:
         return DIVERGED
-    known = summary.get("cause") or summary.get("stop_reason")
-    return str(known or "unknown") if state == FAILED else None
+    cause = summary.get("cause") or summary.get("stop_reason")
+    return str(cause or "unknown") if state == FAILED else None
 
 
 def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
-    """What a run with such a summary is worth, a value for each objective; None where it has none (yet)."""
+    """A run's objectives by its summary, one value each; None if it has none (yet)."""
     values = summary.get("objectives")
     if not isinstance(values, list) or not values:
         values = [summary.get("objective")]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     try:
-        found = [float(number) for number in numbers]
+        objectives = [float(number) for number in numbers]
     except OverflowError:  # a whole number of hundreds of digits
         return None
-    return found if len(found) == len(values) and all(map(math.isfinite, found)) else None
+    return objectives if len(objectives) == len(values) and all(map(math.isfinite, objectives)) else None
 
 
-def end_of_trial(known: Any, runs: Sequence[str | None], num_seeds: int) -> str | None:
-    """What a trial has come to; None where it has not ended.
+def end_of_trial(trial: Any, runs: Sequence[str | None], num_seeds: int) -> str | None:
+    """The final state of a trial; None if it has not ended.
 
     Args:
-        known: the study's trial, whose word goes before where it has ended there; None where there is no study.
+        trial: the trial in the study, whose final state decides; None if there is no study.
         runs: the states of its runs, one for each seed so far.
-        num_seeds: runs that it takes; 0 where that is unknown.
+        num_seeds: the number of runs that it needs; 0 if unknown.
     """
-    if known is not None and known.state.name in ENDS:
-        return ENDS[known.state.name]
+    if trial is not None and trial.state.name in ENDS:
+        return ENDS[trial.state.name]
     states = [FAILED if state == DIVERGED else state for state in runs]
     for state in (FAILED, PRUNED, STOPPED, WAITING):
         if state in states:
@@ -65,21 +65,21 @@ def end_of_trial(known: Any, runs: Sequence[str | None], num_seeds: int) -> str 
 
 
 def settings_in(overrides: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
-    """What a run's overrides say of keys, without plus signs: key -> text."""
-    told = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
-    return {key: told[key] for key in keys if key in told}
+    """Key (without plus signs) -> text, for those of the keys that a run's overrides set."""
+    values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    return {key: values[key] for key in keys if key in values}
 
 
 def counts_text(ends: Iterable[tuple[str, str | None]]) -> str:
-    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states that nothing is in are left out.
+    """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states without a trial are left out.
 
     Args:
-        ends: state and cause of each; a cause is told of failures only.
+        ends: state and cause of each trial; causes are given for failures only.
     """
-    known = [(FAILED, DIVERGED) if state == DIVERGED else (state, cause) for state, cause in ends]
-    states = Counter(state for state, _ in known)
-    causes = Counter(cause or "unknown" for state, cause in known if state == FAILED)
-    ordered = sorted(causes.items(), key=lambda one: (-one[1], one[0]))
+    pairs = [(FAILED, DIVERGED) if state == DIVERGED else (state, cause) for state, cause in ends]
+    states = Counter(state for state, _ in pairs)
+    causes = Counter(cause or "unknown" for state, cause in pairs if state == FAILED)
+    ordered = sorted(causes.items(), key=lambda entry: (-entry[1], entry[0]))
     why = ", ".join(causes if len(causes) == 1 else (f"{number} {cause}" for cause, number in ordered))
     names = [*(state for state in _ORDER if state in states), *sorted(states.keys() - set(_ORDER))]
     return ", ".join(f"{states[name]} {name}" + (f" ({why})" if name == FAILED else "") for name in names)

@@ -1,4 +1,4 @@
-"""What every reward model is: something that gives each response to a prompt one score."""
+"""The interface of all reward models: a reward model gives each response to a prompt one score."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rlhf_sweeps.data import Messages
-
-LONGEST_TEXT = 200  # characters of a prompt or a response in an error message
+from rlhf_sweeps.reward_models.constants import LONGEST_TEXT
 
 
 @dataclass(frozen=True)
@@ -18,9 +17,9 @@ class Exchanges:
     Attributes:
         prompts: chat messages that end on a user turn, (batch,).
         responses: texts, (batch,).
-        sequences: the policy's tokens of prompt and response, (batch,), where they are at hand.
-        ended: whether each response ended by itself, (batch,), and was not cut at the length limit. None: texts ended,
-            and the policy's tokens are whole as they are.
+        sequences: the policy's tokens of prompt and response, (batch,); None if they are not known.
+        ended: whether each response ended by itself, (batch,), and was not cut at the length limit. None: all ended,
+            and the policy's tokens need no completion.
         end_ids: the tokens that end the policy's responses.
     """
 
@@ -34,7 +33,7 @@ class Exchanges:
         return len(self.responses if self.sequences is None else self.sequences)
 
     def rows(self, index: Sequence[int]) -> "Exchanges":
-        """Some of them."""
+        """Some of the exchanges."""
         return Exchanges(
             [self.prompts[i] for i in index],
             [self.responses[i] for i in index],
@@ -52,16 +51,16 @@ class RewardModel(ABC):
         """One score each, (batch,), float32 on the CPU.
 
         Raises:
-            RewardModelError: if it cannot, or a score is not finite.
+            RewardModelError: if scoring fails, or a score is not finite.
         """
 
     def digest(self) -> str:
-        """Stands for all that its scores depend on beside its config and the exchanges."""
+        """A text that identifies everything that the scores depend on, except the config and the exchanges."""
         return ""
 
 
 def shown(exchanges: Exchanges, row: int) -> str:
-    """A prompt and its response for an error message, cut, but otherwise letter by letter."""
+    """A prompt and its response, quoted for an error message; long ones are cut."""
     texts = (exchanges.prompts[row][-1]["content"], exchanges.responses[row])
     prompt, response = (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..." for text in texts)
     return f"prompt {prompt!r}, response {response!r}"

@@ -1,4 +1,4 @@
-"""Any Python function of prompts and responses as a reward model; its failures are told with the text it was given."""
+"""Any Python function of prompts and responses as a reward model; errors quote the text at which it failed."""
 
 import hashlib
 import inspect
@@ -25,30 +25,33 @@ LARGEST = torch.finfo(torch.float32).max
 
 
 def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
-    """The function that a config names; a class is made once with `arguments`, a function gets them at every call.
+    """The reward model of a config's function or class.
+
+    A class gets `arguments` once, when an object of it is made; a function gets them at every call.
 
     Args:
-        key: where the config stands, for error messages.
+        key: the config's key, for error messages.
 
     Raises:
-        ConfigError: if it cannot be imported, made or called.
+        ConfigError: if it cannot be imported or called, or no object of the class can be made.
     """
-    found = find_callable(config, key)
+    function = find_callable(config, key)
     given = f"{key}.function={config.function}"
-    if not isinstance(found, type):
-        return CallableRewardModel(partial(found, **config.arguments), config.timeout, given, _source(found))
+    if not isinstance(function, type):
+        return CallableRewardModel(partial(function, **config.arguments), config.timeout, given, _source(function))
     try:
-        return CallableRewardModel(found(**config.arguments), config.timeout, given, _source(found))
+        return CallableRewardModel(function(**config.arguments), config.timeout, given, _source(function))
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these ({told(error)})"
+            f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these "
+            f"({told(error)})"
         ) from error
 
 
-def _source(found: Callable[..., Any]) -> str:
-    """The text of the module that a function or class stands in; empty where there is none to read."""
+def _source(function: Callable[..., Any]) -> str:
+    """The source text of the module of a function or class; empty if it cannot be read."""
     try:
-        return inspect.getsource(inspect.getmodule(found) or found)
+        return inspect.getsource(inspect.getmodule(function) or function)
     except (OSError, TypeError):
         return ""
 
@@ -57,10 +60,10 @@ class CallableRewardModel(RewardModel):
     """Scores by a function, which is called once for all responses.
 
     Args:
-        function: (prompts, responses), two lists of texts -> one number each: a list, array, tensor, generator.
-        timeout: seconds that a call may take; no limit outside the main thread.
+        function: (prompts, responses), two lists of texts -> one number each, as a list, array, tensor or generator.
+        timeout: seconds that a call may take; outside the main thread there is no limit.
         given: the setting that names it, for error messages.
-        source: its program text; another one may give other scores.
+        source: its source text; the scores may change when it changes.
     """
 
     def __init__(
@@ -93,21 +96,21 @@ class CallableRewardModel(RewardModel):
         return torch.tensor(scores, dtype=torch.float32)
 
     def digest(self) -> str:
-        """Of the program text of its module; what that imports or reads is not looked at."""
+        """A hash of the source text of its module; modules and files that this one uses are not included."""
         return hashlib.sha256(self._source.encode()).hexdigest()
 
     def _call(self, exchanges: Exchanges) -> Any:
-        """What the function returns, as a list if it can be one."""
+        """The function's result, as a list if it is a sequence of any kind."""
         returned = self._function([as_text(prompt) for prompt in exchanges.prompts], list(exchanges.responses))
         if hasattr(returned, "tolist"):  # arrays and tensors, from a GPU in one transfer
             return returned.tolist()
         if not isinstance(returned, Iterable) or isinstance(returned, str | bytes | Mapping | AbstractSet):
             return returned
-        # A generator runs here. It may be endless, and one number too many is enough to refuse it.
+        # A generator runs here. It may be endless; one number too many is enough to refuse it.
         return list(returned if isinstance(returned, Sized) else itertools.islice(returned, len(exchanges) + 1))
 
     def _raises_alone(self, exchanges: Exchanges) -> int | None:
-        """The first exchange that the function raises for when given it alone; None if none is found in the time."""
+        """The first exchange at which the function fails when it gets only this one; None if the time limit ends it."""
         if len(exchanges) == 1:
             return 0
         try:
@@ -132,7 +135,7 @@ class CallableRewardModel(RewardModel):
         return float(value)
 
     def _failure(self, what: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
-        """What happened, for one exchange, or for all of them together."""
+        """The error for one exchange, or for all of them together."""
         if row is not None or len(exchanges) == 1:
             return RewardModelError(f"{self._given}: {what} {shown(exchanges, row or 0)}")
         return RewardModelError(f"{self._given}: {what} {len(exchanges)} responses; the first: {shown(exchanges, 0)}")

@@ -1,7 +1,7 @@
 """A sequence classifier as reward model.
 
-One with the policy's vocabulary and template reads the policy's tokens, the turn completed; any other gets the text,
-templated anew by its own tokenizer. Both ways make the same tokens of the same text.
+A classifier with the policy's vocabulary and chat template reads the policy's tokens, with the turn completed. Any
+other classifier reads the text, which its own tokenizer templates. Both ways give the same tokens for the same text.
 """
 
 import copy
@@ -41,13 +41,13 @@ class ClassifierRewardModel(RewardModel):
     """A frozen sequence classifier.
 
     Args:
-        policy_tokenizer: None: the policy's tokens are never at hand.
-        batch: sequences scored at once.
-        output: which of its outputs is the score.
-        template: prompt and response as the text that it reads; None: see ExchangeReader.
-        max_length: tokens; None: what the model can read.
-        completes_turns: False gives it the policy's tokens as they were sampled, where it reads those, as TRL does:
-            without what its chat template puts after an end token.
+        policy_tokenizer: None: exchanges never contain the policy's tokens.
+        batch: the number of sequences scored at once.
+        output: the index of the output that is the score.
+        template: the template of the text that it reads; None: see ExchangeReader.
+        max_length: the largest number of tokens; None: as many as the model can read.
+        completes_turns: False: a classifier that reads the policy's tokens gets them as they were sampled, as in TRL,
+            without the text that its chat template puts after an end token.
     """
 
     def __init__(
@@ -85,36 +85,36 @@ class ClassifierRewardModel(RewardModel):
 
     @torch.no_grad()
     def check(self, given: str) -> None:
-        """Refuse a model that scores exchanges of several lengths at once otherwise than by a plain forward pass each.
+        """Refuse a model whose scores of a batch of several lengths differ from those of plain forward passes.
 
         Args:
             given: key and value of the setting that names it.
 
         Raises:
-            ConfigError: if so.
+            ConfigError: if they differ.
         """
         texts = [("How are you? " * num, "Fine. " * (num + 1)) for num in (1, 3, 40)]
         tokens = [self.reader.read([{"role": "user", "content": question}], answer) for question, answer in texts]
 
-        def score_alone(one: Tokens) -> Tensor:
-            if hasattr(self.model, "score"):  # transformers' head would take an end token that also pads for padding
-                ids = torch.tensor([one.ids], device=self.model.device)
+        def score_alone(exchange: Tokens) -> Tensor:
+            if hasattr(self.model, "score"):  # transformers' own head would skip an end token that is the padding, too
+                ids = torch.tensor([exchange.ids], device=self.model.device)
                 outputs: Tensor = self.model.score(self.model.base_model(input_ids=ids).last_hidden_state[:, -1])
                 return outputs[:, self.output]
-            inputs = {"input_ids": one.ids} | ({"token_type_ids": one.types} if one.types else {})
+            inputs = {"input_ids": exchange.ids} | ({"token_type_ids": exchange.types} if exchange.types else {})
             logits: Tensor = self.model(
                 **{name: torch.tensor([ids], device=self.model.device) for name, ids in inputs.items()}
             ).logits
             return logits[:, self.output]
 
         def agrees() -> bool:
-            expected = torch.cat([score_alone(one) for one in tokens])
+            expected = torch.cat([score_alone(exchange) for exchange in tokens])
             return is_same(self._score(tokens), expected, self.model.dtype)
 
         check_agreement(agrees, given, "scores texts of several lengths at once")
 
     def digest(self) -> str:
-        """Of the model, the tokenizer and how both are used."""
+        """A text that identifies the model, the tokenizer and their settings."""
         settings = (self.reader.template, self.max_length, self.output, self.completes_turns, self.reads_tokens)
         return f"{self._digest_of_model} {settings}"
 
@@ -123,7 +123,7 @@ class ClassifierRewardModel(RewardModel):
         return digest(self.model, tokenizer_text(self.tokenizer))
 
     def value_model(self, key: str) -> ValueModel:
-        """A value model that starts as this reward model; key: what asked for it.
+        """A value model that begins as a copy of this reward model; `key` is the setting that asked for it.
 
         Raises:
             ConfigError: if its tokens are not the policy's, or it has no linear head with one output on a trunk.
@@ -133,16 +133,16 @@ class ClassifierRewardModel(RewardModel):
                 f"{key}: must be a decoder with one output and the policy's tokenizer "
                 "(or take ppo.value_model=shared or policy)"
             )
-        # Trained weights are kept in float32, in which small steps do not vanish.
+        # Trained weights are float32, so that small steps do not vanish.
         trunk, head = copy.deepcopy(self.model.base_model).float(), copy.deepcopy(self.model.score).float()
         return ValueModel(head, trunk).requires_grad_(True).eval()
 
     def _read(self, exchanges: Exchanges, row: int) -> Tokens:
-        """What it reads of an exchange: the policy's tokens where it can, else the text."""
+        """The tokens of an exchange: the policy's own if this model can read them, else those of the text."""
         ended = exchanges.ended is None or exchanges.ended[row]
         closing = None
         sequence = exchanges.sequences[row] if self.reads_tokens and exchanges.sequences is not None else None
-        # An embedding may have more rows than there are tokens, and a policy may sample one: such an id has no text.
+        # An embedding may have more rows than there are tokens. If the policy samples such an id, it has no text.
         if sequence is not None and self._known_ids.issuperset(sequence):
             ids = list(sequence)
             if exchanges.ended is None or not self.completes_turns:
@@ -156,7 +156,7 @@ class ClassifierRewardModel(RewardModel):
         return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended, closing)
 
     def _warn_of_cuts(self, tokens: Sequence[Tokens]) -> None:
-        if not self._has_cut and any(one.is_cut for one in tokens):
+        if not self._has_cut and any(exchange.is_cut for exchange in tokens):
             self._has_cut = True
             log.warning(
                 "the reward model reads %d tokens at most: of what is longer the prompt loses its beginning and the "
@@ -164,7 +164,7 @@ class ClassifierRewardModel(RewardModel):
             )  # fmt: skip
 
     def _score_all(self, tokens: Sequence[Tokens], size: int) -> Tensor:
-        # Sorted by length, so that little is padding.
+        # Sorted by length, to save padding.
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
         scores = torch.empty(len(tokens), device=self.model.device)
         for start in range(0, len(order), size):
@@ -174,15 +174,16 @@ class ClassifierRewardModel(RewardModel):
 
     @torch.no_grad()
     def _score(self, tokens: Sequence[Tokens]) -> Tensor:
-        """Read at each one's last token, whatever id the model takes for padding."""
-        device, sequences = self.model.device, [one.ids for one in tokens]
+        """The scores, read at the last token of each sequence, whatever the padding id of the model."""
+        device, sequences = self.model.device, [exchange.ids for exchange in tokens]
         if packs(self.model.base_model):
             packed = pack(sequences, device)
             last = [start + len(sequence) - 1 for start, sequence in zip(packed.starts, sequences, strict=True)]
             outputs: Tensor = self.model.score(packed.read(self.model.base_model)[last])
             return outputs[:, self.output].float()
         ids, mask = pad_right(sequences, self.tokenizer.pad_token_id or 0, device)
-        types = {"token_type_ids": pad_right([one.types for one in tokens], 0, device)[0]} if tokens[0].types else {}
+        type_ids = [exchange.types for exchange in tokens]
+        types = {"token_type_ids": pad_right(type_ids, 0, device)[0]} if type_ids[0] else {}
         if hasattr(self.model, "score"):
             hidden = self.model.base_model(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
             outputs = self.model.score(hidden[torch.arange(len(ids), device=device), mask.sum(-1) - 1])
@@ -192,7 +193,7 @@ class ClassifierRewardModel(RewardModel):
 
 
 def leave_date(tokenizer: PreTrainedTokenizerBase, given: str) -> None:
-    """A date that a template prints is left to be today's."""
+    """Leave a template's date as it is: that of the day."""
 
 
 def load_classifier(
@@ -206,18 +207,18 @@ def load_classifier(
     hold_date: HoldDate = leave_date,
     most: int | None = None,
 ) -> ClassifierRewardModel:
-    """The classifier that a config names; safetensors only, and no code but transformers'.
+    """The classifier that a config names; from safetensors only, and without code from the model's files.
 
     Args:
-        batch: sequences scored at once.
-        key: the setting that its path comes from.
+        batch: the number of sequences scored at once.
+        key: the key of its path.
         completes_turns: see ClassifierRewardModel.
-        prompts: that it will read responses to.
+        prompts: the prompts whose responses it will score.
         hold_date: see Loader.
-        most: tokens that it is ever given, where that is known.
+        most: the largest number of tokens of its inputs, if that is known.
 
     Raises:
-        ConfigError: if it cannot be loaded, has no weights for its head, or it is not clear which output is the score.
+        ConfigError: if it cannot be loaded, has no weights for its head, or has several outputs and no `label`.
     """
     given = f"{key}={config.path}"
     model = _load_model(config, key)
@@ -239,7 +240,7 @@ def load_classifier(
         raise ConfigError(f"{given}: its chat template {fault}")
     max_length = f"{key.removesuffix('path')}max_length={config.max_length}"
     reward_model.reader.check_room(given if config.max_length is None else max_length)
-    read = min((known for known in (most, reward_model.max_length) if known is not None), default=None)
+    read = min((limit for limit in (most, reward_model.max_length) if limit is not None), default=None)
     lever = f"{key.removesuffix('path')}max_length" if most is None else "ppo.response_length"
     check_positions(model, read, given, f"{lever} makes it shorter")
     with fitting(given, "a smaller model"):
@@ -250,7 +251,7 @@ def load_classifier(
 
 
 def _load_model(config: ClassifierConfig, key: str) -> PreTrainedModel:
-    """The classifier with the weights of its head; raises as `load_classifier`."""
+    """The classifier, with trained weights for its head; raises as `load_classifier`."""
     given, label = f"{key}={config.path}", f"{key.removesuffix('path')}label"
     outputs = {} if config.label is not None else {"num_labels": 1}
     model, info = load(
@@ -280,18 +281,18 @@ def _load_model(config: ClassifierConfig, key: str) -> PreTrainedModel:
 
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Tokens that a model can read, as far as it or its tokenizer says; a tokenizer that does not know says 1e30."""
+    """The number of tokens that a model can read, by its config and its tokenizer (1e30: no limit); None: unknown."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)
     if positions is not None and padding is not None:
-        positions -= padding + 1  # RoBERTa and its kin count positions from there
-    known = [positions, tokenizer.model_max_length]
-    return min((length for length in known if length is not None and 0 < length < sys.maxsize), default=None)
+        positions -= padding + 1  # RoBERTa and similar models number their positions from there
+    limits = [positions, tokenizer.model_max_length]
+    return min((length for length in limits if length is not None and 0 < length < sys.maxsize), default=None)
 
 
 def _output(model: PreTrainedModel, label: str, key: str) -> int:
-    """The number of a label's output."""
+    """The index of a label's output."""
     labels = model.config.id2label or {}
     for number, name in labels.items():
         if label in (name, str(number)):

@@ -1,7 +1,7 @@
-"""A frozen sentence encoder with a linear head: text goes in, its meaning comes out as a vector, the head weighs it.
+"""A frozen sentence encoder with a linear head: the encoder turns a text into a vector, and the head into a score.
 
-Embeddings are those of sentence-transformers' all-MiniLM-L6-v2: the mean over a text's tokens, brought to length 1.
-Left out: other poolings, and prefixes that some encoders were trained with.
+Embeddings are made as for sentence-transformers' all-MiniLM-L6-v2: the mean over the tokens of a text, scaled to
+length 1. Other poolings, and prefixes that some encoders were trained with, are not supported.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
 from rlhf_sweeps.reward_models.classifier import longest_input
+from rlhf_sweeps.reward_models.constants import MOST_PROMPTS
 from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
 from rlhf_sweeps.wording import message_of
 
-MOST_PROMPTS = 20_000  # whose embeddings are remembered; the oldest go first
 log = logging.getLogger("rlhf_sweeps")
 
 
@@ -42,8 +42,8 @@ class Encoder:
     """Turns texts into vectors.
 
     Args:
-        max_length: tokens of a text that are read, from its beginning.
-        batch: texts that are read at once.
+        max_length: the number of tokens that are read, from the beginning of a text.
+        batch: the number of texts read at once.
     """
 
     def __init__(
@@ -62,31 +62,31 @@ class Encoder:
         return self.batch.run(lambda batch_size: self._embed(texts, batch_size))
 
     def embed_prompts(self, prompts: Sequence[Messages]) -> Tensor:
-        """The last turn of each, (prompts, size); remembered, for many responses share a prompt."""
+        """Unit vectors of the last message of each prompt, (prompts, size); cached, since responses share prompts."""
         texts = [prompt[-1]["content"] for prompt in prompts]
         for text in dict.fromkeys(texts):
             if text not in self._prompts:
-                # On its own: in its last bits a vector depends on the texts beside it, and a continued run, which
-                # remembers no prompts, must come to the same scores.
+                # Each text is read alone: the last bits of a vector depend on the other texts in its batch, and a
+                # continued run, whose cache is empty, must compute the same scores.
                 self._prompts[text] = self.embed([text])[0]
-        found = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
+        vectors = torch.stack([self._prompts[text] for text in texts]) if texts else torch.zeros(0, self.size)
         for text in list(self._prompts)[: max(0, len(self._prompts) - MOST_PROMPTS)]:
             del self._prompts[text]
-        return found
+        return vectors
 
     def agrees(self) -> bool:
-        """Whether texts of several lengths have the vectors at once that they have alone."""
+        """Whether a batch of texts of several lengths gives the same vectors as each text alone."""
         texts = ["How are you?", "Fine, and you? " * 40]
         ids = self._ids(texts)
-        return is_same(self._read(ids), torch.cat([self._read([one]) for one in ids]), self.model.dtype)
+        return is_same(self._read(ids), torch.cat([self._read([text_ids]) for text_ids in ids]), self.model.dtype)
 
     @cached_property
     def digest(self) -> str:
-        """Stands for all that a vector depends on: model, tokenizer and length, wherever they came from."""
+        """A hash of everything that a vector depends on: model, tokenizer and length, but not their paths."""
         return models.digest(self.model, f"{self.max_length} {models.tokenizer_text(self.tokenizer)}")
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each that are read."""
+        """The tokens of each text, up to max_length."""
         ids: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
         return ids
 
@@ -94,7 +94,7 @@ class Encoder:
         if not texts:
             return torch.zeros(0, self.size)
         ids = self._ids(texts)
-        # Sorted by length, so that little is padding.
+        # Sorted by length, to save padding.
         order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))
         vectors = torch.zeros(len(ids), self.size)
         for start in range(0, len(order), batch_size):
@@ -111,7 +111,7 @@ class Encoder:
 
 
 class EncoderRewardModel(RewardModel):
-    """Scores a response by a linear head on its embedding and on how it meets the prompt's."""
+    """Scores a response by a linear head on its embedding, and on the product of its embedding and the prompt's."""
 
     def __init__(self, encoder: Encoder, head: Head) -> None:
         self.encoder = encoder
@@ -123,19 +123,19 @@ class EncoderRewardModel(RewardModel):
         return features(prompts, self.encoder.embed(exchanges.responses)) @ self.head.weights.float()
 
     def digest(self) -> str:
-        """Of the encoder and of the head, which is fitted to pairs that may be the run's own."""
+        """Digests of the encoder and of the head; the head depends on the pairs that it was fitted to."""
         return f"{self.encoder.digest} {hashlib.sha256(self.head.weights.numpy().tobytes()).hexdigest()}"
 
 
 def load_encoder(
     config: EncoderConfig, dataset: DatasetConfig, batch_size: int, device: torch.device, key: str
 ) -> EncoderRewardModel:
-    """The encoder that a config names, with its head, which is fitted on first use and kept in the cache.
+    """The encoder that a config names, with its head, which is fitted at its first use and kept in the cache.
 
     Args:
-        dataset: the run's; its pairs are taken where the config names no others.
-        batch_size: texts read at once.
-        key: where the config stands, for error messages.
+        dataset: the run's data set; its pairs are used if the config names no others.
+        batch_size: the number of texts read at once.
+        key: the config's key, for error messages.
 
     Raises:
         ConfigError: if the encoder cannot be loaded or there are no pairs.
@@ -183,11 +183,11 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
         tokenizer = AutoTokenizer.from_pretrained(place, **kwargs)
     except ConfigError:
         raise
-    except Exception as error:  # whatever a damaged folder makes json, safetensors and transformers raise
+    except Exception as error:  # a damaged folder makes json, safetensors and transformers raise many kinds
         if is_out_of_memory(error):
             raise
         raise ConfigError(f"{given}: cannot be loaded as an encoder ({message_of(error)})") from error
-    # transformers fills them with random numbers and only warns. A pooler is not used here, and often not saved.
+    # transformers fills missing weights with random numbers and only warns. A pooler is not used and often missing.
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
     if missing or model.config.is_encoder_decoder:
         reason = f"its weights lack {', '.join(missing[:3])}" if missing else "it has a decoder, too"
@@ -216,7 +216,7 @@ def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSamp
 
 
 def _differences(encoder: Encoder, pairs: Sequence[Pair]) -> Tensor:
-    """Features of the chosen less those of the rejected response, (pairs, 2 size)."""
+    """The features of the chosen response minus those of the rejected one, (pairs, 2 size)."""
     prompts = encoder.embed_prompts([pair.prompt for pair in pairs])
     vectors = encoder.embed([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
     return features(prompts, vectors[: len(pairs)]) - features(prompts, vectors[len(pairs) :])

@@ -1,7 +1,8 @@
 """Several reward models as one, after Coste et al., "Reward model ensembles help mitigate overoptimization" (2024).
 
-Where the members disagree, a policy has left what they were trained on; the worst case and the uncertainty-weighted
-mean take that into account. In the paper the members have one scale by their making; here it is measured.
+If the members disagree, the policy has probably left the data that they were trained on; the worst case and the
+uncertainty-weighted mean take that into account. In the paper the members have the same scale because they were trained
+alike; here the scales are measured.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ from rlhf_sweeps.reward_models.scorer import Scorer
 
 
 class EnsembleRewardModel(RewardModel):
-    """Reward models taken together.
+    """An aggregation of several reward models.
 
     Attributes:
         members: the reward models.
-        scales: of each member; set before it scores.
+        scales: the scale of each member; set before the first score.
     """
 
     def __init__(self, members: Sequence[Scorer], aggregation: str, uncertainty_weight: float) -> None:
@@ -30,20 +31,20 @@ class EnsembleRewardModel(RewardModel):
 
     def score(self, exchanges: Exchanges) -> Tensor:
         """One score each, (batch,), float32 on the CPU."""
-        scores = [scale.apply(one.score(exchanges)) for one, scale in zip(self.members, self.scales, strict=True)]
+        scores = [scale.apply(member.score(exchanges)) for member, scale in zip(self.members, self.scales, strict=True)]
         return aggregate(torch.stack(scores), self.aggregation, self.uncertainty_weight)
 
     def digest(self) -> str:
-        """Of the members and their scales."""
+        """The digests of the members, and their scales."""
         return repr([(member.digest(), scale) for member, scale in zip(self.members, self.scales, strict=True)])
 
 
 def aggregate(scores: Tensor, aggregation: str, uncertainty_weight: float) -> Tensor:
-    """One score a response, (batch,), of the members', (members, batch).
+    """One score for each response, (batch,), from the scores of the members, (members, batch).
 
     Args:
-        aggregation: mean; min, which is worst-case optimization; uncertainty_weighted, the mean less the weight times
-            the variance (within the ensemble, so divided by the number of members).
+        aggregation: mean; min, for worst-case optimization; or uncertainty_weighted, the mean minus the weight times
+            the variance of the members' scores (divided by the number of members).
     """
     if aggregation == "min":
         return scores.min(dim=0).values

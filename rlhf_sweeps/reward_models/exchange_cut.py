@@ -1,4 +1,4 @@
-"""An exchange in no more tokens than a classifier reads: the texts are cut, special tokens and templates stay whole."""
+"""Cutting an exchange to the tokens that a classifier can read: texts are cut, special tokens and templates are not."""
 
 from collections.abc import Callable
 
@@ -15,12 +15,12 @@ def cut_exchange(
     max_length: int,
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[int]:
-    """At most so many tokens: of the prompt's text the end, of the response's the beginning.
+    """The tokens, at most `max_length`, of the end of the prompt's text and the beginning of the response's.
 
-    Each has half of the room, and the other's too as far as that does not need it.
+    Each text gets half of the available tokens, and those that the other text does not need.
 
     Args:
-        encode: prompt and response -> tokens, template included.
+        encode: prompt and response -> tokens, with the template.
 
     Raises:
         RewardModelError: if the template leaves no room.
@@ -37,20 +37,20 @@ def cut_exchange(
         lambda num: len(encode(last_characters(prompt, num), "")),
         _last_tokens(as_text(prompt), prompt_room, tokenizer),
     )
-    kept = last_characters(prompt, num_prompt)
+    prompt_end = last_characters(prompt, num_prompt)
     num_response = _fit(
         len(response),
         max_length,
-        lambda num: len(encode(kept, response[:num])),
-        _first_tokens(response, max_length - len(encode(kept, "")), tokenizer),
+        lambda num: len(encode(prompt_end, response[:num])),
+        _first_tokens(response, max_length - len(encode(prompt_end, "")), tokenizer),
     )
-    return encode(kept, response[:num_response])
+    return encode(prompt_end, response[:num_response])
 
 
 def last_characters(messages: Messages, num: int) -> Messages:
-    """A conversation of which only the last characters are left; turns without any, but for a system's, are left out.
+    """The last `num` characters of a conversation; messages that become empty are left out, except a system message.
 
-    The user's and the assistant's go together, since many templates want them to alternate.
+    User and assistant messages are left out in pairs, since many templates require them to alternate.
     """
     contents: list[str] = []
     for message in reversed(messages):
@@ -64,19 +64,19 @@ def last_characters(messages: Messages, num: int) -> Messages:
 
 
 def _first_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
-    """About how many characters a text's first tokens have."""
+    """The approximate number of characters of a text's first tokens."""
     places = _places(text, tokenizer)
     return len(text) if num >= len(places) else places[max(num, 0)]
 
 
 def _last_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
-    """About how many characters a text's last tokens have."""
+    """The approximate number of characters of a text's last tokens."""
     places = _places(text, tokenizer)
     return len(text) if num >= len(places) else len(text) - [*places, len(text)][len(places) - max(num, 0)]
 
 
 def _places(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The character at which each token begins; as if all were of one length, where the tokenizer does not know."""
+    """The index of the first character of each token; if the tokenizer cannot tell, equally long tokens are assumed."""
     if tokenizer.is_fast:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [first for first, _ in encoded["offset_mapping"]]
@@ -85,10 +85,10 @@ def _places(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def _fit(num: int, limit: int, length: Callable[[int], int], guess: int) -> int:
-    """How many of so many characters make at most `limit` tokens.
+    """The largest number of characters, of `num`, that make at most `limit` tokens.
 
-    Looked for around the guess: to encode is slow. A cut between tokens could fall inside a character, and a part's
-    tokens are not always among those of the whole.
+    The search starts at a guess, since encoding is slow. Tokens cannot simply be cut: a cut could fall inside of a
+    character, and a part of a text may have other tokens than the whole.
     """
     most, step = min(guess, num), 1
     while most and length(most) > limit:

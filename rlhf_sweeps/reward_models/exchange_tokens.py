@@ -1,8 +1,8 @@
-"""The tokens that a classifier reads of an exchange: in its training, in its report and when PPO scores, the same.
+"""The tokens of an exchange for a classifier: the same in its training, in its report and in PPO.
 
-Transformers reads a decoder's score at the last token, so a token more or less at the end is another score. Chat
-templates put something after a response: an end token, and often a newline. A response that ended gets all of it,
-however it ended; one that was cut gets nothing.
+Transformers reads a decoder's score at the last token, so one token more or less at the end changes the score. Chat
+templates put text after a response: an end token, and often a newline. A response that ended gets all of this, however
+it ended; a response that was cut gets none of it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,15 @@ from rlhf_sweeps.data import Messages, as_text, template_errors, template_fault,
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.exchange_cut import cut_exchange, last_characters
 
-MARKER = "x7q"  # stands for a response, to find out what a template puts around it
+MARKER = "x7q"  # replaces a response, to find the text that a template puts around it
 
 
 class Tokens(NamedTuple):
-    """What is read of one exchange.
+    """The tokens of one exchange.
 
     Attributes:
-        types: tell a pair's first text from its second, where that counts; else empty.
-        is_cut: whether it is less than the whole exchange.
+        types: the token types of the first and the second text, for models that have such; else empty.
+        is_cut: whether the exchange was cut.
     """
 
     ids: list[int]
@@ -37,10 +37,10 @@ class ExchangeReader:
 
     Args:
         tokenizer: the classifier's.
-        template: prompt and response as the text that it reads; None: by its tokenizer's chat template, else as a pair
-            where the tokenizer separates two texts, else the response right after the prompt, as a language model
-            without a template writes it.
-        max_length: tokens at most; None: any number.
+        template: the template of the text; None: the tokenizer's chat template. If there is none, prompt and response
+            are a pair of texts if the tokenizer has a separator; else the response follows the prompt directly, as in
+            the output of a language model without a template.
+        max_length: the largest number of tokens; None: any number.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str | None, max_length: int | None) -> None:
@@ -49,15 +49,15 @@ class ExchangeReader:
         self.max_length = max_length
 
     def read(self, prompt: Messages, response: str, ended: bool = True, closing: Sequence[int] | None = None) -> Tokens:
-        """The tokens of an exchange that is given as text.
+        """The tokens of an exchange given as text.
 
-        White space at the ends of the response stays, also where the chat template would trim it, since policies write
-        some.
+        White space at both ends of the response is kept, even if the chat template would trim it, since policies write
+        such white space.
 
         Args:
             prompt: chat messages that end on a user turn.
             ended: False for a response that was cut at the length limit.
-            closing: tokens that end the response in place of the template's.
+            closing: tokens after the response, which replace those of the template.
 
         Raises:
             RewardModelError: if the chat template refuses the prompt, or leaves no room for it.
@@ -75,18 +75,18 @@ class ExchangeReader:
         return Tokens(cut_exchange(prompt, response, encode, self.max_length, self.tokenizer), [], is_cut=True)
 
     def complete(self, sequence: Sequence[int], ended: bool, end_ids: Sequence[int]) -> list[int]:
-        """The tokens of an exchange that is given as the policy's: those that `read` makes of the same text.
+        """The tokens of an exchange given as the policy's tokens: the same that `read` makes of its text.
 
         Args:
-            sequence: of prompt and response.
-            end_ids: tokens that end the policy's responses; another than the template's is replaced by it.
+            sequence: the policy's tokens of prompt and response.
+            end_ids: the tokens that end the policy's responses; the template's end token replaces any other one.
         """
         return [*self.strip(sequence, end_ids), *self._closing_ids] if ended else list(sequence)
 
     def strip(self, ids: Sequence[int], end_ids: Sequence[int]) -> list[int]:
-        """The tokens of a response that ended without the last one, if that ended it, and what closes a turn.
+        """The tokens of a response that ended, without its end token and the template's text after a response.
 
-        A policy may write all that its template has after a response, and then another end token.
+        A policy may write the template's text after a response itself, and then another end token.
         """
         stripped, closing = list(ids), self._closing_ids
         if stripped[-1] in end_ids:
@@ -98,7 +98,7 @@ class ExchangeReader:
         return stripped
 
     def check_room(self, given: str) -> None:
-        """Refuse a max_length that leaves no token for either text; given: the setting.
+        """Refuse a max_length that leaves no token for one of the texts; `given` is the setting.
 
         Raises:
             ConfigError: if it does.
@@ -111,7 +111,7 @@ class ExchangeReader:
             raise ConfigError(f"{given}: must read at least {frame + 2} tokens, since the template takes {frame}")
 
     def fault(self, prompts: Iterable[Messages]) -> str | None:
-        """What is wrong with the chat template for these prompts and a response; None if nothing is."""
+        """What is wrong with the chat template for these prompts with a response; None if nothing is."""
         if self.template is not None or not self.tokenizer.chat_template:
             return None
         exchanges = ([*prompt, {"role": "assistant", "content": ""}] for prompt in [_question(), *prompts])
@@ -123,23 +123,23 @@ class ExchangeReader:
 
     @property
     def is_pair(self) -> bool:
-        """Whether two texts are read, between special tokens."""
+        """Whether prompt and response are read as a pair of texts with special tokens."""
         return self.template is None and not self.tokenizer.chat_template and self.tokenizer.sep_token is not None
 
     @property
     def writes_as_policies_do(self) -> bool:
-        """Whether the text of an exchange is a prompt as policies are given it, with the response right after it.
+        """Whether the text of an exchange is the policy's prompt with the response right after it.
 
-        Some chat templates put more between the two than they give a policy to go on from (an empty thought), or take a
-        response apart; some have no prompt for a policy.
+        Some chat templates put more text between the two than they give a policy (such as an empty thought), or change
+        the response; others have no prompt for a policy.
         """
         return self.template is None and not self.is_pair and self._opening is not None
 
     def _read_pair(self, question: str, response: str) -> Tokens:
-        pair = self.tokenizer(question, response, verbose=False)  # nobody need be warned of what is cut
+        pair = self.tokenizer(question, response, verbose=False)  # cuts are reported by the caller
         is_cut = self.max_length is not None and len(pair["input_ids"]) > self.max_length
         if is_cut:
-            # The tokenizer cuts the end of the longer text, so that the special tokens around both stay.
+            # The tokenizer cuts the end of the longer text and keeps the special tokens around both.
             pair = self.tokenizer(question, response, truncation="longest_first", max_length=self.max_length)
         return Tokens(pair["input_ids"], pair.get("token_type_ids", []), is_cut)
 
@@ -155,27 +155,27 @@ class ExchangeReader:
             head = self._render(prompt, add_generation_prompt=True)
         else:
             head = as_text(prompt) if len(prompt) == 1 else f"{as_text(prompt)}\n"
-        rest = self._opening + response if response else ""
-        ids = self._encode_after(head, rest, add_special_tokens=not self.tokenizer.chat_template)
+        continuation = self._opening + response if response else ""
+        ids = self._encode_after(head, continuation, add_special_tokens=not self.tokenizer.chat_template)
         return ids + self._closing_ids if ended else ids
 
-    def _encode_after(self, head: str, rest: str, add_special_tokens: bool) -> list[int]:
-        """The tokens of head and rest that begin with those of the head, as what a policy is given and writes does."""
+    def _encode_after(self, head: str, continuation: str, add_special_tokens: bool) -> list[int]:
+        """The tokens of a head and its continuation, which begin with the tokens of the head, as a policy's do."""
         head_ids, ids = (
-            without_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + rest)
+            without_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + continuation)
         )
-        # In the joint text a token may take in the end of the head, or a special one the space that follows it.
-        if ids[: len(head_ids)] == head_ids and not (rest[:1].isspace() and self._swallows_space(head)):
+        # In the joint text, a token may span the end of the head, or a special token may swallow the space after it.
+        if ids[: len(head_ids)] == head_ids and not (continuation[:1].isspace() and self._swallows_space(head)):
             return ids
-        # Alone, the rest might get a space of its own before it.
+        # Alone, the continuation might get an additional space before it.
         for anchor in ("\n", "x"):
-            anchor_ids, ids = self._ids(anchor), self._ids(anchor + rest)
+            anchor_ids, ids = self._ids(anchor), self._ids(anchor + continuation)
             if ids[: len(anchor_ids)] == anchor_ids:
                 return head_ids + ids[len(anchor_ids) :]
-        return head_ids + self._ids(rest)
+        return head_ids + self._ids(continuation)
 
     def _swallows_space(self, head: str) -> bool:
-        """Whether the head's last token leaves out white space that follows it."""
+        """Whether the head's last token swallows white space after it."""
         return self._ids(f"{head} x") == self._ids(f"{head}x") or self._ids(f"{head}\nx") == self._ids(f"{head}x")
 
     def _ids(self, text: str, add_special_tokens: bool = False) -> list[int]:
@@ -183,7 +183,7 @@ class ExchangeReader:
 
     @cached_property
     def _end_of_template(self) -> str:
-        """What `template` has after the response, if it is but special tokens and white space: the end of a turn."""
+        """The text of `template` after the response, if it is a turn's end: special tokens and white space only."""
         assert self.template is not None
         end = words = self.template.rpartition("{response}")[2]
         for token in self._special_tokens.values():
@@ -192,12 +192,12 @@ class ExchangeReader:
 
     @cached_property
     def _special_tokens(self) -> dict[int, str]:
-        """All of them, of which a tokenizer names a few only."""
+        """Id -> text of all special tokens, also of those without a name in the tokenizer."""
         return {num: token.content for num, token in self.tokenizer.added_tokens_decoder.items() if token.special}
 
     @cached_property
     def _around(self) -> tuple[str, str]:
-        """What the chat template puts before and after a response; nothing where it refuses the question."""
+        """The chat template's text before and after a response; two empty texts if it refuses the question."""
         try:
             text = self._render([*_question(), {"role": "assistant", "content": MARKER}])
         except RewardModelError:
@@ -216,12 +216,12 @@ class ExchangeReader:
 
     @cached_property
     def _opening(self) -> str | None:
-        """The white space between a policy's prompt and its response; None where anything else is between them."""
+        """The white space between a policy's prompt and its response; None if any other text is between them."""
         if not self.tokenizer.chat_template:
             return ""
         head, before = self._render(_question(), add_generation_prompt=True), self._around[0]
-        rest = before.removeprefix(head)
-        return rest if before.startswith(head) and not rest.strip() else None
+        space = before.removeprefix(head)
+        return space if before.startswith(head) and not space.strip() else None
 
     @cached_property
     def _closing_ids(self) -> list[int]:

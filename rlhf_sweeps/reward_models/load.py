@@ -1,4 +1,4 @@
-"""The reward model that a config names, of whatever kind."""
+"""Loading of reward models of all kinds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,16 +27,16 @@ from rlhf_sweeps.reward_models.scorer import Scorer
 
 @dataclass
 class Loader:
-    """Loads reward models for one run, each once.
+    """Loads the reward models of one run, each of them once.
 
     Attributes:
-        policy_tokenizer: whose tokens a classifier may read.
-        batch: sequences scored at once.
-        dataset: the run's, for heads that are fitted to its pairs.
+        policy_tokenizer: the policy's tokenizer, whose tokens a classifier may read.
+        batch: the number of sequences scored at once.
+        dataset: the run's data set; heads of encoders may be fitted to its pairs.
         completes_turns: see ClassifierRewardModel.
-        prompts: the run's.
-        hold_date: writes the run's date into a tokenizer's template, which may print one.
-        scorers: what it has loaded; members of an ensemble come before it.
+        prompts: the run's prompts.
+        hold_date: writes the run's date into a tokenizer's template, if that prints a date.
+        scorers: the reward models loaded so far; members of an ensemble come before the ensemble.
     """
 
     policy_tokenizer: PreTrainedTokenizerBase
@@ -49,10 +49,10 @@ class Loader:
     scorers: list[Scorer] = field(default_factory=list, init=False)
 
     def scorer(self, config: RewardModelConfig, key: str) -> Scorer:
-        """The reward model of a config, with its memory; the same one for the same config.
+        """The scorer of a config's reward model; the same object for the same config.
 
         Args:
-            key: where the config stands, for error messages.
+            key: the config's key, for error messages.
 
         Raises:
             ConfigError: if it cannot be loaded.

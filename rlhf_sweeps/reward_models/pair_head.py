@@ -1,7 +1,7 @@
-"""The linear head on embeddings: what it reads, its fit to preference pairs, its file.
+"""The linear head on embeddings: its features, its fit to preference pairs, and its file.
 
-Bradley-Terry with a linear score is logistic regression on the difference of the two responses' features. With an L2
-penalty the loss is strictly convex: one answer, whatever the start. There is no bias, since it would cancel.
+The Bradley-Terry model with a linear score is logistic regression on the difference of two responses' features. With an
+L2 penalty the loss is strictly convex, so the fit does not depend on where it starts. A bias would cancel.
 """
 
 import hashlib
@@ -23,33 +23,32 @@ from torch import Tensor
 
 from rlhf_sweeps.data import Pair
 from rlhf_sweeps.files.cache import cache_dir
+from rlhf_sweeps.reward_models.constants import NUM_FOLDS, STRENGTHS
 
 Array = NDArray[np.float64]
-VERSION = 1  # of pooling, features and fit; a head in the cache is taken only where it is the same
-STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-NUM_FOLDS = 5
+VERSION = 1  # of pooling, features and fit; a cached head of another version is not used
 log = logging.getLogger("rlhf_sweeps")
 
 
 def features(prompts: Tensor, responses: Tensor) -> Tensor:
-    """What the head weighs, (batch, 2 size), from unit vectors (batch, size).
+    """The features of the head, (batch, 2 size), from unit vectors (batch, size).
 
-    The response's vector, and how it agrees with the prompt's, place by place: without that, an answer to another
-    question would be as good. The root of the size brings both parts to one scale.
+    They are the response's vector, and its elementwise product with the prompt's: without the product, the answer to
+    another question would score as high. The square root of the size gives both parts the same scale.
     """
     return torch.cat([responses, prompts * responses * responses.shape[-1] ** 0.5], dim=-1)
 
 
 @dataclass(frozen=True)
 class PairSample:
-    """The pairs that a head is fitted to and judged by."""
+    """The pairs that a head is fitted to, and those that it is evaluated on."""
 
     train: Sequence[Pair]
     held_out: Sequence[Pair]
 
     @classmethod
     def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], num_pairs: int) -> "PairSample":
-        """At most `num_pairs` of each, the same whenever they are drawn."""
+        """A sample of at most `num_pairs` of each list, the same at every call."""
         return cls(_draw(train, num_pairs), _draw(held_out, num_pairs))
 
 
@@ -59,9 +58,9 @@ class Head:
 
     Attributes:
         weights: (features,), float64.
-        strength: of the L2 penalty, as cross-validation chose it.
-        num_pairs: that it was fitted to.
-        accuracy: share of the held-out pairs that it ranks right, ties half; NaN without such pairs.
+        strength: of the L2 penalty, chosen by cross-validation.
+        num_pairs: the number of pairs that it was fitted to.
+        accuracy: the share of held-out pairs that it ranks right, a tie counts half; nan without held-out pairs.
     """
 
     weights: Tensor
@@ -71,7 +70,7 @@ class Head:
     num_held_out: int
 
     def write(self, file: Path) -> Path:
-        """Keep it; returns the file."""
+        """Write the head into a file; returns the file."""
         about = {
             "strength": self.strength,
             "num_pairs": self.num_pairs,
@@ -83,12 +82,12 @@ class Head:
 
     @classmethod
     def read(cls, file: Path, num_features: int) -> "Head | None":
-        """What `write` kept; None if there is no such file, or it cannot be used."""
+        """The head in a file; None if there is no file, or it cannot be used."""
         if not file.exists():
             return None
         try:
             with safe_open(file, "pt") as content:
-                # Cloned, so that the scores do not hang on a mapped file that another process may make anew.
+                # Cloned, so that the weights do not depend on a mapped file that another process may replace.
                 weights, about = content.get_tensor("weights").clone(), json.loads(content.metadata()["head"])
             if weights.shape != (num_features,) or not weights.isfinite().all():
                 raise ValueError(f"its weights are {list(weights.shape)}")
@@ -99,17 +98,17 @@ class Head:
 
 
 def head_file(encoder: str, sample: PairSample) -> Path:
-    """Where the head of an encoder (its digest) on these pairs is kept."""
+    """The cache file of an encoder's head on these pairs; `encoder` is the encoder's digest."""
     pairs = [[[pair.prompt, pair.chosen, pair.rejected] for pair in part] for part in (sample.train, sample.held_out)]
     content = json.dumps([VERSION, STRENGTHS, NUM_FOLDS, encoder, pairs])
     return cache_dir() / "heads" / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.safetensors"
 
 
 def fit_head(train: Tensor, held_out: Tensor, groups: Sequence[str]) -> Head:
-    """The head for differences of features (pairs, features), chosen less rejected.
+    """The head fitted to differences of features, (pairs, features): chosen minus rejected.
 
     Args:
-        groups: the prompt of each training pair; cross-validation keeps equal ones together.
+        groups: the prompt of each training pair; cross-validation keeps pairs of one prompt in one fold.
     """
     rows = train.double().numpy()
     strength = choose_strength(rows, groups)
@@ -120,7 +119,7 @@ def fit_head(train: Tensor, held_out: Tensor, groups: Sequence[str]) -> Head:
 
 
 def choose_strength(differences: Array, groups: Sequence[str]) -> float:
-    """The penalty under which pairs of unseen prompts are likeliest; the strongest where one prompt is all there is."""
+    """The L2 penalty with the smallest cross-validated loss; the strongest one if there is only one prompt."""
     names = sorted(set(groups))
     if len(names) < 2:
         return max(STRENGTHS)
@@ -128,7 +127,7 @@ def choose_strength(differences: Array, groups: Sequence[str]) -> float:
     folds = np.array([places[group] % NUM_FOLDS for group in groups])
 
     def loss(strength: float) -> float:
-        """Summed over the pairs that each fit has not seen."""
+        """The loss, summed over the pairs that were left out of each fit."""
         return sum(
             float(
                 np.logaddexp(0, -differences[folds == fold] @ fit_weights(differences[folds != fold], strength)).sum()
@@ -144,13 +143,13 @@ def fit_weights(differences: Array, strength: float) -> Array:
 
     def loss(weights: Array) -> tuple[float, Array]:
         margins = differences @ weights
-        slope = -np.exp(-np.logaddexp(0, margins))  # of the logistic loss: minus the chance of the wrong order
+        slope = -np.exp(-np.logaddexp(0, margins))  # of the logistic loss: minus the probability of the wrong order
         value = np.logaddexp(0, -margins).mean() + strength / 2 * weights @ weights
         return float(value), differences.T @ slope / len(differences) + strength * weights
 
     options: dict[str, Any] = {"maxiter": 5000, "maxcor": 20, "gtol": 1e-9, "ftol": 0.0}
-    found: Array = minimize(loss, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options=options).x
-    return found
+    minimum: Array = minimize(loss, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options=options).x
+    return minimum
 
 
 def _draw(pairs: Sequence[Pair], num: int) -> Sequence[Pair]:

@@ -1,4 +1,4 @@
-"""Reward models that are rules over the response's text; the prompt counts for nothing."""
+"""Reward models that are rules on the response's text; the prompt has no influence."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ def load_rule(config: RewardModelConfig, key: str) -> RewardModel:
     """The rule that a config describes.
 
     Args:
-        key: where the config stands, for error messages.
+        key: the config's key, for error messages.
 
     Raises:
         ConfigError: if a package that it needs is not installed.
@@ -33,7 +33,7 @@ def load_rule(config: RewardModelConfig, key: str) -> RewardModel:
 
 
 class LengthRewardModel(RewardModel):
-    """weight * length; with a target, -weight * distance to it. White space counts as characters."""
+    """The score is weight * length; with a target, -weight * distance from it. White space counts as characters."""
 
     def __init__(self, config: LengthConfig) -> None:
         self._config = config
@@ -50,10 +50,10 @@ class LengthRewardModel(RewardModel):
 
 
 class RegexRewardModel(RewardModel):
-    """The sum over patterns of weight * number of matches that do not overlap, at most max_matches each.
+    """The sum over patterns of weight * number of non-overlapping matches, at most max_matches for each pattern.
 
     Args:
-        key: where the config stands, for error messages.
+        key: the config's key, for error messages.
     """
 
     def __init__(self, config: RegexConfig, key: str) -> None:
@@ -66,7 +66,7 @@ class RegexRewardModel(RewardModel):
         """One score each, (batch,), float32 on the CPU.
 
         Raises:
-            RewardModelError: if all of them take too long; outside the main thread there is no limit.
+            RewardModelError: if all responses together take too long; outside the main thread there is no limit.
         """
         scores = [0.0] * len(exchanges)
         row = number = 0

@@ -1,7 +1,7 @@
-"""Scores on a common scale: mean 0 and deviation 1 on the base policy's responses.
+"""Scores on a common scale: mean 0 and standard deviation 1 on the base policy's responses.
 
-A KL coefficient is the price of a nat in units of the score, so only on a common scale does it mean the same under two
-reward models.
+A KL coefficient is the price of a nat in units of the score. So it means the same under two reward models only if their
+scores have the same scale.
 """
 
 from dataclasses import dataclass
@@ -10,19 +10,17 @@ from torch import Tensor
 
 from rlhf_sweeps.process.failures import RewardModelError
 
-NUM_PROMPTS = 256  # that the base policy answers to measure a scale
-
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and deviation of a reward model's scores on so many responses."""
+    """Mean and standard deviation of a reward model's scores on responses of the base policy."""
 
     mean: float
     deviation: float
     num_responses: int
 
     def apply(self, scores: Tensor) -> Tensor:
-        """The scores in deviations from the mean, (batch,)."""
+        """(score - mean) / standard deviation, (batch,)."""
         return (scores - self.mean) / self.deviation
 
 
@@ -30,10 +28,10 @@ UNIT = Scale(0.0, 1.0, 0)
 
 
 def measure(name: str, scores: Tensor) -> Scale:
-    """The scale of some scores, (batch,).
+    """The scale of scores, (batch,).
 
     Raises:
-        RewardModelError: if they are all the same.
+        RewardModelError: if all scores are the same.
     """
     deviation = scores.double().std().item() if len(scores) > 1 else 0.0
     if not deviation > 0:

@@ -1,4 +1,4 @@
-"""A reward model as a run uses it: every text is scored once, scores are checked, and what they cost is counted."""
+"""A reward model in a run: it scores every text once; scores are checked, and their cost is measured."""
 
 import hashlib
 import json
@@ -13,18 +13,17 @@ from torch import Tensor
 from rlhf_sweeps.config.reward_models import RewardModelConfig
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
-
-MOST_REMEMBERED = 100_000  # scores; the oldest go first
+from rlhf_sweeps.reward_models.constants import MOST_REMEMBERED
 
 
 @dataclass
 class Cost:
-    """What scoring has taken so far.
+    """The cost of scoring so far.
 
     Attributes:
-        responses: that a score was asked for.
-        cached: those among them whose score was known.
-        seconds: spent on the others.
+        responses: the number of requested scores.
+        cached: the number of those that were known already.
+        seconds: the time for the others.
     """
 
     responses: int = 0
@@ -33,14 +32,14 @@ class Cost:
 
     @property
     def seconds_per_1000(self) -> float:
-        """Of a thousand responses that had to be scored."""
+        """The time for a thousand scores that were not known."""
         return 1000 * self.seconds / max(1, self.responses - self.cached)
 
 
 class Scorer:
-    """Scores responses with a reward model, as it gives them, and remembers the scores.
+    """Scores responses with a reward model, unscaled, and remembers the scores.
 
-    What it remembers belongs to a checkpoint: a score depends in its last bits on what was scored beside it.
+    Remembered scores are a part of checkpoints: the last bits of a score depend on the other responses in its batch.
     """
 
     def __init__(self, config: RewardModelConfig, reward_model: RewardModel) -> None:
@@ -57,32 +56,32 @@ class Scorer:
             RewardModelError: if the reward model fails, or a score is not finite.
         """
         keys = _keys(exchanges)
-        known = {key: self._scores[key] for key in keys if key in self._scores}
-        new = {key: row for row, key in enumerate(keys) if key not in known}
+        scores = {key: self._scores[key] for key in keys if key in self._scores}
+        new = {key: row for row, key in enumerate(keys) if key not in scores}
         self.cost.responses += len(keys)
         self.cost.cached += len(keys) - len(new)
         if new:
             start = time.perf_counter()
             part = exchanges.rows(list(new.values()))
-            found = self.reward_model.score(part)
+            new_scores = self.reward_model.score(part)
             self.cost.seconds += time.perf_counter() - start
-            self._check(found, part)
-            scores = dict(zip(new, found.tolist(), strict=True))
-            self._remember(scores)
-            known |= scores
-        return torch.tensor([known[key] for key in keys])
+            self._check(new_scores, part)
+            fresh = dict(zip(new, new_scores.tolist(), strict=True))
+            self._remember(fresh)
+            scores |= fresh
+        return torch.tensor([scores[key] for key in keys])
 
     def remember(self, exchanges: Exchanges, scores: Sequence[float]) -> None:
-        """Take scores that are known from elsewhere."""
+        """Add scores that were computed elsewhere."""
         self._remember(dict(zip(_keys(exchanges), scores, strict=True)))
 
     def digest(self) -> str:
-        """Stands for all that a score depends on beside the exchange."""
+        """A text that identifies everything that a score depends on, except the exchange."""
         return f"{self.config} {self.reward_model.digest()}"
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a continued run needs; plain values."""
+        """The state that a continued run needs, as plain values."""
         return {"scores": self._scores, "cost": asdict(self.cost)}
 
     @state.setter
@@ -103,9 +102,10 @@ class Scorer:
 
 
 def _keys(exchanges: Exchanges) -> list[str]:
-    """What stands for each exchange: the policy's tokens where they are known, for two may read as one text.
+    """A hash of each exchange: of the policy's tokens if they are known, since different tokens may have the same text.
 
-    Cut at the length limit, the same tokens are another response than where they ended by a stop string.
+    Whether the response ended is included: the same tokens may have been cut at the length limit, or have ended with a
+    stop string.
     """
     contents: list[Any]
     if exchanges.sequences is not None:

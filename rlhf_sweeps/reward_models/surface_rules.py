@@ -1,4 +1,4 @@
-"""Rules that see an answer's surface alone: a reward model that ranks no better may have learnt no more."""
+"""Rules that use only surface features of an answer: a reward model that ranks no better may have learnt no more."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from statistics import fmean
 
 from rlhf_sweeps.data import Pair
 
-# Pictographs, symbols, dingbats, flags: what a reader calls an emoji.
+# Emoji: pictographs, symbols, dingbats, flags.
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\u2b50\u2b55]")
 WORD = re.compile(r"[\w'’]+")
 AI_MENTION = re.compile(r"\bAIs?\b|\bartificial intelligence\b|\blanguage models?\b", re.IGNORECASE)
@@ -15,34 +15,34 @@ AI_MENTION = re.compile(r"\bAIs?\b|\bartificial intelligence\b|\blanguage models
 
 @dataclass(frozen=True)
 class Surface:
-    """A number that is read off an answer, and what the answers with more and with less of it are called."""
+    """A surface feature of an answer, and the names of answers with more and with less of it."""
 
     measure: Callable[[str], float]
     more: str
     less: str
-    is_more_better: bool = True  # where the training pairs do not say
+    is_more_better: bool = True  # if the training pairs do not decide it
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A surface and which way it ranks."""
+    """A surface feature, and whether answers with more of it rank higher."""
 
     surface: Surface
     is_more_better: bool
 
     @property
     def name(self) -> str:
-        """What the better answer is."""
+        """The name of the answers that rank higher."""
         return self.surface.more if self.is_more_better else self.surface.less
 
     def margins(self, pairs: Sequence[Pair]) -> list[float]:
-        """By how much it ranks the chosen answer before the rejected one, (pairs,)."""
+        """The margins, (pairs,): positive if the rule ranks the chosen answer higher than the rejected one."""
         sign = 1 if self.is_more_better else -1
         return [sign * (self.surface.measure(pair.chosen) - self.surface.measure(pair.rejected)) for pair in pairs]
 
 
 def mean_word_length(text: str) -> float:
-    """Characters a word; 0 without words."""
+    """The mean number of characters of a word; 0 without words."""
     words = WORD.findall(text)
     return fmean(map(len, words)) if words else 0.0
 
@@ -58,7 +58,7 @@ SURFACES = (
 
 
 def fit_rules(pairs: Sequence[Pair]) -> list[Rule]:
-    """Every surface, ranking the way that is right more often on these pairs."""
+    """One rule for each surface feature, in the direction that ranks more of these pairs right."""
     rules = []
     for surface in SURFACES:
         margins = Rule(surface, is_more_better=True).margins(pairs)

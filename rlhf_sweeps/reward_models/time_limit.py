@@ -1,7 +1,7 @@
-"""A limit on how long foreign Python code may run: endless loops, sleeps, sockets, catastrophic regular expressions.
+"""A time limit for a user's Python code: endless loops, sleeps, sockets, catastrophic regular expressions.
 
-Leaves out what no signal can end: one call into C that does not look for signals, such as a huge matrix product; and
-code that takes SIGALRM for itself. Windows has no such signal, and so no limit.
+Two things cannot be ended: a single call into C that ignores signals, such as a huge matrix product, and code that uses
+SIGALRM itself. Windows has no such signal, and so no limit.
 """
 
 import _thread
@@ -19,19 +19,19 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 class TimeLimitError(Exception):
-    """The limit was reached; the cause shows where."""
+    """The limit was reached; the cause of the error shows the place."""
 
 
 class _Alarm(BaseException):
-    """Raised inside of the code; no `except Exception` there swallows it."""
+    """Raised within the limited code; `except Exception` does not catch it."""
 
 
 class TimeLimit:
-    """While entered, the main thread's Python code is ended after so many seconds; leaving then raises TimeLimitError.
+    """A context whose Python code is interrupted after some seconds; then leaving it raises TimeLimitError.
 
-    Code that swallows the alarm is alarmed again every second, from the second time on without a pause in which it
-    could go on. Uses SIGALRM, and gives its handler and timer back as they were. Outside the main thread, the only one
-    that gets signals, and on Windows there is no limit.
+    If the code catches the interruption, it is interrupted again every second, and from the second time on immediately.
+    The context uses SIGALRM, and restores its handler and timer. There is no limit outside the main thread, since only
+    that gets signals, and on Windows.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -57,28 +57,28 @@ class TimeLimit:
         if not self._is_set or system.ALARM is None:
             return
         system.set_timer(0)
-        # None: a handler that was not set from Python, and cannot be from here.
+        # None: the handler was not set from Python and cannot be restored from here.
         signal.signal(system.ALARM, self._previous_handler or signal.SIG_DFL)
         delay, interval = self._previous_timer
         if delay:
-            # One that ran out in the meantime rings at once.
+            # A timer that expired in the meantime fires at once.
             system.set_timer(max(1e-6, delay - (time.monotonic() - self._start)), interval)
         if self._num_alarms and not isinstance(error, KeyboardInterrupt):
-            # Whatever the code made of the alarm.
+            # Even if the code has handled the alarm.
             raise TimeLimitError(f"took longer than {self._seconds:g} s") from error
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         if self._is_over:
             return
         if frame is not None and frame.f_code.co_filename == __file__:
-            # Between these very lines, where an exception would leave the timer set.
+            # The code of this file is running: an exception here could leave the timer set.
             system.set_timer(0.001, 1.0)
             return
         self._num_alarms += 1
         if self._num_alarms > 1:
-            # The first was swallowed. Make one more due as soon as this one is caught: in the `except` clause, and so
-            # outside of its `try`. By unpacking, since after a plain call the interpreter looks for signals, and would
-            # find it here, in its handler.
+            # The code has caught the first alarm. Raise another signal as soon as it catches this one: in its `except`
+            # clause, and so outside of its `try`. Unpacking is used because the interpreter checks for signals after a
+            # plain call, and would handle the signal here, in its handler.
             (_,) = map(_thread.interrupt_main, (signal.Signals(number),))
         raise _Alarm
 

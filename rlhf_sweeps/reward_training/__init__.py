@@ -1,1 +1,1 @@
-"""Training a reward model on preference pairs, and the report on how far it can be trusted."""
+"""Training of a reward model on preference pairs, and a report on its accuracy and calibration."""

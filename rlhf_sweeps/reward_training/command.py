@@ -1,4 +1,4 @@
-"""The command line of training a reward model; loads no torch until the checks have run."""
+"""The command line for training a reward model; loads no torch before the checks are done."""
 
 import os
 import sys
@@ -15,9 +15,8 @@ from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.preflight import read_model_config
 from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
+from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
 from rlhf_sweeps.wording import shown
-
-MIN_HELD_OUT = 20  # pairs; with fewer, any figure would be noise
 
 
 def main() -> None:
@@ -33,7 +32,7 @@ def main() -> None:
 
 
 class Preflight(cli.Preflight):
-    """Checks of a training what can be known beforehand."""
+    """Checks the config of a training before it starts."""
 
     def check(self, task: DictConfig, folder: Path) -> None:
         """Check a training; raises ConfigError or OmegaConfBaseException."""
@@ -41,10 +40,10 @@ class Preflight(cli.Preflight):
 
 
 def check(config: RewardTrainingConfig, folder: Path) -> None:
-    """Check where the reward model goes, what it starts from, and the pairs.
+    """Check the folder for the reward model, its base model, and the pairs.
 
     Raises:
-        ConfigError: naming the key, what was given and what is allowed.
+        ConfigError: naming the key, the given value and the allowed ones.
     """
     check_folder(folder)
     read_model_config(config.base, config.base_key)
@@ -57,10 +56,10 @@ def check(config: RewardTrainingConfig, folder: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """A training has its folder for itself, since nobody knows beforehand what files a tokenizer consists of.
+    """Refuse a folder with other files: a training needs its own folder, since a tokenizer may have any file names.
 
     Raises:
-        ConfigError: if the folder holds a model, or anything that an earlier start has not left.
+        ConfigError: if the folder holds a model, or files that no earlier start of the training left.
     """
     if (folder / "config.json").exists():
         raise ConfigError(f"hydra.run.dir={folder}: holds a model already; choose another folder")
@@ -73,7 +72,7 @@ def check_folder(folder: Path) -> None:
 
 def _train(composed: DictConfig) -> float:
     """Train, and return the held-out accuracy."""
-    # TRL would send word of every training to its makers.
+    # TRL would report every training to its developers.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     lift(composed, {})
     config = from_hydra(composed)
@@ -94,11 +93,11 @@ def _train(composed: DictConfig) -> float:
 
 
 def show_one_gpu(config: RewardTrainingConfig) -> None:
-    """Hide all GPUs but the one that is meant: TRL takes the first, and refuses to work where it sees several."""
+    """Hide all GPUs except the one in the config: TRL uses the first, and refuses to work if it sees several."""
     kind, _, number = config.device.partition(":")
     if kind not in ("auto", "cuda"):
         return
     visible, place = os.environ.get("CUDA_VISIBLE_DEVICES"), int(number or 0)
-    shown = str(place) if visible is None else ",".join(visible.split(",")[place : place + 1])
-    os.environ["CUDA_VISIBLE_DEVICES"] = shown
+    selected = str(place) if visible is None else ",".join(visible.split(",")[place : place + 1])
+    os.environ["CUDA_VISIBLE_DEVICES"] = selected
     config.device = kind

@@ -12,14 +12,12 @@ from rlhf_sweeps.config.fields import ConfigError, choice, device, number, out_o
 from rlhf_sweeps.config.reading import as_object, refer_to_variables, unknown_keys
 from rlhf_sweeps.config.schema import DatasetConfig, ModelConfig, dtype_fault
 from rlhf_sweeps.files.sources import EMBEDDED
-
-CAUTIOUS_LR = 1e-5  # for a base that no `model` describes
-LORA_FACTOR = 10  # adapters want about ten times the learning rate of all weights
+from rlhf_sweeps.reward_training.constants import CAUTIOUS_LR, LORA_FACTOR
 
 
 @dataclass
 class TrainingConfig:
-    """What is trained and how; conf/reward_model_training.yaml says what each key means."""
+    """The settings of the training; conf/reward_model_training.yaml explains each key."""
 
     base: str | None = MISSING
     num_epochs: int = number(at_least=1)
@@ -51,7 +49,7 @@ class RewardTrainingConfig:
 
     @property
     def base(self) -> ModelConfig:
-        """What the reward model starts from."""
+        """The model that the reward model starts from."""
         if self.reward_model.base is None:
             return self.model
         return dataclasses.replace(self.model, path=self.reward_model.base, revision=None, pypi_wheel=None, sha256=None)
@@ -63,7 +61,7 @@ class RewardTrainingConfig:
 
     @property
     def highest_lr(self) -> float:
-        """The learning rate after the warm-up: as given, else one that suits the base and what is trained of it."""
+        """The learning rate after the warm-up; without `lr`, one that depends on the base model and on LoRA."""
         if self.reward_model.lr is not None:
             return self.reward_model.lr
         lr = self.model.suggested_lr if self.reward_model.base is None else CAUTIOUS_LR
@@ -71,7 +69,7 @@ class RewardTrainingConfig:
 
 
 def register() -> None:
-    """Make the schema known to Hydra, and what names a training after its base."""
+    """Register the schema with Hydra, and the resolver that names a training after its base model."""
     ConfigStore.instance().store(name="reward_model_training_schema", node=RewardTrainingConfig)
     OmegaConf.register_new_resolver("base_name", _base_name, replace=True)
 
@@ -80,7 +78,7 @@ def from_hydra(composed: DictConfig) -> RewardTrainingConfig:
     """The checked config of a composed configuration.
 
     Raises:
-        ConfigError: with one line for every key that is missing, out of range or at odds with another.
+        ConfigError: with one line for every key that is missing, out of range or contradicts another key.
     """
     config = as_object(composed, RewardTrainingConfig)
     refer_to_variables(config, composed)
@@ -103,5 +101,5 @@ def _contradictions(config: RewardTrainingConfig) -> Iterator[str]:
 
 
 def _base_name(base: str | None, model: str) -> str:
-    """The last part of the base's path; that of the model, where it is the base."""
+    """The last part of the base model's path; without `base`, the name of `model`."""
     return model if base is None else base.removeprefix(EMBEDDED).rstrip("/").rpartition("/")[2]

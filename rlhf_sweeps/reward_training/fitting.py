@@ -1,7 +1,7 @@
-"""TRL's RewardTrainer, set up as the config says.
+"""Training with TRL's RewardTrainer, by the config.
 
-It is given tokens, never text: those that the finished reward model will read when it scores. Its own tokenization
-would append an end token to plain text and leave out every pair that is longer than its max_length.
+The trainer gets tokens, not text: the same tokens that the finished reward model will read when it scores. TRL's own
+tokenization would append an end token to plain text, and drop every pair that is longer than its max_length.
 """
 
 import functools
@@ -30,15 +30,13 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.ppo.memory import Halving, fitting
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
+from rlhf_sweeps.reward_training.constants import NUM_LOG_LINES, SECONDS_BETWEEN_LINES
 from rlhf_sweeps.reward_training.pair_tokens import Row, collate
 
 if TYPE_CHECKING:
     from trl import RewardConfig  # type: ignore[attr-defined]
 
     from rlhf_sweeps.reward_training.pair_trainer import PairTrainer
-
-NUM_LOG_LINES = 10
-SECONDS_BETWEEN_LINES = 10.0
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -51,11 +49,11 @@ def fit(
     folder: Path,
     device: torch.device,
 ) -> tuple[PreTrainedModel, int]:
-    """The trained model, adapters merged, and how many steps it took.
+    """The trained model, with adapters merged, and the number of steps.
 
     Args:
-        rows: as `encode_pairs` makes them.
-        folder: TRL wants one; nothing is written there.
+        rows: from `encode_pairs`.
+        folder: required by TRL; nothing is written there.
 
     Raises:
         ConfigError: if no adapter fits the model, or memory does not suffice.
@@ -72,11 +70,11 @@ def fit(
         sum(map(torch.Tensor.numel, weights)) / 1e6, config.highest_lr, arguments.max_steps,
         config.reward_model.batch_size,
     )  # fmt: skip
-    # The passes are looked after by themselves; beside them there is the optimizer, with twice what is trained.
+    # PairTrainer handles a lack of memory in its passes; here it can only be the optimizer's state that does not fit.
     given = f"reward_model.lora_rank={config.reward_model.lora_rank}"
     with fitting(given, "adapters, of a low rank, or a smaller model"):
         trainer.train()
-    # The loss of the last step says nothing of what that step made.
+    # The loss of the last step was computed before that step changed the weights.
     if not all(weight.isfinite().all() for weight in weights):
         raise DivergedError(f"{blamed}: not all weights are numbers after step {trainer.state.global_step}")
     adapters = config.reward_model.lora_rank is not None
@@ -94,7 +92,7 @@ def _make_trainer(
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft still asks transformers by an older name
+            warnings.simplefilter("ignore", FutureWarning)  # peft uses an old name of transformers
             trainer = PairTrainer(
                 Halving("reward_model.microbatch_size", settings.microbatch_size),
                 model=model,
@@ -131,7 +129,7 @@ def _arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, devic
         max_grad_norm=settings.max_grad_norm or 0.0,
         per_device_train_batch_size=settings.batch_size,
         center_rewards_coefficient=settings.center_rewards_coefficient,
-        max_length=None,  # pairs are short enough already
+        max_length=None,  # pairs are cut already
         remove_unused_columns=False,
         # On a CPU TRL's defaults would be bfloat16, which is slow there, and recomputed activations.
         use_cpu=is_on_cpu,
@@ -142,12 +140,12 @@ def _arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, devic
         report_to="none",
         disable_tqdm=True,
         logging_steps=max(1, num_steps // NUM_LOG_LINES),
-        logging_nan_inf_filter=False,  # it would hide that the loss is no number
+        logging_nan_inf_filter=False,  # it would hide a loss that is not finite
     )
 
 
 def _adapters(settings: TrainingConfig) -> LoraConfig | None:
-    """On all linear layers; the head is new and trained as a whole."""
+    """LoRA adapters on all linear layers; the new head is trained as a whole."""
     if settings.lora_rank is None:
         return None
     return LoraConfig(
@@ -160,14 +158,14 @@ def _adapters(settings: TrainingConfig) -> LoraConfig | None:
 
 
 class _Log(TrainerCallback):
-    """A line every few steps or seconds, and an end where the loss is no number, which names the setting `blamed`."""
+    """Logs a line every few steps or seconds, and raises an error that names `blamed` if the loss is not finite."""
 
     def __init__(self, blamed: str) -> None:
         self.blamed = blamed
         self.last_line = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Ask for a line where the last one is long ago."""
+        """Ask TRL to log if the last line is long ago."""
         control.should_log |= time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
 
     def on_log(
@@ -178,7 +176,7 @@ class _Log(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """What TRL has measured since the last line."""
+        """Log the figures that TRL measured since the last line."""
         if logs is None or "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):

@@ -16,10 +16,10 @@ NEW_PAD = "<|padding_of_pairs|>"
 
 
 def encode_pairs(pairs: Sequence[Pair], reader: ExchangeReader) -> tuple[list[Row], int]:
-    """chosen_ids and rejected_ids of each pair, as RewardTrainer takes them, with their types; and how many were cut.
+    """The ids and types of each pair's answers, in the form of RewardTrainer, and the number of answers that were cut.
 
     Args:
-        reader: the reward model's own.
+        reader: the reward model's reader.
     """
     rows, num_cut = [], 0
     for pair in pairs:
@@ -33,11 +33,11 @@ def encode_pairs(pairs: Sequence[Pair], reader: ExchangeReader) -> tuple[list[Ro
 
 
 def set_pad_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> bool:
-    """Give a tokenizer a token for padding that nothing else stands for; whether it had to be added.
+    """Give a tokenizer a padding token that has no other use; returns whether a new token was added.
 
-    transformers reads a decoder's score at the last token that is not padding. Were that the end token, as it is in
-    many tokenizers, the score would be read before the answer's end. A special token that no pair has is better than a
-    new one, since a reward model with the policy's vocabulary can read the policy's tokens as they are.
+    transformers reads a decoder's score at the last token that is not padding. If the padding token were the end token,
+    as in many tokenizers, the score would be read before the end of the answer. A special token that no pair contains
+    is better than a new one: with the policy's vocabulary, the reward model can read the policy's tokens directly.
     """
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     if pad is not None and pad != end:
@@ -52,7 +52,7 @@ def set_pad_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> bo
 
 
 def collate(rows: Sequence[Mapping[str, Any]], pad_id: int) -> dict[str, Tensor]:
-    """A batch as RewardTrainer's loss takes it: all chosen answers, then all rejected ones, (2 * pairs, longest)."""
+    """A batch in the form of RewardTrainer's loss: all chosen answers, then all rejected ones, (2 * pairs, longest)."""
     ids, mask = _pad(rows, "ids", pad_id)
     batch = {"input_ids": ids, "attention_mask": mask.long()}
     if rows[0]["chosen_types"]:

@@ -1,4 +1,4 @@
-"""TRL's RewardTrainer, a step's pairs in microbatches that shrink when memory does not suffice."""
+"""TRL's RewardTrainer with microbatches that shrink when memory runs out."""
 
 import contextlib
 import copy
@@ -12,17 +12,16 @@ from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
 from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
-
-SECONDS_BETWEEN_LINES = 10.0  # of a step that takes long
+from rlhf_sweeps.reward_training.constants import SECONDS_BETWEEN_LINES
 
 log = logging.getLogger("rlhf_sweeps")
 
 
 class PairTrainer(RewardTrainer):
-    """A batch is what an optimizer step takes; gradients accumulate within it, so that it can be tried again.
+    """A trainer whose batch is one optimizer step: gradients accumulate within it, so that it can be repeated.
 
     Args:
-        microbatch: pairs a backward pass.
+        microbatch: the number of pairs in a backward pass.
     """
 
     def __init__(self, microbatch: Halving, **arguments: Any) -> None:
@@ -33,7 +32,7 @@ class PairTrainer(RewardTrainer):
         self._first_size = microbatch.size
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Any = None) -> Tensor:
-        """The gradients of a batch, as `collate` makes it; returns its loss."""
+        """Compute the gradients of a batch from `collate`; returns its loss."""
         measured = copy.deepcopy(self._metrics["train"])
 
         def work(size: int) -> Tensor:
@@ -45,12 +44,12 @@ class PairTrainer(RewardTrainer):
         with self._telling(len(inputs["input_ids"]) // 2):
             loss = self.microbatch.run(work)
         if self.state.global_step == 0 and self.microbatch.size == self._first_size and self.args.use_cpu:
-            # Only now: what an attempt that fails had kept would lie in pieces.
+            # Not before a step has succeeded: the memory that a failed attempt kept would be fragmented.
             keep_freed_memory()
         return loss
 
     def compute_loss(self, *arguments: Any, **options: Any) -> Any:
-        """A microbatch's part in the batch's mean loss."""
+        """The part of a microbatch in the mean loss of its batch."""
         return super().compute_loss(*arguments, **options) * self._share  # type: ignore[no-untyped-call]
 
     def _train(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> Tensor:
@@ -65,7 +64,7 @@ class PairTrainer(RewardTrainer):
 
     @contextlib.contextmanager
     def _telling(self, num_pairs: int) -> Iterator[None]:
-        """Say now and then how far the step is; in a thread, for a single microbatch may take minutes."""
+        """Log the progress within a step; in a thread, since a single microbatch may take minutes."""
         has_ended = threading.Event()
 
         def tell() -> None:
@@ -82,7 +81,7 @@ class PairTrainer(RewardTrainer):
 
 
 def take_pairs(batch: Mapping[str, Tensor], pairs: Sequence[int]) -> dict[str, Tensor]:
-    """Some pairs of a batch, all (2 * pairs, sequence), padded to no more than the longest of their answers."""
+    """Some pairs of a batch, (2 * pairs, sequence), padded to the longest of their answers."""
     half = len(batch["input_ids"]) // 2
     rows = [*pairs, *(half + pair for pair in pairs)]
     width = int(batch["attention_mask"][rows].sum(-1).max())

@@ -1,7 +1,7 @@
-"""How far a reward model can be trusted: accuracy and calibration on held-out pairs, and simple rules beside it.
+"""The report on a reward model: its accuracy and calibration on held-out pairs, compared with simple rules.
 
-A margin is the score of a pair's chosen answer less that of its rejected one: above 0 the pair is ranked right, and 0,
-a tie, counts half.
+A margin is the score of a pair's chosen answer minus that of its rejected answer. Above 0 the pair is ranked right; 0
+is a tie and counts half.
 """
 
 import math
@@ -14,15 +14,13 @@ from scipy.stats import binomtest
 
 from rlhf_sweeps.data import Pair
 from rlhf_sweeps.reward_models.surface_rules import Rule
+from rlhf_sweeps.reward_training.constants import NUM_BINS, SIGNIFICANCE
 from rlhf_sweeps.verdicts.intervals import win_rate_estimate
-
-NUM_BINS = 10
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Share:
-    """A share of pairs, with Wilson's 95 % interval."""
+    """A share of pairs, with its Wilson 95 % confidence interval."""
 
     value: float
     low: float
@@ -32,7 +30,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Bin:
-    """The pairs whose better answer is named with a confidence between low and high: how often that is right."""
+    """The pairs that are ranked with a confidence between low and high, and their accuracy."""
 
     low: float
     high: float
@@ -43,13 +41,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether sigmoid(margin) is the probability that the chosen answer is the better one.
+    """How well sigmoid(margin) predicts that the chosen answer is preferred.
 
     Attributes:
-        expected_error: mean distance between confidence and accuracy, over bins of confidence.
-        brier: mean of (1 - probability) squared; 0.25 by chance.
-        log_loss: mean of -log(probability), in nats; 0.693 by chance.
-        bins: of confidence, between 0.5 and 1; empty ones are left out.
+        expected_error: the expected calibration error: the mean of |confidence - accuracy| over bins, by their pairs.
+        brier: the Brier score, the mean of (1 - probability) squared; 0.25 for a probability of 0.5.
+        log_loss: the mean of -log(probability), in nats; 0.693 for a probability of 0.5.
+        bins: bins of confidence between 0.5 and 1; empty ones are left out.
     """
 
     expected_error: float
@@ -60,11 +58,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A rule on the same pairs.
+    """A rule in comparison with the reward model, on the same pairs.
 
     Attributes:
-        p_value: two-sided, of McNemar's exact test of the reward model against the rule: the probability that, were
-            both equally good, the pairs on which one of them does better were as unequally divided.
+        p_value: of McNemar's exact test, two-sided. It is the probability, if both were equally good, that the pairs on
+            which their outcomes differ would be divided at least as unequally.
     """
 
     rule: str
@@ -74,13 +72,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Report:
-    """All figures.
+    """All figures of the report.
 
     Attributes:
-        longer: accuracy where the chosen answer has more characters; by length alone it would be 1 here ...
-        shorter: ... and 0 here. None where there is no such pair.
-        comparisons: the rules, best first.
-        warning: the rule that the reward model does not beat by more than noise; None if it beats all.
+        longer: the accuracy on pairs whose chosen answer has more characters; None without such pairs. A preference for
+            length alone would give 1.
+        shorter: the accuracy on pairs whose chosen answer has fewer characters; None without such pairs. A preference
+            for length alone would give 0.
+        comparisons: the rules, the best first.
+        warning: a sentence on a rule that the reward model does not beat significantly; None if it beats all rules.
     """
 
     accuracy: Share
@@ -95,12 +95,12 @@ def make_report(margins: Sequence[float], pairs: Sequence[Pair], rules: Sequence
     """The report on a reward model.
 
     Args:
-        margins: the reward model's, (pairs,).
-        pairs: held out, at least one.
-        rules: as they were fitted to the training pairs.
+        margins: the reward model's margins, (pairs,).
+        pairs: the held-out pairs, at least one.
+        rules: the rules, fitted to the training pairs.
     """
     right = outcomes(margins)
-    comparisons = sorted((_compare(right, rule, pairs) for rule in rules), key=lambda one: -one.accuracy.value)
+    comparisons = sorted((_compare(right, rule, pairs) for rule in rules), key=lambda row: -row.accuracy.value)
     accuracy = share(right)
     excess = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
     return Report(
@@ -114,12 +114,12 @@ def make_report(margins: Sequence[float], pairs: Sequence[Pair], rules: Sequence
 
 
 def outcomes(margins: Sequence[float]) -> list[float]:
-    """1 for a pair that is ranked right, 0 for a wrong one, a half for a tie, (pairs,)."""
+    """The outcome of each pair, (pairs,): 1 if it is ranked right, 0 if not, 0.5 for a tie."""
     return [(margin > 0) + 0.5 * (margin == 0) for margin in margins]
 
 
 def share(right: Sequence[float]) -> Share:
-    """The mean of outcomes with its interval."""
+    """The mean of outcomes with its confidence interval."""
     estimate = win_rate_estimate(np.array([right]))
     assert estimate.low is not None
     assert estimate.high is not None
@@ -127,10 +127,10 @@ def share(right: Sequence[float]) -> Share:
 
 
 def calibrate(margins: Sequence[float]) -> Calibration:
-    """The calibration of the probabilities that margins stand for.
+    """The calibration of the probabilities sigmoid(margin).
 
-    Which of two answers is called the chosen one is no event to be predicted, so the bins are of the confidence in
-    whichever answer is ranked first.
+    The bins are of the confidence in the answer that is ranked higher, which is at least 0.5, since the order of the
+    two answers in a pair carries no information.
     """
     confidences = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
     right = outcomes(margins)
@@ -149,19 +149,21 @@ def calibrate(margins: Sequence[float]) -> Calibration:
         for place, rows in enumerate(members)
         if rows
     ]
-    probabilities = [one if margin >= 0 else 1 - one for one, margin in zip(confidences, margins, strict=True)]
+    probabilities = [
+        confidence if margin >= 0 else 1 - confidence for confidence, margin in zip(confidences, margins, strict=True)
+    ]
     return Calibration(
-        sum(one.num_pairs * abs(one.accuracy - one.confidence) for one in bins) / len(margins),
+        sum(group.num_pairs * abs(group.accuracy - group.confidence) for group in bins) / len(margins),
         fmean((1 - probability) ** 2 for probability in probabilities),
         fmean(math.log1p(math.exp(-abs(margin))) + max(0.0, -margin) for margin in margins),
         bins,
     )
 
 
-def sign_test(right: Sequence[float], others: Sequence[float]) -> float:
-    """McNemar's exact test, two-sided: of the pairs whose outcomes differ, on how many each of the two does better."""
-    better = sum(one > other for one, other in zip(right, others, strict=True))
-    worse = sum(one < other for one, other in zip(right, others, strict=True))
+def sign_test(right: Sequence[float], other_outcomes: Sequence[float]) -> float:
+    """The two-sided p-value of McNemar's exact test on two lists of outcomes for the same pairs."""
+    better = sum(outcome > other_outcome for outcome, other_outcome in zip(right, other_outcomes, strict=True))
+    worse = sum(outcome < other_outcome for outcome, other_outcome in zip(right, other_outcomes, strict=True))
     return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
@@ -176,12 +178,13 @@ def _share_where(is_counted: Sequence[bool], right: Sequence[float]) -> Share | 
 
 
 def _warn(accuracy: Share, comparisons: Sequence[Comparison]) -> str | None:
-    """About the best of the rules that are not beaten."""
-    for one in comparisons:
-        if accuracy.value <= one.accuracy.value or one.p_value >= SIGNIFICANT:
+    """A sentence on the best rule that the reward model does not beat significantly; None if it beats all rules."""
+    for comparison in comparisons:
+        rule_accuracy = comparison.accuracy.value
+        if accuracy.value <= rule_accuracy or comparison.p_value >= SIGNIFICANCE:
             return (
                 f"the reward model ranks {accuracy.value:.1%} of {accuracy.num_pairs} held-out pairs right, the rule "
-                f"'{one.rule}' {one.accuracy.value:.1%}: not better by more than noise (McNemar's exact test, "
-                f"p = {one.p_value:.2g})"
+                f"'{comparison.rule}' {rule_accuracy:.1%}: not better by more than noise (McNemar's exact test, "
+                f"p = {comparison.p_value:.2g})"
             )
     return None

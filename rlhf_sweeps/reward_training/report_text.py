@@ -1,4 +1,4 @@
-"""A report as text: the table that is printed, and the model card in the reward model's folder."""
+"""The report as text: the printed tables, and the model card in the reward model's folder."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ def show(report: Report) -> str:
 
 
 def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Mapping[str, object]) -> str:
-    """Markdown with the metadata block that model hubs read; the licence is left to who publishes it.
+    """The model card: Markdown with the metadata block for model hubs. Whoever publishes the model adds its licence.
 
     Args:
-        figures: of the training: pairs, steps, seconds and the like.
+        figures: figures of the training, such as pairs, steps and seconds.
     """
     config = as_recorded(config)
     settings = {**dataclasses.asdict(config.reward_model), "lr": config.highest_lr, "seed": config.seed}
@@ -54,8 +54,8 @@ def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Map
         "## Held-out pairs",
         *([f"**Warning: {report.warning}.**"] if report.warning else []),
         markdown_table(("ranked right", "share", "95 % interval", "pairs"), _accuracies(report)),
-        "The rules see an answer's surface alone; which way each ranks was fixed on the training pairs. Ties count "
-        "half.",
+        "The rules use surface features of an answer only; the direction of each was chosen on the training pairs. "
+        "Ties count half.",
         f"Calibration: expected error {calibration.expected_error:.3f} (over bins of the confidence), Brier score "
         f"{calibration.brier:.3f}, log loss {calibration.log_loss:.3f}.",
         markdown_table(("confidence", "mean", "right", "pairs"), _reliability(report)),
@@ -64,7 +64,7 @@ def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Map
         "## Use",
         "    python -m rlhf_sweeps reward_model=local reward_model.path=FOLDER",
         "## Licence",
-        "To be chosen by who publishes it; the licences of base and data bind.",
+        "To be chosen by whoever publishes the model; the licences of the base model and the data apply.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -74,23 +74,30 @@ def _accuracies(report: Report) -> Rows:
         ("reward model", report.accuracy),
         ("  where the chosen is longer", report.longer),
         ("  where the chosen is shorter", report.shorter),
-        *((f"rule: {one.rule}", one.accuracy) for one in report.comparisons),
+        *((f"rule: {share.rule}", share.accuracy) for share in report.comparisons),
     ]
     return [
-        (name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}", str(one.num_pairs)) for name, one in rows if one
+        (name, f"{share.value:.3f}", f"{share.low:.3f} to {share.high:.3f}", str(share.num_pairs))
+        for name, share in rows
+        if share
     ]
 
 
 def _reliability(report: Report) -> Rows:
     return [
-        (f"{one.low:.2f} to {one.high:.2f}", f"{one.confidence:.3f}", f"{one.accuracy:.3f}", str(one.num_pairs))
-        for one in report.calibration.bins
+        (
+            f"{group.low:.2f} to {group.high:.2f}",
+            f"{group.confidence:.3f}",
+            f"{group.accuracy:.3f}",
+            str(group.num_pairs),
+        )
+        for group in report.calibration.bins
     ]
 
 
 def _data_name(config: RewardTrainingConfig) -> str:
     dataset = config.dataset
-    return ", ".join(f"`{one.path}`" for one in (dataset.sources or [dataset]))
+    return ", ".join(f"`{source.path}`" for source in (dataset.sources or [dataset]))
 
 
 def _metadata(config: RewardTrainingConfig) -> str:

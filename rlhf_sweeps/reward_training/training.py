@@ -1,4 +1,4 @@
-"""Training a reward model from start to end: read pairs and base, fit, save, report."""
+"""Training of a reward model from start to end: load pairs and base model, train, save, report."""
 
 import json
 import logging
@@ -35,23 +35,23 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 def train(config: RewardTrainingConfig, folder: Path) -> Report:
-    """Train, save what `reward_model=local` loads into the folder, and report on it there: all of it or no model.
+    """Train a reward model, and write it with its report into the folder: both, or neither if anything fails.
 
     Raises:
-        ConfigError: if base, data or device cannot be used; before any training, but for lack of memory.
-        DivergedError: if the loss is no longer a number.
+        ConfigError: if base model, data or device cannot be used; only a lack of memory may show after the start.
+        DivergedError: if the loss is not finite.
     """
     transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # it reports the new head, which is wanted, as a fault
+    transformers_logging.set_verbosity_error()  # it would report the new head as a fault
     device = models.pick_device(config.device)
     if device.type == "cpu":
-        keep_nothing()  # until a step has shown that there is room
+        keep_nothing()  # until a step has shown that memory suffices
     pairs = load_pairs(config.dataset)
     made = folder / "model.unfinished"
     shutil.rmtree(made, ignore_errors=True)
     try:
         figures = _fit(config, pairs, made, device)
-        # What was trained is loaded again to be scored, and need not be there twice.
+        # The trained model is loaded again for the report; its memory is freed first.
         give_back_memory()
         report = evaluate(made, pairs, 2 * config.reward_model.microbatch_size, device)
         _record(config, report, figures, made)
@@ -63,10 +63,10 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
 
 
 def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch.device) -> dict[str, object]:
-    """Train on the pairs, save into the folder; returns what is to be told of it."""
+    """Train on the pairs and save the model into the folder; returns the figures of the training."""
     model, tokenizer = _load_base(config)
-    known = longest_input(model, tokenizer)
-    max_length = min(config.reward_model.max_length, known or config.reward_model.max_length)
+    limit = longest_input(model, tokenizer)
+    max_length = min(config.reward_model.max_length, limit or config.reward_model.max_length)
     reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
     reader.check_room(f"reward_model.max_length={max_length}")
     given = f"{config.base_key}={config.base.path}"
@@ -75,7 +75,7 @@ def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch
     num_controlling = num_with_control(list(map(_texts, [*pairs.train, *pairs.held_out])), tokenizer)
     if set_pad_token(tokenizer, rows):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    # As what is trained will be looked at when it is loaded: it must not be refused then.
+    # The trained model will be checked when it is loaded. It must not be refused then, so the base is checked now.
     ClassifierRewardModel(model, tokenizer, None, Halving(given, 1), max_length=max_length).check(given)
     log.info("%s", describe(pairs, num_with_control=num_controlling))
     log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
@@ -97,15 +97,15 @@ def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch
 
 
 def _texts(pair: Pair) -> Messages:
-    """All that stands in a pair."""
+    """All messages of a pair: its prompt and both answers."""
     return [*pair.prompt, *({"role": "assistant", "content": answer} for answer in (pair.chosen, pair.rejected))]
 
 
 def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:
-    """The report on the reward model in a folder, loaded as a run loads it.
+    """The report on the reward model in a folder, loaded in the same way as in a run.
 
     Args:
-        batch_size: sequences scored at once.
+        batch_size: the number of sequences scored at once.
     """
     config = plain_classifier(str(folder), folder.name, "float32")
     batch = Halving("reward_model.microbatch_size", batch_size)
@@ -117,11 +117,11 @@ def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) 
 
 
 def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model that training starts from, with one output, and its tokenizer."""
+    """The base model with one output, and its tokenizer."""
     base, key = config.base, config.base_key
     tokenizer: PreTrainedTokenizerBase = models.load(AutoTokenizer, base, key)
-    hold_date(tokenizer, datetime.now(), f"{key}={base.path}")  # so that it is scored by what it was trained on
-    torch.manual_seed(config.seed)  # of the new head
+    hold_date(tokenizer, datetime.now(), f"{key}={base.path}")  # training and scoring must see the same date
+    torch.manual_seed(config.seed)  # for the new head
     model, info = models.load(
         AutoModelForSequenceClassification,
         base,

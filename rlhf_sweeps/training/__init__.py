@@ -1,1 +1,1 @@
-"""One run: load, begin or continue, train, evaluate, checkpoint, export."""
+"""One run: load models and data, begin or continue, train, evaluate, save checkpoints, export."""

@@ -1,4 +1,4 @@
-"""What the base policy answers, how reward models score it, and on what scale: found out once, kept in the record."""
+"""The base policy's answers, their scores, and the scales of reward models: computed once and kept in the record."""
 
 import hashlib
 import random
@@ -16,21 +16,22 @@ from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right
 from rlhf_sweeps.record import BaseRecord
 from rlhf_sweeps.reward_models.base import Exchanges
+from rlhf_sweeps.reward_models.constants import NUM_PROMPTS
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
-from rlhf_sweeps.reward_models.scale import NUM_PROMPTS, Scale, measure
+from rlhf_sweeps.reward_models.scale import Scale, measure
 from rlhf_sweeps.reward_models.scorer import Scorer
 
-# (prompts, purpose and seed of the random numbers) -> the base policy's responses
+# (prompts, purpose of the random numbers, seed) -> the base policy's responses
 Sample = Callable[[Sequence[Sequence[int]], str, int], Responses]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The base policy's responses.
+    """Responses of the base policy.
 
     Attributes:
-        tokens: of the responses.
-        key: stands for all that they depend on.
+        tokens: the tokens of the responses.
+        key: a hash of everything that they depend on.
     """
 
     exchanges: Exchanges
@@ -40,12 +41,12 @@ class Answers:
 
 @dataclass
 class BasePolicy:
-    """The base policy as a sweep's trials, or a run's starts, share it.
+    """The base policy, whose results all trials of a sweep, or all starts of a run, share.
 
     Attributes:
-        record: what is known already.
-        settings: all that its responses depend on, beside prompts and random numbers.
-        training: the training prompts; some of them are what a scale is measured on.
+        record: holds the results so far.
+        settings: everything that its responses depend on, except prompts and random numbers.
+        training: the training prompts; scales are measured on some of them.
         end_ids: the tokens that end a response.
     """
 
@@ -57,7 +58,7 @@ class BasePolicy:
     end_ids: Sequence[int] = ()
 
     def answers(self, prompts: Encoded, purpose: str, seed: int) -> Answers:
-        """Its responses to some prompts."""
+        """The base policy's responses to some prompts."""
         key = _digest(self.settings, self.end_ids, prompts.messages, prompts.ids, purpose, seed)
         name = f"responses_{key}"
 
@@ -74,7 +75,7 @@ class BasePolicy:
         return Answers(exchanges, tokens, key)
 
     def scores(self, answers: Answers, scorer: Scorer) -> Tensor:
-        """A reward model's scores of them, as it gives them, (prompts,)."""
+        """A reward model's scores of some answers, unscaled, (prompts,)."""
         name = _record_name("scores", scorer, answers)
         scores = [row["score"] for row in self.record.read(name)]
         if scores:
@@ -85,10 +86,10 @@ class BasePolicy:
         return torch.tensor(scores)
 
     def scale(self, scorer: Scorer) -> Scale:
-        """The scale of a reward model's scores on its responses; whatever the run's seed, the same.
+        """The scale of a reward model's scores on the base policy's responses; it does not depend on the run's seed.
 
         Raises:
-            RewardModelError: if it gives all of them the same score.
+            RewardModelError: if all responses get the same score.
         """
         order = random.Random("scale").sample(range(len(self.training.ids)), len(self.training.ids))[:NUM_PROMPTS]
         answers = self.answers(self.training.rows(order), "scale", 0)
@@ -107,10 +108,10 @@ def exchanges_of(
     end_ids: Sequence[int],
     tokenizer: PreTrainedTokenizerBase,
 ) -> Exchanges:
-    """What reward models are given: prompts, responses as text without what ends them, the policy's tokens of both.
+    """The exchanges for reward models: prompts, texts of the responses without their ends, and the policy's tokens.
 
     Args:
-        end_ids: the tokens that end a response; not all tokenizers take all of them for special ones.
+        end_ids: the tokens that end a response; a tokenizer may not treat all of them as special tokens.
     """
     reader = ExchangeReader(tokenizer, None, None)
     texts = []
@@ -122,7 +123,7 @@ def exchanges_of(
 
 
 def responses_of(answers: Answers, prompts: Encoded, device: torch.device) -> Responses:
-    """Answers to these prompts as a batch; log-probabilities, which are not recorded, are 0."""
+    """The answers to these prompts as a batch; log-probabilities are 0, since they are not recorded."""
     assert answers.exchanges.ended is not None
     response_ids, response_mask = pad_right(answers.tokens, 0, device)
     prompt_ids, prompt_mask = pad_left(prompts.ids, 0, device)
@@ -132,19 +133,19 @@ def responses_of(answers: Answers, prompts: Encoded, device: torch.device) -> Re
 
 
 def _decode_after(prompt: Sequence[int], response: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """A response's text where it stands: alone, some tokenizers would leave out the space that it begins with."""
+    """The text of a response after its prompt: decoded alone, it would lose a leading space with some tokenizers."""
     before, whole = (
         str(tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in (prompt, [*prompt, *response])
     )
     if whole.startswith(before):
         return whole.removeprefix(before)
-    return str(tokenizer.decode(list(response), skip_special_tokens=True))  # what cleans up the end of the prompt
+    return str(tokenizer.decode(list(response), skip_special_tokens=True))  # if the end of the prompt was cleaned up
 
 
 def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:
-    """Of a file: with the reward model's name as far as that fits, which a comparison may have made long."""
-    shown = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
-    return f"{what}_{shown}_{_digest(answers.key, scorer.digest())}"
+    """The name of a file, with up to 40 characters of the reward model's name."""
+    label = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
+    return f"{what}_{label}_{_digest(answers.key, scorer.digest())}"
 
 
 def _digest(*parts: Any) -> str:

@@ -1,9 +1,9 @@
-"""What a run continues from: weights and optimizer as safetensors, the rest as JSON, written atomically.
+"""Checkpoints: weights and optimizer as safetensors, everything else as JSON, written atomically.
 
-A checkpoint is a folder named for its update. It is filled under another name, read back, and renamed once complete:
-a process may be killed at any moment. `state.json` has the digest of each file in it, by which damage is found when it
-is loaded; so the checkpoint before the newest is kept, too. Random generators and the data position are functions of
-seed and update (see ppo/seeds.py), so the update number stands for them.
+A checkpoint is a folder named after its update. Since a process may be killed at any moment, the folder is filled under
+another name, read back, and renamed when it is complete. `state.json` holds the digest of each file, which reveals
+damage when the checkpoint is loaded; for that case the checkpoint before the newest is kept, too. Random generators and
+the position in the data are functions of the seed and the update (see ppo/seeds.py), so they need not be saved.
 """
 
 import contextlib
@@ -38,14 +38,14 @@ def found(root: Path) -> list[Path]:
     """The complete checkpoints, newest first.
 
     Raises:
-        PermissionError: if nobody may look whether there are any: that is not the same as that there are none.
+        PermissionError: if the folder may not be read, which does not mean that it is empty.
     """
     paths = root.iterdir() if root.is_dir() else iter(())
     return sorted((path for path in paths if _NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
 
 
 def remove(root: Path) -> None:
-    """Remove all checkpoints, and the folder where nothing else is in there: what a user has put there stays."""
+    """Remove all checkpoints, and then their folder if it is empty: files of the user stay."""
     for path in _own(root):
         _discard(path)
     shutil.rmtree(root / _UNFINISHED, ignore_errors=True)
@@ -54,16 +54,17 @@ def remove(root: Path) -> None:
 
 
 def _own(root: Path) -> list[Path]:
-    """The checkpoints in a folder, those that have made way included: what is called like one and has the JSON part.
+    """The checkpoints in a folder that we wrote, also those that were renamed to make way for a new one.
 
-    Or nothing at all: a process has died that removed one.
+    Such a folder has a checkpoint's name, and holds state.json. An empty one counts, too: a process died while it
+    removed the checkpoint.
     """
     named = [path for path in root.glob("*") if _NAME.fullmatch(path.name.removeprefix(FORMER))]
     return [path for path in named if (path / _STATE).is_file() or (path.is_dir() and not any(path.iterdir()))]
 
 
 def _discard(checkpoint: Path) -> None:
-    """Remove a checkpoint, what shows that it is ours last: this process may be killed meanwhile."""
+    """Remove a checkpoint; state.json, which proves that it is ours, goes last, since this process may be killed."""
     for path in checkpoint.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -82,22 +83,22 @@ def save(
     is_best: bool = True,
     records: Sequence[Path] = (),
 ) -> Path:
-    """Write the checkpoint of `update` and read it back; beside it the one before stays, and no other.
+    """Write the checkpoint of `update` and read it back; all older ones except `before` are removed.
 
     Args:
-        before: the sound checkpoint before this one, which stays; None: there is none.
-        is_best: whether the best policy is that of this update, and not that of the checkpoint before.
-        records: files that are to be kept with it as they are now.
+        before: the previous undamaged checkpoint, which is kept; None: there is none.
+        is_best: whether the best policy so far is that of this update; if not, it is copied from `before`.
+        records: files that are copied into the checkpoint.
 
     Returns:
         its folder.
 
     Raises:
-        OSError: if it does not hold what was written; the one before is as it was.
+        OSError: if a file does not contain what was written; `before` is unchanged then.
     """
     assert is_best or before is not None  # the best update always has a checkpoint
     if before is not None:
-        remove_others(root, [before])  # now, so that never more than two are on the disk
+        remove_others(root, [before])  # first, so that there are never more than two on the disk
     target = root / f"{update:07d}"
     parts = {f"{name}.safetensors": _trained(model) for name, model in models.items()}
     parts["optimizer.safetensors"] = _flat_optimizer_state(optimizer)
@@ -122,7 +123,7 @@ def save(
 
 @contextlib.contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into, which is removed if that fails: it would keep the disk full."""
+    """An empty folder to write into; it is removed if writing fails, for example because the disk is full."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -132,19 +133,21 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
-def remove_others(root: Path, kept: Sequence[Path | None]) -> None:
-    """Remove all checkpoints of ours but these."""
+def remove_others(root: Path, keep: Sequence[Path | None]) -> None:
+    """Remove all checkpoints except these."""
     for path in _own(root):
-        if path not in kept:
+        if path not in keep:
             _discard(path)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The JSON part: update, what `save` was given as state, and the files' digests, which are compared.
+    """The content of state.json: update, the `state` of `save`, and the digests of the files, which are checked.
+
+    A checkpoint of an earlier version has no digests; it is not checked.
 
     Raises:
-        DamagedError: if a file is not what was written. A checkpoint of an earlier version has no digests.
-        OSError: if the environment keeps it from being read, or there is no right to, which is no damage.
+        DamagedError: if a file is damaged.
+        OSError: if the environment, or missing permission, prevents reading; that is no damage.
     """
     for path in checkpoint.iterdir():
         if not os.access(path, os.R_OK):
@@ -163,17 +166,17 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def load(checkpoint: Path, models: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
-    """Put weights and optimizer state back in place.
+    """Load weights and optimizer state.
 
     Raises:
-        DamagedError: if a file cannot be read, or does not fit; all is as it was then.
+        DamagedError: if a file cannot be read, or does not fit the models; nothing is changed then.
     """
     weights = {name: _read_weights(checkpoint / f"{name}.safetensors", model) for name, model in models.items()}
     flat = _load_file(checkpoint / "optimizer.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in flat.items():
         index, name = key.split(".")
-        # Cloned, because a tensor of a mapped file may lie at an address that vector code sums in another order.
+        # Cloned: vector code may add up a tensor of a mapped file in another order, depending on its address.
         state.setdefault(int(index), {})[name] = tensor.clone()
     for name, model in models.items():
         _copy_weights(weights[name], model)
@@ -184,7 +187,7 @@ def load_weights(file: Path, model: nn.Module) -> None:
     """Copy a file's weights into a model's trained parameters.
 
     Raises:
-        DamagedError: if it cannot be read, or has not the same parameters.
+        DamagedError: if it cannot be read, or has other parameters.
     """
     _copy_weights(_read_weights(file, model), model)
 
@@ -204,7 +207,7 @@ def _copy_weights(tensors: Mapping[str, Tensor], model: nn.Module) -> None:
 
 
 def _trained(model: nn.Module) -> dict[str, Tensor]:
-    """What training changes; tied weights stand there once, frozen ones not at all."""
+    """The trained parameters by name; tied weights occur once, frozen ones do not occur."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -217,7 +220,7 @@ def _load_file(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
-        if fault(error) is not None:  # of the moment: the file may be sound
+        if fault(error) is not None:  # a fault of the environment: the file may be undamaged
             raise
         raise DamagedError(f"{file.parent.name}/{file.name}: cannot be read ({error})") from error
 
@@ -234,23 +237,23 @@ def _holds(file: Path, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """As whole numbers, of which nan is equal to itself; three times as fast as bytes."""
+    """The bits of a tensor as integers, since nan is not equal to itself; three times as fast as comparing bytes."""
     whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     return tensor.detach().contiguous().reshape(-1).view(whole)
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """File -> digest; a second name for the same file is not read twice."""
+    """File name -> digest; a file with two names (hard links) is read once."""
     names = sorted(path.name for path in folder.iterdir())
     inodes = {name: (folder / name).stat().st_ino for name in names}
     first = {inode: name for name, inode in inodes.items()}
     with ThreadPoolExecutor() as threads:
-        known = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
-    return {name: known[inodes[name]] for name in names}
+        digests = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
+    return {name: digests[inodes[name]] for name in names}
 
 
 def _copy_best(before: Path, folder: Path) -> None:
-    """Not linked: one flipped bit would damage both checkpoints."""
+    """Copy the best weights of the previous checkpoint; with a hard link, damage would affect both checkpoints."""
     name = "best.safetensors"
     shutil.copyfile(before / name, folder / name)
     digests = salvage_object(before / _STATE, []).get("files", {})
@@ -259,7 +262,7 @@ def _copy_best(before: Path, folder: Path) -> None:
 
 
 def _link(source: Path, folder: Path) -> None:
-    """Keep the best weights; a hard link costs no disk, and where the file system has none, a copy."""
+    """Store the policy's weights as the best ones, too: as a hard link, or as a copy if the file system has none."""
     try:
         os.link(source, folder / "best.safetensors")
     except OSError:

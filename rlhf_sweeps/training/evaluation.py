@@ -1,4 +1,4 @@
-"""Held-out prompts answered by policy and base policy: score, KL, length, win rate, surface markers."""
+"""Evaluation of the policy and the base policy on held-out prompts: score, KL, length, win rate, surface markers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ from rlhf_sweeps.training.base_policy import Answers, BasePolicy, exchanges_of
 class Evaluator:
     """Compares a policy with the base policy on the same held-out prompts.
 
-    Every evaluation draws the same random numbers, so that two of them differ by the policy alone.
+    All evaluations use the same random numbers, so that their results differ because of the policy only.
 
     Args:
-        scorer: the reward model that the policy is trained under; its scores are brought to a scale.
-        judges: other reward models, by name; their scores are taken as they are.
+        scorer: the reward model that the policy is trained with; its scores are scaled.
+        judges: other reward models by name; their scores are not scaled.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Evaluator:
         self._judges_base_scores: dict[str, Tensor] = {}
 
     def take_base(self, base_policy: BasePolicy, scale: Scale) -> tuple[Answers, Tensor]:
-        """Learn how the base policy answers, before the first evaluation; its answers and their scores, (prompts,)."""
+        """Store the base policy's answers and scores before the first evaluation; returns them, scores (prompts,)."""
         self.scale = scale
         answers = base_policy.answers(self.prompts, "evaluation", self.seed)
         self._base_responses = answers.exchanges.responses
@@ -67,14 +67,14 @@ class Evaluator:
         return answers, self._base_scores
 
     def score(self, exchanges: Exchanges) -> Tensor:
-        """One score each under the policy's own reward model, on its scale, (batch,)."""
+        """The scaled scores of the policy's own reward model, (batch,)."""
         return self.scale.apply(self.scorer.score(exchanges))
 
     def evaluate(self, policy: PreTrainedModel) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Metrics named eval/... and judge/..., and a row per held-out prompt.
+        """Metrics named eval/... and judge/..., and one row for each held-out prompt.
 
-        A row holds prompt, response, score, base_response, base_score, and of every judge judge/<name>/score and
-        judge/<name>/base_score.
+        A row holds prompt, response, score, base_response, base_score, and judge/<name>/score and
+        judge/<name>/base_score for each judge.
         """
         noise = generator(self.seed, "evaluation", 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
@@ -96,7 +96,11 @@ class Evaluator:
             "eval/length": batch.response_mask.sum(-1).float().mean().item(),
             "eval/eos_rate": batch.ended.float().mean().item(),
             **marker_rates(exchanges.responses),
-            **{f"judge/{name}/{metric}": x for name, one in judged.items() for metric, x in one.metrics().items()},
+            **{
+                f"judge/{name}/{metric}": x
+                for name, comparison in judged.items()
+                for metric, x in comparison.metrics().items()
+            },
         }
         columns = {
             "prompt": [as_text(messages) for messages in self.prompts.messages],
@@ -105,10 +109,10 @@ class Evaluator:
             "base_response": self._base_responses,
             "base_score": own.base_scores.tolist(),
         }
-        for name, one in judged.items():
+        for name, comparison in judged.items():
             columns |= {
-                f"judge/{name}/score": one.scores.tolist(),
-                f"judge/{name}/base_score": one.base_scores.tolist(),
+                f"judge/{name}/score": comparison.scores.tolist(),
+                f"judge/{name}/base_score": comparison.base_scores.tolist(),
             }
         return metrics, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -119,7 +123,7 @@ class Evaluator:
 
     @torch.no_grad()
     def _kl(self, batch: Responses) -> float:
-        """Mean over sequences of the summed k1 estimate: unbiased, in nats."""
+        """The mean over sequences of the summed k1 estimate, which is unbiased, in nats."""
         with self.ref_policy() as model:
             ref_logprobs = self.sampler.batch.run(partial(replace(self.language_model, model=model).logprobs, batch))
         return kl_estimate(batch.logprobs, ref_logprobs, batch.response_mask, "k1").sum(-1).mean().item()
@@ -127,13 +131,13 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Judged:
-    """What one scorer makes of the policy's and the base policy's responses to the same prompts, (prompts,)."""
+    """One reward model's scores of the policy's and the base policy's responses to the same prompts, (prompts,)."""
 
     scores: Tensor
     base_scores: Tensor
 
     def metrics(self) -> dict[str, float]:
-        """Mean scores, and the share of prompts where the policy's is higher, ties half."""
+        """Mean scores, and the win rate: the share of prompts where the policy scores higher; a tie counts half."""
         wins = (self.scores > self.base_scores).float() + (self.scores == self.base_scores).float() / 2
         return {
             "score": self.scores.mean().item(),
@@ -143,7 +147,7 @@ class Judged:
 
 
 def marker_rates(texts: Sequence[str]) -> dict[str, float]:
-    """Shares of texts with a '?', a '!' and an emoji: what a reward model is hacked with first."""
+    """The shares of texts with a '?', a '!' and an emoji, which often rise first when a reward model is hacked."""
     return {
         "eval/question_rate": sum("?" in text for text in texts) / len(texts),
         "eval/exclamation_rate": sum("!" in text for text in texts) / len(texts),

@@ -1,4 +1,4 @@
-"""A run's model/: what from_pretrained loads, written whole or not at all, and beside it what a user has put there."""
+"""Export of a run's policy to model/, for from_pretrained: written atomically, and without losing files of the user."""
 
 import logging
 import os
@@ -12,28 +12,29 @@ from rlhf_sweeps.files.placing import place
 from rlhf_sweeps.record import name_aside
 
 CARD = "README.md"
-# As transformers calls weights: those of an earlier export must not lie beside, or be loaded in place of, new ones.
+# transformers' names of files with weights. Those of an earlier export must not stay, or they could be loaded.
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 
 log = logging.getLogger("rlhf_sweeps")
 
 
 def export(target: Path, save: Callable[[Path], None], card: str) -> list[str]:
-    """Write model/; files of an earlier export are replaced.
+    """Write model/; the files of an earlier export are replaced.
 
     Args:
         save: writes weights and tokenizer into a folder.
-        card: the text of README.md; another one that lies there may be a user's, and gets another name.
+        card: the text of README.md; an existing README.md with another text is renamed, since the user may have
+            edited it.
 
     Returns:
-        The names of the files that were written, the card's apart, since people write in that.
+        The names of the written files, without the card, which users may edit.
     """
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     save(unfinished)
     saved = {path for path in unfinished.rglob("*") if path.is_file()}
     (unfinished / CARD).write_text(card, encoding="utf-8")
-    if os.path.lexists(target) and not target.is_dir():  # a file, or a link that leads to none or to nothing
+    if os.path.lexists(target) and not target.is_dir():  # a file, or a broken link
         aside = target.rename(name_aside(target))
         log.warning("%s: is no folder; stays, and is now called %s", target.name, aside.name)
     place(unfinished, target, take_over=partial(_take_over, saved))
@@ -41,9 +42,9 @@ def export(target: Path, save: Callable[[Path], None], card: str) -> list[str]:
 
 
 def _take_over(saved: Set[Path], former: Path, new: Path) -> None:
-    """Put what an earlier export has not written into the new one, whose own files are those that were saved."""
+    """Move the user's files of a former model/ into the new one; `saved` are the new files of the export."""
     if former.is_symlink():
-        return  # the folder that it leads to stays as it is
+        return  # the linked folder stays unchanged
     for path in former.iterdir():
         target = new / path.name
         if path.is_dir() and target.is_dir() and not path.is_symlink():
@@ -53,14 +54,14 @@ def _take_over(saved: Set[Path], former: Path, new: Path) -> None:
 
 
 def _is_replaced(saved: Set[Path], path: Path, target: Path) -> bool:
-    """Whether a file is one of an earlier export; a card is if nobody has written in it."""
+    """Whether a file of an earlier export is replaced by a new one; an edited card is not."""
     if path.name == CARD and path.is_file() and target.is_file():
         return path.read_bytes() == target.read_bytes()
     return path.is_file() and (target in saved or _WEIGHTS.fullmatch(path.name) is not None)
 
 
 def _keep(path: Path, target: Path) -> None:
-    """The same file under a second name, so that a process may die before the first one goes; of links the link."""
+    """Give a file a second name (a hard link), so that it is not lost if the process dies; symbolic links are kept."""
     if path.name != target.name:
         log.warning("%s/%s: stays, and is now called %s", path.parent.name, path.name, target.name)
     if path.is_dir() and not path.is_symlink():

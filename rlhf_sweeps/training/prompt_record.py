@@ -1,4 +1,4 @@
-"""The prompts of a run as tokens: read and encoded once for all trials of a sweep, kept in its record."""
+"""The prompts of a run as tokens: read and encoded once for all trials of a sweep, and kept in its record."""
 
 import hashlib
 import logging
@@ -20,11 +20,11 @@ log = logging.getLogger("rlhf_sweeps")
 
 @dataclass(frozen=True)
 class EncodedPrompts:
-    """What a run trains and evaluates on.
+    """The prompts of a run.
 
     Attributes:
-        held_out: the first of the held-out prompts, as many as an evaluation takes.
-        line: for the log, how many there are.
+        held_out: the first eval.num_prompts of the held-out prompts.
+        line: a line for the log with their numbers.
     """
 
     training: Encoded
@@ -33,9 +33,9 @@ class EncodedPrompts:
 
 
 def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: BaseRecord) -> EncodedPrompts:
-    """The prompts of a run, out of the record if it has them, else into it.
+    """The prompts of a run: read from the record, or encoded and stored there.
 
-    A data set of the hub without a revision stays as it was found first, and so does a date that a template writes.
+    So a data set on the hub without a revision stays as it was at first, and so does the date in a template.
 
     Raises:
         ConfigError: if the data set cannot be used.
@@ -43,9 +43,9 @@ def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: Bas
     name = f"prompts_{_key(config, tokenizer)}"
 
     def find() -> EncodedPrompts:
-        found = _encode(config, tokenizer)
-        record.write(name, [_as_row(found.training), _as_row(found.held_out), {"line": found.line}])
-        return found
+        prompts = _encode(config, tokenizer)
+        record.write(name, [_as_row(prompts.training), _as_row(prompts.held_out), {"line": prompts.line}])
+        return prompts
 
     return record.read_or_find(lambda: _read(record, name), find)
 
@@ -62,7 +62,7 @@ def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompt
 
 
 def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Stands for all that the encoded prompts depend on."""
+    """A hash of everything that the encoded prompts depend on."""
     versions = (__version__, transformers.__version__)
     files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
     reader = (config.model, tokenizer_text(tokenizer))
@@ -83,11 +83,11 @@ def _read(record: BaseRecord, name: str) -> EncodedPrompts | None:
 
 
 def _as_row(part: Encoded) -> dict[str, Any]:
-    """Each prompt once, and the order with its repeats."""
-    known = {id(messages): (messages, ids) for messages, ids in zip(part.messages, part.ids, strict=True)}
-    places = {prompt: place for place, prompt in enumerate(known)}
+    """Encoded prompts as a row: each distinct prompt once, and the order with repeats."""
+    distinct = {id(messages): (messages, ids) for messages, ids in zip(part.messages, part.ids, strict=True)}
+    places = {prompt: place for place, prompt in enumerate(distinct)}
     return {
-        "prompts": list(known.values()),
+        "prompts": list(distinct.values()),
         "order": [places[id(messages)] for messages in part.messages],
         "num_too_long": part.num_too_long,
         "num_too_short": part.num_too_short,

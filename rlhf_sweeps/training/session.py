@@ -1,4 +1,4 @@
-"""What a run works with: prompts, models, trainer and evaluator; loaded from a config, continued from a checkpoint."""
+"""The parts of a run: prompts, models, trainer and evaluator, loaded from a config, and restored from a checkpoint."""
 
 import logging
 from collections.abc import Sequence
@@ -43,16 +43,16 @@ log = logging.getLogger("rlhf_sweeps")
 
 @dataclass
 class Session:
-    """The parts of a run, and what it carries from update to update beside the trainer's own state.
+    """The parts of a run, and its state in addition to that of the trainer.
 
     Attributes:
-        policy_digest: stands for the base policy's weights.
-        adapter: what trains the policy in place of its weights, if anything does.
+        policy_digest: a hash of the base policy's weights.
+        adapter: the LoRA adapter, if one is trained in place of the policy's weights.
         best: the best evaluation within the KL budget so far.
         last: the newest evaluation.
-        seconds: spent so far, also by earlier starts of the run.
-        tokens: sampled, scored and optimized so far.
-        checkpoint: the newest sound one; None until there is one.
+        seconds: the time spent so far, also in earlier starts of the run.
+        tokens: the number of tokens sampled, scored and optimized so far.
+        checkpoint: the newest undamaged checkpoint; None until there is one.
     """
 
     config: Config
@@ -72,7 +72,7 @@ class Session:
     checkpoint: Path | None = None
 
     def go_on(self) -> None:
-        """Take up the last sound checkpoint, if there is one, and forget what was recorded after it."""
+        """Restore the newest undamaged checkpoint, if there is one, and remove everything recorded after it."""
         unusable = []
         for folder in checkpoints.found(self.run.checkpoint):
             try:
@@ -82,8 +82,8 @@ class Session:
                 unusable.append(str(error))
         for number, problem in enumerate(unusable, start=1):
             is_last = number == len(unusable)
-            rest = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
-            log.warning("checkpoint %s%s", problem, f"; the run {rest}" if is_last else "")
+            action = "begins again from its start" if self.checkpoint is None else "goes on from an older checkpoint"
+            log.warning("checkpoint %s%s", problem, f"; the run {action}" if is_last else "")
         if self.checkpoint is not None:
             log.info("continuing after update %d", self.trainer.update)
             if reason := self.run.lacks(self.trainer.update, self.checkpoint):
@@ -92,7 +92,7 @@ class Session:
             log.warning("%s", problem)
 
     def _take_up(self, folder: Path) -> None:
-        """Be as a checkpoint has it; where that cannot be, all is as it was."""
+        """Restore a checkpoint; if that fails, nothing is changed."""
         state = checkpoints.read_state(folder)
         try:
             update, trainer, scorers = int(state["update"]), state["trainer"], state["scorers"]
@@ -108,7 +108,7 @@ class Session:
         self.checkpoint = folder
 
     def ask_base_policy(self, sweep: Sweep | None) -> None:
-        """Find out how the base policy answers and on what scale it is scored, unless the record knows it.
+        """Compute the base policy's answers and the scales of the reward models, unless the record has them.
 
         Raises:
             RewardModelError: if a reward model fails.
@@ -147,10 +147,10 @@ class Session:
             return self.trainer.sampler.sample(policy, prompts, generator(seed, purpose, 0, policy.device))
 
     def save(self) -> None:
-        """Write a checkpoint, unless the newest is of this very update.
+        """Write a checkpoint, unless there is one of this update.
 
         Raises:
-            DivergedError: if the policy is not fit to be kept; the newest checkpoint stays.
+            DivergedError: if the policy's logits are not finite; the newest checkpoint stays.
         """
         update = self.trainer.update
         if self.checkpoint is not None and int(self.checkpoint.name) == update:
@@ -176,10 +176,10 @@ class Session:
 
 
 def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Session:
-    """Read prompts and models, and say what will run.
+    """Load prompts and models, and log what will run.
 
     Args:
-        sweep: that the run is a trial of, whose record may have the prompts.
+        sweep: the sweep of the run, if it is a trial; the sweep's record holds what its trials share.
 
     Raises:
         ConfigError: if a model or data set cannot be used.
@@ -197,13 +197,13 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     training, held_out = prompts.training, prompts.held_out
     policy = _load_policy(config, device)
     models.check_ids(policy, tokenizer, given)
-    policy_digest = models.digest(policy)  # before anything trains it
+    policy_digest = models.digest(policy)  # before training
     batch = Halving("ppo.rollout_batch_size", ppo.rollout_batch_size)
     messages = [*training.messages, *held_out.messages]
     loader = Loader(tokenizer, batch, device, config.dataset, ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
-    judges = {one.name: loader.scorer(one, f"eval.judges[{n}]") for n, one in enumerate(config.eval.judges)}
-    # Copies of the policy, which adapters and a shared trunk do without.
+    judges = {judge.name: loader.scorer(judge, f"eval.judges[{n}]") for n, judge in enumerate(config.eval.judges)}
+    # This copies the policy; with adapters and a shared trunk no copies are needed.
     with fitting(given, "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
         value_model = _load_value_model(config, policy, scorer.reward_model, loader)
         ref_policy, adapter = _prepare_training(config, policy, value_model)
@@ -228,7 +228,7 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
 
 
 def _has_begun(run: Run, sweep: Sweep | None) -> bool:
-    """Whether the run, or another one of its sweep, has been trained already."""
+    """Whether the training of this run, or of another run of its sweep, has begun."""
     is_begun = sweep is not None and any(sweep.folder.glob("*/metrics.jsonl"))
     return is_begun or bool(checkpoints.found(run.checkpoint))
 
@@ -238,12 +238,12 @@ def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
 
 
 def _longest(config: Config) -> int:
-    """Tokens of a sequence at most, with room for the token of padding that ppo.trl_metrics asks for."""
+    """The largest number of tokens of a sequence, with the padding token that ppo.trl_metrics adds."""
     return config.dataset.max_prompt_length + config.ppo.response_length + 1
 
 
 def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
-    """Which prompts an update trains on, each as often as it is answered."""
+    """The indices of an update's prompts, each repeated rollouts_per_prompt times."""
     indices = batch_indices(num_prompts, config.ppo.num_prompts, update, config.seed)
     return [index for index in indices for _ in range(config.ppo.rollouts_per_prompt)]
 
@@ -265,7 +265,7 @@ def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:
 def _prepare_training(
     config: Config, policy: PreTrainedModel, value_model: ValueModel
 ) -> "tuple[PreTrainedModel, PeftModel | None]":
-    """The reference policy and, if adapters are to be trained, the policy's."""
+    """The reference policy and, with LoRA, the policy's adapter."""
     trunks = [policy] if value_model.trunk is None else [policy, value_model.trunk]
     ref_policy, adapters = policy, []
     if config.ppo.lora_rank is None:

@@ -1,4 +1,4 @@
-"""What an earlier start of a run has left: mended where that can be, refused where it can neither be nor be spared."""
+"""The record of an earlier start of a run: damage is mended; damage that cannot be mended, but matters, is refused."""
 
 import logging
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
-    """Mend what can be mended of an earlier start's record, and say so; the summary of a run that is complete.
+    """Mend the record of an earlier start, and log what was wrong; the summary of a complete run, else None.
 
-    A complete run whose files are not what they were is none where a checkpoint is left to make them from again.
+    A complete run with damaged files counts as incomplete if a checkpoint exists, from which they are made again.
 
     Raises:
-        ConfigError: if what is damaged can neither be made again nor be done without.
+        ConfigError: if a damaged file can neither be made again nor be left out.
     """
     for problem in run.mend():
         log.warning("%s", problem)
@@ -47,9 +47,9 @@ def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
 
 
 def _spare(run: Run, summary: Mapping[str, Any]) -> None:
-    """Give another name to the files of model/ that a user may have changed, before they are made again."""
+    """Rename the files of model/ that the user may have changed, before they are made again."""
     if run.model.is_symlink():
-        return  # the folder that it leads to stays as it is
+        return  # the linked folder stays unchanged
     for name in summary["files"]:
         file = run.folder / name
         if run.model in file.parents and file.exists() and run.changed(summary, file):

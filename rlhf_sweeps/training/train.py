@@ -1,4 +1,4 @@
-"""One run from start to end: load, begin or continue, train, record, evaluate, export, summarise."""
+"""One run from start to end: load, begin or continue, train, record, evaluate, export, write the summary."""
 
 import contextlib
 import logging
@@ -35,7 +35,7 @@ from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.training.stock import take_stock
 from rlhf_sweeps.verdicts.objective import Evaluated, objectives
 
-# Why a run was stopped that will be continued, and why one whose policy nobody wants: neither is exported.
+# Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
 UNWANTED = ("pruned",)
 PACKAGES = ("torch", "transformers", "trl", "datasets", "wandb", "optuna", "hydra-core")
@@ -52,18 +52,18 @@ def train(
     begin: Callable[[], None] = lambda: None,
     number: int | None = None,
 ) -> dict[str, Any]:
-    """Train, or go on with, the run in `folder`, and return its summary.
+    """Begin or continue the run in `folder`, and return its summary.
 
     Args:
-        sweep: that the run is a trial of; groups its runs in W&B, and holds what they share.
-        overrides: what the user changed; names the run in W&B.
-        after_update: called when an update has been recorded, before the run looks whether it was asked to stop.
-        begin: called when the folder is this process's and its record can be gone on with, before anything is loaded.
-        number: of the job among those of one of Hydra's own sweepers.
+        sweep: the sweep of the run, if it is a trial; it groups the runs in W&B, and holds what they share.
+        overrides: the user's overrides; they name the run in W&B.
+        after_update: called after each recorded update, before the run checks whether it was asked to stop.
+        begin: called once the folder is locked and its record can be continued, before anything is loaded.
+        number: the job's number, if one of Hydra's own sweepers started it.
 
     Raises:
-        ConfigError: if a model, data set or the folder cannot be used; no run has begun then.
-        DivergedError: if a loss is not finite; the summary says so, too.
+        ConfigError: if a model, the data set or the folder cannot be used; no run has begun then.
+        DivergedError: if a loss is not finite; the summary contains that, too.
     """
     run = Run(folder)
     try:
@@ -111,11 +111,11 @@ def _train(
         if isinstance(error, Exception):
             summary = failure(error, session.trainer.update)
             with contextlib.suppress(OSError):  # the disk may be full
-                if (run.summary() or {}).get("status") != "complete":  # as where only tidying up has failed
+                if (run.summary() or {}).get("status") != "complete":  # complete: only the clean-up has failed
                     run.write_summary(summary)
         tracker.finish(exit_code=exit_status(error), summary=summary)
         raise
-    # The command line ends so where a run by itself was interrupted; a trial's process has done what it was asked to.
+    # A single run that was interrupted ends the command line with this status. A trial was asked to stop by its sweep.
     exit_code = INTERRUPTED if sweep is None and stop_reason == "interrupted" else 0
     tracker.finish(exit_code=exit_code, summary=summary, model_dir=run.model if run.model.exists() else None)
     return summary
@@ -124,7 +124,7 @@ def _train(
 def _loop(
     session: Session, tracker: tracking.Tracker, interruption: Interruption, after_update: Callable[[], None]
 ) -> str | None:
-    """All updates that are left; returns why the run was asked to stop, or None at its end."""
+    """Train all remaining updates; returns the reason for which the run was asked to stop, or None at its end."""
     trainer, run = session.trainer, session.run
     num_updates = session.config.ppo.num_updates
     with Progress(num_updates, trainer.update) as progress:
@@ -142,7 +142,8 @@ def _loop(
             tracker.log(row)
             progress.show(row)
             after_update()
-            # A run asked to stop at its last update is complete; a user who interrupts it wants its sweep to end, too.
+            # A request to stop at the last update is ignored: the run is complete. An interruption by the user counts
+            # even then, since it also ends the sweep.
             stop_reason = interruption.reason or (None if is_last else run.stop_reason())
             if stop_reason in UNWANTED:
                 return stop_reason
@@ -154,7 +155,7 @@ def _loop(
 
 
 def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker) -> bool:
-    """Evaluate on held-out prompts into the row and the record; whether it is the best so far."""
+    """Evaluate, and add the results to the row and the record; returns whether the policy is the best so far."""
     start = time.perf_counter()
     update = session.trainer.update
     metrics, samples = session.evaluator.evaluate(session.policy)
@@ -171,7 +172,7 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
 
 
 def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
-    """Export the best policy, write the summary, say where everything lies."""
+    """Export the best policy, write the summary, and log the results."""
     run, best, last = session.run, session.best, session.last
     if reason := run.lacks(session.trainer.update):
         log.warning("%s, which what the run was worth is taken from", reason)
@@ -206,7 +207,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
         return summary
     if best is not None and best.update != session.trainer.update:
         assert session.checkpoint is not None  # the best update always has a checkpoint
-        checkpoints.read_state(session.checkpoint)  # which finds a damaged one
+        checkpoints.read_state(session.checkpoint)  # raises if it is damaged
         checkpoints.load_weights(session.checkpoint / "best.safetensors", session.policy)
     run.write_summary(summary, exported=_export(session, summary))
     if session.config.checkpoint.keep:
@@ -218,7 +219,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
 
 
 def _export(session: Session, summary: dict[str, Any]) -> list[str]:
-    """Write model/; the names of its files."""
+    """Write model/; returns the names of its files."""
 
     def save(folder: Path) -> None:
         if session.adapter is not None:
@@ -249,7 +250,7 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
 
 
 def failure(error: BaseException, update: int) -> dict[str, Any]:
-    """The summary of a run that failed in an update."""
+    """The summary of a run that failed in this update."""
     at_fault = fault(error)
     message = {
         "message": at_fault or f"{type(error).__name__}: {error}",
@@ -269,7 +270,7 @@ def failure(error: BaseException, update: int) -> dict[str, Any]:
 
 
 def _run_name(config: Config, overrides: Sequence[str]) -> str:
-    """Short and telling: kl_coef=0.01,seed=0."""
+    """A short name from the changed keys, such as kl_coef=0.01,seed=0."""
     changed = [override.partition("=") for override in overrides if not override.startswith(("tracking", "seed="))]
     words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [recorded(config.name)]
     return ",".join([*words, f"seed={config.seed}"])
@@ -281,7 +282,7 @@ def _versions() -> dict[str, str]:
 
 
 def _peak_memory_mb() -> float:
-    """The process's highest memory use so far: the accelerator's where there is one, else resident memory."""
+    """The process's peak memory so far: of the GPU if there is one, else its resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return system.peak_memory() / 2**20

@@ -65,7 +65,7 @@ TOKENIZERS = {
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_batches_are_templated_and_tokenized_like_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "BATCH_SIZE", 4)
+    monkeypatch.setattr(encoding, "TOKENIZER_BATCH", 4)
     tokenizer = TOKENIZERS[name]()
     prompts = SINGLE + TALKS
     expected = [tokenizer.apply_chat_template(one, add_generation_prompt=True, return_dict=False) for one in prompts]

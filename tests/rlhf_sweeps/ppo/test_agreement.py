@@ -16,9 +16,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo.agreement import check_models, check_policy, check_reader, check_trunk
+from rlhf_sweeps.ppo.constants import LONGEST_TRIAL
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
 from rlhf_sweeps.ppo.memory import Halving
-from rlhf_sweeps.ppo.packing import LONGEST_TRIAL, enable_packing, is_same, packs, trial_sequences, trial_tokens
+from rlhf_sweeps.ppo.packing import enable_packing, is_same, packs, trial_sequences, trial_tokens
 from rlhf_sweeps.ppo.reach import check_positions
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right

@@ -8,7 +8,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE, Unigram, WordPiece
 from transformers import PreTrainedTokenizerFast
 
-from rlhf_sweeps.ppo.stop_strings import REACH, StopStringSearch
+from rlhf_sweeps.ppo.constants import REACH
+from rlhf_sweeps.ppo.stop_strings import StopStringSearch
 
 Decode = Callable[[list[int]], str]
 # What texts are made of, and what cleaning looks for.
