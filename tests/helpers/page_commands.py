@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.command_line.hydra_part import answering, as_job
-from rlhf_sweeps.config.choices import expand
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.reward_training import config as reward_training
 from rlhf_sweeps.sweep.composition import Composer
@@ -49,7 +48,7 @@ def check_training(words: list[str]) -> None:
     """Compose and check the config of `python -m rlhf_sweeps.reward_models train WORDS`; raises what is wrong."""
     reward_training.register()
     with _composed("reward_model_training", words, RunMode.RUN) as (_, config, _), answering(config):
-        reward_training.from_hydra(expand(task_config(config)))
+        reward_training.from_hydra(task_config(config))
 
 
 @contextmanager
@@ -60,7 +59,9 @@ def _composed(
     given: Any = get_args_parser().parse_args(words)
     register()
     path = create_config_search_path(conf_dir())
-    path.prepend("command-line", f"file://{Path(given.config_dir).absolute()}", SearchPathQuery(provider="schema"))
+    if given.config_dir:
+        own = f"file://{Path(given.config_dir).absolute()}"
+        path.prepend("command-line", own, SearchPathQuery(provider="schema"))
     GlobalHydra.instance().clear()
     try:
         loader = Hydra.create_main_hydra2("rlhf_sweeps", path).config_loader
