@@ -13,7 +13,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps.cli import conf_dir, register, task_config
 from rlhf_sweeps.command_line.hydra_part import answering, as_job
@@ -51,10 +51,20 @@ def check_training(words: list[str]) -> None:
         reward_training.from_hydra(task_config(config))
 
 
+def existing_keys() -> set[str]:
+    """Every key of a run's and of a sweep's config, groups and sections included."""
+    with _composed("config", [], RunMode.MULTIRUN) as (_, config, _):
+        return set(_keys(OmegaConf.to_container(config), "")) | {"search", "experiment"}
+
+
+def _keys(section: Any, prefix: str) -> Iterator[str]:
+    for key, value in section.items() if isinstance(section, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _keys(value, f"{prefix}{key}.")
+
+
 @contextmanager
-def _composed(
-    name: str, words: list[str], mode: RunMode
-) -> Iterator[tuple[ConfigLoader, DictConfig, list[str]]]:
+def _composed(name: str, words: list[str], mode: RunMode) -> Iterator[tuple[ConfigLoader, DictConfig, list[str]]]:
     """What Hydra composes of a command line: its loader, the config, and the overrides that are not Hydra's own."""
     given: Any = get_args_parser().parse_args(words)
     register()

@@ -17,7 +17,7 @@ PAGES = sorted(
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*)[^\n]*\n(?P<text>.*?)^(?P=fence)\s*$", re.DOTALL | re.MULTILINE)
 _INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?P<text>(?:    [^\n]*\n|\n(?=    ))+)")
 _LINK = re.compile(r"(?P<is_picture>!?)\[(?:[^\[\]]|\[[^\]]*\])*\]\((?P<target>[^()\s]+)\)")
-_PROGRAMS = ("python", "pip", "ruff", "mypy", "git", "source", "optuna-dashboard", "wandb", "bash", ".ci/")
+_PROGRAMS = ("python ", "pip ", "ruff ", "mypy", "git ", "source ", "cd ", "optuna-dashboard ", "wandb ", ".ci/")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _commands_of(page: Path) -> Iterator[str]:
                 yield from (part.strip() for part in re.sub(r"\s#\s.*$", "", line).split(" && ") if part.strip())
     prose = re.sub(r"^    .*$", "", _FENCE.sub("", page.read_text("utf-8")), flags=re.MULTILINE)
     for span in re.findall(r"`([^`]+)`", prose):
-        if (line := " ".join(span.split())).startswith("python "):
+        if (line := " ".join(span.split())).startswith(("python ", "pip install ")):
             yield line
 
 

@@ -38,7 +38,7 @@ def test_the_choices_in_bold_are_the_defaults() -> None:
 
 
 def test_hydra_sees_the_choices_and_not_the_page(tmp_path: Path) -> None:
-    """A wheel carries conf/ with its page, and a page may lie in a group's folder, too. --help lists what Hydra sees."""
+    """A wheel carries conf/ with its page; a page may lie in a group's folder, too. --help lists what Hydra sees."""
     conf = Path(shutil.copytree(CONF, tmp_path / "conf"))
     for group in {group for group, _, _ in listed()}:
         shutil.copy(conf / "README.md", conf / group)
