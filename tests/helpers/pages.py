@@ -71,6 +71,16 @@ def anchors(page: Path) -> set[str]:
     return names
 
 
+def paths(page: Path) -> list[str]:
+    """The files and folders that running text names, as patterns from the root of the repository or from the page.
+
+    A room of a single file stands there without its suffix; NAME is a name to fill in.
+    """
+    text = re.sub(r"^    .*$", "", _FENCE.sub("", page.read_text("utf-8")), flags=re.MULTILINE)
+    names = re.findall(r"`((?:rlhf_sweeps|analysis|conf|tests|\.ci)/[\w./*-]*)`", text)
+    return [name.replace("NAME", "*") for name in names]
+
+
 def blocks(page: Path) -> list[Block]:
     """All code blocks of a page, fenced ones and indented ones."""
     name, text = page.relative_to(ROOT).as_posix(), page.read_text("utf-8")

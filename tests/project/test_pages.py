@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from helpers.page_commands import check_run, check_sweep, check_training, existing_keys, words_of
-from helpers.pages import PAGES, anchors, blocks, commands, links
+from helpers.pages import PAGES, anchors, blocks, commands, links, paths
 from helpers.sweeping import sweep
 
 from analysis.command import _parser
@@ -40,6 +40,16 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it() -> None:
     headings = {page: anchors(page) for page in {link.path for link in found if link.anchor}}
     assert [link for link in found if link.anchor and link.anchor not in headings[link.path]] == []
     assert len(found) > 20
+
+
+def test_every_path_on_a_page_exists() -> None:
+    found = [(page, path) for page in PAGES for path in paths(page)]
+    assert [f"{page.relative_to(ROOT)}: {path}" for page, path in found if not is_there(page, path)] == []
+    assert len(found) > 20
+
+
+def is_there(page: Path, path: str) -> bool:
+    return any([*top.glob(path), *top.glob(f"{path}.py")] for top in (ROOT, page.parent))
 
 
 def test_the_first_page_is_short_and_has_pictures() -> None:
