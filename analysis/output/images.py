@@ -276,6 +276,8 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
             look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": face}
         elif isinstance(layer, Line):
             look |= {"linestyle": _DASHES[layer.dash], "linewidth": 1.7}
+        elif isinstance(layer, Intervals):
+            look |= {"linewidth": 0.8 * layer.width, "alpha": layer.opacity}
         else:
             look |= {"linewidth": 6, "alpha": max(0.4, getattr(layer, "opacity", 1.0))}
         handles.append(Line2D([], [], **look))
