@@ -64,6 +64,7 @@ _MARKERS = {
 }
 _LETTERS = 0.075  # inches that a letter of a note takes
 _MAX_TICK_LETTERS = 40  # side by side below an axis
+_NUMBER_WIDTH = 90  # pixels that a number takes below an axis
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
 _LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
@@ -119,6 +120,8 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
         axes.grid(visible=False)
     _set_axis(axes, panel.x, "x")
     _set_axis(axes, panel.y, "y")
+    if not panel.x.ticks and not panel.x.is_log:
+        axes.locator_params(axis="x", nbins=min(9, max(3, chart.width // _NUMBER_WIDTH)))
     note = _wrap(panel.note, chart.width)
     title = "\n".join(_wrap(panel.title, chart.width))
     axes.set_title(title, fontsize=10, pad=6 + 8.5 * len(note))

@@ -141,7 +141,7 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     names = [f"{comparison.names[group.label]}  ({len(group.values)})" for group in groups]
     panel = Panel(value_axis(label, values, list(estimates.values())), row_axis(names), layers)
     note = f"{measure.text}; in brackets: the number of runs" + _cut_text(len(comparison.valued), len(groups))
-    height = row_height(len(groups))
+    height = row_height(len(groups)) + 30  # for the legend
     return Chart(name, f"{measure.name} by {comparison.by}", [panel], note, height=height, file="comparison_values")
 
 

@@ -1,10 +1,11 @@
 """Reward against KL: what groups gained at which distance from the base policy, the fitted law, the same KL."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from analysis.comparison.frontier import SEVERAL_SCALES, Frontier
+from analysis.comparison.frontier import SEVERAL_SCALES, TOO_FEW, Frontier
 from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import Level, MatchedKl
 from analysis.comparison.over_optimization import Fit
@@ -12,7 +13,7 @@ from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Points, Rule
 from analysis.output.colors import COLORS
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
 from analysis.views.intervals import interval_lines, row_axis, row_height, value_axis
-from analysis.wording.short_labels import short_names, shorten_apart
+from analysis.wording.short_labels import list_labels, short_names, shorten_apart
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import verdict_text
 
@@ -36,7 +37,9 @@ def kl_parts(
     parts: list[Part] = []
     own = sorted(frontiers.get(OWN, ()), key=lambda line: labels.index(line.label))
     if frontiers:
-        parts += [Sentences(_sentences(own), f"Reward against KL, by {by}"), frontier_chart(frontiers, labels)]
+        has_fit = any(line.fit for lines in frontiers.values() for line in lines)
+        parts.append(Sentences(_sentences(own, has_fit), f"Reward against KL, by {by}"))
+        parts.append(frontier_chart(frontiers, labels))
     if own:
         parts.append(_fit_table(own, by))
     if matched is not None and matched.levels:
@@ -44,19 +47,25 @@ def kl_parts(
     return parts
 
 
-def _sentences(frontiers: Sequence[Frontier]) -> list[str]:
+_LAW = (
+    "the curves are the law of over-optimization (Gao et al., 2022): gain = d (alpha - beta log d) at a distance "
+    "d = sqrt(KL) from the base policy; the larger alpha is, the more is gained at first, and the larger beta is, the "
+    "sooner the gain stops growing"
+)
+
+
+def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
     """What the law is, and what limits its fits under the runs' own reward models."""
-    lines = [
-        "the curves are the law of over-optimization (Gao et al., 2022): gain = d (alpha - beta log d) at a distance "
-        "d = sqrt(KL) from the base policy; alpha says how much optimization pays at first, beta how soon it stops to"
-    ]
-    if any(line.fit and line.fit.num_runs == 1 for line in frontiers):
+    lines = [_LAW] if has_fit else []
+    if any(line.fit and line.fit.num_runs == 1 for line in own):
         lines.append("intervals of one run treat its points as independent; they do not know how runs differ")
-    if any(line.is_training for line in frontiers):
+    if any(line.is_training for line in own):
         lines.append("points are training batches, since there are no evaluations")
-    if any(line.note == SEVERAL_SCALES for line in frontiers):
+    if any(line.note == SEVERAL_SCALES for line in own):
         lines.append(f"no fit for {SEVERAL_SCALES}")
-    if negative := sum(line.num_negative for line in frontiers):
+    if few := [line.label for line in own if line.note == TOO_FEW]:
+        lines.append(f"{list_labels(few)}: {TOO_FEW}")
+    if negative := sum(line.num_negative for line in own):
         lines.append(f"{counted(negative, 'KL estimate')} below 0 {'was' if negative == 1 else 'were'} taken as 0")
     return lines
 
@@ -101,26 +110,28 @@ def _frontier_layers(line: Frontier, name: str, color: int) -> list[Layer]:
 def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
     columns = [
         Column(by),
-        Column("alpha [95 %]", True, "how much optimization pays at first"),
-        Column("beta [95 %]", True, "how soon it stops to pay"),
+        Column("alpha [95 %]", True, "the larger, the more is gained at first"),
+        Column("beta [95 %]", True, "the larger, the sooner the gain stops growing"),
         Column("Best KL by the fit [95 %]", True, "in nats"),
+        Column("Largest KL", True, "of the points, in nats"),
         Column("Points", True),
     ]
     rows = [[text_cell(line.label), *_fit_cells(line.fit), _points_cell(line)] for line in frontiers]
     caption = "The law fitted to gains in score under each run's own reward model [95 % interval over runs]"
+    if any(line.fit and line.fit.has_peak and not line.fit.is_peak_within_data for line in frontiers):
+        caption += "; a best KL above the largest KL of the points is an extrapolation"
     return Table("fits", caption, columns, rows, len(rows) > 12, most_rows=10, file="comparison.json")
 
 
 def _fit_cells(law: Fit | None) -> list[Cell]:
     if law is None:
-        return [Cell("-"), Cell("-"), Cell("no fit")]
-    peak = Cell("no peak within the data")
+        return [Cell("-"), Cell("-"), Cell("no fit"), Cell("-")]
+    peak = Cell("no peak")
     if law.has_peak:
-        peak = interval_cell(law.peak_kl, law.peak_low, law.peak_high)
-        if not law.is_peak_within_data:
-            peak = Cell(f"{peak.text}, beyond the data (KL {number(law.largest_kl, 2)})", peak.value)
+        is_extrapolated = not law.is_peak_within_data
+        peak = replace(interval_cell(law.peak_kl, law.peak_low, law.peak_high), tone="warn" * is_extrapolated)
     alpha = interval_cell(law.alpha, law.alpha_low, law.alpha_high)
-    return [alpha, interval_cell(law.beta, law.beta_low, law.beta_high), peak]
+    return [alpha, interval_cell(law.beta, law.beta_low, law.beta_high), peak, number_cell(law.largest_kl)]
 
 
 def _points_cell(line: Frontier) -> Cell:

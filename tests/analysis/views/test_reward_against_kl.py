@@ -1,6 +1,7 @@
 """Reward against KL as parts: a panel for each judge and each KL, who got how far, and what is said of fits."""
 
 import numpy as np
+import pytest
 from helpers.judged_groups import KLS, judged_groups, table_of, ticks_of
 
 from analysis.comparison.compare import compare
@@ -9,7 +10,7 @@ from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import matched_kl
 from analysis.comparison.over_optimization import fit
 from analysis.output.charts import Chart, Line, Points, Texts
-from analysis.output.parts import Sentences
+from analysis.output.parts import Sentences, Table
 from analysis.records.runs import RunRecord, Source
 from analysis.views.reward_against_kl import frontier_chart, kl_parts, matched_chart
 
@@ -40,8 +41,10 @@ def test_a_peak_within_the_data_is_marked_where_it_is() -> None:
         layers = frontier_chart({OWN: [line]}, ["a"]).panels[0].layers
         triangles = [layer for layer in layers if isinstance(layer, Points) and layer.symbol == "triangle"]
         peaks[furthest] = [round(float(layer.x[0]), 3) for layer in triangles]
-        (row,) = table_of(kl_parts({OWN: [line]}, None, ["a"], "key"), "fits")
-        assert ("beyond the data (KL 225)" in row[3].replace("2.2e+02", "225")) == (furthest == 15)
+        (table,) = [part for part in kl_parts({OWN: [line]}, None, ["a"], "key") if isinstance(part, Table)]
+        best, largest = table.rows[0][3:5]
+        assert best.value == pytest.approx(np.exp(6))
+        assert (best.tone, largest.value) == ("warn" if furthest == 15 else "", furthest**2)
     assert peaks == {15: [], 30: [round(np.exp(3), 3)]}
 
 
