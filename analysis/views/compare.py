@@ -8,12 +8,12 @@ from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.comparison.frontier import all_frontiers
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.output.charts import GREY, Axis, Chart, Intervals, Layer, Panel, Points, Rule, Texts
-from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
+from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, text_cell
 from analysis.records.runs import Source
 from analysis.results.results import Results
 from analysis.views.comparison_files import comparison_files
 from analysis.views.comparison_sentences import design_sentences, statements
-from analysis.views.intervals import interval_lines, row_axis, row_height, value_axis
+from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
 from analysis.views.judges import judge_parts
 from analysis.views.reward_against_kl import kl_parts
 from analysis.wording.intervals import probability_text
@@ -129,7 +129,7 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     run_places = [place + _RUNS_BELOW for place, _, _ in runs]
     hover = [f"run {run}: {number(value, 4)}" for _, run, value in runs]
     means = [estimate.value for estimate in estimates.values()]
-    mean_hover = [f"{group.label}: {_value_cell(group).text}" for group in groups]
+    mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
     layers: list[Layer] = [
         *_percentile_lines(estimates),
         *interval_lines(estimates, "95 % interval"),
@@ -214,7 +214,7 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
     return [
         text_cell(group.label),
         number_cell(group.place or None),
-        _value_cell(group),
+        estimate_cell(group.estimate),
         number_cell(len(group.values)),
         number_cell(group.num_settings),
         _probability_cell(pair),
@@ -222,11 +222,6 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
         Cell(verdict_text(pair)),
         Cell(excluded or "-"),
     ]
-
-
-def _value_cell(group: ComparedGroup) -> Cell:
-    estimate = group.estimate
-    return interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
 
 
 def _probability_cell(pair: Pair | None) -> Cell:

@@ -1,10 +1,16 @@
-"""Values with intervals: the line through each, and an axis on which the values can be told apart."""
+"""Values with intervals: as cells, as lines of a chart, and an axis on which the values can be told apart."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from analysis.output.charts import Axis, Intervals
+from analysis.output.parts import Cell, interval_cell
 from rlhf_sweeps.verdicts.estimates import Estimate
+
+
+def estimate_cell(estimate: Estimate | None) -> Cell:
+    """`0.7 [0.6, 0.8]`; `-` without an estimate."""
+    return interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
 
 
 def interval_lines(estimates: Mapping[int, Estimate], name: str = "") -> list[Intervals]:

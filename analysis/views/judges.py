@@ -50,6 +50,8 @@ def _table(matrix: Matrix, name: str) -> Table:
     ]
     caption = "Win rate against the base policy in % [95 % interval] under each judge"
     caption += f"; *: own judge, which chose the evaluation; {matrix.text}"
+    if len(matrix.judges) > _MAX_COLUMNS:
+        caption += f"; the terminal has the first {_MAX_COLUMNS} of {len(matrix.judges)} judges, comparison.json all"
     return Table(name, caption, columns, rows, is_folded=True, most_rows=15, file="comparison.json")
 
 

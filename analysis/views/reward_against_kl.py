@@ -12,7 +12,7 @@ from analysis.comparison.over_optimization import Fit
 from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Points, Rule, Texts
 from analysis.output.colors import COLORS
 from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
-from analysis.views.intervals import interval_lines, row_axis, row_height, value_axis
+from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
 from analysis.wording.short_labels import list_labels, short_names, shorten_apart
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import verdict_text
@@ -160,16 +160,13 @@ def _level_panel(level: Level, labels: Sequence[str], is_rate: bool) -> Panel:
         place: level.ranking.estimates[label] for place, label in enumerate(labels) if label in level.ranking.estimates
     }
     layers: list[Layer] = [*([Rule(0.5)] if is_rate else []), *interval_lines(estimates)]
-    for is_partial, name, symbol in ((False, "all runs got there", "circle"), (True, "only some runs did", "hollow")):
-        places = [
-            place
-            for place in estimates
-            if (level.num_reached[labels[place]] < level.num_runs[labels[place]]) == is_partial
-        ]
+    partial = {place for place in estimates if level.num_reached[labels[place]] < level.num_runs[labels[place]]}
+    kinds = ((estimates.keys() - partial, "all runs got there", "circle"), (partial, "only some runs did", "hollow"))
+    for places, name, symbol in kinds:
         if places:
-            values = [estimates[place].value for place in places]
-            hover = [f"{labels[place]}: {_estimate_cell(level, labels[place]).text}" for place in places]
-            layers.append(Points(values, places, name, 0, symbol, 8, hover=hover))
+            values = [estimates[place].value for place in sorted(places)]
+            hover = [f"{labels[place]}: {estimate_cell(estimates[place]).text}" for place in sorted(places)]
+            layers.append(Points(values, sorted(places), name, 0, symbol, 8, hover=hover))
     missing = [place for place in range(len(labels)) if place not in estimates]
     if missing:
         layers.append(Texts(missing, ["not reached"] * len(missing)))
@@ -191,7 +188,10 @@ def _matched_table(matched: MatchedKl, by: str) -> Table:
     caption = f"At the same KL, where a run first reaches it: {matched.text}"
     if early := matched.kls_before_evaluation:
         kls = listed([number(kl) for kl in early])
-        caption += f"; most runs were first evaluated beyond KL {kls}: read off a straight line from the base policy"
+        caption += (
+            f"; most runs were first evaluated beyond KL {kls}, where values are read off a straight line from the"
+        )
+        caption += " base policy"
     return Table("matched-kl", caption, columns, rows, len(rows) > 12, most_rows=15, file="comparison.json")
 
 
@@ -202,11 +202,6 @@ def _level_rows(level: Level) -> list[list[Cell]]:
         reached = Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label])
         verdict = verdict_text(level.ranking.against_best(label)) if has_value else "never reached"
         own_place = number_cell(place if has_value else None)
-        value = _estimate_cell(level, label) if has_value else Cell("-")
+        value = estimate_cell(level.ranking.estimates.get(label))
         rows.append([number_cell(level.kl), own_place, text_cell(label), value, reached, Cell(verdict)])
     return rows
-
-
-def _estimate_cell(level: Level, label: str) -> Cell:
-    estimate = level.ranking.estimates[label]
-    return interval_cell(estimate.value, estimate.low, estimate.high)

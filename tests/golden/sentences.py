@@ -36,6 +36,7 @@ def _chart_lines(chart: Chart) -> Iterator[str]:
     if chart.note:
         yield f"  {chart.note}"
     for panel in chart.panels:
-        yield "  " + " | ".join([panel.title, panel.x.label, panel.y.label, panel.note])
+        if words := [word for word in (panel.title, panel.note, panel.x.label, panel.y.label) if word]:
+            yield f"  panel: {' | '.join(words)}"
     if chart.legend:
         yield f"  legend: {', '.join(name for name, _ in chart.legend)}"
