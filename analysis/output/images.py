@@ -62,9 +62,10 @@ _MARKERS = {
     "triangle": "v",
     "tick": "|",
 }
+_FILLED = ("circle", "diamond", "square", "star", "triangle")
 _LETTERS = 0.075  # inches that a letter of a note takes
 _MAX_TICK_LETTERS = 40  # side by side below an axis
-_NUMBER_WIDTH = 90  # pixels that a number takes below an axis
+_NUMBER_WIDTH = 75  # pixels that a number takes below an axis
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
 _LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
@@ -168,6 +169,8 @@ def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
     color = hex_of(layer.color)
     face = "none" if layer.symbol == "hollow" else color
     look: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
+    if layer.symbol in _FILLED:  # an edge would cover a face that one can see through
+        look |= {"markeredgewidth": 0, "markersize": 0.75 * layer.size}
     axes.plot(layer.x, layer.y, color=color, markerfacecolor=face, alpha=layer.opacity, zorder=order, **look)
     for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
         axes.annotate(text, (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)

@@ -36,9 +36,9 @@ def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate
     return Axis(label, low=left - margin, high=right + margin)
 
 
-def row_axis(labels: Sequence[str]) -> Axis:
+def row_axis(labels: Sequence[str], title: str = "") -> Axis:
     """A row for each label, the first one on top."""
-    return Axis(ticks=list(enumerate(labels)), low=-0.5, high=len(labels) - 0.5, is_reversed=True)
+    return Axis(title, ticks=list(enumerate(labels)), low=-0.5, high=len(labels) - 0.5, is_reversed=True)
 
 
 def row_height(num_rows: int) -> int:

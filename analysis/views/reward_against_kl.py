@@ -85,7 +85,9 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
     points = (
         "training batches" if all(one.is_training for lines in frontiers.values() for one in lines) else "evaluations"
     )
-    note = f"points: {points}; lines: the fitted law; triangles: its peaks"
+    fits = [line.fit for lines in frontiers.values() for line in lines if line.fit is not None]
+    note = f"points: {points}" + "; lines: the fitted law" * bool(fits)
+    note += "; triangles: its peaks" * any(law.is_peak_within_data for law in fits)
     if len(labels) > len(drawn):
         note += f"; the best {len(drawn)} of {len(labels)} groups"
     width, height = (470, 320) if len(panels) > 1 else (700, 420)
@@ -95,15 +97,15 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
 def _frontier_layers(line: Frontier, name: str, color: int) -> list[Layer]:
     step = max(1, -(-len(line.distances) // _MAX_POINTS))
     distances, gains = line.distances[::step], line.gains[::step]
-    size = 7 if len(distances) <= 200 else 4
-    layers: list[Layer] = [Points(distances, gains, name, color, size=size, opacity=0.6)]
+    size, opacity = (7, 0.6) if len(distances) <= 200 else (4, 0.35)
+    layers: list[Layer] = [Points(distances, gains, name, color, size=size, opacity=opacity)]
     if line.fit is not None:
         curve = np.linspace(0, float(line.distances.max()), _POINTS_ON_CURVE)
         layers.append(Line(curve, line.fit.gain(curve), color=color))
         if line.fit.is_peak_within_data:
             peak = np.sqrt(np.array([line.fit.peak_kl]))
             hover = [f"{name}: highest at KL {number(line.fit.peak_kl)}"]
-            layers.append(Points(peak, line.fit.gain(peak), "", color, "triangle", 11, hover=hover))
+            layers.append(Points(peak, line.fit.gain(peak), "", color, "triangle", 15, hover=hover))
     return layers
 
 

@@ -146,8 +146,9 @@ def test_test_seeds_of_reward_models_change_no_verdict_and_are_told() -> None:
     after = compare(replace(source, runs=[*source.runs, *runs]), "reward_model")
     assert after.pairs == before.pairs
     assert [group.estimate for group in after.groups] == [group.estimate for group in before.groups]
-    told = "on test seeds, by which nothing was chosen, the win rate under the other judges is "
-    assert f"{told}0.25 for one (2 runs) and 0.75 for two (2 runs)" in after.notes
+    assert any(
+        "on test seeds" in note and "0.25 for one (2 runs) and 0.75 for two (2 runs)" in note for note in after.notes
+    )
 
 
 def test_a_reward_model_stands_with_its_best_setting_everywhere() -> None:
