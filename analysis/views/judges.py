@@ -31,9 +31,8 @@ def judges_chart(matrix: Matrix, name: str) -> Chart:
         for label, row in zip(labels, rates, strict=True)
     ]
     columns = Axis("judge", ticks=list(enumerate(shorten_apart(judges, _LONGEST_JUDGE))))
-    panel = Panel(
-        columns, row_axis(shorten_apart(labels)), [Cells(values, texts, framed, label="win rate", hover=hover)]
-    )
+    rows = row_axis(shorten_apart(labels), "runs of")
+    panel = Panel(columns, rows, [Cells(values, texts, framed, label="win rate", hover=hover)])
     note = f"win rate against the base policy in % [95 % interval]; framed: own judge; {matrix.text}"
     if len(labels) < len(matrix.labels) or len(judges) < len(matrix.judges):
         note += f"; {len(labels)} of {len(matrix.labels)} groups, {len(judges)} of {len(matrix.judges)} judges"
