@@ -16,12 +16,12 @@ from analysis.curves.metrics import curve_of
 from analysis.curves.panels import chosen_lines, panels
 from analysis.curves.sentences import describe, describe_metric
 from analysis.curves.views import write_curves
+from analysis.output.parts import Block
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
 from analysis.records.runs import CUMULATIVE_REWARD, RunRecord, Source
-from analysis.views.curves import curve_parts
-from analysis.output.parts import Block
 from analysis.results.ranking import rank
+from analysis.views.curves import curve_parts
 
 KL = "objective/kl"
 

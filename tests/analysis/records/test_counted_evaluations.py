@@ -8,10 +8,10 @@ from helpers.objective_runs import evaluated, said
 from helpers.records import config, rows, samples, summary, write_run
 
 from analysis.reading.sources import read
+from analysis.results.ranking import rank
 from analysis.views.answers import tiles
 from analysis.views.report import report
 from analysis.views.samples import sample_parts
-from analysis.results.ranking import rank
 
 
 @pytest.mark.parametrize(

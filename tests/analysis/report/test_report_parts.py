@@ -14,20 +14,20 @@ import pytest
 from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, run, samples, sweep
 
-from analysis.records.runs import Source
-from analysis.views.config import config_parts
-from analysis.views.cost import cost_parts
 from analysis.output.embed import embedded, plain
+from analysis.output.parts import Table
+from analysis.records.runs import Source
+from analysis.results.ranking import rank
+from analysis.sweep.ledger import ledger
+from analysis.views.config import config_parts
+from analysis.views.cost import cost_view
 from analysis.views.lines import averaged, thinned
 from analysis.views.parallel import parallel
-from analysis.output.parts import Table
 from analysis.views.problems import failure_sentence
 from analysis.views.report import report
 from analysis.views.samples import sample_parts
 from analysis.views.sweep import converted
 from analysis.views.trials import trial_table
-from analysis.results.ranking import rank
-from analysis.sweep.ledger import ledger
 from analysis.wording.statements import duration
 
 
@@ -166,7 +166,7 @@ def test_parallel_coordinates_are_lines_in_fifths() -> None:
 
 def test_cost_is_told_by_state() -> None:
     source = sweep()
-    found = tables(cost_parts(ledger(source)))["ledger"]
+    found = tables(cost_view(ledger(source)))["ledger"]
     rows = {row[0].text: [cell.text for cell in row[1:4]] for row in found.rows}
     # 20 seconds a run; the unfinished one has 40 updates of 0.5 seconds.
     assert rows["complete"] == ["8", "160", "67 %"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from analysis.report import curves
 from conftest import ROOT
 from golden import made
 from helpers.records import axes
@@ -21,11 +22,10 @@ from analysis.curves import sentences
 from analysis.curves.views import write_curves
 from analysis.health import findings, patterns
 from analysis.records.runs import RunRecord, Source, Trial
-from analysis.report import curves
-from analysis.views.report import report, write_report
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
+from analysis.views.report import report, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
 COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.matrix]
