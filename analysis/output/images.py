@@ -62,8 +62,10 @@ _MARKERS = {
     "triangle": "v",
     "tick": "|",
 }
+_FILLED = ("circle", "diamond", "square", "star", "triangle")
 _LETTERS = 0.075  # inches that a letter of a note takes
 _MAX_TICK_LETTERS = 40  # side by side below an axis
+_NUMBER_WIDTH = 75  # pixels that a number takes below an axis
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
 _LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
@@ -119,6 +121,8 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
         axes.grid(visible=False)
     _set_axis(axes, panel.x, "x")
     _set_axis(axes, panel.y, "y")
+    if not panel.x.ticks and not panel.x.is_log:
+        axes.locator_params(axis="x", nbins=min(9, max(3, chart.width // _NUMBER_WIDTH)))
     note = _wrap(panel.note, chart.width)
     title = "\n".join(_wrap(panel.title, chart.width))
     axes.set_title(title, fontsize=10, pad=6 + 8.5 * len(note))
@@ -165,6 +169,8 @@ def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
     color = hex_of(layer.color)
     face = "none" if layer.symbol == "hollow" else color
     look: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
+    if layer.symbol in _FILLED:  # an edge would cover a face that one can see through
+        look |= {"markeredgewidth": 0, "markersize": 0.75 * layer.size}
     axes.plot(layer.x, layer.y, color=color, markerfacecolor=face, alpha=layer.opacity, zorder=order, **look)
     for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
         axes.annotate(text, (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
@@ -278,6 +284,8 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
             look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": face}
         elif isinstance(layer, Line):
             look |= {"linestyle": _DASHES[layer.dash], "linewidth": 1.7}
+        elif isinstance(layer, Intervals):
+            look |= {"linewidth": 0.8 * layer.width, "alpha": layer.opacity}
         else:
             look |= {"linewidth": 6, "alpha": max(0.4, getattr(layer, "opacity", 1.0))}
         handles.append(Line2D([], [], **look))

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.compare import compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.own_matrix import REWARD_MODEL
-from analysis.comparison.tables import group_rows
-from analysis.comparison.text import comparison_text
 from analysis.curves.metrics import ENTROPY, KL
 from analysis.curves.panels import chosen_lines
 from analysis.curves.text import described_lines, told
-from analysis.output.parts import Alert, Answers, Part, Sentences, Table
+from analysis.output.parts import Alert, Answers, Part, Rows, Sentences, Table
 from analysis.records.runs import REWARD, Source
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
 from analysis.sweep.text import sweep_text
+from analysis.views.compare import compare_view
 from analysis.views.health import health_view
 from analysis.views.report import _Maker, _sections
 from analysis.wording.errors import AnalysisError
@@ -80,25 +79,24 @@ def _runs_of(alert: Alert, source: Source) -> list[str]:
 
 
 def _comparisons(source: Source) -> Iterator[Said]:
+    results = Results(source)
     for key in source.axes:
         try:
-            comparison = compare(source, key)
+            parts = compare_view(results, key)
         except AnalysisError:
             continue
-        yield from _compared(comparison, comparison_text(comparison).splitlines(), "compare")
-        first, *others = group_rows(comparison)
-        yield Said("comparison.csv", f"place 1: {first[key]}", key=key)
-        for row in others:
-            yield Said("comparison.csv", f"row {first[key]} | {row[key]} | {row['verdict']}", key=key)
+        for part in parts:
+            yield from (replace(said, place="compare") for said in _of_part(part, results.ranking, source))
+            if isinstance(part, Rows):
+                yield from _of_file(part, key)
 
 
-def _compared(comparison: GroupComparison, lines: list[str], place: str) -> Iterator[Said]:
-    labels = [group.label for group in comparison.groups if group.place]
-    for line in lines:
-        yield Said(place, line.strip(), "", labels, comparison.by)
-        row = re.match(r"\d+\.\s+(\S+)\s.*(within noise|beaten|cannot tell)( \(|$)", line)
-        if row:
-            yield Said(place, f"row {labels[0]} | {row[1]} | {row[2]}", "", labels, comparison.by)
+def _of_file(part: Rows, key: str) -> Iterator[Said]:
+    """The rows of comparison.csv, which has the group first and the verdict last."""
+    first, *others = part.rows
+    yield Said(part.file, f"place 1: {first[0]}", key=key)
+    for row in others:
+        yield Said(part.file, f"row {first[0]} | {row[0]} | {row[-1]}", key=key)
 
 
 def _sweep(source: Source) -> Iterator[Said]:
@@ -130,20 +128,22 @@ def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
     key = ""
     if ranking.comparison is not None:
         labels, key = [group.label for group in ranking.comparison.groups if group.place], REWARD_MODEL
-    if isinstance(part, Sentences) and any(isinstance(line, Statement) for line in part.lines):
-        about = _run_of(part.title, ranking)
-        yield from (Said("", getattr(line, "text", line), about) for line in part.lines)
-    elif isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
+    if isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
         groups = [group.label for group in compare(source, by[1]).groups if group.place]
-        yield from (Said("", line, labels=groups, key=by[1]) for line in part.lines)
+        yield from (Said("", _text(line), labels=groups, key=by[1]) for line in part.lines)
     elif isinstance(part, Sentences):
-        yield from (Said("", line, labels=labels, key=key) for line in part.lines)
+        about = _run_of(part.title, ranking)
+        yield from (Said("", _text(line), about, labels, key) for line in part.lines)
     elif isinstance(part, Answers):
         yield from (Said("", line, labels=labels, key=key) for _, lines in part.answers for line in lines)
     elif isinstance(part, Table):
         yield from _row_claims(part)
     elif isinstance(part, Alert):
         yield from (Said("", part.title, run) for run in _runs_of(part, source))
+
+
+def _text(line: str | Statement) -> str:
+    return line.text if isinstance(line, Statement) else line
 
 
 def _row_claims(part: Table) -> Iterator[Said]:

@@ -16,7 +16,7 @@ from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.verdicts.pairs import BETTER
 
 
-def test_a_direction_to_minimize_turns_the_ranking_around():
+def test_a_direction_to_minimize_turns_the_ranking_around() -> None:
     runs = [*seeds([1.0, 1.1, 1.2], "a", key=1), *seeds([2.0, 2.1, 2.2], "b", key=2)]
     found = compare(source(runs, metrics=["eval/kl"], directions=["minimize"]), "key")
     assert [group.label for group in found.groups] == ["1", "2"]
@@ -24,13 +24,13 @@ def test_a_direction_to_minimize_turns_the_ranking_around():
     assert (pair.verdict, pair.probability.value, found.winner) == (BETTER, 1.0, "1")
 
 
-def test_several_keys():
+def test_several_keys() -> None:
     runs = [run(f"{lr}{kl}", lr + kl, ppo__lr=lr, ppo__kl_coef=kl) for lr in (1, 2) for kl in (3, 4)]
     found = compare(source(runs), "lr,kl_coef")
     assert [group.label for group in found.groups] == ["2, 4", "1, 4", "2, 3", "1, 3"]
 
 
-def test_the_swept_key_is_the_default():
+def test_the_swept_key_is_the_default() -> None:
     runs = seeds([1.0, 2.0], key=1) + seeds([1.0, 2.0], "b", key=2)
     assert compare(source(runs)).by == "key"
     with pytest.raises(AnalysisError, match="differ in nothing but seeds"):
@@ -40,7 +40,7 @@ def test_the_swept_key_is_the_default():
         compare(source(two))
 
 
-def test_unknown_keys_and_metrics_are_named():
+def test_unknown_keys_and_metrics_are_named() -> None:
     runs = seeds([1.0, 2.0], key=1, metrics={"objective/kl": UPDATES})
     with pytest.raises(AnalysisError, match="nothing_such: no run has such a key"):
         compare(source(runs), "nothing_such")
@@ -48,7 +48,7 @@ def test_unknown_keys_and_metrics_are_named():
         compare(source(runs), "key", "objective/kll")
 
 
-def test_runs_that_do_not_count_are_counted():
+def test_runs_that_do_not_count_are_counted() -> None:
     states = [PRUNED, PRUNED, FAILED, DIVERGED, UNFINISHED]
     runs = [run(f"x{index}", 9.0, state=state, key=1) for index, state in enumerate(states)]
     reasons = ["waiting", "waiting", "interrupted", "budget"]
@@ -63,7 +63,7 @@ def test_runs_that_do_not_count_are_counted():
     assert any(told in note for note in found.notes)
 
 
-def test_only_runs_that_came_to_their_end_count_by_their_folders(tmp_path):
+def test_only_runs_that_came_to_their_end_count_by_their_folders(tmp_path: Path) -> None:
     """As the runs themselves write it: one that waits has an objective already, one over its KL budget has ended."""
     ends = {"0": "complete", "1": "waiting", "2": "interrupted", "3": "kl_budget", "4": "pruned"}
     for name, reason in ends.items():
@@ -76,7 +76,7 @@ def test_only_runs_that_came_to_their_end_count_by_their_folders(tmp_path):
     assert group.excluded == {"waiting": 1, "interrupted": 1, PRUNED: 1}
 
 
-def test_test_seeds_count_alone_where_all_groups_have_them():
+def test_test_seeds_count_alone_where_all_groups_have_them() -> None:
     chose = [run(f"{key}/{seed}", 9.0 + seed, key=key) for key in (1, 2) for seed in range(3)]
     tests = [run(f"test/{key}/{seed}", key + 0.1 * seed, key=key, is_test=True) for key in (1, 2) for seed in range(2)]
     found = compare(source(chose + tests), "key")
@@ -85,7 +85,7 @@ def test_test_seeds_count_alone_where_all_groups_have_them():
     assert any("on test seeds" in note for note in found.notes)
 
 
-def test_a_number_with_many_values_is_compared_in_ranges():
+def test_a_number_with_many_values_is_compared_in_ranges() -> None:
     random = np.random.default_rng(0)
     lrs = sorted(random.uniform(1e-5, 1e-3, size=16))
     runs = [run(f"{index}", float(index), ppo__lr=lr, ppo__kl_coef=index % 3) for index, lr in enumerate(lrs)]
@@ -99,20 +99,20 @@ def test_a_number_with_many_values_is_compared_in_ranges():
     assert len(compare(source(grid), "lr").groups) == 16
 
 
-def test_groups_that_differ_in_other_settings_say_so():
+def test_groups_that_differ_in_other_settings_say_so() -> None:
     runs = [*seeds([1.0, 2.0, 3.0], key=1, other=1), *seeds([1.0, 2.0, 3.0], "b", key=2, other=2)]
     assert any("also differ in other" in note for note in compare(source(runs), "key").notes)
 
 
 @pytest.mark.parametrize("value", [None, True, "text", [1, 2], {"a": 1}, float("nan")])
-def test_odd_config_values(value):
+def test_odd_config_values(value: object) -> None:
     runs = [*seeds([1.0, 2.0], key=value), *seeds([1.0, 2.0], "b", key=0.5)]
     found = compare(source(runs), "key")
     assert len(found.groups) == 2
     assert len({group.label for group in found.groups}) == 2
 
 
-def test_groups_without_a_value_come_last():
+def test_groups_without_a_value_come_last() -> None:
     runs = [run for key in (1, 2, 3) for run in seeds([1.0 * key], str(key), key=key)]
     runs += [replace(run, state=PRUNED) for key in (0, 1.5, 2.5, 4) for run in seeds([1.0], f"p{key}", key=key)]
     found = compare(source(runs), "key")
@@ -120,7 +120,7 @@ def test_groups_without_a_value_come_last():
     assert [group.label for group in found.groups][:3] == ["3", "2", "1"]
 
 
-def test_values_that_look_alike_stay_apart():
+def test_values_that_look_alike_stay_apart() -> None:
     runs = [*seeds([1.0, 2.0], key=1), *seeds([1.0, 2.0], "b", key="1")]
     assert len(compare(source(runs), "key").groups) == 2
     runs = [*seeds([1.0, 2.0], key=0.123456), *seeds([1.0, 2.0], "b", key=0.123457)]

@@ -10,7 +10,7 @@ from analysis.comparison.judge_matrix import OWN, matrix
 from analysis.comparison.run_values import OTHER_JUDGES, WIN_RATE
 
 
-def test_reward_models_are_compared_under_the_other_judges():
+def test_reward_models_are_compared_under_the_other_judges() -> None:
     runs = [judged(f"a{seed}", "a", seed, a=0.99, b=0.6 + 0.01 * seed, c=0.7) for seed in range(3)]
     runs += [judged(f"b{seed}", "b", seed, a=0.5, b=0.97, c=0.6 + 0.02 * seed) for seed in range(3)]
     found = compare(source(runs), "reward_model")
@@ -23,7 +23,7 @@ def test_reward_models_are_compared_under_the_other_judges():
     assert not found.matrix.cells["a", "b"].is_own
 
 
-def test_without_common_judges_each_is_its_own_and_that_is_said():
+def test_without_common_judges_each_is_its_own_and_that_is_said() -> None:
     runs = [judged(f"{own}{seed}", own, seed) for own in "ab" for seed in range(2)]
     found = compare(source(runs), "reward_model")
     assert found.measure.name == WIN_RATE
@@ -31,7 +31,7 @@ def test_without_common_judges_each_is_its_own_and_that_is_said():
     assert found.matrix is None
 
 
-def test_the_same_reward_model_everywhere_leaves_the_objective():
+def test_the_same_reward_model_everywhere_leaves_the_objective() -> None:
     runs = [judged(f"{index}", "a", index, b=0.6) for index in range(4)]
     for index, one in enumerate(runs):
         one.config["ppo.lr"] = index // 2
@@ -40,7 +40,7 @@ def test_the_same_reward_model_everywhere_leaves_the_objective():
     assert found.matrix.judges == ["b", OWN]
 
 
-def test_the_sweeps_own_matrix_is_used():
+def test_the_sweeps_own_matrix_is_used() -> None:
     rate = {"mean": 0.8, "low": 0.7, "high": None}
     written = {
         "judges": ["a", "b"],
@@ -55,7 +55,7 @@ def test_the_sweeps_own_matrix_is_used():
         assert rebuilt.cells["a", "b"].win_rate == 0.5
 
 
-def test_wins_in_percent_are_so_in_the_judges_matrix():
+def test_wins_in_percent_are_so_in_the_judges_matrix() -> None:
     shares = [judged(f"a{seed}", "a", seed, b=0.5 + 0.01 * seed) for seed in range(3)]
     percents = [judged(f"a{seed}", "a", seed, a=90, b=50 + seed) for seed in range(3)]
     one, other = (compare(source(runs), "reward_model").matrix.cells["a", "b"] for runs in (shares, percents))
@@ -63,6 +63,6 @@ def test_wins_in_percent_are_so_in_the_judges_matrix():
     assert one.win_rate == pytest.approx(0.51)
 
 
-def test_rm_2_judges_before_rm_10():
+def test_rm_2_judges_before_rm_10() -> None:
     runs = [judged(f"a{seed}", "a", seed, rm_10=0.5, rm_2=0.6, rm_1=0.7) for seed in range(2)]
     assert compare(source(runs), "reward_model").matrix.judges == ["rm_1", "rm_2", "rm_10", OWN]

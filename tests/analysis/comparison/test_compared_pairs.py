@@ -8,7 +8,7 @@ from scipy.stats import ttest_ind as welch
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_RUN, BY_SETTING, BY_STRATUM, NOISE, UNKNOWN, WORSE, rank
 
 
-def test_the_same_shift_in_every_setting_is_no_noise_at_all():
+def test_the_same_shift_in_every_setting_is_no_noise_at_all() -> None:
     # 0.1 more each, up to rounding in the last digit.
     first = {level: np.array([level + 0.1]) for level in (0.1, 0.2, 0.7, 1.1)}
     second = {level: np.array([level]) for level in first}
@@ -17,7 +17,7 @@ def test_the_same_shift_in_every_setting_is_no_noise_at_all():
     assert np.isnan([pair.low, pair.high, pair.p_value]).all()
 
 
-def test_large_values_are_rounded_more_and_their_differences_with_them():
+def test_large_values_are_rounded_more_and_their_differences_with_them() -> None:
     # 0.1 more each, of values whose last digit is 1e-11.
     second = {level: np.array([1e5 * level]) for level in (1.1, 2.3, 3.7, 4.9)}
     first = {level: values + 0.1 for level, values in second.items()}
@@ -26,7 +26,7 @@ def test_large_values_are_rounded_more_and_their_differences_with_them():
     assert rank({"a": first, "b": second}).pairs[0].verdict == UNKNOWN
 
 
-def test_noise_of_a_pair_by_hand():
+def test_noise_of_a_pair_by_hand() -> None:
     groups = {"a": {(): np.array([9.0, 11.0])}, "b": {(): np.array([4.9, 5.1])}, "c": {(): np.array([-0.1, 0.1])}}
     found = {(pair.first, pair.second): pair for pair in rank(groups).pairs}
     # Squared standard errors 1, 0.01, 0.01, so variances of a run 2, 0.02, 0.02: pooled 0.68, with Satterthwaite's
@@ -42,14 +42,14 @@ def test_noise_of_a_pair_by_hand():
     assert found["b", "c"].p_value == pytest.approx(max(2 * p_values["b", "c"], 3 * p_values["a", "c"]), rel=0.01)
 
 
-def test_settings_that_hardly_any_run_shares_are_not_compared_within():
+def test_settings_that_hardly_any_run_shares_are_not_compared_within() -> None:
     first = {index: np.array([1.0 * index, 1.0 * index + 1]) for index in range(3)}
     second = {index: np.array([1.0 * index, 1.0 * index + 1]) for index in range(2, 5)}
     assert rank({"a": first, "b": second}).pairs[0].design == BY_RUN
     assert rank({"a": first, "b": first | {9: np.array([1.0, 2.0])}}).pairs[0].design == BY_STRATUM
 
 
-def test_settings_that_both_have_are_compared_within():
+def test_settings_that_both_have_are_compared_within() -> None:
     groups = {
         "a": {"x": np.array([1.0, 1.1, 1.2]), "y": np.array([11.0, 11.1, 11.2])},
         "b": {"x": np.array([0.0, 0.1, 0.2]), "y": np.array([10.0, 10.1, 10.2])},
@@ -62,7 +62,7 @@ def test_settings_that_both_have_are_compared_within():
     assert pair.probability.value == 0.75  # of nine pairs in each of four settings, all but those of low with high
 
 
-def test_one_run_for_each_setting_is_paired():
+def test_one_run_for_each_setting_is_paired() -> None:
     shifts = [1.0, 1.1, 0.9, 1.05, 0.95]
     groups = {
         "a": {index: np.array([10.0 * index + shift]) for index, shift in enumerate(shifts)},
@@ -75,7 +75,7 @@ def test_one_run_for_each_setting_is_paired():
     assert 0.8 < pair.low < 0.95 < 1.05 < pair.high < 1.2
 
 
-def test_a_better_mean_from_other_settings_is_seen_through():
+def test_a_better_mean_from_other_settings_is_seen_through() -> None:
     groups = {
         "a": {"x": np.array([1.0, 1.1]), "y": np.array([1.0, 1.1]), "z": np.array([90.0, 91.0])},
         "b": {"x": np.array([5.0, 5.1]), "y": np.array([5.0, 5.1])},
@@ -85,7 +85,7 @@ def test_a_better_mean_from_other_settings_is_seen_through():
     assert rank(groups).against_best("b").verdict == WORSE
 
 
-def test_a_small_noisy_group_among_quiet_ones_by_hand():
+def test_a_small_noisy_group_among_quiet_ones_by_hand() -> None:
     """Welch's interval: the degrees of freedom of the quiet runs say nothing about the two noisy ones."""
     quiet, noisy = np.array([-1.0, 0.0, 1.0]), np.array([6.0, 16.0])
     ranking = rank({"noisy": {(): noisy}} | {f"quiet {index}": {(): quiet + index / 10} for index in range(4)})
@@ -93,7 +93,7 @@ def test_a_small_noisy_group_among_quiet_ones_by_hand():
     assert ranking.against_best("quiet 0").low == pytest.approx(expected.low, rel=0.03)
 
 
-def test_the_winner_must_beat_every_other_group():
+def test_the_winner_must_beat_every_other_group() -> None:
     noise = np.array([-0.1, 0.0, 0.1])
     near = rank({"a": {(): noise + 1}, "b": {(): noise + 0.95}, "c": {(): noise}})
     assert near.winner is None

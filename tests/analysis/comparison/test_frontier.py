@@ -1,23 +1,32 @@
 """Reward against KL: the law of over-optimization against known constants, rankings at the same KL by hand."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from analysis.comparison import over_optimization
 from analysis.comparison.frontier import SEVERAL_SCALES, TOO_FEW, frontiers
 from analysis.comparison.kl_paths import OTHERS, Path, path
 from analysis.comparison.matched_kl import gain_at, matched_kl
 from analysis.comparison.over_optimization import fit
-from analysis.records.runs import RunRecord, Source
+from analysis.records.runs import Floats, RunRecord, Source
 
 
-def law(distances, alpha=2.0, beta=0.6):
+def law(distances: Floats, alpha: float = 2.0, beta: float = 0.6) -> Floats:
     return distances * (alpha - beta * np.log(distances))
 
 
-def evaluated(name, kls, gains, base=0.3, judges=None, **config):
+def evaluated(
+    name: str,
+    kls: ArrayLike,
+    gains: ArrayLike,
+    base: float = 0.3,
+    judges: Mapping[str, ArrayLike] | None = None,
+    **config: object,
+) -> RunRecord:
     """A run that was evaluated at each update."""
     kls, gains = np.asarray(kls, dtype=float), np.asarray(gains, dtype=float)
     metrics = {
@@ -33,11 +42,11 @@ def evaluated(name, kls, gains, base=0.3, judges=None, **config):
     return RunRecord(name, metrics, {key.replace("__", "."): value for key, value in config.items()})
 
 
-def source(*runs):
+def source(*runs: RunRecord) -> Source:
     return Source("made up", "sweep", runs)
 
 
-def test_exact_points_give_the_constants_back():
+def test_exact_points_give_the_constants_back() -> None:
     distances = np.array([0.5, 1.0, 2.0, 4.0])
     found = fit([(distances, law(distances)), (distances + 0.25, law(distances + 0.25))])
     assert (found.alpha, found.beta) == (pytest.approx(2.0), pytest.approx(0.6))
@@ -46,7 +55,7 @@ def test_exact_points_give_the_constants_back():
     assert (found.num_points, found.num_runs, found.largest_kl) == (8, 2, pytest.approx(4.25**2))
 
 
-def test_agrees_with_numpys_least_squares():
+def test_agrees_with_numpys_least_squares() -> None:
     random = np.random.default_rng(0)
     distances = random.uniform(0.3, 6, size=30)
     gains = law(distances) + random.normal(size=30)
@@ -55,7 +64,7 @@ def test_agrees_with_numpys_least_squares():
     assert [found.alpha, found.beta] == pytest.approx(np.linalg.lstsq(columns, gains)[0].tolist())
 
 
-def test_the_peak_by_hand():
+def test_the_peak_by_hand() -> None:
     # exp(2 / 0.5 - 1) = e^3 in distance, e^6 = 403.4 in KL.
     distances = np.linspace(1, 30, 12)
     found = fit([(distances, law(distances, 2.0, 0.5)), (distances, law(distances, 2.0, 0.5))])
@@ -66,14 +75,14 @@ def test_the_peak_by_hand():
     assert gain[1] == max(gain)
 
 
-def test_runs_that_are_all_alike_do_not_make_a_law_certain():
+def test_runs_that_are_all_alike_do_not_make_a_law_certain() -> None:
     distances = np.linspace(1, 30, 12)
     found = fit([(distances, law(distances, 2.0, 0.5) + np.sin(distances))] * 3)
     bounds = [found.alpha_low, found.alpha_high, found.beta_low, found.beta_high, found.peak_low, found.peak_high]
     assert np.isnan(bounds).all()
 
 
-def test_the_peaks_interval_by_hand(monkeypatch):
+def test_the_peaks_interval_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # Fieller: (2 - r)^2 = 0.04 - 2 r 0.01 + r^2 0.01, so that 0.99 r^2 - 3.98 r + 3.96 = 0.
     spread = np.array([[0.04, 0.01], [0.01, 0.01]])
     monkeypatch.setattr(over_optimization, "_covariance", lambda *_: spread / 12.7062047**2)
@@ -85,7 +94,7 @@ def test_the_peaks_interval_by_hand(monkeypatch):
     assert found.beta_low == pytest.approx(0.9)
 
 
-def test_no_peak_where_the_gain_may_go_on():
+def test_no_peak_where_the_gain_may_go_on() -> None:
     random = np.random.default_rng(1)
     distances = np.linspace(0.5, 3, 6)
     rising = [(distances, 2 * distances + 0.5 * random.normal(size=6)) for _ in range(3)]
@@ -97,7 +106,7 @@ def test_no_peak_where_the_gain_may_go_on():
     assert not fit(growing).has_peak
 
 
-def test_one_run_has_least_squares_own_intervals():
+def test_one_run_has_least_squares_own_intervals() -> None:
     random = np.random.default_rng(2)
     distances = np.linspace(0.5, 5, 8)
     gains = law(distances) + 0.2 * random.normal(size=8)
@@ -112,15 +121,15 @@ def test_one_run_has_least_squares_own_intervals():
 @pytest.mark.parametrize(
     "distances", [[], [0.0, 0.0], [1.0, 1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0], [1.0, 1 + 1e-9, 1 + 2e-9, 1 + 3e-9]]
 )
-def test_too_few_distances_give_no_fit(distances):
-    distances = np.array(distances)
-    assert fit([(distances, distances)] * 3) is None
+def test_too_few_distances_give_no_fit(distances: Sequence[float]) -> None:
+    points = np.array(distances)
+    assert fit([(points, points)] * 3) is None
 
 
 # Of 2,000 draws the intervals of alpha and beta covered 95 to 99 % for 2, 3 and 5 runs that differ in their constants
 # (percentiles of the same bootstrap 58 to 90 %), the peak's 93 % of the draws that show one.
 @pytest.mark.parametrize("num_runs", [2, 3, 5])
-def test_coverage(monkeypatch, num_runs):
+def test_coverage(monkeypatch: pytest.MonkeyPatch, num_runs: int) -> None:
     monkeypatch.setattr(over_optimization, "RESAMPLES", 300)
     random = np.random.default_rng(num_runs)
     draws = []
@@ -138,7 +147,7 @@ def test_coverage(monkeypatch, num_runs):
     assert np.mean([one.peak_low <= truth <= one.peak_high for one in peaks]) >= 0.85
 
 
-def test_frontiers_by_group():
+def test_frontiers_by_group() -> None:
     kls = np.array([1.0, 4.0, 9.0, 16.0])
     runs = [
         evaluated(f"{group}{seed}", kls, law(np.sqrt(kls)) + group, key=group) for group in (0, 1) for seed in (0, 1)
@@ -151,7 +160,7 @@ def test_frontiers_by_group():
     assert not found[0].is_training
 
 
-def test_negative_and_missing_kls():
+def test_negative_and_missing_kls() -> None:
     run = evaluated("a", [-0.1, np.nan, 1.0, 4.0, 9.0, 16.0, 25.0], [0.0, 5.0, 1.0, np.nan, 2.0, 3.0, 4.0], key=1)
     (found,) = frontiers(source(run), "key")
     assert found.num_negative == 1
@@ -159,7 +168,7 @@ def test_negative_and_missing_kls():
     assert found.fit is not None
 
 
-def test_a_judges_frontier():
+def test_a_judges_frontier() -> None:
     run = evaluated("a", [1.0, 4.0], [1.0, 2.0], judges={"j": [0.6, 0.7]}, key=1)
     (found,) = frontiers(source(run), "key", judge="j")
     assert found.gains == pytest.approx([1.0, 2.0])
@@ -167,14 +176,14 @@ def test_a_judges_frontier():
     assert frontiers(source(run), "key", judge="unknown") == []
 
 
-def test_scores_of_several_reward_models_are_not_fitted_together():
+def test_scores_of_several_reward_models_are_not_fitted_together() -> None:
     kls = [1.0, 4.0, 9.0, 16.0]
     runs = [evaluated(name, kls, [1, 2, 3, 4], key=1, reward_model__name=name) for name in "ab"]
     (found,) = frontiers(source(*runs), "key")
     assert (found.fit, found.note) == (None, SEVERAL_SCALES)
 
 
-def test_without_evaluations_training_batches_count():
+def test_without_evaluations_training_batches_count() -> None:
     metrics = {
         "update": np.arange(1.0, 6),
         "objective/kl": np.array([0.0, 1, 4, 9, 16]),
@@ -187,7 +196,7 @@ def test_without_evaluations_training_batches_count():
     assert frontiers(source(RunRecord("a", late, {"key": 1})), "key") == []
 
 
-def test_gain_at_a_kl_by_hand():
+def test_gain_at_a_kl_by_hand() -> None:
     way = Path(np.array([2.0, 4.0, 3.0, 8.0]), np.array([1.0, 2.0, 9.0, 4.0]))
     assert gain_at(way, 0.5) == pytest.approx(0.5)  # half way from the base policy to sqrt(2)
     assert gain_at(way, 2.0) == pytest.approx(1.0)
@@ -197,7 +206,7 @@ def test_gain_at_a_kl_by_hand():
     assert gain_at(way, 8.1) is None
 
 
-def test_rankings_at_the_same_kl():
+def test_rankings_at_the_same_kl() -> None:
     runs = [evaluated(f"fast{seed}", [2.0, 4.0, 8.0], [2.0 + seed / 10, 3.0, 3.0], key="fast") for seed in range(3)]
     runs += [evaluated(f"far{seed}", [2.0, 4.0, 8.0], [1.0 + seed / 10, 3.5, 9.0], key="far") for seed in range(3)]
     runs.append(evaluated("short", [1.0], [0.5], key="fast"))
@@ -209,13 +218,13 @@ def test_rankings_at_the_same_kl():
     assert found.levels[0].num_runs == {"far": 3, "fast": 4}
 
 
-def test_levels_are_reached_by_half_of_each_groups_runs():
+def test_levels_are_reached_by_half_of_each_groups_runs() -> None:
     runs = [evaluated(f"a{index}", [reach], [1.0], key="a") for index, reach in enumerate((4.0, 8.4, 100.0))]
     runs += [evaluated(f"b{index}", [50.0], [1.0], key="b") for index in range(2)]
     assert [level.kl for level in matched_kl(source(*runs), "key").levels] == [2.1, 4.2, 8.4]
 
 
-def test_runs_that_were_evaluated_rarely_look_no_worse():
+def test_runs_that_were_evaluated_rarely_look_no_worse() -> None:
     """Both groups follow one law; one of them was evaluated first at 6 nats, as high learning rates are."""
     random = np.random.default_rng(0)
     often, rarely = np.linspace(0.5, 9, 18), np.array([6.0, 9.0])
@@ -229,23 +238,23 @@ def test_runs_that_were_evaluated_rarely_look_no_worse():
         often_gained, rarely_gained = (level.ranking.estimates[key].value for key in ("often", "rarely"))
         assert rarely_gained == pytest.approx(often_gained, abs=0.1)
     assert [level.num_before for level in found.levels] == [{"often": 0, "rarely": 5}] * 2 + [{"often": 0, "rarely": 0}]
-    assert found.note == ""
+    assert found.kls_before_evaluation == []
 
 
-def test_levels_below_the_first_evaluations_are_told():
+def test_levels_below_the_first_evaluations_are_told() -> None:
     runs = [evaluated(f"{key}{seed}", [5.0, 8.0], [1.0, 2.0], key=key) for key in "ab" for seed in range(2)]
     found = matched_kl(source(*runs), "key")
-    assert found.note == "most runs were first evaluated beyond KL 2, 4: read off a line from the base policy"
+    assert found.kls_before_evaluation == [2.0, 4.0]
 
 
-def test_a_group_that_never_gets_there_is_counted():
+def test_a_group_that_never_gets_there_is_counted() -> None:
     runs = [evaluated("a", [5.0], [1.0], key="a"), evaluated("b", [1.0], [1.0], key="b")]
     (level,) = matched_kl(source(*runs), "key", levels=[3.0]).levels
     assert level.ranking.labels == ["a"]
     assert level.num_reached == {"a": 1, "b": 0}
 
 
-def test_reward_models_are_matched_by_the_wins_under_the_others():
+def test_reward_models_are_matched_by_the_wins_under_the_others() -> None:
     judges = {"a": [0.9, 0.95], "b": [0.6, 0.7], "c": [0.8, 0.9]}
     runs = [
         evaluated(f"{own}{seed}", [2.0, 4.0], [1, 2], judges=judges, reward_model__name=own)
@@ -261,7 +270,7 @@ def test_reward_models_are_matched_by_the_wins_under_the_others():
     assert found.levels[0].ranking.estimates["a"].high <= 1.0
 
 
-def test_without_ways_nothing_is_matched():
+def test_without_ways_nothing_is_matched() -> None:
     empty = RunRecord("a", {"update": np.empty(0)}, {"key": 1})
     assert matched_kl(source(empty), "key") is None
     still = evaluated("a", [0.0, -1.0], [0.0, 1.0], key=1)
