@@ -8,8 +8,8 @@ from analysis.comparison.text import statements
 from analysis.results.ranking import Ranking
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
-from analysis.sweep.sentences import noise_source
 from analysis.sweep.settings import Setting
+from analysis.views.sweep_sentences import noise_source
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
