@@ -23,6 +23,7 @@ _MOST_BARS = 12
 _MOST_SLICES = 9
 _MOST_POINTS = 400  # of a slice
 _MOST_SETTINGS = 1000  # of a panel that stands alone
+_MOST_NUMBERS = 12  # in a small panel
 _NUM_CELLS = 30
 _QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _LEAST_GAP = 0.04  # of an axis, between numbers that are written below it
@@ -188,9 +189,9 @@ def _values(axis: SweptAxis, positions: Floats) -> list[float]:
 
 
 def front_chart(analysis: ViewAnalysis) -> Chart | None:
-    """Every setting by two objectives, a panel for each pair; those on the Pareto front have their trials' numbers.
+    """Every setting by two objectives, a panel for each pair; None for one objective, or without a Pareto front.
 
-    With two objectives the front is joined by a line.
+    With two objectives the front is joined by a line. Its settings have their trials' numbers where there is room.
     """
     view, front = analysis.view, sorted(analysis.front, key=lambda setting: tuple(setting.objectives))
     if view.is_single or not front:
@@ -199,13 +200,16 @@ def front_chart(analysis: ViewAnalysis) -> Chart | None:
     others = [setting for setting in view.settings if setting.numbers not in on_front]
     others = [others[place] for place in spread(len(others), _MOST_SETTINGS)] if others else []
     pairs = list(combinations(range(len(view.directions)), 2))
-    panels = [_front_panel(view, front, others, pair) for pair in pairs]
+    is_numbered = len(pairs) == 1 or len(front) <= _MOST_NUMBERS
+    panels = [_front_panel(view, front, others, pair, is_numbered) for pair in pairs]
     width = 700 if len(pairs) == 1 else 350
-    title = "Pareto front, with the numbers of its trials"
+    title = f"Pareto front{', with the numbers of its trials' * is_numbered}"
     return Chart("front", title, panels, columns=3, width=width, height=width * 3 // 5 + 20, file="sweep_pareto")
 
 
-def _front_panel(view: View, front: Sequence[Setting], others: Sequence[Setting], pair: tuple[int, int]) -> Panel:
+def _front_panel(
+    view: View, front: Sequence[Setting], others: Sequence[Setting], pair: tuple[int, int], is_numbered: bool
+) -> Panel:
     first, second = pair
     layers: list[Layer] = []
     for settings, name, color, size in ((others, "others", 0, 6), (front, "Pareto front", 1, 9)):
@@ -214,7 +218,7 @@ def _front_panel(view: View, front: Sequence[Setting], others: Sequence[Setting]
         is_front = name == "Pareto front"
         if is_front and len(view.directions) == 2:
             layers.append(Line(x, y, color=color, width=1, dash="dot"))
-        labels = [str(setting.numbers[0]) for setting in settings] if is_front else ()
+        labels = [str(setting.numbers[0]) for setting in settings] if is_front and is_numbered else ()
         hover = [_describe(setting) for setting in settings]
         layers.append(Points(x, y, name, color, size=size, hover=hover, labels=labels))
     return Panel(Axis(view.metrics[first]), Axis(view.metrics[second]), layers)

@@ -25,6 +25,10 @@ _MOST_BARS = 200
 _HOURS = 3 * 3600  # seconds from which on an axis of time counts hours
 _STATES = {COMPLETE: 0, PRUNED: 3, FAILED: 6}
 _OTHER_STATE = 4
+# The marks of settings: name, colour, symbol, size.
+_COMPLETE, _BROKEN = ("complete", 0, "circle", 8.0), ("constraints not kept", 0, "hollow", 8.0)
+_BEST = ("best", 1, "star", 13.0)
+_Worths = dict[tuple[int, ...], float]  # by the numbers of a setting's trials
 
 
 def history_chart(ranking: Ranking, view: View | None) -> Chart | None:
@@ -48,9 +52,9 @@ def history_chart(ranking: Ranking, view: View | None) -> Chart | None:
     panels = []
     for objective, metric in enumerate(view.metrics[: len(view.directions)]):
         worths = {entry.numbers: _worth(ranking, entry, objective) for entry in settings}
-        order = ranked if objective == 0 else []
-        layers = [*_settings_layers(settings, order, worths, ranking), *_ended_layers(ended, worths, ranking)]
-        panels.append(Panel(_trial_axis(ranking), Axis(metric), layers))
+        layers = [*_settings_layers(settings, ranked, worths, ranking), *_ended_layers(ended, worths, ranking)]
+        best = _best_layers(settings, ranked, worths, ranking) if objective == 0 and ranked else []
+        panels.append(Panel(_trial_axis(ranking), Axis(metric), [*layers, *best]))
     title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_word_for_point(ranking, settings)}"
     is_tested = any(ranking.is_tested(entry) for entry in settings)
     note = "settings that ran on test seeds stand at their mean over these seeds" if is_tested else ""
@@ -83,26 +87,32 @@ def _number_ticks(numbers: Sequence[int]) -> list[tuple[float, str]]:
 
 
 def _settings_layers(
-    settings: Sequence[Entry], ranked: Sequence[Entry], worths: dict[tuple[int, ...], float], ranking: Ranking
+    settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: Ranking
 ) -> list[Layer]:
-    """All settings, the best one among them, and the best of the settings up to each."""
-    best = ranked[0].numbers if ranked else None
-    others = [entry for entry in settings if entry.numbers != best]
-    others = [others[place] for place in spread(len(others), _MOST_POINTS)] if others else []
-    layers: list[Layer] = [_points(others, worths, ranking, "complete", 0, "circle", 8)]
-    if not ranked:
-        return layers
+    """All settings that are worth something, those apart that are not known to keep all constraints."""
+    places = {entry.numbers for entry in ranked}
+    layers: list[Layer] = []
+    for is_ranked, look in ((True, _COMPLETE), (False, _BROKEN)):
+        entries = [entry for entry in settings if (entry.numbers in places) == is_ranked]
+        if entries:
+            chosen = [entries[place] for place in spread(len(entries), _MOST_POINTS)]
+            layers.append(_points(chosen, worths, ranking, look))
+    return layers
+
+
+def _best_layers(settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: Ranking) -> list[Layer]:
+    """The best of the settings up to each, in the order of the ranking, so that the last of them is the winner."""
     places = {entry.numbers: place for place, entry in enumerate(ranked)}
     allowed = [entry for entry in settings if entry.numbers in places]
     so_far: list[Entry] = []
     for entry in allowed:
         so_far.append(min([*so_far[-1:], entry], key=lambda one: places[one.numbers]))
     x, y = [entry.numbers[0] for entry in allowed], [worths[entry.numbers] for entry in so_far]
-    layers.append(Line(x, y, "best so far", 1, 1.5, is_step=True, hover=[""] * len(x)))
-    return [*layers, _points(ranked[:1], worths, ranking, "best", 1, "star", 13)]
+    line = Line(x, y, "best so far", 1, 1.5, is_step=True, hover=[""] * len(x))
+    return [line, _points(ranked[:1], worths, ranking, _BEST)]
 
 
-def _ended_layers(ended: Sequence[Entry], worths: dict[tuple[int, ...], float], ranking: Ranking) -> list[Layer]:
+def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: Ranking) -> list[Layer]:
     """Trials that were pruned or failed, which have no objective, as marks at the bottom."""
     lowest, highest = min(worths.values()), max(worths.values())
     bottom = lowest - 0.06 * ((highest - lowest) or 1.0)
@@ -110,22 +120,15 @@ def _ended_layers(ended: Sequence[Entry], worths: dict[tuple[int, ...], float], 
     for state, symbol in ((PRUNED, "tick"), (FAILED, "cross")):
         entries = [entry for entry in ended if entry.state == state][:_MOST_POINTS]
         if entries:
-            places = {entry.numbers: bottom for entry in entries}
-            layers.append(_points(entries, places, ranking, state, _STATES[state], symbol, 9))
+            heights = {entry.numbers: bottom for entry in entries}
+            layers.append(_points(entries, heights, ranking, (state, _STATES[state], symbol, 9.0)))
     return layers
 
 
-def _points(
-    entries: Sequence[Entry],
-    heights: dict[tuple[int, ...], float],
-    ranking: Ranking,
-    name: str,
-    color: int,
-    symbol: str,
-    size: float,
-) -> Points:
+def _points(entries: Sequence[Entry], heights: _Worths, ranking: Ranking, look: tuple[str, int, str, float]) -> Points:
+    """Marks with a name, a colour, a symbol and a size."""
     x, y = [entry.numbers[0] for entry in entries], [heights[entry.numbers] for entry in entries]
-    return Points(x, y, name, color, symbol, size, hover=[_describe(entry, ranking) for entry in entries])
+    return Points(x, y, *look, hover=[_describe(entry, ranking) for entry in entries])
 
 
 def _describe(entry: Entry, ranking: Ranking) -> str:
