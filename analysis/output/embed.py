@@ -38,6 +38,8 @@ def script_hash(content: bytes) -> str:
 def plain(value: Any) -> Any:
     """A value as JSON has it: floats with 5 significant digits, what is no number as null, arrays as lists."""
     if isinstance(value, Mapping):
+        if set(value) >= {"dtype", "bdata"}:  # how Plotly writes an array
+            return plain(_array(value))
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return _numbers(value) if value.dtype.kind in "fiu" else [plain(item) for item in value.tolist()]
@@ -65,6 +67,12 @@ def _rounded(value: float) -> float | int | None:
         return None
     short = float(f"{value:.{_DIGITS}g}")
     return int(short) if short == int(short) and abs(short) < 1e15 else short
+
+
+def _array(value: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    array = np.frombuffer(base64.b64decode(value["bdata"]), dtype=np.dtype(value["dtype"]))
+    shape = value.get("shape")
+    return array.reshape([int(size) for size in str(shape).split(",")]) if shape else array
 
 
 def _packed(content: bytes) -> str:

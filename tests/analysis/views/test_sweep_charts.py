@@ -1,6 +1,5 @@
 """Charts of what a sweep says about its keys, by their values."""
 
-import json
 import re
 from itertools import pairwise
 
@@ -11,7 +10,7 @@ from helpers.studies import with_study
 from helpers.sweep_sources import drawn, hill, of, search, swept, trial
 
 from analysis.output.charts import Bars, Chart, Intervals, Line, Points, Span, Surface
-from analysis.output.embed import plain
+from analysis.output.embed import embedded
 from analysis.output.plotly_figures import figures
 from analysis.records.runs import Source
 from analysis.results.results import Results
@@ -177,8 +176,8 @@ def test_categories_with_equal_beginnings_keep_their_place() -> None:
 @pytest.mark.slow
 def test_no_chart_grows_with_the_sweep() -> None:
     charts = charts_of(sweep_tab(Results(with_study(500))))
-    sizes = {name: len(json.dumps(plain(figures(chart)))) for name, chart in charts.items()}
-    assert max(sizes.values()) < 250_000, sizes
+    sizes = {name: len(embedded(figures(chart))) for name, chart in charts.items()}
+    assert max(sizes.values()) < 25_000, sizes
     assert charts["intermediate-values"].title == "eval/score while the trials ran, 40 of 500 trials"
     assert charts["timeline"].title == "when the trials ran, the last 200 of 500"
     assert charts["parallel-0-0"].title == "all settings"
