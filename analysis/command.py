@@ -227,10 +227,9 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from analysis.sweep.text import write_sweep_views
+    from analysis.views.sweep import sweep_view
 
-    source = _read(options)
-    return _say(*write_sweep_views(source, folder_for(source, options.out)))
+    return _present(options, sweep_view)
 
 
 def _health(options: argparse.Namespace) -> int:

@@ -187,12 +187,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Texts:
-    """Words in the panel, each with its middle at a point; where `x` is empty, in the middle of the width."""
+    """Words in the panel, each with its middle at a point; where `x` is empty, in the middle of the width.
+
+    Attributes:
+        is_start: whether a text starts at its point instead.
+    """
 
     y: Numbers
     texts: Sequence[str]
     x: Numbers = ()
     color: Color = GREY
+    is_start: bool = False
 
 
 Layer = Points | Line | Band | Intervals | Bars | Cells | Surface | Span | Rule | Texts

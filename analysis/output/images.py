@@ -64,8 +64,9 @@ _MARKERS = {
 }
 _FILLED = ("circle", "diamond", "square", "star", "triangle")
 _LETTERS = 0.075  # inches that a letter of a note takes
-_MAX_TICK_LETTERS = 40  # side by side below an axis
 _NUMBER_WIDTH = 75  # pixels that a number takes below an axis
+_LEGEND_MARK = 6  # letters that the mark beside a name takes
+_TICK_LETTER = 8.5  # pixels that a letter below an axis takes, with its share of the room between ticks
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
 _LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
@@ -119,8 +120,8 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
         _DRAWN[type(layer)](axes, layer, order + 1)
     if any(isinstance(layer, Cells | Surface) for layer in panel.layers):
         axes.grid(visible=False)
-    _set_axis(axes, panel.x, "x")
-    _set_axis(axes, panel.y, "y")
+    _set_axis(axes, panel.x, "x", chart.width)
+    _set_axis(axes, panel.y, "y", chart.width)
     if not panel.x.ticks and not panel.x.is_log:
         axes.locator_params(axis="x", nbins=min(9, max(3, chart.width // _NUMBER_WIDTH)))
     note = _wrap(panel.note, chart.width)
@@ -132,7 +133,7 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
         axes.annotate("\n".join(note), (0.5, 1.0), xytext=(0, 4 + 8.5 * len(note)), **place, **look)
 
 
-def _set_axis(axes: "Axes", axis: Axis, name: str) -> None:
+def _set_axis(axes: "Axes", axis: Axis, name: str, width: int) -> None:
     """The label, scale, ends and ticks; ticks that would be printed over each other are thinned or turned."""
     if axis.is_hidden:
         getattr(axes, f"{name}axis").set_visible(False)
@@ -150,7 +151,7 @@ def _set_axis(axes: "Axes", axis: Axis, name: str) -> None:
         labels = [label.replace("$", r"\$") for _, label in ticks]
         size = 8.0 if len(ticks) <= _MAX_TICKS else max(8.0 * _MAX_TICKS / len(ticks), _SMALLEST)
         getattr(axes, f"set_{name}ticks")([place for place, _ in ticks], labels, fontsize=size)
-        if name == "x" and sum(map(len, labels)) > _MAX_TICK_LETTERS:
+        if name == "x" and sum(map(len, labels)) * _TICK_LETTER > width:
             axes.tick_params(axis="x", rotation=90)
 
 
@@ -244,6 +245,7 @@ def _draw_texts(axes: "Axes", layer: Texts, order: int) -> None:
     places = [0.5] * len(layer.texts) if is_centred else layer.x
     transform = axes.get_yaxis_transform() if is_centred else axes.transData
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": hex_of(layer.color), "fontsize": 8}
+    look |= {"ha": "left"} if layer.is_start else {}
     for x, y, text in zip(places, layer.y, layer.texts, strict=True):
         axes.text(x, y, text.replace("$", r"\$"), transform=transform, zorder=order, **look)
 
@@ -295,7 +297,9 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
     if len(cells) > len(chart.panels):
         cells[len(chart.panels)].legend(loc="upper left", **options)
     else:
-        figure.legend(loc="outside lower center", ncols=min(4, len(handles)), **options)
+        longest = max(len(name) for name, _ in chart.legend) + _LEGEND_MARK
+        columns = max(1, int(figure.get_figwidth() / _LETTERS / longest))
+        figure.legend(loc="outside lower center", ncols=min(columns, len(handles)), **options)
 
 
 # OLD: of figures that are no charts yet.

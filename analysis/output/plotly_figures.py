@@ -63,6 +63,7 @@ def _figure(chart: Chart, panel: Panel) -> dict[str, Any]:
         "yaxis": _axis(panel.y),
         "showlegend": is_named,
         "legend": {"orientation": "h", "itemsizing": "constant"},
+        "barmode": "overlay",  # each bar in its own place, not beside those of other layers
         "margin": {"l": 12 if panel.y.is_hidden else 56, "r": 12, "t": 30 if _has_columns(panel) else 8, "b": 40},
         "meta": {"leastWidth": _TICK_WIDTH * len(panel.x.ticks) if _has_columns(panel) else 0},
     }
@@ -130,7 +131,9 @@ def _intervals(layer: Intervals) -> Iterable[dict[str, Any]]:
     across = [value for place in layer.places for value in (place, place, None)]
     x, y = (along, across) if layer.is_horizontal else (across, along)
     line = {"color": hex_of(layer.color), "width": layer.width}
-    yield _trace(layer.name, mode="lines", x=x, y=y, line=line, opacity=layer.opacity, **_NO_HOVER)
+    caps = {"symbol": "line-ns-open" if layer.is_horizontal else "line-ew-open", "size": 7, "color": line["color"]}
+    look = {"mode": "lines+markers", "marker": caps} if layer.has_caps else {"mode": "lines"}
+    yield _trace(layer.name, x=x, y=y, line=line, opacity=layer.opacity, **look, **_NO_HOVER)
 
 
 def _bars(layer: Bars) -> Iterable[dict[str, Any]]:
@@ -194,6 +197,7 @@ def _texts(layer: Texts) -> Iterable[dict[str, Any]]:
         place = {"x": [0.5] * len(layer.texts), "y": layer.y, "xaxis": "x2"}
     font = {"size": 11, "color": hex_of(layer.color)}
     text = [escape(text) for text in layer.texts]
+    place |= {"textposition": "middle right"} if layer.is_start else {}
     yield _trace("", mode="text", text=text, textfont=font, cliponaxis=False, **place, **_NO_HOVER)
 
 

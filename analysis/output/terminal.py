@@ -65,7 +65,10 @@ def _show_alert(part: Alert, width: int) -> Iterator[RenderableType]:
 
 
 def _show_tiles(part: Tiles, width: int) -> Iterator[RenderableType]:
-    tiles = [(label.lower(), f"{value} ({hint})" if hint else value) for label, value, hint in part.tiles]
+    # `GPU-hours` stays as it is, a word begins lower-case.
+    labels = [label if label[1:2].isupper() else label.lower() for label, _, _ in part.tiles]
+    values = [f"{value} ({hint})" if hint else value for _, value, hint in part.tiles]
+    tiles = list(zip(labels, values, strict=True))
     longest = max((len(label) for label, _ in tiles), default=0)
     yield from _lines((f"{label:{longest}}  {value}" for label, value in tiles), width)
 

@@ -11,7 +11,6 @@ from analysis.sweep.lead import Lead, lead
 from analysis.sweep.ledger import Ledger, ledger
 from analysis.sweep.next_steps import next_steps
 from analysis.sweep.optimum import Optimum, optimum
-from analysis.sweep.sentences import best_statements, flatness_statements, importance_statements
 from analysis.sweep.settings import Setting, View, are_incomparable, views
 from analysis.sweep.slices import Slice, slices
 from analysis.wording.statements import Statement
@@ -42,15 +41,6 @@ class ViewAnalysis:
     front: Sequence[Setting]
     steps: Sequence[Statement]
     failures: Sequence[Statement]
-
-    @property
-    def statements(self) -> list[Statement]:
-        """Best setting, importance, flatness, failures, in this order."""
-        found = best_statements(self.view, self.front)
-        for one in self.importances:
-            prefix = "" if self.view.is_single else f"{one.metric}: "
-            found += [Statement(prefix + s.text, s.evidence) for s in importance_statements(one)]
-        return [*found, *flatness_statements(self.view, self.optimum), *self.failures]
 
 
 @dataclass(frozen=True, eq=False)

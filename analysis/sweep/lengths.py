@@ -1,6 +1,6 @@
 """Reports of trials by the share of their runs: where runs differ in length, the same update is not the same point."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,19 +34,6 @@ def run_lengths(study: Any, trials: Sequence[Trial]) -> dict[int, int]:
         if (noted := as_number(trial.user_attrs.get("num_updates"))) is not None and noted > 0:
             found[number_of(trial)] = int(noted)
     return found
-
-
-def in_per_cent(study: Any, lengths: Mapping[int, int]) -> Any:
-    """The study, in memory, with its reports by per cent of a run; trials whose length is not known have none."""
-    import optuna
-
-    copied = optuna.create_study(directions=study.directions)
-    for trial in study.get_trials(deepcopy=True):
-        length = lengths.get(number_of(trial))
-        reports = trial.intermediate_values if length else {}
-        trial.intermediate_values = {round(100 * step / (length or 1)): value for step, value in reports.items()}
-        copied.add_trial(trial)
-    return copied
 
 
 def number_of(trial: Any) -> int:

@@ -28,7 +28,7 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
     if ranking.apart:
         return _apart(source, ranking, advice)
     if ranking.best is None:
-        return Answers([("Which settings won?", _nobody(source, ranking)), *_asked("What next?", advice)])
+        return Answers([("Which settings won?", _no_winner(source, ranking)), *_asked("What next?", advice)])
     question = "Which settings won?" if len(ranking.entries) > 1 else "What came out?"
     winner, lead = _winner(ranking), _lead(ranking)
     comparison = ranking.comparison
@@ -47,37 +47,40 @@ def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequ
 
 
 def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
-    """The same questions for each objective, where runs look for different things."""
+    """The same questions for each objective, where runs have different ones."""
     several = [f"{part.objective.text} ({counted(len(part.runs), 'run')})" for part, _ in ranking.apart]
-    intro = [f"None over all, since the runs look for different things: {listed(several)}"]
+    intro = [f"None overall, since the runs have different objectives: {listed(several)}"]
     if silent := [run.name for run in source.runs if run.looked_for is None]:
-        intro.append(f"What {listed(silent)} looked for is unknown, so that nothing is best among them")
-    found: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
+        intro.append(f"The objective of {listed(silent)} is unknown, so none of them can be called the best")
+    questions: list[tuple[str, Sequence[str]]] = [("Which settings won?", intro)]
     for part, own in ranking.apart:
-        answered = answers(part, own, noise_sentences(own), []).answers
-        found += [(f"{question.removesuffix('?')}, to {part.objective.text}?", lines) for question, lines in answered]
-    return Answers([*found, *_asked("What next?", advice)])
+        own_answers = answers(part, own, noise_sentences(own), []).answers
+        for question, lines in own_answers:
+            questions.append((f"{question.removesuffix('?')}, to {part.objective.text}?", lines))
+    return Answers([*questions, *_asked("What next?", advice)])
 
 
 def tiles(source: Source, ranking: Ranking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
-    found = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
+    numbers = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
         hint = f"base policy: {number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {counted(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        found.append(("Best", number(ranking.headline(best), 4), hint + where))
+        numbers.append(("Best", number(ranking.headline(best), 4), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
-        found.append(("Runs", f"{num_runs:,}", f"{tests} of them on test seeds" if tests else "several seeds a trial"))
+        numbers.append(
+            ("Runs", f"{num_runs:,}", f"{tests} of them on test seeds" if tests else "several seeds a trial")
+        )
     updates = sum(run.num_updates for run in source.runs)
-    found.append(("Updates", f"{updates:,}", "in all runs"))
+    numbers.append(("Updates", f"{updates:,}", "in all runs"))
     if source.seconds:
-        found.append(("Took", duration(source.seconds), "from start to end"))
-    return Tiles(found)
+        numbers.append(("Took", duration(source.seconds), "from start to end"))
+    return Tiles(numbers)
 
 
 def _counts(entries: Sequence[Entry]) -> str:
@@ -88,7 +91,7 @@ def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[
     return [(question, sentences)] if sentences else []
 
 
-def _nobody(source: Source, ranking: Ranking) -> list[str]:
+def _no_winner(source: Source, ranking: Ranking) -> list[str]:
     if not source.runs:
         return ["None: there is no run in this record", *source.problems[:3]]
     why = f"None yet: no {ranking.word} has an objective"
@@ -107,16 +110,17 @@ def _winner(ranking: Ranking) -> list[str]:
     won = (" won" if is_single else f" has the best {ranking.metric}") if len(ranking.ranked) > 1 else ""
     mean = f", the mean over {counted(len(best.runs), 'seed')}" if len(best.runs) > 1 else ""
     chosen = f"{number(best.worth, 4)}{mean}{ranking.how}"
-    told = [f"its {ranking.metric} is {chosen}"]
+    values = [f"its {ranking.metric} is {chosen}"]
     if ranking.is_tested(best):
         quoted = f"{_tested_text(best)} that had no part in choosing it: that is the number to quote"
-        told = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
+        values = [f"its {ranking.metric} is {quoted}", f"It was chosen by {chosen}"]
     elif best.tested is not None:
-        told.append(
-            f"On test seeds, which put several objectives in no order, its {ranking.metric} is {_tested_text(best)}"
+        values.append(
+            f"Its {ranking.metric} on test seeds is {_tested_text(best)}; with several objectives, test seeds do not "
+            "change the order"
         )
     lines = [] if is_single else _front(ranking)
-    lines += [f"{best.title}{won}{with_settings}: {told[0]}", *told[1:], *counted_sentences(best)]
+    lines += [f"{best.title}{won}{with_settings}: {values[0]}", *values[1:], *counted_sentences(best)]
     base = best.summarized("base_score")
     if base is not None and ranking.metric == SCORE:
         lines.append(f"The base policy scores {number(base)} on the same held-out prompts")
@@ -124,7 +128,7 @@ def _winner(ranking: Ranking) -> list[str]:
 
 
 def _left_out(ranking: Ranking) -> list[str]:
-    """Who cannot win, since constraints are not kept."""
+    """Which cannot win, since they break constraints."""
     return constraint_sentences(ranking.held, ranking.word)
 
 
@@ -136,7 +140,8 @@ def _front(ranking: Ranking) -> list[str]:
     metrics = listed(ranking.view.metrics)
     if len(names) == 1:
         return [f"{names[0]} is the best in {metrics} at once"]
-    return [f"By {metrics} there is no single best one; {len(names)} are not beaten in all at once: {listed(names)}"]
+    on_front = f"{len(names)} are on the Pareto front, where no other beats them in all: {listed(names)}"
+    return [f"By {metrics} there is no single best one; {on_front}"]
 
 
 def _lead(ranking: Ranking) -> list[str]:
@@ -174,6 +179,6 @@ def _named(entry: Entry) -> str:
 def _tested_text(best: Entry) -> str:
     """`1.1 ± 0.1 (standard error) on 3 seeds`: what it is worth on the test seeds."""
     values = [run.objectives[0] for run in best.tested_runs if run.objectives]
-    is_known = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
-    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if is_known else ""
+    do_differ = len(set(values)) > 1  # seeds that are all alike do not show how much others would differ
+    error = f" ± {number(stdev(values) / math.sqrt(len(values)))} (standard error)" if do_differ else ""
     return f"{number(fmean(values), 4)}{error} on {counted(len(values), 'seed')}"

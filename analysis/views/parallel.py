@@ -1,128 +1,135 @@
-"""Parallel coordinates as plain lines: Plotly's own need WebGL and code made at run time, which this page forbids."""
+"""Parallel coordinates: every setting is a line through its objectives and its values.
+
+These are plain lines, since Plotly's own parallel coordinates need WebGL and code that is made while the page runs,
+which the page forbids.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.output.parts import plain_label
-from analysis.output.thinning import spread
+from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Rule, Texts
+from analysis.output.thinning import Places, spread
 from analysis.records.runs import Floats
-from analysis.wording.labels import labels as labels_of
+from analysis.sweep.analysis import ViewAnalysis
+from analysis.sweep.axes import tell_choices, tell_values
+from analysis.sweep.settings import View
+from analysis.wording.labels import labels
+from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import number
+from rlhf_sweeps.record import Axis as SweptAxis
 
-_CLASSES = 5
-_TICKS = 5
-_MAX_LINES = 400
+_MOST_KEYS = 6
+_MOST_LINES = 400
+_NUM_TICKS = 5
+_BELOW = 0.15  # of an axis: how far below it a setting lies in which the key is not active
 # From the worst fifth to the best: viridis, of which the ends stay readable on light and on dark ground.
 _COLORS = ("#7a6a9b", "#3e6d9c", "#21918c", "#5aa845", "#e0a100")
 
 
-def parallel(trace: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Traces and layout that say the same as a `parcoords` trace.
+@dataclass(frozen=True, eq=False)
+class _Coordinate:
+    """One upright axis: the settings' heights on it between 0 and 1, (settings,), their texts, and its ticks."""
 
-    Every fifth of the settings by the first dimension is a trace, so that the legend hides and shows it.
-    """
-    dimensions = [one for one in trace.get("dimensions", ()) if len(one.get("values", ()))]
-    if not dimensions:
-        return [], {}
-    columns = np.array([np.asarray(one["values"], dtype=np.float64) for one in dimensions])
-    ranges = [_range(one, column) for one, column in zip(dimensions, columns, strict=True)]
-    heights = np.array([_heights(column, *ends) for column, ends in zip(columns, ranges, strict=True)])
-    is_lower_better = bool(trace.get("line", {}).get("reversescale"))
-    data = _lines(columns[0], heights, [_label(dimensions, column) for column in columns.T], is_lower_better)
-    x: list[float] = []
-    y: list[float] = []
-    text: list[str] = []
-    for place, (one, ends) in enumerate(zip(dimensions, ranges, strict=True)):
-        for value, label in _ticks(one, ends):
-            x.append(place)
-            y.append(float(_heights(np.array([value]), *ends)[0]))
-            text.append(plain_label(label))
-    ticks = {"type": "scatter", "mode": "text", "x": x, "y": y, "text": text, "textposition": "middle right"}
-    data.append({**ticks, "hoverinfo": "skip", "showlegend": False, "cliponaxis": False, "textfont": {"size": 11}})
-    last = len(dimensions) - 1
-    layout = {
-        "xaxis": {
-            "tickvals": list(range(len(dimensions))),
-            "ticktext": [plain_label(str(one.get("label", ""))) for one in dimensions],
-            "side": "top",
-            "range": [-0.35, last + 0.35],
-            "showline": False,
-            "fixedrange": True,
-        },
-        "yaxis": {"visible": False, "range": [-0.06, 1.06], "fixedrange": True},
-        "legend": {"orientation": "h"},
-        "margin": {"l": 12, "r": 12, "t": 40, "b": 20},
-    }
-    return data, layout
+    label: str
+    heights: Floats
+    texts: Sequence[str]
+    ticks: Sequence[tuple[float, str]]
 
 
-def _lines(first: Floats, heights: Floats, labels: Sequence[str], is_lower_better: bool) -> list[dict[str, Any]]:
-    """The worst fifth first, so that the best lies on top."""
-    order = np.argsort(-first if is_lower_better else first, kind="stable")
-    order = order[spread(len(order), _MAX_LINES)]
-    parts = [part for part in np.array_split(order, min(_CLASSES, len(order))) if len(part)]
-    data = []
-    ranges = [sorted((float(first[part[0]]), float(first[part[-1]]))) for part in parts]
-    ends = iter(labels_of([end for both in ranges for end in both], 3))
-    names = [low if low == high else f"{low} to {high}" for low, high in zip(ends, ends, strict=True)]
-    for index, part in enumerate(parts):
-        x: list[float | None] = []
-        y: list[float | None] = []
-        text: list[str] = []
-        for line in part:
-            x += [*range(len(heights)), None]
-            y += [*heights[:, line].tolist(), None]
-            text += [labels[line]] * (len(heights) + 1)
-        is_top = index == len(parts) - 1
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": names[index],
-                "x": x,
-                "y": y,
-                "text": text,
-                "hovertemplate": "%{text}<extra></extra>",
-                "line": {"color": _COLORS[index + len(_COLORS) - len(parts)], "width": 2.5 if is_top else 1.2},
-                "opacity": 1.0 if is_top else 0.7,
-            }
-        )
-    return data
+def parallel_chart(analysis: ViewAnalysis) -> Chart | None:
+    """The lines of all settings, coloured by fifths of the first objective; None for fewer than two settings."""
+    view = analysis.view
+    if len(view.settings) < 2 or not view.axes:
+        return None
+    order = [key.key for key in analysis.importances[0].keys] if analysis.importances else []
+    keys = rank_axes(view.axes, order)[:_MOST_KEYS]
+    coordinates = [_objective(view, place) for place in range(len(view.directions))]
+    coordinates += [_key(view, place) for place in keys]
+    worst_first = np.argsort(view.gains(), kind="stable")
+    chosen = worst_first[spread(len(worst_first), _MOST_LINES)]
+    layers: list[Layer] = [Rule(place) for place in range(len(coordinates))]
+    layers += _lines(view, chosen, coordinates)
+    ticks = [(place, *tick) for place, coordinate in enumerate(coordinates) for tick in coordinate.ticks]
+    x, y, texts = zip(*ticks, strict=True)
+    layers.append(Texts(y, texts, [place + 0.02 for place in x], color="#000000", is_start=True))
+    names = [(float(place), coordinate.label) for place, coordinate in enumerate(coordinates)]
+    across = Axis(ticks=names, low=-0.35, high=len(coordinates) - 0.65)
+    some_keys = f", {len(keys)} of {len(view.axes)} keys" if len(keys) < len(view.axes) else ""
+    some_lines = f", {len(chosen)} of {len(view.settings)} settings" if len(chosen) < len(view.settings) else ""
+    note = f"a line is a setting; its colour is a range of {view.metrics[0]}, the best range on top"
+    panel = Panel(across, Axis(low=-0.06, high=1.06, is_hidden=True), layers)
+    title = f"all settings{some_keys}{some_lines}"
+    return Chart("parallel", title, [panel], note, width=900, height=430, file="sweep_parallel")
 
 
-def _range(dimension: Mapping[str, Any], column: Floats) -> tuple[float, float]:
-    ends = dimension.get("range")
-    if ends is None:
-        known = column[np.isfinite(column)]
-        ends = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    return float(ends[0]), float(ends[1])
+def rank_axes(axes: Sequence[SweptAxis], order: Sequence[str]) -> list[int]:
+    """The places of axes, those of the first keys first, those that the order does not have last."""
+    places = {key: place for place, key in enumerate(order)}
+    return sorted(range(len(axes)), key=lambda index: (places.get(axes[index].key, len(places)), index))
 
 
-def _heights(column: Floats, low: float, high: float) -> Floats:
-    return (column - low) / (high - low) if high > low else np.full(len(column), 0.5)
+def _objective(view: View, objective: int) -> _Coordinate:
+    values = np.array([float(setting.objectives[objective]) for setting in view.settings])
+    low, high = float(values.min()), float(values.max())
+    ends = np.linspace(low, high, _NUM_TICKS) if high > low else np.array([low])
+    ticks = zip(_heights(ends, low, high).tolist(), labels(ends.tolist(), 3), strict=True)
+    return _Coordinate(
+        view.metrics[objective], _heights(values, low, high), [number(value) for value in values], list(ticks)
+    )
 
 
-def _ticks(dimension: Mapping[str, Any], ends: tuple[float, float]) -> list[tuple[float, str]]:
-    values, labels = dimension.get("tickvals"), dimension.get("ticktext")
-    if values is not None and labels is not None:
-        return [(float(value), str(label)) for value, label in zip(values, labels, strict=False)]
-    if ends[0] == ends[1]:
-        return [(ends[0], number(ends[0]))]
-    values = np.linspace(*ends, _TICKS).tolist()
-    return list(zip(values, labels_of(values, 3), strict=True))
+def _key(view: View, place: int) -> _Coordinate:
+    """A setting in which the key is not active lies below the axis."""
+    axis = view.axes[place]
+    positions = view.positions()[:, place]
+    if axis.is_interval:
+        ticks = np.linspace(0, 1, _NUM_TICKS).tolist()
+        names = tell_values(axis, ticks)
+    else:
+        ticks = [axis.position(text) for text in axis.choices]
+        names = shorten_apart(tell_choices(axis), 20)
+    low, high = np.nanmin([*ticks, *positions]), np.nanmax([*ticks, *positions])
+    is_absent = np.isnan(positions)
+    if is_absent.any():
+        low -= _BELOW * (high - low)
+        ticks, names = [low, *ticks], ["not active", *names]
+    heights = _heights(np.where(is_absent, low, positions), low, high)
+    shown = [view.shown(axis.key, text) if text is not None else "not active" for text in _texts(view, axis.key)]
+    return _Coordinate(axis.key, heights, shown, list(zip(_heights(np.array(ticks), low, high), names, strict=True)))
 
 
-def _label(dimensions: Sequence[Mapping[str, Any]], values: Floats) -> str:
-    lines = []
-    for one, value in zip(dimensions, values.tolist(), strict=True):
-        known = {
-            float(v): str(label) for v, label in zip(one.get("tickvals", ()), one.get("ticktext", ()), strict=False)
-        }
-        text = known.get(value) or ("-" if math.isnan(value) else number(value))
-        # On an axis of positions a value between two ticks has no text of its own.
-        if value in known or not known:
-            lines.append(plain_label(f"{one.get('label', '')} {text}"))
-    return "<br>".join(lines)
+def _texts(view: View, key: str) -> list[str | None]:
+    return [setting.values.get(key) for setting in view.settings]
+
+
+def _heights(values: Floats, low: float, high: float) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        heights = (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+    return np.where(np.isfinite(heights), heights, 0.5)
+
+
+def _lines(view: View, chosen: Places, coordinates: Sequence[_Coordinate]) -> list[Layer]:
+    """A layer for each fifth of the settings, the worst first, so that the best lies on top."""
+    fifths = [fifth for fifth in np.array_split(chosen, min(len(_COLORS), len(chosen))) if len(fifth)]
+    values = [float(setting.objectives[0]) for setting in view.settings]
+    ends = [sorted((values[fifth[0]], values[fifth[-1]])) for fifth in fifths]
+    names = iter(labels([end for pair in ends for end in pair], 3))
+    ranges = [low if low == high else f"{low} to {high}" for low, high in zip(names, names, strict=True)]
+    layers: list[Layer] = []
+    for place, (fifth, name) in enumerate(zip(fifths, ranges, strict=True)):
+        x: list[float] = []
+        y: list[float] = []
+        hover: list[str] = []
+        for setting in fifth:
+            text = "\n".join(f"{coordinate.label} {coordinate.texts[setting]}" for coordinate in coordinates)
+            x += [*range(len(coordinates)), math.nan]
+            y += [*(float(coordinate.heights[setting]) for coordinate in coordinates), math.nan]
+            hover += [f"trial {view.settings[setting].numbers[0]}\n{text}"] * (len(coordinates) + 1)
+        is_best = place == len(fifths) - 1
+        color = _COLORS[place + len(_COLORS) - len(fifths)]
+        look = (2.5, 1.0) if is_best else (1.2, 0.7)
+        layers.append(Line(x, y, name, color, look[0], opacity=look[1], hover=hover))
+    return layers

@@ -109,7 +109,7 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     from analysis.views.overview import overview_parts
     from analysis.views.phases import phase_parts
     from analysis.views.samples import sample_parts
-    from analysis.views.sweep import advice_sentences, sweep_parts
+    from analysis.views.sweep import advice_sentences, sweep_tab
     from analysis.views.trials import trial_parts
 
     source, ranking = results.source, results.ranking
@@ -129,7 +129,7 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
         ("overview", "Overview"): overview,
         ("curves", "Curves"): curves,
         ("compare", "Compare"): lambda: compare_tab(results) if len(source.runs) > 1 else [],
-        ("sweep", "Sweep"): lambda: sweep_parts(source, analysis),
+        ("sweep", "Sweep"): lambda: sweep_tab(results) if analysis is not None else [],
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trial_parts(source, ranking),
         ("samples", "Samples"): lambda: sample_parts(source, ranking, _SAMPLES[detail]),
         ("health", "Health"): lambda: health_view(results),

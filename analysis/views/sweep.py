@@ -1,109 +1,125 @@
-"""The sweep's own views in words and plots: importance, slices, contour, parallel coordinates, Pareto front."""
+"""What a sweep says: the best setting, which keys matter, what to try next, what it cost, which trials failed."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from analysis.output.colors import COLORS
-from analysis.output.parts import Cell, Column, Figure, Part, Sentences, Table, number_cell, setting_cell
-from analysis.records.runs import Source
+from analysis.output.charts import Chart
+from analysis.output.parts import Cell, Column, Part, Rows, Sentences, Table, number_cell, setting_cell, text_cell
+from analysis.records.runs import FAILED, Source, Trial
+from analysis.results.results import Results
 from analysis.sweep.analysis import SweepAnalysis, ViewAnalysis
 from analysis.sweep.importance import Importance, Share
-from analysis.views.parallel import parallel
+from analysis.sweep.settings import settings_of
+from analysis.sweep.slices import Slice
+from analysis.views.cost import cost_view
+from analysis.views.parallel import parallel_chart
+from analysis.views.sweep_charts import contour_chart, front_chart, importance_chart, slices_chart
+from analysis.views.sweep_sentences import view_statements
+from analysis.views.trial_charts import history_chart, intermediate_values_chart, timeline_chart
+from analysis.wording.intervals import interval
+from rlhf_sweeps.record.trials import counts_text
 
-_MAX_STEPS = 4
-_ON_FIRST_SCREEN = "history"
-_NAMED = {"blue": COLORS[0], "orange": COLORS[4], "red": COLORS[1], "green": COLORS[2], "cyan": COLORS[5]}
-_LINK = re.compile(r"<(?=\s*/?\s*a\b)", re.IGNORECASE)
+_MOST_STEPS = 4
+_MOST_PRINTED = 10  # rows of a table that has a file
+_LONGEST_LABEL = 40  # of a reward model in the name of a file
 
 
-def sweep_parts(source: Source, found: SweepAnalysis | None) -> list[Part]:
-    """What the sweep says about its keys; empty where there is none, or it could not be analysed."""
-    if not source.trials or found is None:
+def sweep_view(results: Results) -> list[Part]:
+    """Everything about a sweep: its files are trials.csv, importance.csv, ledger.csv, ledger.json and the charts."""
+    source, analysis = results.source, results.sweep
+    counts = counts_text((trial.state, trial.cause) for trial in source.trials)
+    name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
+    parts = [Sentences([name, *analysis.notes]), *_files(source, analysis), *_searched_parts(source, analysis)]
+    for place, each in enumerate(analysis.views):
+        parts += _named(history_chart(results.ranking, each.view), analysis, place)
+    return [*parts, Sentences([], "what the sweep cost"), *cost_view(results.costs), *_failures(source.trials)]
+
+
+def sweep_tab(results: Results) -> list[Part]:
+    """The page's tab, beside which cost, trials, history and failures have their own; empty without trials."""
+    if not results.source.trials:
         return []
-    parts: list[Part] = [Sentences(list(found.notes))] if found.notes else []
-    for place, one in enumerate(found.views):
-        parts += _of_view(one, place)
-    return [*parts, *sweep_figures(source, found)]
+    notes = results.sweep.notes
+    return [*([Sentences(notes)] if notes else []), *_searched_parts(results.source, results.sweep)]
 
 
-def advice_sentences(source: Source, found: SweepAnalysis | None) -> list[str]:
+def advice_sentences(source: Source, analysis: SweepAnalysis | None) -> list[str]:
     """What to try next, the most useful first; of a run outside of a sweep, that it takes several."""
     if source.kind == "run":
         return [
-            "One run does not tell how much seeds differ: seed=0,1,2 with -m does, search=lr_kl_clip looks for better "
+            "One run does not show how much seeds differ: seed=0,1,2 with -m does; search=lr_kl_clip looks for better "
             "settings"
         ]
-    views = found.views if found is not None else []
-    steps = [f"{one.view.label}: {step.text}" if one.view.label else step.text for one in views for step in one.steps]
-    if not steps and any(one.view.is_single and one.view.best for one in views) and len(views) == 1:
+    views = analysis.views if analysis is not None else []
+    steps = [
+        f"{each.view.label}: {step.text}" if each.view.label else step.text for each in views for step in each.steps
+    ]
+    if not steps and len(views) == 1 and views[0].view.is_single and views[0].view.best:
         return ["Nothing in the record asks for more of this search; Config has the command for the best run"]
-    return steps[:_MAX_STEPS]
+    return steps[:_MOST_STEPS]
 
 
-def sweep_figures(source: Source, analysis: SweepAnalysis) -> list[Figure]:
-    """The figures that there is something to show in."""
-    from analysis.sweep.figures import figures
-
-    found = {name: one for name, one in figures(source, analysis).items() if name != _ON_FIRST_SCREEN}
-    return [converted(f"sweep-{place}", name, one) for place, (name, one) in enumerate(found.items())]
-
-
-def converted(identity: str, name: str, figure: Any) -> Figure:
-    """A figure of Plotly's Python package in the page's terms: no template, since the page has its own themes."""
-    content = _without_links(figure.to_plotly_json())
-    layout = dict(content.get("layout") or {})
-    layout.pop("template", None)
-    title = layout.pop("title", None)
-    text = title.get("text") if isinstance(title, Mapping) else title
-    height = layout.pop("height", None)
-    layout.pop("width", None)
-    shown = re.sub(r"<[^>]*>", " ", str(text or name))
-    data = [_recolored(trace) for trace in content.get("data") or []]
-    if len(data) == 1 and data[0].get("type") == "parcoords":
-        data, layout = parallel(data[0])
-        note = "A line is a setting; press a range below to hide or show its lines"
-        return Figure(identity, shown, data, layout, note, 460)
-    return Figure(identity, shown, data, layout, "", int(height or 420))
-
-
-def _recolored(trace: Mapping[str, Any]) -> dict[str, Any]:
-    """Named colours of a trace's marks as colours of the page, which has them for dark ground too."""
-    marker = trace.get("marker")
-    if not isinstance(marker, Mapping) or not isinstance(marker.get("color"), str):
-        return dict(trace)
-    return {**trace, "marker": {**marker, "color": _NAMED.get(marker["color"], marker["color"])}}
-
-
-def _without_links(value: Any) -> Any:
-    """Plotly makes links of tags in texts; a record's own words should not become any."""
-    if isinstance(value, str):
-        return _LINK.sub("&lt;", value)
-    if isinstance(value, Mapping):
-        return {key: _without_links(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_links(item) for item in value]
-    return value
-
-
-def _of_view(one: ViewAnalysis, place: int) -> list[Part]:
-    label = one.view.label
-    title = f"What the search says about runs on reward model {label}" if label else "What the search says"
-    parts: list[Part] = [Sentences(one.statements, title)] if one.statements else []
-    if one.steps:
-        parts.append(Sentences(one.steps, "What to try next"))
-    for index, result in enumerate(one.importances):
-        if any(key.is_clear for key in result.keys):
-            parts.append(_importance_table(result, f"importance-{place}-{index}"))
-    if not one.view.is_single and one.front:
-        parts.append(_front_table(one, f"front-{place}"))
+def _searched_parts(source: Source, analysis: SweepAnalysis) -> list[Part]:
+    """What the search says, for each view, and charts of all trials."""
+    parts: list[Part] = []
+    for place, each in enumerate(analysis.views):
+        # Where a reward model has one setting only, its objective alone says nothing.
+        if each.view.axes or not each.view.label or each.failures:
+            parts += _view_parts(each, analysis, place)
+    if len(analysis.views) == 1 and not analysis.views[0].view.label:
+        charts = (intermediate_values_chart(source, analysis.views[0].view), timeline_chart(source))
+        parts += [chart for chart in charts if chart is not None]
     return parts
 
 
-def _importance_table(result: Importance, identity: str) -> Table:
+def _view_parts(each: ViewAnalysis, analysis: SweepAnalysis, place: int) -> list[Part]:
+    label = each.view.label
+    title = f"what the search says about runs on reward model {label}" if label else "what the search says"
+    parts: list[Part] = [Sentences(view_statements(each), title)]
+    if each.steps:
+        parts.append(Sentences(each.steps, "what to try next"))
+    for objective, importance in enumerate(each.importances):
+        if any(key.is_clear for key in importance.keys):
+            parts.append(_importance_table(importance, f"importance-{place}-{objective}"))
+            parts += _named(importance_chart(importance), analysis, place, objective)
+    for objective, slices in enumerate(each.slices):
+        parts += _named(slices_chart(each, objective), analysis, place, objective)
+        parts += [
+            _slice_table(cut, each.view.metrics[objective], f"slice-{place}-{objective}-{index}")
+            for index, cut in enumerate(slices)
+            if len(cut.bins) > 1
+        ]
+    parts += _named(contour_chart(each), analysis, place)
+    if not each.view.is_single and each.front:
+        parts.append(_front_table(each, f"front-{place}"))
+    return [*parts, *_named(front_chart(each), analysis, place), *_named(parallel_chart(each), analysis, place)]
+
+
+def _named(chart: Chart | None, analysis: SweepAnalysis, place: int, objective: int = 0) -> list[Part]:
+    """A view's chart under an id, a title and a file's name of its own."""
+    if chart is None:
+        return []
+    labels = [each.view.label for each in analysis.views]
+    number_text = f"_{objective + 1}" if objective else ""
+    title = f"{chart.title} (reward model {labels[place]})" if labels[place] else chart.title
+    file = f"{chart.file}{_file_endings(labels)[place]}{number_text}"
+    return [replace(chart, id=f"{chart.id}-{place}-{objective}", title=title, file=file)]
+
+
+def _file_endings(labels: Sequence[str]) -> list[str]:
+    """The ends of the names of reward models' files; different reward models have different ones."""
+    names = ["".join(char if char.isalnum() or char in "-_" else "-" for char in label) for label in labels]
+    names = [name[-_LONGEST_LABEL:] for name in names]
+    return [
+        f"_{name}{f'-{index}' if names.count(name) > 1 else ''}" if name else "" for index, name in enumerate(names)
+    ]
+
+
+def _importance_table(importance: Importance, identity: str) -> Table:
     rows = [
         [Cell(key.key), _share_cell(key.fanova), _share_cell(key.ped_anova), number_cell(key.p_value)]
-        for key in result.keys
+        for key in importance.keys
     ]
     columns = [
         Column("Key"),
@@ -111,7 +127,8 @@ def _importance_table(result: Importance, identity: str) -> Table:
         Column("PED-ANOVA in %", True, "how much it matters for being among the best (range over resampled settings)"),
         Column("p", True, "how probable it is that chance makes any key matter as much, by permutation"),
     ]
-    return Table(identity, f"Importance for {result.metric}", columns, rows)
+    caption = f"Importance for {importance.metric} (range over resampled settings); p by permutation"
+    return Table(identity, caption, columns, rows)
 
 
 def _share_cell(share: Share | None) -> Cell:
@@ -120,16 +137,88 @@ def _share_cell(share: Share | None) -> Cell:
     return Cell(f"{100 * share.value:.0f} ({100 * share.low:.0f} to {100 * share.high:.0f})", share.value)
 
 
-def _front_table(one: ViewAnalysis, identity: str) -> Table:
-    keys: Sequence[str] = [axis.key for axis in one.view.axes]
-    columns = [Column("Trial", True), *[Column(metric, True) for metric in one.view.metrics]]
+def _slice_table(cut: Slice, metric: str, identity: str) -> Table:
+    columns = [Column(cut.axis.key), Column("Mean", True), Column("95 % interval", True, "of the mean")]
+    columns += [Column("Best", True), Column("Settings", True)]
+    rows = [
+        [
+            Cell(part.label),
+            number_cell(part.mean),
+            Cell(interval(part.mean_low, part.mean_high) if part.num > 2 else "-"),
+            number_cell(part.best),
+            number_cell(part.num),
+        ]
+        for part in cut.bins
+    ]
+    return Table(identity, f"{metric} against {cut.axis.key}", columns, rows, is_folded=True)
+
+
+def _front_table(each: ViewAnalysis, identity: str) -> Table:
+    keys = [axis.key for axis in each.view.axes]
+    columns = [Column("Trial", True), *[Column(metric, True) for metric in each.view.metrics]]
     columns += [Column(key, True) for key in keys]
     rows = []
-    for setting in one.front:
-        values = [number_cell(float(value)) for value in setting.objectives]
-        known = setting.values
+    for setting in each.front:
+        texts = {key: setting.values.get(key) for key in keys}
         settings = [
-            setting_cell(known.get(key), one.view.shown(key, known[key]) if key in known else None) for key in keys
+            setting_cell(text, each.view.shown(key, text) if text is not None else None) for key, text in texts.items()
         ]
-        rows.append([number_cell(setting.numbers[0]), *values, *settings])
-    return Table(identity, "Pareto front: settings that no other beats in all objectives", columns, rows)
+        objectives = [number_cell(float(value)) for value in setting.objectives]
+        rows.append([number_cell(setting.numbers[0]), *objectives, *settings])
+    caption = "Pareto front: settings that no other beats in all objectives"
+    return Table(identity, caption, columns, rows, most_rows=_MOST_PRINTED, file="trials.csv")
+
+
+def _failures(trials: Sequence[Trial]) -> list[Part]:
+    rows = [
+        [number_cell(trial.number), Cell(trial.cause or "unknown"), text_cell(" ".join((trial.message or "").split()))]
+        for trial in trials
+        if trial.state == FAILED
+    ]
+    columns = [Column("Trial", True), Column("Cause"), Column("Message")]
+    table = Table("failed", "failed trials", columns, rows, most_rows=_MOST_PRINTED, file="trials.csv")
+    return [table] if rows else []
+
+
+def _files(source: Source, analysis: SweepAnalysis) -> list[Part]:
+    """A row for each trial, and one for each key's importance."""
+    tables = {"trials.csv": list(_trial_rows(source)), "importance.csv": list(_importance_rows(analysis))}
+    files: list[Part] = []
+    for name, rows in tables.items():
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        if rows:
+            files.append(Rows(name, columns, [[row.get(column) for column in columns] for row in rows]))
+    return files
+
+
+def _trial_rows(source: Source) -> Iterable[Mapping[str, Any]]:
+    settings = [settings_of(trial) for trial in source.trials]
+    keys = list(dict.fromkeys(key for values in settings for key in values))
+    for trial, values in zip(source.trials, settings, strict=True):
+        objectives = list(trial.objectives or []) + [None] * len(source.metrics)
+        seeds = {run.seed: run.objectives for run in trial.runs if run.objectives is not None}
+        yield {
+            "trial": trial.number,
+            "state": trial.state,
+            "cause": trial.cause,
+            "message": trial.message,
+            **{key: values.get(key) for key in keys},
+            **dict(zip(source.metrics, objectives, strict=False)),
+            "by_seed": " ".join(f"{seed}:{'/'.join(map(repr, own))}" for seed, own in seeds.items()) or None,
+            "violations": " ".join(f"{name}:{value!r}" for name, value in trial.violations.items()) or None,
+            "seconds": trial.seconds or None,
+        }
+
+
+def _importance_rows(analysis: SweepAnalysis) -> Iterable[Mapping[str, Any]]:
+    for each in analysis.views:
+        for importance in each.importances:
+            for key in importance.keys:
+                start = {"reward_model": each.view.label or None, "objective": importance.metric, "key": key.key}
+                shares = {"fanova": key.fanova, "ped_anova": key.ped_anova}
+                numbers = {
+                    f"{name}{ending}": share and getattr(share, end)
+                    for name, share in shares.items()
+                    for ending, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+                }
+                yield {**start, **numbers, "p_value": key.p_value, "settings": importance.num_settings}

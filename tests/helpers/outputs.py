@@ -18,11 +18,10 @@ from analysis.output.parts import Alert, Answers, Part, Rows, Sentences, Table
 from analysis.records.runs import REWARD, Source
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
-from analysis.sweep.analysis import analyse
-from analysis.sweep.text import sweep_text
 from analysis.views.compare import compare_view
 from analysis.views.health import health_view
 from analysis.views.report import _Maker, _sections
+from analysis.views.sweep import sweep_view
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import Statement, listed
 from helpers.claims import ONE_MODEL, Said
@@ -101,8 +100,9 @@ def _of_file(part: Rows, key: str) -> Iterator[Said]:
 
 def _sweep(source: Source) -> Iterator[Said]:
     if source.trials:
-        lines = sweep_text(source, analyse(source)).splitlines()
-        yield from (Said("sweep", line.strip(), _one_model(source)) for line in lines)
+        parts = [part for part in sweep_view(Results(source)) if isinstance(part, Sentences)]
+        lines = [getattr(line, "text", line) for part in parts for line in part.lines]
+        yield from (Said("sweep", line, _one_model(source)) for line in lines)
 
 
 def _one_model(source: Source) -> str:

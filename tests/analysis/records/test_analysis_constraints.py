@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.drawn_charts import layers_of
 from helpers.objective_runs import evaluated, said
 from helpers.records import lose, rows, summary, write_run, write_sweep
 
+from analysis.output.charts import Points
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord
 from analysis.records.worth import broken, counted_rows
 from analysis.results.ranking import rank
-from analysis.sweep.figures import figures
+from analysis.views.trial_charts import history_chart
 from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.verdicts.objective import violations
 
@@ -117,9 +119,12 @@ def test_a_study_that_knows_no_limits_is_asked_for_none(tmp_path: Path) -> None:
         write_run(sweep.trial(number), metrics, settings=settings, overrides=told)
     assert [entry.name for entry in rank(read(tmp_path / "s")).ranked] == ["1"]
     (tmp_path / "s" / "study.db").unlink()
-    shown = figures(read(tmp_path / "s"))["history"]
-    infeasible = next(trace for trace in shown.data if trace.name == "Infeasible Trial")
-    assert list(infeasible.x) == [0]
+    ranking = rank(read(tmp_path / "s"))
+    chart = history_chart(ranking, ranking.view)
+    assert chart is not None
+    broken_by = layers_of(chart.panels[0])["constraints not kept"]
+    assert isinstance(broken_by, Points)
+    assert list(broken_by.x) == [0]
 
 
 def test_the_base_policy_is_held_to_no_limit(tmp_path: Path) -> None:

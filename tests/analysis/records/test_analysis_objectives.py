@@ -41,7 +41,7 @@ def test_the_answer_names_the_best_of_each(mixed: Path) -> None:
     questions = dict(said(read(mixed)))
     (intro,) = questions["Which settings won?"]
     assert intro == (
-        "None over all, since the runs look for different things: maximize eval/score (3 runs) and minimize eval/kl "
+        "None overall, since the runs have different objectives: maximize eval/score (3 runs) and minimize eval/kl "
         "(3 runs)"
     )
     assert questions["Which settings won, to maximize eval/score?"][0].startswith("Run a_score/2 won with ppo.lr=0.001")
@@ -92,7 +92,7 @@ def test_where_others_look_for_different_things_it_is_not_ranked(mixed: Path) ->
     assert [[entry.name for entry in one.ranked] for _, one in ranking.apart][1] == ["b_kl/run_1", "b_kl/run_2"]
     assert {entry.name for entry in ranking.entries} == {run.name for run in source.runs}
     assert dict(said(source))["Which settings won?"][1] == (
-        "What b_kl/run_0 looked for is unknown, so that nothing is best among them"
+        "The objective of b_kl/run_0 is unknown, so none of them can be called the best"
     )
     assert "Left out of this report" not in report(source)
 

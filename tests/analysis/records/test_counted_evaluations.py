@@ -114,7 +114,7 @@ def test_of_several_objectives_without_a_summary_all_count(tmp_path: Path) -> No
         metrics = evaluated({15: (0.5 * number, 2.0 * number)})
         write_run(tmp_path / f"r{number}", metrics, settings={**both, "ppo__lr": number * 1e-5}, end=None)
     (_, lines), *_ = said(read(tmp_path))
-    assert lines[0].startswith("By eval/score and eval/kl there is no single best one; 3 are not beaten in all at once")
+    assert lines[0].startswith("By eval/score and eval/kl there is no single best one; 3 are on the Pareto front")
 
 
 def test_samples_are_those_of_the_evaluation_that_counted(tmp_path: Path) -> None:

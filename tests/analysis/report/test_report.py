@@ -68,7 +68,7 @@ def test_data_in_the_page_are_the_curves(page: Reader) -> None:
     x, y = view["metrics"]["objective/entropy"][names.index("3 (the best)")]
     assert x == list(range(1, 41))
     assert y[0] == 11.95
-    assert "history" in data["figures"]
+    assert "history-0" in data["figures"]
 
 
 def test_a_part_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from helpers.page_reader import Reader
 from helpers.report_records import ATTACK, run, samples, sweep
 
+from analysis.output.charts import Chart
 from analysis.output.embed import embedded, plain
 from analysis.output.parts import Table
+from analysis.output.plotly_figures import figures
 from analysis.records.runs import Source
 from analysis.results.ranking import rank
+from analysis.results.results import Results
 from analysis.sweep.ledger import ledger
 from analysis.views.config import config_parts
 from analysis.views.cost import cost_view
 from analysis.views.lines import averaged, thinned
-from analysis.views.parallel import parallel
 from analysis.views.problems import failure_sentence
 from analysis.views.report import report
 from analysis.views.samples import sample_parts
-from analysis.views.sweep import converted
+from analysis.views.sweep import sweep_tab
 from analysis.views.trials import trial_table
 from analysis.wording.statements import duration
 
@@ -134,9 +135,8 @@ def test_bands_are_averaged_together() -> None:
 
 
 def test_numbers_are_short_and_what_is_no_number_is_null() -> None:
-    typed = {"dtype": "f8", "bdata": base64.b64encode(np.array([1.0, np.nan]).tobytes()).decode()}
-    value = {"a": [1 / 3, math.nan, math.inf, 2.0], "b": np.array([[1.23456789, 1e-9]]), "c": typed, "d": (True, None)}
-    assert plain(value) == {"a": [0.33333, None, None, 2], "b": [[1.2346, 1e-9]], "c": [1, None], "d": [True, None]}
+    value = {"a": [1 / 3, math.nan, math.inf, 2.0], "b": np.array([[1.23456789, 1e-9]]), "d": (True, None)}
+    assert plain(value) == {"a": [0.33333, None, None, 2], "b": [[1.2346, 1e-9]], "d": [True, None]}
     assert base64.b64decode(embedded(value))[4:8] == bytes(4)  # no time of day in gzip's head
     packed = embedded({"text": f"{ATTACK} \ud800"})
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed)
@@ -145,23 +145,6 @@ def test_numbers_are_short_and_what_is_no_number_is_null() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (35.4, 600, 9000)] == ["35 s", "10 min", "2.5 h"]
-
-
-def test_parallel_coordinates_are_lines_in_fifths() -> None:
-    values = [float(i) for i in range(10)]
-    trace = {
-        "dimensions": [
-            {"label": "eval/score", "values": values},
-            {"label": "lr", "values": [0.5] * 10, "range": [0, 1], "tickvals": [0, 1], "ticktext": ["<b>", "1"]},
-        ]
-    }
-    data, layout = parallel(trace)
-    assert [line["name"] for line in data[:5]] == ["0 to 1", "2 to 3", "4 to 5", "6 to 7", "8 to 9"]
-    assert data[4]["y"] == [pytest.approx(8 / 9), 0.5, None, 1.0, 0.5, None]
-    assert layout["xaxis"]["ticktext"] == ["eval/score", "lr"]
-    assert "&lt;b&gt;" in data[5]["text"]
-    lower = parallel({**trace, "line": {"reversescale": True}})[0]
-    assert lower[4]["name"] == "0 to 1"  # the best on top
 
 
 def test_cost_is_told_by_state() -> None:
@@ -175,14 +158,14 @@ def test_cost_is_told_by_state() -> None:
 
 
 def test_a_sweep_shows_its_figures_without_links() -> None:
-    import plotly.graph_objects as go
-
-    figure = go.Figure(go.Scatter(x=np.array([1.0, 2.0]), y=[1, 2], text=['<a href="https://x.org">x</a>'] * 2))
-    figure.update_layout(title="A <b>title</b>", width=900, height=300)
-    found = converted("sweep-0", "slice", figure)
-    assert (found.title.split(), found.height) == (["A", "title"], 300)
-    assert not {"template", "title", "width", "height"} & set(found.layout)
-    assert "<a" not in json.dumps(plain(found.data))
+    """Plotly makes links of tags in texts."""
+    source = sweep()
+    for place, trial in enumerate(source.trials):
+        trial.settings["model.path"] = f'<a href="https://x.org">{place % 2}</a>'  # type: ignore[index]
+    charts = [part for part in sweep_tab(Results(source)) if isinstance(part, Chart)]
+    texts = json.dumps([figures(chart) for chart in charts], default=str)
+    assert "&lt;a href" in texts
+    assert "<a" not in texts
     tabs = Reader(report(sweep()))
     titles = [a["aria-label"] or "" for _, a in tabs.tags if a.get("class") == "plot"]
-    assert any(title.startswith("All settings") for title in titles)
+    assert any(title.startswith("all settings") for title in titles)

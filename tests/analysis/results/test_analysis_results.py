@@ -24,7 +24,8 @@ from analysis.health import findings, patterns
 from analysis.records.runs import RunRecord, Source, Trial
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
-from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
+from analysis.sweep import analysis, importance, lead, ledger, optimum, settings, slices
+from analysis.views import sweep_charts
 from analysis.views.report import report, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
@@ -33,7 +34,7 @@ COMPUTING: list[Callable[..., Any]] = [
     *COMPARING[:1],
     *(groups.grouping, run_values.values_of, frontier.frontiers_of, matched_kl.matched_kl_of),
     *(ranking.rank, unswept.as_sweep, settings.views, lead.lead, sentences.describe),
-    *(analysis.analyse, importance.importance, optimum.optimum, slices.slices, figures.figures),
+    *(analysis.analyse, importance.importance, optimum.optimum, slices.slices, sweep_charts.contour_chart),
     *(ledger.ledger, findings.findings, patterns.patterns),
 ]
 

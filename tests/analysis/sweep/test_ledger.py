@@ -12,15 +12,15 @@ import pytest
 from helpers.records import write_sweep
 from helpers.sweep_sources import of, trial
 
+from analysis.output import terminal
 from analysis.output.files import write
 from analysis.output.parts import Document
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.sweep.analysis import analyse
+from analysis.results.results import Results
 from analysis.sweep.ledger import MEASURED, Cost, ledger
-from analysis.sweep.tables import write_tables
-from analysis.sweep.text import sweep_text
 from analysis.views.cost import cost_sentences, cost_tiles, cost_view
+from analysis.views.sweep import sweep_view
 
 
 def run(name: str, updates: int, config: dict[str, Any] | None = None, **more: Any) -> RunRecord:
@@ -146,8 +146,8 @@ def test_what_nobody_recorded_is_unknown_and_not_zero(tmp_path: Path) -> None:
         untold,
         "1 run wrote no summary; counted as far as updates are recorded",
     ]
-    text = sweep_text(Source("x", "table", [silent]), analyse(Source("x", "table", [silent])))
-    assert f"  {untold}" in text
+    text = terminal.text(sweep_view(Results(Source("x", "table", [silent]))))
+    assert untold in text
     assert not re.search(r"\b0 (s|tokens|episodes|GPU)|nan", text)
     (content,) = [part.content for part in cost_view(costs) if isinstance(part, Document)]
     assert all(map(math.isnan, (content["total"]["seconds"], content["gpu_hours"], content["worker_hours"])))
@@ -180,9 +180,8 @@ def test_costs_add_up() -> None:
 
 
 def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -> None:
-    found = analyse(source)
-    written = [*write_tables(source, found, tmp_path), *write(cost_view(found.ledger), tmp_path)]
-    paths = {path.name: path for path in written}
+    view = sweep_view(Results(source))
+    paths = {path.name: path for path in write([part for part in view if part.kind != "chart"], tmp_path)}
     assert set(paths) == {"trials.csv", "ledger.csv", "ledger.json"}
     content = json.loads(paths["ledger.json"].read_text(encoding="utf-8"))
     assert content["total"]["seconds"] == 228.0
@@ -201,11 +200,11 @@ def test_tables_and_text_have_the_same_numbers(source: Source, tmp_path: Path) -
         "error",
         "0.002",
     )
-    text = sweep_text(source, found)
-    assert "cost: 3.8 min of one worker" in text
+    text = terminal.text(view)
+    assert "took 3.8 min of one worker" in text
     assert "pruning saved about 60 s: 20 updates not run" in text
-    assert "on the clock 2 min, 1.9 workers busy on average" in text
-    assert "0.025 GPU-hours" in text
+    assert re.search(r"on the clock +2 min \(1.9 workers busy on average\)", text)
+    assert re.search(r"GPU-hours +0\.025", text)
 
 
 def test_a_real_folder_is_counted(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from analysis.records.runs import RunRecord, Source
 from analysis.results.ranking import leaders, rank
 from analysis.sweep.analysis import analyse
 from analysis.sweep.lead import lead
-from analysis.sweep.sentences import noise_source
 from analysis.sweep.settings import are_incomparable, views
 from analysis.sweep.surface import fit
 from analysis.views.noise import noise_sentences
+from analysis.views.sweep_sentences import noise_source, view_statements
 from analysis.watch.run import FollowedRun
 from analysis.wording.statements import duration, setting_text
 from rlhf_sweeps.record import Axis, Run
@@ -67,9 +67,9 @@ def with_tests(source: Source, *values: float) -> Source:
 def test_terminal_and_report_name_the_same_noise_and_the_same_rivals() -> None:
     source = with_tests(search(hill(-3.3), 16, 0.1, seed=2), 0.0, 0.02)
     found = analyse(source)
-    (told,) = [one.text for one in found.views[0].statements if one.text.startswith("noise of one run")]
+    (told,) = [one.text for one in view_statements(found.views[0]) if one.text.startswith("noise of one run")]
     (said,) = noise_sentences(rank(source), found)
-    (deviation,) = re.findall(r"noise of one run: (\S+), from (.+?);", told)
+    (deviation,) = re.findall(r"noise of one run: (\S+) \(standard deviation\), from (.+?);", told)
     assert re.findall(r"differ by (\S+) from seed to seed \(standard deviation, from (.+?), about", said) == [deviation]
     assert deviation[1] == "1 repetition on other seeds and the scatter about a smooth fit"
     # Two test runs 0.02 apart would have it at 0.014.

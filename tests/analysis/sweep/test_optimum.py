@@ -13,9 +13,9 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse
 from analysis.sweep.optimum import MIN_SETTINGS, Optimum, Profile, floored, optimum
-from analysis.sweep.sentences import flatness_statements
 from analysis.sweep.settings import views
 from analysis.sweep.surface import fit
+from analysis.views.sweep_sentences import flatness_statements, view_statements
 from rlhf_sweeps.record import Axis
 
 # Positions on the axis of the learning rate from 1e-5 to 1e-2.
@@ -154,7 +154,7 @@ def test_where_constraints_are_broken_nothing_is_best() -> None:
     assert optimum(view) is None
     assert (
         "none of 20 complete settings is known to keep all constraints"
-        in analyse(of(trials)).views[0].statements[0].text
+        in view_statements(analyse(of(trials)).views[0])[0].text
     )
 
 

@@ -1,10 +1,10 @@
 """A label is rounded, what it stands for is not: values that differ keep labels that differ."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.drawn_charts import charts_of
 from helpers.records import axes, rows, summary, write_run
 from helpers.sweep_sources import of, trial
 
@@ -15,13 +15,13 @@ from analysis.health.signals import Finding
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
 from analysis.results.ranking import rank
+from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import axes_of, tell_choices, tell_value, tell_values
-from analysis.sweep.figures import figures
-from analysis.sweep.pictures import history_figure, slices_figure, write_pictures
 from analysis.sweep.settings import views
 from analysis.views.config import config_parts
-from analysis.views.parallel import parallel
+from analysis.views.sweep import sweep_view
+from analysis.views.sweep_sentences import view_statements
 from analysis.wording.labels import identity, labels, setting_labels, shown
 from analysis.wording.short_labels import list_labels, shorten_apart
 
@@ -150,7 +150,8 @@ def test_findings_belong_to_values() -> None:
 def test_trials_near_each_other_in_the_sweep() -> None:
     trials = [trial(n, {"ppo.lr": lr}, [float(n)]) for n, lr in enumerate(NEAR)]
     (view,) = views(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"}))
-    (statement, *_) = analyse(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views[0].statements
+    (analysis,) = analyse(of(trials, space={"ppo.lr": f"choice({NEAR[0]},{NEAR[1]})"})).views
+    (statement, *_) = view_statements(analysis)
     assert statement.text == "best eval/score 1: trial 1, ppo.lr=0.00012344"
     assert tell_choices(view.axes[0]) == ["0.00012341", "0.00012344"]
     assert tell_values(view.axes[0], [0.0, 1.0]) == ["0.00012341", "0.00012344"]
@@ -162,32 +163,7 @@ def test_ends_of_a_narrow_interval_are_told_apart() -> None:
     assert tell_value(axis, 0.5) == "0.000123"
 
 
-def categories(num: int) -> Source:
-    names = [f"/models/a_common_start/{name}/a_common_end" for name in "abcdefghij"[:num]]
-    trials = [trial(n, {"model.path": name}, [float(n % num)]) for n, name in enumerate(names * 2)]
-    return of(trials, space={"model.path": f"choice({','.join(names)})"})
-
-
-def test_every_category_has_its_tick() -> None:
-    (one,) = analyse(categories(7)).views
-    (axes,) = slices_figure(one, 0).axes
-    ticks = [label.get_text() for label in axes.get_xticklabels()]
-    assert len(ticks) == len(set(ticks)) == 7
-    assert all(re.search(rf"\W{name}\W", tick) for name, tick in zip("abcdefg", ticks, strict=True))
-
-
-def test_categories_with_equal_beginnings_keep_their_place_in_interactive_figures() -> None:
-    names = ["c" * 250 + ending for ending in "ab"]
-    trials = [trial(n, {"model.path": names[n % 2], "ppo.lr": n / 10}, [float(n)]) for n in range(6)]
-    source = of(trials, space={"model.path": f"choice({','.join(names)})", "ppo.lr": "interval(0,1)"})
-    figure = figures(source)["parallel_coordinates"]
-    dimension = next(one for one in figure.data[0].dimensions if one.label == "model.path")
-    assert len(set(dimension.ticktext)) == 2
-    data, _ = parallel(figure.to_plotly_json()["data"][0])
-    assert len({text for trace in data[:-1] for text in trace["text"] if "model.path" in text}) == 6
-
-
-def test_reward_models_with_equal_ends_have_their_own_pictures(tmp_path: Path) -> None:
+def test_reward_models_with_equal_ends_have_their_own_charts() -> None:
     names = [f"{letter}{'-very-long-name' * 4}" for letter in "ab"]
     runs = [RunRecord(str(n), {"update": np.arange(3.0)}, {"reward_model.name": names[n % 2]}) for n in range(4)]
     trials = [
@@ -195,9 +171,10 @@ def test_reward_models_with_equal_ends_have_their_own_pictures(tmp_path: Path) -
         for n, run in enumerate(runs)
     ]
     space = {"reward_model": f"choice({','.join(names)})", "ppo.lr": "interval(0,1)"}
-    written = write_pictures(analyse(of(trials, space=space)), tmp_path)
-    assert len({path.name for path in written}) == len(written)
-    assert sum("history" in path.name for path in written) == 2 * 2
+    charts = charts_of(sweep_view(Results(of(trials, space=space)))).values()
+    files = [chart.file for chart in charts if chart.file]
+    assert len(set(files)) == len(files)
+    assert sum("history" in file for file in files) == 2
 
 
 def test_whole_numbers_are_the_same_however_they_are_written(tmp_path: Path) -> None:
@@ -207,29 +184,3 @@ def test_whole_numbers_are_the_same_however_they_are_written(tmp_path: Path) -> 
     ranking = rank(read(tmp_path))
     assert [list(entry.names) for entry in ranking.ranked] == [["c", "d"], ["a", "b"]]
     assert [entry.settings_text for entry in ranking.ranked] == ["ppo.kl_coef=2", "ppo.kl_coef=1"]
-
-
-def ticks_of(choices: list[str]) -> list[str]:
-    trials = [trial(n, {"key": text}, [float(n)]) for n, text in enumerate(choices)]
-    (one,) = analyse(of(trials, space={"key": f"choice({','.join(choices)})"})).views
-    (axes,) = slices_figure(one, 0).axes
-    return [label.get_text() for label in axes.get_xticklabels()]
-
-
-def test_every_number_of_a_list_has_its_tick_where_there_is_room() -> None:
-    rates = ["1e-05", "3e-05", "0.0001", "0.0003", "0.001", "0.003", "0.01"]
-    assert ticks_of(rates) == rates
-    assert ticks_of(["0.0001", "0.000101", "0.001"]) == ["0.0001", "0.001"]  # two would be printed over each other
-
-
-def test_thirty_names_have_thirty_ticks() -> None:
-    assert len(set(ticks_of([f"model_{n}_of_many" for n in range(30)]))) == 30
-
-
-def test_the_best_so_far_keeps_the_limits() -> None:
-    """Trial 1 is the best and breaks one: the line of the best stays at trial 0 until trial 2 beats it."""
-    worths = [(1.0, -1.0), (9.0, 1.0), (2.0, -1.0)]
-    trials = [trial(n, {"lr": 0.1 * n}, [w], violations={"l<=1": v}) for n, (w, v) in enumerate(worths)]
-    (one,) = analyse(of(trials, space={"lr": "interval(0,1)"})).views
-    line = next(line for line in history_figure(one).axes[0].lines if line.get_label() == "best so far")
-    assert line.get_ydata().tolist() == [1.0, 1.0, 2.0]

@@ -14,11 +14,11 @@ from optuna import load_study
 
 from analysis.comparison.compare import compare
 from analysis.reading.folders import read_folder
-from analysis.views.answers import answers, tiles
 from analysis.results.ranking import rank
 from analysis.sweep.analysis import analyse
 from analysis.sweep.settings import views
-from analysis.sweep.text import sweep_text
+from analysis.views.answers import answers, tiles
+from analysis.views.sweep_sentences import view_statements
 from analysis.watch.sweep import FollowedSweep
 from analysis.watch.table import _best_text
 from rlhf_sweeps.record import Sweep
@@ -62,9 +62,8 @@ def told_by_the_analysis(folder: Path) -> dict[str, tuple[str, float]]:
     assert "seed" not in best.settings
     told = dict(answers(source, ranking, [], []).answers)["Which settings won?"][0]
     won = re.search(r"ppo.kl_coef=([\d.]+): its eval/score is ([\d.]+)", told)
-    text = re.search(
-        r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sweep_text(source, analyse(source))
-    )
+    (sentence, *_) = view_statements(analyse(source).views[0])
+    text = re.search(r"best eval/score ([\d.]+).*: trial \d+, ppo.kl_coef=([\d.]+)", sentence.text)
     seen = re.search(
         r"best so far: objective ([\d.]+).* ppo.kl_coef=([\d.]+)", _best_text(FollowedSweep(Sweep(folder)).look(""))
     )

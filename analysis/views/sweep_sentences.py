@@ -1,0 +1,172 @@
+"""A sweep in sentences: the best setting, which keys matter, how wide the optimum is."""
+
+from collections.abc import Sequence
+
+from analysis.records.runs import Floats
+from analysis.sweep.analysis import ViewAnalysis
+from analysis.sweep.axes import tell_choices, tell_value, tell_values
+from analysis.sweep.chance import CHANCE
+from analysis.sweep.importance import Importance, KeyImportance
+from analysis.sweep.optimum import Optimum, Profile, problem
+from analysis.sweep.settings import Setting, View
+from analysis.wording.statements import Statement, counted, listed, number
+from rlhf_sweeps.record import Axis
+from rlhf_sweeps.verdicts.estimates import are_equal
+from rlhf_sweeps.verdicts.noise import Noise
+
+_EXCLUDED = 0.1  # a choice that is within noise of the best with less probability is worse
+
+
+def view_statements(analysis: ViewAnalysis) -> list[Statement]:
+    """The best setting, importance, how wide the optimum is, failures, in this order."""
+    view = analysis.view
+    statements = best_statements(view, analysis.front)
+    for importance in analysis.importances:
+        prefix = "" if view.is_single else f"{importance.metric}: "
+        statements += [Statement(prefix + each.text, each.evidence) for each in importance_statements(importance)]
+    return [*statements, *flatness_statements(view, analysis.optimum), *analysis.failures]
+
+
+def best_statements(view: View, front: Sequence[Setting]) -> list[Statement]:
+    """The best setting; with several objectives the range of each on the Pareto front."""
+    num = len(view.settings)
+    if not num:
+        return [Statement("no trial is complete, so there is no best setting")]
+    if not view.is_single:
+        return [_front_statement(view, front)]
+    best = view.best
+    if best is None:
+        return [Statement(f"none of {num} complete settings is known to keep all constraints")]
+    value = float(best.objectives[0])
+    setting = f"trial {best.numbers[0]}, {settings_text(best, view)}"
+    evidence = {"objective": value, "settings": float(num)}
+    if best.tested is None:
+        return [Statement(f"best {view.metrics[0]} {number(value, 4)}: {setting}", evidence)]
+    tested = f"{number(best.tested[0], 4)} on {counted(len(best.by_test), 'test seed')} (the number to report)"
+    text = f"best {view.metrics[0]} {tested}, chosen by {number(value, 4)}: {setting}"
+    return [Statement(text, {**evidence, "on test seeds": best.tested[0]})]
+
+
+def _front_statement(view: View, front: Sequence[Setting]) -> Statement:
+    num = len(view.settings)
+    if not front:
+        return Statement("no setting is known to keep all constraints", {"settings": float(num)})
+    values = [[setting.objectives[place] for setting in front] for place in range(len(view.metrics))]
+    ranges = [
+        f"{metric} {number(min(column))} to {number(max(column))}"
+        for metric, column in zip(view.metrics, values, strict=True)
+    ]
+    text = f"{len(front)} of {num} settings are on the Pareto front: {', '.join(ranges)}"
+    return Statement(text, {"settings": float(num)})
+
+
+def settings_text(setting: Setting, view: View) -> str:
+    """`ppo.lr=0.0005708, ppo.kl_coef=0.0136`."""
+    values = setting.values
+    texts = [f"{axis.key}={view.shown(axis.key, values[axis.key])}" for axis in view.axes if axis.key in values]
+    return ", ".join(texts) or "nothing but the seed was swept"
+
+
+def importance_statements(importance: Importance) -> list[Statement]:
+    """Which keys matter more than chance explains, and which may not."""
+    num = importance.num_settings
+    if importance.problem:
+        return [Statement(f"importance is not shown: {importance.problem}", {"settings": float(num)})]
+    clear = [key for key in importance.keys if key.is_clear]
+    unclear = [key for key in importance.keys if not key.is_clear]
+    p_values = {f"p of {key.key}": key.p_value for key in unclear}
+    if not clear:
+        text = (
+            f"importance is not shown: over {num} settings no key by itself stands out from chance"
+            f" (p > {CHANCE:g} for all by permutation)"
+        )
+        return [Statement(text, p_values)]
+    statements = [_key_statement(key) for key in clear]
+    if unclear:
+        verb = "does" if len(unclear) == 1 else "do"
+        text = f"{listed([key.key for key in unclear])} {verb} not stand out from chance"
+        statements.append(Statement(text, p_values))
+    return statements
+
+
+def _key_statement(key: KeyImportance) -> Statement:
+    share = key.fanova or key.ped_anova
+    if share is None:
+        return Statement(f"{key.key} matters", {"p value": key.p_value})
+    method = "fANOVA" if key.fanova else "PED-ANOVA"
+    shares = f"{100 * share.low:.0f} to {100 * share.high:.0f} over resampled settings"
+    text = f"{key.key} matters: {100 * share.value:.0f} % by {method} ({shares})"
+    evidence = {"p value": key.p_value, "share": share.value, "lowest share": share.low, "highest share": share.high}
+    return Statement(text, evidence)
+
+
+def flatness_statements(view: View, optimum: Optimum | None) -> list[Statement]:
+    """Over which part of each axis the objective stays within noise of the best."""
+    if not view.is_single:
+        return []
+    if optimum is None:
+        return _unknown_width(view)
+    noise = optimum.noise
+    text = (
+        f"noise of one run: {number(noise.deviation)} (standard deviation), from {noise_source(noise)}; "
+        f"for each key below, the other keys are as in trial {optimum.anchor.numbers[0]}, the best setting by the fit"
+    )
+    evidence = {"noise": noise.deviation, "degrees of freedom": noise.freedom, "explained": optimum.explained}
+    evidence["repetitions"] = float(noise.repetitions)
+    return [Statement(text, evidence), *map(_width_statement, optimum.profiles)]
+
+
+def noise_source(noise: Noise) -> str:
+    """What the noise was estimated from, as in `from ...`."""
+    parts = [f"{counted(noise.repetitions, 'repetition')} on other seeds"] if noise.repetitions else []
+    return " and ".join([*parts, *(["the scatter about a smooth fit"] if noise.is_fitted else [])])
+
+
+def _unknown_width(view: View) -> list[Statement]:
+    num = sum(setting.is_feasible for setting in view.settings)
+    if not view.axes or not num:
+        return []
+    reason = problem(view, num, num + len(view.pruned))
+    if reason is None and are_equal(view.gains()):
+        reason = "all settings are worth the same"
+    reason = reason or "no key stands out from chance, so that a surface would be fitted to noise"
+    return [Statement(f"how wide the optimum is cannot be estimated: {reason}", {"settings": float(num)})]
+
+
+def _width_statement(profile: Profile) -> Statement:
+    axis = profile.axis
+    evidence = {"least probability of being within noise": float(profile.within.min())}
+    start = f"{axis.key}: the objective stays within noise of the best"
+    if profile.is_flat:
+        ends = " to ".join(tell_values(axis, [0, 1]))
+        everywhere = f"from {ends}" if axis.is_numeric else f"for all of {', '.join(axis.choices)}"
+        return Statement(f"{start} {everywhere}", evidence)
+    evidence["p by permutation"] = profile.p_value
+    if profile.is_unknown:
+        text = f"{axis.key}: the data exclude no value, and do not show either that all values are equally good"
+        return Statement(text, evidence)
+    likely = profile.likely
+    if axis.choices:
+        good = tell_values(axis, likely.tolist())
+        names = tell_choices(axis)
+        bad = [name for name, within in zip(names, profile.within, strict=True) if within < _EXCLUDED]
+        worse = f"; {', '.join(bad)} {'is' if len(bad) == 1 else 'are'} worse" if bad else ""
+        return Statement(f"{start} for {', '.join(good) or 'no choice with certainty'}{worse}", evidence)
+    if len(likely):
+        evidence |= {"from": axis.value(float(likely[0])), "to": axis.value(float(likely[-1]))}
+    return Statement(f"{start} {_range_text(axis, likely)}{_worse_text(axis, profile.possible)}", evidence)
+
+
+def _range_text(axis: Axis, positions: Floats) -> str:
+    if len(positions) == 0:
+        return "in no range with certainty"
+    low, high = tell_values(axis, [float(positions[0]), float(positions[-1])])
+    return f"at {low}" if low == high else f"between {low} and {high}"
+
+
+def _worse_text(axis: Axis, possible: Floats) -> str:
+    """The ends of an axis that the data exclude."""
+    first, last = (float(possible[0]), float(possible[-1])) if len(possible) else (0.0, 1.0)
+    parts = [f"below {tell_value(axis, first)}"] if first > 0 else []
+    parts += [f"above {tell_value(axis, last)}"] if last < 1 else []
+    return f"; {' and '.join(parts)} it is worse" if parts else "; neither end of the axis can be excluded"

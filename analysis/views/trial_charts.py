@@ -1,0 +1,222 @@
+"""Charts of trials in their order: what each is worth, what it reported while it ran, and when it ran."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from analysis.output.charts import Axis, Bars, Chart, Layer, Line, Panel, Points
+from analysis.output.thinning import spread, telling
+from analysis.records.runs import COMPLETE, FAILED, PRUNED, Source
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking
+from analysis.sweep.lengths import number_of, run_lengths
+from analysis.sweep.settings import View
+from analysis.wording.short_labels import shorten_apart
+from analysis.wording.statements import duration, number
+
+_MOST_POINTS = 2000
+_MOST_NAMES = 20  # of runs below an axis
+_MOST_SETTINGS = 12  # that the page names at a point
+_MOST_LINES = 40
+_MOST_REPORTS = 50  # of a trial
+_MOST_BARS = 200
+_HOURS = 3 * 3600  # seconds from which on an axis of time counts hours
+_STATES = {COMPLETE: 0, PRUNED: 3, FAILED: 6}
+_OTHER_STATE = 4
+# The marks of settings: name, colour, symbol, size.
+_COMPLETE, _BROKEN = ("complete", 0, "circle", 8.0), ("constraints not kept", 0, "hollow", 8.0)
+_BEST = ("best", 1, "star", 13.0)
+_Worths = dict[tuple[int, ...], float]  # by the numbers of a setting's trials
+
+
+def history_chart(ranking: Ranking, view: View | None) -> Chart | None:
+    """What each setting is worth, by its first trial's number, and the best so far; a panel for each objective.
+
+    Args:
+        view: the settings to show, which the ranking ranks.
+
+    Returns:
+        None without a view, or if no setting is worth anything.
+    """
+    if view is None:
+        return None
+    numbers = {setting.numbers for setting in view.settings}
+    settings = [entry for entry in ranking.settings if entry.numbers in numbers and entry.objectives]
+    if not settings:
+        return None
+    ranked = [entry for entry in ranking.ranked if entry.numbers in numbers]
+    trials = {trial.number for trial in view.trials}
+    ended = [entry for entry in ranking.entries if entry.numbers[0] in trials and not entry.objectives]
+    panels = []
+    for objective, metric in enumerate(view.metrics[: len(view.directions)]):
+        worths = {entry.numbers: _worth(ranking, entry, objective) for entry in settings}
+        layers = [*_settings_layers(settings, ranked, worths, ranking), *_ended_layers(ended, worths, ranking)]
+        best = _best_layers(settings, ranked, worths, ranking) if objective == 0 and ranked else []
+        panels.append(Panel(_trial_axis(ranking), Axis(metric), [*layers, *best]))
+    title = f"{view.metrics[0] if len(panels) == 1 else 'objectives'} of every {_word_for_point(ranking, settings)}"
+    is_tested = any(ranking.is_tested(entry) for entry in settings)
+    note = "settings that ran on test seeds stand at their mean over these seeds" if is_tested else ""
+    return Chart("history", title, panels, note, height=340 if len(panels) == 1 else 260, file="sweep_history")
+
+
+def _worth(ranking: Ranking, entry: Entry, objective: int) -> float:
+    assert entry.objectives is not None
+    return entry.objectives[objective] if objective else ranking.headline(entry)
+
+
+def _word_for_point(ranking: Ranking, settings: Sequence[Entry]) -> str:
+    """`setting` where several trials or runs are one, else `trial` or `run`."""
+    return "setting" if any(len(entry.names) > 1 for entry in settings) else ranking.word
+
+
+def _trial_axis(ranking: Ranking) -> Axis:
+    """Trials have numbers; runs have names, which are shown where there is room."""
+    if ranking.word == "trial":
+        return Axis("trial", ticks=_number_ticks([entry.numbers[0] for entry in ranking.entries]))
+    if len(ranking.entries) > _MOST_NAMES:
+        return Axis("run, in the order of the table")
+    names = shorten_apart([entry.name for entry in ranking.entries], 16)
+    return Axis("run", ticks=[(entry.numbers[0], name) for entry, name in zip(ranking.entries, names, strict=True)])
+
+
+def _number_ticks(numbers: Sequence[int]) -> list[tuple[float, str]]:
+    """Every number of a few trials, which would else stand beside fractions; none of many."""
+    return [(place, str(place)) for place in numbers] if len(numbers) <= _MOST_NAMES else []
+
+
+def _settings_layers(
+    settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: Ranking
+) -> list[Layer]:
+    """All settings that are worth something, those apart that are not known to keep all constraints."""
+    places = {entry.numbers for entry in ranked}
+    layers: list[Layer] = []
+    for is_ranked, look in ((True, _COMPLETE), (False, _BROKEN)):
+        entries = [entry for entry in settings if (entry.numbers in places) == is_ranked]
+        if entries:
+            chosen = [entries[place] for place in spread(len(entries), _MOST_POINTS)]
+            layers.append(_points(chosen, worths, ranking, look))
+    return layers
+
+
+def _best_layers(settings: Sequence[Entry], ranked: Sequence[Entry], worths: _Worths, ranking: Ranking) -> list[Layer]:
+    """The best of the settings up to each, in the order of the ranking, so that the last of them is the winner."""
+    places = {entry.numbers: place for place, entry in enumerate(ranked)}
+    allowed = [entry for entry in settings if entry.numbers in places]
+    so_far: list[Entry] = []
+    for entry in allowed:
+        so_far.append(min([*so_far[-1:], entry], key=lambda one: places[one.numbers]))
+    x, y = [entry.numbers[0] for entry in allowed], [worths[entry.numbers] for entry in so_far]
+    line = Line(x, y, "best so far", 1, 1.5, is_step=True, hover=[""] * len(x))
+    return [line, _points(ranked[:1], worths, ranking, _BEST)]
+
+
+def _ended_layers(ended: Sequence[Entry], worths: _Worths, ranking: Ranking) -> list[Layer]:
+    """Trials that were pruned or failed, which have no objective, as marks at the bottom."""
+    lowest, highest = min(worths.values()), max(worths.values())
+    bottom = lowest - 0.06 * ((highest - lowest) or 1.0)
+    layers: list[Layer] = []
+    for state, symbol in ((PRUNED, "tick"), (FAILED, "cross")):
+        entries = [entry for entry in ended if entry.state == state][:_MOST_POINTS]
+        if entries:
+            heights = {entry.numbers: bottom for entry in entries}
+            layers.append(_points(entries, heights, ranking, (state, _STATES[state], symbol, 9.0)))
+    return layers
+
+
+def _points(entries: Sequence[Entry], heights: _Worths, ranking: Ranking, look: tuple[str, int, str, float]) -> Points:
+    """Marks with a name, a colour, a symbol and a size."""
+    x, y = [entry.numbers[0] for entry in entries], [heights[entry.numbers] for entry in entries]
+    return Points(x, y, *look, hover=[_describe(entry, ranking) for entry in entries])
+
+
+def _describe(entry: Entry, ranking: Ranking) -> str:
+    """A line that says what an entry is worth, and a line for each of its settings."""
+    worth = number(ranking.headline(entry)) if entry.objectives else entry.state
+    settings = [f"{key}={value}" for key, value in list(entry.labels.items())[:_MOST_SETTINGS]]
+    return "\n".join([f"{entry.title}: {worth}", *settings])
+
+
+def intermediate_values_chart(source: Source, view: View) -> Chart | None:
+    """What each trial reported while it ran, a line for each; None where no trial reported more than nothing.
+
+    Runs of different lengths are compared by the share of the run that is done.
+    """
+    if source.study is None or not view.is_single:
+        return None
+    lengths = run_lengths(source.study, source.trials)
+    is_uneven = len(set(lengths.values())) > 1
+    lines: dict[int, list[tuple[float, float]]] = {}
+    for trial in source.study.get_trials(deepcopy=False):
+        place = number_of(trial)
+        unit = 100 / lengths[place] if is_uneven and place in lengths else None if is_uneven else 1
+        reports = sorted(trial.intermediate_values.items()) if unit is not None else []
+        lines[place] = [(step * (unit or 1), float(value)) for step, value in reports if np.isfinite(value)]
+    drawn = [place for place, reports in lines.items() if reports]
+    if not drawn:
+        return None
+    chosen = [drawn[place] for place in spread(len(drawn), _MOST_LINES)]
+    best = view.best.numbers[0] if view.best is not None else None
+    states = {trial.number: trial.state for trial in source.trials}
+    groups = {
+        state: [place for place in chosen if states.get(place, COMPLETE) == state and place != best]
+        for state in sorted({states.get(place, COMPLETE) for place in chosen})
+    }
+    layers = [_reports_line(places, lines, state) for state, places in groups.items() if places]
+    if best is not None and lines.get(best):
+        layers.append(_reports_line([best], lines, "best"))
+    left_out = f", {len(chosen)} of {len(drawn)} trials" if len(chosen) < len(drawn) else ""
+    title = f"{view.metrics[0]} while the trials ran{left_out}"
+    panel = Panel(Axis("per cent of the run" if is_uneven else "update"), Axis(view.metrics[0]), layers)
+    return Chart("intermediate-values", title, [panel], file="sweep_intermediate_values")
+
+
+def _reports_line(places: Sequence[int], lines: dict[int, list[tuple[float, float]]], name: str) -> Line:
+    """The trials' reports as one line with gaps."""
+    x: list[float] = []
+    y: list[float] = []
+    hover: list[str] = []
+    for place in places:
+        steps, values = np.array(lines[place]).T
+        kept = telling(values, _MOST_REPORTS)
+        x += [*steps[kept].tolist(), np.nan]
+        y += [*values[kept].tolist(), np.nan]
+        hover += [f"trial {place}: {number(value)}" for value in values[kept].tolist()] + [""]
+    is_best = name == "best"
+    color = 1 if is_best else _STATES.get(name, _OTHER_STATE)
+    return Line(x, y, name, color, 2.5 if is_best else 1.2, opacity=1 if is_best else 0.6, has_dots=True, hover=hover)
+
+
+def timeline_chart(source: Source) -> Chart | None:
+    """When each trial ran, a bar for each; None for a study that was rebuilt from runs, which has no times."""
+    trials: list[Any] = [] if source.study is None else source.study.get_trials(deepcopy=False)
+    trials = [trial for trial in trials if trial.datetime_start is not None]
+    if not trials or any("number" in trial.user_attrs for trial in trials):
+        return None
+    first = min(trial.datetime_start for trial in trials)
+    last = max(trial.datetime_complete or trial.datetime_start for trial in trials)
+    recent = trials[-_MOST_BARS:]
+    unit, seconds = ("hours", 3600) if (last - first).total_seconds() > _HOURS else ("minutes", 60)
+    states = {trial.number: trial.state for trial in source.trials}
+    rows: dict[str, list[tuple[int, float, float, str]]] = {}
+    for trial in recent:
+        state = states.get(trial.number, trial.state.name.lower())
+        start, end = ((time - first).total_seconds() for time in (trial.datetime_start, _end_of(trial, last)))
+        hover = f"trial {trial.number}: {state}, {duration(end - start)}"
+        rows.setdefault(state, []).append((trial.number, start / seconds, end / seconds, hover))
+    bars = []
+    for state in sorted(rows, key=lambda name: _STATES.get(name, _OTHER_STATE)):
+        places, starts, ends, hovers = zip(*rows[state], strict=True)
+        bars.append(Bars(places, starts, ends, state, _STATES.get(state, _OTHER_STATE), hover=hovers))
+    down = Axis("trial", ticks=_number_ticks([trial.number for trial in recent]), is_reversed=True)
+    panel = Panel(Axis(f"{unit} since the first trial began"), down, bars)
+    left_out = f", the last {_MOST_BARS} of {len(trials)}" if len(trials) > _MOST_BARS else ""
+    height = min(120 + 14 * len(recent), 500)
+    return Chart("timeline", f"when the trials ran{left_out}", [panel], height=height, file="sweep_timeline")
+
+
+def _end_of(trial: Any, last: datetime) -> datetime:
+    """A trial that has not ended is drawn up to the last time that the study knows."""
+    end: datetime = trial.datetime_complete or last
+    return end
