@@ -202,22 +202,18 @@ def _shown(path: Path) -> str:
 
 
 def _curves(options: argparse.Namespace) -> int:
-    from analysis.curves.views import write_curves
+    from analysis.views.curves import curves_view
 
-    source = _read(options)
-    metrics = options.metrics.split(",") if options.metrics else None
-    by = source.key(options.by) if options.by else None
-    return _say(
-        *write_curves(
-            source,
-            folder_for(source, options.out),
-            metrics=metrics,
-            by=by,
-            smooth=options.smooth,
-            axis=options.x and options.x.removesuffix("s"),
-            formats=options.format,
+    def view(results: "Results") -> Sequence[Part]:
+        return curves_view(
+            results,
+            options.metrics.split(",") if options.metrics else None,
+            results.source.key(options.by) if options.by else None,
+            options.smooth,
+            options.x and options.x.removesuffix("s"),
         )
-    )
+
+    return _present(options, view)
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -58,11 +58,13 @@ _MARKERS = {
     "diamond": "D",
     "square": "s",
     "cross": "x",
+    "thick cross": "X",
     "star": "*",
     "triangle": "v",
     "tick": "|",
 }
-_LETTERS = 0.075  # inches that a letter of a note takes
+_LETTER = 0.0083  # inches that a letter takes, for each point of its size
+_TEXT, _TITLE, _NOTE = 9.0, 10.0, 6.5  # points: of the chart's title and note, of a panel's title, of its note
 _MAX_TICK_LETTERS = 40  # side by side below an axis
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
@@ -88,8 +90,8 @@ def draw(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib, drawn without a display; pyplot's global state is left alone."""
     columns = min(chart.columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
-    notes = max(len(_wrap(panel.note, chart.width)) for panel in chart.panels)
-    width, height = columns * chart.width / _DOTS, rows * (chart.height / _DOTS + 0.12 * notes) + 0.7
+    num_note_lines = max(len(_wrap(panel.note, chart.width, _NOTE)) for panel in chart.panels)
+    width, height = columns * chart.width / _DOTS, rows * (chart.height / _DOTS + 0.12 * num_note_lines) + 0.7
     with matplotlib.rc_context(_SETTINGS):
         figure = _Figure(figsize=(width, height), layout="constrained")
         cells = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -97,35 +99,36 @@ def draw(chart: Chart) -> Figure:
         if panel is None:
             axes.axis("off")
         else:
-            _draw_panel(axes, panel, chart)
-    lines = [*_wrap(chart.title, columns * chart.width), *_wrap(chart.note, columns * chart.width)]
-    figure.suptitle("\n".join(lines), fontsize=9)
+            _draw_panel(axes, panel, chart.width, num_note_lines)
+    lines = [line for text in (chart.title, chart.note) for line in _wrap(text, columns * chart.width, _TEXT)]
+    figure.suptitle("\n".join(lines), fontsize=_TEXT)
     if chart.scale is not None:
         _add_scale(figure, cells, chart)
     _add_legend(figure, cells, chart)
     return figure
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    """Lines that fit a width in pixels; `$` would begin a formula."""
-    letters = max(20, int(width / _DOTS / _LETTERS))
+def _wrap(text: str, width: int, size: float) -> list[str]:
+    """Lines that fit a width in pixels, of letters of a size in points; `$` would begin a formula."""
+    letters = max(20, int(width / _DOTS / _LETTER / size))
     return [line for part in text.split("\n") for line in textwrap.wrap(part.replace("$", r"\$"), letters)]
 
 
-def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
+def _draw_panel(axes: "Axes", panel: Panel, width: int, num_note_lines: int) -> None:
+    """A panel so many pixels wide, its title above the longest of all panels' notes: titles stand at one height."""
     for order, layer in enumerate(panel.layers):
         _DRAWN[type(layer)](axes, layer, order + 1)
     if any(isinstance(layer, Cells | Surface) for layer in panel.layers):
         axes.grid(visible=False)
     _set_axis(axes, panel.x, "x")
     _set_axis(axes, panel.y, "y")
-    note = _wrap(panel.note, chart.width)
-    title = "\n".join(_wrap(panel.title, chart.width))
-    axes.set_title(title, fontsize=10, pad=6 + 8.5 * len(note))
+    note = "\n".join(_wrap(panel.note, width, _NOTE))
+    room = 8.5 * num_note_lines
+    axes.set_title("\n".join(_wrap(panel.title, width, _TITLE)), fontsize=_TITLE, pad=6 + room)
     if note:
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 6.5, "color": "#444444"}
-        axes.annotate("\n".join(note), (0.5, 1.0), xytext=(0, 4 + 8.5 * len(note)), **place, **look)
+        look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": _NOTE, "color": "#444444"}
+        axes.annotate(note, (0.5, 1.0), xytext=(0, 4 + room), **place, **look)
 
 
 def _set_axis(axes: "Axes", axis: Axis, name: str) -> None:
@@ -163,11 +166,15 @@ def _thin_ticks(axis: Axis) -> list[tuple[float, str]]:
 
 def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
     color = hex_of(layer.color)
-    face = "none" if layer.symbol == "hollow" else color
     look: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
-    axes.plot(layer.x, layer.y, color=color, markerfacecolor=face, alpha=layer.opacity, zorder=order, **look)
+    axes.plot(layer.x, layer.y, color=color, markerfacecolor=_face(layer), alpha=layer.opacity, zorder=order, **look)
     for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
         axes.annotate(text, (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
+
+
+def _face(layer: Points) -> str:
+    """The colour inside a mark."""
+    return "white" if layer.symbol == "hollow" else hex_of(layer.color)
 
 
 def _draw_line(axes: "Axes", layer: Line, order: int) -> None:
@@ -264,7 +271,7 @@ def _add_scale(figure: Figure, cells: Any, chart: Chart) -> None:
 
 
 def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
-    """In the place of a panel where one is free, else below; none for a single name."""
+    """In the place of a panel where one is free, else below; none for a single name that nobody asked for."""
     from matplotlib.lines import Line2D
 
     handles = []
@@ -272,14 +279,13 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
         color = hex_of(getattr(layer, "color", 0))
         look: dict[str, Any] = {"color": color, "label": name.replace("$", r"\$")}
         if isinstance(layer, Points):
-            face = "none" if layer.symbol == "hollow" else color
-            look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": face}
+            look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": _face(layer)}
         elif isinstance(layer, Line):
-            look |= {"linestyle": _DASHES[layer.dash], "linewidth": 1.7}
+            look |= {"linestyle": _DASHES[layer.dash], "linewidth": 0.8 * layer.width}
         else:
             look |= {"linewidth": 6, "alpha": max(0.4, getattr(layer, "opacity", 1.0))}
         handles.append(Line2D([], [], **look))
-    if len(handles) < 2:
+    if len(handles) < (1 if chart.in_legend else 2):
         return
     options: dict[str, Any] = {"handles": handles, "fontsize": 8, "frameon": False}
     if len(cells) > len(chart.panels):

@@ -247,7 +247,7 @@
 
   // --- curves -----------------------------------------------------------------------------------------------------
   const curves = one("#curve-panels");
-  const hiddenLines = new Set();
+  const hidden = new Set();  // names in the legend
 
   function smoothed(values, weight) {
     let mean = 0, total = 0;
@@ -264,7 +264,7 @@
     const data = [];
     (view.metrics[plot.dataset.metric] ?? []).forEach((line, i) => {
       const style = view.lines[i];
-      if (!line || hiddenLines.has(style.name)) return;
+      if (!line || hidden.has(style.legend)) return;
       const [x, y, low, high] = line;
       const common = { x, type: "scatter", mode: x.length > 1 ? "lines" : "markers", hoverinfo: "skip", showlegend: false };
       if (low) {
@@ -284,17 +284,18 @@
   }
   function legend(content) {
     const view = content.views[one(".view", curves).value];
-    one(".view-note", curves).textContent = view.note + ".";
-    one(".legend", curves).replaceChildren(...view.lines.map((style) => {
+    one(".view-note", curves).textContent = view.note[0].toUpperCase() + view.note.slice(1) + ".";
+    const styles = new Map(view.lines.map((style) => [style.legend, style]));
+    one(".legend", curves).replaceChildren(...[...styles.values()].reverse().map((style) => {
       const item = document.createElement("button");
       const mark = document.createElement("i");
       item.type = "button";
       mark.style.background = recolored(style.color);
-      item.append(mark, style.name);
-      item.setAttribute("aria-pressed", String(!hiddenLines.has(style.name)));
+      item.append(mark, style.legend);
+      item.setAttribute("aria-pressed", String(!hidden.has(style.legend)));
       item.addEventListener("click", () => {
-        if (!hiddenLines.delete(style.name)) hiddenLines.add(style.name);
-        item.setAttribute("aria-pressed", String(!hiddenLines.has(style.name)));
+        if (!hidden.delete(style.legend)) hidden.add(style.legend);
+        item.setAttribute("aria-pressed", String(!hidden.has(style.legend)));
         drawCurves();
       });
       return item;
@@ -310,7 +311,7 @@
     if (drawn.has(one(".plot", curves))) await drawCurves();
   }
   if (curves) {
-    one(".view", curves).addEventListener("change", () => { hiddenLines.clear(); curvesChanged(); });
+    one(".view", curves).addEventListener("change", () => { hidden.clear(); curvesChanged(); });
     one(".smoothing", curves).addEventListener("input", curvesChanged);
     one(".metric", curves)?.addEventListener("change", (event) => {
       const plot = event.target.closest(".figure").querySelector(".plot");
