@@ -99,7 +99,7 @@ def draw(chart: Chart) -> Figure:
         if panel is None:
             axes.axis("off")
         else:
-            _draw_panel(axes, panel, chart.width, num_note_lines)
+            _draw_panel(axes, panel, chart, num_note_lines)
     lines = [line for text in (chart.title, chart.note) for line in _wrap(text, columns * chart.width, _TEXT)]
     figure.suptitle("\n".join(lines), fontsize=_TEXT)
     if chart.scale is not None:
@@ -114,17 +114,17 @@ def _wrap(text: str, width: int, size: float) -> list[str]:
     return [line for part in text.split("\n") for line in textwrap.wrap(part.replace("$", r"\$"), letters)]
 
 
-def _draw_panel(axes: "Axes", panel: Panel, width: int, num_note_lines: int) -> None:
-    """A panel so many pixels wide, its title above the longest of all panels' notes: titles stand at one height."""
+def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -> None:
+    """The title stands above the longest of all panels' notes, so that all titles are at one height."""
     for order, layer in enumerate(panel.layers):
         _DRAWN[type(layer)](axes, layer, order + 1)
     if any(isinstance(layer, Cells | Surface) for layer in panel.layers):
         axes.grid(visible=False)
     _set_axis(axes, panel.x, "x")
     _set_axis(axes, panel.y, "y")
-    note = "\n".join(_wrap(panel.note, width, _NOTE))
+    note = "\n".join(_wrap(panel.note, chart.width, _NOTE))
     room = 8.5 * num_note_lines
-    axes.set_title("\n".join(_wrap(panel.title, width, _TITLE)), fontsize=_TITLE, pad=6 + room)
+    axes.set_title("\n".join(_wrap(panel.title, chart.width, _TITLE)), fontsize=_TITLE, pad=6 + room)
     if note:
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
         look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": _NOTE, "color": "#444444"}

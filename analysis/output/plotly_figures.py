@@ -63,7 +63,6 @@ def _figure(chart: Chart, panel: Panel) -> dict[str, Any]:
         "xaxis": _axis(panel.x),
         "yaxis": _axis(panel.y),
         "showlegend": is_named,
-        "legend": {"orientation": "h"},
         "margin": {"l": 12 if panel.y.is_hidden else 56, "r": 12, "t": 30 if _has_columns(panel) else 8, "b": 40},
         "meta": {"leastWidth": _TICK_WIDTH * len(panel.x.ticks) if _has_columns(panel) else 0},
     }

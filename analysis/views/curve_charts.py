@@ -19,11 +19,12 @@ _END_SYMBOLS = {DIVERGED: "thick cross", FAILED: "cross", PRUNED: "triangle", ST
 _OTHER_SYMBOL = "diamond"  # of a run that ended for a reason of its own
 _MAX_ENDS = 12  # marks on a line; more would hide it
 _MAX_DOTS = 60  # points of a line that are marked one by one
+_WIDTH, _OTHER_WIDTH = 2.1, 0.9  # of lines
 _GREY = "#999999"
 _INK = "#444444"
 _FAR = 50.0  # how far above its middle a panel's top is when it gets a logarithmic scale
 
-Looks = Mapping[str, tuple[Color, str]]  # a line -> its colour and dash
+Looks = Mapping[str, tuple[str, Color, str]]  # a line -> its name in the legend, its colour, its dash
 
 
 def curve_charts(
@@ -74,11 +75,13 @@ def _scale(choice: Choice) -> ColorScale | None:
 
 def _looks(choice: Choice, scale: ColorScale | None) -> Looks:
     dashes = ("solid", "dashdot")
-    looks: dict[str, tuple[Color, str]] = {
-        name: (place % len(COLORS), dashes[place // len(COLORS) % 2]) for place, name in enumerate(choice.names)
-    }
+    looks: dict[str, tuple[str, Color, str]] = {}
+    for place, (line, name) in enumerate(choice.names.items()):
+        group = f"{choice.by}={name} ({counted(len(choice.runs[line]), 'run')})"
+        color, dash = place % len(COLORS), dashes[place // len(COLORS) % 2]
+        looks[line] = (name if choice.by is None else group, color, dash)
     if scale is not None:
-        looks |= {name: (color_on(scale, value), "solid") for name, value in choice.scale.items()}
+        looks |= {line: ("", color_on(scale, value), "solid") for line, value in choice.scale.items()}
     return looks
 
 
@@ -89,7 +92,7 @@ def _panel(metric_panel: MetricPanel, unit: str, looks: Looks, description: Desc
     for phase in description.phases[1:] if description else ():
         layers += [Span(*phase.begins), Rule(phase.start, dash="dot", color="#555555")]
     for curve in metric_panel.others:
-        layers.append(Line(curve.updates, curve.smoothed, color=_GREY, width=0.9, opacity=0.5))
+        layers.append(Line(curve.updates, curve.smoothed, color=_GREY, width=_OTHER_WIDTH, opacity=0.5))
         layers += _ends(curve, _GREY)
     for curve in metric_panel.curves:
         layers += _curve(curve, *looks[curve.label])
@@ -104,7 +107,7 @@ def _has_far_values(lines: Sequence[np.ndarray]) -> bool:
     return bool(len(values)) and values.min() > 0 and values.max() > _FAR * np.median(values)
 
 
-def _curve(curve: Curve, color: Color, dash: str) -> Iterator[Layer]:
+def _curve(curve: Curve, name: str, color: Color, dash: str) -> Iterator[Layer]:
     """The raw values faintly, the smoothed ones over them, dotted where not all of the group's runs are left."""
     if curve.spread:
         yield Band(curve.updates, curve.low, curve.high, color=color, opacity=0.15)
@@ -115,11 +118,11 @@ def _curve(curve: Curve, color: Color, dash: str) -> Iterator[Layer]:
     is_partial = ~is_whole
     is_partial[:-1] |= is_partial[1:]
     is_partial[1:] |= ~is_whole[:-1]
-    for part, name, part_dash in ((is_whole, curve.label, dash), (is_partial, "", "dot")):
+    has_dots = _is_sparse(curve) and len(curve.updates) <= _MAX_DOTS
+    for part, part_name, part_dash in ((is_whole, name, dash), (is_partial, "", "dot")):
         if part.any():
             values = np.where(part, curve.smoothed, np.nan)
-            has_dots = _is_sparse(curve) and len(curve.updates) <= _MAX_DOTS
-            yield Line(curve.updates, values, name, color, width=2.1, dash=part_dash, has_dots=has_dots)
+            yield Line(curve.updates, values, part_name, color, _WIDTH, part_dash, has_dots=has_dots)
     yield from _ends(curve, color)
 
 
@@ -143,13 +146,13 @@ def _ends(curve: Curve, color: Color) -> Iterator[Points]:
 def _legend(metric_panels: Sequence[MetricPanel], choice: Choice, looks: Looks) -> Iterator[Layer]:
     """The lines that any panel has, the others as one, and the marks of ends; nothing for a run alone."""
     drawn = {curve.label for panel in metric_panels for curve in panel.curves}
-    for line, name in choice.names.items():
-        if line in drawn and (choice.by is not None or len(choice.runs) > 1):
-            num = f" ({counted(len(choice.runs[line]), 'run')})"
-            color, dash = looks[line]
-            yield Line([], [], name if choice.by is None else f"{choice.by}={name}{num}", color, width=2.1, dash=dash)
+    is_alone = choice.by is None and len(choice.runs) == 1
+    for line in choice.names:
+        if line in drawn and not is_alone:
+            name, color, dash = looks[line]
+            yield Line([], [], name, color, _WIDTH, dash)
     if choice.others:
-        yield Line([], [], "others", _GREY, width=0.9)
+        yield Line([], [], "others", _GREY, _OTHER_WIDTH)
     curves = [curve for panel in metric_panels for curve in (*panel.curves, *panel.others)]
     states = {state for curve in curves if len(curve.ends) <= _MAX_ENDS for _, state in curve.ends}
     for state in [*(state for state in _END_SYMBOLS if state in states), *sorted(states - set(_END_SYMBOLS))]:
