@@ -109,9 +109,14 @@ def draw(chart: Chart) -> Figure:
 
 
 def _wrap(text: str, width: int, size: float) -> list[str]:
-    """Lines that fit a width in pixels, of letters of a size in points; `$` would begin a formula."""
+    """Lines that fit a width in pixels, of letters of a size in points."""
     letters = max(20, int(width / _DOTS / _LETTER / size))
-    return [line for part in text.split("\n") for line in textwrap.wrap(part.replace("$", r"\$"), letters)]
+    return [line for part in text.split("\n") for line in textwrap.wrap(_escape(part), letters)]
+
+
+def _escape(text: str) -> str:
+    """A text in which `$` begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -> None:
@@ -142,11 +147,11 @@ def _set_axis(axes: "Axes", axis: Axis, name: str) -> None:
         getattr(axes, f"set_{name}lim")(axis.low, axis.high)
     if axis.is_reversed:
         getattr(axes, f"invert_{name}axis")()
-    getattr(axes, f"set_{name}label")(axis.label.replace("$", r"\$"), fontsize=8)
+    getattr(axes, f"set_{name}label")(_escape(axis.label), fontsize=8)
     axes.tick_params(axis=name, labelsize=8)  # type: ignore[arg-type]
     if axis.ticks:
         ticks = _thin_ticks(axis) if name == "x" else list(axis.ticks)
-        labels = [label.replace("$", r"\$") for _, label in ticks]
+        labels = [_escape(label) for _, label in ticks]
         size = 8.0 if len(ticks) <= _MAX_TICKS else max(8.0 * _MAX_TICKS / len(ticks), _SMALLEST)
         getattr(axes, f"set_{name}ticks")([place for place, _ in ticks], labels, fontsize=size)
         if name == "x" and sum(map(len, labels)) > _MAX_TICK_LETTERS:
@@ -169,7 +174,7 @@ def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
     look: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
     axes.plot(layer.x, layer.y, color=color, markerfacecolor=_face(layer), alpha=layer.opacity, zorder=order, **look)
     for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
-        axes.annotate(text, (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
+        axes.annotate(_escape(text), (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
 
 
 def _face(layer: Points) -> str:
@@ -216,17 +221,17 @@ def _draw_cells(axes: "Axes", layer: Cells, order: int) -> None:
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs((value - layer.low) / span - 0.5) > 0.33
         look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": order + 1}
-        axes.text(column, row, layer.texts[row][column], color="white" if is_dark else "black", **look)
+        axes.text(column, row, _escape(layer.texts[row][column]), color="white" if is_dark else "black", **look)
     for row, column in layer.framed:
         box = (column - 0.47, row - 0.47)
         axes.add_patch(Rectangle(box, 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.6, zorder=order + 1))
-    axes.figure.colorbar(image, ax=axes, label=layer.label)
+    axes.figure.colorbar(image, ax=axes, label=_escape(layer.label))
 
 
 def _draw_surface(axes: "Axes", layer: Surface, order: int) -> None:
     colors = "viridis_r" if layer.is_reversed else "viridis"
     image = axes.contourf(layer.x, layer.y, np.asarray(layer.values, dtype=float), 15, cmap=colors, zorder=order)
-    axes.figure.colorbar(image, ax=axes, label=layer.label)
+    axes.figure.colorbar(image, ax=axes, label=_escape(layer.label))
 
 
 def _draw_span(axes: "Axes", layer: Span, order: int) -> None:
@@ -244,7 +249,7 @@ def _draw_texts(axes: "Axes", layer: Texts, order: int) -> None:
     transform = axes.get_yaxis_transform() if is_centred else axes.transData
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": hex_of(layer.color), "fontsize": 8}
     for x, y, text in zip(places, layer.y, layer.texts, strict=True):
-        axes.text(x, y, text.replace("$", r"\$"), transform=transform, zorder=order, **look)
+        axes.text(x, y, _escape(text), transform=transform, zorder=order, **look)
 
 
 _DRAWN: Mapping[type, Callable[[Any, Any, int], None]] = {
@@ -267,7 +272,9 @@ def _add_scale(figure: Figure, cells: Any, chart: Chart) -> None:
 
     assert chart.scale is not None
     scale = (LogNorm if chart.scale.is_log else Normalize)(chart.scale.low, chart.scale.high)
-    figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(cells), label=chart.scale.label, shrink=0.6, pad=0.01)
+    figure.colorbar(
+        ScalarMappable(scale, "viridis"), ax=list(cells), label=_escape(chart.scale.label), shrink=0.6, pad=0.01
+    )
 
 
 def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
@@ -277,7 +284,7 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
     handles = []
     for name, layer in chart.legend:
         color = hex_of(getattr(layer, "color", 0))
-        look: dict[str, Any] = {"color": color, "label": name.replace("$", r"\$")}
+        look: dict[str, Any] = {"color": color, "label": _escape(name)}
         if isinstance(layer, Points):
             look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": _face(layer)}
         elif isinstance(layer, Line):

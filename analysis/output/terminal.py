@@ -40,7 +40,7 @@ def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) ->
         if place and (title or isinstance(part, Table)):
             console.print()
         for item in _SHOWN[type(part)](part, width):
-            console.print(item)
+            console.print(item, soft_wrap=isinstance(item, Text))  # which are wrapped already, or to be copied
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 

@@ -84,7 +84,10 @@ def test_two_objectives_have_a_front() -> None:
 def test_labels_are_told_apart() -> None:
     assert shorten_apart(["tiny", "vader"], 8) == ["tiny", "vader"]
     assert shorten_apart(["models/a/final", "models/bc/final"], 8) == ["…els/a…", "…els/bc…"]
-    assert shorten_apart(["models/one/large/a", "models/two/small/b"], 9) == ["mod…ge/a", "mod…ll/b"]  # too much differs
+    assert shorten_apart(["models/one/large/a", "models/two/small/b"], 9) == [
+        "mod…ge/a",
+        "mod…ll/b",
+    ]  # too much differs
 
 
 def _ticks(axis: Any) -> dict[str, str]:
