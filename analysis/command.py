@@ -217,11 +217,9 @@ def _curves(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from analysis.comparison.figures import write_comparison
+    from analysis.views.compare import compare_view
 
-    source = _read(options)
-    folder = folder_for(source, options.out)
-    return _say(*write_comparison(source, folder, by=options.by, metric=options.metric, formats=options.format))
+    return _present(options, lambda results: compare_view(results, options.by, options.metric))
 
 
 def _sweep(options: argparse.Namespace) -> int:

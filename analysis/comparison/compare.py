@@ -67,6 +67,11 @@ class GroupComparison:
         return short_names(group.label for group in self.groups)
 
     @property
+    def valued(self) -> Sequence[ComparedGroup]:
+        """The groups that have a value, best first."""
+        return [group for group in self.groups if group.estimate is not None]
+
+    @property
     def is_own(self) -> bool:
         """Whether the sweep itself has made it; see `own_matrix`."""
         return bool(self.pairs) and all(pair.design == BY_PROMPT for pair in self.pairs)

@@ -9,8 +9,6 @@ from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.run_values import common_judges, num_prompts, scale
 from analysis.records.runs import Floats, Source
-from analysis.wording.short_labels import list_labels
-from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.estimates import Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import Ranking, rank
 
@@ -52,16 +50,11 @@ class MatchedKl:
     levels: Sequence[Level]
 
     @property
-    def note(self) -> str:
-        """Which of the levels were not measured but read off the line that begins at the base policy; may be empty."""
-        unseen = [
-            number(level.kl)
-            for level in self.levels
-            if 2 * sum(level.num_before.values()) > sum(level.num_reached.values())
+    def kls_before_evaluation(self) -> list[float]:
+        """Those KLs of the levels that most runs passed before their first evaluation, so that nothing was measured."""
+        return [
+            level.kl for level in self.levels if 2 * sum(level.num_before.values()) > sum(level.num_reached.values())
         ]
-        if not unseen:
-            return ""
-        return f"most runs were first evaluated beyond KL {list_labels(unseen)}: read off a line from the base policy"
 
 
 def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:

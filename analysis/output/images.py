@@ -66,6 +66,7 @@ _MARKERS = {
 _LETTER = 0.0083  # inches that a letter takes, for each point of its size
 _TEXT, _TITLE, _NOTE = 9.0, 10.0, 6.5  # points: of the chart's title and note, of a panel's title, of its note
 _MAX_TICK_LETTERS = 40  # side by side below an axis
+_NUMBER_WIDTH = 70  # pixels that a number takes below an axis
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
 _LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
@@ -127,6 +128,8 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -
         axes.grid(visible=False)
     _set_axis(axes, panel.x, "x")
     _set_axis(axes, panel.y, "y")
+    if not panel.x.ticks and not panel.x.is_log:
+        axes.locator_params(axis="x", nbins=min(9, max(3, chart.width // _NUMBER_WIDTH)))
     note = "\n".join(_wrap(panel.note, chart.width, _NOTE))
     room = 8.5 * num_note_lines
     axes.set_title("\n".join(_wrap(panel.title, chart.width, _TITLE)), fontsize=_TITLE, pad=6 + room)
@@ -289,6 +292,8 @@ def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
             look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": _face(layer)}
         elif isinstance(layer, Line):
             look |= {"linestyle": _DASHES[layer.dash], "linewidth": 0.8 * layer.width}
+        elif isinstance(layer, Intervals):
+            look |= {"linewidth": 0.8 * layer.width, "alpha": layer.opacity}
         else:
             look |= {"linewidth": 6, "alpha": max(0.4, getattr(layer, "opacity", 1.0))}
         handles.append(Line2D([], [], **look))

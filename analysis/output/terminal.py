@@ -47,8 +47,9 @@ def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) ->
 def _lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -> Iterator[Text]:
     """Sentences; what goes on is indented by two more than the first line."""
     start = " " * indent
+    wrapper = textwrap.TextWrapper(width, start, f"{start}  ", break_on_hyphens=False)
     for line in lines:
-        for part in textwrap.wrap(line, width, initial_indent=start, subsequent_indent=f"{start}  ") or [""]:
+        for part in wrapper.wrap(line) or [""]:
             yield Text(part, style, overflow="ignore", no_wrap=True)
 
 

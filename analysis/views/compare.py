@@ -1,48 +1,64 @@
-"""Groups compared, one block for each config key that differs: values with intervals, the judges, the frontier."""
+"""Groups of runs compared: sentences, values with intervals, who beats whom, the judges, reward against KL."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
-from analysis.comparison.frontier import frontiers_of
-from analysis.comparison.groups import Grouping
+from analysis.comparison.frontier import all_frontiers
 from analysis.comparison.matched_kl import matched_kl_of
-from analysis.comparison.text import statements
-from analysis.output.colors import COLORS
-from analysis.output.parts import (
-    Cell,
-    Column,
-    Figure,
-    Part,
-    Sentences,
-    Table,
-    interval_cell,
-    number_cell,
-    plain_label,
-    text_cell,
-)
+from analysis.output.charts import GREY, Axis, Chart, Intervals, Layer, Panel, Points, Rule, Texts
+from analysis.output.parts import Cell, Column, Part, Sentences, Table, number_cell, text_cell
 from analysis.records.runs import Source
 from analysis.results.results import Results
-from analysis.views.reward_against_kl import frontier_parts, matched_table, matrix_figure
-from analysis.wording.statements import counted
-from rlhf_sweeps.verdicts.pairs import MEAN, Pair, verdict_text
+from analysis.views.comparison_files import comparison_files
+from analysis.views.comparison_sentences import design_sentences, statements
+from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
+from analysis.views.judges import judge_parts
+from analysis.views.reward_against_kl import kl_parts
+from analysis.wording.intervals import probability_text
+from analysis.wording.statements import Statement, counted, number
+from rlhf_sweeps.verdicts.estimates import Estimate
+from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, Pair, verdict_text
 
 _MAX_KEYS = 6
-_MAX_GROUPS = 30
+_MAX_GROUPS = 30  # of a chart
+_RUNS_BELOW = 0.22  # of a row: how far the runs stand below their mean
 
 
-def compare_parts(results: Results) -> list[Part]:
-    """What compares the runs, those of each objective with each other alone, then reward against KL of all of them."""
+def compare_view(results: Results, by: str | None = None, metric: str | None = None) -> list[Part]:
+    """One comparison with its charts, reward against KL, comparison.csv and comparison.json.
+
+    Args:
+        by: a config key, or several joined with commas; what was swept if that is one key.
+        metric: what to compare by, as in `compare`.
+
+    Raises:
+        AnalysisError: if no run has such a key or metric.
+    """
+    comparison = results.comparison(by, metric)
+    labels = [group.label for group in comparison.groups]
+    frontiers, matched = all_frontiers(comparison.grouping), matched_kl_of(comparison.grouping)
+    return [
+        *_parts_of_key(comparison, "compare"),
+        *(judge_parts(comparison.matrix) if comparison.matrix else []),
+        *kl_parts(frontiers, matched, labels, comparison.by),
+        *comparison_files(comparison, frontiers, matched),
+    ]
+
+
+def compare_tab(results: Results) -> list[Part]:
+    """The judges, each key that differs, those of each objective alone; then reward against KL of all runs."""
     parts: list[Part] = []
-    for place, part in enumerate(results.parts):
-        source, suffix = part.source, ""
+    for place, of_objective in enumerate(results.parts):
+        source, suffix = of_objective.source, ""
         if len(results.parts) > 1:
             suffix = f"-{place}"
-            told = f"{counted(len(source.runs), 'run')}, compared with each other"
-            parts.append(Sentences([told], f"To {source.objective.text}"))
-        parts += _of_objective(source, [part.comparison(key) for key in _keys(source)], suffix)
+            text = f"{counted(len(source.runs), 'run')}, compared with each other"
+            parts.append(Sentences([text], f"To {source.objective.text}"))
+        parts += _parts_of_objective(source, [of_objective.comparison(key) for key in _keys(source)], suffix)
     keys = _keys(results.source)
-    return [*parts, *(_against_kl(results.grouping(keys[0])) if keys else [])]
+    return [*parts, *(_kl_parts_of(results, keys[0]) if keys else [])]
 
 
 def _keys(source: Source) -> list[str]:
@@ -50,121 +66,172 @@ def _keys(source: Source) -> list[str]:
     return sorted(source.axes, key=lambda key: key != "reward_model")[:_MAX_KEYS] if len(source.runs) > 1 else []
 
 
-def _of_objective(source: Source, found: Sequence[GroupComparison], suffix: str) -> list[Part]:
-    """The matrix first, then each key."""
-    if not found:
-        return [Sentences(["There is nothing to compare: the runs differ in nothing but their seeds"])]
-    parts: list[Part] = []
-    first = found[0]
-    if first.matrix is not None and len(first.matrix.judges) > 1:
-        parts.append(matrix_figure(first.matrix, f"judges{suffix}"))
+def _kl_parts_of(results: Results, key: str) -> list[Part]:
+    grouping = results.grouping(key)
+    labels = [group.label for group in grouping.groups]
+    if len(results.parts) == 1:
+        labels = [group.label for group in results.comparison(key).groups]  # best first
+    return kl_parts(all_frontiers(grouping), matched_kl_of(grouping), labels, ", ".join(grouping.keys))
+
+
+def _parts_of_objective(source: Source, comparisons: Sequence[GroupComparison], suffix: str) -> list[Part]:
+    """The judges first, then each key; a sentence that holds for several keys is said once."""
+    if not comparisons:
+        return [Sentences(["there is nothing to compare: the runs differ in nothing but their seeds"])]
+    matrix = comparisons[0].matrix
+    parts: list[Part] = judge_parts(matrix, f"judges{suffix}") if matrix and len(matrix.judges) > 1 else []
     said: set[str] = set()
-    for place, comparison in enumerate(found):
-        parts += _of_key(comparison, f"compare{suffix}-{place}", said)
-    left = len(source.axes) - len(found)
-    if left > 0:
-        more = f"{left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
-        parts.append(Sentences([more]))
+    for place, comparison in enumerate(comparisons):
+        sentences, *others = _parts_of_key(comparison, f"compare{suffix}-{place}")
+        assert isinstance(sentences, Sentences)
+        first, *more = sentences.lines
+        new = [line for line in more if _text_of(line) not in said]
+        said |= {_text_of(line) for line in more}
+        parts += [replace(sentences, lines=[first, *new]), *others]
+    if left := len(source.axes) - len(comparisons):
+        line = f"{left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
+        parts.append(Sentences([line]))
     return parts
 
 
-def _against_kl(grouped: Grouping) -> list[Part]:
-    """Frontier and gains at the same KL."""
-    by = ", ".join(grouped.keys)
-    matched = matched_kl_of(grouped)
-    found = frontier_parts(frontiers_of(grouped), by)
-    return [*found, *([matched_table(matched, by)] if matched is not None and matched.levels else [])]
+def _text_of(line: str | Statement) -> str:
+    return line.text if isinstance(line, Statement) else line
 
 
-def _of_key(comparison: GroupComparison, name: str, said: set[str]) -> list[Part]:
-    lines = [statement.text for statement in statements(comparison)]
-    new = [lines[0], *(line for line in lines[1:] if line not in said)]
-    said.update(lines)
-    known = [group for group in comparison.groups if group.estimate is not None]
-    parts: list[Part] = [Sentences(new, f"By {comparison.by}")]
-    if len(known) > 1:
-        parts.append(_interval_figure(comparison, known[:_MAX_GROUPS], name))
-    return [*parts, _table(comparison, name)]
+def _parts_of_key(comparison: GroupComparison, name: str) -> list[Part]:
+    """Sentences first, then the charts that have something to show, and the table of groups."""
+    lines: list[Statement | str] = [*statements(comparison)]
+    lines += [*design_sentences(comparison.pairs), *_meaning(comparison)]
+    charts = (values_chart(comparison, f"{name}-values"), probability_chart(comparison, f"{name}-probability"))
+    table = _table(comparison, f"{name}-table")
+    return [Sentences(lines, f"By {comparison.by}"), *(chart for chart in charts if chart is not None), table]
 
 
-def _interval_figure(comparison: GroupComparison, known: Sequence[ComparedGroup], name: str) -> Figure:
-    found = [group.estimate for group in known if group.estimate is not None]
-    labels = [plain_label(group.label) for group in known]
-    runs = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "a run",
-        "x": [value for group in known for value in group.values.values()],
-        "y": [plain_label(group.label) for group in known for _ in group.values],
-        "text": [plain_label(run) for group in known for run in group.values],
-        "hovertemplate": "run %{text}: %{x:.4g}<extra></extra>",
-        "marker": {"color": COLORS[0], "size": 6, "opacity": 0.4},
-    }
-    middle = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"{_statistic(comparison)}, 95 % interval",
-        "x": [one.value for one in found],
-        "y": labels,
-        "error_x": {
-            "type": "data",
-            "array": [one.high - one.value for one in found],
-            "arrayminus": [one.value - one.low for one in found],
-            "color": COLORS[1],
-            "thickness": 2,
-        },
-        "marker": {"color": COLORS[1], "size": 9, "symbol": "diamond"},
-    }
-    layout = {
-        "xaxis": {"title": {"text": comparison.measure.name}},
-        "yaxis": {"type": "category", "autorange": "reversed"},
-        "legend": {"orientation": "h"},
-        "margin": {"l": 80, "r": 12, "t": 8, "b": 40},
-    }
-    title = f"{comparison.measure.name} by {comparison.by}"
-    return Figure(name, title, [runs, middle], layout, comparison.measure.text, 130 + 34 * len(known))
+def _meaning(comparison: GroupComparison) -> list[str]:
+    """What the columns of the table are."""
+    if comparison.ranking is None:
+        return []
+    return [
+        f"values are {comparison.ranking.statistic}s over runs with their 95 % intervals; 'best beats it' is the "
+        "probability that a run of the best group beats a run of this group; p is that of no difference to the best "
+        "group, adjusted for all pairs (Holm)"
+    ]
+
+
+def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
+    """The mean of each group with both intervals, and its runs, best on top; None without values."""
+    groups = comparison.valued[:_MAX_GROUPS]
+    estimates = {place: group.estimate for place, group in enumerate(groups) if group.estimate is not None}
+    if not estimates:
+        return None
+    runs = [(place, run, value) for place, group in enumerate(groups) for run, value in sorted(group.values.items())]
+    values = [value for _, _, value in runs]
+    run_places = [place + _RUNS_BELOW for place, _, _ in runs]
+    hover = [f"run {run}: {number(value, 4)}" for _, run, value in runs]
+    means = [estimate.value for estimate in estimates.values()]
+    mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
+    layers: list[Layer] = [
+        *_percentile_lines(estimates),
+        *interval_lines(estimates, "95 % interval"),
+        Points(values, run_places, "a run", GREY, "tick", 6, hover=hover),
+        Points(means, list(estimates), _statistic(comparison), 0, "circle", 8, hover=mean_hover),
+    ]
+    measure = comparison.measure
+    label = f"{measure.name} (lower is better)" if measure.is_lower_better else measure.name
+    names = [f"{comparison.names[group.label]}  ({len(group.values)})" for group in groups]
+    panel = Panel(value_axis(label, values, list(estimates.values())), row_axis(names), layers)
+    note = f"{measure.text}; in brackets: the number of runs" + _cut_text(len(comparison.valued), len(groups))
+    height = row_height(len(groups)) + 30  # for the legend
+    return Chart(name, f"{measure.name} by {comparison.by}", [panel], note, height=height, file="comparison_values")
+
+
+def _percentile_lines(estimates: Mapping[int, Estimate]) -> list[Intervals]:
+    bounded = {place: estimate for place, estimate in estimates.items() if not math.isnan(estimate.percentile_low)}
+    lows, highs = ([getattr(one, f"percentile_{end}") for one in bounded.values()] for end in ("low", "high"))
+    name = "percentiles of the bootstrap"
+    return [Intervals(list(bounded), lows, highs, name, width=7, opacity=0.35)] if bounded else []
+
+
+def _cut_text(num_groups: int, num_drawn: int) -> str:
+    return f"; the best {num_drawn} of {num_groups} groups" if num_groups > num_drawn else ""
 
 
 def _statistic(comparison: GroupComparison) -> str:
     return comparison.ranking.statistic if comparison.ranking else MEAN
 
 
+def probability_chart(comparison: GroupComparison, name: str) -> Chart | None:
+    """The probability that a run of the best group beats one of each other group; None where none can be told."""
+    ranking = comparison.ranking
+    if ranking is None:
+        return None
+    pairs = [pair for label in ranking.labels[1:] if (pair := ranking.against_best(label)) is not None]
+    known = [(place, pair) for place, pair in enumerate(pairs) if pair.verdict != UNKNOWN]
+    if not known:
+        return None
+    layers: list[Layer] = [Rule(0.5)]
+    for verdict_is_better, symbol, color in ((True, "circle", 0), (False, "hollow", GREY)):
+        drawn = {place: pair.probability for place, pair in known if (pair.verdict == BETTER) == verdict_is_better}
+        if drawn:
+            lows, highs = ([getattr(one, end) for one in drawn.values()] for end in ("low", "high"))
+            hover = [f"{pairs[place].second}: {probability_text(one)}" for place, one in drawn.items()]
+            values = [one.value for one in drawn.values()]
+            layers.append(Intervals(list(drawn), lows, highs, color=color))
+            layers.append(Points(values, list(drawn), "", color, symbol, 9, hover=hover))
+    unknown = [place for place, pair in enumerate(pairs) if pair.verdict == UNKNOWN]
+    layers.append(Texts(unknown, ["cannot tell"] * len(unknown), [0.75] * len(unknown)))
+    axis = Axis("probability [95 % interval]", low=-0.02, high=1.02)
+    panel = Panel(axis, row_axis([comparison.names[pair.second] for pair in pairs]), layers)
+    left = len(ranking.labels) - 1 - len(pairs)
+    note = "full dots: better by more than noise; hollow dots: not" + (
+        f"; {left} more groups are left out" * bool(left)
+    )
+    title = f"probability that a run of {comparison.names[ranking.labels[0]]} beats a run of another group"
+    return Chart(name, title, [panel], note, height=row_height(len(pairs)), file="comparison_probability")
+
+
 def _table(comparison: GroupComparison, name: str) -> Table:
+    beats = "the probability that a run of the best group beats a run of this group"
     columns = [
         Column(comparison.by),
         Column("Place", True),
-        Column(
-            "Value [95 %]", True, f"{_statistic(comparison)} and its interval over seeds: {comparison.measure.text}"
-        ),
+        Column("Value [95 %]", True, f"the {_statistic(comparison)} over runs: {comparison.measure.text}"),
         Column("Runs", True),
-        Column("Settings", True, "of the other keys"),
-        Column("Best beats it", True, "probability that a run of the best group beats one of this group"),
+        Column("Settings", True, "how many settings of the other keys these runs have", is_detail=True),
+        Column("Best beats it [95 %]", True, beats),
         Column("p", True, "of no difference to the best group, adjusted for all pairs (Holm)"),
         Column("Against the best"),
         Column("Not counted"),
     ]
     rows = [_row(comparison, group) for group in comparison.groups]
-    return Table(f"{name}-table", f"Groups by {comparison.by}, best first", columns, rows, len(rows) > 12)
+    caption = f"Groups by {comparison.by}, best first: {comparison.measure.text}"
+    return Table(name, caption, columns, rows, len(rows) > 12, most_rows=15, file="comparison.csv")
 
 
 def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
-    found = group.estimate
-    pair = comparison.ranking.against_best(group.label) if comparison.ranking and found else None
+    pair = comparison.ranking.against_best(group.label) if comparison.ranking and group.estimate else None
     excluded = ", ".join(f"{count} {reason}" for reason, count in group.excluded.items())
     return [
         text_cell(group.label),
         number_cell(group.place or None),
-        interval_cell(found.value, found.low, found.high) if found else Cell("-"),
+        estimate_cell(group.estimate),
         number_cell(len(group.values)),
         number_cell(group.num_settings),
         _probability_cell(pair),
-        number_cell(pair.p_value if pair else None),
+        _p_cell(pair),
         Cell(verdict_text(pair)),
         Cell(excluded or "-"),
     ]
 
 
 def _probability_cell(pair: Pair | None) -> Cell:
-    if pair is None or math.isnan(pair.probability.value):
+    if pair is None or pair.verdict == UNKNOWN:
         return Cell("-")
-    return interval_cell(pair.probability.value, pair.probability.low, pair.probability.high)
+    return Cell(probability_text(pair.probability), pair.probability.value)
+
+
+def _p_cell(pair: Pair | None) -> Cell:
+    if pair is None or math.isnan(pair.p_value):
+        return Cell("-")
+    value = pair.p_value
+    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}", value)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
-from analysis.comparison.text import statements
 from analysis.results.ranking import Ranking
 from analysis.sweep.analysis import SweepAnalysis
 from analysis.sweep.lead import Lead, lead
 from analysis.sweep.sentences import noise_source
 from analysis.sweep.settings import Setting
+from analysis.views.comparison_sentences import answer
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
@@ -41,8 +41,8 @@ def noise_sentences(ranking: Ranking, found: SweepAnalysis | None = None) -> lis
 
 def _of_reward_models(comparison: GroupComparison) -> list[str]:
     verdicts = {pair.verdict for pair in comparison.pairs if pair.first == comparison.groups[0].label}
-    answer = "Yes" if comparison.winner else "No" if verdicts & {NOISE, WORSE} else "Unknown"
-    return [f"{answer}: {statements(comparison)[0].text}"]
+    word = "Yes" if comparison.winner else "No" if verdicts & {NOISE, WORSE} else "Unknown"
+    return [f"{word}: {answer(comparison).text}"]
 
 
 def _of_seeds(won: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...], str]) -> list[str]:

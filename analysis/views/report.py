@@ -100,7 +100,7 @@ def _page(results: Results, make: _Maker, detail: int) -> str:
 
 
 def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
-    from analysis.views.compare import compare_parts
+    from analysis.views.compare import compare_tab
     from analysis.views.config import config_view
     from analysis.views.cost import cost_view
     from analysis.views.curve_chooser import curve_chooser
@@ -128,7 +128,7 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
         ("overview", "Overview"): overview,
         ("curves", "Curves"): curves,
-        ("compare", "Compare"): lambda: compare_parts(results) if len(source.runs) > 1 else [],
+        ("compare", "Compare"): lambda: compare_tab(results) if len(source.runs) > 1 else [],
         ("sweep", "Sweep"): lambda: sweep_parts(source, analysis),
         ("trials", f"{ranking.word.capitalize()}s"): lambda: trials_view(results),
         ("samples", "Samples"): lambda: samples_view(results, _SAMPLES[detail]),

@@ -1,164 +1,207 @@
-"""Two pictures of groups: what they gained at which distance from the base policy, and what the judges say."""
+"""Reward against KL: what groups gained at which distance from the base policy, the fitted law, the same KL."""
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from analysis.comparison.frontier import Frontier
-from analysis.comparison.matched_kl import MatchedKl
-from analysis.comparison.own_matrix import Matrix
+from analysis.comparison.frontier import SEVERAL_SCALES, TOO_FEW, Frontier
+from analysis.comparison.kl_paths import OWN
+from analysis.comparison.matched_kl import Level, MatchedKl
+from analysis.comparison.over_optimization import Fit
+from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Points, Rule, Texts
 from analysis.output.colors import COLORS
-from analysis.output.parts import Cell, Column, Figure, Part, Table, interval_cell, number_cell, plain_label, text_cell
-from analysis.wording.statements import counted, number
+from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval_cell, number_cell, text_cell
+from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
+from analysis.wording.short_labels import list_labels, short_names, shorten_apart
+from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.verdicts.pairs import verdict_text
 
-_MAX_GROUPS = len(COLORS)
+_MAX_LINES = len(COLORS)  # groups in a panel
+_MAX_ROWS = 30
 _MAX_POINTS = 600  # of a group
-_ON_CURVE = 60
+_POINTS_ON_CURVE = 100
 
 
-def frontier_parts(found: Sequence[Frontier], by: str) -> list[Part]:
-    """Gains against sqrt(KL) with the law of over-optimization, and its coefficients; nothing without any point."""
-    shown = [one for one in found if len(one.distances)]
-    fits = [one for one in shown if one.fit is not None]
-    return [*([_figure(shown, by)] if shown else []), *([_fit_table(fits, by)] if fits else [])]
+def kl_parts(
+    frontiers: Mapping[str, Sequence[Frontier]], matched: MatchedKl | None, labels: Sequence[str], by: str
+) -> list[Part]:
+    """Gains against sqrt(KL) under each judge with the fitted law, then the groups at the same KL.
+
+    Args:
+        frontiers: judge -> the groups' frontiers; nothing is shown of them where it is empty.
+        matched: None, or without a level, where no KL was reached.
+        labels: of the groups, best first.
+        by: the keys that the groups differ in.
+    """
+    parts: list[Part] = []
+    own = sorted(frontiers.get(OWN, ()), key=lambda line: labels.index(line.label))
+    if frontiers:
+        has_fit = any(line.fit for lines in frontiers.values() for line in lines)
+        parts.append(Sentences(_sentences(own, has_fit), f"Reward against KL, by {by}"))
+        parts.append(frontier_chart(frontiers, labels))
+    if own:
+        parts.append(_fit_table(own, by))
+    if matched is not None and matched.levels:
+        parts += [matched_chart(matched), _matched_table(matched, by)]
+    return parts
 
 
-def matched_table(matched: MatchedKl, by: str) -> Table:
-    """What groups had gained when they first reached the same KL."""
-    rows = []
-    for level in matched.levels:
-        for place, label in enumerate(level.ranking.labels, start=1):
-            one, pair = level.ranking.estimates[label], level.ranking.against_best(label)
-            rows.append(
-                [
-                    number_cell(level.kl),
-                    number_cell(place),
-                    text_cell(label),
-                    interval_cell(one.value, one.low, one.high),
-                    Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label]),
-                    Cell(verdict_text(pair)),
-                ]
-            )
-    columns = [Column("KL", True, "in nats"), Column("Place", True), Column(by), Column("Value [95 %]", True)]
-    columns += [Column("Runs that got there", True), Column("Against the best")]
-    caption = f"At the same KL, where a run first reaches it: {matched.text}"
-    caption += f"; {matched.note}" if matched.note else ""
-    return Table("matched-kl", caption, columns, rows, len(rows) > 12)
+_LAW = (
+    "the curves are the law of over-optimization (Gao et al., 2022): gain = d (alpha - beta log d) at a distance "
+    "d = sqrt(KL) from the base policy; the larger alpha is, the more is gained at first, and the larger beta is, the "
+    "sooner the gain stops growing"
+)
 
 
-def _fit_table(found: Sequence[Frontier], by: str) -> Table:
-    rows = []
-    for one in found:
-        fit = one.fit
-        assert fit is not None
-        beyond = "" if fit.is_peak_within_data or not fit.has_peak else f", beyond the data ({number(fit.largest_kl)})"
-        peak = interval_cell(fit.peak_kl, fit.peak_low, fit.peak_high)
-        rows.append(
-            [
-                Cell(one.label),
-                interval_cell(fit.alpha, fit.alpha_low, fit.alpha_high),
-                interval_cell(fit.beta, fit.beta_low, fit.beta_high),
-                Cell(f"{peak.text}{beyond}", peak.value),
-                Cell(f"{fit.num_points} of {counted(fit.num_runs, 'run')}", fit.num_points),
-            ]
-        )
-    columns = [Column(by), Column("alpha [95 %]", True, "how well optimization pays at first")]
-    columns += [
-        Column("beta [95 %]", True, "how soon it stops to"),
+def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
+    """What the law is, and what limits its fits under the runs' own reward models."""
+    lines = [_LAW] if has_fit else []
+    if any(line.fit and line.fit.num_runs == 1 for line in own):
+        lines.append("intervals of one run treat its points as independent; they do not know how runs differ")
+    if any(line.is_training for line in own):
+        lines.append("points are training batches, since there are no evaluations")
+    if any(line.note == SEVERAL_SCALES for line in own):
+        lines.append(f"no fit for {SEVERAL_SCALES}")
+    if few := [line.label for line in own if line.note == TOO_FEW]:
+        lines.append(f"{list_labels(few)}: {TOO_FEW}")
+    if negative := sum(line.num_negative for line in own):
+        lines.append(f"{counted(negative, 'KL estimate')} below 0 {'was' if negative == 1 else 'were'} taken as 0")
+    return lines
+
+
+def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence[str]) -> Chart:
+    """A panel for each judge: every evaluation, and the fitted law as far as evaluations go."""
+    drawn = list(labels)[:_MAX_LINES]
+    names, judges = short_names(labels), short_names(frontiers)
+    panels = []
+    for judge, lines in frontiers.items():
+        layers: list[Layer] = [Rule(0.0, is_upright=False)]
+        for line in sorted((one for one in lines if one.label in drawn), key=lambda one: drawn.index(one.label)):
+            layers += _frontier_layers(line, names[line.label], drawn.index(line.label))
+        title = OWN if judge == OWN else f"judged by {judges[judge]}"
+        distance = Axis("distance from the base policy, √KL (√nats)")
+        panels.append(Panel(distance, Axis("gain in score"), layers, title))
+    points = (
+        "training batches" if all(one.is_training for lines in frontiers.values() for one in lines) else "evaluations"
+    )
+    note = f"points: {points}; lines: the fitted law; triangles: its peaks"
+    if len(labels) > len(drawn):
+        note += f"; the best {len(drawn)} of {len(labels)} groups"
+    width, height = (470, 320) if len(panels) > 1 else (700, 420)
+    return Chart("frontier", "Reward against KL", panels, note, 2, width, height, "comparison_frontier")
+
+
+def _frontier_layers(line: Frontier, name: str, color: int) -> list[Layer]:
+    step = max(1, -(-len(line.distances) // _MAX_POINTS))
+    distances, gains = line.distances[::step], line.gains[::step]
+    size = 7 if len(distances) <= 200 else 4
+    layers: list[Layer] = [Points(distances, gains, name, color, size=size, opacity=0.6)]
+    if line.fit is not None:
+        curve = np.linspace(0, float(line.distances.max()), _POINTS_ON_CURVE)
+        layers.append(Line(curve, line.fit.gain(curve), color=color))
+        if line.fit.is_peak_within_data:
+            peak = np.sqrt(np.array([line.fit.peak_kl]))
+            hover = [f"{name}: highest at KL {number(line.fit.peak_kl)}"]
+            layers.append(Points(peak, line.fit.gain(peak), "", color, "triangle", 11, hover=hover))
+    return layers
+
+
+def _fit_table(frontiers: Sequence[Frontier], by: str) -> Table:
+    columns = [
+        Column(by),
+        Column("alpha [95 %]", True, "the larger, the more is gained at first"),
+        Column("beta [95 %]", True, "the larger, the sooner the gain stops growing"),
         Column("Best KL by the fit [95 %]", True, "in nats"),
+        Column("Largest KL", True, "of the points, in nats"),
+        Column("Points", True),
     ]
-    caption = "R(d) = d (alpha - beta log d) with d = sqrt(KL), fitted; `-`: the gain does not surely fall at last"
-    return Table("fits", caption, [*columns, Column("Points", True)], rows)
+    rows = [[text_cell(line.label), *_fit_cells(line.fit), _points_cell(line)] for line in frontiers]
+    caption = "The law fitted to gains in score under each run's own reward model [95 % interval over runs]"
+    if any(line.fit and line.fit.has_peak and not line.fit.is_peak_within_data for line in frontiers):
+        caption += "; a best KL above the largest KL of the points is an extrapolation"
+    return Table("fits", caption, columns, rows, len(rows) > 12, most_rows=10, file="comparison.json")
 
 
-def _figure(found: Sequence[Frontier], by: str) -> Figure:
-    shown = found[:_MAX_GROUPS]
-    data: list[dict[str, Any]] = []
-    for index, one in enumerate(shown):
-        data += _traces(one, COLORS[index])
-    layout = {
-        "xaxis": {"title": {"text": "sqrt(KL to the base policy in nats)"}, "rangemode": "tozero"},
-        "yaxis": {"title": {"text": "gain in the own score"}},
-        "legend": {"orientation": "h"},
-        "margin": {"l": 56, "r": 12, "t": 8, "b": 40},
+def _fit_cells(law: Fit | None) -> list[Cell]:
+    if law is None:
+        return [Cell("-"), Cell("-"), Cell("no fit"), Cell("-")]
+    peak = Cell("no peak")
+    if law.has_peak:
+        is_extrapolated = not law.is_peak_within_data
+        peak = replace(interval_cell(law.peak_kl, law.peak_low, law.peak_high), tone="warn" * is_extrapolated)
+    alpha = interval_cell(law.alpha, law.alpha_low, law.alpha_high)
+    return [alpha, interval_cell(law.beta, law.beta_low, law.beta_high), peak, number_cell(law.largest_kl)]
+
+
+def _points_cell(line: Frontier) -> Cell:
+    return Cell(f"{len(line.gains)} of {counted(len(line.runs), 'run')}", len(line.gains))
+
+
+def matched_chart(matched: MatchedKl) -> Chart:
+    """A panel for each KL: what groups gained where their runs first got there, best on top of the last."""
+    last = matched.levels[-1]
+    labels = [*last.ranking.labels, *_never_reached(last)]
+    drawn = labels[:_MAX_ROWS]
+    panels = [_level_panel(level, drawn, matched.is_rate) for level in matched.levels]
+    note = f"{matched.text} [95 % interval]"
+    if len(labels) > len(drawn):
+        note += f"; the best {len(drawn)} of {len(labels)} groups"
+    width, height = 360, row_height(len(drawn))
+    return Chart("matched-kl-values", "At the same KL", panels, note, 3, width, height, "comparison_matched_kl")
+
+
+def _never_reached(level: Level) -> list[str]:
+    return [label for label, count in level.num_reached.items() if not count]
+
+
+def _level_panel(level: Level, labels: Sequence[str], is_rate: bool) -> Panel:
+    estimates = {
+        place: level.ranking.estimates[label] for place, label in enumerate(labels) if label in level.ranking.estimates
     }
-    where = "training batches" if shown[0].is_training else "evaluations"
-    left = f"; {len(found) - len(shown)} more groups are not drawn" if len(found) > len(shown) else ""
-    note = f"Points are {where}, lines the law of over-optimization of Gao et al. (2022) where it could be fitted{left}"
-    return Figure("frontier", f"Reward against KL, by {by}", data, layout, note, 420)
+    layers: list[Layer] = [*([Rule(0.5)] if is_rate else []), *interval_lines(estimates)]
+    partial = {place for place in estimates if level.num_reached[labels[place]] < level.num_runs[labels[place]]}
+    kinds = ((estimates.keys() - partial, "all runs got there", "circle"), (partial, "only some runs did", "hollow"))
+    for places, name, symbol in kinds:
+        if places:
+            values = [estimates[place].value for place in sorted(places)]
+            hover = [f"{labels[place]}: {estimate_cell(estimates[place]).text}" for place in sorted(places)]
+            layers.append(Points(values, sorted(places), name, 0, symbol, 8, hover=hover))
+    missing = [place for place in range(len(labels)) if place not in estimates]
+    if missing:
+        layers.append(Texts(missing, ["not reached"] * len(missing)))
+    axis = value_axis("", [one.value for one in estimates.values()], list(estimates.values()))
+    return Panel(axis, row_axis(shorten_apart(labels)), layers, f"at KL {number(level.kl)}")
 
 
-def _traces(one: Frontier, color: str) -> list[dict[str, Any]]:
-    step = max(1, -(-len(one.distances) // _MAX_POINTS))
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": plain_label(one.label),
-        "x": one.distances[::step],
-        "y": one.gains[::step],
-        "marker": {"color": color, "size": 6, "opacity": 0.55},
-        "legendgroup": plain_label(one.label),
-        "hovertemplate": "sqrt(KL) %{x:.3g}, gain %{y:.3g}<extra>%{fullData.name}</extra>",
-    }
-    if one.fit is None:
-        return [points]
-    fit, x = one.fit, np.linspace(0.01, float(one.distances.max()), _ON_CURVE)
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": f"fit of {plain_label(one.label)}",
-        "showlegend": False,
-        "x": x,
-        "y": fit.gain(x),
-        "line": {"color": color, "width": 2},
-        "legendgroup": plain_label(one.label),
-        "hoverinfo": "name",
-    }
-    return [points, line]
+def _matched_table(matched: MatchedKl, by: str) -> Table:
+    """The highest KL first, where groups differ most; those that never reached it come last."""
+    columns = [
+        Column("KL", True, "in nats"),
+        Column("Place", True),
+        Column(by),
+        Column("Value [95 %]", True),
+        Column("Runs that got there", True),
+        Column("Against the best"),
+    ]
+    rows = [row for level in reversed(matched.levels) for row in _level_rows(level)]
+    caption = f"At the same KL, where a run first reaches it: {matched.text}"
+    if early := matched.kls_before_evaluation:
+        kls = listed([number(kl) for kl in early])
+        caption += (
+            f"; most runs were first evaluated beyond KL {kls}, where values are read off a straight line from the"
+        )
+        caption += " base policy"
+    return Table("matched-kl", caption, columns, rows, len(rows) > 12, most_rows=15, file="comparison.json")
 
 
-def matrix_figure(matrix: Matrix, name: str) -> Figure:
-    """Win rates of each group under each judge as a heat map, the own judge marked."""
-    rates = [[_cell(matrix, label, judge) for judge in matrix.judges] for label in matrix.labels]
-    texts = [[_rate_text(matrix, label, judge) for judge in matrix.judges] for label in matrix.labels]
-    trace = {
-        "type": "heatmap",
-        "z": rates,
-        "x": [plain_label(judge) for judge in matrix.judges],
-        "y": [plain_label(label) for label in matrix.labels],
-        "text": texts,
-        "texttemplate": "%{text}",
-        "hovertemplate": "trained on %{y}, judged by %{x}: %{text}<extra></extra>",
-        "zmin": 0,
-        "zmid": 0.5,
-        "zmax": 1,
-        "colorscale": [[0, "#b35806"], [0.5, "#f7f7f7"], [1, "#2166ac"]],
-        "textfont": {"size": 13},
-        "xgap": 2,
-        "ygap": 2,
-        "colorbar": {"title": {"text": "win rate"}, "tickformat": ".0%", "thickness": 12},
-    }
-    layout = {
-        "xaxis": {"title": {"text": "judge"}, "type": "category", "side": "bottom"},
-        "yaxis": {"title": {"text": "trained on"}, "type": "category", "autorange": "reversed"},
-        "margin": {"l": 80, "r": 12, "t": 8, "b": 40},
-    }
-    note = f"Win rate against the base policy in % [95 % interval]; *: own judge; {matrix.text}"
-    height = 150 + 64 * len(matrix.labels)
-    return Figure(f"matrix-{name}", "Who likes whose policy?", [trace], layout, note, height)
-
-
-def _cell(matrix: Matrix, label: str, judge: str) -> float | None:
-    cell = matrix.cells.get((label, judge))
-    return None if cell is None else cell.win_rate
-
-
-def _rate_text(matrix: Matrix, label: str, judge: str) -> str:
-    cell = matrix.cells.get((label, judge))
-    if cell is None:
-        return ""
-    interval = "" if math.isnan(cell.low) else f"<br>[{100 * cell.low:.0f}, {100 * cell.high:.0f}]"
-    return f"{100 * cell.win_rate:.0f}{'*' if cell.is_own else ''}{interval}"
+def _level_rows(level: Level) -> list[list[Cell]]:
+    rows = []
+    for place, label in enumerate([*level.ranking.labels, *_never_reached(level)], start=1):
+        has_value = label in level.ranking.estimates
+        reached = Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label])
+        verdict = verdict_text(level.ranking.against_best(label)) if has_value else "never reached"
+        own_place = number_cell(place if has_value else None)
+        value = estimate_cell(level.ranking.estimates.get(label))
+        rows.append([number_cell(level.kl), own_place, text_cell(label), value, reached, Cell(verdict)])
+    return rows

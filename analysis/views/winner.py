@@ -2,12 +2,13 @@
 
 import math
 
-from analysis.comparison.compare import ComparedGroup, GroupComparison
+from analysis.comparison.compare import GroupComparison
 from analysis.comparison.run_values import OBJECTIVE
-from analysis.output.parts import interval_cell
 from analysis.results.entries import reward_model_of
 from analysis.results.ranking import Ranking
 from analysis.sweep.settings import REWARD_MODEL
+from analysis.views.comparison_sentences import answer
+from analysis.views.intervals import estimate_cell
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import listed, number
 from rlhf_sweeps.verdicts.pairs import NOISE, UNKNOWN
@@ -17,14 +18,14 @@ _MAX_SEEDS = 30
 
 def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]:
     """The first of the comparison, and its best setting where more than the reward model was swept."""
-    known = _known(comparison)
-    if not known:
-        return ["Nothing to compare: no run that came to its end has a value"]
+    groups = comparison.valued
+    if not groups:
+        return [answer(comparison).text]
     if comparison.measure.name == OBJECTIVE:
         return ["Unknown: no judge has judged them all, and scores of different reward models have no common scale"]
-    first = known[0]
+    first = groups[0]
     lines = [
-        f"Reward model {first.label}: {comparison.measure.name} {_value(first)}",
+        f"Reward model {first.label}: {comparison.measure.name} {estimate_cell(first.estimate).text}",
         f"That is the {comparison.measure.text}",
     ]
     best = next((entry for entry in ranking.ranked if reward_model_of(entry) == first.label), None)
@@ -38,30 +39,30 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
 
 def lead_sentences(comparison: GroupComparison) -> list[str]:
     """How far the others are behind."""
-    known = [] if comparison.measure.name == OBJECTIVE else _known(comparison)
+    groups = [] if comparison.measure.name == OBJECTIVE else comparison.valued
     lines = []
-    for group in known[1:5]:
+    for group in groups[1:5]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
         if pair is None:
             continue
-        chance = (
-            f"; a run of {pair.first} beats one of {pair.second} with probability {probability_text(pair.probability)}"
-        )
-        less = f"{number(abs(pair.difference))} less{'' if pair.verdict == UNKNOWN else chance}"
-        lines.append(f"{group.label} has {_value(group)}: {less}")
-    if len(known) > 5:
-        lines.append(f"Further behind: {listed([group.label for group in known[5:]])}")
+        less = f"{number(abs(pair.difference))} less"
+        if pair.verdict != UNKNOWN:
+            probability = probability_text(pair.probability)
+            less += f"; a run of {pair.first} beats a run of {pair.second} with probability {probability}"
+        lines.append(f"{group.label} has {estimate_cell(group.estimate).text}: {less}")
+    if len(groups) > 5:
+        lines.append(f"Further behind: {listed([group.label for group in groups[5:]])}")
     return lines
 
 
 def next_sentences(comparison: GroupComparison) -> list[str]:
     """What to do with the answer: search with the winner, or run more seeds where noise hides it."""
-    known = _known(comparison)
-    if len(known) < 2 or comparison.ranking is None:
+    groups = comparison.valued
+    if len(groups) < 2 or comparison.ranking is None:
         return []
     if comparison.measure.name == OBJECTIVE:
         return ["Let them judge each other (eval.judge_each_other=true), or name a judge of all (eval.judges)"]
-    first, second = known[:2]
+    first, second = groups[:2]
     if comparison.winner:
         return [f"Search for settings with the winner: -m reward_model={first.label} search=lr_kl_clip"]
     pair = comparison.ranking.against_best(second.label)
@@ -77,13 +78,3 @@ def next_sentences(comparison: GroupComparison) -> list[str]:
         ]
     needed = max(seeds, 3)
     return [f"To tell {first.label} from {second.label} takes about {needed} seeds of each: sweep.seeds={needed}"]
-
-
-def _known(comparison: GroupComparison) -> list[ComparedGroup]:
-    return [group for group in comparison.groups if group.estimate is not None]
-
-
-def _value(group: ComparedGroup) -> str:
-    assert group.estimate is not None
-    found = group.estimate
-    return interval_cell(found.value, found.low, found.high).text

@@ -1,4 +1,4 @@
-"""The numbers of every CSV and JSON file that the analysis commands write, against what was recorded of them."""
+"""The numbers of every CSV and JSON file that the analysis commands write, and all sentences, as they were recorded."""
 
 import json
 import math
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from golden.made import RECORDS
 from golden.numbers import numbers_of
+from golden.sentences import VIEWS, sentences_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Sums in other orders differ by up to 1.2e-12 between processors: measured without AVX-512, and without AVX2.
@@ -26,6 +27,14 @@ def test_the_numbers_are_those_that_were_recorded(name: str, tmp_path: Path) -> 
         if not is_same(found.get(place, missing), expected.get(place, missing))
     ]
     assert not others, f"{len(others)} of {len(places)} differ:\n" + "\n".join(others[:20])
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_the_sentences_are_those_that_were_recorded(name: str, tmp_path: Path) -> None:
+    files = {view: GOLDEN / "sentences" / f"{name}_{view}.txt" for view in VIEWS}
+    expected = {view: file.read_text(encoding="utf-8") for view, file in files.items() if file.exists()}
+    sentences = sentences_of(RECORDS[name].write(tmp_path / name), RECORDS[name].by)
+    assert sentences == expected, f"`python -m tests.golden {name}` records them anew; read what `git diff` shows then"
 
 
 def is_same(one: Any, other: Any) -> bool:

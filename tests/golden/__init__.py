@@ -1,1 +1,1 @@
-"""The numbers that the analysis commands write of four made-up records, as they were recorded: see tests/README.md."""
+"""What the analysis writes and says of four made-up records, as it was recorded: see tests/README.md."""

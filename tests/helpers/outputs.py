@@ -8,26 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from analysis.comparison.compare import GroupComparison, compare
+from analysis.comparison.compare import compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.own_matrix import REWARD_MODEL
-from analysis.comparison.tables import group_rows
-from analysis.comparison.text import comparison_text
 from analysis.curves.metrics import ENTROPY, KL
-from analysis.curves.panels import chosen_lines
-from analysis.curves.text import described_lines, told
-from analysis.health.findings import findings
-from analysis.health.patterns import patterns
-from analysis.health.text import health_text
+from analysis.output.parts import Alert, Answers, Part, Rows, Sentences, Table
 from analysis.records.runs import REWARD, Source
-from analysis.output.parts import Answers, Block, Part, Sentences, Table
-from analysis.views.report import _Maker, _sections
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
 from analysis.sweep.text import sweep_text
+from analysis.views.compare import compare_view
+from analysis.views.curves import curves_view
+from analysis.views.health import health_view
+from analysis.views.report import _Maker, _sections
 from analysis.wording.errors import AnalysisError
-from analysis.wording.statements import listed
+from analysis.wording.statements import Statement, listed
 from helpers.claims import ONE_MODEL, Said
 from rlhf_sweeps.sweep.comparison_table import table
 from rlhf_sweeps.sweep.results import last_block
@@ -57,46 +53,40 @@ def names_of(source: Source) -> dict[str, str]:
 
 
 def _curves(source: Source) -> Iterator[Said]:
-    metrics = (REWARD, ENTROPY, KL)
-    for by in (None, *source.axes[: source.kind == "sweep"]):
-        choice = chosen_lines(source, metrics, by)
-        about = ""
-        for line in told(described_lines(choice, metrics), choice, metrics).splitlines():
-            if line.endswith(":") and not line.startswith(" "):
-                about = line[:-1] if by is None else ""
-            yield Said("curves", line.strip(), about)
+    metrics = [metric for metric in (REWARD, ENTROPY, KL) if metric in source.metric_names]
+    results = Results(source)
+    for by in (None, *source.axes[: source.kind == "sweep"]) if metrics else ():
+        for part in curves_view(results, metrics, by):
+            if isinstance(part, Sentences):
+                about = part.title if by is None else ""
+                yield from (Said("curves", _text(line), about) for line in part.lines)
 
 
 def _health(source: Source) -> Iterator[Said]:
-    found = {run.name: findings(run) for run in source.runs}
-    names = [source.runs[0].name] if len(source.runs) == 1 else []
-    for line in health_text(source, found, patterns(source, found)).splitlines():
-        if named := re.match(r"(\S.*) in \d+ of \d+ runs? \((.*)\)$", line):
-            names = re.sub(r" and \d+ more$", "", named[2]).split(", ")
-        for name in names:
-            yield Said("health", named[1] if named else line.strip(), name)
+    results = Results(source)
+    for part in health_view(results):
+        yield from (replace(said, place="health") for said in _of_part(part, results.ranking, source))
 
 
 def _comparisons(source: Source) -> Iterator[Said]:
+    results = Results(source)
     for key in source.axes:
         try:
-            comparison = compare(source, key)
+            parts = compare_view(results, key)
         except AnalysisError:
             continue
-        yield from _compared(comparison, comparison_text(comparison).splitlines(), "compare")
-        first, *others = group_rows(comparison)
-        yield Said("comparison.csv", f"place 1: {first[key]}", key=key)
-        for row in others:
-            yield Said("comparison.csv", f"row {first[key]} | {row[key]} | {row['verdict']}", key=key)
+        for part in parts:
+            yield from (replace(said, place="compare") for said in _of_part(part, results.ranking, source))
+            if isinstance(part, Rows):
+                yield from _of_file(part, key)
 
 
-def _compared(comparison: GroupComparison, lines: list[str], place: str) -> Iterator[Said]:
-    labels = [group.label for group in comparison.groups if group.place]
-    for line in lines:
-        yield Said(place, line.strip(), "", labels, comparison.by)
-        row = re.match(r"\d+\.\s+(\S+)\s.*(within noise|beaten|cannot tell)( \(|$)", line)
-        if row:
-            yield Said(place, f"row {labels[0]} | {row[1]} | {row[2]}", "", labels, comparison.by)
+def _of_file(part: Rows, key: str) -> Iterator[Said]:
+    """The rows of comparison.csv, which has the group first and the verdict last."""
+    first, *others = part.rows
+    yield Said(part.file, f"place 1: {first[0]}", key=key)
+    for row in others:
+        yield Said(part.file, f"row {first[0]} | {row[0]} | {row[-1]}", key=key)
 
 
 def _sweep(source: Source) -> Iterator[Said]:
@@ -130,20 +120,22 @@ def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
         labels, key = [group.label for group in ranking.comparison.groups if group.place], REWARD_MODEL
     if isinstance(part, Sentences) and (by := re.fullmatch(r"By (\S+)", part.title)):
         groups = [group.label for group in compare(source, by[1]).groups if group.place]
-        yield from (Said("", line, labels=groups, key=by[1]) for line in part.lines)
+        yield from (Said("", _text(line), labels=groups, key=by[1]) for line in part.lines)
     elif isinstance(part, Sentences):
-        yield from (Said("", line, labels=labels, key=key) for line in part.lines)
+        about = _run_of(part.title, ranking)
+        yield from (Said("", _text(line), about, labels, key) for line in part.lines)
     elif isinstance(part, Answers):
         yield from (Said("", line, labels=labels, key=key) for _, lines in part.answers for line in lines)
     elif isinstance(part, Table):
         yield from _row_claims(part)
-    elif isinstance(part, Block) and part.kind == "statements":
-        about = _run_of(part.content["title"], ranking)
-        yield from (Said("", text, about) for text, _ in part.content["lines"])
-    elif isinstance(part, Block) and part.kind == "finding":
-        named = re.split(r", | and ", part.content["where"].partition(": ")[2])
-        runs = [run.name for run in source.runs if run.name in named]
-        yield from (Said("", part.content["title"], run) for run in runs)
+    elif isinstance(part, Alert):
+        named = re.split(r", | and ", part.where.partition(": ")[2])
+        runs = [run.name for run in source.runs if run.name in named or len(source.runs) == 1]
+        yield from (Said("", part.title, run) for run in runs)
+
+
+def _text(line: str | Statement) -> str:
+    return line.text if isinstance(line, Statement) else line
 
 
 def _row_claims(part: Table) -> Iterator[Said]:

@@ -44,7 +44,7 @@
   const color = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   function showTheme() {
-    all(".keys i").forEach((mark) => { mark.style.background = recolored(mark.dataset.color); });
+    all(".keys i").forEach((mark) => { mark.style.color = recolored(mark.dataset.color); });
     button.setAttribute("aria-pressed", String(isDark()));
     button.textContent = isDark() ? "Light" : "Dark";
     button.title = isDark() ? "Switch to light colours" : "Switch to dark colours";

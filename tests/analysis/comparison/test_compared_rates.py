@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 from analysis.comparison.compare import compare
 from analysis.comparison.run_values import num_prompts
-from analysis.comparison.text import comparison_text, statements
+from analysis.views.comparison_sentences import statements
 from rlhf_sweeps.verdicts import estimates
 
 
@@ -22,7 +22,6 @@ def test_equal_rates_are_as_uncertain_as_their_prompts():
         known = binomtest(round(60 * rate), 60).proportion_ci(method="wilson")
         assert (group.estimate.low, group.estimate.high) == pytest.approx((known.low, known.high))
     assert any("as wide as 60 held-out prompts" in note for note in found.notes)
-    assert "[0.9398, 1]" in comparison_text(found)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,6 @@ def test_equal_values_that_are_no_rates_have_no_interval():
     first, second = (next(group for group in found.groups if group.label == label) for label in "12")
     assert np.isnan([first.estimate.low, first.estimate.high]).all()
     assert second.estimate.low < 0.2 < second.estimate.high
-    assert "[0.7, 0.7]" not in comparison_text(found)
     assert any(note.startswith("no interval for 1, whose runs are all alike") for note in found.notes)
     rates = seeds([3e-4] * 3, key=1, metrics={"learning_rate": np.full(10, 3e-4)})
     assert not compare(source(rates), "key", "learning_rate").measure.is_rate

@@ -229,13 +229,13 @@ def test_runs_that_were_evaluated_rarely_look_no_worse():
         often_gained, rarely_gained = (level.ranking.estimates[key].value for key in ("often", "rarely"))
         assert rarely_gained == pytest.approx(often_gained, abs=0.1)
     assert [level.num_before for level in found.levels] == [{"often": 0, "rarely": 5}] * 2 + [{"often": 0, "rarely": 0}]
-    assert found.note == ""
+    assert found.kls_before_evaluation == []
 
 
 def test_levels_below_the_first_evaluations_are_told():
     runs = [evaluated(f"{key}{seed}", [5.0, 8.0], [1.0, 2.0], key=key) for key in "ab" for seed in range(2)]
     found = matched_kl(source(*runs), "key")
-    assert found.note == "most runs were first evaluated beyond KL 2, 4: read off a line from the base policy"
+    assert found.kls_before_evaluation == [2.0, 4.0]
 
 
 def test_a_group_that_never_gets_there_is_counted():

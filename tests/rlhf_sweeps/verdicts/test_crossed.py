@@ -11,10 +11,10 @@ from scipy import stats
 
 from analysis.comparison.compare import compare
 from analysis.comparison.own_matrix import NOT_BEST
-from analysis.comparison.text import comparison_text, statements
-from analysis.views.noise import noise_sentences
 from analysis.results.other_judges import rates_by_others
 from analysis.results.results import Results
+from analysis.views.comparison_sentences import answer, statements
+from analysis.views.noise import noise_sentences
 from rlhf_sweeps.sweep.comparison_table import table
 from rlhf_sweeps.verdicts.crossed import differences
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, NOISE, UNKNOWN
@@ -105,9 +105,9 @@ def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
         (pair,) = found.pairs
         assert (pair.verdict == NOISE) == is_noise
         assert (found.winner is None) == is_noise
-        assert ("better than every other group by more than noise" in comparison_text(found)) != is_noise
-        (answer,) = noise_sentences(Results(source).ranking)
-        assert answer.startswith("No: " if is_noise else "Yes: ")
+        assert ("better than every other group by more than noise" in answer(found).text) != is_noise
+        (sentence,) = noise_sentences(Results(source).ranking)
+        assert sentence.startswith("No: " if is_noise else "Yes: ")
         num_better += not is_noise
     assert 25 <= num_better <= 50  # 0.12 are three standard errors; both answers are tried
 

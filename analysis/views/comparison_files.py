@@ -1,0 +1,109 @@
+"""A comparison as files: comparison.csv with a row for each group, comparison.json with everything."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from analysis.comparison.compare import ComparedGroup, GroupComparison
+from analysis.comparison.frontier import Frontier
+from analysis.comparison.matched_kl import Level, MatchedKl
+from analysis.comparison.own_matrix import Matrix
+from analysis.output.parts import Document, Part, Rows
+from analysis.views.comparison_sentences import statements
+from rlhf_sweeps.verdicts.pairs import Ranking
+
+_ESTIMATE = ("value", "low", "high", "percentile_low", "percentile_high", "error", "freedom")
+_COLUMNS = ("place", "measure", "num_runs", "num_settings", "num_not_counted", *_ESTIMATE)
+_AGAINST_BEST = ("best_beats_it", "best_beats_it_low", "best_beats_it_high", "adjusted_p", "verdict")
+
+
+def comparison_files(
+    comparison: GroupComparison, frontiers: Mapping[str, Sequence[Frontier]], matched: MatchedKl | None
+) -> list[Part]:
+    """comparison.csv and comparison.json."""
+    columns = [comparison.by, *_COLUMNS, *_AGAINST_BEST]
+    rows = [_row(comparison, group) for group in comparison.groups]
+    content = _content(comparison) | {
+        "frontiers": {judge: [_frontier(line) for line in lines] for judge, lines in frontiers.items()},
+        "matched_kl": None if matched is None else {"text": matched.text, "levels": [*map(_level, matched.levels)]},
+    }
+    return [Rows("comparison.csv", columns, rows), Document("comparison.json", content)]
+
+
+def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Any]:
+    """The last columns say how the group stands against the best one."""
+    pair = comparison.ranking.against_best(group.label) if comparison.ranking and group.place else None
+    estimate = [getattr(group.estimate, name) if group.estimate else math.nan for name in _ESTIMATE]
+    counts = [len(group.values), group.num_settings, sum(group.excluded.values())]
+    row = [group.label, group.place or None, comparison.measure.name, *counts, *estimate]
+    if pair is None:
+        return [*row, *[None] * len(_AGAINST_BEST)]
+    chance = pair.probability
+    return [*row, chance.value, chance.low, chance.high, pair.p_value, pair.verdict]
+
+
+def _content(comparison: GroupComparison) -> dict[str, Any]:
+    """What the comparison itself has found; nan where something is unknown."""
+    return {
+        "by": comparison.by,
+        "measure": comparison.measure.name,
+        "measured": comparison.measure.text,
+        "is_lower_better": comparison.measure.is_lower_better,
+        "is_on_test_seeds": comparison.grouping.is_test,
+        "winner": comparison.winner,
+        "statements": [{"text": line.text, "evidence": dict(line.evidence)} for line in statements(comparison)],
+        "groups": [
+            {
+                "label": group.label,
+                "place": group.place or None,
+                "estimate": asdict(group.estimate) if group.estimate else None,
+                "values": dict(group.values),
+                "num_settings": group.num_settings,
+                "not_counted": dict(group.excluded),
+            }
+            for group in comparison.groups
+        ],
+        "pairs": _pairs(comparison.ranking),
+        "judges": _judges(comparison.matrix) if comparison.matrix else None,
+    }
+
+
+def _pairs(ranking: Ranking | None) -> list[dict[str, Any]]:
+    return [asdict(pair) for pair in ranking.pairs] if ranking else []
+
+
+def _judges(matrix: Matrix) -> dict[str, Any]:
+    cells = [{"group": label, "judge": judge, **asdict(cell)} for (label, judge), cell in matrix.cells.items()]
+    return {"text": matrix.text, "cells": cells}
+
+
+def _frontier(line: Frontier) -> dict[str, Any]:
+    return {
+        "group": line.label,
+        "num_runs": len(line.runs),
+        "num_points": len(line.gains),
+        "num_negative_kls": line.num_negative,
+        "is_training": line.is_training,
+        "fit": asdict(line.fit) if line.fit else None,
+        "note": line.note,
+    }
+
+
+def _level(level: Level) -> dict[str, Any]:
+    return {
+        "kl": level.kl,
+        "groups": [
+            {
+                "label": label,
+                **asdict(level.ranking.estimates[label]),
+                "num_reached": level.num_reached[label],
+                "num_first_evaluated_beyond": level.num_before[label],
+                "num_evaluated_runs": level.num_runs[label],
+                "num_with_a_way": level.num_runs[label],  # its name before num_evaluated_runs
+            }
+            for label in level.ranking.labels
+        ],
+        "never_reached": [label for label, count in level.num_reached.items() if not count],
+        "pairs": _pairs(level.ranking),
+    }

@@ -1,0 +1,109 @@
+"""A comparison in sentences: which group is best, whether its lead is more than noise, and what limits the answer."""
+
+from collections.abc import Sequence
+
+from analysis.comparison.compare import ComparedGroup, GroupComparison
+from analysis.wording.short_labels import list_labels
+from analysis.wording.statements import Statement
+from rlhf_sweeps.verdicts.estimates import FEW_RUNS
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
+
+
+def statements(comparison: GroupComparison) -> list[Statement]:
+    """The answer, whether there are too few runs for the bootstrap's percentiles, and the comparison's notes."""
+    few = [Statement(_FEW, {"fewest runs in a group": fewest})] if (fewest := _fewest_runs(comparison)) else []
+    return [answer(comparison), *few, *(Statement(note) for note in comparison.notes)]
+
+
+_FEW = (
+    f"fewer than {FEW_RUNS} runs in a group: intervals are Student's, with the bootstrap's standard error; the "
+    "bootstrap's own percentiles (in comparison.csv) cover the truth in 50 % of cases with two runs, in 75 % with three"
+)
+
+
+def _fewest_runs(comparison: GroupComparison) -> int:
+    """The size of the smallest group whose interval is Student's, if that is below FEW_RUNS; else 0."""
+    counts = [len(group.values) for group in comparison.groups if _has_student_interval(comparison, group)]
+    return min(counts) if counts and min(counts) < FEW_RUNS else 0
+
+
+def _has_student_interval(comparison: GroupComparison, group: ComparedGroup) -> bool:
+    """Whether an end of the interval is Student's: it may be missing, or both ends may be those of the prompts."""
+    estimate, ranking = group.estimate, comparison.ranking
+    if estimate is None or ranking is None or comparison.is_own:
+        return False
+    low, high = ranking.estimates[group.label].low, ranking.estimates[group.label].high
+    if comparison.measure.is_rate:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return estimate.low == low or estimate.high == high
+
+
+def answer(comparison: GroupComparison) -> Statement:
+    """Which group is best, and against which others its lead is more than noise."""
+    groups, ranking = comparison.valued, comparison.ranking
+    if ranking is None or not groups:
+        return Statement("nothing to compare: no run that came to its end has a value")
+    name = comparison.names[groups[0].label]
+    evidence = {f"value of {group.label}": group.estimate.value for group in groups[:2] if group.estimate}
+    if len(groups) == 1:
+        return Statement(f"only {name} has runs with a value, so there is nothing to compare it with", evidence)
+    if len({group.estimate.value for group in groups if group.estimate}) == 1:
+        return Statement("all groups have the same value", evidence)
+    pairs = [pair for label in ranking.labels[1:] if (pair := ranking.against_best(label)) is not None]
+    if all(pair.verdict == UNKNOWN for pair in pairs):
+        return Statement(f"{_why_unknown(comparison, name, groups, pairs)}", evidence)
+    p_values = [pair.p_value for pair in pairs if pair.verdict != UNKNOWN]
+    evidence["largest adjusted p against the best"] = max(p_values)
+    if comparison.winner:
+        return Statement(f"{name} is better than every other group by more than noise", evidence)
+    return Statement(f"{name} has the best value: {_verdicts(comparison, pairs)}", evidence)
+
+
+def _verdicts(comparison: GroupComparison, pairs: Sequence[Pair]) -> str:
+    """How the best group stands against the others, verdict by verdict."""
+    starts = {
+        NOISE: "within noise of",
+        BETTER: "better by more than noise than",
+        WORSE: "but worse, in the settings that both have, than",
+        UNKNOWN: "nothing can be said about",
+    }
+    labels = {verdict: [pair.second for pair in pairs if pair.verdict == verdict] for verdict in starts}
+    names = {
+        verdict: list_labels([comparison.names[label] for label in several]) for verdict, several in labels.items()
+    }
+    return "; ".join(f"{start} {names[verdict]}" for verdict, start in starts.items() if labels[verdict])
+
+
+def _why_unknown(comparison: GroupComparison, name: str, groups: Sequence[ComparedGroup], pairs: Sequence[Pair]) -> str:
+    """Why the noise is unknown in every pair: groups of one run, or runs that are all alike; and what would help."""
+    is_single = [len(group.values) == 1 for group in groups]
+    if all(is_single):
+        is_sweep = any(run.trial is not None for group in comparison.grouping.groups for run in group.runs)
+        more = "sweep.seeds=3 shows it" if is_sweep else "more seeds show it"
+        why = "one run in each group: these alone do not show how much seeds differ, and so not which is better"
+        return f"{why}; {more}"
+    if is_single[0]:
+        why = "it has one run only, so that nothing can be said about noise; more seeds show it"
+    elif all(is_single[1:]):
+        why = "the others have one run only, so that nothing can be said about noise; more seeds show it"
+    elif any(is_single):
+        why = "the others have one run only, or runs that are all alike, so that nothing can be said about noise"
+    elif all(pair.design == BY_SETTING for pair in pairs):
+        why = "by the same in every setting, which does not show how much other settings would differ"
+    else:
+        why = "runs of a group are all alike, which does not show how much others would differ"
+    return f"{name} has the best value, but {why}"
+
+
+def design_sentences(pairs: Sequence[Pair]) -> list[str]:
+    """Which runs were compared with which, where that is not simply all runs of one group with all of the other."""
+    designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
+    if designs == {BY_PROMPT}:
+        return ["groups were compared prompt by prompt, as at the sweep's end, and for other seeds and prompts"]
+    if designs == {BY_SETTING}:
+        return ["groups were compared setting by setting, since each setting has one run"]
+    if BY_RUN in designs and len(designs) > 1:
+        return [
+            "some groups share settings and were compared within these, others were compared over all of their runs"
+        ]
+    return []

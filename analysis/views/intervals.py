@@ -1,0 +1,46 @@
+"""Values with intervals: as cells, as lines of a chart, and an axis on which the values can be told apart."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from analysis.output.charts import Axis, Intervals
+from analysis.output.parts import Cell, interval_cell
+from rlhf_sweeps.verdicts.estimates import Estimate
+
+
+def estimate_cell(estimate: Estimate | None) -> Cell:
+    """`0.7 [0.6, 0.8]`; `-` without an estimate."""
+    return interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
+
+
+def interval_lines(estimates: Mapping[int, Estimate], name: str = "") -> list[Intervals]:
+    """A horizontal line at the place of each estimate that has an interval; none if no estimate has one."""
+    bounded = {place: estimate for place, estimate in estimates.items() if not math.isnan(estimate.low)}
+    lows, highs = ([getattr(one, end) for one in bounded.values()] for end in ("low", "high"))
+    return [Intervals(list(bounded), lows, highs, name)] if bounded else []
+
+
+def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate]) -> Axis:
+    """An axis that shows all values, and as much of the intervals as leaves the values apart.
+
+    The interval of two runs may be a hundred times as wide as all values are apart.
+    """
+    if not values:
+        return Axis(label)
+    low, high = min(values), max(values)
+    room = 0.75 * (high - low) or 0.2 * abs(high) or 1.0
+    lows = [one.low for one in estimates if not math.isnan(one.low)] + [low - 0.1 * room]
+    highs = [one.high for one in estimates if not math.isnan(one.high)] + [high + 0.1 * room]
+    left, right = max(min(lows), low - room), min(max(highs), high + room)
+    margin = 0.04 * (right - left)
+    return Axis(label, low=left - margin, high=right + margin)
+
+
+def row_axis(labels: Sequence[str]) -> Axis:
+    """A row for each label, the first one on top."""
+    return Axis(ticks=list(enumerate(labels)), low=-0.5, high=len(labels) - 0.5, is_reversed=True)
+
+
+def row_height(num_rows: int) -> int:
+    """The height of a panel with so many rows, in pixels."""
+    return 32 * num_rows + 110

@@ -1,0 +1,69 @@
+"""The win rates of groups under every judge, as a heat map and as a table."""
+
+import math
+
+from analysis.comparison.own_matrix import Cell as Rate
+from analysis.comparison.own_matrix import Matrix
+from analysis.output.charts import Axis, Cells, Chart, Panel
+from analysis.output.parts import Cell, Column, Part, Table, text_cell
+from analysis.views.intervals import row_axis
+from analysis.wording.short_labels import shorten_apart
+
+_MAX_GROUPS, _MAX_JUDGES = 30, 12  # of the heat map
+_MAX_COLUMNS = 5  # judges in the terminal
+_LONGEST_JUDGE = 20
+
+
+def judge_parts(matrix: Matrix, name: str = "judges") -> list[Part]:
+    """The heat map and the same numbers as a table; nothing without groups."""
+    return [judges_chart(matrix, f"{name}-rates"), _table(matrix, f"{name}-table")] if matrix.labels else []
+
+
+def judges_chart(matrix: Matrix, name: str) -> Chart:
+    """A row for each group, a column for each judge; own judges have a frame."""
+    labels, judges = list(matrix.labels[:_MAX_GROUPS]), list(matrix.judges[:_MAX_JUDGES])
+    rates = [[matrix.cells.get((label, judge)) for judge in judges] for label in labels]
+    values = [[math.nan if rate is None else rate.win_rate for rate in row] for row in rates]
+    texts = [[_rate_text(rate).replace(" ", "\n", 1) for rate in row] for row in rates]
+    framed = [(y, x) for y, row in enumerate(rates) for x, rate in enumerate(row) if rate is not None and rate.is_own]
+    hover = [
+        [f"trained on {label}, judged by {judge}: {_rate_text(rate)}" for judge, rate in zip(judges, row, strict=True)]
+        for label, row in zip(labels, rates, strict=True)
+    ]
+    columns = Axis("judge", ticks=list(enumerate(shorten_apart(judges, _LONGEST_JUDGE))))
+    panel = Panel(
+        columns, row_axis(shorten_apart(labels)), [Cells(values, texts, framed, label="win rate", hover=hover)]
+    )
+    note = f"win rate against the base policy in % [95 % interval]; framed: own judge; {matrix.text}"
+    if len(labels) < len(matrix.labels) or len(judges) < len(matrix.judges):
+        note += f"; {len(labels)} of {len(matrix.labels)} groups, {len(judges)} of {len(matrix.judges)} judges"
+    width, height = 125 * len(judges) + 260, 46 * len(labels) + 110
+    return Chart(name, "Who likes whose policy?", [panel], note, 1, width, height, "comparison_judges")
+
+
+def _table(matrix: Matrix, name: str) -> Table:
+    columns = [Column("Runs of")]
+    columns += [Column(judge, True, is_detail=place >= _MAX_COLUMNS) for place, judge in enumerate(matrix.judges)]
+    rows = [
+        [text_cell(label), *(_rate_cell(matrix.cells.get((label, judge))) for judge in matrix.judges)]
+        for label in matrix.labels
+    ]
+    caption = "Win rate against the base policy in % [95 % interval] under each judge"
+    caption += f"; *: own judge, which chose the evaluation; {matrix.text}"
+    if len(matrix.judges) > _MAX_COLUMNS:
+        caption += f"; the terminal has the first {_MAX_COLUMNS} of {len(matrix.judges)} judges, comparison.json all"
+    return Table(name, caption, columns, rows, is_folded=True, most_rows=15, file="comparison.json")
+
+
+def _rate_text(rate: Rate | None) -> str:
+    """`62 [55, 69]`."""
+    if rate is None:
+        return "-"
+    bounds = "" if math.isnan(rate.low) else f" [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    return f"{100 * rate.win_rate:.0f}{bounds}"
+
+
+def _rate_cell(rate: Rate | None) -> Cell:
+    if rate is None:
+        return Cell("-")
+    return Cell(_rate_text(rate) + "*" * rate.is_own, rate.win_rate)

@@ -1,0 +1,92 @@
+"""Reward against KL as parts: a panel for each judge and each KL, who got how far, and what is said of fits."""
+
+import numpy as np
+import pytest
+from helpers.judged_groups import KLS, judged_groups, table_of, ticks_of
+
+from analysis.comparison.compare import compare
+from analysis.comparison.frontier import Frontier, all_frontiers
+from analysis.comparison.kl_paths import OWN
+from analysis.comparison.matched_kl import matched_kl
+from analysis.comparison.over_optimization import fit
+from analysis.output.charts import Chart, Line, Points, Texts
+from analysis.output.parts import Sentences, Table
+from analysis.records.runs import RunRecord, Source
+from analysis.views.reward_against_kl import frontier_chart, kl_parts, matched_chart
+
+
+def test_each_judge_has_a_panel_with_the_evaluations_and_the_fit_of_each_group() -> None:
+    comparison = compare(judged_groups(3), "reward_model")
+    labels = [group.label for group in comparison.groups]
+    chart = frontier_chart(all_frontiers(comparison.grouping), labels)
+    assert [panel.title for panel in chart.panels] == [OWN, "judged by a", "judged by b"]
+    assert [name for name, _ in chart.legend] == labels == ["2", "1", "0"]
+    points = [layer for layer in chart.panels[0].layers if isinstance(layer, Points) and layer.symbol == "circle"]
+    assert [list(layer.x) for layer in points] == [list(np.sqrt(KLS)) * 3] * 3
+    curves = [layer for layer in chart.panels[0].layers if isinstance(layer, Line)]
+    assert [curve.x[-1] for curve in curves] == [max(np.sqrt(KLS))] * 3
+    # A group has one colour in all panels.
+    colors = [[layer.color for layer in panel.layers if isinstance(layer, Line)] for panel in chart.panels]
+    assert colors == [[0, 1, 2]] * 3
+
+
+def test_a_peak_within_the_data_is_marked_where_it_is() -> None:
+    """d (2 - 0.5 log d) is highest at e^3, which is within distances up to 30 and beyond those up to 15."""
+    peaks = {}
+    for furthest in (15, 30):
+        distances = np.linspace(1, furthest, 12)
+        gains = distances * (2 - 0.5 * np.log(distances))
+        law = fit([(distances, gains), (distances, gains + 1e-6 * np.sin(distances))])
+        line = Frontier("a", OWN, ["one", "two"], distances, gains, np.zeros(12), law)
+        layers = frontier_chart({OWN: [line]}, ["a"]).panels[0].layers
+        triangles = [layer for layer in layers if isinstance(layer, Points) and layer.symbol == "triangle"]
+        peaks[furthest] = [round(float(layer.x[0]), 3) for layer in triangles]
+        (table,) = [part for part in kl_parts({OWN: [line]}, None, ["a"], "key") if isinstance(part, Table)]
+        best, largest = table.rows[0][3:5]
+        assert best.value == pytest.approx(np.exp(6))
+        assert (best.tone, largest.value) == ("warn" if furthest == 15 else "", furthest**2)
+    assert peaks == {15: [], 30: [round(np.exp(3), 3)]}
+
+
+def evaluated(name: str, kls: list[float], gains: list[float], key: str) -> RunRecord:
+    metrics = {"update": np.arange(1.0, len(kls) + 1), "eval/kl": np.array(kls), "eval/score": np.array(gains)}
+    return RunRecord(name, metrics | {"eval/base_score": np.zeros(len(kls))}, {"key": key})
+
+
+def test_who_did_not_get_there_is_said_at_each_kl() -> None:
+    """Of KL 8 one run of b knows nothing, and nobody of c: a reached 3, b 1."""
+    runs = [evaluated(f"a{n}", [2.0, 8.0], [1.0, 3.0], "a") for n in range(2)]
+    runs += [evaluated("b0", [2.0, 8.0], [1.0, 1.0], "b"), evaluated("b1", [2.0], [2.0], "b")]
+    runs += [evaluated("c0", [2.0], [0.5], "c")]
+    matched = matched_kl(Source("made up", "folder", runs), "key", levels=[2.0, 8.0])
+    assert matched is not None
+    chart = matched_chart(matched)
+    assert [panel.title for panel in chart.panels] == ["at KL 2", "at KL 8"]
+    assert ticks_of(chart) == ticks_of(chart, 1) == ["a", "b", "c"]
+    symbols = {
+        place: layer.symbol for layer in chart.panels[1].layers if isinstance(layer, Points) for place in layer.y
+    }
+    assert symbols == {0: "circle", 1: "hollow"}
+    (missing,) = [layer for layer in chart.panels[1].layers if isinstance(layer, Texts)]
+    assert list(missing.y) == [2]
+    rows = table_of(kl_parts({}, matched, ["a", "b", "c"], "key"), "matched-kl")
+    assert [[row[0], row[1], row[2], row[3].partition(" ")[0], row[4]] for row in rows] == [
+        ["8", "1", "a", "3", "2 of 2"],
+        ["8", "2", "b", "1", "1 of 2"],
+        ["8", "-", "c", "-", "0 of 1"],
+        ["2", "1", "b", "1.5", "2 of 2"],
+        ["2", "2", "a", "1", "2 of 2"],
+        ["2", "3", "c", "0.5", "1 of 1"],
+    ]
+
+
+def test_negative_kls_are_counted() -> None:
+    line = Frontier("a", OWN, ["one"], np.array([0.0, 1.0]), np.zeros(2), np.zeros(2), None, num_negative=3)
+    sentences, chart, _ = kl_parts({OWN: [line]}, None, ["a"], "key")
+    assert isinstance(sentences, Sentences)
+    assert any(isinstance(text, str) and text.startswith("3 KL estimates below 0") for text in sentences.lines)
+    assert isinstance(chart, Chart)
+
+
+def test_without_evaluations_there_is_nothing() -> None:
+    assert kl_parts({}, None, [], "key") == []

@@ -1,0 +1,45 @@
+"""Every sentence, table and chart title that the views say of a record, as text."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from analysis.output.charts import Chart
+from analysis.output.parts import Part
+from analysis.output.terminal import text
+from analysis.reading.sources import read_all
+from analysis.results.results import Results
+from analysis.views.compare import compare_view
+from analysis.views.cost import cost_view
+from analysis.views.curves import curves_view
+from analysis.views.health import health_view
+
+# View -> its parts, given the config key whose values are compared.
+VIEWS: Mapping[str, Callable[[Results, str], Sequence[Part]]] = {
+    "compare": lambda results, by: compare_view(results, by),
+    "cost": lambda results, by: cost_view(results.costs),
+    "curves": lambda results, by: curves_view(results),
+    "curves_by": lambda results, by: curves_view(results, by=by),
+    "health": lambda results, by: health_view(results),
+}
+
+
+def sentences_of(place: Path, by: str) -> dict[str, str]:
+    """View -> what the terminal shows of it, then the words of its charts, which the terminal leaves out."""
+    results = Results(read_all([str(place)]))
+    texts = {}
+    for name, view in VIEWS.items():
+        parts = view(results, by)
+        charts = [line for part in parts if isinstance(part, Chart) for line in _chart_lines(part)]
+        texts[name] = text(parts) + "".join(f"{line}\n" for line in charts)
+    return texts
+
+
+def _chart_lines(chart: Chart) -> Iterator[str]:
+    yield f"\nchart {chart.id}: {chart.title}"
+    if chart.note:
+        yield f"  {chart.note}"
+    for panel in chart.panels:
+        if words := [word for word in (panel.title, panel.note, panel.x.label, panel.y.label) if word]:
+            yield f"  panel: {' | '.join(words)}"
+    if chart.legend:
+        yield f"  legend: {', '.join(name for name, _ in chart.legend)}"
