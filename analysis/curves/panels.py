@@ -83,7 +83,7 @@ def chosen_lines(
 
     Args:
         leaders: gives the best runs, asked only where not all lines can have a name; without it the first are named.
-        max_others: how many lines without a name there may be; by default as many as points can be drawn.
+        max_others: how many lines without a name there may be; by default as many as a file has points for.
     """
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
@@ -114,8 +114,8 @@ def _chosen(
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
     best, how = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
-    room_for_others = min(room - len(best), len(lines) if max_others is None else max_others)
-    others = _evenly([name for name in lines if name not in best], room_for_others)
+    max_others = room - len(best) if max_others is None else max_others
+    others = _evenly([name for name in lines if name not in best], max_others)
     what = "runs" if by is None else "groups"
     num_left = len(lines) - len(best)
     which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"

@@ -9,7 +9,10 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#88
 # Of heat maps with a middle: brown, white, blue (ColorBrewer's PuOr and RdBu ends, https://colorbrewer2.org).
 DIVERGING = ("#b35806", "#f7f7f7", "#2166ac")
 # Matplotlib's viridis at even steps, from its first to its last colour (https://bids.github.io/colormap/).
-VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
+VIRIDIS = (
+    *("#440154", "#481467", "#482576", "#453781", "#404688", "#39558c", "#33638d", "#2d718e", "#287d8e", "#238a8d"),
+    *("#1f968b", "#20a386", "#29af7f", "#3dbc74", "#56c667", "#75d054", "#95d840", "#bade28", "#dde318", "#fde725"),
+)
 
 
 def hex_of(color: Color) -> str:

@@ -130,7 +130,7 @@ def test_colours_on_a_scale() -> None:
     for share in np.linspace(0, 1, 50):
         expected = matplotlib.colormaps["viridis"](share)
         channels = matplotlib.colors.to_rgb(color_on(scale, 1e-4 * 100**share))
-        np.testing.assert_allclose(channels, expected[:3], atol=0.03)
+        np.testing.assert_allclose(channels, expected[:3], atol=0.02)
     assert color_on(replace(scale, high=1e-4), 1e-4) == VIRIDIS[0]
     assert draw(chart_of(Line(X, X), scale=scale)).axes[-1].get_ylabel() == "lr"
     assert len(set(COLORS)) == 8
