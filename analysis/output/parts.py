@@ -193,10 +193,10 @@ def text_cell(value: Any, tone: str = "") -> Cell:
     """A text, cut where it is very long; sorted as a number where it is one."""
     text = "-" if value is None else clipped(str(value), _MAX_CELL)
     try:
-        found = float(text)
+        place = float(text)
     except ValueError:
         return Cell(text, None, tone)
-    return Cell(text, found if math.isfinite(found) else None, tone)
+    return Cell(text, place if math.isfinite(place) else None, tone)
 
 
 def setting_cell(text: str | None, label: str | None) -> Cell:

@@ -34,8 +34,8 @@ def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) ->
     buffer = StringIO()
     colors: dict[str, Any] = {"force_terminal": is_colored, "color_system": "standard" if is_colored else None}
     console = Console(file=buffer, width=width, highlight=False, legacy_windows=False, **colors)
-    shown: list[Any] = [part for part in parts if type(part) in _SHOWN]
-    for place, part in enumerate(shown):
+    printable: list[Any] = [part for part in parts if type(part) in _SHOWN]
+    for place, part in enumerate(printable):
         title: str = getattr(part, "title", "")
         if place and (title or isinstance(part, Table)):
             console.print()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from analysis.records.runs import Source
-from analysis.views.answers import answers
 from analysis.results.ranking import rank
+from analysis.views.answers import answers
 from helpers.records import rows, summary, write_run, write_sweep
 
 LOOKS_FOR_KL = {"objective__metrics": ["eval/kl"], "objective__directions": ["minimize"]}

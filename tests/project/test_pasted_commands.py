@@ -31,11 +31,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from analysis.command import main as analyse
-from analysis.reading.folders import read_folder
-from analysis.views.config import config_view
 from analysis.output.parts import Command
+from analysis.reading.folders import read_folder
 from analysis.results.results import Results
 from analysis.sweep.edges import override_text
+from analysis.views.config import config_view
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.record import Axis, Run, Sweep, command, folded, go_on, override, report_file

@@ -8,11 +8,11 @@ from helpers.objective_runs import evaluated, said
 from helpers.records import config, rows, samples, summary, write_run
 
 from analysis.reading.sources import read
+from analysis.results.ranking import rank
+from analysis.results.results import Results
 from analysis.views.answers import tiles
 from analysis.views.report import report
 from analysis.views.samples import samples_view
-from analysis.results.ranking import rank
-from analysis.results.results import Results
 
 
 @pytest.mark.parametrize(

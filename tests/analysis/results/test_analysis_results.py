@@ -21,11 +21,11 @@ from analysis.comparison import compare, frontier, groups, judge_matrix, matched
 from analysis.curves import sentences
 from analysis.health import findings, patterns
 from analysis.records.runs import RunRecord, Source, Trial
-from analysis.views import curve_chooser
-from analysis.views.report import report, write_report
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
+from analysis.views import curve_chooser
+from analysis.views.report import report, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
 COMPARING = [compare.compare, pairs.rank, estimates.estimate, judge_matrix.matrix]

@@ -8,12 +8,12 @@ from helpers.records import axes
 from helpers.report_records import compared, run, sweep
 
 from analysis.records.runs import STOPPED, RunRecord, Source, Trial
-from analysis.views.answers import answers, tiles
-from analysis.views.noise import noise_sentences
-from analysis.views.report import report
 from analysis.results.ranking import rank
 from analysis.sweep.lead import Lead, lead
 from analysis.sweep.settings import views
+from analysis.views.answers import answers, tiles
+from analysis.views.noise import noise_sentences
+from analysis.views.report import report
 from rlhf_sweeps.verdicts.noise import Noise
 
 

@@ -12,11 +12,8 @@ from analysis.comparison.groups import grouping
 from analysis.curves.curves import group_labels
 from analysis.health.patterns import patterns
 from analysis.health.signals import Finding
-from analysis.wording.short_labels import list_labels, shorten_apart
 from analysis.reading.sources import read
 from analysis.records.runs import RunRecord, Source
-from analysis.views.config import config_view
-from analysis.views.parallel import parallel
 from analysis.results.ranking import rank
 from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
@@ -24,7 +21,10 @@ from analysis.sweep.axes import axes_of, tell_choices, tell_value, tell_values
 from analysis.sweep.figures import figures
 from analysis.sweep.pictures import history_figure, slices_figure, write_pictures
 from analysis.sweep.settings import views
+from analysis.views.config import config_view
+from analysis.views.parallel import parallel
 from analysis.wording.labels import identity, labels, setting_labels, shown
+from analysis.wording.short_labels import list_labels, shorten_apart
 
 NEAR = (1.2341e-4, 1.2344e-4)
 
