@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from analysis.output.files import FORMATS, write
 from analysis.output.parts import Part
 from analysis.output.places import folder_for, report_for
-from analysis.output.terminal import show, wrapped
+from analysis.output.terminal import show
 from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.platforms.output import tolerate
@@ -184,12 +184,10 @@ def _present(options: argparse.Namespace, view: "Callable[[Results], Sequence[Pa
     parts = view(Results(source))
     paths = write(parts, folder, getattr(options, "format", FORMATS[:2]))
     show(parts)
-    return _say("", paths)
+    return _name_files(paths)
 
 
-def _say(text: str, paths: Sequence[Path]) -> int:
-    for line in text.splitlines():
-        print("\n".join(wrapped(line)))
+def _name_files(paths: Sequence[Path]) -> int:
     if paths:
         print(f"written: {', '.join(map(_shown, paths))}")
     return 0
@@ -202,22 +200,18 @@ def _shown(path: Path) -> str:
 
 
 def _curves(options: argparse.Namespace) -> int:
-    from analysis.curves.views import write_curves
+    from analysis.views.curves import curves_view
 
-    source = _read(options)
-    metrics = options.metrics.split(",") if options.metrics else None
-    by = source.key(options.by) if options.by else None
-    return _say(
-        *write_curves(
-            source,
-            folder_for(source, options.out),
-            metrics=metrics,
-            by=by,
-            smooth=options.smooth,
-            axis=options.x and options.x.removesuffix("s"),
-            formats=options.format,
+    def view(results: "Results") -> Sequence[Part]:
+        return curves_view(
+            results,
+            options.metrics.split(",") if options.metrics else None,
+            results.source.key(options.by) if options.by else None,
+            options.smooth,
+            options.x and options.x.removesuffix("s"),
         )
-    )
+
+    return _present(options, view)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -242,7 +236,7 @@ def _report(options: argparse.Namespace) -> int:
     from analysis.views.report import write_report
 
     source = _read(options)
-    return _say("", [write_report(source, report_for(source, options.out))])
+    return _name_files([write_report(source, report_for(source, options.out))])
 
 
 def _watch(options: argparse.Namespace) -> int:

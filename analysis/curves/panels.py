@@ -70,17 +70,24 @@ class Choice:
         return list(dict.fromkeys(run for several in self.runs.values() for run in several))
 
 
-def chosen_lines(source: Source, metrics: Sequence[str], by: str | None, leaders: Leaders | None = None) -> Choice:
+def chosen_lines(
+    source: Source,
+    metrics: Sequence[str],
+    by: str | None,
+    leaders: Leaders | None = None,
+    max_others: int | None = None,
+) -> Choice:
     """The lines of a figure: all, if they are few enough to be told apart, else the best runs before all others.
 
     A mean is over runs on seeds that choose; those on test seeds are left out of it, and a note says so.
 
     Args:
         leaders: gives the best runs, asked only where not all lines can have a name; without it the first are named.
+        max_others: how many lines without a name there may be; by default as many as a file has points for.
     """
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
-        return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders)
+        return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders, max_others)
     kept = runs if by == "run" else choosing(runs)
     choice = _chosen(source, metrics, by, kept, {**group_labels(kept, by)})
     num_left = len(runs) - len(kept)
@@ -95,6 +102,7 @@ def _chosen(
     runs: Sequence[RunRecord],
     lines: dict[str, Sequence[RunRecord]],
     leaders: Leaders | None = None,
+    max_others: int | None = None,
 ) -> Choice:
     if len(lines) <= MAX_LINES:
         names = _names(lines, source, by)
@@ -106,7 +114,8 @@ def _chosen(
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
         return Choice(by, {}, {name: values[name] or 0.0 for name in drawn}, (), notes, {n: lines[n] for n in drawn})
     best, how = _best(source, lines, leaders) if by is None else (list(lines)[: MAX_LINES - 1], "the first ones")
-    others = _evenly([name for name in lines if name not in best], room - len(best))
+    max_others = room - len(best) if max_others is None else max_others
+    others = _evenly([name for name in lines if name not in best], max_others)
     what = "runs" if by is None else "groups"
     num_left = len(lines) - len(best)
     which = f"{len(others)} of the {num_left}" if len(others) < num_left else f"the {num_left}"
@@ -188,7 +197,7 @@ def _evenly(names: Sequence[str], most: int) -> list[str]:
 def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | None) -> dict[str, str]:
     """Line -> its text in the legend: a run's name and what makes it different, or what a group shares.
 
-    Texts differ as the lines do, fit the legend, and none is taken for a formula or hidden by a plotting library.
+    Texts differ as the lines do, and fit the legend.
     """
     texts = list(lines)
     if by is None:
@@ -200,5 +209,4 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
             for row in (zip(*columns, strict=True) if columns else [()] * len(texts))
         ]
         texts = [f"{name} ({told})" if told else name for name, told in zip(texts, settings, strict=True)]
-    short = shorten_apart(texts, _MAX_LABEL)
-    return {name: text.replace("$", r"\$") for name, text in zip(lines, short, strict=True)}
+    return dict(zip(lines, shorten_apart(texts, _MAX_LABEL), strict=True))

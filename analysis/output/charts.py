@@ -43,7 +43,8 @@ class Points:
     Attributes:
         x, y: (n,) each.
         name: in the legend; empty: not there.
-        symbol: circle, hollow, diamond, square, cross, star, triangle (which points down) or tick (upright).
+        symbol: circle, hollow, diamond, square, cross, thick cross, star, triangle (which points down) or tick
+            (upright).
         hover: what the page says at each point; empty: its numbers.
         labels: what is written above each point.
     """
@@ -240,6 +241,7 @@ class Chart:
         width, height: of a panel, in pixels.
         file: the stem of the files that it is written to; empty: of the page alone.
         scale: of the lines' colours; None: they have names.
+        in_legend: named layers that stand for the panels' in the legend, in its order; empty: the panels' own.
     """
 
     id: str
@@ -251,14 +253,14 @@ class Chart:
     height: int = 380
     file: str = ""
     scale: ColorScale | None = None
+    in_legend: Sequence[Layer] = ()
     kind: str = field(default="chart", init=False)
 
     @property
     def legend(self) -> list[tuple[str, Layer]]:
         """Every name once, with the first layer that has it."""
         named: dict[str, Layer] = {}
-        for panel in self.panels:
-            for layer in panel.layers:
-                if name := getattr(layer, "name", ""):
-                    named.setdefault(name, layer)
+        for layer in self.in_legend or [layer for panel in self.panels for layer in panel.layers]:
+            if name := getattr(layer, "name", ""):
+                named.setdefault(name, layer)
         return list(named.items())

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from analysis.output.charts import Chart
 from analysis.output.parts import Document, Part, Rows
 from analysis.output.places import make_folder
+from analysis.output.plain_values import plain_value
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.record import open_atomically, write_atomically
 
@@ -48,7 +47,9 @@ def _write_part(part: Rows | Document | Chart, folder: Path, formats: Sequence[s
         return [save_chart(part, folder / f"{part.file}.{kind}") for kind in formats]
     path = folder / part.file
     if isinstance(part, Document):
-        write_atomically(path, json.dumps(_plain(part.content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_atomically(
+            path, json.dumps(plain_value(part.content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
         return [path]
     with open_atomically(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -59,14 +60,3 @@ def _write_part(part: Rows | Document | Chart, folder: Path, formats: Sequence[s
 
 def _is_missing(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -58,15 +58,17 @@ _MARKERS = {
     "diamond": "D",
     "square": "s",
     "cross": "x",
+    "thick cross": "X",
     "star": "*",
     "triangle": "v",
     "tick": "|",
 }
 _FILLED = ("circle", "diamond", "square", "star", "triangle")
-_LETTERS = 0.075  # inches that a letter of a note takes
-_NUMBER_WIDTH = 75  # pixels that a number takes below an axis
 _LEGEND_MARK = 6  # letters that the mark beside a name takes
 _TICK_LETTER = 8.5  # pixels that a letter below an axis takes, with its share of the room between ticks
+_LETTER = 0.0083  # inches that a letter takes, for each point of its size
+_TEXT, _TITLE, _NOTE = 9.0, 10.0, 6.5  # points: of the chart's title and note, of a panel's title, of its note
+_NUMBER_WIDTH = 70  # pixels that a number takes below an axis
 _MAX_TICKS = 24  # at the usual size
 _SMALLEST = 3.5  # points of a tick's letters
 _LEAST_GAP = 0.04  # of an axis, between ticks that stand upright
@@ -91,8 +93,8 @@ def draw(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib, drawn without a display; pyplot's global state is left alone."""
     columns = min(chart.columns, len(chart.panels))
     rows = -(-len(chart.panels) // columns)
-    notes = max(len(_wrap(panel.note, chart.width)) for panel in chart.panels)
-    width, height = columns * chart.width / _DOTS, rows * (chart.height / _DOTS + 0.12 * notes) + 0.7
+    num_note_lines = max(len(_wrap(panel.note, chart.width, _NOTE)) for panel in chart.panels)
+    width, height = columns * chart.width / _DOTS, rows * (chart.height / _DOTS + 0.12 * num_note_lines) + 0.7
     with matplotlib.rc_context(_SETTINGS):
         figure = _Figure(figsize=(width, height), layout="constrained")
         cells = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -100,22 +102,28 @@ def draw(chart: Chart) -> Figure:
         if panel is None:
             axes.axis("off")
         else:
-            _draw_panel(axes, panel, chart)
-    lines = [*_wrap(chart.title, columns * chart.width), *_wrap(chart.note, columns * chart.width)]
-    figure.suptitle("\n".join(lines), fontsize=9)
+            _draw_panel(axes, panel, chart, num_note_lines)
+    lines = [line for text in (chart.title, chart.note) for line in _wrap(text, columns * chart.width, _TEXT)]
+    figure.suptitle("\n".join(lines), fontsize=_TEXT)
     if chart.scale is not None:
         _add_scale(figure, cells, chart)
     _add_legend(figure, cells, chart)
     return figure
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    """Lines that fit a width in pixels; `$` would begin a formula."""
-    letters = max(20, int(width / _DOTS / _LETTERS))
-    return [line for part in text.split("\n") for line in textwrap.wrap(part.replace("$", r"\$"), letters)]
+def _wrap(text: str, width: int, size: float) -> list[str]:
+    """Lines that fit a width in pixels, of letters of a size in points."""
+    letters = max(20, int(width / _DOTS / _LETTER / size))
+    return [line for part in text.split("\n") for line in textwrap.wrap(_escape(part), letters)]
 
 
-def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
+def _escape(text: str) -> str:
+    """A text in which `$` begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def _draw_panel(axes: "Axes", panel: Panel, chart: Chart, num_note_lines: int) -> None:
+    """The title stands above the longest of all panels' notes, so that all titles are at one height."""
     for order, layer in enumerate(panel.layers):
         _DRAWN[type(layer)](axes, layer, order + 1)
     if any(isinstance(layer, Cells | Surface) for layer in panel.layers):
@@ -124,13 +132,13 @@ def _draw_panel(axes: "Axes", panel: Panel, chart: Chart) -> None:
     _set_axis(axes, panel.y, "y", chart.width)
     if not panel.x.ticks and not panel.x.is_log:
         axes.locator_params(axis="x", nbins=min(9, max(3, chart.width // _NUMBER_WIDTH)))
-    note = _wrap(panel.note, chart.width)
-    title = "\n".join(_wrap(panel.title, chart.width))
-    axes.set_title(title, fontsize=10, pad=6 + 8.5 * len(note))
+    note = "\n".join(_wrap(panel.note, chart.width, _NOTE))
+    room = 8.5 * num_note_lines
+    axes.set_title("\n".join(_wrap(panel.title, chart.width, _TITLE)), fontsize=_TITLE, pad=6 + room)
     if note:
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 6.5, "color": "#444444"}
-        axes.annotate("\n".join(note), (0.5, 1.0), xytext=(0, 4 + 8.5 * len(note)), **place, **look)
+        look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": _NOTE, "color": "#444444"}
+        axes.annotate(note, (0.5, 1.0), xytext=(0, 4 + room), **place, **look)
 
 
 def _set_axis(axes: "Axes", axis: Axis, name: str, width: int) -> None:
@@ -144,11 +152,11 @@ def _set_axis(axes: "Axes", axis: Axis, name: str, width: int) -> None:
         getattr(axes, f"set_{name}lim")(axis.low, axis.high)
     if axis.is_reversed:
         getattr(axes, f"invert_{name}axis")()
-    getattr(axes, f"set_{name}label")(axis.label.replace("$", r"\$"), fontsize=8)
+    getattr(axes, f"set_{name}label")(_escape(axis.label), fontsize=8)
     axes.tick_params(axis=name, labelsize=8)  # type: ignore[arg-type]
     if axis.ticks:
         ticks = _thin_ticks(axis) if name == "x" else list(axis.ticks)
-        labels = [label.replace("$", r"\$") for _, label in ticks]
+        labels = [_escape(label) for _, label in ticks]
         size = 8.0 if len(ticks) <= _MAX_TICKS else max(8.0 * _MAX_TICKS / len(ticks), _SMALLEST)
         getattr(axes, f"set_{name}ticks")([place for place, _ in ticks], labels, fontsize=size)
         if name == "x" and sum(map(len, labels)) * _TICK_LETTER > width:
@@ -168,13 +176,17 @@ def _thin_ticks(axis: Axis) -> list[tuple[float, str]]:
 
 def _draw_points(axes: "Axes", layer: Points, order: int) -> None:
     color = hex_of(layer.color)
-    face = "none" if layer.symbol == "hollow" else color
     look: dict[str, Any] = {"linestyle": "", "marker": _MARKERS[layer.symbol], "markersize": 0.65 * layer.size}
     if layer.symbol in _FILLED:  # an edge would cover a face that one can see through
         look |= {"markeredgewidth": 0, "markersize": 0.75 * layer.size}
-    axes.plot(layer.x, layer.y, color=color, markerfacecolor=face, alpha=layer.opacity, zorder=order, **look)
+    axes.plot(layer.x, layer.y, color=color, markerfacecolor=_face(layer), alpha=layer.opacity, zorder=order, **look)
     for x, y, text in zip(layer.x, layer.y, layer.labels, strict=False):
-        axes.annotate(text, (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
+        axes.annotate(_escape(text), (x, y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=7)
+
+
+def _face(layer: Points) -> str:
+    """The colour inside a mark."""
+    return "white" if layer.symbol == "hollow" else hex_of(layer.color)
 
 
 def _draw_line(axes: "Axes", layer: Line, order: int) -> None:
@@ -218,17 +230,17 @@ def _draw_cells(axes: "Axes", layer: Cells, order: int) -> None:
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs((value - layer.low) / span - 0.5) > 0.33
         look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": order + 1}
-        axes.text(column, row, layer.texts[row][column], color="white" if is_dark else "black", **look)
+        axes.text(column, row, _escape(layer.texts[row][column]), color="white" if is_dark else "black", **look)
     for row, column in layer.framed:
         box = (column - 0.47, row - 0.47)
         axes.add_patch(Rectangle(box, 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.6, zorder=order + 1))
-    axes.figure.colorbar(image, ax=axes, label=layer.label)
+    axes.figure.colorbar(image, ax=axes, label=_escape(layer.label))
 
 
 def _draw_surface(axes: "Axes", layer: Surface, order: int) -> None:
     colors = "viridis_r" if layer.is_reversed else "viridis"
     image = axes.contourf(layer.x, layer.y, np.asarray(layer.values, dtype=float), 15, cmap=colors, zorder=order)
-    axes.figure.colorbar(image, ax=axes, label=layer.label)
+    axes.figure.colorbar(image, ax=axes, label=_escape(layer.label))
 
 
 def _draw_span(axes: "Axes", layer: Span, order: int) -> None:
@@ -247,7 +259,7 @@ def _draw_texts(axes: "Axes", layer: Texts, order: int) -> None:
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": hex_of(layer.color), "fontsize": 8}
     look |= {"ha": "left"} if layer.is_start else {}
     for x, y, text in zip(places, layer.y, layer.texts, strict=True):
-        axes.text(x, y, text.replace("$", r"\$"), transform=transform, zorder=order, **look)
+        axes.text(x, y, _escape(text), transform=transform, zorder=order, **look)
 
 
 _DRAWN: Mapping[type, Callable[[Any, Any, int], None]] = {
@@ -270,49 +282,34 @@ def _add_scale(figure: Figure, cells: Any, chart: Chart) -> None:
 
     assert chart.scale is not None
     scale = (LogNorm if chart.scale.is_log else Normalize)(chart.scale.low, chart.scale.high)
-    figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(cells), label=chart.scale.label, shrink=0.6, pad=0.01)
+    figure.colorbar(
+        ScalarMappable(scale, "viridis"), ax=list(cells), label=_escape(chart.scale.label), shrink=0.6, pad=0.01
+    )
 
 
 def _add_legend(figure: Figure, cells: Any, chart: Chart) -> None:
-    """In the place of a panel where one is free, else below; none for a single name."""
+    """In the place of a panel where one is free, else below; none for a single name that nobody asked for."""
     from matplotlib.lines import Line2D
 
     handles = []
     for name, layer in chart.legend:
         color = hex_of(getattr(layer, "color", 0))
-        look: dict[str, Any] = {"color": color, "label": name.replace("$", r"\$")}
+        look: dict[str, Any] = {"color": color, "label": _escape(name)}
         if isinstance(layer, Points):
-            face = "none" if layer.symbol == "hollow" else color
-            look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": face}
+            look |= {"linestyle": "", "marker": _MARKERS[layer.symbol], "markerfacecolor": _face(layer)}
         elif isinstance(layer, Line):
-            look |= {"linestyle": _DASHES[layer.dash], "linewidth": 1.7}
+            look |= {"linestyle": _DASHES[layer.dash], "linewidth": 0.8 * layer.width}
         elif isinstance(layer, Intervals):
             look |= {"linewidth": 0.8 * layer.width, "alpha": layer.opacity}
         else:
             look |= {"linewidth": 6, "alpha": max(0.4, getattr(layer, "opacity", 1.0))}
         handles.append(Line2D([], [], **look))
-    if len(handles) < 2:
+    if len(handles) < (1 if chart.in_legend else 2):
         return
     options: dict[str, Any] = {"handles": handles, "fontsize": 8, "frameon": False}
     if len(cells) > len(chart.panels):
         cells[len(chart.panels)].legend(loc="upper left", **options)
     else:
         longest = max(len(name) for name, _ in chart.legend) + _LEGEND_MARK
-        columns = max(1, int(figure.get_figwidth() / _LETTERS / longest))
+        columns = max(1, int(figure.get_figwidth() / (8 * _LETTER) / longest))
         figure.legend(loc="outside lower center", ncols=min(columns, len(handles)), **options)
-
-
-# OLD: of figures that are no charts yet.
-def new_figure(width: float, height: float) -> Figure:
-    with matplotlib.rc_context(_SETTINGS):
-        return _Figure(figsize=(width, height), layout="constrained")
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    from analysis.output.places import make_folder
-
-    make_folder(path.parent)
-    kind = path.suffix[1:]
-    with matplotlib.rc_context(_SETTINGS), open_atomically(path, "wb") as file:
-        figure.savefig(file, format=kind, metadata=_METADATA[kind])
-    return path

@@ -6,7 +6,7 @@ from pathlib import Path
 from analysis.output.charts import Chart
 from analysis.output.colors import hex_of
 from analysis.output.embed import embedded, plotly_script, script_hash
-from analysis.output.parts import Block, Figure, Section
+from analysis.output.parts import Block, Section
 from analysis.output.plotly_figures import figures
 from analysis.wording.statements import number
 
@@ -36,13 +36,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section], names: Collecti
     charts = [part for section in sections for part in section.parts if isinstance(part, Chart)]
     blocks = [part for section in sections for part in section.parts if isinstance(part, Block)]
     data = {
-        "figures": {name: figure for chart in charts for name, figure in figures(chart).items()}
-        | {
-            part.id: {"data": part.data, "layout": part.layout}
-            for section in sections
-            for part in section.parts
-            if isinstance(part, Figure)
-        },
+        "figures": {name: figure for chart in charts for name, figure in figures(chart).items()},
         "curves": next((block.content for block in blocks if block.kind == "curves"), None),
     }
     plotly, plotly_hash = plotly_script()

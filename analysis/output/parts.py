@@ -149,20 +149,7 @@ class Document:
     kind: str = field(default="document", init=False)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """OLD: Plotly's traces and layout, of figures that are no charts yet."""
-
-    id: str
-    title: str
-    data: Sequence[Mapping[str, Any]]
-    layout: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
-    height: int = 380
-    kind: str = "figure"
-
-
-Part = Figure | Table | Chart | Sentences | Alert | Folded | Tiles | Answers | Command | Block | Rows | Document
+Part = Table | Chart | Sentences | Alert | Folded | Tiles | Answers | Command | Block | Rows | Document
 
 
 @dataclass(frozen=True)
@@ -193,18 +180,13 @@ def text_cell(value: Any, tone: str = "") -> Cell:
     """A text, cut where it is very long; sorted as a number where it is one."""
     text = "-" if value is None else clipped(str(value), _MAX_CELL)
     try:
-        found = float(text)
+        place = float(text)
     except ValueError:
         return Cell(text, None, tone)
-    return Cell(text, found if math.isfinite(found) else None, tone)
+    return Cell(text, place if math.isfinite(place) else None, tone)
 
 
 def setting_cell(text: str | None, label: str | None) -> Cell:
     """A setting under its label, a number sorted by its whole value."""
     cell = text_cell(text)
     return cell if label is None else Cell(clipped(label, _MAX_CELL), cell.value)
-
-
-def plain_label(text: str) -> str:
-    """OLD: of figures that are no charts yet; see plotly_figures.escape."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

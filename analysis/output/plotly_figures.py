@@ -32,7 +32,8 @@ _SYMBOLS = {
     "hollow": "circle-open",
     "diamond": "diamond",
     "square": "square",
-    "cross": "x",
+    "cross": "x-thin-open",
+    "thick cross": "x",
     "star": "star",
     "triangle": "triangle-down",
     "tick": "line-ns-open",
@@ -82,17 +83,17 @@ def _has_columns(panel: Panel) -> bool:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    shown: dict[str, Any] = {"title": {"text": escape(axis.label)}, "type": "log" if axis.is_log else "linear"}
+    layout: dict[str, Any] = {"title": {"text": escape(axis.label)}, "type": "log" if axis.is_log else "linear"}
     if axis.ticks:
-        shown |= {"tickvals": [place for place, _ in axis.ticks], "ticktext": [escape(text) for _, text in axis.ticks]}
+        layout |= {"tickvals": [place for place, _ in axis.ticks], "ticktext": [escape(text) for _, text in axis.ticks]}
     if axis.is_hidden:
-        shown["visible"] = False
+        layout["visible"] = False
     ends = (axis.high, axis.low) if axis.is_reversed else (axis.low, axis.high)
     if axis.low is not None or axis.high is not None:
-        shown["range"] = [end if end is None or not axis.is_log else math.log10(end) for end in ends]
+        layout["range"] = [end if end is None or not axis.is_log else math.log10(end) for end in ends]
     elif axis.is_reversed:
-        shown["autorange"] = "reversed"
-    return shown
+        layout["autorange"] = "reversed"
+    return layout
 
 
 def _said(texts: Iterable[str]) -> dict[str, Any]:

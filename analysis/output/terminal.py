@@ -14,7 +14,7 @@ from rich.text import Text
 from analysis.output.parts import Alert, Answers, Cell, Column, Command, Part, Sentences, Table, Tiles
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import Statement, number
-from rlhf_sweeps.wording import WIDTH, in_columns
+from rlhf_sweeps.wording import WIDTH
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "best": "bold"}
 _INDENT = 2
@@ -34,21 +34,22 @@ def text(parts: Iterable[Part], width: int = WIDTH, is_colored: bool = False) ->
     buffer = StringIO()
     colors: dict[str, Any] = {"force_terminal": is_colored, "color_system": "standard" if is_colored else None}
     console = Console(file=buffer, width=width, highlight=False, legacy_windows=False, **colors)
-    shown: list[Any] = [part for part in parts if type(part) in _SHOWN]
-    for place, part in enumerate(shown):
+    printable: list[Any] = [part for part in parts if type(part) in _SHOWN]
+    for place, part in enumerate(printable):
         title: str = getattr(part, "title", "")
         if place and (title or isinstance(part, Table)):
             console.print()
         for item in _SHOWN[type(part)](part, width):
-            console.print(item)
+            console.print(item, soft_wrap=isinstance(item, Text))  # which are wrapped already, or to be copied
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
 def _lines(lines: Iterable[str], width: int, indent: int = 0, style: str = "") -> Iterator[Text]:
     """Sentences; what goes on is indented by two more than the first line."""
     start = " " * indent
+    wrapper = textwrap.TextWrapper(width, start, f"{start}  ", break_on_hyphens=False)
     for line in lines:
-        for part in textwrap.wrap(line, width, initial_indent=start, subsequent_indent=f"{start}  ") or [""]:
+        for part in wrapper.wrap(line) or [""]:
             yield Text(part, style, overflow="ignore", no_wrap=True)
 
 
@@ -118,14 +119,3 @@ _SHOWN: Mapping[type, Callable[[Any, int], Iterator[RenderableType]]] = {
     Command: _show_command,
     Table: _show_table,
 }
-
-
-# OLD: of comparison/text.py and kl_text.py, until they are views.
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    kept = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    for line in in_columns(list(zip(*kept, strict=True))):
-        yield line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
-
-
-def wrapped(line: str) -> Iterator[str]:
-    yield from textwrap.wrap(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2))

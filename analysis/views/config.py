@@ -1,12 +1,12 @@
-"""What differs between the runs, what the best one has, and everything that it was run with."""
+"""The keys that differ between the runs, and the best run's command, config and versions."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from analysis.output.parts import Cell, Column, Command, Part, Sentences, Table, text_cell
 from analysis.records.bookkeeping import differing_keys
-from analysis.records.runs import RunRecord, Source
-from analysis.results.ranking import Ranking
+from analysis.records.runs import RunRecord
+from analysis.results.results import Results
 from analysis.wording.labels import exact, labels
 from analysis.wording.statements import clipped, counted, listed
 from rlhf_sweeps.record import Run, natural, run_again, salvage_hydra
@@ -15,33 +15,34 @@ _MAX_KEYS = 200
 _MAX_VALUES = 8
 
 
-def config_parts(source: Source, ranking: Ranking) -> list[Part]:
-    """Differences, the best run's command, its config, and the versions that it ran on."""
+def config_view(results: Results) -> list[Part]:
+    """Differences, the best run's command, its config, and the versions of its packages."""
+    source, ranking = results.source, results.ranking
     best = ranking.best.run if ranking.best else None
     winners = [winner.run for winner in ranking.winners if winner.run is not None]
     with_config = [run for run in source.runs if run.config]
     if not with_config:
-        return [Sentences(["No config is in this record"])]
+        return [Sentences(["no config is in this record"])]
     parts = _differences(with_config, best)
     for run in winners:
         if run.overrides:
             hydra = salvage_hydra(Run(run.folder), []) if run.folder else {}
-            which = "The best run" if best is not None else f"Run {run.name}, the best by its objective,"
+            which = "the best run" if best is not None else f"run {run.name}, the best by its objective,"
             parts.append(Command(f"{which} again", run_again(hydra, run.overrides)))
-    shown_run = best or with_config[0]
-    name = f"the best run, {shown_run.name}" if best else f"run {shown_run.name}"
-    rows = [[Cell(key), text_cell(exact(shown_run.config[key]))] for key in sorted(shown_run.config, key=natural)]
-    parts.append(
-        Table("config", f"All of the config of {name}", [Column("Key"), Column("Value")], rows, is_filterable=True)
-    )
-    return [*parts, *_versions(shown_run, name)]
+    run = best or with_config[0]
+    name = f"the best run, {run.name}" if best else f"run {run.name}"
+    rows = [[Cell(key), text_cell(exact(run.config[key]))] for key in sorted(run.config, key=natural)]
+    columns = [Column("Key"), Column("Value")]
+    parts.append(Table("config", f"All of the config of {name}", columns, rows, is_filterable=True))
+    return [*parts, *_versions(run, name)]
 
 
 def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part]:
     keys = differing_keys([run.config for run in runs])
     if not keys:
-        what = "The config is the same in all runs, seeds aside" if len(runs) > 1 else "There is one run with a config"
-        return [Sentences([what])]
+        is_single = len(runs) == 1
+        text = "one run has a config" if is_single else "the config is the same in all runs, but for their seeds"
+        return [Sentences([text])]
     rows = []
     for key in keys[:_MAX_KEYS]:
         values = labels([run.config.get(key) for run in runs])
@@ -49,11 +50,14 @@ def _differences(runs: Sequence[RunRecord], best: RunRecord | None) -> list[Part
         best_cell = [text_cell(values[runs.index(best)] if best in runs else None)] if best is not None else []
         rows.append([Cell(key), *best_cell, Cell(_counts(counts)), Cell(str(len(counts)), float(len(counts)))])
     columns = [Column("Key"), *([Column("Best run")] if best is not None else [])]
-    columns += [Column("Values", False, "how many runs have it"), Column("Different values", True)]
+    columns += [
+        Column("Values", False, "in brackets the number of runs that have it"),
+        Column("Different values", True),
+    ]
     caption = f"{counted(len(keys), 'key')} that {'differs' if len(keys) == 1 else 'differ'} between the runs"
     parts: list[Part] = [Table("differences", caption, columns, rows, is_filterable=len(keys) > 10)]
     if len(keys) > _MAX_KEYS:
-        parts.append(Sentences([f"Shown are the first {_MAX_KEYS} keys"]))
+        parts.append(Sentences([f"the table has the first {_MAX_KEYS} keys"]))
     return parts
 
 
@@ -76,4 +80,6 @@ def _versions(run: RunRecord, name: str) -> list[Part]:
     rows = [[Cell(str(package)), Cell(str(version))] for package, version in versions.items()]
     device = run.summary.get("device")
     where = f", on {device}" if device else ""
-    return [Table("versions", f"What {name} ran with{where}", [Column("Package"), Column("Version")], rows)]
+    return [
+        Table("versions", f"Versions of the packages of {name}{where}", [Column("Package"), Column("Version")], rows)
+    ]

@@ -1,4 +1,4 @@
-"""Which evaluations made a setting worth what it is, at what KL, in words and numbers."""
+"""The evaluations that gave a setting its objectives: their updates and their KL, as numbers and in a sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Counted:
     Attributes:
         first, last: their updates.
         kl: their mean sequence KL to the base policy, in nats; None where that is not recorded.
-        num: how many there are in a run: one, or those whose mean counts.
+        num: their number in a run: one, or as many as the mean is over.
     """
 
     first: float
@@ -29,38 +29,39 @@ class Counted:
 
 
 def counted_in(entry: Entry) -> Counted | None:
-    """The evaluations that gave an entry its objectives; None where the record does not tell."""
-    by_run = [found for run in entry.runs if (found := _of_run(run, entry.metrics))]
+    """The evaluations that gave an entry its objectives; None where a run's are not recorded."""
+    by_run = [evaluations for run in entry.runs if (evaluations := _of_run(run, entry.metrics))]
     if not by_run or len(by_run) < len(entry.runs):
         return None
-    updates = [update for found in by_run for update, _ in found]
-    kls = [kl for found in by_run for _, kl in found if kl is not None]
+    updates = [update for evaluations in by_run for update, _ in evaluations]
+    kls = [kl for evaluations in by_run for _, kl in evaluations if kl is not None]
     kl = fmean(kls) if len(kls) == len(updates) else None
     return Counted(min(updates), max(updates), kl, max(map(len, by_run)))
 
 
 def counted_sentences(entry: Entry) -> list[str]:
-    """`That is after update 15, at a KL of 4.2 nats to the base policy`."""
+    """Such as `that is after update 15, at a KL of 4.2 nats to the base policy`."""
     bases = [run for run in entry.runs if is_worth_the_base(run)]
     if bases:
         budget = number(bases[0].kl_budget)
-        which = "It" if len(entry.runs) == 1 else f"In {len(bases)} of its {len(entry.runs)} runs it"
+        which = "it" if len(entry.runs) == 1 else f"in {len(bases)} of its {len(entry.runs)} runs it"
         return [f"{which} never stayed within the KL budget of {budget} nats, and is worth what the base policy is"]
-    found = counted_in(entry)
-    if found is None:
+    evaluations = counted_in(entry)
+    if evaluations is None:
         return []
-    updates = f"{number(found.first)} to {number(found.last)}"
-    if found.first == found.last:
-        text = f"That is after update {number(found.first)}"
-    elif found.num > 1:
-        text = f"That is the mean of {found.num} evaluations in updates {updates}"
+    updates = f"{number(evaluations.first)} to {number(evaluations.last)}"
+    if evaluations.first == evaluations.last:
+        text = f"that is after update {number(evaluations.first)}"
+    elif evaluations.num > 1:
+        text = f"that is the mean of {evaluations.num} evaluations in updates {updates}"
     else:
-        text = f"That is after updates {updates}, depending on the seed"
-    return [text + (f", at a KL of {number(found.kl)} nats to the base policy" if found.kl is not None else "")]
+        text = f"that is after updates {updates}, depending on the seed"
+    kl = "" if evaluations.kl is None else f", at a KL of {number(evaluations.kl)} nats to the base policy"
+    return [text + kl]
 
 
 def _of_run(run: RunRecord, metrics: Sequence[str]) -> list[tuple[float, float | None]]:
-    """(update, KL) of each; where the record does not tell, of the best evaluation as the run's summary has it."""
+    """(update, KL) of each; without such rows in the record, of the best evaluation in the run's summary."""
     rows = counted_rows(run)
     if rows:
         return [(row[UPDATE], kl_of(row)) for row in rows]

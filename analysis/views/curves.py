@@ -1,164 +1,173 @@
-"""The curves of a report: single runs, and means over runs that share a value, for every metric."""
+"""Training curves: charts, their numbers as a table, and sentences on the course of each line."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from analysis.curves.axis import along, chosen_unit
-from analysis.curves.curves import choosing, group_labels, grouped
-from analysis.curves.metrics import curve_of, panel_metrics, title_of
-from analysis.output.colors import COLORS
-from analysis.output.parts import Block, Part, Sentences
-from analysis.records.runs import Floats, RunRecord, Source
-from analysis.results.ranking import Ranking
-from analysis.views.lines import averaged, points, thinned
-from analysis.wording.labels import identity
-from analysis.wording.statements import counted, listed
-from rlhf_sweeps.record import natural
+from analysis.curves.axis import EPISODE, along, other_unit
+from analysis.curves.curves import choosing
+from analysis.curves.metrics import chosen_metrics, title_of
+from analysis.curves.panels import MAX_LINES, Choice, against, chosen_lines, panels, without_mean
+from analysis.curves.panels import Panel as MetricPanel
+from analysis.curves.sentences import Described, describe, describe_metric
+from analysis.output.parts import Document, Part, Rows, Sentences
+from analysis.output.thinning import spread
+from analysis.records.runs import RunRecord, Source
+from analysis.results.entries import Entry
+from analysis.results.ranking import Ranking, leaders
+from analysis.results.results import Results
+from analysis.views.curve_charts import curve_charts
+from analysis.wording.statements import Statement, counted, listed
 
-_EVALUATED = "eval/score"
-_MAX_PANELS = 6
-# Metrics beside the panels: what says most first.
-_ORDER = ("eval", "judge", "objective", "policy", "val", "loss", "value")
-_NUM_ALL = 12  # so many runs are shown all
-_NUM_BEST, _NUM_WORST, _NUM_RUNNING = 6, 3, 3
-_MAX_GROUPS = len(COLORS)
-_MAX_VIEWS = 5
-_RUNNING = ("unfinished", "running")
+_COLUMNS = ("group", "run", "metric", "update", "episode", "value", "smoothed", "low", "high", "num_runs")
+_MAX_METRICS = 8  # of a line, in sentences; phases.json has them all
+_MAX_GROUPS = 6  # of runs that are described in the report
+_MAX_RUNS = 60  # of such a group: their mean is described
+
+Descriptions = Mapping[str, Sequence[Described]]  # line -> a description of each metric that it has
 
 
-def curve_parts(source: Source, ranking: Ranking, detail: int = 0) -> list[Part]:
-    """The panels and what they are drawn from.
+def curves_view(
+    results: Results,
+    metrics: Sequence[str] | None = None,
+    by: str | None = None,
+    smooth: float | None = None,
+    axis: str | None = None,
+) -> list[Part]:
+    """Sentences for each line; curves.png and the like, curves.csv, phases.json.
 
     Args:
-        detail: 0: everything; 1: half the points; 2: the panels' metrics only.
+        metrics: names or patterns; by default the panels of the published figure.
+        by: a config key whose values share a line; by default a line is a run.
+        smooth: see `panels.panels`.
+        axis: update or episode; by default see `axis.chosen_unit`.
+
+    Raises:
+        AnalysisError: if no run has a metric that is asked for.
     """
-    if not any(len(run.updates) for run in source.runs):
-        return [Sentences(["No run has recorded an update yet"])]
-    shown = panels(source)
-    more = more_metrics(source, shown) if detail < 2 else []
-    most = 200 if detail == 0 else 100
-    metrics = {metric: most for metric, _ in shown} | dict.fromkeys(more, most // 2)
-    unit, why = chosen_unit([run for run in source.runs if len(run.updates)])
-    views = curve_views(source, ranking, metrics, unit)
-    for view in views if why else ():
-        view["note"] += f"; {why}"
-    content = {"views": views, "panels": shown, "more": more, "unit": unit}
-    parts: list[Part] = [Block("curves", content, "curves")]
-    if detail == 2:
-        parts.append(Sentences(["Of this many runs and metrics only the panels' metrics are in this file"]))
+    source = results.source
+    names = chosen_metrics(source.runs, metrics)
+    choice = against(chosen_lines(source, names, by, leaders), axis)
+    metric_panels = panels(choice, names, smooth)
+    missing = without_mean(metric_panels, choice)
+    metric_panels = [panel for panel in metric_panels if panel.curves or panel.others]
+    if not metric_panels:
+        why = "; ".join(missing) or "no run has recorded a metric yet"
+        return [Sentences([f"{source.name}: {why}, so there is nothing to draw"])]
+    choice = replace(choice, notes=(*choice.notes, *missing))
+    drawn_metrics = [panel.metric for panel in metric_panels]
+    descriptions = _describe_lines(choice, drawn_metrics)
+    is_alone = len(choice.runs) == 1
+    in_panels = {each.metric: each for each in next(iter(descriptions.values()))} if is_alone else {}
+    return [
+        *_sentences(descriptions, choice, drawn_metrics),
+        *curve_charts(source.name, metric_panels, choice, in_panels),
+        Rows("curves.csv", _COLUMNS, _rows(metric_panels, choice)),
+        _phases(descriptions, choice, metric_panels),
+    ]
+
+
+def _describe_lines(choice: Choice, metrics: Sequence[str]) -> Descriptions:
+    """All lines with a name, or some along the colour scale."""
+    lines = list(choice.names) or list(choice.scale)
+    if len(lines) > MAX_LINES:
+        lines = [lines[place] for place in spread(len(lines), MAX_LINES)]
+    runs = {line: [along(run, choice.unit) for run in choice.runs[line]] for line in lines}
+    described = {line: [describe_metric(runs[line], metric, choice.unit) for metric in metrics] for line in lines}
+    return {line: [each for each in several if each.statements] for line, several in described.items()}
+
+
+def _sentences(descriptions: Descriptions, choice: Choice, metrics: Sequence[str]) -> Iterator[Sentences]:
+    """A heading for each line with what its metrics do, and which of them it lacks; then notes on the chart."""
+    for line, several in descriptions.items():
+        title = line if choice.by is None else f"{choice.by}={line}"
+        statements: list[str | Statement] = [text for each in several[:_MAX_METRICS] for text in each.statements]
+        if len(several) > _MAX_METRICS:
+            statements.append(f"{counted(len(several) - _MAX_METRICS, 'more metric')}: see phases.json")
+        missing = [title_of(metric) for metric in metrics if metric not in {each.metric for each in several}]
+        if several and missing:
+            statements.append(f"no usable value is recorded of {listed(missing, _MAX_METRICS)}")
+        yield Sentences(statements or ["none of these metrics is recorded"], title)
+    notes = list(choice.notes)
+    num_left = len(choice.runs) - len(descriptions)
+    if num_left > 0:
+        notes.append(f"the chart has {counted(num_left, 'more line')}, which are not described here")
+    if notes:
+        yield Sentences(notes, "notes")
+
+
+def _rows(metric_panels: Sequence[MetricPanel], choice: Choice) -> Iterator[Sequence[Any]]:
+    """Every number that is drawn, a row for each point of each line, named lines first.
+
+    `value` is raw, a mean over `num_runs` runs where the lines are groups; `low` and `high` are the band's edges, empty
+    for a single run. `group` is empty where lines are runs, `run` where they are groups; `episode` is empty where
+    nothing tells it, and `update` where episodes are the axis of a group whose runs take unlike numbers of them.
+    """
+    for panel in metric_panels:
+        for curve in (*panel.curves, *panel.others):
+            names = ("", curve.label) if choice.by is None else (curve.label, "")
+            places, other_places = curve.updates, other_unit(curve.updates, choice.runs[curve.label], choice.unit)
+            updates, episodes = (other_places, places) if choice.unit == EPISODE else (places, other_places)
+            missing = [None] * len(places)
+            low, high = (curve.low.tolist(), curve.high.tolist()) if curve.spread else (missing, missing)
+            columns = (curve.mean.tolist(), curve.smoothed.tolist(), low, high, curve.num_runs.tolist())
+            for update, episode, *values in zip(updates.tolist(), episodes.tolist(), *columns, strict=True):
+                yield *names, panel.metric, _whole(update), _whole(episode), *values
+
+
+def _whole(place: float) -> float | int:
+    """Whole numbers as such."""
+    return int(place) if math.isfinite(place) and place == int(place) else place
+
+
+def _phases(descriptions: Descriptions, choice: Choice, metric_panels: Sequence[MetricPanel]) -> Document:
+    """The sentences with their numbers, and the phases."""
+    entries = [
+        {
+            "group" if choice.by is not None else "run": line,
+            "metric": each.metric,
+            "statements": [{"text": text.text, "evidence": dict(text.evidence)} for text in each.statements],
+            "phases": [{**asdict(phase), "slope": phase.slope} for phase in each.phases],
+        }
+        for line, several in descriptions.items()
+        for each in several
+    ]
+    windows = {panel.metric: panel.window for panel in metric_panels}
+    content = {"by": choice.by, "axis": choice.unit, f"smoothed_over_{choice.unit}s": windows, "curves": entries}
+    return Document("phases.json", content)
+
+
+def course_sentences(results: Results) -> list[Part]:
+    """For the report: the course of the best setting, then of each reward model, or else of the first runs."""
+    ranking = results.ranking
+    groups: list[tuple[str, Sequence[RunRecord]]] = []
+    if ranking.best is not None:
+        groups.append((_best_title(ranking.best, ranking), ranking.best.runs))
+    if not ranking.is_comparable or not groups:
+        groups += _groups(results.source)
+    statements: dict[tuple[str, ...], list[Statement]] = {}  # by run: the best runs may be all of a group
+    parts: list[Part] = []
+    for title, runs in groups:
+        names = tuple(run.name for run in runs[:_MAX_RUNS])
+        if names not in statements:
+            statements[names] = describe(runs[:_MAX_RUNS])
+        if statements[names]:
+            parts.append(Sentences(statements[names], title))
     return parts
 
 
-def panels(source: Source) -> list[tuple[str, str]]:
-    """The published figure's panels and the held-out score, as far as they are recorded: metric, title."""
-    found = panel_metrics(source.runs)
-    metrics = [*found, *([_EVALUATED] if _EVALUATED in source.metric_names else [])] or source.metric_names
-    titles = {_EVALUATED: "held-out score"}
-    return [(metric, titles.get(metric, title_of(metric))) for metric in metrics[:_MAX_PANELS]]
+def _best_title(best: Entry, ranking: Ranking) -> str:
+    which = ", the best," if len(ranking.ranked) > 1 else ""
+    return f"What {best.title[0].lower()}{best.title[1:]}{which} did"
 
 
-def more_metrics(source: Source, shown: Sequence[tuple[str, str]]) -> list[str]:
-    """Every metric without a panel: what says most first, counters and the machine last."""
-    names = {metric for metric, _ in shown}
-    others = [metric for metric in source.metric_names if metric not in names]
-    place = {group: index for index, group in enumerate(_ORDER)}
-    return sorted(others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), natural(m)))
-
-
-def curve_views(source: Source, ranking: Ranking, metrics: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
-    """What can be chosen to look at: `title`, `note`, `lines` (name and style), `metrics` (points, for each line).
-
-    Args:
-        metrics: of the panels and beside them -> points a line.
-        unit: of the points' first numbers: update or episode.
-    """
-    views = [_single_runs(source, ranking, metrics, unit)]
-    for key in _group_keys(source, ranking)[: _MAX_VIEWS - 1]:
-        view = _grouped(source, key, metrics, unit)
-        if view is not None:
-            views.append(view)
-    is_seeded = any(len(entry.runs) > 1 for entry in ranking.entries)
-    return [*views[1:], views[0]] if is_seeded else views
-
-
-def _single_runs(source: Source, ranking: Ranking, metrics: Mapping[str, int], unit: str) -> dict[str, Any]:
-    runs, note = _chosen(source, ranking)
-    best = ranking.best.run if ranking.best else None
-    lines = []
-    for index, run in enumerate(runs):
-        is_best = run is best
-        name = f"{run.name} (the best)" if is_best else run.name
-        dash = "solid" if index < len(COLORS) else "dot"
-        lines.append(_style(name, index, 3.0 if is_best else 1.6, dash, 1.0 if is_best else 0.85))
-    drawn = [along(run, unit) for run in runs]
-    found = {
-        metric: [points(*thinned(*line, most)) if len(line[0]) else None for line in _lines(drawn, metric)]
-        for metric, most in metrics.items()
-    }
-    return {"title": "single runs", "note": note, "lines": lines, "metrics": found}
-
-
-def _lines(runs: Sequence[RunRecord], metric: str) -> list[tuple[Floats, Floats]]:
-    return [curve_of(run, metric) for run in runs]
-
-
-def _chosen(source: Source, ranking: Ranking) -> tuple[list[RunRecord], str]:
-    """The runs to draw one by one: all if they are few, else the best, the worst, and some that still run."""
-    runs = [run for run in source.runs if len(run.updates)]
-    if len(runs) <= _NUM_ALL:
-        return runs, f"One line a run; {counted(len(runs), 'run')}"
-    ranked = [entry.run for entry in ranking.leaders if entry.run is not None and len(entry.run.updates)]
-    best, worst = ranked[:_NUM_BEST], ranked[_NUM_BEST:][-_NUM_WORST:]
-    running = [run for run in runs if run.state in _RUNNING and run not in ranked][:_NUM_RUNNING]
-    chosen = [*best, *worst, *running] or runs[:_NUM_ALL]
-    parts = [f"the {len(best)} best"] if best else []
-    parts += [f"the {len(worst)} worst"] if len(worst) > 1 else ["the worst"] if worst else []
-    parts += [f"{counted(len(running), 'unfinished one')}"] if running else []
-    which = listed(parts) or f"the first {len(chosen)}"
-    what = "one seed of each" if any(len(entry.runs) > 1 for entry in ranking.leaders) else "one line a run"
-    return chosen, f"Shown are {which} of {len(runs)} runs, {what}"
-
-
-def _group_keys(source: Source, ranking: Ranking) -> list[str]:
-    """Keys with a few values: reward models first, then settings, then trials where these have several seeds."""
-    keys: list[str] = [key for key in ("reward_model", "model", "dataset") if key in source.axes]
-    keys += [key for key in source.axes if key not in keys]
-    if any(len(entry.runs) > 1 for entry in ranking.entries) and source.trials:
-        keys.append("trial")
-    chosen: list[str] = []
-    for key in keys:
-        values = {identity(run.value(key)) for run in source.runs if not run.is_test}
-        if 1 < len(values) <= _MAX_GROUPS:
-            chosen.append(key)
-    return chosen
-
-
-def _grouped(source: Source, key: str, metrics: Mapping[str, int], unit: str) -> dict[str, Any] | None:
-    recorded = [run for run in source.runs if len(run.updates)]
-    runs = [along(run, unit) for run in choosing(recorded)]
-    found: dict[str, dict[str, Any]] = {}
-    spreads: dict[str, None] = {}
-    for metric, most in metrics.items():
-        found[metric] = {}
-        for curve in grouped(runs, metric, key):
-            if len(curve.updates):
-                lines = averaged(curve.updates, curve.mean, curve.low, curve.high, most=most)
-                found[metric][curve.label] = points(*lines)
-                spreads |= {curve.spread: None} if curve.spread else {}
-    labels = [label for label in group_labels(runs, key) if any(label in by_label for by_label in found.values())]
-    if len(labels) < 2:
-        return None
-    band = f"; the band: {listed(spreads)}" if spreads else ""
-    num_left = len(recorded) - len(runs)
-    band += f"; without {counted(num_left, 'run')} on test seeds" if num_left else ""
-    return {
-        "title": f"by {key}",
-        "note": f"Mean over the runs that share a value of {key}, as long as half of them are there{band}",
-        "lines": [_style(label, index, 2.2) for index, label in enumerate(labels)],
-        "metrics": {metric: [by_label.get(label) for label in labels] for metric, by_label in found.items()},
-    }
-
-
-def _style(name: str, index: int, width: float, dash: str = "solid", opacity: float = 1.0) -> dict[str, Any]:
-    color = COLORS[index % len(COLORS)]
-    return {"name": name, "color": color, "width": width, "dash": dash, "opacity": opacity}
+def _groups(source: Source) -> list[tuple[str, list[RunRecord]]]:
+    """By reward model where there are several, else every run."""
+    runs = choosing([run for run in source.runs if len(run.updates)])
+    has_several = len({str(run.value("reward_model")) for run in runs}) > 1
+    groups: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        which = f"runs on reward model {run.value('reward_model')}" if has_several else f"run {run.name}"
+        groups.setdefault(f"What {which} did", []).append(run)
+    return list(groups.items())[:_MAX_GROUPS]

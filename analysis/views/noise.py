@@ -54,8 +54,8 @@ def _of_seeds(standing: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, 
     chance_text = f"a run of it beats one of the second with probability {probability_text(chance)}"
     if standing.is_clear:
         return [
-            f"Yes: {titles[standing.best.numbers]} {_be([standing.best])} better than every other by more than seeds differ, "
-            f"with p = {number(second.p_value, 2)} against the second; {chance_text}"
+            f"Yes: {titles[standing.best.numbers]} {_be([standing.best])} better than every other by more than seeds "
+            f"differ, with p = {number(second.p_value, 2)} against the second; {chance_text}"
         ]
     within_noise, beaten, unknown = (
         [setting for setting, pair in zip(standing.ranked[1:], pairs, strict=False) if pair.verdict == verdict]

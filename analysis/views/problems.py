@@ -1,4 +1,4 @@
-"""What failed and why, and what of the record could not be read."""
+"""Failed trials with their causes, and places of the record that could not be read."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from analysis.output.parts import Cell, Column, Folded, Part, Sentences, Table, 
 from analysis.records.runs import FAILED, UNFINISHED, RunRecord, Source
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
+from analysis.results.results import Results
 from analysis.wording.statements import counted, listed
 from rlhf_sweeps.record import Run, open_record
 
@@ -15,30 +16,31 @@ _LINES = 40
 _BYTES = 16_384
 
 
-def problem_parts(source: Source, ranking: Ranking, missing: Sequence[str]) -> list[Part]:
-    """Failures with their causes and logs, then unreadable records, then what this report could not draw.
+def problems_view(results: Results, missing: Sequence[str]) -> list[Part]:
+    """Failures with their causes and logs, then unreadable places of the record, then tabs that could not be made.
 
     Args:
         missing: sentences about parts of the report that could not be made.
     """
-    parts = [*_failures(ranking), *_unfinished(source, ranking), *_unreadable(source)]
+    ranking = results.ranking
+    parts = [*_failures(ranking), *_unfinished(ranking), *_unreadable(results.source)]
     if missing:
-        parts.append(Sentences(list(missing), "Left out of this report", "warn"))
-    return parts or [Sentences(["Nothing failed, and everything of the record could be read"], tone="good")]
+        parts.append(Sentences(list(missing), "missing from this report", "warn"))
+    return parts or [Sentences(["nothing failed, and all of the record could be read"], tone="good")]
 
 
 def problem_sentences(source: Source, ranking: Ranking) -> list[str]:
-    """For the first screen: how many failed, and how much of the record could not be read."""
+    """For the first screen: the number of failures, and of places of the record that could not be read."""
     failures = failure_sentence(ranking)
     lines = [f"{failures}; the tab Problems has messages and logs"] if failures else []
     num = len(source.problems) + sum(len(run.problems) for run in source.runs)
     if num:
-        lines.append(f"{counted(num, 'place')} of the record could not be read, as the tab Problems tells")
+        lines.append(f"{counted(num, 'place')} of the record could not be read; the tab Problems lists them")
     return lines
 
 
 def failure_sentence(ranking: Ranking) -> str | None:
-    """How many failed, by cause; None if none did."""
+    """The number of failures by cause; None without any."""
     causes = Counter(entry.cause or "unknown" for entry in ranking.entries if _has_failed(entry))
     if not causes:
         return None
@@ -69,10 +71,10 @@ def _failures(ranking: Ranking) -> list[Part]:
                 text_cell(entry.settings_text),
             ]
         )
-    parts: list[Part] = [Sentences([sentence], "Failures", "bad"), Table("failures", "Failures", columns, rows, True)]
+    parts: list[Part] = [Sentences([sentence], "failures", "bad"), Table("failures", "Failures", columns, rows, True)]
     logs = [part for entry in failed for run in entry.runs for part in _log(run, ranking.word, entry.name)]
     if len(logs) > _MAX_LOGS:
-        parts.append(Sentences([f"Of {len(logs)} logs and tracebacks, the first {_MAX_LOGS} are shown"]))
+        parts.append(Sentences([f"of {len(logs)} logs and tracebacks, the first {_MAX_LOGS} are here"]))
     return [*parts, *logs[:_MAX_LOGS]]
 
 
@@ -104,28 +106,28 @@ def _tail(text: str) -> str:
     return "\n".join(line[:400] for line in text.rstrip().splitlines()[-_LINES:])
 
 
-def _unfinished(source: Source, ranking: Ranking) -> list[Part]:
+def _unfinished(ranking: Ranking) -> list[Part]:
     names = [entry.name for entry in ranking.entries if entry.state == UNFINISHED]
     if not names:
         return []
-    them = "It counts as far as it goes" if len(names) == 1 else "They count as far as they go"
-    what = f"{counted(len(names), ranking.word)} did not finish, or had not yet: {listed(names, 20)}"
-    return [Sentences([what, them], "Unfinished", "warn")]
+    which = f"{counted(len(names), ranking.word)} did not finish, or not yet: {listed(names, 20)}"
+    use = "its updates so far are used" if len(names) == 1 else "their updates so far are used"
+    return [Sentences([which, use], "unfinished", "warn")]
 
 
 def _unreadable(source: Source) -> list[Part]:
     parts: list[Part] = []
     if source.problems:
-        parts.append(Sentences(list(source.problems), "What could not be read of the record", "warn"))
-    by_text: dict[str, list[str]] = defaultdict(list)
+        parts.append(Sentences(list(source.problems), "unreadable places of the record", "warn"))
+    names_by_problem: dict[str, list[str]] = defaultdict(list)
     for run in source.runs:
         for text in run.problems:
-            by_text[text].append(run.name)
-    if by_text:
+            names_by_problem[text].append(run.name)
+    if names_by_problem:
         rows = [
             [Cell(text), text_cell(listed(names)), Cell(str(len(names)), float(len(names)))]
-            for text, names in by_text.items()
+            for text, names in names_by_problem.items()
         ]
         columns = [Column("Problem"), Column("Runs"), Column("Number of runs", True)]
-        parts.append(Table("unreadable", "What could not be read of the runs", columns, rows, len(rows) > 10))
+        parts.append(Table("unreadable", "Unreadable places of the runs", columns, rows, len(rows) > 10))
     return parts

@@ -95,26 +95,26 @@ def _page(results: Results, make: _Maker, detail: int) -> str:
     with np.errstate(all="ignore"):
         source, ranking = results.source, results.ranking
         sections = _sections(results, detail, make)
-        sections.append(Section("problems", "Problems", _problems(source, ranking, list(make.missing.values()))))
+        sections.append(Section("problems", "Problems", _problems(results, list(make.missing.values()))))
     return page(source.name, _subtitle(source), sections, _names(source, ranking))
 
 
 def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     from analysis.views.compare import compare_tab
-    from analysis.views.config import config_parts
+    from analysis.views.config import config_view
     from analysis.views.cost import cost_view
-    from analysis.views.curves import curve_parts
+    from analysis.views.curve_chooser import curve_chooser
+    from analysis.views.curves import course_sentences
     from analysis.views.health import health_sentences, health_view
     from analysis.views.noise import noise_sentences
     from analysis.views.overview import overview_parts
-    from analysis.views.phases import phase_parts
-    from analysis.views.samples import sample_parts
+    from analysis.views.samples import samples_view
     from analysis.views.sweep import advice_sentences, sweep_tab
-    from analysis.views.trials import trial_parts
+    from analysis.views.trials import trials_view
 
     source, ranking = results.source, results.ranking
     found = make.value("the health check", lambda: results.findings) or {}
-    phases = make.value("what the curves do", lambda: phase_parts(source, ranking)) or []
+    phases = make.value("what the curves do", lambda: course_sentences(results)) or []
     analysis = make.value("the analysis of the sweep", lambda: results.sweep)
 
     def overview() -> Sequence[Part]:
@@ -123,18 +123,18 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
         return overview_parts(source, ranking, noise_sentences(ranking, analysis), advice, health, phases[:1])
 
     def curves() -> Sequence[Part]:
-        return [*curve_parts(source, ranking, detail), *phases]
+        return [*curve_chooser(results, detail), *phases]
 
     parts: dict[tuple[str, str], Callable[[], Sequence[Part]]] = {
         ("overview", "Overview"): overview,
         ("curves", "Curves"): curves,
         ("compare", "Compare"): lambda: compare_tab(results) if len(source.runs) > 1 else [],
         ("sweep", "Sweep"): lambda: sweep_tab(results) if analysis is not None else [],
-        ("trials", f"{ranking.word.capitalize()}s"): lambda: trial_parts(source, ranking),
-        ("samples", "Samples"): lambda: sample_parts(source, ranking, _SAMPLES[detail]),
+        ("trials", f"{ranking.word.capitalize()}s"): lambda: trials_view(results),
+        ("samples", "Samples"): lambda: samples_view(results, _SAMPLES[detail]),
         ("health", "Health"): lambda: health_view(results),
         ("cost", "Cost"): lambda: cost_view(results.costs),
-        ("config", "Config"): lambda: config_parts(source, ranking),
+        ("config", "Config"): lambda: config_view(results),
     }
     sections = [
         Section(name, title, make(f"the tab {title}", part, detail if name in _DETAILED else 0))
@@ -143,10 +143,10 @@ def _sections(results: Results, detail: int, make: _Maker) -> list[Section]:
     return [section for section in sections if section.parts]
 
 
-def _problems(source: Source, ranking: Ranking, missing: Sequence[str]) -> Sequence[Part]:
-    from analysis.views.problems import problem_parts
+def _problems(results: Results, missing: Sequence[str]) -> Sequence[Part]:
+    from analysis.views.problems import problems_view
 
-    return problem_parts(source, ranking, missing)
+    return problems_view(results, missing)
 
 
 def _subtitle(source: Source) -> str:

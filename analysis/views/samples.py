@@ -1,8 +1,8 @@
-"""What the base policy and the trained policy answer, side by side, with the scores of all who scored it."""
+"""Answers of the base policy and of the trained policy side by side, with all scores that were given to them."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 from analysis.output.parts import Block, Part, Sentences
@@ -10,27 +10,28 @@ from analysis.records.runs import UPDATE, RunRecord, Samples, Source
 from analysis.records.worth import counted_rows
 from analysis.results.entries import reward_model_of
 from analysis.results.ranking import Ranking
+from analysis.results.results import Results
 from analysis.wording.statements import clipped, counted, number
 
 # Keys of a sample, as `Run.samples` has them.
 _SCORE, _BASE = "score", "base_score"
 _MAX_RUNS = 4  # the best run, and the best of every other reward model
-_MAX_PAIRS = 60  # of a run: those that improved most, and least
-_MAX_TEXT = 2000
-_MAX_EARLIER = 6  # updates at which a prompt's earlier answers are shown
-_WITH_EARLIER = 3  # prompts at either end that have them
+_MAX_PAIRS = 60  # of a run: the prompts that improved most, and least
+_MAX_TEXT = 2000  # characters of an answer
+_MAX_EARLIER = 6  # earlier answers to a prompt
+_WITH_EARLIER = 3  # prompts at either end that have earlier answers
 _LARGEST = 1e300
 OWN = "own score"
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One prompt.
+class SamplePair:
+    """Both answers to one prompt.
 
     Attributes:
         position: in the record.
         scores: judge -> (base, policy); `own score` is that of the reward model that the policy was trained on.
-        earlier: (update, response) before.
+        earlier: (update, response) of earlier evaluations.
     """
 
     position: int
@@ -48,7 +49,7 @@ class Pair:
 
     @property
     def is_same(self) -> bool:
-        """Whether training changed nothing here."""
+        """Whether training has left the answer unchanged."""
         return self.base == self.response
 
     @property
@@ -64,20 +65,20 @@ class SampleSet:
     id: str
     title: str
     judges: Sequence[str]
-    pairs: Sequence[Pair]
+    pairs: Sequence[SamplePair]
     sentences: Sequence[str]
 
 
-def sample_parts(source: Source, ranking: Ranking, most: int = _MAX_PAIRS) -> list[Part]:
-    """One block for each run that is shown, most improved prompts first."""
-    sets = [found for title, run in _chosen(source, ranking) if (found := _sample_set(title, run, most))]
+def samples_view(results: Results, most: int = _MAX_PAIRS) -> list[Part]:
+    """A set of pairs for each of the best runs, the most improved prompts first."""
+    chosen = _choose_runs(results.source, results.ranking)
+    sets = [samples for title, run in chosen if (samples := _sample_set(title, run, most))]
     if not sets:
-        return [Sentences(["No evaluation samples are in this record, or none of the best run"])]
-    named = [SampleSet(f"samples-{i}", s.title, s.judges, s.pairs, s.sentences) for i, s in enumerate(sets)]
-    return [Block("samples", named, "samples")]
+        return [Sentences(["no evaluation samples are in this record, or none of the best run"])]
+    return [Block("samples", [replace(each, id=f"samples-{place}") for place, each in enumerate(sets)], "samples")]
 
 
-def _chosen(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
+def _choose_runs(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
     """The best run, and the best run of every other reward model; without a ranking the first with samples."""
     chosen: list[tuple[str, RunRecord]] = []
     seen: set[str] = set()
@@ -87,8 +88,8 @@ def _chosen(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
         reward_model = reward_model_of(entry)
         if reward_model not in seen:
             seen.add(reward_model)
-            what = "the best" if place == 0 else f"the best on reward model {reward_model}"
-            chosen.append((f"{entry.title}, {what}", entry.run))
+            rank = "the best" if place == 0 else f"the best on reward model {reward_model}"
+            chosen.append((f"{entry.title}, {rank}", entry.run))
         if len(chosen) == _MAX_RUNS:
             break
     if not chosen:
@@ -99,24 +100,25 @@ def _chosen(source: Source, ranking: Ranking) -> list[tuple[str, RunRecord]]:
 
 def _sample_set(title: str, run: RunRecord, most: int) -> SampleSet | None:
     samples = [sample for sample in run.read_samples() if isinstance(sample.get("update"), int | float)]
-    update = _shown_update(run, samples)
+    update = _choose_update(run, samples)
     if update is None:
         return None
-    at = [sample for sample in samples if sample["update"] == update]
-    pairs = [_pair(position, sample) for position, sample in enumerate(at)]
+    of_update = [sample for sample in samples if sample["update"] == update]
+    pairs = [_pair(position, sample) for position, sample in enumerate(of_update)]
     judges = list(dict.fromkeys(name for pair in pairs for name in pair.scores))
     ordered = sorted(pairs, key=lambda pair: (math.isnan(pair.gain), -pair.gain, pair.position))
-    shown = ordered if len(ordered) <= most else [*ordered[: most // 2], *ordered[-(most // 2) :]]
+    chosen = ordered if len(ordered) <= most else [*ordered[: most // 2], *ordered[-(most // 2) :]]
     earlier = _earlier(samples, float(update))
-    ends = {pair.position for pair in (*shown[:_WITH_EARLIER], *shown[-_WITH_EARLIER:])}
-    shown = [_with_earlier(pair, earlier) if pair.position in ends else pair for pair in shown]
+    ends = {pair.position for pair in (*chosen[:_WITH_EARLIER], *chosen[-_WITH_EARLIER:])}
+    chosen = [_with_earlier(pair, earlier) if pair.position in ends else pair for pair in chosen]
     sentences = _sentences(ordered, judges)
-    if len(shown) < len(pairs):
-        sentences.append(f"Shown are the {most // 2} prompts that improved most and least, of {len(pairs)}")
-    return SampleSet("", f"{title}, after update {number(float(update))}", judges, shown, sentences)
+    if len(chosen) < len(pairs):
+        half = most // 2
+        sentences.append(f"of {len(pairs)} prompts, the {half} that improved most and the {half} that improved least")
+    return SampleSet("", f"{title}, after update {number(float(update))}", judges, chosen, sentences)
 
 
-def _shown_update(run: RunRecord, samples: Samples) -> float | None:
+def _choose_update(run: RunRecord, samples: Samples) -> float | None:
     """The last evaluation that counted, else that of the best score, else the last; of those that have samples."""
     counted_updates = [row[UPDATE] for row in counted_rows(run)[-1:]]
     for update in (*counted_updates, run.summary.get("best_update")):
@@ -130,7 +132,7 @@ def _last_update(samples: Samples) -> float | None:
     return max(updates, default=None)
 
 
-def _pair(position: int, sample: dict[str, Any]) -> Pair:
+def _pair(position: int, sample: dict[str, Any]) -> SamplePair:
     scores: dict[str, tuple[float, float]] = {}
     names = {_SCORE: OWN} | {
         key: key.removeprefix("judge/").removesuffix("/score")
@@ -142,45 +144,43 @@ def _pair(position: int, sample: dict[str, Any]) -> Pair:
         if _is_score(policy) and _is_score(base):
             scores[name] = (float(base), float(policy))
     prompt, base_text, response = (str(sample.get(k) or "") for k in ("prompt", "base_response", "response"))
-    return Pair(
+    return SamplePair(
         position, clipped(prompt, _MAX_TEXT), clipped(base_text, _MAX_TEXT), clipped(response, _MAX_TEXT), scores
     )
 
 
 def _is_score(value: Any) -> TypeGuard[float]:
-    """A number that sums of it stay finite."""
+    """A number that is small enough for a finite sum."""
     return isinstance(value, int | float) and abs(value) < _LARGEST
 
 
 def _earlier(samples: Samples, update: float) -> dict[str, list[tuple[int, str]]]:
-    """Prompt -> what was answered before, (update, response), oldest first."""
-    found: dict[str, list[tuple[int, str]]] = {}
+    """Prompt -> its answers before that update, (update, response), oldest first."""
+    answers: dict[str, list[tuple[int, str]]] = {}
     for sample in samples:
         if sample["update"] < update:
-            entry = (int(sample["update"]), clipped(str(sample.get("response") or ""), _MAX_TEXT // 4))
-            found.setdefault(str(sample.get("prompt") or ""), []).append(entry)
-    return found
+            answer = (int(sample["update"]), clipped(str(sample.get("response") or ""), _MAX_TEXT // 4))
+            answers.setdefault(str(sample.get("prompt") or ""), []).append(answer)
+    return answers
 
 
-def _with_earlier(pair: Pair, earlier: dict[str, list[tuple[int, str]]]) -> Pair:
-    before = earlier.get(pair.prompt, [])
-    step = max(1, -(-len(before) // _MAX_EARLIER))
-    return Pair(pair.position, pair.prompt, pair.base, pair.response, pair.scores, before[::step])
+def _with_earlier(pair: SamplePair, earlier: dict[str, list[tuple[int, str]]]) -> SamplePair:
+    answers = earlier.get(pair.prompt, [])
+    step = max(1, -(-len(answers) // _MAX_EARLIER))
+    return replace(pair, earlier=answers[::step])
 
 
-def _sentences(ordered: Sequence[Pair], judges: Sequence[str]) -> list[str]:
+def _sentences(ordered: Sequence[SamplePair], judges: Sequence[str]) -> list[str]:
     lines = []
     for name in judges:
         gains = [pair.gains[name] for pair in ordered if name in pair.gains]
         up, down = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
         mean = number(math.fsum(gains) / len(gains))
-        who = "Its own score" if name == OWN else f"Judge {name}"
-        same = len(gains) - up - down
+        scorer = "its own score" if name == OWN else f"judge {name}"
         lines.append(
-            f"{who}: higher than the base policy's for {up} of {counted(len(gains), 'prompt')}, lower for {down}, "
-            f"the same for {same}; {mean} more on average"
+            f"{scorer}: higher than the base policy's for {up} of {counted(len(gains), 'prompt')}, lower for {down}, "
+            f"equal for {len(gains) - up - down}; {mean} more on average"
         )
-    same = sum(pair.is_same for pair in ordered)
-    if same:
-        lines.append(f"For {counted(same, 'prompt')} the answer is word for word that of the base policy")
+    if num_same := sum(pair.is_same for pair in ordered):
+        lines.append(f"for {counted(num_same, 'prompt')} the answer is word for word that of the base policy")
     return lines

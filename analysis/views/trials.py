@@ -1,4 +1,4 @@
-"""The table of all trials, or of all runs where there is no sweep."""
+"""The table of all trials, or of all runs of a record without a sweep."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from analysis.output.thinning import telling
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, Source, as_number
 from analysis.results.entries import Entry
 from analysis.results.ranking import Ranking
+from analysis.results.results import Results
 from analysis.views.counted import Counted, counted_in
 from analysis.wording.statements import clipped, counted, listed, number
 
@@ -17,33 +18,33 @@ _MAX_ROWS = 5000
 _POINTS = 24
 _LARGEST = 1e300  # beyond, differences overflow
 _TONES = {"complete": "good", "failed": "bad", "diverged": "bad", "unfinished": "warn", "running": "warn"}
-_DULL = ("Base", "Runs")  # where they are the same in all rows
-# What the small curve shows: the first of these that any run has.
+_LEFT_OUT_IF_EQUAL = ("Base", "Runs")  # columns
+# The small curve is of the first of these metrics that any run has.
 _SMALL_CURVES = ("eval/score", REWARD, "objective/scores", CUMULATIVE_REWARD)
 
 
-def trial_parts(source: Source, ranking: Ranking) -> list[Part]:
-    """The table, and what it leaves out."""
+def trials_view(results: Results) -> list[Part]:
+    """The table, and sentences on the columns and rows for which it has no room."""
+    ranking = results.ranking
     if not ranking.entries:
-        return [Sentences([f"There is no {ranking.word} in this record"])]
-    parts: list[Part] = []
-    left_out = ranking.keys[_MAX_SETTINGS:]
-    if left_out:
-        parts.append(Sentences([f"Not shown here, since there is no room: {listed(left_out, 20)}; see Config"]))
+        return [Sentences([f"there is no {ranking.word} in this record"])]
+    lines = []
+    if left_out := ranking.keys[_MAX_SETTINGS:]:
+        lines.append(f"the table has no room for {listed(left_out, 20)}; the tab Config has them")
     if len(ranking.entries) > _MAX_ROWS:
-        parts.append(Sentences([f"Only the first {_MAX_ROWS} of {len(ranking.entries)} are shown"]))
-    return [*parts, trial_table(source, ranking)]
+        lines.append(f"the table has the first {_MAX_ROWS} of {len(ranking.entries)} {ranking.word}s")
+    return [*([Sentences(lines)] if lines else []), trial_table(results.source, ranking)]
 
 
 def trial_table(source: Source, ranking: Ranking) -> Table:
-    """A row for each entry: state, settings, objectives, where the best evaluation was, cost, a small curve."""
+    """A row for each entry: state, objectives, settings, the evaluations that counted, a small curve, cost."""
     keys = ranking.keys[:_MAX_SETTINGS]
     metrics = list(dict.fromkeys(metric for entry in ranking.entries for metric in entry.metrics))
     small = next((name for name in _SMALL_CURVES if any(name in run.metrics for run in source.runs)), REWARD)
     columns = [
         Column(ranking.word.capitalize(), ranking.word == "trial"),
         Column("State"),
-        *[Column(metric, True, "what it is worth: the objective") for metric in metrics],
+        *[Column(metric, True, "the objective") for metric in metrics],
         *[Column(key, _is_numeric(ranking.entries, key), f"setting {key}") for key in keys],
         Column("Base", True, "the base policy's held-out score"),
         Column("KL", True, "in the evaluations that counted, in nats"),
@@ -57,7 +58,7 @@ def trial_table(source: Source, ranking: Ranking) -> Table:
     best = {name for winner in ranking.winners for name in winner.names}
     entries = ranking.entries[:_MAX_ROWS]
     rows = [_row(entry, keys, metrics, small, entry.name in best) for entry in entries]
-    columns, rows = _without_empty(columns, rows)
+    columns, rows = _leave_out_columns(columns, rows)
     star = "; ★: the best" if best and len(entries) > 1 else ""
     caption = f"{counted(len(ranking.entries), ranking.word)}; press a column's head to sort{star}"
     states = sorted({entry.state for entry in ranking.entries})
@@ -67,15 +68,15 @@ def trial_table(source: Source, ranking: Ranking) -> Table:
 def _row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, is_best: bool) -> list[Cell]:
     values = dict(zip(entry.metrics, entry.objectives or [], strict=False))
     tone = "" if entry.is_allowed else "warn"
-    at = counted_in(entry)
+    evaluations = counted_in(entry)
     return [
         Cell(f"★ {entry.name}", text_cell(entry.name).value, "best") if is_best else text_cell(entry.name),
         Cell(entry.state, None, _TONES.get(entry.state, "")),
         *[number_cell(values.get(metric), tone) for metric in metrics],
         *[setting_cell(entry.settings.get(key), entry.labels.get(key)) for key in keys],
         number_cell(entry.summarized("base_score")),
-        number_cell(at and at.kl),
-        _updates_cell(at),
+        number_cell(evaluations and evaluations.kl),
+        _updates_cell(evaluations),
         _curve_cell(entry, small),
         number_cell(len(entry.runs)),
         number_cell(entry.seconds or None),
@@ -84,15 +85,15 @@ def _row(entry: Entry, keys: Sequence[str], metrics: Sequence[str], small: str, 
     ]
 
 
-def _updates_cell(at: Counted | None) -> Cell:
+def _updates_cell(evaluations: Counted | None) -> Cell:
     """`15`, `10 to 15`, sorted by the last."""
-    if at is None or at.first == at.last:
-        return number_cell(at and at.last)
-    return Cell(f"{number(at.first)} to {number(at.last)}", at.last)
+    if evaluations is None or evaluations.first == evaluations.last:
+        return number_cell(evaluations and evaluations.last)
+    return Cell(f"{number(evaluations.first)} to {number(evaluations.last)}", evaluations.last)
 
 
 def _is_numeric(entries: Sequence[Entry], key: str) -> bool:
-    """Whether a setting is a number wherever it is known: a long text in a column of numbers would not be wrapped."""
+    """Whether all recorded values of a setting are numbers: a column of numbers does not wrap a long text."""
     texts = [text for entry in entries if (text := entry.settings.get(key)) is not None]
     return all(text_cell(text).value is not None for text in texts)
 
@@ -101,12 +102,15 @@ def _tokens(entry: Entry) -> list[float]:
     return [tokens for run in entry.runs if (tokens := as_number(run.summary.get("tokens"))) is not None]
 
 
-def _without_empty(columns: list[Column], rows: list[list[Cell]]) -> tuple[list[Column], list[list[Cell]]]:
-    """Columns in which no row has anything say nothing, nor do some if all rows have the same."""
-    texts = [{row[i].text for row in rows} for i in range(len(columns))]
-    is_dull = [len(found) == 1 and len(rows) > 1 and c.label in _DULL for c, found in zip(columns, texts, strict=True)]
-    used = [i for i, found in enumerate(texts) if found - {"-", ""} and not is_dull[i]]
-    return [columns[i] for i in used], [[row[i] for i in used] for row in rows]
+def _leave_out_columns(columns: list[Column], rows: list[list[Cell]]) -> tuple[list[Column], list[list[Cell]]]:
+    """Without columns that are empty, and without some that are equal in all rows."""
+    places = []
+    for place, column in enumerate(columns):
+        texts = {row[place].text for row in rows}
+        is_equal = len(rows) > 1 and len(texts) == 1
+        if texts - {"-", ""} and not (is_equal and column.label in _LEFT_OUT_IF_EQUAL):
+            places.append(place)
+    return [columns[place] for place in places], [[row[place] for place in places] for row in rows]
 
 
 def _curve_cell(entry: Entry, metric: str) -> Cell:
@@ -114,8 +118,8 @@ def _curve_cell(entry: Entry, metric: str) -> Cell:
     updates, values = run.curve(metric) if run is not None else (np.empty(0), np.empty(0))
     if len(values) < 2 or updates[-1] == updates[0]:
         return Cell("-")
-    picked = telling(values, _POINTS)
-    x, y = updates[picked], values[picked]
+    chosen = telling(values, _POINTS)
+    x, y = updates[chosen], values[chosen]
     y = np.clip(y, -_LARGEST, _LARGEST)
     low, high = float(y.min()), float(y.max())
     across = np.rint(2 + 76 * (x - x[0]) / (x[-1] - x[0])).astype(int)

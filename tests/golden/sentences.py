@@ -10,12 +10,15 @@ from analysis.reading.sources import read_all
 from analysis.results.results import Results
 from analysis.views.compare import compare_view
 from analysis.views.cost import cost_view
+from analysis.views.curves import curves_view
 from analysis.views.health import health_view
 
 # View -> its parts, given the config key whose values are compared.
 VIEWS: Mapping[str, Callable[[Results, str], Sequence[Part]]] = {
     "compare": lambda results, by: compare_view(results, by),
     "cost": lambda results, by: cost_view(results.costs),
+    "curves": lambda results, by: curves_view(results),
+    "curves_by": lambda results, by: curves_view(results, by=by),
     "health": lambda results, by: health_view(results),
 }
 

@@ -1,8 +1,16 @@
 """Made-up runs for tests of curves and phases."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from analysis.records.runs import REWARD, Floats, RunRecord
+from analysis.output.files import FORMATS, write
+from analysis.output.terminal import text
+from analysis.records.runs import REWARD, Floats, RunRecord, Source
+from analysis.results.results import Results
+from analysis.views.curves import curves_view
 
 SCORES = "objective/scores"
 
@@ -10,10 +18,10 @@ SCORES = "objective/scores"
 def noise(count: int, seed: int, memory: float = 0.0) -> Floats:
     """Normal noise of deviation 1 that remembers its last value."""
     drawn = np.random.default_rng(seed).normal(size=count)
-    found = drawn.copy()
+    values = drawn.copy()
     for index in range(1, count):
-        found[index] = memory * found[index - 1] + drawn[index] * np.sqrt(1 - memory**2)
-    return found
+        values[index] = memory * values[index - 1] + drawn[index] * np.sqrt(1 - memory**2)
+    return values
 
 
 def run(
@@ -32,3 +40,11 @@ def wiggly(name: str, count: int = 30, objective: float = 0.0, **config: object)
     keys = {key.replace("__", "."): value for key, value in config.items()}
     metrics_of = {"update": np.arange(1.0, count + 1), **columns, "eval/score": score}
     return RunRecord(name, metrics_of, keys, summary={"objective": objective})
+
+
+def write_curves(
+    source: Source, out: Path, formats: Sequence[str] = FORMATS[:2], **options: Any
+) -> tuple[str, list[Path]]:
+    """What the command `curves` prints, each sentence on one line, and the files that it writes."""
+    parts = curves_view(Results(source), **options)
+    return text(parts, 100_000).rstrip(), write(parts, out, formats)

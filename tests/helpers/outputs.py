@@ -12,13 +12,12 @@ from analysis.comparison.compare import compare
 from analysis.comparison.groups import grouping
 from analysis.comparison.own_matrix import REWARD_MODEL
 from analysis.curves.metrics import ENTROPY, KL
-from analysis.curves.panels import chosen_lines
-from analysis.curves.text import described_lines, told
 from analysis.output.parts import Alert, Answers, Part, Rows, Sentences, Table
 from analysis.records.runs import REWARD, Source
 from analysis.results.ranking import Ranking
 from analysis.results.results import Results
 from analysis.views.compare import compare_view
+from analysis.views.curves import curves_view
 from analysis.views.health import health_view
 from analysis.views.report import _Maker, _sections
 from analysis.views.sweep import sweep_view
@@ -53,14 +52,13 @@ def names_of(source: Source) -> dict[str, str]:
 
 
 def _curves(source: Source) -> Iterator[Said]:
-    metrics = (REWARD, ENTROPY, KL)
-    for by in (None, *source.axes[: source.kind == "sweep"]):
-        choice = chosen_lines(source, metrics, by)
-        about = ""
-        for line in told(described_lines(choice, metrics), choice, metrics).splitlines():
-            if line.endswith(":") and not line.startswith(" "):
-                about = line[:-1] if by is None else ""
-            yield Said("curves", line.strip(), about)
+    metrics = [metric for metric in (REWARD, ENTROPY, KL) if metric in source.metric_names]
+    results = Results(source)
+    for by in (None, *source.axes[: source.kind == "sweep"]) if metrics else ():
+        for part in curves_view(results, metrics, by):
+            if isinstance(part, Sentences):
+                about = part.title if by is None else ""
+                yield from (Said("curves", _text(line), about) for line in part.lines)
 
 
 def _health(source: Source) -> Iterator[Said]:

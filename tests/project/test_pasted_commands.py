@@ -33,9 +33,9 @@ from omegaconf import DictConfig, OmegaConf
 from analysis.command import main as analyse
 from analysis.output.parts import Command
 from analysis.reading.folders import read_folder
-from analysis.results.ranking import rank
+from analysis.results.results import Results
 from analysis.sweep.edges import override_text
-from analysis.views.config import config_parts
+from analysis.views.config import config_view
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.record import Axis, Run, Sweep, command, folded, go_on, override, report_file
@@ -140,7 +140,7 @@ def test_the_best_setting_of_a_sweep_runs_again(given: list[str], where: str, pa
 
 def parts_of(folder: Path) -> list[Any]:
     source = read_folder(Sweep(folder))
-    return list(config_parts(source, rank(source)))
+    return list(config_view(Results(source)))
 
 
 def test_what_is_to_be_searched_next_is_a_word_for_the_shell(paste: Paste) -> None:

@@ -58,7 +58,7 @@
   // The colours of lines on a dark ground: the same hues, lighter.
   const DARK = {
     "#0072b2": "#56a8dd", "#d55e00": "#ff8a3d", "#009e73": "#34c99c", "#cc79a7": "#e39ac4", "#e69f00": "#f2b632",
-    "#56b4e9": "#8fd0f7", "#882255": "#d3699f", "#000000": "#e6e9ee", black: "#e6e9ee", "#000": "#e6e9ee",
+    "#56b4e9": "#8fd0f7", "#882255": "#d3699f", "#000000": "#e6e9ee",
   };
   function recolored(value) {
     if (!isDark()) return value;
@@ -80,17 +80,12 @@
   function themed(figure) {
     const [fg, muted, grid, card] = ["--fg", "--muted", "--grid", "--card"].map(color);
     const isNarrow = innerWidth < 700;
-    const layout = structuredClone(figure.layout);
-    const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
-    for (const key of new Set(["xaxis", "yaxis", ...axes])) {
-      layout[key] = {
-        gridcolor: grid, zerolinecolor: grid, exponentformat: "power", linecolor: muted, tickcolor: muted, automargin: true, ...layout[key],
-        tickfont: { ...layout[key]?.tickfont, color: muted },
-      };
+    const layout = structuredClone(figure.layout);  // Plotly writes into it
+    for (const key of ["xaxis", "yaxis"]) {
+      const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: muted, tickcolor: muted, tickfont: { color: muted } };
+      layout[key] = { ...axis, exponentformat: "power", automargin: true, ...layout[key] };
       if (isNarrow && layout[key].type === "log") layout[key].nticks = 4;
     }
-    const below = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left" };
-    const legend = isNarrow || layout.legend?.orientation === "h" ? below : {};
     const data = figure.data.map((trace) => {
       const shown = recolored(structuredClone(trace));
       if (isNarrow && trace.type === "heatmap") shown.showscale = false;
@@ -103,10 +98,9 @@
       data,
       layout: {
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "closest", autosize: true,
-        colorway: Object.keys(DARK).slice(0, 8).map(recolored), margin: { l: 50, r: 12, t: 12, b: 40 },
         ...recolored(layout),
         font: { family: "system-ui, sans-serif", size: 12, color: fg },
-        legend: { bgcolor: "rgba(0,0,0,0)", ...layout.legend, ...legend },
+        legend: { bgcolor: "rgba(0,0,0,0)", orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left" },
         modebar: { bgcolor: "rgba(0,0,0,0)", color: muted, activecolor: fg },
         hoverlabel: { bgcolor: card, bordercolor: muted, font: { color: fg }, namelength: 40 },
       },
@@ -125,12 +119,11 @@
     try { data = await loaded(); } catch (error) { withoutPlots(error); return; }
     const figure = plot.dataset.figure ? data.figures[plot.dataset.figure] : panel(plot, data.curves);
     const { data: traces, layout } = themed(figure);
-    plot.style.minWidth = leastWidth(layout) + "px";
+    // Columns of words need room of their own; the box around them scrolls.
+    plot.style.minWidth = (layout.meta?.leastWidth ?? 0) + "px";
     await window.Plotly.react(plot, traces, layout, CONFIG);
     drawn.add(plot);
   }
-  // Columns of words need room of their own; the box around them scrolls.
-  const leastWidth = (layout) => layout.meta?.leastWidth ?? 0;
   const drawIn = (parent) => Promise.all(all(".plot", parent).filter((plot) => !drawn.has(plot)).map(draw));
   const redraw = () => Promise.all([...drawn].map(draw));
 
@@ -247,7 +240,7 @@
 
   // --- curves -----------------------------------------------------------------------------------------------------
   const curves = one("#curve-panels");
-  const hiddenLines = new Set();
+  const hidden = new Set();  // names in the legend
 
   function smoothed(values, weight) {
     let mean = 0, total = 0;
@@ -264,7 +257,7 @@
     const data = [];
     (view.metrics[plot.dataset.metric] ?? []).forEach((line, i) => {
       const style = view.lines[i];
-      if (!line || hiddenLines.has(style.name)) return;
+      if (!line || hidden.has(style.legend)) return;
       const [x, y, low, high] = line;
       const common = { x, type: "scatter", mode: x.length > 1 ? "lines" : "markers", hoverinfo: "skip", showlegend: false };
       if (low) {
@@ -284,17 +277,18 @@
   }
   function legend(content) {
     const view = content.views[one(".view", curves).value];
-    one(".view-note", curves).textContent = view.note + ".";
-    one(".legend", curves).replaceChildren(...view.lines.map((style) => {
+    one(".view-note", curves).textContent = view.note[0].toUpperCase() + view.note.slice(1) + ".";
+    const styles = new Map(view.lines.map((style) => [style.legend, style]));
+    one(".legend", curves).replaceChildren(...[...styles.values()].map((style) => {
       const item = document.createElement("button");
       const mark = document.createElement("i");
       item.type = "button";
       mark.style.background = recolored(style.color);
-      item.append(mark, style.name);
-      item.setAttribute("aria-pressed", String(!hiddenLines.has(style.name)));
+      item.append(mark, style.legend);
+      item.setAttribute("aria-pressed", String(!hidden.has(style.legend)));
       item.addEventListener("click", () => {
-        if (!hiddenLines.delete(style.name)) hiddenLines.add(style.name);
-        item.setAttribute("aria-pressed", String(!hiddenLines.has(style.name)));
+        if (!hidden.delete(style.legend)) hidden.add(style.legend);
+        item.setAttribute("aria-pressed", String(!hidden.has(style.legend)));
         drawCurves();
       });
       return item;
@@ -310,7 +304,7 @@
     if (drawn.has(one(".plot", curves))) await drawCurves();
   }
   if (curves) {
-    one(".view", curves).addEventListener("change", () => { hiddenLines.clear(); curvesChanged(); });
+    one(".view", curves).addEventListener("change", () => { hidden.clear(); curvesChanged(); });
     one(".smoothing", curves).addEventListener("input", curvesChanged);
     one(".metric", curves)?.addEventListener("change", (event) => {
       const plot = event.target.closest(".figure").querySelector(".plot");

@@ -7,21 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.curve_runs import SCORES, noise
+from helpers.curve_runs import SCORES, noise, write_curves
 
 from analysis.command import main
 from analysis.curves.axis import along, chosen_unit, episodes_of, pace_of
-from analysis.curves.figures import draw
 from analysis.curves.metrics import curve_of
-from analysis.curves.panels import chosen_lines, panels
 from analysis.curves.sentences import describe, describe_metric
-from analysis.curves.views import write_curves
 from analysis.output.parts import Block
 from analysis.reading.sources import read
 from analysis.reading.wandb_runs import make_run
 from analysis.records.runs import CUMULATIVE_REWARD, RunRecord, Source
-from analysis.results.ranking import rank
-from analysis.views.curves import curve_parts
+from analysis.results.results import Results
+from analysis.views.curve_chooser import curve_chooser
 
 KL = "objective/kl"
 
@@ -130,14 +127,6 @@ def test_a_mean_over_batch_sizes_is_at_equal_episodes(tmp_path: Path) -> None:
     assert float(first["value"]) == pytest.approx(0.4)  # the mean of 16 and 64 episodes
 
 
-def test_the_figure_says_what_its_axis_is() -> None:
-    for unit in ("update", "episode"):
-        choice = replace(chosen_lines(Source("s", "sweep", [batches(32)]), [SCORES, KL], None), unit=unit)
-        figure = draw("s", panels(choice, [SCORES, KL], 5.0), choice)
-        assert [axes.get_xlabel() for axes in figure.axes[:2]] == [unit, unit]
-        assert f"smoothed over {5 if unit == 'update' else 161} {unit}s" in figure.get_suptitle()
-
-
 def test_single_runs_have_both_columns(tmp_path: Path) -> None:
     for axis in ("update", "episode"):
         write_curves(Source("s", "sweep", [batches(16), batches(64)]), tmp_path, axis=axis, formats=())
@@ -192,7 +181,7 @@ def test_the_commands_axis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_reports_curves_have_the_same_axis() -> None:
     source = Source("s", "sweep", [batches(16), batches(64)])
-    (block,) = curve_parts(source, rank(source))
+    (block,) = curve_chooser(Results(source))
     assert isinstance(block, Block)
     assert block.content["unit"] == "episode"
     assert "against episodes" in block.content["views"][0]["note"]

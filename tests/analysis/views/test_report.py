@@ -65,7 +65,7 @@ def test_data_in_the_page_are_the_curves(page: Reader) -> None:
     data = json.loads(gzip.decompress(base64.b64decode(page.scripts[0])))
     (view,) = [view for view in data["curves"]["views"] if view["title"] == "single runs"]
     names = [line["name"] for line in view["lines"]]
-    x, y = view["metrics"]["objective/entropy"][names.index("3 (the best)")]
+    x, y = view["metrics"]["objective/entropy"][names.index("3 (lr=0.0005012, kl_coef=0.02), the best")]
     assert x == list(range(1, 41))
     assert y[0] == 11.95
     assert "history-0" in data["figures"]
@@ -75,7 +75,7 @@ def test_a_part_that_cannot_be_made_is_named(monkeypatch: pytest.MonkeyPatch, ca
     def broken(*_: Any) -> None:
         raise ValueError("a hole")
 
-    monkeypatch.setattr("analysis.views.config.config_parts", broken)
+    monkeypatch.setattr("analysis.views.config.config_view", broken)
     shown = Reader(report(sweep())).text
     assert (
         shown.count("The tab Config could not be made (ValueError: a hole).") == 2
@@ -99,7 +99,7 @@ def test_many_runs_fit() -> None:
     assert len(text.encode()) < LIMIT
     data = json.loads(gzip.decompress(base64.b64decode(Reader(text).scripts[0])))
     (view,) = [view for view in data["curves"]["views"] if view["title"] == "single runs"]
-    assert view["note"].startswith("Shown are the 6 best and the 3 worst of 120 runs")
+    assert view["note"] == "named: the best by eval/score; grey: 24 of the 115 other runs"
     assert max(len(line[0]) for lines in view["metrics"].values() for line in lines if line) <= 200
 
 

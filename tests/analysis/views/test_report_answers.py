@@ -32,7 +32,7 @@ def test_the_first_screen_answers_in_numbers() -> None:
     assert list(questions) == ["Which settings won?", "By how much?", "Is that more than noise?", "What next?"]
     assert questions["Which settings won?"] == [
         "Trial 3 won with ppo.lr=0.0005012, ppo.kl_coef=0.02: its eval/score is 1.5",
-        "That is after update 40, at a KL of 4 nats to the base policy",
+        "that is after update 40, at a KL of 4 nats to the base policy",
         "The base policy scores 0.25 on the same held-out prompts",
     ]
     # 8 complete trials: 1.5, 1.25, 0.5, 0.499, 0.498, 0.491, 0.49, 0.489; the middle one is the fifth.

@@ -198,6 +198,19 @@ def test_curves_change_with_view_smoothing_metric_and_legend(page: Page) -> None
     page.assert_is_quiet()
 
 
+def test_lines_without_a_name_are_hidden_together(page: Page, tmp_path: Path) -> None:
+    page.open(write_report(sweep(14), tmp_path / "report.html"))
+    page.tab("curves")
+    page.wait_for_plots("curves")
+    buttons = page.driver.find_elements("css selector", "#curves .legend button")
+    assert [button.text.partition(" ")[0] for button in buttons] == ["3", "4", "0", "1", "2", "others"]
+    lines = "return document.querySelector('#curves .plot').data.length"
+    assert page.run(lines) == 14
+    buttons[-1].click()
+    page.until(f"{lines} === 5")
+    page.assert_is_quiet()
+
+
 def test_without_decompression_the_numbers_stay_readable(page: Page, report: Path) -> None:
     script = page.driver.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument", {"source": "delete window.DecompressionStream"}

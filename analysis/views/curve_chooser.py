@@ -1,0 +1,159 @@
+"""Training curves to choose from in the page: single runs, and means over runs that share a value, for every metric."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from analysis.curves.axis import chosen_unit
+from analysis.curves.curves import Curve
+from analysis.curves.metrics import panel_metrics, title_of
+from analysis.curves.panels import Choice, against, chosen_lines, panels
+from analysis.output.charts import GREY
+from analysis.output.colors import COLORS
+from analysis.output.parts import Block, Part, Sentences
+from analysis.output.thinning import telling
+from analysis.records.runs import Floats, Source
+from analysis.results.ranking import Ranking, leaders
+from analysis.results.results import Results
+from analysis.wording.labels import identity
+from analysis.wording.statements import counted, listed
+from rlhf_sweeps.record import natural
+
+_EVALUATED = "eval/score"
+_MAX_PANELS = 6
+# Metrics beside the panels: those that say most come first.
+_ORDER = ("eval", "judge", "objective", "policy", "val", "loss", "value")
+_MAX_OTHERS = 24  # grey lines
+_MAX_GROUPS = len(COLORS)
+_MAX_VIEWS = 5
+_MOST_POINTS = (200, 100, 100)  # of a line in a panel, by detail
+
+
+def curve_chooser(results: Results, detail: int = 0) -> list[Part]:
+    """The panels, the lines that can be chosen, and every metric that can be chosen beside them.
+
+    Args:
+        detail: 0: everything; 1: half the points; 2: the panels' metrics only.
+    """
+    source = results.source
+    runs = [run for run in source.runs if len(run.updates)]
+    if not runs:
+        return [Sentences(["no run has recorded an update yet"])]
+    panel_titles = _panel_titles(source)
+    more = _more_metrics(source, panel_titles) if detail < 2 else []
+    most = _MOST_POINTS[detail]
+    num_points = dict.fromkeys(panel_titles, most) | dict.fromkeys(more, most // 2)
+    unit, why = chosen_unit(runs)
+    views = _views(source, results.ranking, num_points, unit)
+    for view in views if why else ():
+        view["note"] += f"; {why}"
+    content = {"views": views, "panels": list(panel_titles.items()), "more": more, "unit": unit}
+    parts: list[Part] = [Block("curves", content, "curves")]
+    if detail == 2:
+        parts.append(Sentences(["this file has the panels' metrics only, since there are this many runs and metrics"]))
+    return parts
+
+
+def _panel_titles(source: Source) -> dict[str, str]:
+    """Metric -> title: the published figure's panels and the held-out score, as far as they are recorded."""
+    published = panel_metrics(source.runs)
+    evaluated = [_EVALUATED] if _EVALUATED in source.metric_names else []
+    metrics = [*published, *evaluated] or source.metric_names
+    return {metric: "held-out score" if metric == _EVALUATED else title_of(metric) for metric in metrics[:_MAX_PANELS]}
+
+
+def _more_metrics(source: Source, panel_titles: Mapping[str, str]) -> list[str]:
+    """Every metric without a panel: those that say most come first, counters and the machine last."""
+    others = [metric for metric in source.metric_names if metric not in panel_titles]
+    place = {group: index for index, group in enumerate(_ORDER)}
+    return sorted(others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), natural(m)))
+
+
+def _views(source: Source, ranking: Ranking, num_points: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
+    """What can be chosen to look at: `title`, `note`, `lines` (name and style), `metrics` (points, for each line).
+
+    Args:
+        num_points: metric -> how many points a line has at most.
+        unit: of the points' first numbers: update or episode.
+    """
+    singles = _single_runs(source, ranking, num_points, unit)
+    keys = _group_keys(source, ranking)[: _MAX_VIEWS - 1]
+    grouped = [view for key in keys if len((view := _groups(source, key, num_points, unit))["lines"]) > 1]
+    has_seeds = any(len(entry.runs) > 1 for entry in ranking.entries)
+    return [*grouped, singles] if has_seeds else [singles, *grouped]
+
+
+def _single_runs(source: Source, ranking: Ranking, num_points: Mapping[str, int], unit: str) -> dict[str, Any]:
+    metrics = list(num_points)
+    choice = against(chosen_lines(source, metrics, None, leaders, _MAX_OTHERS), unit)
+    best = ranking.best.run if ranking.best else None
+    named = {
+        line: name if best is None or line != best.name else f"{name}, the best" for line, name in choice.names.items()
+    }
+    note = listed(choice.notes) or f"each line is a run; {counted(len(choice.runs), 'run')}"
+    view = _view("single runs", note, replace(choice, names=named), num_points)
+    for line, style in zip(choice.runs, view["lines"], strict=True):
+        style["width"] = 3.0 if best is not None and line == best.name else min(style["width"], 1.6)
+    return view
+
+
+def _group_keys(source: Source, ranking: Ranking) -> list[str]:
+    """Keys with a few values: reward models first, then settings, then trials where these have several seeds."""
+    keys: list[str] = [key for key in ("reward_model", "model", "dataset") if key in source.axes]
+    keys += [key for key in source.axes if key not in keys]
+    if any(len(entry.runs) > 1 for entry in ranking.entries) and source.trials:
+        keys.append("trial")
+    num_values = {key: len({identity(run.value(key)) for run in source.runs if not run.is_test}) for key in keys}
+    return [key for key in keys if 1 < num_values[key] <= _MAX_GROUPS]
+
+
+def _groups(source: Source, key: str, num_points: Mapping[str, int], unit: str) -> dict[str, Any]:
+    choice = against(chosen_lines(source, list(num_points), key), unit)
+    return _view(f"by {key}", f"mean over the runs that share a value of {key}", choice, num_points)
+
+
+def _view(title: str, note: str, choice: Choice, num_points: Mapping[str, int]) -> dict[str, Any]:
+    lines = list(choice.runs)
+    metrics: dict[str, list[Any]] = {}
+    spreads: dict[str, None] = {}
+    for panel in panels(choice, list(num_points), 0):
+        curves = {curve.label: curve for curve in (*panel.curves, *panel.others)}
+        spreads |= {curve.spread: None for curve in curves.values() if curve.spread}
+        most = num_points[panel.metric]
+        metrics[panel.metric] = [
+            _points(curves[line], most // 4 if line in choice.others else most) if line in curves else None
+            for line in lines
+        ]
+    notes = [note, *([] if choice.by is None else choice.notes)]
+    if spreads:
+        notes[0] += f", as long as half of them are there; the band: {listed(spreads)}"
+    styles = [_style(choice.names.get(line), line, place) for place, line in enumerate(lines)]
+    return {"title": title, "note": "; ".join(notes), "lines": styles, "metrics": metrics}
+
+
+def _style(name: str | None, line: str, place: int) -> dict[str, Any]:
+    """`legend` is what a reader presses to hide the line; lines without a name of their own are hidden together."""
+    if name is None:
+        return {"legend": "others", "name": line, "color": GREY, "width": 1.0, "dash": "solid", "opacity": 0.45}
+    dash = "solid" if place < len(COLORS) else "dot"
+    color = COLORS[place % len(COLORS)]
+    return {"legend": name, "name": name, "color": color, "width": 2.2, "dash": dash, "opacity": 1.0}
+
+
+def _points(curve: Curve, most: int) -> list[list[float]]:
+    """x and y of a run, its peaks among them; of a group x, mean and band, averaged over stretches so that they fit."""
+    if not curve.spread:
+        chosen = telling(curve.mean, most)
+        return [curve.updates[chosen].tolist(), curve.mean[chosen].tolist()]
+    return [column.tolist() for column in average_stretches([curve.updates, curve.mean, curve.low, curve.high], most)]
+
+
+def average_stretches(columns: Sequence[Floats], most: int) -> Sequence[Floats]:
+    """Columns of at most `most` rows: means over stretches, (n,) each."""
+    num = len(columns[0])
+    if num <= most:
+        return columns
+    edges = np.linspace(0, num, most + 1).astype(int)
+    return [np.add.reduceat(column, edges[:-1]) / np.diff(edges) for column in columns]
