@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analysis.report import curves
 from conftest import ROOT
 from golden import made
 from helpers.records import axes
@@ -25,6 +24,7 @@ from analysis.records.runs import RunRecord, Source, Trial
 from analysis.results import ranking, unswept
 from analysis.results.results import Results
 from analysis.sweep import analysis, figures, importance, lead, ledger, optimum, settings, slices
+from analysis.views import curves
 from analysis.views.report import report, write_report
 from rlhf_sweeps.verdicts import estimates, pairs
 
