@@ -67,7 +67,7 @@ class GroupComparison:
         return short_names(group.label for group in self.groups)
 
     @property
-    def valued(self) -> Sequence[ComparedGroup]:
+    def valued_groups(self) -> Sequence[ComparedGroup]:
         """The groups that have a value, best first."""
         return [group for group in self.groups if group.estimate is not None]
 

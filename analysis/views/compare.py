@@ -1,7 +1,7 @@
 """Groups of runs compared: sentences, values with intervals, who beats whom, the judges, reward against KL."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.comparison.compare import ComparedGroup, GroupComparison
@@ -18,11 +18,11 @@ from analysis.views.judges import judge_parts
 from analysis.views.reward_against_kl import kl_parts
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import Statement, counted, number
-from rlhf_sweeps.verdicts.estimates import Estimate
 from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, Pair, verdict_text
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30  # of a chart
+_PERCENTILES = ("percentile_low", "percentile_high")
 _RUNS_BELOW = 0.22  # of a row: how far the runs stand below their mean
 
 
@@ -80,13 +80,13 @@ def _parts_of_objective(source: Source, comparisons: Sequence[GroupComparison], 
         return [Sentences(["there is nothing to compare: the runs differ in nothing but their seeds"])]
     matrix = comparisons[0].matrix
     parts: list[Part] = judge_parts(matrix, f"judges{suffix}") if matrix and len(matrix.judges) > 1 else []
-    said: set[str] = set()
+    earlier: set[str] = set()  # texts
     for place, comparison in enumerate(comparisons):
         sentences, *others = _parts_of_key(comparison, f"compare{suffix}-{place}")
         assert isinstance(sentences, Sentences)
         first, *more = sentences.lines
-        new = [line for line in more if _text_of(line) not in said]
-        said |= {_text_of(line) for line in more}
+        new = [line for line in more if _text_of(line) not in earlier]
+        earlier |= {_text_of(line) for line in more}
         parts += [replace(sentences, lines=[first, *new]), *others]
     if left := len(source.axes) - len(comparisons):
         line = f"{left} more keys differ between the runs; `python -m analysis compare --by KEY` compares them"
@@ -120,7 +120,7 @@ def _meaning(comparison: GroupComparison) -> list[str]:
 
 def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     """The mean of each group with both intervals, and its runs, best on top; None without values."""
-    groups = comparison.valued[:_MAX_GROUPS]
+    groups = comparison.valued_groups[:_MAX_GROUPS]
     estimates = {place: group.estimate for place, group in enumerate(groups) if group.estimate is not None}
     if not estimates:
         return None
@@ -131,7 +131,7 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     means = [estimate.value for estimate in estimates.values()]
     mean_hover = [f"{group.label}: {estimate_cell(group.estimate).text}" for group in groups]
     layers: list[Layer] = [
-        *_percentile_lines(estimates),
+        *interval_lines(estimates, "percentiles of the bootstrap", _PERCENTILES, width=7, opacity=0.35),
         *interval_lines(estimates, "95 % interval"),
         Points(values, run_places, "a run", GREY, "tick", 6, hover=hover),
         Points(means, list(estimates), _statistic(comparison), 0, "circle", 8, hover=mean_hover),
@@ -140,16 +140,9 @@ def values_chart(comparison: GroupComparison, name: str) -> Chart | None:
     label = f"{measure.name} (lower is better)" if measure.is_lower_better else measure.name
     names = [f"{comparison.names[group.label]}  ({len(group.values)})" for group in groups]
     panel = Panel(value_axis(label, values, list(estimates.values())), row_axis(names), layers)
-    note = f"{measure.text}; in brackets: the number of runs" + _cut_text(len(comparison.valued), len(groups))
+    note = f"{measure.text}; in brackets: the number of runs" + _cut_text(len(comparison.valued_groups), len(groups))
     height = row_height(len(groups)) + 30  # for the legend
     return Chart(name, f"{measure.name} by {comparison.by}", [panel], note, height=height, file="comparison_values")
-
-
-def _percentile_lines(estimates: Mapping[int, Estimate]) -> list[Intervals]:
-    bounded = {place: estimate for place, estimate in estimates.items() if not math.isnan(estimate.percentile_low)}
-    lows, highs = ([getattr(one, f"percentile_{end}") for one in bounded.values()] for end in ("low", "high"))
-    name = "percentiles of the bootstrap"
-    return [Intervals(list(bounded), lows, highs, name, width=7, opacity=0.35)] if bounded else []
 
 
 def _cut_text(num_groups: int, num_drawn: int) -> str:
@@ -166,20 +159,21 @@ def probability_chart(comparison: GroupComparison, name: str) -> Chart | None:
     if ranking is None:
         return None
     pairs = [pair for label in ranking.labels[1:] if (pair := ranking.against_best(label)) is not None]
-    known = [(place, pair) for place, pair in enumerate(pairs) if pair.verdict != UNKNOWN]
-    if not known:
+    comparable = [(place, pair) for place, pair in enumerate(pairs) if pair.verdict != UNKNOWN]
+    if not comparable:
         return None
     layers: list[Layer] = [Rule(0.5)]
-    for verdict_is_better, symbol, color in ((True, "circle", 0), (False, "hollow", GREY)):
-        drawn = {place: pair.probability for place, pair in known if (pair.verdict == BETTER) == verdict_is_better}
-        if drawn:
-            lows, highs = ([getattr(one, end) for one in drawn.values()] for end in ("low", "high"))
-            hover = [f"{pairs[place].second}: {probability_text(one)}" for place, one in drawn.items()]
-            values = [one.value for one in drawn.values()]
-            layers.append(Intervals(list(drawn), lows, highs, color=color))
-            layers.append(Points(values, list(drawn), "", color, symbol, 9, hover=hover))
+    for is_better, symbol, color in ((True, "circle", 0), (False, "hollow", GREY)):
+        probabilities = {place: pair.probability for place, pair in comparable if (pair.verdict == BETTER) == is_better}
+        if probabilities:
+            lows, highs = ([getattr(one, end) for one in probabilities.values()] for end in ("low", "high"))
+            hover = [f"{pairs[place].second}: {probability_text(one)}" for place, one in probabilities.items()]
+            values = [one.value for one in probabilities.values()]
+            layers.append(Intervals(list(probabilities), lows, highs, color=color))
+            layers.append(Points(values, list(probabilities), "", color, symbol, 9, hover=hover))
     unknown = [place for place, pair in enumerate(pairs) if pair.verdict == UNKNOWN]
-    layers.append(Texts(unknown, ["cannot tell"] * len(unknown), [0.75] * len(unknown)))
+    if unknown:
+        layers.append(Texts(unknown, ["cannot tell"] * len(unknown), [0.75] * len(unknown)))
     axis = Axis("probability [95 % interval]", low=-0.02, high=1.02)
     panel = Panel(axis, row_axis([comparison.names[pair.second] for pair in pairs]), layers)
     left = len(ranking.labels) - 1 - len(pairs)

@@ -40,7 +40,7 @@ def _has_student_interval(comparison: GroupComparison, group: ComparedGroup) -> 
 
 def answer(comparison: GroupComparison) -> Statement:
     """Which group is best, and against which others its lead is more than noise."""
-    groups, ranking = comparison.valued, comparison.ranking
+    groups, ranking = comparison.valued_groups, comparison.ranking
     if ranking is None or not groups:
         return Statement("nothing to compare: no run that came to its end has a value")
     name = comparison.names[groups[0].label]

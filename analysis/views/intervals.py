@@ -13,11 +13,21 @@ def estimate_cell(estimate: Estimate | None) -> Cell:
     return interval_cell(estimate.value, estimate.low, estimate.high) if estimate else Cell("-")
 
 
-def interval_lines(estimates: Mapping[int, Estimate], name: str = "") -> list[Intervals]:
-    """A horizontal line at the place of each estimate that has an interval; none if no estimate has one."""
+def interval_lines(
+    estimates: Mapping[int, Estimate],
+    name: str = "",
+    ends: tuple[str, str] = ("low", "high"),
+    width: float = 2,
+    opacity: float = 1.0,
+) -> list[Intervals]:
+    """A horizontal line at the place of each estimate that has an interval; none if no estimate has one.
+
+    Args:
+        ends: the names of the interval's ends in an estimate.
+    """
     bounded = {place: estimate for place, estimate in estimates.items() if not math.isnan(estimate.low)}
-    lows, highs = ([getattr(one, end) for one in bounded.values()] for end in ("low", "high"))
-    return [Intervals(list(bounded), lows, highs, name)] if bounded else []
+    lows, highs = ([getattr(estimate, end) for estimate in bounded.values()] for end in ends)
+    return [Intervals(list(bounded), lows, highs, name, width=width, opacity=opacity)] if bounded else []
 
 
 def value_axis(label: str, values: Sequence[float], estimates: Sequence[Estimate]) -> Axis:

@@ -72,13 +72,15 @@ def _sentences(own: Sequence[Frontier], has_fit: bool) -> list[str]:
 
 def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence[str]) -> Chart:
     """A panel for each judge: every evaluation, and the fitted law as far as evaluations go."""
-    drawn = list(labels)[:_MAX_LINES]
+    drawn_labels = list(labels)[:_MAX_LINES]
     names, judges = short_names(labels), short_names(frontiers)
     panels = []
     for judge, lines in frontiers.items():
         layers: list[Layer] = [Rule(0.0, is_upright=False)]
-        for line in sorted((one for one in lines if one.label in drawn), key=lambda one: drawn.index(one.label)):
-            layers += _frontier_layers(line, names[line.label], drawn.index(line.label))
+        for line in sorted(
+            (one for one in lines if one.label in drawn_labels), key=lambda one: drawn_labels.index(one.label)
+        ):
+            layers += _frontier_layers(line, names[line.label], drawn_labels.index(line.label))
         title = OWN if judge == OWN else f"judged by {judges[judge]}"
         distance = Axis("distance from the base policy, √KL (√nats)")
         panels.append(Panel(distance, Axis("gain in score"), layers, title))
@@ -88,8 +90,8 @@ def frontier_chart(frontiers: Mapping[str, Sequence[Frontier]], labels: Sequence
     fits = [line.fit for lines in frontiers.values() for line in lines if line.fit is not None]
     note = f"points: {points}" + "; lines: the fitted law" * bool(fits)
     note += "; triangles: its peaks" * any(law.is_peak_within_data for law in fits)
-    if len(labels) > len(drawn):
-        note += f"; the best {len(drawn)} of {len(labels)} groups"
+    if len(labels) > len(drawn_labels):
+        note += f"; the best {len(drawn_labels)} of {len(labels)} groups"
     width, height = (470, 320) if len(panels) > 1 else (700, 420)
     return Chart("frontier", "Reward against KL", panels, note, 2, width, height, "comparison_frontier")
 

@@ -18,7 +18,7 @@ _MAX_SEEDS = 30
 
 def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]:
     """The first of the comparison, and its best setting where more than the reward model was swept."""
-    groups = comparison.valued
+    groups = comparison.valued_groups
     if not groups:
         return [answer(comparison).text]
     if comparison.measure.name == OBJECTIVE:
@@ -39,7 +39,7 @@ def winner_sentences(comparison: GroupComparison, ranking: Ranking) -> list[str]
 
 def lead_sentences(comparison: GroupComparison) -> list[str]:
     """How far the others are behind."""
-    groups = [] if comparison.measure.name == OBJECTIVE else comparison.valued
+    groups = [] if comparison.measure.name == OBJECTIVE else comparison.valued_groups
     lines = []
     for group in groups[1:5]:
         pair = comparison.ranking.against_best(group.label) if comparison.ranking else None
@@ -57,7 +57,7 @@ def lead_sentences(comparison: GroupComparison) -> list[str]:
 
 def next_sentences(comparison: GroupComparison) -> list[str]:
     """What to do with the answer: search with the winner, or run more seeds where noise hides it."""
-    groups = comparison.valued
+    groups = comparison.valued_groups
     if len(groups) < 2 or comparison.ranking is None:
         return []
     if comparison.measure.name == OBJECTIVE:
