@@ -139,7 +139,7 @@ def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure)
     groups.sort(key=lambda group: min(math.inf if run.trial is None else run.trial for run in group.runs))
     chosen = {group.label: strata_of(compared, group.chosen, measured.values) for group in groups}
     tested = {group.label: strata[group.label] for group in groups if group.is_test}
-    by_choice = {label: found or strata[label] for label, found in chosen.items()}
+    by_choice = {label: own_strata or strata[label] for label, own_strata in chosen.items()}
     return rank(by_choice, measured.is_lower_better, tested)
 
 
@@ -150,15 +150,15 @@ def _compared(
     excluded = Counter(group.excluded)
     if len(values) < len(group.runs):
         excluded[NO_VALUE] += len(group.runs) - len(values)
-    found = ranking.estimates.get(group.label) if ranking else None
-    if found is not None and measured.is_rate and not is_own:
-        found = of_rate(found, measured.num_prompts)
-    return ComparedGroup(group.label, place, found, values, num_settings, dict(excluded))
+    estimated = ranking.estimates.get(group.label) if ranking else None
+    if estimated is not None and measured.is_rate and not is_own:
+        estimated = of_rate(estimated, measured.num_prompts)
+    return ComparedGroup(group.label, place, estimated, values, num_settings, dict(excluded))
 
 
 def _alike(estimates: Mapping[str, Estimate]) -> list[str]:
     """The groups that have no interval, although they have several runs."""
-    return [label for label, found in estimates.items() if found.num_runs > 1 and math.isnan(found.low)]
+    return [label for label, estimate in estimates.items() if estimate.num_runs > 1 and math.isnan(estimate.low)]
 
 
 def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[str, Strata]) -> list[str]:
@@ -169,17 +169,17 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
     if counts:
         parts = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
         notes.append(f"not counted: {parts}; a group that lost bad runs that way looks better than it is")
-    kept = [found for found in strata.values() if found]
-    settings = [set(found) for found in kept]
+    filled = [group_strata for group_strata in strata.values() if group_strata]
+    settings = [set(group_strata) for group_strata in filled]
     others = ", ".join(key for key in grouped.others if key not in grouped.keys)
-    if others and any(one != settings[0] for one in settings):
+    if others and any(group_settings != settings[0] for group_settings in settings):
         notes.append(
             f"the groups' runs also differ in {others}, and not alike in every group: a difference may come from there"
         )
-    is_seeded = any(len(values) > 1 for found in kept for values in found.values())
-    if not is_seeded and any(len(found) > 1 for found in kept):
+    is_seeded = any(len(values) > 1 for group_strata in filled for values in group_strata.values())
+    if not is_seeded and any(len(group_strata) > 1 for group_strata in filled):
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
-    if alike := _alike({one.label: one.estimate for one in groups if one.estimate}):
+    if alike := _alike({group.label: group.estimate for group in groups if group.estimate}):
         whose = f"no interval for {listed(alike)}, whose runs are all alike"
         notes.append(f"{whose}: that does not show how much others would differ")
     return notes

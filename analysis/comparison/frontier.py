@@ -59,19 +59,19 @@ def frontiers(source: Source, by: str | None = None, judge: str | None = None) -
 
 def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
     """The same of groups made before."""
-    found = []
+    lines = []
     for group in grouped.groups:
         paths = {run.name: path(run, judge) for run in group.runs}
-        paths = {name: one for name, one in paths.items() if len(one.kls)}
+        paths = {name: way for name, way in paths.items() if len(way.kls)}
         # Training batches beside evaluations would be two things under one name.
-        is_training = all(one.is_training for one in paths.values())
-        paths = {name: one for name, one in paths.items() if one.is_training == is_training}
+        is_training = all(way.is_training for way in paths.values())
+        paths = {name: way for name, way in paths.items() if way.is_training == is_training}
         if not paths:
             continue
-        points = [(np.sqrt(np.maximum(one.kls, 0.0)), one.gains) for one in paths.values()]
+        points = [(np.sqrt(np.maximum(way.kls, 0.0)), way.gains) for way in paths.values()]
         is_mixed = judge in (None, OWN) and len({scale(run) for run in group.runs if run.name in paths}) > 1
         law = None if is_mixed else fit(points)
-        found.append(
+        lines.append(
             Frontier(
                 group.label,
                 judge or OWN,
@@ -81,16 +81,16 @@ def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
                 np.repeat(np.arange(len(points)), [len(gains) for _, gains in points]).astype(np.float64),
                 law,
                 is_training,
-                sum(int((one.kls < 0).sum()) for one in paths.values()),
+                sum(int((way.kls < 0).sum()) for way in paths.values()),
                 "" if law else SEVERAL_SCALES if is_mixed else TOO_FEW,
             )
         )
-    return found
+    return lines
 
 
 def all_frontiers(grouped: Grouping, most: int = 6) -> dict[str, list[Frontier]]:
     """Judge -> frontiers: the own reward model's, then those of the judges that most runs have."""
     runs = [run for group in grouped.groups for run in group.runs]
     judges = [OWN, *common_judges(runs)][:most]
-    found = {judge: frontiers_of(grouped, judge) for judge in judges}
-    return {judge: lines for judge, lines in found.items() if lines}
+    by_judge = {judge: frontiers_of(grouped, judge) for judge in judges}
+    return {judge: lines for judge, lines in by_judge.items() if lines}

@@ -78,12 +78,12 @@ class Grouping:
     @property
     def of_choice(self) -> "Grouping":
         """The same with the runs on the seeds that choose."""
-        return replace(self, groups=[replace(one, is_test=False) for one in self.groups])
+        return replace(self, groups=[replace(group, is_test=False) for group in self.groups])
 
     def valued(self, values: Mapping[str, float]) -> "Grouping":
         """The same with test seeds for those groups alone whose tests gave some value."""
-        told = [group.is_test and any(run.name in values for run in group.tests) for group in self.groups]
-        groups = [replace(group, is_test=is_told) for group, is_told in zip(self.groups, told, strict=True)]
+        are_valued = [group.is_test and any(run.name in values for run in group.tests) for group in self.groups]
+        groups = [replace(group, is_test=is_valued) for group, is_valued in zip(self.groups, are_valued, strict=True)]
         return replace(self, groups=groups)
 
     def setting(self, run: RunRecord) -> Hashable:
@@ -115,8 +115,8 @@ def grouping(source: Source, by: str | None) -> Grouping:
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
         by_label[named[run.name]].append(run)
-    found = Grouping(keys, others, [], notes)
-    are_settings = all(len({found.setting(run) for run in runs}) == 1 for runs in by_label.values())
+    ungrouped = Grouping(keys, others, [], notes)
+    are_settings = all(len({ungrouped.setting(run) for run in runs}) == 1 for runs in by_label.values())
     are_tested = _are_tested(by_label.values())
     # Of several objectives test seeds tell no order.
     has_order = len(source.directions) == 1
@@ -129,7 +129,7 @@ def grouping(source: Source, by: str | None) -> Grouping:
         )
         for label, runs in by_label.items()
     ]
-    return replace(found, groups=groups)
+    return replace(ungrouped, groups=groups)
 
 
 def _without_names(source: Source, keys: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -139,7 +139,7 @@ def _without_names(source: Source, keys: Sequence[str], others: Sequence[str]) -
     for run in source.runs:
         setting = tuple(identity(run.value(key)) for key in (*keys, *settings))
         names.setdefault(setting, set()).add(identity(run.value(NAME)))
-    return settings if all(len(found) == 1 for found in names.values()) else list(others)
+    return settings if all(len(own_names) == 1 for own_names in names.values()) else list(others)
 
 
 def _keys(source: Source, by: str | None) -> list[str]:
@@ -147,8 +147,8 @@ def _keys(source: Source, by: str | None) -> list[str]:
         axes = source.axes
         if len(axes) == 1:
             return list(axes)
-        known = f"the runs differ in: {', '.join(axes)}" if axes else "the runs differ in nothing but seeds"
-        raise AnalysisError(f"--by: must name a config key ({known})")
+        differing = f"the runs differ in: {', '.join(axes)}" if axes else "the runs differ in nothing but seeds"
+        raise AnalysisError(f"--by: must name a config key ({differing})")
     return list(dict.fromkeys(source.key(key.strip()) for key in by.split(",") if key.strip()))
 
 
@@ -213,8 +213,8 @@ def _is_test(run: RunRecord) -> bool:
 
 def _are_tested(groups: Iterable[Sequence[RunRecord]]) -> bool:
     """Whether test seeds can stand for every group that has a sound run, whatever settings it holds."""
-    kept = [runs for runs in groups if any(run.state in SOUND for run in runs)]
-    return bool(kept) and all(sum(map(_is_test, runs)) > 1 for runs in kept)
+    with_sound = [runs for runs in groups if any(run.state in SOUND for run in runs)]
+    return bool(with_sound) and all(sum(map(_is_test, runs)) > 1 for runs in with_sound)
 
 
 def _earlier(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
@@ -228,12 +228,12 @@ def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     numbers = {run.trial for run in runs}
     trials = [trial for trial in source.trials if trial.number in numbers]
     ended = [trial for trial in trials if trial.state in SOUND]
-    found = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
+    reasons = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
     broken = mean_broken([trial.violations for trial in ended]).values()
     if any(not excess <= 0 for excess in broken):
         why = BROKEN if any(excess > 0 for excess in broken) else UNSURE
-        found |= {trial.number: why for trial in ended}
-    return found
+        reasons |= {trial.number: why for trial in ended}
+    return reasons
 
 
 def _group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping[int, str]) -> Group:
@@ -242,7 +242,7 @@ def _group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping
     why = {run.name: _why_not(run, banned) for run in runs}
     excluded = Counter(reason for run in counted if (reason := why[run.name]))
     sound = [run for run in runs if not why[run.name]]
-    tests, chosen = ([run for run in sound if run.is_test == is_one] for is_one in (True, False))
+    tests, chosen = ([run for run in sound if run.is_test == is_for_test] for is_for_test in (True, False))
     return Group(label, chosen, tests, is_test, dict(sorted(excluded.items())))
 
 
@@ -279,8 +279,8 @@ def seed_notes(source: Source, grouped: Grouping) -> list[str]:
 
 def strata_of(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float]) -> Strata:
     """Other settings -> the values of a group's runs."""
-    found: dict[Hashable, list[float]] = {}
+    by_setting: dict[Hashable, list[float]] = {}
     for run in runs:
         if run.name in values:
-            found.setdefault(grouped.setting(run), []).append(values[run.name])
-    return {setting: np.array(found[setting]) for setting in found}
+            by_setting.setdefault(grouped.setting(run), []).append(values[run.name])
+    return {setting: np.array(by_setting[setting]) for setting in by_setting}

@@ -41,9 +41,9 @@ def path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -
         return _finite(_values(run, "eval/kl"), gains)
     prefix = "eval" if judge in (None, OWN) else f"judge/{judge}"
     gains = _values(run, f"{prefix}/score") - _values(run, f"{prefix}/base_score")
-    found = _finite(_values(run, "eval/kl"), gains)
-    if len(found.kls) or judge not in (None, OWN):
-        return found
+    evaluated = _finite(_values(run, "eval/kl"), gains)
+    if len(evaluated.kls) or judge not in (None, OWN):
+        return evaluated
     return _training(run)
 
 
@@ -58,8 +58,8 @@ def _training(run: RunRecord) -> Path:
 
 
 def _values(run: RunRecord, metric: str) -> Floats:
-    found = run.metrics.get(metric)
-    return np.full(len(run.updates), np.nan) if found is None else np.asarray(found, dtype=np.float64)
+    column = run.metrics.get(metric)
+    return np.full(len(run.updates), np.nan) if column is None else np.asarray(column, dtype=np.float64)
 
 
 def _finite(kls: Floats, gains: Floats) -> Path:

@@ -97,11 +97,11 @@ def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> M
     if is_training:
         text += " (of training batches, where there are no evaluations)"
     kls = sorted(levels) if levels is not None else _levels(paths)
-    found = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
+    matched = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
     if is_rate:
         prompts = num_prompts(runs)
-        found = [_bounded(level, prompts) for level in found]
-    return MatchedKl(text, is_rate, found)
+        matched = [_bounded(level, prompts) for level in matched]
+    return MatchedKl(text, is_rate, matched)
 
 
 def gain_at(way: Path, kl: float) -> float | None:
@@ -142,13 +142,13 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
     groups: dict[str, Strata] = {}
     base = 0.5 if is_rate else 0.0
     for label, parts in paths.items():
-        found: dict[Hashable, Floats] = {}
+        by_setting: dict[Hashable, Floats] = {}
         for setting, ways in parts.items():
             gains = [gain for way in ways if (gain := gain_at(way, kl)) is not None]
             if gains:
-                found[setting] = np.array(gains) + base
-        if found:
-            groups[label] = found
+                by_setting[setting] = np.array(gains) + base
+        if by_setting:
+            groups[label] = by_setting
     if not groups:
         return None
     reached = {label: sum(map(len, groups.get(label, {}).values())) for label in paths}
@@ -165,5 +165,5 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
 
 
 def _bounded(level: Level, prompts: int | None) -> Level:
-    estimates = {label: of_rate(one, prompts) for label, one in level.ranking.estimates.items()}
+    estimates = {label: of_rate(estimate, prompts) for label, estimate in level.ranking.estimates.items()}
     return replace(level, ranking=replace(level.ranking, estimates=estimates))

@@ -84,16 +84,16 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
     gains = np.concatenate([path[1] for path in runs])
     squares = np.array([part.T @ part for part in columns])
     products = np.array([part.T @ path[1] for part, path in zip(columns, runs, strict=True)])
-    found = _solve(squares.sum(0)[None], products.sum(0)[None])
-    if found is None:
+    solution = _solve(squares.sum(0)[None], products.sum(0)[None])
+    if solution is None:
         return None
-    alpha, beta = (float(value) for value in found[0])
-    residuals = np.concatenate(columns) @ found[0] - gains
+    alpha, beta = (float(value) for value in solution[0])
+    residuals = np.concatenate(columns) @ solution[0] - gains
     if len(runs) > 1:
         quantile, covariance = student_quantile(len(runs) - 1), _covariance(squares, products, seed)
     else:
         quantile, covariance = student_quantile(len(distances) - 2), _covariance_of_one(squares[0], residuals)
-    covariance = _known(covariance, max(abs(alpha), abs(beta)))
+    covariance = _unless_rounding(covariance, max(abs(alpha), abs(beta)))
     alpha_margin, beta_margin = (quantile * np.sqrt(np.diag(covariance))).tolist()
     peak_kl, peak_low, peak_high = _peak(alpha, beta, quantile**2 * covariance)
     return Fit(
@@ -138,7 +138,7 @@ def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
     return np.cov(drawn.T) * size / (size - 1)
 
 
-def _known(covariance: Floats, size: float) -> Floats:
+def _unless_rounding(covariance: Floats, size: float) -> Floats:
     """The same; nan if it is rounding alone: runs that are all alike do not show how much others would differ."""
     return covariance if np.sqrt(np.diag(covariance)).max() > 1e-9 * size else np.full((2, 2), np.nan)
 

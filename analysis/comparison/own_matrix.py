@@ -53,8 +53,8 @@ class Matrix:
 
     def ordered(self, labels: Sequence[str]) -> "Matrix":
         """The same with its rows in another order; labels that are not given come last."""
-        rest = [label for label in self.labels if label not in labels]
-        return replace(self, labels=[*(label for label in labels if label in self.labels), *rest])
+        others = [label for label in self.labels if label not in labels]
+        return replace(self, labels=[*(label for label in labels if label in self.labels), *others])
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,27 @@ class OwnPairs:
         return replace(grouping, groups=[self._narrowed(group) for group in grouping.groups])
 
     def _narrowed(self, group: Group) -> Group:
-        kept = [run for run in group.chosen if run.name in self.runs.get(group.label, ())]
-        num_others = len(group.chosen) - len(kept)
+        compared = [run for run in group.chosen if run.name in self.runs.get(group.label, ())]
+        num_others = len(group.chosen) - len(compared)
         excluded = {**group.excluded, NOT_BEST: num_others} if num_others else group.excluded
-        return replace(group, chosen=kept, is_test=False, excluded=excluded)
+        return replace(group, chosen=compared, is_test=False, excluded=excluded)
 
     def notes(self, source: Source) -> list[str]:
         """What the values are of, and what they are on test seeds, by which the sweep has compared nothing."""
-        found = ["order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"]
+        sentences = [
+            "order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"
+        ]
         tests = [run for run in source.runs if run.is_test and run.state == COMPLETE]
         measured = values_of(source, tests)
-        told = []
+        means = []
         for label, numbers in self.trials.items():
             own = [run.name for run in tests if run.trial in numbers]
             values = [measured.values[name] for name in own if name in measured.values]
             if values:
-                told.append(f"{number(fmean(values))} for {label} ({counted(len(values), 'run')})")
-        if told and measured.name == OTHER_JUDGES:
-            found.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(told)}")
-        return found
+                means.append(f"{number(fmean(values))} for {label} ({counted(len(values), 'run')})")
+        if means and measured.name == OTHER_JUDGES:
+            sentences.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(means)}")
+        return sentences
 
     def ranked(self, ranking: Ranking, values: Mapping[str, Strata]) -> Ranking:
         """A ranking of these groups by their runs, with the sweep's order, rates and verdicts.
@@ -107,8 +109,8 @@ class OwnPairs:
         labels = list(dict.fromkeys(str(pair[side]) for side in ("first", "second") for pair in self.pairs))
         pairs = [_pair(pair, values) for pair in self.pairs]
         estimates = {
-            label: replace(found, value=mean, low=low, high=high)
-            for label, found in ranking.estimates.items()
+            label: replace(estimate, value=mean, low=low, high=high)
+            for label, estimate in ranking.estimates.items()
             for mean, low, high in [self.rates[label]]
         }
         return Ranking(labels, estimates, pairs, MEAN)
@@ -125,23 +127,25 @@ def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -
     settings = {trial.number: {k: v for k, v in trial.settings.items() if k != _SEED} for trial in source.trials}
     labels = {str(group.chosen[0].value(REWARD_MODEL)): group for group in grouping.groups if group.chosen}
     try:
-        found = source.comparison or {}
-        named = {str(pair[side]) for pair in found["pairs"] for side in ("first", "second")}
+        comparison = source.comparison or {}
+        named = {str(pair[side]) for pair in comparison["pairs"] for side in ("first", "second")}
         runs, rates, trials, names = {}, {}, {}, {}
-        for entry in found["reward_models"]:
+        for entry in comparison["reward_models"]:
             if str(entry["reward_model"]) not in named:
                 continue
             group = labels[str(entry["reward_model"])]
             numbers = [number for number, own in settings.items() if own == settings[int(entry["trial"])]]
-            kept = [run for run in group.chosen if run.trial in numbers and run.seed in entry["seeds"]]
-            kept = [run for run in kept if run.name in values]
-            if len(kept) != int(entry["num_seeds"]):
+            compared = [run for run in group.chosen if run.trial in numbers and run.seed in entry["seeds"]]
+            compared = [run for run in compared if run.name in values]
+            if len(compared) != int(entry["num_seeds"]):
                 return None
-            runs[group.label] = frozenset(run.name for run in kept)
+            runs[group.label] = frozenset(run.name for run in compared)
             rates[group.label] = (float(entry["others"]["mean"]), *_bounds(entry["others"]))
             trials[group.label] = numbers
             names[str(entry["reward_model"])] = group.label
-        pairs = [{**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in found["pairs"]]
+        pairs = [
+            {**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in comparison["pairs"]
+        ]
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return OwnPairs(runs, rates, trials, pairs) if pairs else None
@@ -155,9 +159,9 @@ def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:
     return Pair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
 
 
-def _bounds(told: Mapping[str, Any]) -> tuple[float, float]:
+def _bounds(written: Mapping[str, Any]) -> tuple[float, float]:
     """The interval of what the sweep has written; nan where it has none."""
-    return _or_nan(told["low"]), _or_nan(told["high"])
+    return _or_nan(written["low"]), _or_nan(written["high"])
 
 
 def _or_nan(value: Any) -> float:

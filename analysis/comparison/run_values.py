@@ -57,12 +57,12 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
     Raises:
         AnalysisError: if a metric is asked for that no run has recorded.
     """
-    found = values_of(source, runs, metric)
-    found = replace(found, is_rate=found.is_rate and are_shares(found.values.values()))
-    name = str(source.metrics[0]) if found.name == OBJECTIVE and source.metrics else found.name
-    if found.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
-        return replace(found, num_prompts=num_prompts(runs))
-    return found
+    measured = values_of(source, runs, metric)
+    measured = replace(measured, is_rate=measured.is_rate and are_shares(measured.values.values()))
+    name = str(source.metrics[0]) if measured.name == OBJECTIVE and source.metrics else measured.name
+    if measured.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
+        return replace(measured, num_prompts=num_prompts(runs))
+    return measured
 
 
 def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
@@ -86,8 +86,8 @@ def num_prompts(runs: Sequence[RunRecord]) -> int | None:
         alike.setdefault(repr(parts), []).append(run)
     counts = [next((count for run in some if (count := _num_samples(run))), None) for some in alike.values()]
     asked = [as_number(some[0].config.get("eval.num_prompts")) for some in alike.values()]
-    known = [found for count, most in zip(counts, asked, strict=True) if (found := count or int(most or 0))]
-    return min(known, default=None)
+    nums = [num for count, most in zip(counts, asked, strict=True) if (num := count or int(most or 0))]
+    return min(nums, default=None)
 
 
 def _num_samples(run: RunRecord) -> int:
@@ -111,9 +111,9 @@ def best_update(run: RunRecord) -> float | None:
     budget = run.kl_budget
     if len(updates) and budget is not None:
         kls = np.full(len(updates), np.nan)
-        kl_updates, known = run.curve("eval/kl")
+        kl_updates, recorded = run.curve("eval/kl")
         shared = np.isin(updates, kl_updates)
-        kls[shared] = known[np.isin(kl_updates, updates)]
+        kls[shared] = recorded[np.isin(kl_updates, updates)]
         is_within = kls <= budget
         updates, scores = updates[is_within], scores[is_within]
     return float(updates[np.argmax(scores)]) if len(updates) else None
@@ -122,8 +122,8 @@ def best_update(run: RunRecord) -> float | None:
 def value_at(run: RunRecord, metric: str, update: float | None) -> float | None:
     """A metric at an update; None if it has none there."""
     updates, values = run.curve(metric)
-    found = values[updates == update] if update is not None else values[:0]
-    return float(found[-1]) if len(found) else None
+    at_update = values[updates == update] if update is not None else values[:0]
+    return float(at_update[-1]) if len(at_update) else None
 
 
 def other_judges(run: RunRecord) -> list[str]:
@@ -137,8 +137,8 @@ def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence
     """The mean over those of the judges that are not a run's own; None if one of them is missing."""
     own = run.value("reward_model")
     rates = [value_at(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
-    known = [rate for rate in rates if rate is not None]
-    return float(np.mean(known)) if known and len(known) == len(rates) else None
+    recorded = [rate for rate in rates if rate is not None]
+    return float(np.mean(recorded)) if recorded and len(recorded) == len(rates) else None
 
 
 def common_judges(runs: Sequence[RunRecord]) -> list[str]:
@@ -158,18 +158,18 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
     if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
         names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
         text = f"mean win rate against the base policy under the other judges ({names}), {_AT_BEST}"
-        return Measure(OTHER_JUDGES, text, _known(values), is_rate=True)
+        return Measure(OTHER_JUDGES, text, _without_missing(values), is_rate=True)
     own = {run.name: value_at(run, WIN_RATE, best_update(run)) for run in runs}
-    if _known(own):
+    if _without_missing(own):
         warning = (
             "no common judges were recorded, so each reward model judges its own runs: this says how much each was "
             "pleased, not which policy is better; eval.judge_each_other=true has them judge each other"
         )
         text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
-        return Measure(WIN_RATE, text, _known(own), is_rate=True, warnings=[warning])
-    found = objective(source, runs)
+        return Measure(WIN_RATE, text, _without_missing(own), is_rate=True, warnings=[warning])
+    fallback = objective(source, runs)
     warning = "runs have several reward models, whose scores have no common scale, and no win rates: compare with care"
-    return Measure(found.name, found.text, found.values, found.is_lower_better, found.is_rate, [warning])
+    return Measure(fallback.name, fallback.text, fallback.values, fallback.is_lower_better, fallback.is_rate, [warning])
 
 
 def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
@@ -181,7 +181,7 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
         AnalysisError: if runs look for different things.
     """
     if len(source.apart) > 1:
-        texts = [one.objective.text for one in source.apart]
+        texts = [part.objective.text for part in source.apart]
         raise AnalysisError(
             f"objective: must be the same in all runs to compare them by it (it is {listed(texts)}); --metric NAME "
             "compares by one metric, and a folder of runs with one objective by that"
@@ -192,24 +192,24 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     ruled = best = 0
     for run in runs:
         values[run.name] = run.objectives[0] if run.objectives else None
-        if values[run.name] is None and (found := computed(run)) is not None:
-            values[run.name], ruled = found[0], ruled + 1
+        if values[run.name] is None and (worth := computed(run)) is not None:
+            values[run.name], ruled = worth[0], ruled + 1
         elif values[run.name] is None and name == EVAL_SCORE:
             values[run.name] = value_at(run, EVAL_SCORE, best_update(run))
             best += values[run.name] is not None
     # Rewards hold the KL penalty, whose coefficient may differ between runs: scores come first.
     trained = next((metric for metric in (SCORES, REWARD) if any(metric in run.metrics for run in runs)), None)
-    if not _known(values) and trained is not None:
+    if not _without_missing(values) and trained is not None:
         ends = {run.name: _at_end(run, trained) for run in runs}
         text = f"{trained} {_AT_END}, since no run has an objective or an evaluation"
-        return Measure(trained, text, _known(ends))
+        return Measure(trained, text, _without_missing(ends))
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
     if ruled:
         text += f"; of {counted(ruled, 'run')} without one computed from the evaluations"
     if best:
         text += f"; of {counted(best, 'run')} without one the best {EVAL_SCORE} within the KL budget"
-    return Measure(OBJECTIVE, text, _known(values), is_lower_better, _is_rate(name))
+    return Measure(OBJECTIVE, text, _without_missing(values), is_lower_better, _is_rate(name))
 
 
 def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
@@ -222,21 +222,24 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
     values = {
         run.name: value_at(run, metric, best_update(run)) if is_evaluated else _at_end(run, metric) for run in runs
     }
-    told = {
-        way for one in source.apart for name, way in zip(one.metrics, one.directions, strict=False) if name == metric
+    directions = {
+        direction
+        for part in source.apart
+        for name, direction in zip(part.metrics, part.directions, strict=False)
+        if name == metric
     }
     is_lower_better = metric.startswith("loss/") or metric.endswith(_LOWER_IS_BETTER)
     warnings = []
-    if len(told) == 1:
-        is_lower_better = told == {"minimize"}
-    elif told:
+    if len(directions) == 1:
+        is_lower_better = directions == {"minimize"}
+    elif directions:
         warnings = [f"some runs maximize {metric} and some minimize it"]
     is_score = metric.endswith(("/score", "/scores", "reward", "raw_scores")) and not metric.startswith(_JUDGE)
     if is_score and len({scale(run) for run in runs}) > 1:
         warnings += [f"{metric} is measured by several reward models here, which have no common scale"]
     better = "lower is better" if is_lower_better else "higher is better"
     text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"
-    return Measure(metric, text, _known(values), is_lower_better, _is_rate(metric), warnings)
+    return Measure(metric, text, _without_missing(values), is_lower_better, _is_rate(metric), warnings)
 
 
 def are_shares(values: Iterable[float]) -> bool:
@@ -258,5 +261,5 @@ def _at_end(run: RunRecord, metric: str) -> float | None:
     return float(values[updates >= first].mean())
 
 
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+def _without_missing(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None and abs(value) < TOO_LARGE}

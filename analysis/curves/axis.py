@@ -26,10 +26,10 @@ def episodes_of(run: RunRecord) -> Floats | None:
     if not run.counts_updates:
         return updates if run.axis.rpartition("/")[2] in _COLUMNS else None
     for column in _COLUMNS:
-        recorded, known = run.curve(column)
-        if not len(known):
+        recorded, counts = run.curve(column)
+        if not len(counts):
             continue
-        pace = batch or _positive(float(known[-1] / recorded[-1]) if recorded[-1] else None)
+        pace = batch or _positive(float(counts[-1] / recorded[-1]) if recorded[-1] else None)
         filled = np.where(np.isfinite(run.metrics[column]), run.metrics[column], updates * (pace or np.nan))
         if np.isfinite(filled).all() and (np.diff(filled) >= 0).all():
             return filled
@@ -43,8 +43,8 @@ def pace_of(run: RunRecord) -> float | None:
         return None
     if len(episodes) > 1 and run.updates[-1] > run.updates[0]:
         return float((episodes[-1] - episodes[0]) / (run.updates[-1] - run.updates[0]))
-    known = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
-    return _positive(known) or _batch_of(run)
+    mean_pace = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
+    return _positive(mean_pace) or _batch_of(run)
 
 
 def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
@@ -58,7 +58,7 @@ def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
     paces = [pace_of(run) for run in runs]
     if wanted == UPDATE:
         return UPDATE, ""
-    if wanted is None and _are_one(paces):
+    if wanted is None and _are_alike(paces):
         parts = [] if any(paces) else _differing_parts(runs)
         why = f"against updates, although runs differ in {listed(parts)}: how many episodes an update takes is unknown"
         return UPDATE, why if parts else ""
@@ -91,7 +91,7 @@ def other_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
         runs: of one line, as they were recorded.
     """
     paces = [pace_of(run) for run in runs]
-    if None in paces or not _are_one(paces):
+    if None in paces or not _are_alike(paces):
         return np.full(len(places), np.nan)
     episodes = episodes_of(runs[0])
     if len(runs) == 1 and episodes is not None:
@@ -112,15 +112,15 @@ def _cumulated(run: RunRecord) -> dict[str, Floats]:
     return {CUMULATIVE_REWARD: column}
 
 
-def _are_one(paces: Sequence[float | None]) -> bool:
+def _are_alike(paces: Sequence[float | None]) -> bool:
     """Whether runs take equally many episodes an update; a last batch that was smaller makes no difference."""
-    known = [pace for pace in paces if pace is not None]
-    return not known or max(known) <= 1.01 * min(known)
+    stated = [pace for pace in paces if pace is not None]
+    return not stated or max(stated) <= 1.01 * min(stated)
 
 
 def _batch_of(run: RunRecord) -> float | None:
     """The episodes of one update, as the config has them."""
-    return next((found for name in _BATCHES if (found := _positive(_setting(run, name))) is not None), None)
+    return next((batch for name in _BATCHES if (batch := _positive(_setting(run, name))) is not None), None)
 
 
 def _differing_parts(runs: Sequence[RunRecord]) -> list[str]:
@@ -138,5 +138,5 @@ def _plain(key: str) -> str:
 
 
 def _positive(value: object) -> float | None:
-    found = as_number(value)
-    return found if found is not None and found > 0 else None
+    number = as_number(value)
+    return number if number is not None and number > 0 else None

@@ -71,23 +71,23 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
         window: smoothing in updates, of each run before any mean is taken; 1 for none.
     """
     curves = [(run, *curve_of(run, metric)) for run in runs]
-    there = [
+    recorded = [
         (run, updates, values, smoothed(updates, values, window)) for run, updates, values in curves if len(values)
     ]
     if by is None:
-        return [_single(metric, *one) for one in there]
-    groups = group_labels([run for run, *_ in there], by)
-    members = [[one for one in there if one[0] in found] for found in map(set, groups.values())]
-    has_quartiles = all(len(one) >= FEW for one in members)
-    return [_mean(label, metric, one, has_quartiles) for label, one in zip(groups, members, strict=True)]
+        return [_single(metric, *member) for member in recorded]
+    groups = group_labels([run for run, *_ in recorded], by)
+    members = [[member for member in recorded if member[0] in in_group] for in_group in map(set, groups.values())]
+    has_quartiles = all(len(group) >= FEW for group in members)
+    return [_mean(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
 
 
 def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
     """Runs by what they have for a config key: in the order of these values."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
-    found = [run.value(by) for run in runs]
-    for run, value, label in zip(runs, found, labels(found), strict=True):
+    run_values = [run.value(by) for run in runs]
+    for run, value, label in zip(runs, run_values, labels(run_values), strict=True):
         values.setdefault(label, value)
         groups.setdefault(label, []).append(run)
     return {label: groups[label] for label in sorted(groups, key=lambda label: place(values[label]))}
@@ -113,12 +113,12 @@ def _single(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth
 
 
 def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> Curve:
-    grid = _common_grid([one[1] for one in members])
-    raw = np.stack([np.interp(grid, one[1], one[2], left=np.nan, right=np.nan) for one in members])
-    smooth = np.stack([np.interp(grid, one[1], one[3], left=np.nan, right=np.nan) for one in members])
+    grid = _common_grid([member[1] for member in members])
+    raw = np.stack([np.interp(grid, member[1], member[2], left=np.nan, right=np.nan) for member in members])
+    smooth = np.stack([np.interp(grid, member[1], member[3], left=np.nan, right=np.nan) for member in members])
     counts = np.isfinite(raw).sum(axis=0)
-    kept = counts >= (len(members) + 1) // 2
-    grid, raw, smooth, counts = grid[kept], raw[:, kept], smooth[:, kept], counts[kept]
+    is_covered = counts >= (len(members) + 1) // 2
+    grid, raw, smooth, counts = grid[is_covered], raw[:, is_covered], smooth[:, is_covered], counts[is_covered]
     # Missing runs are sorted to the end, where no quantile of those that are there looks.
     ordered = np.sort(smooth, axis=0)
     low, high = (_quantile(ordered, counts, share) for share in ((0.25, 0.75) if quartiles else (0.0, 1.0)))
@@ -131,8 +131,8 @@ def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) 
         high,
         counts,
         np.nansum(smooth, axis=0) / counts,
-        [one[0] for one in members],
-        _ends([(one[0], one[1]) for one in members]),
+        [member[0] for member in members],
+        _ends([(member[0], member[1]) for member in members]),
         "" if len(members) == 1 else "middle half of the runs" if quartiles else "lowest to highest run",
     )
 

@@ -81,9 +81,9 @@ def chosen_lines(source: Source, metrics: Sequence[str], by: str | None, leaders
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
         return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders)
-    kept = runs if by == "run" else choosing(runs)
-    choice = _chosen(source, metrics, by, kept, {**group_labels(kept, by)})
-    num_left = len(runs) - len(kept)
+    drawn_runs = runs if by == "run" else choosing(runs)
+    choice = _chosen(source, metrics, by, drawn_runs, {**group_labels(drawn_runs, by)})
+    num_left = len(runs) - len(drawn_runs)
     which = f"{counted(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
     return replace(choice, notes=(*choice.notes, which)) if num_left else choice
 
@@ -99,7 +99,7 @@ def _chosen(
     if len(lines) <= MAX_LINES:
         names = _names(lines, source, by)
         return Choice(by, names, {}, (), (), lines)
-    values = {} if by is None else {name: as_number(one[0].value(by)) for name, one in lines.items()}
+    values = {} if by is None else {name: as_number(line_runs[0].value(by)) for name, line_runs in lines.items()}
     room = max(MAX_LINES, _MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
     if by is not None and all(value is not None for value in values.values()):
         drawn = _evenly(list(lines), room)
@@ -128,7 +128,7 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
         smooth: see `smoothing.window_of`, in updates; by default a tenth of the longest run. On an axis of episodes,
             updates are those of the largest batch.
     """
-    found = []
+    drawn_panels = []
     named = [*choice.names, *choice.scale]
     runs = [along(run, choice.unit) for run in choice.drawn]
     if smooth is not None and smooth >= 1 and choice.unit == EPISODE:
@@ -140,17 +140,17 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
         means = {curve.label: _thinned(curve) for curve in grouped(runs, metric, choice.by, window)}
         curves = {label: curve for label, curve in means.items() if len(curve.updates)}
         missing = [label for label in means if label not in curves]
-        shown_, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
+        named_curves, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
         window = window if any(curve.is_smoothed for curve in curves.values()) else 1
-        if shown_ or others or missing:
-            found.append(Panel(metric, window, shown_, others, missing))
-    return found
+        if named_curves or others or missing:
+            drawn_panels.append(Panel(metric, window, named_curves, others, missing))
+    return drawn_panels
 
 
-def without_mean(found: Sequence[Panel], choice: Choice) -> list[str]:
+def without_mean(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
     """For each group without a mean, of which metrics; as sentences."""
     metrics: dict[str, list[str]] = {}
-    for panel in found:
+    for panel in drawn_panels:
         for label in panel.missing:
             metrics.setdefault(label, []).append(title_of(panel.metric))
     return [
@@ -169,9 +169,9 @@ def _thinned(curve: Curve) -> Curve:
     """A curve with fewer of its points, where there are many; its peaks are among them."""
     if len(curve.updates) <= _MAX_LINE:
         return curve
-    kept = telling(curve.mean, _MAX_LINE)
+    chosen = telling(curve.mean, _MAX_LINE)
     names = ("updates", "mean", "low", "high", "num_runs", "smoothed")
-    return replace(curve, **{name: getattr(curve, name)[kept] for name in names})
+    return replace(curve, **{name: getattr(curve, name)[chosen] for name in names})
 
 
 def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leaders | None) -> tuple[list[str], str]:
@@ -199,6 +199,6 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
             ", ".join(f"{key}={label}" for key, label in zip(last, row, strict=True))
             for row in (zip(*columns, strict=True) if columns else [()] * len(texts))
         ]
-        texts = [f"{name} ({told})" if told else name for name, told in zip(texts, settings, strict=True)]
+        texts = [f"{name} ({setting})" if setting else name for name, setting in zip(texts, settings, strict=True)]
     short = told_apart(texts, _MAX_LABEL)
     return {name: text.replace("$", r"\$") for name, text in zip(lines, short, strict=True)}

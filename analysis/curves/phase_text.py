@@ -44,7 +44,8 @@ def tell(
             evidence |= {f"{extreme[0]} {unit}": extreme[1], f"{extreme[0]} value": extreme[2]}
         turn = _turn(phases, extreme, updates)
         parts = [_part(phase, index, phases, updates, index == turn, unit) for index, phase in enumerate(phases)]
-        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{_shown(extreme, unit) if extreme and turn is None else ''}"
+        aside = _extreme_text(extreme, unit) if extreme and turn is None else ""
+        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{aside}"
     if not is_sum and (most := _most(phases, updates, values)) is not None:
         word, update = most
         text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it {word} {unit} {number(update)}"
@@ -55,23 +56,23 @@ def tell(
 def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
     """The first and the last value as the smoothed curve has them, which a line through a bent course misses."""
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0]))) if len(values) else values
-    found = list(phases)
+    corrected = list(phases)
     for index in (0, -1) if phases else ():
-        phase = found[index]
+        phase = corrected[index]
         changed = replace(phase, first=float(smooth[0])) if index == 0 else replace(phase, last=float(smooth[-1]))
         if phase.kind in (RISES, FALLS) and changed.change * phase.change > 0:
-            found[index] = changed
-    return found
+            corrected[index] = changed
+    return corrected
 
 
 def place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
     """An update as exactly as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
     step = float(np.median(np.diff(updates))) if len(updates) > 1 else 1.0
     span = float(updates[-1] - updates[0])
-    loose = begins[1] - begins[0]
-    if loose <= max(2 * step, _TIGHT * span):
+    width = begins[1] - begins[0]
+    if width <= max(2 * step, _TIGHT * span):
         return f"{unit} {number(round(update))}"
-    if loose <= _CLEAR * span:
+    if width <= _CLEAR * span:
         return f"about {unit} {number(round(update))}"
     low, high = min(begins[0], update), max(begins[1], update)
     return f"somewhere between {unit}s {number(round(low))} and {number(round(high))}"
@@ -116,8 +117,8 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
         return f"{phase.kind} from {first} to {last} at {place(phase.end, phase.begins, updates, unit)}"
     if phase.kind == LEVEL:
         # After a jump it has been said where it is.
-        known = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
-        return f"{'is' if index == 0 else 'stays'} level{'' if known else f' around {first}'}{until}"
+        is_said = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
+        return f"{'is' if index == 0 else 'stays'} level{'' if is_said else f' around {first}'}{until}"
     start = f" from {first}" if index == 0 else ""
     if is_extreme and after is not None:
         what = "a peak" if phase.kind == RISES else "a low"
@@ -146,7 +147,7 @@ def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, upd
     return None
 
 
-def _shown(extreme: tuple[str, float, float], unit: str) -> str:
+def _extreme_text(extreme: tuple[str, float, float], unit: str) -> str:
     name, update, value = extreme
     return f" ({'peak' if name == 'peak' else 'lowest'}: {number(value)} at {unit} {number(update)})"
 
@@ -168,19 +169,19 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
     return ("after", after) if after >= updates[-1] - _SOON * span else None
 
 
-def _apart(updates: Floats, values: Floats, kept: Floats, phases: Sequence[Phase], unit: str) -> str:
+def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:
     """The values that none of this is said of, as they are spikes."""
-    told = told_spikes(values, kept, phases[0].noise)
-    if not len(told):
+    far = told_spikes(values, clean, phases[0].noise)
+    if not len(far):
         return ""
-    furthest = f"{number(float(values[told[0]]))} at {unit} {number(float(updates[told[0]]))}"
-    return f"; {furthest} stands apart" if len(told) == 1 else f"; {len(told)} values stand apart, as {furthest}"
+    furthest = f"{number(float(values[far[0]]))} at {unit} {number(float(updates[far[0]]))}"
+    return f"; {furthest} stands apart" if len(far) == 1 else f"; {len(far)} values stand apart, as {furthest}"
 
 
 def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: str) -> dict[str, float]:
     if not len(values):
         return {}
-    found = {
+    evidence = {
         f"first {unit}": float(updates[0]),
         f"last {unit}": float(updates[-1]),
         "first value": float(values[0]),
@@ -192,15 +193,15 @@ def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: st
         "values": float(len(values)),
     }
     if phases:
-        found["noise"] = phases[0].noise
-        found["memory of the noise"] = phases[0].memory
+        evidence["noise"] = phases[0].noise
+        evidence["memory of the noise"] = phases[0].memory
     for index, phase in enumerate(phases, 1):
         name = f"phase {index}"
-        found |= {f"{name} start": phase.start, f"{name} end": phase.end}
-        found |= {f"{name} from": phase.first, f"{name} to": phase.last, f"{name} slope": phase.slope}
+        evidence |= {f"{name} start": phase.start, f"{name} end": phase.end}
+        evidence |= {f"{name} from": phase.first, f"{name} to": phase.last, f"{name} slope": phase.slope}
         if index > 1:
-            found |= {
+            evidence |= {
                 f"{name} starts at the earliest": phase.begins[0],
                 f"{name} starts at the latest": phase.begins[1],
             }
-    return found
+    return evidence

@@ -12,7 +12,7 @@ import numpy as np
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.segmentation import Segmentation, cut, gap_gain
 from analysis.curves.spikes import without_spikes
-from analysis.curves.tidying import Judge, shortest_level, tidied
+from analysis.curves.tidying import Classifier, shortest_level, tidied
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE
@@ -41,12 +41,12 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
     if _is_constant(values):
         return [_constant(updates, values)]
     values = without_spikes(values)
-    found = cut(updates, values)
-    noise = float(np.std(values - np.interp(updates, found.x, found.fitted)))
-    judge = _judge_of_lines(found)
-    kept = tidied(_joined(found, judge), judge, shortest_level(updates))
-    kept = [replace(_leveled(phase, updates, values), noise=noise) for phase in kept]
-    return [_between_levels(kept, index) for index in range(len(kept))]
+    pieces = cut(updates, values)
+    noise = float(np.std(values - np.interp(updates, pieces.x, pieces.fitted)))
+    classify = _classifier_of_lines(pieces)
+    merged = tidied(_joined(pieces, classify), classify, shortest_level(updates))
+    merged = [replace(_leveled(phase, updates, values), noise=noise) for phase in merged]
+    return [_between_levels(merged, index) for index in range(len(merged))]
 
 
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
@@ -71,16 +71,16 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
     # A step stands where it starts. What its noise remembers shows around lines; constants would count a drift as well.
     steps = without_spikes(steps)
     memory = cut(updates[:-1], steps).memory
-    found = cut(updates[:-1], steps, degree=0, max_memory=memory)
-    judge = _judge_of_sums(found, updates, lengths, float(np.ptp(sums)))
-    starts = [updates[0], *found.x[list(found.cuts[1:-1])], updates[-1]]
-    loose = [(updates[0], updates[0]), *found.loose]
+    pieces = cut(updates[:-1], steps, degree=0, max_memory=memory)
+    classify = _classifier_of_sums(pieces, updates, lengths, float(np.ptp(sums)))
+    starts = [updates[0], *pieces.x[list(pieces.cuts[1:-1])], updates[-1]]
+    begins_between = [(updates[0], updates[0]), *pieces.loose]
     phases = []
-    for start, end, begins in zip(starts[:-1], starts[1:], loose, strict=True):
+    for start, end, begins in zip(starts[:-1], starts[1:], begins_between, strict=True):
         first, last = np.interp([start, end], updates, sums)
-        bare = Phase(LEVEL, start, end, float(first), float(last), found.noise, found.memory, begins)
-        phases.append(replace(bare, kind=judge(bare)))
-    return [_leveled(phase, updates, sums) for phase in tidied(phases, judge, shortest_level(updates))]
+        bare = Phase(LEVEL, start, end, float(first), float(last), pieces.noise, pieces.memory, begins)
+        phases.append(replace(bare, kind=classify(bare)))
+    return [_leveled(phase, updates, sums) for phase in tidied(phases, classify, shortest_level(updates))]
 
 
 def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
@@ -118,47 +118,47 @@ def _constant(updates: Floats, values: Floats) -> Phase:
     return Phase(LEVEL, start, end, value, value, 0.0, 0.0, (start, start))
 
 
-def _judge_of_lines(found: Segmentation) -> Judge:
+def _classifier_of_lines(pieces: Segmentation) -> Classifier:
     """Tells a line's kind: level if its change is small, or no larger than what noise makes of a level line."""
-    limit = student_quantile(max(len(found.x) - 2 * (len(found.cuts) - 1), 1), 1 - CHANCE)
-    smallest = LEAST_CHANGE * float(np.ptp(found.fitted))
-    is_short = len(found.y) <= _SHORT and len(found.cuts) == 2
+    limit = student_quantile(max(len(pieces.x) - 2 * (len(pieces.cuts) - 1), 1), 1 - CHANCE)
+    smallest = LEAST_CHANGE * float(np.ptp(pieces.fitted))
+    is_short = len(pieces.y) <= _SHORT and len(pieces.cuts) == 2
 
-    def judge(phase: Phase) -> str:
-        count, noise = _noise_within(found, phase)
+    def classify(phase: Phase) -> str:
+        count, noise = _noise_within(pieces, phase)
         variance = noise**2 * min(
-            12 / count * (1 + found.memory) / (1 - found.memory),  # of a fitted line's two ends' difference
-            1.2 * count * (1 - found.memory**2),  # the same for a random walk, which the first overrates
+            12 / count * (1 + pieces.memory) / (1 - pieces.memory),  # of a fitted line's two ends' difference
+            1.2 * count * (1 - pieces.memory**2),  # the same for a random walk, which the first overrates
         )
         kind = _kind(phase.change, max(limit * float(np.sqrt(variance)), smallest))
-        return _kind_by_ranks(found.y, found.memory) if kind == LEVEL and is_short else kind
+        return _kind_by_ranks(pieces.y, pieces.memory) if kind == LEVEL and is_short else kind
 
-    return judge
+    return classify
 
 
-def _judge_of_sums(found: Segmentation, updates: Floats, lengths: Floats, size: float) -> Judge:
+def _classifier_of_sums(pieces: Segmentation, updates: Floats, lengths: Floats, size: float) -> Classifier:
     """Tells a sum's kind: level if its steps are 0 on average but for noise, or make up little of the sum's range."""
-    limit = student_quantile(max(len(found.x) - (len(found.cuts) - 1), 1), 1 - CHANCE)
-    thinned = len(lengths) / len(found.x)  # a point of the segmentation is the mean of as many steps
+    limit = student_quantile(max(len(pieces.x) - (len(pieces.cuts) - 1), 1), 1 - CHANCE)
+    thinned = len(lengths) / len(pieces.x)  # a point of the segmentation is the mean of as many steps
     span = float(updates[-1] - updates[0])
 
-    def judge(phase: Phase) -> str:
-        count, noise = _noise_within(found, phase)
+    def classify(phase: Phase) -> str:
+        count, noise = _noise_within(pieces, phase)
         within = lengths[(updates[:-1] >= phase.start) & (updates[:-1] < phase.end)]
         # One value stands for all of a gap, so that its noise adds up to more.
         uneven = float(np.sqrt(np.mean(within**2))) if len(within) else 1.0
-        deviation = noise * uneven * np.sqrt(count * (1 + found.memory) / (1 - found.memory)) * thinned
+        deviation = noise * uneven * np.sqrt(count * (1 + pieces.memory) / (1 - pieces.memory)) * thinned
         smallest = min(_MIN_SUM_CHANGE, _MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
         return _kind(phase.change, max(limit * float(deviation), smallest))
 
-    return judge
+    return classify
 
 
-def _noise_within(found: Segmentation, phase: Phase) -> tuple[int, float]:
+def _noise_within(pieces: Segmentation, phase: Phase) -> tuple[int, float]:
     """The points of a phase, and their own noise; if they are few, the whole curve's where that is larger."""
-    residual = (found.y - found.fitted)[(found.x >= phase.start) & (found.x <= phase.end)]
+    residual = (pieces.y - pieces.fitted)[(pieces.x >= phase.start) & (pieces.x <= phase.end)]
     own = float(np.sqrt(residual @ residual / max(len(residual) - 2, 1)))
-    return max(len(residual), 1), own if len(residual) >= _ENOUGH else max(own, found.noise)
+    return max(len(residual), 1), own if len(residual) >= _ENOUGH else max(own, pieces.noise)
 
 
 def _kind(change: float, limit: float) -> str:
@@ -174,35 +174,35 @@ def _kind_by_ranks(y: Floats, memory: float) -> str:
     return _kind(concordance, 1 + 2.576 * float(deviation))  # 99 %, with the correction for steps of 2
 
 
-def _joined(found: Segmentation, judge: Judge) -> list[Phase]:
+def _joined(pieces: Segmentation, classify: Classifier) -> list[Phase]:
     """The pieces as phases, each from where the last one ended, with a phase of its own for a jump between two."""
     phases: list[Phase] = []
-    for index, (start, end) in enumerate(zip(found.cuts[:-1], found.cuts[1:], strict=True)):
-        ends = float(found.x[start]), float(found.x[end - 1])
-        begins = found.loose[index - 1] if index else (ends[0], ends[0])
-        first, last = float(found.fitted[start]), float(found.fitted[end - 1])
-        bare = Phase(LEVEL, *ends, first, last, found.noise, found.memory, begins)
-        phase = replace(bare, kind=judge(bare))
+    for index, (start, end) in enumerate(zip(pieces.cuts[:-1], pieces.cuts[1:], strict=True)):
+        ends = float(pieces.x[start]), float(pieces.x[end - 1])
+        begins = pieces.loose[index - 1] if index else (ends[0], ends[0])
+        first, last = float(pieces.fitted[start]), float(pieces.fitted[end - 1])
+        bare = Phase(LEVEL, *ends, first, last, pieces.noise, pieces.memory, begins)
+        phase = replace(bare, kind=classify(bare))
         if phases:
             before = phases.pop()
             phases += (
-                [before, _jump(before, phase)] if _is_jump(before, phase, found, index) else [_meeting(before, phase)]
+                [before, _jump(before, phase)] if _is_jump(before, phase, pieces, index) else [_meeting(before, phase)]
             )
             phase = replace(phase, start=phases[-1].end, first=phases[-1].last)
         phases.append(phase)
     return phases
 
 
-def _is_jump(before: Phase, after: Phase, found: Segmentation, index: int) -> bool:
+def _is_jump(before: Phase, after: Phase, pieces: Segmentation, index: int) -> bool:
     """Whether the curve leaps between two pieces, by more than their slopes, their noise and a share of its range."""
     step = after.start - before.end
     gap = abs(after.first - before.last - step * (before.slope + after.slope) / 2)
-    memory = (1 + found.memory) / (1 - found.memory)
-    variances = [4 * noise**2 / count for count, noise in (_noise_within(found, one) for one in (before, after))]
+    memory = (1 + pieces.memory) / (1 - pieces.memory)
+    variances = [4 * noise**2 / count for count, noise in (_noise_within(pieces, phase) for phase in (before, after))]
     chance = _JUMP_CERTAINTY * np.sqrt(memory * sum(variances))
-    if gap <= _MIN_JUMP * np.ptp(found.fitted):
+    if gap <= _MIN_JUMP * np.ptp(pieces.fitted):
         return False
-    gain = gap_gain(found, index)
+    gain = gap_gain(pieces, index)
     # A value halfway down makes the noise of a short piece look large; then the gain tells alone.
     return gain > _JUMP_GAIN and (bool(gap > chance) or gain > _SURE_GAIN)
 

@@ -21,7 +21,7 @@ _MAX_POINTS = 250  # longer curves are averaged down to as many before they are 
 _MIN_POINTS = 3  # of a piece
 _MIN_SHARE = 0.04  # of a piece, of the curve
 _PENALTY = 1.3  # times BIC's: cuts are searched for, which BIC does not count (measured, see test_phases.py)
-_LOOSE = 3.84  # 95 % point of chi-squared with one degree of freedom
+_CHI_SQUARED = 3.84  # 95 % point of chi-squared with one degree of freedom
 _MEMORY_POINTS = 20  # the memory of n points' noise is n / (n + 20) at most: few points cannot show more
 _CHANCE_LOCAL, _MAX_LOCAL = 1.25, 4.0  # noise of a stretch, as a multiple of the usual: chance, and no more than
 
@@ -63,7 +63,9 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_memory: float = 1.0) -> Segme
     fits = [_fit(sums, cuts, max_memory) for cuts in options]
     best = min(range(len(fits)), key=lambda index: fits[index][0])
     _, fitted, noise, memory = fits[best]
-    return Segmentation(x, y, options[best], fitted, noise, memory, _looseness(x, sums, options[best], noise, memory))
+    return Segmentation(
+        x, y, options[best], fitted, noise, memory, _cut_intervals(x, sums, options[best], noise, memory)
+    )
 
 
 def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -75,17 +77,17 @@ def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.add.reduceat(x, starts) / sizes, np.add.reduceat(y, starts) / sizes
 
 
-def gap_gain(found: Segmentation, index: int) -> float:
+def gap_gain(pieces: Segmentation, index: int) -> float:
     """By how much two pieces fit better with a gap at cut `index` than with lines that meet, in variances of the noise.
 
     Where they meet is tried out; with noise alone the gain is about chi-squared with one degree of freedom.
     """
-    low, middle, high = found.cuts[index - 1 : index + 2]
-    x, y = found.x[low:high], found.y[low:high]
-    with_gap = float(np.sum((y - found.fitted[low:high]) ** 2))
+    low, middle, high = pieces.cuts[index - 1 : index + 2]
+    x, y = pieces.x[low:high], pieces.y[low:high]
+    with_gap = float(np.sum((y - pieces.fitted[low:high]) ** 2))
     tried = np.unique(np.linspace(low + 1, high - 2, 40).astype(int))
-    meeting = min(_bent(x, y, float(found.x[place])) for place in (*tried, middle))
-    variance = found.noise**2 * (1 + found.memory) / (1 - found.memory)
+    meeting = min(_bent(x, y, float(pieces.x[place])) for place in (*tried, middle))
+    variance = pieces.noise**2 * (1 + pieces.memory) / (1 - pieces.memory)
     return (meeting - with_gap) / variance
 
 
@@ -194,15 +196,15 @@ def _memory(residual: Floats, num_lines: int) -> float:
     )
 
 
-def _looseness(
+def _cut_intervals(
     x: Floats, sums: _Sums, cuts: tuple[int, ...], noise: float, memory: float
 ) -> tuple[tuple[float, float], ...]:
     """Between which points each cut may lie: elsewhere the fit is worse by more than chance."""
-    found = []
+    intervals = []
     variance = (noise / sums.scale) ** 2 * (1 + memory) / (1 - memory)
     for low, high in zip(cuts[:-2], cuts[2:], strict=True):
         places = np.arange(low + 2, high - 1)  # no shorter pieces: a line through one point fits it always
         worse = sums.lines(np.full_like(places, low), places)[2] + sums.lines(places, np.full_like(places, high))[2]
-        likely = places[worse <= worse.min() + _LOOSE * variance]
-        found.append((float(x[likely[0]]), float(x[likely[-1]])))
-    return tuple(found)
+        likely = places[worse <= worse.min() + _CHI_SQUARED * variance]
+        intervals.append((float(x[likely[0]]), float(x[likely[-1]])))
+    return tuple(intervals)

@@ -56,29 +56,33 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
     Args:
         unit: what the runs' updates are, where they are something else; see `axis.along`.
     """
-    kept = lasting(runs, metric)
-    if not kept:
+    lasting_runs = lasting(runs, metric)
+    if not lasting_runs:
         return Described(metric, (), ())
-    num_there = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
-    updates, values = curve_of(kept[0], metric)
-    if len(kept) > 1:
-        (mean,) = grouped(kept, metric, "no such key")
-        all_there = mean.num_runs == len(kept)
-        updates, values = mean.updates[all_there], mean.mean[all_there]
+    num_recorded = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
+    updates, values = curve_of(lasting_runs[0], metric)
+    if len(lasting_runs) > 1:
+        (mean,) = grouped(lasting_runs, metric, "no such key")
+        has_all = mean.num_runs == len(lasting_runs)
+        updates, values = mean.updates[has_all], mean.mean[has_all]
     if not len(values):
-        text = f"{title_of(metric)} has no mean of {_those(len(kept), num_there)}"
+        text = f"{title_of(metric)} has no mean of {_those(len(lasting_runs), num_recorded)}"
         return Described(metric, (Statement(f"{text}: they recorded it at {unit}s that do not overlap"),), ())
-    name = title_of(metric) if num_there == 1 else f"{title_of(metric)} (mean of {_those(len(kept), num_there)})"
-    told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
-    told = replace(told, evidence={"runs": float(len(kept)), **told.evidence})
+    name = (
+        title_of(metric)
+        if num_recorded == 1
+        else f"{title_of(metric)} (mean of {_those(len(lasting_runs), num_recorded)})"
+    )
+    statement, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
+    statement = replace(statement, evidence={"runs": float(len(lasting_runs)), **statement.evidence})
     verdict = kl_verdict(updates, values, phases, runs, unit) if metric == KL else None
     verdict = entropy_verdict(updates, values, runs, unit) if metric in ENTROPIES else verdict
     if verdict is not None:
-        told = Statement(f"{told.text}; {verdict.text}", {**told.evidence, **verdict.evidence})
-    if num_there == 1 and (ending := _ending(kept[0], metric, updates, unit)) is not None:
-        told = Statement(f"{told.text}; {ending.text}", {**told.evidence, **ending.evidence})
-    disagreement = _disagreement(kept, metric) if len(kept) > 1 else None
-    return Described(metric, (told, disagreement) if disagreement else (told,), tuple(phases))
+        statement = Statement(f"{statement.text}; {verdict.text}", {**statement.evidence, **verdict.evidence})
+    if num_recorded == 1 and (ending := _ending(lasting_runs[0], metric, updates, unit)) is not None:
+        statement = Statement(f"{statement.text}; {ending.text}", {**statement.evidence, **ending.evidence})
+    disagreement = _disagreement(lasting_runs, metric) if len(lasting_runs) > 1 else None
+    return Described(metric, (statement, disagreement) if disagreement else (statement,), tuple(phases))
 
 
 def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statement | None:
@@ -92,10 +96,10 @@ def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statemen
     return Statement(f"no usable value after {unit} {number(last)} of {number(end)}", evidence)
 
 
-def _those(num_kept: int, num_there: int) -> str:
-    if num_kept == num_there:
-        return f"{num_there} runs"
-    return f"the {num_kept} of {num_there} runs that go on that long"
+def _those(num_lasting: int, num_recorded: int) -> str:
+    if num_lasting == num_recorded:
+        return f"{num_recorded} runs"
+    return f"the {num_lasting} of {num_recorded} runs that go on that long"
 
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:

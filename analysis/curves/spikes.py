@@ -22,31 +22,31 @@ def without_spikes(values: Floats) -> Floats:
     Args:
         values: finite, (n,).
     """
-    kept = np.array(values, np.float64)
-    if len(kept) < 5:
-        return kept
-    for first, last in _found(kept):
+    cleaned = np.array(values, np.float64)
+    if len(cleaned) < 5:
+        return cleaned
+    for first, last in _find(cleaned):
         before, after = first - 1, last + 1
-        if before < 0 or after >= len(kept):
-            kept[first : last + 1] = kept[after] if before < 0 else kept[before]
+        if before < 0 or after >= len(cleaned):
+            cleaned[first : last + 1] = cleaned[after] if before < 0 else cleaned[before]
         else:
-            kept[first : last + 1] = np.interp(np.arange(first, after), [before, after], kept[[before, after]])
-    return kept
+            cleaned[first : last + 1] = np.interp(np.arange(first, after), [before, after], cleaned[[before, after]])
+    return cleaned
 
 
-def told_spikes(values: Floats, kept: Floats, noise: float) -> NDArray[np.int64]:
+def told_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArray[np.int64]:
     """Where values were put elsewhere by so much that a reader would ask about it, the furthest first.
 
     Args:
         values, kept: before and after `without_spikes`, (n,) each.
         noise: standard deviation of a single value.
     """
-    distance = np.abs(values - kept)
-    far = np.flatnonzero(distance > max(_BURST * noise, 0.5 * float(np.ptp(kept))))
+    distance = np.abs(values - cleaned)
+    far = np.flatnonzero(distance > max(_BURST * noise, 0.5 * float(np.ptp(cleaned))))
     return far[np.argsort(-distance[far], kind="stable")]
 
 
-def _found(values: Floats) -> list[tuple[int, int]]:
+def _find(values: Floats) -> list[tuple[int, int]]:
     """First and last index of each spike."""
     turns = np.diff(values, 2)
     usual = 1.4826 * float(np.median(np.abs(turns - np.median(turns)))) / np.sqrt(6)

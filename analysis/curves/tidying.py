@@ -10,7 +10,7 @@ from analysis.records.runs import Floats
 
 _MIN_LENGTH, _MIN_STEPS = 0.08, 5  # share of the updates, and recorded updates, that a level stretch covers at least
 
-Judge = Callable[[Phase], str]  # tells a phase's kind from its values and its place
+Classifier = Callable[[Phase], str]  # tells a phase's kind from its values and its place
 
 
 def shortest_level(updates: Floats) -> float:
@@ -18,26 +18,26 @@ def shortest_level(updates: Floats) -> float:
     return max(_MIN_LENGTH * float(updates[-1] - updates[0]), _MIN_STEPS * float(np.median(np.diff(updates))))
 
 
-def tidied(phases: list[Phase], judge: Judge, shortest: float) -> list[Phase]:
+def tidied(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:
     """Neighbours of one kind made one, level stretches too short to be one given to their neighbours."""
     while True:
-        merged = _merged_equals(phases, judge)
+        merged = _merged_equals(phases, classify)
         short = [index for index, phase in enumerate(merged) if _can_go(merged, index, shortest)]
         if not short:
             return merged
         phases = _without(merged, min(short, key=lambda index: merged[index].end - merged[index].start))
 
 
-def _merged_equals(phases: list[Phase], judge: Judge) -> list[Phase]:
+def _merged_equals(phases: list[Phase], classify: Classifier) -> list[Phase]:
     merged = phases[:1]
     for phase in phases[1:]:
         if phase.kind == merged[-1].kind and phase.kind not in (JUMPS, DROPS):
             both = replace(merged[-1], end=phase.end, last=phase.last)
             # Level stretches at different heights, one after the other, are a slow rise or fall.
-            merged[-1] = replace(both, kind=judge(both)) if both.kind == LEVEL else both
+            merged[-1] = replace(both, kind=classify(both)) if both.kind == LEVEL else both
         else:
             merged.append(phase)
-    return merged if len(merged) == len(phases) else _merged_equals(merged, judge)
+    return merged if len(merged) == len(phases) else _merged_equals(merged, classify)
 
 
 def _can_go(phases: list[Phase], index: int, shortest: float) -> bool:
@@ -47,15 +47,15 @@ def _can_go(phases: list[Phase], index: int, shortest: float) -> bool:
 
 def _without(phases: list[Phase], index: int) -> list[Phase]:
     """Phases without a level one; its neighbours that rise or fall meet in its middle or at its end."""
-    gone, kept = phases[index], phases[:index] + phases[index + 1 :]
+    gone, remaining = phases[index], phases[:index] + phases[index + 1 :]
     before = phases[index - 1] if index else None
     after = phases[index + 1] if index + 1 < len(phases) else None
     grows_before = before is not None and before.kind in (RISES, FALLS)
     grows_after = after is not None and after.kind in (RISES, FALLS)
     meeting = (gone.start + gone.end) / 2 if grows_before and grows_after else gone.end if grows_before else gone.start
     if before is not None and grows_before:
-        kept[index - 1] = replace(before, end=meeting, last=gone.last if not grows_after else gone.first)
+        remaining[index - 1] = replace(before, end=meeting, last=gone.last if not grows_after else gone.first)
     if after is not None and grows_after:
         begins = (gone.begins[0], after.begins[1]) if before is not None else gone.begins
-        kept[index] = replace(after, start=meeting, first=gone.first, begins=begins)
-    return kept
+        remaining[index] = replace(after, start=meeting, first=gone.first, begins=begins)
+    return remaining

@@ -46,46 +46,48 @@ def kl_verdict(
         f"KL highest {unit}": float(updates[int(np.argmax(values))]),
         "KL at the end": float(smooth[-1]),
     }
-    judged = {run.name: one for run in runs if len((one := divergence(run)).kl)}
-    budgets = [one.measure for one in judged.values() if one.measure is not None]
+    kls_of_runs = {run.name: kl for run in runs if len((kl := divergence(run)).kl)}
+    budgets = [kl.measure for kl in kls_of_runs.values() if kl.measure is not None]
     if budgets:
         evidence["KL budget"] = min(budgets)
         over = smooth > min(budgets)
         if over.any():
             evidence[f"first {unit} over budget"] = float(updates[int(np.argmax(over))])
             evidence[f"share of {unit}s over budget"] = float(over.mean())
-    words = {name: one.word for name, one in judged.items()}
+    words = {name: kl.word for name, kl in kls_of_runs.items()}
     if len(set(words.values())) > 1:
         return Statement(_tally(words), evidence)
-    word, (first, *others) = next(iter(words.values())), judged.values()
+    word, (first, *others) = next(iter(words.values())), kls_of_runs.values()
     if word in (BLOW_UP, NEGATIVE, OVER_BUDGET):
-        text = f"{_at_the_end(word)} in all {len(judged)} runs" if others else _grave(first, word, unit)
+        text = f"{_at_the_end(word)} in all {len(kls_of_runs)} runs" if others else _grave(first, word, unit)
         return Statement(text, evidence)
     if not budgets:
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
     given = f"the budget of {number(min(budgets))} nats"
-    if all(one.is_budget_unknown for one in judged.values()):  # nothing says, either, whether the KL is of a response
+    if all(
+        kl.is_budget_unknown for kl in kls_of_runs.values()
+    ):  # nothing says, either, whether the KL is of a response
         given = f"the usual budget of {number(min(budgets))} nats a response (if it is summed over the tokens)"
     return Statement(_calm(word, given, min(budgets), smooth, highest, phases), evidence)
 
 
-def _grave(judged: Divergence, word: str, unit: str) -> str:
+def _grave(kl: Divergence, word: str, unit: str) -> str:
     """Of one run, what is wrong with its KL."""
-    highest = number(float(judged.kl.values.max()))
-    if word == BLOW_UP and (found := judged.blow_up):
-        begins = f"{BLOW_UP} from {unit} {number(found.update)} on"
-        if "KL before" in found.evidence:
-            ends = f"from {number(found.evidence['KL before'])} to {number(found.evidence['KL at the end'])}"
+    highest = number(float(kl.kl.values.max()))
+    if word == BLOW_UP and (onset := kl.blow_up):
+        begins = f"{BLOW_UP} from {unit} {number(onset.update)} on"
+        if "KL before" in onset.evidence:
+            ends = f"from {number(onset.evidence['KL before'])} to {number(onset.evidence['KL at the end'])}"
             return f"{begins}: {ends}, and the score gains nothing by it"
-        return f"{begins}: over {number(found.limit)} nats ({found.why}), up to {highest}"
-    if word == NEGATIVE and (found := judged.negative):
-        level = number(found.evidence["mean KL at the end"])
+        return f"{begins}: over {number(onset.limit)} nats ({onset.why}), up to {highest}"
+    if word == NEGATIVE and (onset := kl.negative):
+        level = number(onset.evidence["mean KL at the end"])
         return f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is off, as with truncated sampling"
-    if found := judged.over_budget:
-        back = judged.kl.end <= found.limit
-        end = f"on, back below it at the end ({number(judged.kl.end)})" if back else "on"
-        return f"{OVER_BUDGET} of {number(found.limit)} nats from {unit} {number(found.update)} {end}"
-    lost: Onset | None = judged.lost_evaluations
+    if onset := kl.over_budget:
+        back = kl.kl.end <= onset.limit
+        end = f"on, back below it at the end ({number(kl.kl.end)})" if back else "on"
+        return f"{OVER_BUDGET} of {number(onset.limit)} nats from {unit} {number(onset.update)} {end}"
+    lost: Onset | None = kl.lost_evaluations
     assert lost is not None, "a KL over the budget is so in training or in evaluations"
     since = "" if "lowest KL" in lost.evidence else f" from {unit} {number(lost.update)} on"
     return f"{OVER_BUDGET} of {number(lost.limit)} nats in every evaluation{since}"
@@ -138,9 +140,9 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
         "entropy lowest": lowest,
         f"lowest {unit}": float(updates[int(np.argmin(smooth))]),
     }
-    found = {run.name: onset for run in runs if (onset := collapsed(run)) is not None}
-    if found:
-        return Statement(_collapse(found, len(runs), unit), evidence)
+    collapses = {run.name: onset for run in runs if (onset := collapsed(run)) is not None}
+    if collapses:
+        return Statement(_collapse(collapses, len(runs), unit), evidence)
     if start <= 0:
         return None
     if end < _LOW * start:
@@ -150,16 +152,16 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
     return None
 
 
-def _collapse(found: dict[str, Onset], num_runs: int, unit: str) -> str:
+def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
     if num_runs == 1:
-        (only,) = found.values()
+        (only,) = collapses.values()
         end = only.evidence["at the end"]
         left = f"{_percent(end / only.evidence['at the start'])} of its start"
         if end >= only.limit:
             return f"{COLLAPSE} at {unit} {number(only.update)}, from which it comes back: {left} at the end"
         return f"{COLLAPSE} from {unit} {number(only.update)} on: {left} is left at the end"
-    named = f" ({', '.join(found)})" if len(found) <= _MOST_NAMES else ""
-    return f"{COLLAPSE} in {len(found)} of {num_runs} runs{named}"
+    named = f" ({', '.join(collapses)})" if len(collapses) <= _MOST_NAMES else ""
+    return f"{COLLAPSE} in {len(collapses)} of {num_runs} runs{named}"
 
 
 def _percent(share: float) -> str:

@@ -111,6 +111,6 @@ def _spec(workspace: Any, sweep: str | None) -> str:
 
 def _number_panels(spec: dict[str, Any]) -> None:
     """In place of the random names that panels are given, so that the same dashboard is the same text."""
-    found = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
-    for number, panel in enumerate(found, start=1):
+    panels = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
+    for number, panel in enumerate(panels, start=1):
         panel["__id__"] = f"panel{number}"

@@ -59,17 +59,17 @@ def clipping(run: RunRecord) -> Finding | None:
     if len(clipped) < 5:
         return None
     level, clip_range = float(np.median(clipped.values)), setting(run, "ppo.clip_range")
-    known = f" (ppo.clip_range={number(clip_range)})" if clip_range else ""
+    range_text = f" (ppo.clip_range={number(clip_range)})" if clip_range else ""
     if level > _CLIPPED:
         update = clipped.where(clipped.values > _CLIPPED)
-        text = f"clipping holds back {number(100 * level)} % of the tokens in the median update{known}"
+        text = f"clipping holds back {number(100 * level)} % of the tokens in the median update{range_text}"
         advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < 0.1 else "lower ppo.lr"
         advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
         return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
-    return _never_clips(run, clipped, known)
+    return _never_clips(run, clipped, range_text)
 
 
-def _never_clips(run: RunRecord, clipped: Series, known: str) -> Finding | None:
+def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | None:
     steps = [setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
     if len(clipped) < 10 or steps == [1.0, 1.0]:
         return None
@@ -82,7 +82,7 @@ def _never_clips(run: RunRecord, clipped: Series, known: str) -> Finding | None:
     if not len(moves):
         # It may not have moved at all.
         return (
-            _never(clipped, known, "", evidence)
+            _never(clipped, range_text, "", evidence)
             if largest <= _UNCLIPPED and series(run, "objective/kl").end > 0.1
             else None
         )
@@ -90,19 +90,21 @@ def _never_clips(run: RunRecord, clipped: Series, known: str) -> Finding | None:
     evidence["median approxkl"] = moved
     per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
     if moved > _MOVES and (largest <= _UNCLIPPED or (moved > _MOVES_FAR and per_move < _CLIPPED_PER_MOVE)):
-        return _never(clipped, known, f"although updates move the policy by {number(moved)} nats a token", evidence)
+        return _never(
+            clipped, range_text, f"although updates move the policy by {number(moved)} nats a token", evidence
+        )
     if largest <= _UNCLIPPED and moved > _SINGLE_STEP:
-        return _never(clipped, known, "", evidence)
+        return _never(clipped, range_text, "", evidence)
     return None
 
 
-def _never(clipped: Series, known: str, moved: str, evidence: Mapping[str, float]) -> Finding:
+def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
     share = evidence["median share clipped"]
     what = "nothing" if share <= _UNCLIPPED else f"hardly anything ({number(100 * share, 2)} % of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
         advice = "no harm where the score rises; else there is room for a higher ppo.lr or more ppo.num_ppo_epochs"
-    text = f"{what} is ever clipped{known}{f', {moved}' if moved else ': updates are too small for it'}"
+    text = f"{what} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small for it'}"
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
 
@@ -111,10 +113,10 @@ def gradients(run: RunRecord) -> Finding | None:
     names = {"policy/grad_norm": "policy", "value/grad_norm": "value model"}
     for metric, what in names.items():
         norms = series(run, metric)
-        found = _growth(norms, _GRADIENT_GROWTH)
-        if found is None:
+        growth = _growth(norms, _GRADIENT_GROWTH)
+        if growth is None:
             continue
-        update, before = found
+        update, before = growth
         text = f"the gradients of the {what} grow from a norm of {number(before)} to {number(norms.end)}"
         evidence = {"norm before": before, "norm at the end": norms.end}
         advice = "clip them (ppo.max_grad_norm=1); lower ppo.lr"
@@ -128,10 +130,10 @@ def losses(run: RunRecord) -> Finding | None:
     for metric, what in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
         loss = series(run, metric)
         sizes = Series(loss.updates, np.abs(loss.values))
-        found = _growth(sizes, _LOSS_GROWTH, 0.5 if what == "value" else 1.0)
-        if found is None:
+        growth = _growth(sizes, _LOSS_GROWTH, 0.5 if what == "value" else 1.0)
+        if growth is None:
             continue
-        update, before = found
+        update, before = growth
         text = f"the {what} loss grows from {number(before)} to {number(sizes.end)} in size"
         advice = (
             "lower ppo.lr"

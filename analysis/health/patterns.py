@@ -29,7 +29,7 @@ class Pattern:
     p_value: float
 
 
-def patterns(source: Source, found: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
+def patterns(source: Source, by_run: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
     """For each kind of finding the clearest axis, where one part of it is free of that finding by more than chance.
 
     The unit is a setting, which has a finding if at least half of its seeds do. The test is exact: were the k settings
@@ -39,10 +39,10 @@ def patterns(source: Source, found: Mapping[str, Sequence[Finding]]) -> list[Pat
     """
     axes = source.axes
     units = _settings(source.runs, axes)
-    kinds = dict.fromkeys(finding.kind for one in found.values() for finding in one)
+    kinds = dict.fromkeys(finding.kind for own_findings in by_run.values() for finding in own_findings)
     clearest = []
     for kind in kinds:
-        have = {name for name, one in found.items() if any(finding.kind == kind for finding in one)}
+        have = {name for name, own_findings in by_run.items() if any(finding.kind == kind for finding in own_findings)}
         is_sick = [2 * sum(run.name in have for run in unit) >= len(unit) for unit in units]
         looks = len(axes) * len(kinds)
         candidates = [pattern for key in axes if (pattern := _pattern(kind, key, units, is_sick, looks)) is not None]
@@ -78,8 +78,8 @@ def _pattern(
     p_value = min(1.0, sides * num_looks * comb(len(values) - free, len(sick)) / comb(len(values), len(sick)))
     if p_value > _LEVEL:
         return None
-    rest = len(values) - free
-    text = f"{where}: {len(sick)} of {rest} settings there, none of the {free} others (p = {number(p_value, 2)})"
+    num_inside = len(values) - free
+    text = f"{where}: {len(sick)} of {num_inside} settings there, none of the {free} others (p = {number(p_value, 2)})"
     return Pattern(kind, key, text, p_value)
 
 

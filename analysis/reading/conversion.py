@@ -13,20 +13,20 @@ from analysis.records.runs import UPDATE, Floats
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     """Rows as columns, nan where a row has no number, (rows,) each; columns without any number are left out."""
     names = dict.fromkeys(name for row in rows for name in row)
-    found = {name: _floats([row.get(name) for row in rows]) for name in names}
-    kept = {name: values for name, values in found.items() if name == UPDATE or not np.isnan(values).all()}
-    return {UPDATE: np.empty(0)} | kept
+    arrays = {name: _floats([row.get(name) for row in rows]) for name in names}
+    filled = {name: values for name, values in arrays.items() if name == UPDATE or not np.isnan(values).all()}
+    return {UPDATE: np.empty(0)} | filled
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested config as `group.key` -> value."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            flattened |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            flattened[f"{prefix}{key}"] = value
+    return flattened
 
 
 def keywords(objective: Objective | None) -> dict[str, Any]:

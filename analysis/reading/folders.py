@@ -93,8 +93,8 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
             f"{sweep.start_file.name}: not as a sweeper writes it ({listed(odd)}), read as far as it can be"
         )
     runs = [
-        read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
-        for one in runs_of(sweep)
+        read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
+        for place in runs_of(sweep)
     ]
     plan = read_plan(start)
     config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})

@@ -68,19 +68,25 @@ def renamed(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, Floats]:
     Args:
         are_trls: whether TRL has recorded them, and not whoever made a table.
     """
-    found: dict[str, Floats] = {}
+    by_name: dict[str, Floats] = {}
     for name, values in metrics.items():
         short = name.removeprefix(_HF_PREFIX) if are_trls else name
         names = (_our_name(short, are_trls), short, name)
-        found[next(one for one in names if one == name or (one not in metrics and one not in found))] = values
-    return found
+        by_name[
+            next(
+                candidate
+                for candidate in names
+                if candidate == name or (candidate not in metrics and candidate not in by_name)
+            )
+        ] = values
+    return by_name
 
 
 def is_metric(column: str) -> bool:
     """Whether it is known to hold what a run has recorded, and not what it was told."""
     names = {_our_name(column.removeprefix(_HF_PREFIX), are_trls) for are_trls in (True, False)}
-    known = {*_OF_TRL.values(), *_OF_PEOPLE.values()}
-    return not names & {*_SETTINGS} and (bool(names & known) or any(name.startswith(_GROUPS) for name in names))
+    our_names = {*_OF_TRL.values(), *_OF_PEOPLE.values()}
+    return not names & {*_SETTINGS} and (bool(names & our_names) or any(name.startswith(_GROUPS) for name in names))
 
 
 def _our_name(name: str, are_trls: bool) -> str:

@@ -75,7 +75,7 @@ def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> 
     for label, source in zip(labels, sources, strict=True):
         runs += [_joined(source, run, label) for run in source.runs]
     objectives = list(dict.fromkeys(run.looked_for for run in runs if run.looked_for))
-    problems = [f"{label}: {text}" for label, one in zip(labels, sources, strict=True) for text in one.problems]
+    problems = [f"{label}: {text}" for label, source in zip(labels, sources, strict=True) for text in source.problems]
     silent = [run.name for run in runs if run.looked_for is None]
     if silent and len(objectives) == 1:
         what = "what they looked for: taken" if len(silent) > 1 else "what it looked for: taken"

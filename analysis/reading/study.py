@@ -24,7 +24,7 @@ def open_study(
         storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
-        place = told(masked_url(str(named)))
+        place = _shortened(masked_url(str(named)))
         where = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
             f"{sweep.study.name}: {where}; what the sweep decided about its trials is guessed from their runs"
@@ -47,7 +47,7 @@ def open_study(
     except Exception as error:
         where = f"--storage={masked_url(storage)}" if storage else sweep.study.name
         remember(*passwords(storage or ""))
-        reason = told(hide(str(error)) or type(error).__name__)
+        reason = _shortened(hide(str(error)) or type(error).__name__)
         problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
         return None
 
@@ -81,7 +81,7 @@ def _storage(url: str) -> Any:
     return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
 
 
-def told(said: Any) -> str:
+def _shortened(said: Any) -> str:
     """In a short line."""
     return " ".join(str(said).split())[:200] or type(said).__name__
 
@@ -99,7 +99,9 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
     values = {
         key: [_plain(trial.runs[0].value(key)) if trial.runs else None for trial in trials] for key in source.axes
     }
-    distributions = {key: found for key, column in values.items() if (found := _distribution(column)) is not None}
+    distributions = {
+        key: distribution for key, column in values.items() if (distribution := _distribution(column)) is not None
+    }
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=[StudyDirection[name.upper()] for name in source.directions])
     num = 0
@@ -149,13 +151,13 @@ def _plain(value: Any) -> Any:
 def _distribution(values: Sequence[Any]) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    found = [value for value in values if value is not None]
-    if not found:
+    given = [value for value in values if value is not None]
+    if not given:
         return None
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
-        low, high = float(min(found)), float(max(found))
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
+        low, high = float(min(given)), float(max(given))
         return FloatDistribution(low, high, log=low > 0 and high / low > _WIDE)
-    return CategoricalDistribution(sorted(set(found), key=lambda value: natural(repr(value))))
+    return CategoricalDistribution(sorted(set(given), key=lambda value: natural(repr(value))))
 
 
 def _reports(trial: Trial, source: Source) -> dict[int, float]:

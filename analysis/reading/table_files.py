@@ -125,8 +125,8 @@ def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) 
         return pd.DataFrame([row[1:] for row in rows], columns=columns)
     if too_long:
         hint = "; a number with commas must be in quotes" if separator == "," else ""
-        found = f"row {too_long[0]} has {len(rows[too_long[0] - 1])} cells"
-        raise ValueError(f"{found}, the header {width}{hint}")
+        problem = f"row {too_long[0]} has {len(rows[too_long[0] - 1])} cells"
+        raise ValueError(f"{problem}, the header {width}{hint}")
     return pd.DataFrame([[*(cell or None for cell in row), *[None] * width][:width] for row in rows], columns=columns)
 
 

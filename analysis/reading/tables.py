@@ -97,7 +97,7 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
         names = [_name_text(_plain(rows[name].iloc[0])) for rows in parts]
         runs = [replace(run, config={RUN: text, **run.config}) for run, text in zip(runs, names, strict=True)]
     if len({run.name for run in runs}) < len(runs) and named and varying:
-        runs = [replace(run, name=f"{run.name} {_shown(run, varying)}") for run in runs]
+        runs = [replace(run, name=f"{run.name} {_settings_text(run, varying)}") for run in runs]
     names = [run.name for run in runs]
     return [replace(run, name=f"{run.name} {n}") if names.count(run.name) > 1 else run for n, run in enumerate(runs)]
 
@@ -137,19 +137,19 @@ def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     progress = rows[axis].where(_are_progress(rows, axis))
     going_back = restarts(progress.to_list())
     if not rows[axis].duplicated().any():
-        known = progress.ffill()
-        problems += [continued(known.iloc[position - 1], known.iloc[position]) for position in going_back]
+        last_update = progress.ffill()
+        problems += [continued(last_update.iloc[position - 1], last_update.iloc[position]) for position in going_back]
         return [rows.iloc[alive(rows[axis].to_list(), going_back)]]
     if _agree(rows, axis):
         return [_merged(rows, axis)]
     runs: list[Any] = []
-    known = progress.ffill()
-    for _, part in rows.groupby((known.diff() < 0).cumsum(), sort=False):
+    last_update = progress.ffill()
+    for _, part in rows.groupby((last_update.diff() < 0).cumsum(), sort=False):
         start = part[axis].iloc[0]
         if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
             runs.append(_joined(before, part, axis))
-            problems.append(continued(known[before.index[-1]], start))
+            problems.append(continued(last_update[before.index[-1]], start))
         else:
             runs.append(part)
     return [_merged(run, axis) if _agree(run, axis) else run for run in runs]
@@ -194,10 +194,10 @@ def _run(
         values = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
         if column != axis and np.isfinite(values).any():
             metrics[column] = values
-    kept = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
-    kept.pop(RUN, None)  # of a setting only, see above
+    run_config = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
+    run_config.pop(RUN, None)  # of a setting only, see above
     counted_by = UPDATE if axis is None else counted_as(axis)
-    return RunRecord(" ".join(texts) or path.stem, metrics, kept, axis=counted_by)
+    return RunRecord(" ".join(texts) or path.stem, metrics, run_config, axis=counted_by)
 
 
 def _name_text(value: Any) -> str:
@@ -213,7 +213,7 @@ def _numeric(frame: Any) -> Any:
     return frame[[column for column in frame.columns if is_number(frame[column])]]
 
 
-def _shown(run: RunRecord, keys: list[str]) -> str:
+def _settings_text(run: RunRecord, keys: list[str]) -> str:
     return " ".join(f"{key}={shown(run.config[key])}" for key in keys if key in run.config)
 
 

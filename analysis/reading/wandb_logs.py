@@ -107,21 +107,21 @@ def read_logs(path: Path) -> Source:
     Raises:
         AnalysisError: if there is no run.
     """
-    found = _by_start([path])
-    runs = [run for run in found if not isinstance(run, tuple)]
+    logged = _by_start([path])
+    runs = [run for run in logged if not isinstance(run, tuple)]
     if not runs:
         raise AnalysisError(f"{path}: holds no run of W&B (allowed: .wandb files and folders with such)")
-    sweeps = [run for run in found if isinstance(run, tuple)]
+    sweeps = [run for run in logged if isinstance(run, tuple)]
     return make_source(path.absolute().stem, runs, sweeps, path if path.is_dir() else path.parent)
 
 
 def _by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]]:
     """Each run, by its first start; a sweep's own with its table of trials."""
-    found: list[tuple[float, str, WandbRun | tuple[WandbRun, Samples]]] = []
+    started: list[tuple[float, str, WandbRun | tuple[WandbRun, Samples]]] = []
     for log in _logs(paths):  # one at a time: rows take ten times the memory that a record does
         run = _as_run(log)
-        found.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
-    return [run for _, _, run in sorted(found, key=lambda entry: (entry[0], natural(entry[1])))]
+        started.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
+    return [run for _, _, run in sorted(started, key=lambda entry: (entry[0], natural(entry[1])))]
 
 
 def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
@@ -190,7 +190,7 @@ def _at(row: dict[str, Any], axis: str) -> float:
 def _as_run(log: WandbLog) -> WandbRun:
     folder = next((path.parent for path in log.paths), Path())
     places = [folder.parent.parent.as_posix(), log.root] if log.group else []
-    place = next((found for text in places if (found := _PLACE.search(text))), None)
+    place = next((match for text in places if (match := _PLACE.search(text))), None)
     state = "running" if log.exit_code is None else "finished" if log.exit_code == 0 else "failed"
     trial = None if place is None else int(place[2] or place[3])
     return WandbRun(

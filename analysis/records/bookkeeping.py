@@ -24,5 +24,5 @@ def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
     configs = list(configs)
     keys = sorted({key for config in configs for key in config}, key=natural)
-    kept = [key for key in keys if is_setting(key)]
-    return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
+    setting_keys = [key for key in keys if is_setting(key)]
+    return [key for key in setting_keys if len({identity(config.get(key)) for config in configs}) > 1]

@@ -16,8 +16,8 @@ def constraint_sentences(held: Sequence[Held], word: str) -> list[str]:
         held: of each setting; 0 and below: kept, nan: unknown.
         word: trial or run, which a setting is where it has one.
     """
-    broken = [one for one in held if any(excess > 0 for excess in one[1].values())]
-    unknown = [one for one in held if one not in broken and any(map(math.isnan, one[1].values()))]
+    broken = [setting for setting in held if any(excess > 0 for excess in setting[1].values())]
+    unknown = [setting for setting in held if setting not in broken and any(map(math.isnan, setting[1].values()))]
     lines = []
     if broken:
         limits = dict.fromkeys(text for _, by in broken for text, excess in by.items() if excess > 0)

@@ -46,8 +46,8 @@ def listed_in(value: Any) -> list[str]:
         import yaml
 
         try:
-            found = yaml.safe_load(value)
+            parsed = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError):  # as of a 45th day
-            found = value
-        value = found if isinstance(found, list) else [value] if value.strip() else []
+            parsed = value
+        value = parsed if isinstance(parsed, list) else [value] if value.strip() else []
     return [str(item) for item in value] if isinstance(value, list | tuple) else []

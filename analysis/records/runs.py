@@ -162,11 +162,11 @@ class RunRecord:
             return self.seed
         for name in (key, f"{key}.name"):
             if name in self.config:
-                found = self.config[name]
-                return tuple(found) if isinstance(found, list) else found
-        told = settings_in(self.overrides, [key]).get(key)
-        number = number_in(told)
-        return told if number is None else int(number) if number.is_integer() else number
+                value = self.config[name]
+                return tuple(value) if isinstance(value, list) else value
+        override = settings_in(self.overrides, [key]).get(key)
+        number = number_in(override)
+        return override if number is None else int(number) if number.is_integer() else number
 
 
 @dataclass(frozen=True)
@@ -250,8 +250,8 @@ class Source:
         if len(runs) < 2:
             return [self]
         return [
-            replace(self, runs=those, trials=(), study=None, metrics=one.metrics, directions=one.directions)
-            for one, those in runs.items()
+            replace(self, runs=group, trials=(), study=None, metrics=objective.metrics, directions=objective.directions)
+            for objective, group in runs.items()
         ]
 
     @cached_property
@@ -269,8 +269,8 @@ class Source:
             return swept
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
-        found = [key for key in differing if key.partition(".")[0] not in groups]
-        return sorted([*groups, *found], key=natural)
+        ungrouped = [key for key in differing if key.partition(".")[0] not in groups]
+        return sorted([*groups, *ungrouped], key=natural)
 
     def key(self, text: str) -> str:
         """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
@@ -279,10 +279,10 @@ class Source:
             AnalysisError: if no run has such a key and it was not swept, or several keys end on it; the message has
                 those that differ.
         """
-        known = {*self.axes, *(key for run in self.runs for key in run.config)}
-        if text in known or text in ("run", "trial") or f"{text}.name" in known:
+        all_keys = {*self.axes, *(key for run in self.runs for key in run.config)}
+        if text in all_keys or text in ("run", "trial") or f"{text}.name" in all_keys:
             return text
-        matches = sorted((key for key in known if key.endswith(f".{text}")), key=natural)
+        matches = sorted((key for key in all_keys if key.endswith(f".{text}")), key=natural)
         differing = [key for key in matches if key in self.axes] or matches
         if len(differing) == 1:
             return differing[0]

@@ -25,5 +25,5 @@ def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
 
 def running_sum(updates: _Floats, values: _Floats, are_updates: bool = True) -> _Floats:
     """Over all updates up to each row, (n,), each row's value counted for every update that it stands for."""
-    found: _Floats = np.cumsum(values * spans(updates, are_updates))
-    return found
+    sums: _Floats = np.cumsum(values * spans(updates, are_updates))
+    return sums

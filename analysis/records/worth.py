@@ -64,13 +64,13 @@ def broken(run: RunRecord) -> dict[str, float]:
         return dict.fromkeys(names, math.nan)
     limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
     rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
-    found = violations(rows, replace(config, constraints=list(limits)))
-    return {text: found.get(text, math.nan) for text in names}
+    excesses = violations(rows, replace(config, constraints=list(limits)))
+    return {text: excesses.get(text, math.nan) for text in names}
 
 
 def _are_close(values: Sequence[float], others: Sequence[float]) -> bool:
     return len(values) == len(others) and all(
-        math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME) for one, other in zip(values, others, strict=True)
+        math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME) for value, other in zip(values, others, strict=True)
     )
 
 

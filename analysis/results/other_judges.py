@@ -38,6 +38,10 @@ def _estimated(source: Source) -> dict[str, float]:
     measured = values_of(source, [run for group in grouped.groups for run in group.runs])
     if measured.name != OTHER_JUDGES:
         return {}
-    found = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
-    statistic = statistic_of(found.values())
-    return {label: float(statistic(np.concatenate(list(one.values())))) for label, one in found.items() if one}
+    strata_of_model = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
+    statistic = statistic_of(strata_of_model.values())
+    return {
+        label: float(statistic(np.concatenate(list(strata.values()))))
+        for label, strata in strata_of_model.items()
+        if strata
+    }

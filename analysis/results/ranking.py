@@ -71,7 +71,7 @@ class Ranking:
     @property
     def winners(self) -> Sequence[Entry]:
         """The best one; of several rankings the best of each."""
-        return [one.best for one in (self, *(ranking for _, ranking in self.apart)) if one.best is not None]
+        return [part.best for part in (self, *(ranking for _, ranking in self.apart)) if part.best is not None]
 
     def gain(self, better: float, worse: float) -> float:
         """By how much one value is better than the other."""
@@ -98,7 +98,7 @@ class Ranking:
 
 def rank(
     source: Source,
-    found: Sequence[View] | None = None,
+    made_views: Sequence[View] | None = None,
     compared: "Callable[[], GroupComparison | None] | None" = None,
 ) -> Ranking:
     """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer.
@@ -117,25 +117,25 @@ def rank(
     is_maximized = swept.directions[0] == "maximize"
     entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
     by_number = {entry.numbers[0]: entry for entry in entries}
-    found = views(swept) if found is None or not source.trials else found
-    settings = [setting for view in found for setting in view.ranked]
+    made_views = views(swept) if made_views is None or not source.trials else made_views
+    settings = [setting for view in made_views for setting in view.ranked]
     is_comparable = not are_incomparable(swept)
     comparison = None if is_comparable or compared is None else compared()
     merged = {
         setting.numbers: _merged(setting, [by_number[number] for number in setting.numbers], word)
-        for one in found
-        for setting in one.settings
+        for view in made_views
+        for setting in view.settings
     }
     ranked = [merged[setting.numbers] for setting in settings]
     if not is_comparable:
         ranked.sort(key=_judged(source, comparison))
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
-    view = found[0] if is_comparable and found else None
+    view = made_views[0] if is_comparable and made_views else None
     metric = str(swept.metrics[0])
     held = [
         ([by_number[number].name for number in setting.numbers], setting.violations)
-        for one in found
-        for setting in one.settings
+        for view in made_views
+        for setting in view.settings
     ]
     worthy = sorted(merged.values(), key=lambda entry: entry.numbers[0])
     return Ranking(
@@ -153,11 +153,11 @@ def leaders(source: Source) -> tuple[list[str], str]:
 def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
     """Several rankings as one in which nobody is ranked, with the runs that do not say what they looked for."""
     silent = [run for run in source.runs if run.looked_for is None]
-    told = [entry for _, ranking in apart for entry in ranking.entries]
+    entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
     others = Source("others", "folder", silent, metrics=["objective"])
     own = {run.name: run.objectives for run in silent}
     trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(others)[0].trials]
-    entries = _labelled([*told, *(_entry(trial, "run", others) for trial in trials)])
+    entries = _labelled([*entries_apart, *(_entry(trial, "run", others) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
 

@@ -65,13 +65,15 @@ def _settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, 
     """Run's name -> key -> text; values that are the same have the same text."""
     is_seeded = len({run.seed for run in source.runs}) > 1
     texts: dict[Hashable, str] = {}
-    found: dict[str, dict[str, str]] = {}
+    settings_of: dict[str, dict[str, str]] = {}
     for run in runs:
         values = {key: value for key in source.axes if (value := run.value(key)) is not None}
-        found[run.name] = {key: texts.setdefault((key, identity(value)), exact(value)) for key, value in values.items()}
+        settings_of[run.name] = {
+            key: texts.setdefault((key, identity(value)), exact(value)) for key, value in values.items()
+        }
         if is_seeded and run.seed is not None:
-            found[run.name][SEED] = str(run.seed)
-    return found
+            settings_of[run.name][SEED] = str(run.seed)
+    return settings_of
 
 
 def _tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -79,11 +81,11 @@ def _tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecor
     first: dict[Hashable, str] = {}
     for run in runs:
         first.setdefault(_setting(source, run), run.name)
-    found: dict[str, list[RunRecord]] = {}
+    tests_of: dict[str, list[RunRecord]] = {}
     for run in source.runs:
         if run.is_test and (name := first.get(_setting(source, run))) is not None:
-            found.setdefault(name, []).append(run)
-    return found
+            tests_of.setdefault(name, []).append(run)
+    return tests_of
 
 
 def _setting(source: Source, run: RunRecord) -> Hashable:

@@ -27,10 +27,12 @@ def axes_of(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[
     Args:
         values: key -> the texts that trials had.
     """
-    known = {axis.key: axis for axis in space}
-    keys = dict.fromkeys([*known, *values])
-    found = [_seen(known.get(key, Axis(key)), key in known, list(dict.fromkeys(values.get(key, ())))) for key in keys]
-    return [axis for axis in found if axis is not None]
+    declared = {axis.key: axis for axis in space}
+    keys = dict.fromkeys([*declared, *values])
+    axes = [
+        _seen(declared.get(key, Axis(key)), key in declared, list(dict.fromkeys(values.get(key, ())))) for key in keys
+    ]
+    return [axis for axis in axes if axis is not None]
 
 
 def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
@@ -85,8 +87,8 @@ def plain(value: Any) -> str:
     A word comes without its quotes, unless it would be a number or another word of Hydra's without them.
     """
     text = str(value).strip()
-    found = as_number(text)
-    if found is None:
+    number = as_number(text)
+    if number is None:
         word = _ESCAPED.sub(r"\1", text[1:-1] if _QUOTED.fullmatch(text) else text)
         return text if as_number(word) is not None or word.lower() in _WORDS else word
-    return repr(int(text)) if text.lstrip("-").isdigit() else repr(found)
+    return repr(int(text)) if text.lstrip("-").isdigit() else repr(number)

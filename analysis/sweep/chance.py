@@ -34,18 +34,18 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     random = np.random.default_rng(0)
     rows = np.stack([gains, *(random.permutation(gains) for _ in range(_NUM_PERMUTATIONS))])
     terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
-    num_terms = sum(one.shape[1] for one in terms)
-    found = np.ones((len(axes), len(rows)))
+    num_terms = sum(columns.shape[1] for columns in terms)
+    p_values = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
         is_active = np.isfinite(positions[:, index])
         is_partial = _SETTINGS_PER_TERM * num_terms <= is_active.sum()
         others = [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])]
         without = np.concatenate(others, axis=1)[is_active]
         full = np.concatenate([without, own[is_active]], axis=1)
-        found[index] = _tail(_basis(without), _basis(full), _ranks(rows[:, is_active]))
-    smallest = found.min(axis=0)
+        p_values[index] = _tail(_basis(without), _basis(full), _ranks(rows[:, is_active]))
+    smallest = p_values.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
-    return np.asarray([(smallest <= one * (1 + 1e-9)).mean() for one in found[:, 0]], dtype=np.float64)
+    return np.asarray([(smallest <= p_value * (1 + 1e-9)).mean() for p_value in p_values[:, 0]], dtype=np.float64)
 
 
 def _ranks(rows: Floats) -> Floats:
@@ -74,8 +74,8 @@ def _terms(axis: Axis, column: Floats) -> Floats:
     is_active = np.isfinite(column)
     levels = np.unique(column[is_active])
     if axis.is_interval or (axis.is_numeric and len(levels) > 4):
-        known = np.where(is_active, column, 0.0)
-        return np.stack([known, known**2], axis=1)
+        active = np.where(is_active, column, 0.0)
+        return np.stack([active, active**2], axis=1)
     return np.asarray(column[:, None] == levels[None, 1:], dtype=np.float64)
 
 

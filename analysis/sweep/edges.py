@@ -48,7 +48,7 @@ def edges(view: View, optimum: Optimum | None) -> list[Edge]:
     best = view.best
     if best is None:
         return []
-    found = []
+    winning = []
     for index, axis in enumerate(view.axes):
         text = best.values.get(axis.key)
         place = axis.position(text)
@@ -57,8 +57,8 @@ def edges(view: View, optimum: Optimum | None) -> list[Edge]:
         is_high = place > 0.5
         probability, rise = _fitted(optimum.profiles[index], is_high) if optimum else _compared(view, best, axis)
         if probability >= _SURE:
-            found.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
-    return found
+            winning.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
+    return winning
 
 
 def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
@@ -81,9 +81,13 @@ def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
         return 0.0, 0.0
     place = ordered.index(best.values[axis.key])
     neighbour = {0: 1, len(ordered) - 1: len(ordered) - 2}.get(place)
-    keys = [one.key for one in view.axes]  # without those that move along
+    keys = [swept_axis.key for swept_axis in view.axes]  # without those that move along
     wanted = None if neighbour is None else {**best.values, axis.key: ordered[neighbour]}
-    others = [one for one in view.settings if wanted and all(one.values.get(key) == wanted.get(key) for key in keys)]
+    others = [
+        setting
+        for setting in view.settings
+        if wanted and all(setting.values.get(key) == wanted.get(key) for key in keys)
+    ]
     if not others:
         return 0.0, 0.0
     sign = view.sign()
@@ -125,9 +129,9 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
         further = [last + (last - before) * step for step in (1, 2)]
         further = [value for value in further if value > 0 or axis.low < 0]
     is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
-    kept = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
-    kept = list(dict.fromkeys(text for text in kept if float(text) not in (last, 0.0)))
-    return f"{axis.key}={command(','.join([ordered[-1], *kept]))}" if kept else None
+    choices = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
+    choices = list(dict.fromkeys(text for text in choices if float(text) not in (last, 0.0)))
+    return f"{axis.key}={command(','.join([ordered[-1], *choices]))}" if choices else None
 
 
 def override_text(axis: Axis, low: float, high: float) -> str:

@@ -22,7 +22,7 @@ def bad_regions(view: View) -> list[Statement]:
         for cause in OF_SETTING
     ]
     kinds.append(("never kept objective.kl_budget at an evaluation", lambda trial: _never_allowed(trial.runs)))
-    return [found for word, is_bad in kinds for found in _region(view, word, is_bad)]
+    return [statement for word, is_bad in kinds for statement in _region(view, word, is_bad)]
 
 
 def _never_allowed(runs: Sequence[RunRecord]) -> bool:
@@ -43,10 +43,10 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
         return [Statement(text, {"trials": float(num)})]
     places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
-    there = int((places >= edge).sum() if is_high else (places <= edge).sum())
+    num_inside = int((places >= edge).sum() if is_high else (places <= edge).sum())
     where = f"from {tell_value(axis, edge)} on" if is_high else f"up to {tell_value(axis, edge)}"
-    text += f", all with {axis.key} {where}, where {there} trials lie"
-    return [Statement(text, {"trials": float(num), "trials there": float(there), "p value": p_value})]
+    text += f", all with {axis.key} {where}, where {num_inside} trials lie"
+    return [Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})]
 
 
 def _parting(view: View, ended: Sequence[Trial], bad: np.ndarray) -> tuple[float, Axis | None, bool]:

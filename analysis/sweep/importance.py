@@ -106,7 +106,7 @@ def importance(view: View, objective: int = 0) -> Importance:
         KeyImportance(axis.key, fanova.get(axis.key), ped_anova.get(axis.key), float(p_value))
         for axis, p_value in zip(view.axes, p_values, strict=True)
     ]
-    keys.sort(key=lambda one: (-(one.fanova or one.ped_anova or Share(0, 0, 0)).value, one.key))
+    keys.sort(key=lambda entry: (-(entry.fanova or entry.ped_anova or Share(0, 0, 0)).value, entry.key))
     return Importance(metric, keys, num)
 
 
@@ -173,10 +173,10 @@ def _evaluated(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = get_param_importances(study, evaluator=make())
+            shares = get_param_importances(study, evaluator=make())
     except (ValueError, RuntimeError, ArithmeticError, IndexError):
         return {}
-    return {axis.key: float(found[axis.key]) for axis in axes if np.isfinite(found.get(axis.key, np.nan))}
+    return {axis.key: float(shares[axis.key]) for axis in axes if np.isfinite(shares.get(axis.key, np.nan))}
 
 
 def as_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats) -> Any:

@@ -43,15 +43,17 @@ class Lead:
     def rivals(self) -> list[Setting]:
         """Those that cannot be told from the best by noise alone; empty where noise is unknown."""
         if self.pairs is not None:
-            return [one for one, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE]
+            return [
+                setting for setting, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE
+            ]
         others = zip(self.ranked[1:], self.gaps[1:], self.sizes, strict=True)
-        return [one for one, gap, sizes in others if gap <= self.noise.margin(*sizes)]
+        return [setting for setting, gap, sizes in others if gap <= self.noise.margin(*sizes)]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """How many runs of the best, and of each other, tell them apart."""
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
-        return [_sizes(self.best, one, is_tested) for one, is_tested in others]
+        return [_sizes(self.best, other, is_tested) for other, is_tested in others]
 
     @property
     def is_clear(self) -> bool | None:
@@ -74,11 +76,11 @@ def lead(view: View, noise: Noise) -> Lead | None:
         return None
     gaps = [view.gap(ranked[0], setting) for setting in ranked]
     are_tested = [view.are_tested(ranked[0], setting) for setting in ranked]
-    found = Lead(ranked, gaps, are_tested, noise, math.nan, None)
-    sizes = found.sizes[: _MOST - 1]
+    standing = Lead(ranked, gaps, are_tested, noise, math.nan, None)
+    sizes = standing.sizes[: _MOST - 1]
     if all(min(pair) > 1 for pair in sizes) or (any(max(pair) > 1 for pair in sizes) and not noise.is_fitted):
-        return replace(found, pairs=_paired(view, ranked[:_MOST]))
-    return replace(found, limit=noise.margin(*sizes[0]))
+        return replace(standing, pairs=_paired(view, ranked[:_MOST]))
+    return replace(standing, limit=noise.margin(*sizes[0]))
 
 
 def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
@@ -87,12 +89,16 @@ def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
 
 def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
     """The best against each other one; what has the better mean of runs than the best is within noise of it."""
-    groups: dict[str, Strata] = {str(place): {(): np.array(one.by_run[:, 0])} for place, one in enumerate(ranked)}
-    tested: dict[str, Strata] = {
-        str(place): {(): np.array(one.by_test[:, 0])} for place, one in enumerate(ranked) if view.are_tested(one, one)
+    groups: dict[str, Strata] = {
+        str(place): {(): np.array(setting.by_run[:, 0])} for place, setting in enumerate(ranked)
     }
-    found = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0, tested).pairs}
-    pairs = [found[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
+    tested: dict[str, Strata] = {
+        str(place): {(): np.array(setting.by_test[:, 0])}
+        for place, setting in enumerate(ranked)
+        if view.are_tested(setting, setting)
+    }
+    pair_of = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0, tested).pairs}
+    pairs = [pair_of[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
     return [pair if pair.first == "0" or pair.verdict != BETTER else _turned(pair) for pair in pairs]
 
 

@@ -63,8 +63,8 @@ MEASURED = ("seconds", "gpu_seconds", "scoring_seconds", "tokens", "episodes", "
 
 
 def _sum_of(*values: float) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) if known else math.nan
+    measured = [value for value in values if not math.isnan(value)]
+    return sum(measured) if measured else math.nan
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
 
 def _run_cost(run: RunRecord) -> Cost:
     summary = run.summary
-    seconds = _told(summary.get("seconds"), run, "perf/update_seconds")
+    seconds = _stated_or_summed(summary.get("seconds"), run, "perf/update_seconds")
     device = str(summary.get("device") or "")
     episodes = run.curve("episode")[1]
     memory = run.curve("perf/peak_memory_mb")[1]
@@ -192,7 +192,9 @@ def _run_cost(run: RunRecord) -> Cost:
         "seconds": seconds,
         "gpu_seconds": math.nan if not device else seconds if device.startswith("cuda") else 0.0,
         "scoring_seconds": _scoring(run),
-        "tokens": _told(summary.get("tokens"), run, *(name for name in run.metrics if name.startswith("tokens/"))),
+        "tokens": _stated_or_summed(
+            summary.get("tokens"), run, *(name for name in run.metrics if name.startswith("tokens/"))
+        ),
         "episodes": _first(summary.get("episodes"), float(episodes.max()) if len(episodes) else math.nan),
     }
     return Cost(
@@ -209,20 +211,20 @@ def _scoring(run: RunRecord) -> float:
     models = run.summary.get("scoring")
     if isinstance(models, Mapping) and models:
         return sum(_first(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
-    return _told(None, run, _SCORE_SECONDS)
+    return _stated_or_summed(None, run, _SCORE_SECONDS)
 
 
-def _told(said: Any, run: RunRecord, *metrics: str) -> float:
+def _stated_or_summed(stated: Any, run: RunRecord, *metrics: str) -> float:
     """What a run says itself, else the sum of its metrics over all updates; nan where it has none of these."""
-    known = [metric for metric in metrics if len(run.curve(metric)[0])]
-    return _first(said, sum(run.total(metric) for metric in known) if known else math.nan)
+    recorded = [metric for metric in metrics if len(run.curve(metric)[0])]
+    return _first(stated, sum(run.total(metric) for metric in recorded) if recorded else math.nan)
 
 
 def _first(value: Any, otherwise: float) -> float:
-    found = as_number(value)
-    return otherwise if found is None else found
+    number = as_number(value)
+    return otherwise if number is None else number
 
 
 def _positive(prices: Sequence[Any]) -> float | None:
-    found = [_first(price, 0.0) for price in prices if _first(price, 0.0) > 0]
-    return found[0] if found else None
+    positive = [_first(price, 0.0) for price in prices if _first(price, 0.0) > 0]
+    return positive[0] if positive else None

@@ -20,7 +20,9 @@ _MAX_SEEDS = 10
 _NOT_APART = "luck and merit cannot be told apart"
 
 
-def next_steps(source: Source, view: View, found: Optimum | None, lead: Lead | None, costs: Ledger) -> list[Statement]:
+def next_steps(
+    source: Source, view: View, optimum: Optimum | None, lead: Lead | None, costs: Ledger
+) -> list[Statement]:
     """Suggestions for a view with one objective, the most useful first; empty where the data speak for none.
 
     Args:
@@ -30,14 +32,14 @@ def next_steps(source: Source, view: View, found: Optimum | None, lead: Lead | N
     """
     if not view.is_single or view.best is None:
         return []
-    won = edges(view, found)
+    won = edges(view, optimum)
     steps = [_edge_step(edge) for edge in won]
     widened = {edge.axis.key for edge in won}
-    if found is not None:
-        for profile in found.profiles:
+    if optimum is not None:
+        for profile in optimum.profiles:
             if profile.axis.key not in widened:
-                steps += _profile_steps(view, found, profile)
-    return [*steps, *_seed_steps(lead), *_budget_steps(source, view, found, costs)]
+                steps += _profile_steps(view, optimum, profile)
+    return [*steps, *_seed_steps(lead), *_budget_steps(source, view, optimum, costs)]
 
 
 def _edge_step(edge: Edge) -> Statement:
@@ -49,11 +51,14 @@ def _edge_step(edge: Edge) -> Statement:
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
 
 
-def _profile_steps(view: View, found: Optimum, profile: Profile) -> list[Statement]:
+def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[Statement]:
     axis = profile.axis
-    evidence = {"noise": found.noise.deviation, "least probability of being within noise": float(profile.within.min())}
+    evidence = {
+        "noise": optimum.noise.deviation,
+        "least probability of being within noise": float(profile.within.min()),
+    }
     if profile.is_flat and not profile.is_clear:
-        value = found.anchor.values.get(axis.key)
+        value = optimum.anchor.values.get(axis.key)
         text = f"{axis.key} does not matter here: leave it out of the next search"
         return [
             Statement(
@@ -133,20 +138,20 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     return [Statement(text, evidence)]
 
 
-def _budget_steps(source: Source, view: View, found: Optimum | None, costs: Ledger) -> list[Statement]:
+def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Ledger) -> list[Statement]:
     """Whether more trials of the same search are worth it: what its last third has brought."""
     complete = [trial for trial in view.trials if trial.state == COMPLETE and trial.objectives]
     is_search = any(axis.is_interval for axis in view.axes)
-    if not is_search or found is None or len(complete) < 9 or view.label:
+    if not is_search or optimum is None or len(complete) < 9 or view.label:
         return []
     sign = view.sign()
     gains = [sign * float((trial.objectives or [math.nan])[0]) for trial in complete]
     cut = 2 * len(gains) // 3
     rise = max(gains[cut:]) - max(gains[:cut])
-    evidence = {"rise in the last third": max(rise, 0.0), "noise": found.noise.deviation}
+    evidence = {"rise in the last third": max(rise, 0.0), "noise": optimum.noise.deviation}
     each = costs.total.seconds / max(len(source.trials), 1)
     price = f"about {duration(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
-    if rise > found.noise.deviation:
+    if rise > optimum.noise.deviation:
         again = 2 * len(source.trials)
         text = f"the last third of the trials still found better settings: raise hydra.sweeper.n_trials to {again}"
         return [Statement(f"{text} ({price})" if price else text, evidence)]

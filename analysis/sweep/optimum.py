@@ -77,8 +77,8 @@ class Profile:
     @property
     def possible(self) -> Floats:
         """The positions that the data do not rule out to be within noise of the best, with all between them."""
-        found = np.flatnonzero(self.within >= _POSSIBLE)
-        return self.positions[found[0] : found[-1] + 1] if len(found) else self.positions
+        places = np.flatnonzero(self.within >= _POSSIBLE)
+        return self.positions[places[0] : places[-1] + 1] if len(places) else self.positions
 
     @property
     def is_unknown(self) -> bool:
@@ -142,14 +142,16 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     if not view.axes or problem(view, len(complete), len(settings)) or are_equal(gains):
         return None
     # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
-    kept = spread(len(gains), _MAX_SETTINGS)
-    settings, gains = [settings[i] for i in kept], gains[kept]
+    chosen = spread(len(gains), _MAX_SETTINGS)
+    settings, gains = [settings[i] for i in chosen], gains[chosen]
     points = view.positions([setting.values for setting in settings])
     p_values = chances(view.axes, points, gains)
-    known = view.noise(objective)
+    seed_noise = view.noise(objective)
     num_runs = np.array([float(len(setting.by_run)) for setting in settings])
     deviations = np.array([setting.deviation for setting in settings])
-    surface = fit(view.axes, points, floored(gains), num_runs, (known.deviation, known.repetitions), deviations)
+    surface = fit(
+        view.axes, points, floored(gains), num_runs, (seed_noise.deviation, seed_noise.repetitions), deviations
+    )
     is_measured = np.array([not setting.is_foretold for setting in settings])
     explained = _explained(surface, is_measured)
     if p_values.min() > CHANCE and explained < _TELLING:
@@ -157,7 +159,7 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     # The highest point of the surface is less lucky than the highest measurement.
     best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
     profiles = [_profile(surface, points[best], index, sign, float(p_value)) for index, p_value in enumerate(p_values)]
-    noise = Noise(surface.noise, surface.freedom, known.repetitions, is_fitted=True)
+    noise = Noise(surface.noise, surface.freedom, seed_noise.repetitions, is_fitted=True)
     return Optimum(surface, settings[best], profiles, noise, explained)
 
 
@@ -187,7 +189,7 @@ def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value:
     draws = surface.draws(points, _NUM_DRAWS)
     within = (draws >= draws.max(axis=1, keepdims=True) - surface.noise).mean(axis=0)
     highest = np.bincount(draws.argmax(axis=1), minlength=len(positions)) / len(draws)
-    low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda one: float(one.sum()))
+    low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda band: float(band.sum()))
     return Profile(axis, positions, sign * mean, low, high, within, highest, draws, p_value)
 
 

@@ -43,7 +43,7 @@ def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[F
     ends = [(report, end) for report, end in pairs if report and np.isfinite(end)]
     if len(ends) < _MIN_COMPLETE:
         return []
-    found = []
+    estimates = []
     for trial in trials:
         own = reports.get(trial.number)
         if trial.state != PRUNED or not own:
@@ -54,11 +54,11 @@ def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[F
             middle = float(np.median(gains))
             spread = _SPREAD * float(np.median(np.abs(np.array(gains) - middle)))
             deviation = float(np.hypot(spread, _GAIN_UNKNOWN * middle))
-            found.append(Foretold(trial.number, own[share] + middle, deviation))
-    return found
+            estimates.append(Foretold(trial.number, own[share] + middle, deviation))
+    return estimates
 
 
 def _at(report: Mapping[float, float], share: float) -> float | None:
     """The last report up to a share of a run; a trial that ended before it keeps what it had."""
-    shares = [one for one in report if one <= share]
+    shares = [reported for reported in report if reported <= share]
     return report[max(shares)] if shares else None

@@ -131,15 +131,15 @@ def fit(
 
     starts = [means, means + np.array([*[1.0] * num_axes, 0.0, 1.0])]
     limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
-    found = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
-    best = min(found, key=lambda one: float(one.fun))
+    solutions = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
+    best = min(solutions, key=lambda solution: float(solution.fun))
     theta = np.asarray(best.x, dtype=np.float64)
     noise = scale * float(np.exp(theta[-1] / 2))
     freedom = _freedom(theta, lambda place: loss(place)[1])
     return Surface(axes, points, gains, noise, freedom, theta, share, more, center, scale)
 
 
-def _noise_prior(known: tuple[float, int], scale: float) -> tuple[float, float]:
+def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, float]:
     """Mean and deviation of the noise variance's logarithm, before the surface is looked at.
 
     The logarithm of a variance that repetitions show is below the true one in the mean, the more so the fewer there are
@@ -147,7 +147,7 @@ def _noise_prior(known: tuple[float, int], scale: float) -> tuple[float, float]:
     """
     from scipy.special import digamma, polygamma
 
-    deviation, freedom = known
+    deviation, freedom = seed_noise
     if not freedom or deviation <= 0:
         return _NOISE
     seen = 2 * float(np.log(deviation / scale)) - float(digamma(freedom / 2)) + float(np.log(freedom / 2))

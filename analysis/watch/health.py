@@ -17,7 +17,7 @@ class Warnings:
 
     def __init__(self) -> None:
         self._checked: dict[Path, int] = {}  # the update that a run was last looked at
-        self._found: dict[tuple[Path, str], str] = {}  # the oldest first
+        self._texts: dict[tuple[Path, str], str] = {}  # the oldest first
         self._due = 0.0
 
     def look(self, rows: Sequence[Row]) -> str | None:
@@ -29,19 +29,19 @@ class Warnings:
                 self._checked[folder] = update
                 self._check(folder, row)
                 self._due = time.monotonic() + (time.monotonic() - now) / _SHARE
-        return next((text for (folder, _), text in reversed(self._found.items()) if folder in runs), None)
+        return next((text for (folder, _), text in reversed(self._texts.items()) if folder in runs), None)
 
     def _check(self, folder: Path, row: Row) -> None:
         from analysis.health.findings import findings
         from analysis.reading.folders import read_run
 
         try:
-            found = findings(read_run(Run(folder), row.label))
+            current = findings(read_run(Run(folder), row.label))
         except Exception:  # a warning is not worth the table
             return
-        kept = {(folder, finding.kind): finding for finding in found}
-        for key in [key for key in self._found if key[0] == folder and key not in kept]:
-            del self._found[key]  # it has passed
-        for key, finding in reversed(kept.items()):  # so that the most severe one comes last
+        by_kind = {(folder, finding.kind): finding for finding in current}
+        for key in [key for key in self._texts if key[0] == folder and key not in by_kind]:
+            del self._texts[key]  # it has passed
+        for key, finding in reversed(by_kind.items()):  # so that the most severe one comes last
             which = row.label if not row.label.isdigit() else f"trial {row.label}"
-            self._found.setdefault(key, f"{which}: {finding.kind}, from update {finding.update} on: {finding.text}")
+            self._texts.setdefault(key, f"{which}: {finding.kind}, from update {finding.update} on: {finding.text}")

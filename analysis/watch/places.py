@@ -30,10 +30,12 @@ class Places:
         """Read what is new, and say how each of them stands, by name."""
         self._search()
         seen = []
-        for folder, one in self._followed.items():
+        for folder, followed in self._followed.items():
             name = str(folder) if folder == self._folder else str(folder.relative_to(self._folder))
             try:
-                seen.append(self._seen_run(one, name) if isinstance(one, FollowedRun) else one.look(name))
+                seen.append(
+                    self._seen_run(followed, name) if isinstance(followed, FollowedRun) else followed.look(name)
+                )
             except OSError:  # it was moved or deleted while it was read
                 self._due = 0.0
         return seen

@@ -87,7 +87,7 @@ class Row:
         run, whole = self.current, self.whole
         if run is None or whole is None or not self.is_open:
             return None
-        done = sum((run.num_updates or 0) if one.state == COMPLETE else one.update for one in self.runs)
+        done = sum((run.num_updates or 0) if seed_run.state == COMPLETE else seed_run.update for seed_run in self.runs)
         return max(0.0, whole - done * (run.seconds_per_update or 0.0)) / max(1, len(self.at_work))
 
 
@@ -135,7 +135,7 @@ class Seen:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
         ordered = self._ordered()
         front = self._front(ordered)
-        return [*front, *(row for row in ordered if not any(row is one for one in front))]
+        return [*front, *(row for row in ordered if not any(row is leader for leader in front))]
 
     def best(self) -> list[Row]:
         """The best trial, if there is one; of several objectives the Pareto front."""
@@ -145,19 +145,19 @@ class Seen:
         """The complete trials of a trial's setting: of an earlier version's sweep over seeds one for each seed."""
         if SEED not in row.settings:
             return [row]
-        return [one for one in self.trials if one.state == COMPLETE and one.setting == row.setting]
+        return [other for other in self.trials if other.state == COMPLETE and other.setting == row.setting]
 
     def worth(self, row: Row) -> list[float]:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
-        return mean_over_seeds(one.objectives for one in self.same(row)) or []
+        return mean_over_seeds(trial.objectives for trial in self.same(row)) or []
 
     def tests(self, row: Row) -> list[list[float]]:
         """What each run of a trial's setting on a test seed is worth."""
-        return [worth for one in self.same(row) for worth in one.tests]
+        return [worth for trial in self.same(row) for worth in trial.tests]
 
     def is_feasible(self, row: Row) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
-        return keeps(mean_broken(one.violations for one in self.same(row)))
+        return keeps(mean_broken(trial.violations for trial in self.same(row)))
 
     def _ordered(self) -> list[Row]:
         """The trials that can be best, best first."""
@@ -181,7 +181,7 @@ class Seen:
 def trial_row(
     number: int,
     runs: Sequence[FollowedRun],
-    known: Any,
+    optuna_trial: Any,
     keys: Sequence[str],
     num_seeds: int,
     unended: str,
@@ -196,8 +196,8 @@ def trial_row(
         num_seeds: runs that it takes.
         unended: the state of what has not ended.
     """
-    notes = {} if known is None else dict(known.user_attrs)
-    state = end_of_trial(known, [run.state for run in runs], num_seeds) or unended
+    notes = {} if optuna_trial is None else dict(optuna_trial.user_attrs)
+    state = end_of_trial(optuna_trial, [run.state for run in runs], num_seeds) or unended
     cause = next((run.cause for run in runs if run.state == state), None) if state in (FAILED, STOPPED) else None
     if state == FAILED:
         cause = str(notes.get("cause") or cause or "unknown")
@@ -211,26 +211,26 @@ def trial_row(
         state,
         cause,
         num_seeds,
-        _objectives(runs, known) if state == COMPLETE else None,
-        _violations(runs, known) if state == COMPLETE else {},
+        _objectives(runs, optuna_trial) if state == COMPLETE else None,
+        _violations(runs, optuna_trial) if state == COMPLETE else {},
         is_test,
     )
 
 
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
     """What a trial was told about the keys that are swept; about all, where these are unknown."""
-    told = runs[0].overrides if runs else ()
-    return settings_in(told, keys or [text.lstrip("+").partition("=")[0] for text in told])
+    overrides = runs[0].overrides if runs else ()
+    return settings_in(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])
 
 
-def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:
+def _violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:
     """In the mean over seeds; what the study says itself goes before."""
-    told = (getattr(known, "constraints", None) or {}) if known is not None else {}
-    return {**mean_broken(run.broken for run in runs), **told}
+    stated = (getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
+    return {**mean_broken(run.broken for run in runs), **stated}
 
 
-def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:
+def _objectives(runs: Sequence[FollowedRun], optuna_trial: Any) -> list[float] | None:
     """The study's, else the mean over seeds."""
-    if known is not None and known.values:
-        return [float(value) for value in known.values]
+    if optuna_trial is not None and optuna_trial.values:
+        return [float(value) for value in optuna_trial.values]
     return mean_over_seeds(run.objectives for run in runs)

@@ -79,8 +79,8 @@ class FollowedRun:
     def overrides(self) -> tuple[str, ...]:
         """What the user or the sweep changed: `ppo.lr=1e-4`."""
         if not self._overrides:  # a run's folder is there before its files are
-            told = salvage_yaml(self._run.overrides_file, [])
-            self._overrides = tuple(map(str, told)) if isinstance(told, list) else ()
+            words = salvage_yaml(self._run.overrides_file, [])
+            self._overrides = tuple(map(str, words)) if isinstance(words, list) else ()
         return self._overrides
 
     @property
@@ -180,22 +180,22 @@ class FollowedRun:
         if not self._config:
             config = salvage_object(self._run.start_file, []).get("config")
             self._config = config if isinstance(config, dict) else {}
-        found = self._config.get(name)
-        return found if isinstance(found, dict) else {}
+        group = self._config.get(name)
+        return group if isinstance(group, dict) else {}
 
     def _durations(self) -> list[float]:
         return [point.seconds for point in self._points if math.isfinite(point.seconds)]
 
     def _newest(self, name: str) -> float | None:
         values = (getattr(point, name) for point in reversed(self._points))
-        found = next((value for value in values if not math.isnan(value)), math.nan)
-        if math.isnan(found):
+        newest = next((value for value in values if not math.isnan(value)), math.nan)
+        if math.isnan(newest):
             last = self.summary.get("last")
-            found = _number(last.get(name)) if isinstance(last, dict) else math.nan
-        return None if math.isnan(found) else found
+            newest = _number(last.get(name)) if isinstance(last, dict) else math.nan
+        return None if math.isnan(newest) else newest
 
 
 def _number(value: Any) -> float:
     """nan for what is none."""
-    found = as_number(value)
-    return math.nan if found is None else found
+    number = as_number(value)
+    return math.nan if number is None else number

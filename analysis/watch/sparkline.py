@@ -10,12 +10,12 @@ _HIGHEST = 1e300  # so that no sum or difference overflows
 def sparkline(values: Sequence[float], is_ascii: bool, width: int = 10) -> str:
     """A curve in one line, each character the mean of a stretch; what is not finite is passed over."""
     levels = LETTERS if is_ascii else BLOCKS
-    kept = [value for value in values if abs(value) < _HIGHEST]
-    if not kept:
+    finite = [value for value in values if abs(value) < _HIGHEST]
+    if not finite:
         return ""
-    size = min(width, len(kept))
-    bounds = [len(kept) * index // size for index in range(size + 1)]
-    means = [sum(kept[a:b]) / (b - a) for a, b in pairwise(bounds)]
+    size = min(width, len(finite))
+    bounds = [len(finite) * index // size for index in range(size + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in pairwise(bounds)]
     low, high = min(means), max(means)
     if not high > low:
         return levels[len(levels) // 2] * size

@@ -32,7 +32,7 @@ class FollowedSweep:
         self._heard = float("-inf")  # when the sweeper last gave a sign, in seconds of the monotonic clock
         self._study: Any = None
         self._study_stamp, self._study_due = 0, 0.0
-        self._known: dict[int, Any] = {}
+        self._optuna_trials: dict[int, Any] = {}
         self._most_running = 1
         self._warnings = Warnings()
         self._last: Seen | None = None
@@ -81,7 +81,7 @@ class FollowedSweep:
         places = runs_of(self._sweep)
         old = self._runs
         self._runs = {}
-        of_trial: dict[int, list[FollowedRun]] = {number: [] for number in self._known}
+        of_trial: dict[int, list[FollowedRun]] = {number: [] for number in self._optuna_trials}
         of_tests: list[tuple[int, FollowedRun]] = []
         for place in places:
             run = old.get(place.run.folder) or FollowedRun(place.run)
@@ -93,9 +93,9 @@ class FollowedSweep:
             else:
                 of_trial[place.trial].append(run)
         keys, seeds = self._plan.keys, max(1, len(self._plan.seeds))
-        trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
+        trials = [trial_row(n, of_trial[n], self._optuna_trials.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
-        earlier = {n for n, known in self._known.items() if not is_compared(self._start, known.user_attrs)}
+        earlier = {n for n, trial in self._optuna_trials.items() if not is_compared(self._start, trial.user_attrs)}
         for n, row in zip([*sorted(of_trial), *(n for n, _ in of_tests)], [*trials, *tests], strict=True):
             row.is_compared = n not in earlier
         for number, trial in zip(sorted(of_trial), trials, strict=True):
@@ -188,7 +188,7 @@ class FollowedSweep:
         try:
             self._study = self._study or open_study(self._sweep, self._start, None, [])
             if self._study is not None:
-                self._known = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
+                self._optuna_trials = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
                 self._study_stamp = modified
         except Exception:  # whatever a database raises that is being written, moved or damaged
             self._study = None

@@ -42,17 +42,17 @@ def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
     """Everything at one look; of several sweeps and runs, those that have ended take a line each."""
     if len(seen) == 1:
         return Group(*_block(seen[0], page, page.height))
-    open_ones = [one for one in seen if not one.has_ended]
-    ended = [one for one in seen if one.has_ended]
+    open_looks = [look for look in seen if not look.has_ended]
+    ended = [look for look in seen if look.has_ended]
     room, hidden = None, 0
     if page.height is not None:
         hidden = max(0, len(ended) - max(1, page.height // 3))
-        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_ones))
+        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_looks))
     parts: list[RenderableType] = [_line(f"{hidden} more have ended", "dim")] if hidden else []
-    parts += [_line(_summary(one)) for one in ended[hidden:]]
-    for one in open_ones:
+    parts += [_line(_summary(look)) for look in ended[hidden:]]
+    for look in open_looks:
         is_tight = room is not None and room < _SMALLEST_BLOCK
-        parts += [_line(_summary(one))] if is_tight else _block(one, page, room)
+        parts += [_line(_summary(look))] if is_tight else _block(look, page, room)
     return Group(*parts)
 
 
@@ -73,12 +73,12 @@ def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
 
 def _note_lines(note: str, width: int) -> list[str]:
     """A command that is to be copied must be whole, and be one also where it takes several lines."""
-    said, before, told = note.partition(CONTINUE)
-    if not before:
+    sentence, marker, command = note.partition(CONTINUE)
+    if not marker:
         return wrap(note, width, break_on_hyphens=False)
     if len(note) <= width:
         return [note]
-    return [*wrap(said + before, width, break_on_hyphens=False), *folded(told, width)]
+    return [*wrap(sentence + marker, width, break_on_hyphens=False), *folded(command, width)]
 
 
 def _summary(seen: Seen) -> str:
@@ -145,8 +145,8 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
             run.read_updates()
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
     columns = [Column("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)]
-    shown = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
-    columns += setting_columns(shown)
+    settings = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
+    columns += setting_columns(settings)
     columns.append(Column("update", [_progress(row) for row in rows]))
     columns.append(Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
     columns.append(Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))

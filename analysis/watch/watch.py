@@ -98,7 +98,7 @@ def _follow(places: Places, folder: Path, interval: float) -> int:
             seen = places.look()
             page: RenderableType = draw(seen, Page(console.width, console.height, is_ascii))
             live.update(page if seen else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True)
-            if seen and all(one.has_ended for one in seen):
+            if seen and all(look.has_ended for look in seen):
                 break
             time.sleep(max(_SHORTEST_PAUSE, begun + interval - time.monotonic()))
     # A prompt is to follow.

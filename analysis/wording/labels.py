@@ -39,28 +39,28 @@ def exact(value: Any) -> str:
 def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
     """A label for each value; those of different values differ, for which they get as many digits as it takes."""
     distinct = {identity(value): value for value in values}
-    found = _told_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
+    label_of = _tell_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
     # 1 and "1" look alike, and then "1" and "'1'".
-    while alike := [key for key in _repeated(found) if found[key] != repr(distinct[key])]:
-        found |= {key: repr(distinct[key]) for key in alike}
-    return [found[identity(value)] for value in values]
+    while alike := [key for key in _repeated(label_of) if label_of[key] != repr(distinct[key])]:
+        label_of |= {key: repr(distinct[key]) for key in alike}
+    return [label_of[identity(value)] for value in values]
 
 
 def setting_labels(texts: Iterable[str]) -> dict[str, str]:
     """The same for settings as a user types them: text -> label."""
-    found = _told_apart(dict.fromkeys(texts), setting_text)
-    return found | {text: text for text in _repeated(found)}
+    label_of = _tell_apart(dict.fromkeys(texts), setting_text)
+    return label_of | {text: text for text in _repeated(label_of)}
 
 
-def _told_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: int = _DIGITS) -> dict[Key, str]:
-    found = {key: label(key, digits) for key in keys}
-    while (repeated := _repeated(found)) and digits < _MOST_DIGITS:
+def _tell_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: int = _DIGITS) -> dict[Key, str]:
+    label_of = {key: label(key, digits) for key in keys}
+    while (repeated := _repeated(label_of)) and digits < _MOST_DIGITS:
         digits += 1
-        found |= {key: label(key, digits) for key in repeated}
-    return found
+        label_of |= {key: label(key, digits) for key in repeated}
+    return label_of
 
 
-def _repeated(found: Mapping[Key, str]) -> dict[Key, str]:
+def _repeated(label_of: Mapping[Key, str]) -> dict[Key, str]:
     """Those that look like another one."""
-    counts = Counter(found.values())
-    return {key: label for key, label in found.items() if counts[label] > 1}
+    counts = Counter(label_of.values())
+    return {key: label for key, label in label_of.items() if counts[label] > 1}
