@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.comparison.thresholds import MAX_RANGES, MAX_VALUES, MIN_IN_RANGE
 from analysis.output.terminal import listed
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
 from analysis.records.value_order import place
@@ -18,8 +19,6 @@ from rlhf_sweeps.verdicts.settings import mean_broken
 # Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
 # interrupted, and goes on.
 SOUND = (COMPLETE,)
-MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
-_MOST_RANGES, _FEWEST_IN_RANGE = 4, 3
 NAME = "run"
 BROKEN = "of a setting that breaks objective.constraints"
 UNSURE = "of a setting of which nobody knows whether it keeps objective.constraints"
@@ -166,8 +165,8 @@ def _labels(
     if numbers and all(as_number(value) is not None for value in numbers):
         is_drawn = any(axis.is_interval for axis in source.space if axis.key == keys[0])
         is_single = sum(count == 1 for count in counts.values()) > len(counts) / 2
-        num_ranges = min(_MOST_RANGES, len(counts) // _FEWEST_IN_RANGE)
-        if is_single and num_ranges > 1 and (is_drawn or len(counts) > MOST_VALUES):
+        num_ranges = min(MAX_RANGES, len(counts) // MIN_IN_RANGE)
+        if is_single and num_ranges > 1 and (is_drawn or len(counts) > MAX_VALUES):
             return _ranges(source, keys[0], values, num_ranges)
     distinct = {identity(value): value for value in values.values()}
     ordered = sorted(distinct.values(), key=lambda value: tuple(map(place, value)))

@@ -8,14 +8,12 @@ import numpy as np
 from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.run_values import common_judges, num_prompts, scale
+from analysis.comparison.thresholds import KL_SHARES, MAX_LEFT_OUT
 from analysis.output.terminal import listed
 from analysis.records.runs import Floats, Source
 from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.estimates import Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import Ranking, rank
-
-_SHARES = (0.25, 0.5, 1.0)  # of the KL that nearly all groups reach
-_MOST_LEFT_OUT = 0.1  # of the groups, for a higher one
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +126,8 @@ def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[Path]]]) -> list[floa
         float(np.quantile([way.kls.max() for ways in parts.values() for way in ways], 0.5, method="lower"))
         for parts in paths.values()
     ]
-    top = sorted(reach)[int(_MOST_LEFT_OUT * len(reach))]
-    return sorted({_rounded_down(share * top) for share in _SHARES}) if top > 0 else []
+    top = sorted(reach)[int(MAX_LEFT_OUT * len(reach))]
+    return sorted({_rounded_down(share * top) for share in KL_SHARES}) if top > 0 else []
 
 
 def _rounded_down(value: float) -> float:

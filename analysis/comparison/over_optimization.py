@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.comparison.thresholds import MIN_POINTS, RESAMPLES
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
-
-RESAMPLES = 4000
-FEWEST_POINTS = 4
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
         paths: of each run distances sqrt(KL) and gains, (points,) each, all finite, distances 0 or more.
 
     Returns:
-        None if fewer than FEWEST_POINTS points lie at different distances above 0.
+        None if fewer than MIN_POINTS points lie at different distances above 0.
     """
     runs = [path for path in paths if (path[0] > 0).any()]
     distances = np.concatenate([path[0] for path in runs]) if runs else np.empty(0)
-    if len(np.unique(distances[distances > 0])) < FEWEST_POINTS:
+    if len(np.unique(distances[distances > 0])) < MIN_POINTS:
         return None
     columns = [_columns(path[0]) for path in runs]
     gains = np.concatenate([path[1] for path in runs])

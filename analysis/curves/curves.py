@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
+from analysis.curves.thresholds import MIN_QUARTILE_RUNS
 from analysis.records.runs import COMPLETE, Floats, RunRecord
 from analysis.records.value_order import place
 from analysis.wording.labels import labels
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
-
-FEW = 5  # runs below which quartiles say nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
     are there, it is nowhere: its curve has no points. Between two updates of its own
     a run counts with the straight line between them, since runs may be evaluated at different updates; before its first
     and after its last it does not count. The spread is from the lowest to the highest run, or between the quartiles if
-    every group has `FEW` runs.
+    every group has `MIN_QUARTILE_RUNS` runs.
 
     Args:
         runs: those without the metric are left out.
@@ -78,7 +77,7 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
         return [_single(metric, *member) for member in recorded]
     groups = group_labels([run for run, *_ in recorded], by)
     members = [[member for member in recorded if member[0] in in_group] for in_group in map(set, groups.values())]
-    has_quartiles = all(len(group) >= FEW for group in members)
+    has_quartiles = all(len(group) >= MIN_QUARTILE_RUNS for group in members)
     return [_mean(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
 
 

@@ -8,17 +8,12 @@ from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
+from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_BEST
 from analysis.output.terminal import told_apart
 from analysis.output.thinning import spread, telling
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
 from analysis.wording.labels import labels
 from analysis.wording.statements import counted, listed
-
-MAX_LINES = 12  # with a name of their own
-_NUM_BEST = 5  # runs that are named where there are more
-_MAX_POINTS = 200_000  # of all lines of all panels
-_MAX_LINE = 2_000  # points of a line
-_MAX_LABEL = 44  # letters
 
 Leaders = Callable[[Source], tuple[Sequence[str], str]]  # the names of the best runs, and what they are the best by
 
@@ -100,7 +95,7 @@ def _chosen(
         names = _names(lines, source, by)
         return Choice(by, names, {}, (), (), lines)
     values = {} if by is None else {name: as_number(line_runs[0].value(by)) for name, line_runs in lines.items()}
-    room = max(MAX_LINES, _MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
+    room = max(MAX_LINES, MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
     if by is not None and all(value is not None for value in values.values()):
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
@@ -162,14 +157,14 @@ def without_mean(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
 
 def _num_points(runs: Sequence[RunRecord], metric: str) -> int:
     """Points of the longest line."""
-    return min(max((len(curve_of(run, metric)[0]) for run in runs), default=0), _MAX_LINE)
+    return min(max((len(curve_of(run, metric)[0]) for run in runs), default=0), MAX_LINE_POINTS)
 
 
 def _thinned(curve: Curve) -> Curve:
     """A curve with fewer of its points, where there are many; its peaks are among them."""
-    if len(curve.updates) <= _MAX_LINE:
+    if len(curve.updates) <= MAX_LINE_POINTS:
         return curve
-    chosen = telling(curve.mean, _MAX_LINE)
+    chosen = telling(curve.mean, MAX_LINE_POINTS)
     names = ("updates", "mean", "low", "high", "num_runs", "smoothed")
     return replace(curve, **{name: getattr(curve, name)[chosen] for name in names})
 
@@ -178,7 +173,7 @@ def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leader
     """The first of the leaders, or of the lines where nobody leads; and how they were chosen."""
     names, by = leaders(source) if leaders is not None else ([], "")
     named = [name for name in names if name in lines]
-    return (named[:_NUM_BEST], f"the best by {by}") if named else (list(lines)[:_NUM_BEST], "the first ones")
+    return (named[:NUM_BEST], f"the best by {by}") if named else (list(lines)[:NUM_BEST], "the first ones")
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:
@@ -200,5 +195,5 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
             for row in (zip(*columns, strict=True) if columns else [()] * len(texts))
         ]
         texts = [f"{name} ({setting})" if setting else name for name, setting in zip(texts, settings, strict=True)]
-    short = told_apart(texts, _MAX_LABEL)
+    short = told_apart(texts, MAX_LABEL)
     return {name: text.replace("$", r"\$") for name, text in zip(lines, short, strict=True)}

@@ -10,13 +10,10 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import smoothed, window_of
 from analysis.curves.spikes import told_spikes, without_spikes
+from analysis.curves.thresholds import CLEAR, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
 from analysis.records.runs import UPDATE, Floats
 from analysis.wording.statements import Statement, number
 from rlhf_sweeps.verdicts.trend import NO_TREND
-
-_TIGHT, _CLEAR = 0.03, 0.2  # shares of the updates: a turn known so well is "at", so well "about", else "between"
-_MOST, _SOON = 0.8, 0.6  # of a change, where it takes no more of the updates: a line takes as much of both
-_WANDERS = 0.6  # memory of the noise from which a level curve is said to wander
 
 
 def tell(
@@ -48,7 +45,7 @@ def tell(
         text = f"{', '.join(parts[:-1])}, then {parts[-1]}{aside}"
     if not is_sum and (most := _most(phases, updates, values)) is not None:
         word, update = most
-        text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it {word} {unit} {number(update)}"
+        text = f"{text.replace(' throughout', '')}, {100 * MOST_OF_CHANGE:.0f} % of it {word} {unit} {number(update)}"
         evidence[f"most of it {word} {unit}"] = update
     return Statement(f"{name} {text}{_apart(updates, raw, values, phases, unit)}", evidence), phases
 
@@ -70,9 +67,9 @@ def place(update: float, begins: tuple[float, float], updates: Floats, unit: str
     step = float(np.median(np.diff(updates))) if len(updates) > 1 else 1.0
     span = float(updates[-1] - updates[0])
     width = begins[1] - begins[0]
-    if width <= max(2 * step, _TIGHT * span):
+    if width <= max(2 * step, TIGHT * span):
         return f"{unit} {number(round(update))}"
-    if width <= _CLEAR * span:
+    if width <= CLEAR * span:
         return f"about {unit} {number(round(update))}"
     low, high = min(begins[0], update), max(begins[1], update)
     return f"somewhere between {unit}s {number(round(low))} and {number(round(high))}"
@@ -98,7 +95,7 @@ def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     if is_sum:
         ends = [number(float(values[index])) for index in (0, -1)]
         return f"goes from {ends[0]} to {ends[1]}, which may be its noise adding up"
-    if phase.memory > _WANDERS:
+    if phase.memory > WANDERS:
         low, high = number(float(values.min())), number(float(values.max()))
         return f"wanders between {low} and {high} without a lasting trend"
     few = f", as far as {len(values)} values tell" if len(values) < 10 else ""
@@ -139,7 +136,7 @@ def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: b
 
 def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
     """The phase at whose end the extreme is, where it is as good as there."""
-    near = _TIGHT * float(updates[-1] - updates[0])
+    near = TIGHT * float(updates[-1] - updates[0])
     for index, (phase, after) in enumerate(pairwise(phases)):
         is_turn = {phase.kind, after.kind} == {RISES, FALLS}
         if extreme and is_turn and after.begins[0] - near <= extreme[1] <= after.begins[1] + near:
@@ -161,12 +158,12 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
     share = (smooth - phases[0].first) / phases[0].change  # of what is said of its ends
     span = float(updates[-1] - updates[0])
-    by = float(updates[int(np.argmax(share >= _MOST))])
-    if share.max() >= _MOST and by <= updates[0] + _SOON * span:
+    by = float(updates[int(np.argmax(share >= MOST_OF_CHANGE))])
+    if share.max() >= MOST_OF_CHANGE and by <= updates[0] + SOON * span:
         return "by", by
-    early = np.flatnonzero(share <= 1 - _MOST)
+    early = np.flatnonzero(share <= 1 - MOST_OF_CHANGE)
     after = float(updates[early[-1]]) if len(early) else -np.inf
-    return ("after", after) if after >= updates[-1] - _SOON * span else None
+    return ("after", after) if after >= updates[-1] - SOON * span else None
 
 
 def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:

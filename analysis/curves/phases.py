@@ -12,21 +12,21 @@ import numpy as np
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.segmentation import Segmentation, cut, gap_gain
 from analysis.curves.spikes import without_spikes
+from analysis.curves.thresholds import (
+    JUMP_ERRORS,
+    JUMP_GAIN,
+    MAX_RANK_POINTS,
+    MIN_JUMP_SHARE,
+    MIN_NOISE_POINTS,
+    MIN_POINTS,
+    MIN_SUM_CHANGE,
+    MIN_SUM_SLOPE,
+    SURE_JUMP_GAIN,
+)
 from analysis.curves.tidying import Classifier, shortest_level, tidied
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE
-
-MIN_POINTS = 4  # a line and its noise cannot be told apart with fewer
-
-_MIN_SUM_CHANGE = 0.05  # the same for running sums, whose range is large
-_MIN_SUM_SLOPE = 0.07  # or, where that is less, the share of the sum's mean slope over the whole curve
-_SHORT = 30  # up to so many points a rise that is no line is better told by its ranks
-_ENOUGH = 15  # points that tell their own noise
-_JUMP_CERTAINTY = 5  # a jump is so many standard errors, since it is looked for where the gap is largest
-_JUMP_GAIN = 12  # variances of the noise by which a jump fits better than a bend (chi-squared: 0.05 %)
-_SURE_GAIN = 36  # the same where a jump is within those standard errors
-_MIN_JUMP = 0.25  # share of the range that a jump covers at least
 
 
 def find_phases(updates: Floats, values: Floats) -> list[Phase]:
@@ -122,7 +122,7 @@ def _classifier_of_lines(pieces: Segmentation) -> Classifier:
     """Tells a line's kind: level if its change is small, or no larger than what noise makes of a level line."""
     limit = student_quantile(max(len(pieces.x) - 2 * (len(pieces.cuts) - 1), 1), 1 - CHANCE)
     smallest = LEAST_CHANGE * float(np.ptp(pieces.fitted))
-    is_short = len(pieces.y) <= _SHORT and len(pieces.cuts) == 2
+    is_short = len(pieces.y) <= MAX_RANK_POINTS and len(pieces.cuts) == 2
 
     def classify(phase: Phase) -> str:
         count, noise = _noise_within(pieces, phase)
@@ -148,7 +148,7 @@ def _classifier_of_sums(pieces: Segmentation, updates: Floats, lengths: Floats, 
         # One value stands for all of a gap, so that its noise adds up to more.
         uneven = float(np.sqrt(np.mean(within**2))) if len(within) else 1.0
         deviation = noise * uneven * np.sqrt(count * (1 + pieces.memory) / (1 - pieces.memory)) * thinned
-        smallest = min(_MIN_SUM_CHANGE, _MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
+        smallest = min(MIN_SUM_CHANGE, MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
         return _kind(phase.change, max(limit * float(deviation), smallest))
 
     return classify
@@ -158,7 +158,7 @@ def _noise_within(pieces: Segmentation, phase: Phase) -> tuple[int, float]:
     """The points of a phase, and their own noise; if they are few, the whole curve's where that is larger."""
     residual = (pieces.y - pieces.fitted)[(pieces.x >= phase.start) & (pieces.x <= phase.end)]
     own = float(np.sqrt(residual @ residual / max(len(residual) - 2, 1)))
-    return max(len(residual), 1), own if len(residual) >= _ENOUGH else max(own, pieces.noise)
+    return max(len(residual), 1), own if len(residual) >= MIN_NOISE_POINTS else max(own, pieces.noise)
 
 
 def _kind(change: float, limit: float) -> str:
@@ -169,7 +169,7 @@ def _kind_by_ranks(y: Floats, memory: float) -> str:
     """By Mann's test for a trend (Econometrica 1945), which a bent rise passes that is no line."""
     count = len(y)
     concordance = float(np.sign(y[None, :] - y[:, None])[np.triu_indices(count, 1)].sum())
-    memory *= count / (2 * _SHORT)  # a bend looks like memory, the more so the fewer the points
+    memory *= count / (2 * MAX_RANK_POINTS)  # a bend looks like memory, the more so the fewer the points
     deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * (1 + memory) / (1 - memory))
     return _kind(concordance, 1 + 2.576 * float(deviation))  # 99 %, with the correction for steps of 2
 
@@ -199,12 +199,12 @@ def _is_jump(before: Phase, after: Phase, pieces: Segmentation, index: int) -> b
     gap = abs(after.first - before.last - step * (before.slope + after.slope) / 2)
     memory = (1 + pieces.memory) / (1 - pieces.memory)
     variances = [4 * noise**2 / count for count, noise in (_noise_within(pieces, phase) for phase in (before, after))]
-    chance = _JUMP_CERTAINTY * np.sqrt(memory * sum(variances))
-    if gap <= _MIN_JUMP * np.ptp(pieces.fitted):
+    chance = JUMP_ERRORS * np.sqrt(memory * sum(variances))
+    if gap <= MIN_JUMP_SHARE * np.ptp(pieces.fitted):
         return False
     gain = gap_gain(pieces, index)
     # A value halfway down makes the noise of a short piece look large; then the gain tells alone.
-    return gain > _JUMP_GAIN and (bool(gap > chance) or gain > _SURE_GAIN)
+    return gain > JUMP_GAIN and (bool(gap > chance) or gain > SURE_JUMP_GAIN)
 
 
 def _jump(before: Phase, after: Phase) -> Phase:

@@ -12,18 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.curves.thresholds import (
+    CHANCE_LOCAL_NOISE,
+    CHI_SQUARED,
+    MAX_CUT_POINTS,
+    MAX_LOCAL_NOISE,
+    MAX_PIECES,
+    MEMORY_POINTS,
+    MIN_PIECE_POINTS,
+    MIN_PIECE_SHARE,
+    PENALTY,
+)
 from analysis.records.runs import Floats
 
 Places = NDArray[np.int64]
-
-MAX_PIECES = 6
-_MAX_POINTS = 250  # longer curves are averaged down to as many before they are cut
-_MIN_POINTS = 3  # of a piece
-_MIN_SHARE = 0.04  # of a piece, of the curve
-_PENALTY = 1.3  # times BIC's: cuts are searched for, which BIC does not count (measured, see test_phases.py)
-_CHI_SQUARED = 3.84  # 95 % point of chi-squared with one degree of freedom
-_MEMORY_POINTS = 20  # the memory of n points' noise is n / (n + 20) at most: few points cannot show more
-_CHANCE_LOCAL, _MAX_LOCAL = 1.25, 4.0  # noise of a stretch, as a multiple of the usual: chance, and no more than
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_memory: float = 1.0) -> Segme
     """
     x, y = averaged_down(x, y)
     sums = _Sums(x, y, degree)
-    shortest = max(_MIN_POINTS, int(np.ceil(_MIN_SHARE * len(x))))
+    shortest = max(MIN_PIECE_POINTS, int(np.ceil(MIN_PIECE_SHARE * len(x))))
     options = _best_cuts(sums.costs(), shortest)
     fits = [_fit(sums, cuts, max_memory) for cuts in options]
     best = min(range(len(fits)), key=lambda index: fits[index][0])
@@ -69,10 +71,10 @@ def cut(x: Floats, y: Floats, degree: int = 1, max_memory: float = 1.0) -> Segme
 
 
 def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Means over consecutive points, so that at most `_MAX_POINTS` are left."""
-    if len(x) <= _MAX_POINTS:
+    """Means over consecutive points, so that at most `MAX_CUT_POINTS` are left."""
+    if len(x) <= MAX_CUT_POINTS:
         return x, y
-    starts = np.linspace(0, len(x), _MAX_POINTS + 1).astype(int)[:-1]
+    starts = np.linspace(0, len(x), MAX_CUT_POINTS + 1).astype(int)[:-1]
     sizes = np.diff(np.append(starts, len(x)))
     return np.add.reduceat(x, starts) / sizes, np.add.reduceat(y, starts) / sizes
 
@@ -142,9 +144,9 @@ def _local_noise(y: Floats) -> Floats:
     usual = float(np.median(local))
     if usual <= 0:
         return np.ones(len(y))
-    ratio: Floats = np.clip(local / usual, 1 / _MAX_LOCAL, _MAX_LOCAL)
+    ratio: Floats = np.clip(local / usual, 1 / MAX_LOCAL_NOISE, MAX_LOCAL_NOISE)
     # Medians over so few values differ by chance; only what is beyond that counts.
-    ratio[(ratio < _CHANCE_LOCAL) & (ratio > 1 / _CHANCE_LOCAL)] = 1.0
+    ratio[(ratio < CHANCE_LOCAL_NOISE) & (ratio > 1 / CHANCE_LOCAL_NOISE)] = 1.0
     return ratio
 
 
@@ -180,7 +182,7 @@ def _fit(sums: _Sums, cuts: tuple[int, ...], max_memory: float) -> tuple[float, 
     memory = min(_memory(residual, num_lines), max_memory)
     innovation = variance * (1 - memory**2)
     count = num_lines + len(starts) - 1
-    penalty = _PENALTY * count * np.log(size) * size / max(size - count, 1)  # the last factor for short curves
+    penalty = PENALTY * count * np.log(size) * size / max(size - count, 1)  # the last factor for short curves
     score = size * np.log(innovation) + penalty
     return score, fitted * sums.scale + sums.center, np.sqrt(variance) * sums.scale, memory
 
@@ -192,7 +194,7 @@ def _memory(residual: Floats, num_lines: int) -> float:
         return 0.0
     raw = float(residual[1:] @ residual[:-1]) / energy
     return float(
-        np.clip(raw + num_lines / len(residual) * (1 + raw), 0.0, len(residual) / (len(residual) + _MEMORY_POINTS))
+        np.clip(raw + num_lines / len(residual) * (1 + raw), 0.0, len(residual) / (len(residual) + MEMORY_POINTS))
     )
 
 
@@ -205,6 +207,6 @@ def _cut_intervals(
     for low, high in zip(cuts[:-2], cuts[2:], strict=True):
         places = np.arange(low + 2, high - 1)  # no shorter pieces: a line through one point fits it always
         worse = sums.lines(np.full_like(places, low), places)[2] + sums.lines(places, np.full_like(places, high))[2]
-        likely = places[worse <= worse.min() + _CHI_SQUARED * variance]
+        likely = places[worse <= worse.min() + CHI_SQUARED * variance]
         intervals.append((float(x[likely[0]]), float(x[likely[-1]])))
     return tuple(intervals)

@@ -11,13 +11,11 @@ from analysis.curves.metrics import ENTROPIES, KL, curve_of, panel_metrics, titl
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
+from analysis.curves.thresholds import MAX_COMPARED, SAME_LEVEL
 from analysis.curves.verdicts import entropy_verdict, kl_verdict
 from analysis.output.thinning import spread
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
 from analysis.wording.statements import Statement, number
-
-_MAX_COMPARED = 30  # runs of a group whose phases are found one by one
-_SAME = 0.25  # net change, as a share of a run's range, below which it went nowhere
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def _those(num_lasting: int, num_recorded: int) -> str:
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
     """Which runs go another way than most, from their start to their end."""
-    looked_at = [runs[i] for i in spread(len(runs), _MAX_COMPARED)]
+    looked_at = [runs[i] for i in spread(len(runs), MAX_COMPARED)]
     ways: dict[str, list[str]] = {}
     for run in looked_at:
         way = _way(run, metric)
@@ -128,7 +126,7 @@ def _way(run: RunRecord, metric: str) -> str | None:
         return None
     ends = [value for phase in phases for value in (phase.first, phase.last)]
     change, size = ends[-1] - ends[0], max(ends) - min(ends)
-    if abs(change) <= _SAME * size or all(phase.kind == LEVEL for phase in phases):
+    if abs(change) <= SAME_LEVEL * size or all(phase.kind == LEVEL for phase in phases):
         return LEVEL
     return RISES if change > 0 else FALLS
 

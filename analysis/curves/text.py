@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from analysis.curves.axis import along
 from analysis.curves.metrics import title_of
-from analysis.curves.panels import MAX_LINES, Choice
+from analysis.curves.panels import Choice
 from analysis.curves.sentences import Described, describe_metric
+from analysis.curves.thresholds import MAX_LINES
 from analysis.output.thinning import spread
 
 _MAX_PRINTED = 8  # metrics of a line; phases.json has them all

@@ -6,16 +6,15 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
+from analysis.curves.thresholds import MIN_LEVEL_SHARE, MIN_LEVEL_STEPS
 from analysis.records.runs import Floats
-
-_MIN_LENGTH, _MIN_STEPS = 0.08, 5  # share of the updates, and recorded updates, that a level stretch covers at least
 
 Classifier = Callable[[Phase], str]  # tells a phase's kind from its values and its place
 
 
 def shortest_level(updates: Floats) -> float:
     """The updates that a level stretch covers at least."""
-    return max(_MIN_LENGTH * float(updates[-1] - updates[0]), _MIN_STEPS * float(np.median(np.diff(updates))))
+    return max(MIN_LEVEL_SHARE * float(updates[-1] - updates[0]), MIN_LEVEL_STEPS * float(np.median(np.diff(updates))))
 
 
 def tidied(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.curves.phase import RISES, Phase
 from analysis.curves.smoothing import smoothed, window_of
+from analysis.curves.thresholds import ENTROPY_GROWN, ENTROPY_LOW, LATE_RISE, MAX_NAMED_RUNS
 from analysis.health.policy import collapsed, divergence
 from analysis.records.runs import UPDATE, Floats, RunRecord
 from analysis.wording.statements import Statement, number
@@ -23,10 +24,6 @@ from rlhf_sweeps.verdicts.policy import (
     Divergence,
     Onset,
 )
-
-_LATE = 0.15  # of the KL's range: what it rises by in its last third at least if it still rises
-_LOW, _GROWN = 0.3, 1.5  # of the entropy at the start
-_MOST_NAMES = 3
 
 
 def kl_verdict(
@@ -101,7 +98,7 @@ def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: 
     """Of runs whose KL is close to the budget or under control, what their mean does."""
     # A line may rise through a curve that has long been level.
     late = float(smooth[-1] - smooth[2 * len(smooth) // 3])
-    rising = bool(phases) and phases[-1].kind == RISES and late > _LATE * float(np.ptp(smooth))
+    rising = bool(phases) and phases[-1].kind == RISES and late > LATE_RISE * float(np.ptp(smooth))
     if word == CLOSE:
         return f"close to {given}{' and still rising' if rising else ''}"
     most = f"at most {number(highest)}, below {given}"
@@ -118,7 +115,7 @@ def _tally(words: dict[str, str | None]) -> str:
         names = [name for name, own in words.items() if own == word]
         if names:
             of_all = "" if parts else f" of {len(words)} runs"
-            named = f" ({', '.join(names)})" if len(names) <= _MOST_NAMES and word in (BLOW_UP, NEGATIVE) else ""
+            named = f" ({', '.join(names)})" if len(names) <= MAX_NAMED_RUNS and word in (BLOW_UP, NEGATIVE) else ""
             parts.append(f"{word or 'under no budget'} in {len(names)}{of_all}{named}")
     return ", ".join(parts)
 
@@ -145,9 +142,9 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
         return Statement(_collapse(collapses, len(runs), unit), evidence)
     if start <= 0:
         return None
-    if end < _LOW * start:
+    if end < ENTROPY_LOW * start:
         return Statement(f"only {_percent(end / start)} of its start is left", evidence)
-    if end > _GROWN * start:
+    if end > ENTROPY_GROWN * start:
         return Statement(f"it ends at {number(end / start, 2)} times its start", evidence)
     return None
 
@@ -160,7 +157,7 @@ def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
         if end >= only.limit:
             return f"{COLLAPSE} at {unit} {number(only.update)}, from which it comes back: {left} at the end"
         return f"{COLLAPSE} from {unit} {number(only.update)} on: {left} is left at the end"
-    named = f" ({', '.join(collapses)})" if len(collapses) <= _MOST_NAMES else ""
+    named = f" ({', '.join(collapses)})" if len(collapses) <= MAX_NAMED_RUNS else ""
     return f"{COLLAPSE} in {len(collapses)} of {num_runs} runs{named}"
 
 

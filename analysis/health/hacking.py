@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.health.markers import markers_moved
 from analysis.health.signals import Finding, score, series, setting
+from analysis.health.thresholds import LEAST_FALL, OWN_WINS, SURE
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import number
 from rlhf_sweeps.record import natural
@@ -16,9 +17,6 @@ from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 HACKING = "reward hacking"
 HELD_OUT_FALLS = "held-out score falls"
 
-SURE = 3.5  # standard errors
-_LEAST_FALL = 0.12  # of a win rate
-_OWN_WINS = 0.75  # a win rate that other reward models should see something of
 OTHER_REWARD = "train on several reward models (reward_model=ensemble, reward_model.aggregation=uncertainty_weighted)"
 
 
@@ -101,10 +99,10 @@ def _fall(run: RunRecord, judge: str) -> _Fall | None:
     width = _evaluations(wins)
     means = rolling_mean(wins.values, width)
     error, best, end = win_error(run, width), float(means.max()), float(means[-1])
-    if best - end > max(_LEAST_FALL, SURE * math.sqrt(2.0) * error):
+    if best - end > max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return _Fall(metric, _last_good(wins, means, best - 1.5 * error), best, end)
     late = max(1, len(wins) // 3)
-    own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > _OWN_WINS
+    own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > OWN_WINS
     sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - 1.5 * win_error(run, 1)
     if not (own_is_high and sees_no_gain):
         return None
@@ -150,7 +148,7 @@ def held_out_falls(run: RunRecord) -> Finding | None:
     if len(wins) < 4 or gain(score(run)).size <= 0:
         return None
     best, end, error = float(means.max()), float(means[-1]), win_error(run, width)
-    if best - end < max(_LEAST_FALL, SURE * math.sqrt(2.0) * error):
+    if best - end < max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return None
     text = f"the held-out win rate falls from {number(best)} to {number(end)}, while the training score has risen"
     evidence = {"best win rate": best, "win rate at the end": end}

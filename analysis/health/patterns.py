@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from math import comb
 
 from analysis.health.signals import Finding
+from analysis.health.thresholds import PATTERN_LEVEL
 from analysis.records.runs import RunRecord, Source, as_number
 from analysis.wording.labels import identity, labels
 from analysis.wording.statements import number
-
-_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def _pattern(
         (name,) = only
         free, where, sides = len(names) - names.count(name), f"only with {key}={name}", len(set(names))
     p_value = min(1.0, sides * num_looks * comb(len(values) - free, len(sick)) / comb(len(values), len(sick)))
-    if p_value > _LEVEL:
+    if p_value > PATTERN_LEVEL:
         return None
     num_inside = len(values) - free
     text = f"{where}: {len(sick)} of {num_inside} settings there, none of the {free} others (p = {number(p_value, 2)})"

@@ -5,15 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from analysis.sweep.thresholds import LABEL_DIGITS, LOG_FACTOR, MAX_LISTED
 from analysis.wording.labels import labels
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.record.axes import INTERVAL, as_number
 
-_DIGITS = 3  # of a label
-_MOST_LISTED = 8  # nobody lists more; they were drawn from an interval that nobody has told
-
-# Lists of numbers whose ends are this factor apart are spread by factors, as learning rates are.
-_LOG_FACTOR = 10.0
 _QUOTED, _ESCAPED = re.compile(r"'[^']*'|\"[^\"]*\""), re.compile(r"\\(.)")
 _WORDS = ("", "null", "true", "false")
 
@@ -48,8 +44,8 @@ def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
         return replace(axis, choices=tuple(tried), low=0.0, high=1.0)
     ordered = sorted(tried, key=float)
     low, high = float(ordered[0]), float(ordered[-1])
-    is_log = low > 0 and high / low >= _LOG_FACTOR
-    if not choices and len(tried) > _MOST_LISTED:
+    is_log = low > 0 and high / low >= LOG_FACTOR
+    if not choices and len(tried) > MAX_LISTED:
         return replace(axis, low=low, high=high, is_log=is_log, is_int=all(map(_is_whole, tried)))
     return replace(axis, choices=tuple(ordered), low=low, high=high, is_log=is_log)
 
@@ -67,14 +63,14 @@ def tell_values(axis: Axis, positions: Sequence[float]) -> list[str]:
         texts = tell_choices(axis)
         return [texts[apart.index(min(apart))] for apart in nearest]
     values = [axis.value(position) for position in positions]
-    return labels([round(value) for value in values] if axis.is_int else values, _DIGITS)
+    return labels([round(value) for value in values] if axis.is_int else values, LABEL_DIGITS)
 
 
 def tell_choices(axis: Axis) -> list[str]:
     """Of a list, the choices as a reader wants them; different ones are told apart."""
     if not axis.is_numeric:
         return list(axis.choices)
-    return labels([int(text) if _is_whole(text) else float(text) for text in axis.choices], _DIGITS)
+    return labels([int(text) if _is_whole(text) else float(text) for text in axis.choices], LABEL_DIGITS)
 
 
 def _is_whole(text: str) -> bool:

@@ -8,13 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.records.runs import Floats
+from analysis.sweep.thresholds import NUM_PERMUTATIONS, SETTINGS_PER_TERM
 from rlhf_sweeps.record import Axis
-
-# The chance that any key is said to matter in a sweep where none does.
-CHANCE = 0.05
-_NUM_PERMUTATIONS = 999
-# So many settings for each term of the model let it hold all axes at once.
-_SETTINGS_PER_TERM = 2.5
 
 
 def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
@@ -32,13 +27,13 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     """
     num = len(gains)
     random = np.random.default_rng(0)
-    rows = np.stack([gains, *(random.permutation(gains) for _ in range(_NUM_PERMUTATIONS))])
+    rows = np.stack([gains, *(random.permutation(gains) for _ in range(NUM_PERMUTATIONS))])
     terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
     num_terms = sum(columns.shape[1] for columns in terms)
     p_values = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
         is_active = np.isfinite(positions[:, index])
-        is_partial = _SETTINGS_PER_TERM * num_terms <= is_active.sum()
+        is_partial = SETTINGS_PER_TERM * num_terms <= is_active.sum()
         others = [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])]
         without = np.concatenate(others, axis=1)[is_active]
         full = np.concatenate([without, own[is_active]], axis=1)

@@ -7,13 +7,9 @@ import numpy as np
 
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
+from analysis.sweep.thresholds import MOSTLY_AT_EDGE, NEAR_EDGE, OUTER, SURE_EDGE
 from rlhf_sweeps.record import Axis, command
 
-# Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see test_next_steps.py).
-_SURE = 0.95
-_MOSTLY = 0.5
-_OUTER = 0.1  # of an interval: from there to its edge the objective must rise
-_NEAR = 0.25  # of an axis: so near to its edge the best setting must lie
 # Keys that can go no further.
 _MOST = {"ppo.gamma": 1.0, "ppo.gae_lambda": 1.0, "ppo.top_p": 1.0, "ppo.clip_range": 0.95}
 
@@ -52,11 +48,11 @@ def edges(view: View, optimum: Optimum | None) -> list[Edge]:
     for index, axis in enumerate(view.axes):
         text = best.values.get(axis.key)
         place = axis.position(text)
-        if text is None or not axis.is_numeric or not (place <= _NEAR or place >= 1 - _NEAR):
+        if text is None or not axis.is_numeric or not (place <= NEAR_EDGE or place >= 1 - NEAR_EDGE):
             continue
         is_high = place > 0.5
         probability, rise = _fitted(optimum.profiles[index], is_high) if optimum else _compared(view, best, axis)
-        if probability >= _SURE:
+        if probability >= SURE_EDGE:
             winning.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
     return winning
 
@@ -66,10 +62,10 @@ def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
     if not profile.is_clear:
         return 0.0, 0.0
     draws = profile.draws if not is_high else profile.draws[:, ::-1]
-    inner = max(1, round(_OUTER * (draws.shape[1] - 1))) if profile.axis.is_interval else 1
+    inner = max(1, round(OUTER * (draws.shape[1] - 1))) if profile.axis.is_interval else 1
     at_edge = float((draws.argmax(axis=1) <= (inner if profile.axis.is_interval else 0)).mean())
     rises = draws[:, 0] - draws[:, inner]
-    return (float((rises > 0).mean()) if at_edge >= _MOSTLY else 0.0), float(rises.mean())
+    return (float((rises > 0).mean()) if at_edge >= MOSTLY_AT_EDGE else 0.0), float(rises.mean())
 
 
 def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:

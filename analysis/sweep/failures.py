@@ -7,12 +7,12 @@ import numpy as np
 from analysis.records.runs import COMPLETE, FAILED, PRUNED, RunRecord, Trial
 from analysis.sweep.axes import tell_value
 from analysis.sweep.settings import View, settings_of
+from analysis.sweep.thresholds import REGION_CHANCE
 from analysis.wording.statements import Statement
 from rlhf_sweeps.record import Axis
 
 # Causes that tell something about the setting.
 OF_SETTING = ("diverged", "out_of_memory")
-_CHANCE = 0.05
 
 
 def bad_regions(view: View) -> list[Statement]:
@@ -39,7 +39,7 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
         return []
     text = f"{num} of {len(ended)} trials {word}"
     p_value, axis, is_high = _parting(view, ended, bad)
-    if axis is None or p_value > _CHANCE:
+    if axis is None or p_value > REGION_CHANCE:
         return [Statement(text, {"trials": float(num)})]
     places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.sweep.settings import Setting, View
+from analysis.sweep.thresholds import MAX_PAIRED
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.noise import Noise
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, Pair, rank
-
-_MOST = 30  # of the best settings, that are compared seed by seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +76,9 @@ def lead(view: View, noise: Noise) -> Lead | None:
     gaps = [view.gap(ranked[0], setting) for setting in ranked]
     are_tested = [view.are_tested(ranked[0], setting) for setting in ranked]
     standing = Lead(ranked, gaps, are_tested, noise, math.nan, None)
-    sizes = standing.sizes[: _MOST - 1]
+    sizes = standing.sizes[: MAX_PAIRED - 1]
     if all(min(pair) > 1 for pair in sizes) or (any(max(pair) > 1 for pair in sizes) and not noise.is_fitted):
-        return replace(standing, pairs=_paired(view, ranked[:_MOST]))
+        return replace(standing, pairs=_paired(view, ranked[:MAX_PAIRED]))
     return replace(standing, limit=noise.margin(*sizes[0]))
 
 

@@ -11,12 +11,9 @@ from analysis.sweep.lead import Lead
 from analysis.sweep.ledger import Ledger
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
+from analysis.sweep.thresholds import GAP, MAX_SEEDS, NARROW, SURE_CHOICE
 from analysis.wording.statements import Statement, counted, duration
 
-_SURE = 0.95
-_NARROW = 0.5  # of an axis: what is left of it is worth searching on its own
-_GAP = 0.25  # of an axis
-_MAX_SEEDS = 10
 _NOT_APART = "luck and merit cannot be told apart"
 
 
@@ -70,7 +67,7 @@ def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[State
     if not axis.is_numeric:
         top = int(profile.is_highest.argmax())
         share = float(profile.is_highest[top])
-        if share < _SURE:
+        if share < SURE_CHOICE:
             return []
         text = f"{axis.key}={axis.choices[top]} is the best choice: keep it in the next search"
         return [Statement(text, {"probability": share})]
@@ -80,7 +77,7 @@ def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[State
 def _narrow_steps(profile: Profile) -> list[Statement]:
     axis, possible = profile.axis, profile.possible
     width = float(possible[-1] - possible[0])
-    if not axis.is_interval or width > _NARROW or width <= 0:
+    if not axis.is_interval or width > NARROW or width <= 0:
         return []
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
     ends = " to ".join(tell_values(axis, [float(possible[0]), float(possible[-1])]))
@@ -100,7 +97,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     widest = int(np.diff(bounds).argmax())
     low, high = float(bounds[widest]), float(bounds[widest + 1])
     inside = (profile.positions > low) & (profile.positions < high)
-    if high - low < _GAP or not inside.any() or profile.within[inside].max() < 0.5:
+    if high - low < GAP or not inside.any() or profile.within[inside].max() < 0.5:
         return []
     override = override_text(axis, axis.value(low), axis.value(high))
     text = f"no trial has {axis.key} between {' and '.join(tell_values(axis, [low, high]))}, where the best may lie"
@@ -127,13 +124,13 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
     least = 1 + max(max(won.sizes[place - 1]) for place in places)
     needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
     key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
-    reachable = [seeds for seeds in needed if seeds <= _MAX_SEEDS]
+    reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = won.best.numbers[0]
     text = f"{counted(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
     if reachable:
         text += f": {key}={max(reachable)} would tell {len(reachable)} of them apart"
     else:
-        text += f"; more than {_MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
+        text += f"; more than {MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
     return [Statement(text, evidence)]
 

@@ -13,26 +13,25 @@ from numpy.typing import NDArray
 
 from analysis.output.thinning import spread
 from analysis.records.runs import Floats
-from analysis.sweep.chance import CHANCE, chances
+from analysis.sweep.chance import chances
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import Surface, fit
+from analysis.sweep.thresholds import (
+    CHANCE,
+    FLAT,
+    FLOOR_DEPTH,
+    LIKELY,
+    MAX_SETTINGS,
+    MIN_EXPLAINED,
+    MIN_SETTINGS,
+    MIN_SETTINGS_PER_AXIS,
+    NUM_DRAWS,
+    NUM_POINTS,
+    POSSIBLE,
+)
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
-
-# Simulated parabolas over three keys: from 9 settings the range that is not ruled out holds the true optimum in 99 of
-# 100 searches, the one that is likely within noise in 82 or more.
-MIN_SETTINGS = 6
-MIN_SETTINGS_PER_AXIS = 1
-_MAX_SETTINGS = 250
-_DEPTH = 2.0  # of the floor below the median, in differences of best and median
-_NUM_DRAWS = 400
-_NUM_POINTS = 81
-# Where no key is clear on its own, that much must be foretold; of pure noise it is in one of twenty sweeps.
-_TELLING = 0.7
-_LIKELY = 0.5  # a value counts as within noise of the best
-_POSSIBLE = 0.1  # a value cannot be ruled out
-_FLAT = 0.6  # ... if that holds for all of an axis, the key does not matter
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +66,17 @@ class Profile:
     @property
     def is_flat(self) -> bool:
         """Whether all of the axis is within noise of the best."""
-        return bool((self.within >= _FLAT).all())
+        return bool((self.within >= FLAT).all())
 
     @property
     def likely(self) -> Floats:
         """The positions that are more likely than not within noise of the best, those in one piece with the best."""
-        return self._around(_LIKELY)
+        return self._around(LIKELY)
 
     @property
     def possible(self) -> Floats:
         """The positions that the data do not rule out to be within noise of the best, with all between them."""
-        places = np.flatnonzero(self.within >= _POSSIBLE)
+        places = np.flatnonzero(self.within >= POSSIBLE)
         return self.positions[places[0] : places[-1] + 1] if len(places) else self.positions
 
     @property
@@ -87,7 +86,7 @@ class Profile:
 
     @property
     def _rules_out_any(self) -> bool:
-        return bool((self.within < _POSSIBLE).any())
+        return bool((self.within < POSSIBLE).any())
 
     def _around(self, level: float) -> Floats:
         best = int(self.within.argmax())
@@ -142,7 +141,7 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     if not view.axes or problem(view, len(complete), len(settings)) or are_equal(gains):
         return None
     # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
-    chosen = spread(len(gains), _MAX_SETTINGS)
+    chosen = spread(len(gains), MAX_SETTINGS)
     settings, gains = [settings[i] for i in chosen], gains[chosen]
     points = view.positions([setting.values for setting in settings])
     p_values = chances(view.axes, points, gains)
@@ -154,7 +153,7 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     )
     is_measured = np.array([not setting.is_foretold for setting in settings])
     explained = _explained(surface, is_measured)
-    if p_values.min() > CHANCE and explained < _TELLING:
+    if p_values.min() > CHANCE and explained < MIN_EXPLAINED:
         return None
     # The highest point of the surface is less lucky than the highest measurement.
     best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
@@ -176,7 +175,7 @@ def floored(gains: Floats) -> Floats:
     would sink near the optimum for its sake; how deep it goes is of no interest there.
     """
     middle = float(np.median(gains))
-    return np.maximum(gains, middle - _DEPTH * (float(gains.max()) - middle))
+    return np.maximum(gains, middle - FLOOR_DEPTH * (float(gains.max()) - middle))
 
 
 def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
@@ -186,7 +185,7 @@ def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value:
     points[:, index] = positions
     mean, covariance = surface.predict(points)
     margin = 1.645 * np.sqrt(np.clip(np.diag(covariance), 0, None))
-    draws = surface.draws(points, _NUM_DRAWS)
+    draws = surface.draws(points, NUM_DRAWS)
     within = (draws >= draws.max(axis=1, keepdims=True) - surface.noise).mean(axis=0)
     highest = np.bincount(draws.argmax(axis=1), minlength=len(positions)) / len(draws)
     low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda band: float(band.sum()))
@@ -195,5 +194,5 @@ def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value:
 
 def _grid(axis: Axis) -> Floats:
     if axis.is_interval:
-        return np.linspace(0, 1, _NUM_POINTS)
+        return np.linspace(0, 1, NUM_POINTS)
     return np.array([axis.position(text) for text in axis.choices])

@@ -13,12 +13,7 @@ import numpy as np
 
 from analysis.records.runs import COMPLETE, PRUNED, Trial
 from analysis.sweep.lengths import reports_by_share
-
-# Simulated searches with a median pruner: with it, what is not ruled out holds the optimum in 94 of 100 or more.
-_GAIN_UNKNOWN = 0.5
-# Fewer complete trials tell too little of what is gained at the end.
-_MIN_COMPLETE = 3
-_SPREAD = 1.4826  # the median absolute deviation of a normal distribution, times this, is its standard deviation
+from analysis.sweep.thresholds import DEVIATION_PER_MAD, GAIN_UNKNOWN, MIN_COMPLETE
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[F
     complete = [trial for trial in trials if trial.state == COMPLETE and trial.objectives]
     pairs = [(reports.get(trial.number), float((trial.objectives or [np.nan])[0])) for trial in complete]
     ends = [(report, end) for report, end in pairs if report and np.isfinite(end)]
-    if len(ends) < _MIN_COMPLETE:
+    if len(ends) < MIN_COMPLETE:
         return []
     estimates = []
     for trial in trials:
@@ -50,10 +45,10 @@ def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[F
             continue
         share = max(own)
         gains = [end - reported for report, end in ends if (reported := _at(report, share)) is not None]
-        if len(gains) >= _MIN_COMPLETE:
+        if len(gains) >= MIN_COMPLETE:
             middle = float(np.median(gains))
-            spread = _SPREAD * float(np.median(np.abs(np.array(gains) - middle)))
-            deviation = float(np.hypot(spread, _GAIN_UNKNOWN * middle))
+            spread = DEVIATION_PER_MAD * float(np.median(np.abs(np.array(gains) - middle)))
+            deviation = float(np.hypot(spread, GAIN_UNKNOWN * middle))
             estimates.append(Foretold(trial.number, own[share] + middle, deviation))
     return estimates
 

@@ -16,13 +16,12 @@ from analysis.comparison.own_matrix import REWARD_MODEL as REWARD_MODEL
 from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
 from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
+from analysis.sweep.thresholds import SAME_POSITION
 from analysis.wording.labels import setting_labels
 from analysis.wording.statements import setting_text
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
 from rlhf_sweeps.verdicts.settings import keeps, mean_broken, mean_over_seeds, rank_key
-
-_SAME = 1e-6  # positions that differ less are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +260,11 @@ def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[li
         if axis.key in tied:
             continue
         column = np.array([_rank(axis, row.get(axis.key)) for row in rows])
-        same = [k for k, other in enumerate(columns) if np.allclose(column, other, atol=_SAME, rtol=0, equal_nan=True)]
+        same = [
+            k
+            for k, other in enumerate(columns)
+            if np.allclose(column, other, atol=SAME_POSITION, rtol=0, equal_nan=True)
+        ]
         if same and len(set(column.tolist())) > 1:
             tied[axis.key] = leading[same[0]].key
         else:

@@ -12,11 +12,9 @@ import numpy as np
 from analysis.records.runs import Floats
 from analysis.sweep.axes import tell_values
 from analysis.sweep.settings import View
+from analysis.sweep.thresholds import MAX_BINS, MIN_IN_BIN
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.student import mean_and_margin
-
-_MIN_IN_BIN = 4
-_MAX_BINS = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, fl
         places = [axis.position(text) for text in axis.choices]
         groups = [(place, place, values[np.isclose(positions, place)]) for place in places]
         return [group for group in groups if len(group[2])]
-    num = min(_MAX_BINS, len(values) // _MIN_IN_BIN)
+    num = min(MAX_BINS, len(values) // MIN_IN_BIN)
     if not num:
         return []
     order = np.argsort(positions, kind="stable")

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.watch.rows import Row
+from analysis.watch.thresholds import MIN_WARNING_UPDATES, SHARE_OF_HEALTH
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.record.trials import RUNNING
-
-_SHARE = 0.1  # of the time at most
-_FEWEST = 5  # updates that a warning can rest on
 
 
 class Warnings:
@@ -25,10 +23,10 @@ class Warnings:
         runs = {run.folder: (run.update, row) for row in rows if row.state == RUNNING for run in row.at_work}
         for folder, (update, row) in runs.items():
             now = time.monotonic()
-            if now >= self._due and update >= max(_FEWEST, self._checked.get(folder, 0) + 1):
+            if now >= self._due and update >= max(MIN_WARNING_UPDATES, self._checked.get(folder, 0) + 1):
                 self._checked[folder] = update
                 self._check(folder, row)
-                self._due = time.monotonic() + (time.monotonic() - now) / _SHARE
+                self._due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_HEALTH
         return next((text for (folder, _), text in reversed(self._texts.items()) if folder in runs), None)
 
     def _check(self, folder: Path, row: Row) -> None:

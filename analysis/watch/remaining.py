@@ -7,9 +7,8 @@ from statistics import fmean
 from analysis.records.runs import COMPLETE, FAILED
 from analysis.sweep.failures import OF_SETTING
 from analysis.watch.rows import Row
+from analysis.watch.thresholds import MAX_PIECES
 from rlhf_sweeps.record.trials import RUNNING
-
-_MOST = 10_000  # pieces that are given out one by one; of more, the mean is as good
 
 
 def seconds_left(
@@ -56,7 +55,7 @@ def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], wo
     free = sorted(busy) + [0.0] * max(0, workers - len(busy))
     if not queue:
         return max(free, default=0.0)
-    if len(queue) > _MOST:
+    if len(queue) > MAX_PIECES:
         return (sum(free) + sum(queue)) / max(1, len(free))
     heapq.heapify(free)
     last = max(free)

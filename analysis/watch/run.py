@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from analysis.reading.folders import read_run
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
 from analysis.records.worth import broken
+from analysis.watch.thresholds import NEWEST_UPDATES
 from rlhf_sweeps.record import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
 from rlhf_sweeps.record.trials import WAITING, cause_of, objectives_in, state_of
 
-_NEWEST = 10  # updates that the speed is the mean of
 _GOES_ON = ("interrupted", "budget")
 
 
@@ -125,7 +125,7 @@ class FollowedRun:
     @property
     def seconds_per_update(self) -> float | None:
         """Mean of the newest ones, evaluations and checkpoints included."""
-        durations = self._durations()[-_NEWEST:]
+        durations = self._durations()[-NEWEST_UPDATES:]
         if durations:
             return sum(durations) / len(durations)
         return self.seconds / self.update if self.update and self.seconds else None

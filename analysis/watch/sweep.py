@@ -12,13 +12,9 @@ from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
+from analysis.watch.thresholds import GRACE, SHARE_OF_STUDY, SILENT_AFTER
 from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, is_compared, read_plan, runs_of, salvage_object, stamp
 from rlhf_sweeps.record.trials import RUNNING
-
-# Seconds; a sweeper notes every ten for how long it has run.
-SILENT_AFTER = 60.0
-GRACE = 15.0
-_SHARE_OF_STUDY = 0.2  # of the time at most, for reading it
 
 
 class FollowedSweep:
@@ -192,7 +188,7 @@ class FollowedSweep:
                 self._study_stamp = modified
         except Exception:  # whatever a database raises that is being written, moved or damaged
             self._study = None
-        self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
+        self._study_due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_STUDY
 
 
 def _compared(rows: Sequence[Row]) -> list[Row]:

@@ -12,14 +12,12 @@ from rich.text import Text
 from analysis.records.runs import COMPLETE
 from analysis.watch.rows import CONTINUE, Row, Seen
 from analysis.watch.sparkline import sparkline
+from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.record import folded
 from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
 from rlhf_sweeps.record.trials import RUNNING, WAITING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
-
-_SMALLEST_BLOCK = 6  # lines
-_BESIDE_ROWS = 2  # column names, and how many more there are
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
     parts: list[RenderableType] = [_line(f"{hidden} more have ended", "dim")] if hidden else []
     parts += [_line(_summary(look)) for look in ended[hidden:]]
     for look in open_looks:
-        is_tight = room is not None and room < _SMALLEST_BLOCK
+        is_tight = room is not None and room < MIN_BLOCK
         parts += [_line(_summary(look))] if is_tight else _block(look, page, room)
     return Group(*parts)
 
@@ -62,7 +60,7 @@ def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
     top += [_line(_best_text(seen))] if seen.is_sweep else []
     top += [_line(text, "yellow") for text in _note_lines(seen.note or "", page.width)]
     top += [_line(seen.warning, "red")] if seen.warning else []
-    rows = _chosen(seen, None if room is None else max(0, room - len(top) - _BESIDE_ROWS))
+    rows = _chosen(seen, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
     parts: list[RenderableType] = [*top]
     if rows:
         parts.append(_table(seen, rows, page))

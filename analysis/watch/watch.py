@@ -26,11 +26,10 @@ from analysis.watch.places import Places
 from analysis.watch.rows import Seen
 from analysis.watch.sparkline import BLOCKS
 from analysis.watch.table import Page, draw
+from analysis.watch.thresholds import MIN_PAUSE, PLAIN_WIDTH
 from analysis.wording.errors import AnalysisError
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
-_SHORTEST_PAUSE = 0.1
-_PLAIN_WIDTH = 120  # where there is no terminal, and no COLUMNS
 
 
 def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
@@ -80,7 +79,7 @@ def _show_once(places: Places, folder: Path, is_terminal: bool) -> int:
         console = Console()
         console.print(draw(seen, Page(console.width, console.height - 2, _is_ascii())))
     else:
-        width = shutil.get_terminal_size((_PLAIN_WIDTH, 0)).columns
+        width = shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns
         # Neither colours nor a terminal's abilities, whatever FORCE_COLOR and the like say.
         console = Console(width=width, force_terminal=False, color_system=None, legacy_windows=False)
         console.print(draw(seen, Page(width, is_ascii=_is_ascii())))
@@ -100,7 +99,7 @@ def _follow(places: Places, folder: Path, interval: float) -> int:
             live.update(page if seen else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True)
             if seen and all(look.has_ended for look in seen):
                 break
-            time.sleep(max(_SHORTEST_PAUSE, begun + interval - time.monotonic()))
+            time.sleep(max(MIN_PAUSE, begun + interval - time.monotonic()))
     # A prompt is to follow.
     console.print(draw(seen, Page(console.width, console.height - 2, is_ascii)))
     return 0 if len(seen) > 1 or seen[0].is_complete else 1

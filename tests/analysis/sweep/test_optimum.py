@@ -12,10 +12,11 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.optimum import MIN_SETTINGS, Optimum, Profile, floored, optimum
+from analysis.sweep.optimum import Optimum, Profile, floored, optimum
 from analysis.sweep.sentences import flatness_statements
 from analysis.sweep.settings import views
 from analysis.sweep.surface import fit
+from analysis.sweep.thresholds import MIN_SETTINGS
 from rlhf_sweeps.record import Axis
 
 # Positions on the axis of the learning rate from 1e-5 to 1e-2.
