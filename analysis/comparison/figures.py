@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.comparison.compare import GroupComparison, compare
-from analysis.comparison.frontier import all_frontiers
+from analysis.comparison.frontier import OWN, all_frontiers
 from analysis.comparison.kl_figures import MOST_ROWS, frame, frontier_figure, matched_figure, titled
-from analysis.comparison.kl_paths import OWN
 from analysis.comparison.matched_kl import matched_kl_of
 from analysis.comparison.own_matrix import Matrix
 from analysis.comparison.tables import write_tables

@@ -10,9 +10,8 @@ import numpy as np
 from analysis.comparison.thresholds import MAX_RANGES, MAX_VALUES, MIN_IN_RANGE
 from analysis.output.terminal import listed
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
-from analysis.records.value_order import place
 from analysis.wording.errors import AnalysisError
-from analysis.wording.labels import identity, labels
+from analysis.wording.labels import identity, labels, place
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.settings import mean_broken
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.comparison.frontier import Frontier
-from analysis.comparison.kl_paths import OWN
+from analysis.comparison.frontier import OWN, Frontier
 from analysis.comparison.matched_kl import Level, MatchedKl
 from analysis.output.terminal import shortened, told_apart
 from analysis.wording.statements import number

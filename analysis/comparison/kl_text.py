@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from analysis.comparison.frontier import SEVERAL_SCALES, Frontier
-from analysis.comparison.kl_paths import OWN
+from analysis.comparison.frontier import OWN, SEVERAL_SCALES, Frontier
 from analysis.comparison.matched_kl import MatchedKl
 from analysis.output.terminal import aligned, digits_of, interval, listed, shortened, wrapped
 from analysis.wording.statements import number

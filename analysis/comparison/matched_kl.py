@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.comparison.frontier import OTHERS, OWN, Path, path
 from analysis.comparison.groups import Grouping, grouping
-from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.run_values import common_judges, num_prompts, scale
 from analysis.comparison.thresholds import KL_SHARES, MAX_LEFT_OUT
 from analysis.output.terminal import listed

@@ -11,8 +11,7 @@ from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
 from analysis.curves.thresholds import MIN_QUARTILE_RUNS
 from analysis.records.runs import COMPLETE, Floats, RunRecord
-from analysis.records.value_order import place
-from analysis.wording.labels import labels
+from analysis.wording.labels import labels, place
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
 
@@ -79,6 +78,12 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
     members = [[member for member in recorded if member[0] in in_group] for in_group in map(set, groups.values())]
     has_quartiles = all(len(group) >= MIN_QUARTILE_RUNS for group in members)
     return [_mean(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
+
+
+def mean_curve(runs: Sequence[RunRecord], metric: str) -> Curve:
+    """The mean and spread of all runs that have a metric, at least one, without smoothing."""
+    members = [(run, *curve, curve[1]) for run in runs if len((curve := curve_of(run, metric))[1])]
+    return _mean(metric, metric, members, len(members) >= MIN_QUARTILE_RUNS)
 
 
 def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:

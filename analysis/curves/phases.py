@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
+from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Classifier, Phase, shortest_level, tidied
 from analysis.curves.segmentation import Segmentation, cut, gap_gain
 from analysis.curves.spikes import without_spikes
 from analysis.curves.thresholds import (
@@ -23,7 +23,6 @@ from analysis.curves.thresholds import (
     MIN_SUM_SLOPE,
     SURE_JUMP_GAIN,
 )
-from analysis.curves.tidying import Classifier, shortest_level, tidied
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE

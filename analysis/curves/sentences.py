@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.curves.axis import along, chosen_unit
-from analysis.curves.curves import grouped, lasting
+from analysis.curves.curves import lasting, mean_curve
 from analysis.curves.metrics import ENTROPIES, KL, curve_of, panel_metrics, title_of
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
@@ -60,7 +60,7 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
     num_recorded = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
     updates, values = curve_of(lasting_runs[0], metric)
     if len(lasting_runs) > 1:
-        (mean,) = grouped(lasting_runs, metric, "no such key")
+        mean = mean_curve(lasting_runs, metric)
         has_all = mean.num_runs == len(lasting_runs)
         updates, values = mean.updates[has_all], mean.mean[has_all]
     if not len(values):

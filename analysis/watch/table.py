@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from textwrap import wrap
 
 from rich.console import Group, RenderableType
@@ -11,13 +12,15 @@ from rich.text import Text
 
 from analysis.records.runs import COMPLETE
 from analysis.watch.rows import CONTINUE, Row, Seen
-from analysis.watch.sparkline import sparkline
 from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.record import folded
 from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
 from rlhf_sweeps.record.trials import RUNNING, WAITING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
+
+BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+_HIGHEST = 1e300  # so that no sum or difference overflows
 
 
 @dataclass(frozen=True)
@@ -186,3 +189,18 @@ def _duration(seconds: float) -> str:
 def _int(label: str) -> int:
     digits = label.partition(" ")[0]
     return int(digits) if digits.isdigit() else 0
+
+
+def sparkline(values: Sequence[float], is_ascii: bool, width: int = 10) -> str:
+    """A curve in one line, each character the mean of a stretch; what is not finite is passed over."""
+    levels = LETTERS if is_ascii else BLOCKS
+    finite = [value for value in values if abs(value) < _HIGHEST]
+    if not finite:
+        return ""
+    size = min(width, len(finite))
+    bounds = [len(finite) * index // size for index in range(size + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in pairwise(bounds)]
+    low, high = min(means), max(means)
+    if not high > low:
+        return levels[len(levels) // 2] * size
+    return "".join(levels[round((mean - low) / (high - low) * (len(levels) - 1))] for mean in means)

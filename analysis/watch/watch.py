@@ -24,8 +24,7 @@ from rich.text import Text
 
 from analysis.watch.places import Places
 from analysis.watch.rows import Seen
-from analysis.watch.sparkline import BLOCKS
-from analysis.watch.table import Page, draw
+from analysis.watch.table import BLOCKS, Page, draw
 from analysis.watch.thresholds import MIN_PAUSE, PLAIN_WIDTH
 from analysis.wording.errors import AnalysisError
 

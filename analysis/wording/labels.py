@@ -1,10 +1,12 @@
-"""Values as readers see them, and which of them are the same: a label is rounded, what it stands for is not."""
+"""Config values for readers: their labels, which of them are equal, and their order. Labels alone are rounded."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from analysis.wording.numbers import as_number
 from analysis.wording.statements import number, setting_text
+from rlhf_sweeps.record import natural
 
 _DIGITS = 4
 _MOST_DIGITS = 16  # beyond, a number is written as Python does, which tells any two apart
@@ -20,6 +22,12 @@ def identity(value: Any) -> Hashable:
     if isinstance(value, int | float):
         return ("number", value if value == value else "nan")
     return ("text", str(value))
+
+
+def place(value: Any) -> tuple[int, float, Any]:
+    """A key to sort values by: numbers ascending, then texts in their natural order, rm_2 before rm_10."""
+    as_float = as_number(value)
+    return (1, 0.0, natural(str(value))) if as_float is None else (0, as_float, natural(""))
 
 
 def shown(value: Any, digits: int = _DIGITS) -> str:
