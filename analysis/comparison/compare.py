@@ -1,4 +1,4 @@
-"""Groups of runs compared by a config key: values with intervals, who beats whom, and what is within noise."""
+"""Groups of runs compared by a config key: values with intervals, and for each pair which group is better."""
 
 import math
 from collections import Counter
@@ -20,15 +20,15 @@ NO_VALUE = "without a value"
 
 @dataclass(frozen=True, eq=False)
 class ComparedGroup:
-    """A group and what is known of it.
+    """A group with its values.
 
     Attributes:
         label: the values that its runs share.
         place: 1 for the best; 0 for a group without any value.
         estimate: the mean, plain or interquartile (see `ranking.statistic`), and its intervals; None without any value.
         values: run's name -> value.
-        num_settings: how many different settings of the other keys its values are of.
-        excluded: why -> how many runs do not count.
+        num_settings: number of different settings of the other keys among its runs.
+        excluded: reason -> number of runs that do not count.
     """
 
     label: str
@@ -45,12 +45,12 @@ class GroupComparison:
 
     Attributes:
         by: the config keys, joined with commas.
-        measure: what runs are compared by.
+        measure: the value that runs are compared by.
         groups: best first; those without any value last.
         ranking: of the groups that have one; None if no group has.
         matrix: win rates under every judge; None where there are no judges.
         grouping: the runs behind the groups.
-        notes: sentences on what a reader should know.
+        notes: sentences for readers.
     """
 
     by: str
@@ -68,7 +68,7 @@ class GroupComparison:
 
     @property
     def is_own(self) -> bool:
-        """Whether the sweep itself has made it; see `own_matrix`."""
+        """Whether the sweep itself has made the comparison; see `own_matrix`."""
         return bool(self.pairs) and all(pair.design == BY_PROMPT for pair in self.pairs)
 
     @property
@@ -85,14 +85,14 @@ class GroupComparison:
 def compare(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
     """Compare the runs of a source by config keys.
 
-    A run counts if it came to its end; those that were pruned, failed, diverged, wait, were interrupted or go on are
-    counted apart. Reward models are compared as the sweep itself has done it, where it has (see `own_matrix`).
+    A run counts if it came to its end; runs that were pruned, failed, diverged, wait, were interrupted or go on are
+    counted apart. Where the sweep itself has compared its reward models, that comparison is taken (see `own_matrix`).
 
     Args:
         source: what was read.
-        by: a config key, or several joined with commas; what was swept if that is one key.
-        metric: what to compare by; by default the objective, or, where there are several reward models, the mean win
-            rate under the judges that are not a run's own.
+        by: a config key, or several joined with commas; by default the swept key if there is one only.
+        metric: the metric to compare by; by default the objective, or, where there are several reward models, the mean
+            win rate under the judges that are not a run's own.
 
     Raises:
         AnalysisError: if no run has such a key or metric.

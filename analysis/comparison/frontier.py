@@ -18,11 +18,11 @@ SEVERAL_SCALES = "runs of several reward models, whose scores have no common sca
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """In the order of updates.
+    """The KL of a run and its gains, in the order of updates.
 
     Attributes:
         kls: of the sequence, in nats; below 0 where an estimate is noisy, (points,).
-        gains: the score less the base policy's; of wins the win rate less 1/2, (points,).
+        gains: the score less the base policy's; for win rates the rate less 1/2, (points,).
         is_training: whether these are training batches, since the run has no evaluations.
     """
 
@@ -37,15 +37,15 @@ class Frontier:
 
     Attributes:
         label: of the group.
-        judge: who scored: OWN, or the name of a judge.
+        judge: the scorer: OWN, or the name of a judge.
         runs: names of the runs that have points.
-        distances: sqrt(KL) in sqrt(nats), of all runs one after another, (points,).
+        distances: sqrt(KL) in sqrt(nats), of all runs, one run after another, (points,).
         gains: the score less the base policy's, (points,).
         which: the position in `runs` of each point's run, (points,).
-        fit: None where there is none; `note` says why.
+        fit: the fitted law; None where there is none, and `note` gives the reason.
         is_training: whether points are training batches, since there are no evaluations.
         num_negative: points whose KL estimate was below 0 and was taken as 0.
-        note: empty, or why there is no fit.
+        note: the reason why there is no fit; empty with one.
     """
 
     label: str
@@ -65,7 +65,7 @@ def frontiers(source: Source, by: str | None = None, judge: str | None = None) -
 
     Args:
         by: as in `compare`.
-        judge: whose score is meant; by default each run's own reward model's.
+        judge: the scorer; by default each run's own reward model.
 
     Raises:
         AnalysisError: if no run has such a key.
@@ -74,12 +74,12 @@ def frontiers(source: Source, by: str | None = None, judge: str | None = None) -
 
 
 def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
-    """The same of groups made before."""
+    """The frontiers of groups that have been made; see `frontiers`."""
     lines = []
     for group in grouped.groups:
         paths = {run.name: path(run, judge) for run in group.runs}
         paths = {name: way for name, way in paths.items() if len(way.kls)}
-        # Training batches beside evaluations would be two things under one name.
+        # Training batches and evaluations are not mixed in one frontier.
         is_training = all(way.is_training for way in paths.values())
         paths = {name: way for name, way in paths.items() if way.is_training == is_training}
         if not paths:
@@ -113,7 +113,7 @@ def all_frontiers(grouped: Grouping, most: int = 6) -> dict[str, list[Frontier]]
 
 
 def path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -> Path:
-    """The way of one run; without points if the record does not have one.
+    """The KLs and gains of one run; empty if the record lacks one of them.
 
     Args:
         judge: None or OWN for the score of its own reward model, OTHERS for the mean win rate under those of `judges`
@@ -134,7 +134,7 @@ def path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -
 
 
 def _training(run: RunRecord) -> Path:
-    """Of training batches: the first update's was sampled by the base policy itself."""
+    """The path in training batches, of which the base policy itself sampled the first."""
     scores, kls = _values(run, SCORES), _values(run, _TRAINING_KL)
     is_known = (np.abs(scores) < TOO_LARGE) & (np.abs(kls) < TOO_LARGE)
     if not is_known.any() or run.updates[is_known][0] > 1:

@@ -1,7 +1,7 @@
 """Groups of runs under every judge: the win rate against the base policy, with intervals.
 
-Where reward models are compared, this is the matrix that the sweep has written, whose intervals are about other seeds
-and other prompts. Elsewhere it is made from the runs' metrics, with intervals about other seeds.
+Where reward models are compared, this is the matrix that the sweep has written, whose intervals cover other seeds and
+other prompts. Elsewhere it is made from the runs' metrics, with intervals that cover other seeds.
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,7 +15,7 @@ from analysis.records.runs import RunRecord, Source
 from rlhf_sweeps.record import natural
 from rlhf_sweeps.verdicts.estimates import Statistic, Strata, estimate, of_rate, statistic_of
 
-OWN = "own reward model"  # where it is none of the judges
+OWN = "own reward model"  # a column for reward models that are not among the judges
 
 
 def matrix(source: Source, grouping: Grouping) -> Matrix | None:
@@ -61,7 +61,7 @@ def _is_judge(key: str) -> bool:
 
 
 def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
-    """Judge -> a run's win rate at its best evaluation; its own reward model may be none of the judges."""
+    """Judge -> a run's win rate at its best evaluation, under OWN that of a reward model outside of the judges."""
     update, own = best_update(run), str(run.value(REWARD_MODEL))
     rates = {judge: value_at(run, f"judge/{judge}/win_rate", update) for judge in judges}
     own_rate = value_at(run, WIN_RATE, update)

@@ -1,4 +1,4 @@
-"""Groups ranked at the same KL: what each run had gained where it first got that far from the base policy."""
+"""Groups ranked at the same KL, by the gain of each run where it first reached that KL."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +22,10 @@ class Level:
 
     Attributes:
         kl: in nats.
-        ranking: of the groups that have a run which got there.
-        num_reached: label -> runs that got there; 0 for some.
-        num_before: label -> those of them whose first evaluation is beyond it, so that nothing was measured before.
-        num_runs: label -> runs that have a way at all.
+        ranking: of the groups that have a run which reached the KL.
+        num_reached: label -> number of runs that reached it; 0 for some.
+        num_before: label -> number of these whose first evaluation lies beyond it, so that nothing was measured before.
+        num_runs: label -> number of runs with KLs and gains.
     """
 
     kl: float
@@ -40,7 +40,7 @@ class MatchedKl:
     """Rankings at a few KLs.
 
     Attributes:
-        text: what was gained.
+        text: the kind of gain.
         is_rate: whether gains are win rates, 1/2 for the base policy, rather than differences of scores.
         levels: ascending.
     """
@@ -51,7 +51,7 @@ class MatchedKl:
 
     @property
     def note(self) -> str:
-        """Which of the levels were not measured but read off the line that begins at the base policy; may be empty."""
+        """A note on KLs below most first evaluations, with gains interpolated from the base policy; may be empty."""
         unseen = [
             number(level.kl)
             for level in self.levels
@@ -63,11 +63,12 @@ class MatchedKl:
 
 
 def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
-    """The rankings of a source's groups at the same KL; None where no run has a way.
+    """The rankings of a source's groups at the same KL; None where no run has KLs and gains.
 
     Args:
         by: as in `compare`.
-        levels: KLs in nats; by default a quarter, a half and all of what half of the runs in nearly all groups reach.
+        levels: KLs in nats; by default a quarter, a half and all of the KL that half of the runs in nearly all groups
+            reach.
 
     Raises:
         AnalysisError: if no run has such a key.
@@ -76,7 +77,7 @@ def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | 
 
 
 def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
-    """The same of groups made before."""
+    """The rankings of groups that have been made; see `matched_kl`."""
     runs = [run for group in grouped.groups for run in group.runs]
     is_rate = len({scale(run) for run in runs}) > 1
     judges = common_judges(runs) if is_rate else []
@@ -103,10 +104,10 @@ def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> M
 
 
 def gain_at(way: Path, kl: float) -> float | None:
-    """What a run had gained where it first reached a KL; None if it never did.
+    """The gain of a run where it first reached a KL; None if it never did.
 
-    Between evaluations, and from the base policy to the first, gains go along a straight line over sqrt(KL), in which
-    the law of over-optimization begins as one. Over KL itself, runs that were evaluated rarely would look worse.
+    Between evaluations, and from the base policy to the first, gains are interpolated linearly over sqrt(KL), since the
+    law of over-optimization begins as a line there. Over KL itself, runs with few evaluations would look worse.
     """
     distances = np.sqrt(np.maximum(np.concatenate([[0.0], way.kls]), 0.0))
     gains = np.concatenate([[0.0], way.gains])
@@ -121,7 +122,7 @@ def gain_at(way: Path, kl: float) -> float | None:
 
 
 def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[Path]]]) -> list[float]:
-    """KLs of two digits, up to what half of the runs in nearly all groups reach."""
+    """KLs of two digits, up to the KL that half of the runs in nearly all groups reach."""
     reach = [
         float(np.quantile([way.kls.max() for ways in parts.values() for way in ways], 0.5, method="lower"))
         for parts in paths.values()

@@ -1,8 +1,8 @@
 """The law of over-optimization of Gao, Schulman and Hilton (2022, arXiv 2210.10760, equation 2) fitted to evaluations.
 
 A policy that reinforcement learning took to a distance d = sqrt(KL) from where it began has gained
-R(d) = d (alpha - beta log d): alpha is how well optimization pays at first, beta how soon it stops to. Both stand in it
-linearly, so least squares has one answer. The gain is highest at d = exp(alpha / beta - 1).
+R(d) = d (alpha - beta log d): alpha is the gain of optimization at first, beta says how soon it ends. The law is
+linear in both, so least squares has one solution. The gain is highest at d = exp(alpha / beta - 1).
 """
 
 import math
@@ -22,11 +22,11 @@ class Fit:
 
     Attributes:
         alpha, alpha_low, alpha_high: gain a unit of sqrt(nats), at d = 1.
-        beta, beta_low, beta_high: by how much that falls when d grows e-fold.
+        beta, beta_low, beta_high: the fall of that gain when d grows e-fold.
         peak_kl, peak_low, peak_high: the KL in nats where the gain is highest; nan unless beta's interval is above 0,
             or beta is and its interval is unknown.
         largest_kl: of the points.
-        num_points, num_runs: what was fitted.
+        num_points, num_runs: the numbers of points and runs fitted.
         deviation: the root mean squared distance of the points from the curve.
     """
 
@@ -46,7 +46,7 @@ class Fit:
 
     @property
     def has_peak(self) -> bool:
-        """Whether the gain surely falls at last."""
+        """Whether the gain has a highest point beyond doubt."""
         return not math.isnan(self.peak_kl)
 
     @property
@@ -62,7 +62,7 @@ class Fit:
 def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
     """Least squares over all points, with intervals from resampling whole runs.
 
-    The points of one run depend on each other, so that runs are what is resampled. Percentiles of few resampled runs
+    The points of one run depend on each other, so whole runs are resampled. Percentiles of few resampled runs
     cover too little (two runs: 60 %), so intervals are Student's with the bootstrap's standard error, and the peak's is
     Fieller's (1954) for the ratio alpha / beta with the bootstrap's covariance. It is bounded exactly where beta's
     interval leaves out 0. For a single run, covariances are those of least squares, as if its points were independent,
@@ -137,17 +137,17 @@ def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
 
 
 def _unless_rounding(covariance: Floats, size: float) -> Floats:
-    """The same; nan if it is rounding alone: runs that are all alike do not show how much others would differ."""
+    """The covariance; nan if it is only rounding: equal runs do not show how much others would differ."""
     return covariance if np.sqrt(np.diag(covariance)).max() > 1e-9 * size else np.full((2, 2), np.nan)
 
 
 def _covariance_of_one(squares: Floats, residuals: Floats) -> Floats:
-    """The same of one run by least squares, (2, 2)."""
+    """The covariance of alpha and beta of one run by least squares, (2, 2)."""
     return np.asarray(np.linalg.inv(squares) * float((residuals**2).sum()) / (len(residuals) - 2))
 
 
 def _peak(alpha: float, beta: float, spread: Floats) -> tuple[float, float, float]:
-    """The peak's KL and its interval: Fieller's for alpha / beta; nan where beta may be 0, or where nothing is known.
+    """The peak's KL and its interval, Fieller's for alpha / beta; nan where beta may be 0, or nothing is known.
 
     Args:
         spread: the covariance times the squared quantile, (2, 2).

@@ -1,7 +1,7 @@
-"""What a sweep over reward models has written of them: win rates under every judge, and who is better than whom.
+"""The comparison that a sweep over reward models has written: win rates under every judge, and verdicts on pairs.
 
-Its comparison is of each reward model's best setting, over its seeds and prompts, and stands in the sweep's last lines.
-What is said of the same reward models elsewhere is of the same runs, by the same rule.
+The sweep compares the best setting of each reward model, over its seeds and prompts, and prints it in its last lines.
+The analysis takes the same runs and the same rule.
 """
 
 import math
@@ -26,7 +26,11 @@ _SEED = "seed"
 
 @dataclass(frozen=True)
 class Cell:
-    """One group under one judge: the mean win rate, its 95 % interval (nan for one seed), and whether it is its own."""
+    """The mean win rate of a group under a judge, with its 95 % interval (nan for one seed).
+
+    Attributes:
+        is_own: whether the judge is the group's own reward model.
+    """
 
     win_rate: float
     low: float
@@ -43,7 +47,7 @@ class Matrix:
         labels: of the groups, the rows; see `ordered`.
         judges: the columns.
         cells: (label, judge) -> cell; some may be missing.
-        text: what intervals are about.
+        text: what the intervals cover.
     """
 
     labels: Sequence[str]
@@ -52,7 +56,7 @@ class Matrix:
     text: str
 
     def ordered(self, labels: Sequence[str]) -> "Matrix":
-        """The same with its rows in another order; labels that are not given come last."""
+        """The matrix with its rows in another order; labels that are not given come last."""
         others = [label for label in self.labels if label not in labels]
         return replace(self, labels=[*(label for label in labels if label in self.labels), *others])
 
@@ -65,7 +69,7 @@ class OwnPairs:
         runs: label of a group -> the names of the runs that were compared.
         rates: label of a group -> its win rate under the other judges with its interval.
         trials: label of a group -> the numbers of its best setting's trials.
-        pairs: what is known of every two, the better one first, in the order of the ranking; see `crossed.Difference`.
+        pairs: the difference of every two, the better one first, in the order of the ranking; see `crossed.Difference`.
     """
 
     runs: Mapping[str, frozenset[str]]
@@ -74,7 +78,7 @@ class OwnPairs:
     pairs: Sequence[Mapping[str, Any]]
 
     def narrowed(self, grouping: Grouping) -> Grouping:
-        """The groups with the compared runs only; what else there is counts as put aside."""
+        """The groups with the compared runs only; the other runs count as excluded."""
         return replace(grouping, groups=[self._narrowed(group) for group in grouping.groups])
 
     def _narrowed(self, group: Group) -> Group:
@@ -84,7 +88,7 @@ class OwnPairs:
         return replace(group, chosen=compared, is_test=False, excluded=excluded)
 
     def notes(self, source: Source) -> list[str]:
-        """What the values are of, and what they are on test seeds, by which the sweep has compared nothing."""
+        """Notes on the seeds behind the values, and on the values on test seeds, which the sweep has not compared."""
         sentences = [
             "order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"
         ]
@@ -117,7 +121,7 @@ class OwnPairs:
 
 
 def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
-    """Of comparison.json; None where there is none, it is older than pairs, or its runs are not all there.
+    """The pairs in comparison.json; None without the file, without pairs in it, or where some of its runs are gone.
 
     Args:
         values: run's name -> its win rate under the other judges.
@@ -160,7 +164,7 @@ def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:
 
 
 def _bounds(written: Mapping[str, Any]) -> tuple[float, float]:
-    """The interval of what the sweep has written; nan where it has none."""
+    """An interval that the sweep has written; nan where it has none."""
     return _or_nan(written["low"]), _or_nan(written["high"])
 
 
@@ -169,7 +173,7 @@ def _or_nan(value: Any) -> float:
 
 
 def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
-    """Of comparison.json; None where there is none, or it is not what it should be."""
+    """The matrix in comparison.json; None without the file, or where its form is wrong."""
     try:
         entries = list((comparison or {})["reward_models"])
         labels = [str(entry["reward_model"]) for entry in entries]

@@ -1,4 +1,4 @@
-"""What a run is worth: its objective, a metric at its best evaluation, or its win rate under judges of other runs."""
+"""The value of a run: its objective, a metric at its best evaluation, or its win rate under the other judges."""
 
 import difflib
 from collections import Counter
@@ -27,16 +27,16 @@ _LOWER_IS_BETTER = ("loss/", "kl", "truncated_rate", "_seconds", "memory_mb", "a
 
 @dataclass(frozen=True)
 class Measure:
-    """What runs are compared by.
+    """The value that runs are compared by.
 
     Attributes:
         name: the metric, OBJECTIVE, or OTHER_JUDGES.
         text: how it was measured, for a title.
         values: run's name -> value; runs without one are missing.
-        is_lower_better: of two values, which is better.
+        is_lower_better: whether the lower of two values is better.
         is_rate: whether values lie within 0 and 1.
         warnings: sentences.
-        num_prompts: of a rate of held-out prompts: how many these are; None where that is unknown.
+        num_prompts: for a rate over held-out prompts their number; None where it is unknown.
     """
 
     name: str
@@ -66,7 +66,7 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
 
 
 def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
-    """The same, without what a rate is uncertain by, for which the samples would have to be read."""
+    """The value of each run without the number of prompts, for which the samples would have to be read."""
     if metric is not None and metric != OBJECTIVE:
         return _metric(source, runs, metric)
     if metric is None and len({scale(run) for run in runs}) > 1:
@@ -75,10 +75,9 @@ def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = No
 
 
 def num_prompts(runs: Sequence[RunRecord]) -> int | None:
-    """How many held-out prompts the runs were evaluated on: the fewest, where they differ; None where nothing tells.
+    """The number of held-out prompts of the runs, the smallest where they differ; None where it is unknown.
 
-    Their samples are counted, once for runs that have the same prompts; where there are none the config says how many
-    were asked for.
+    It is counted in the samples, once for runs with the same prompts; without samples the config has the number.
     """
     alike: dict[str, list[RunRecord]] = {}
     for run in runs:
@@ -91,18 +90,18 @@ def num_prompts(runs: Sequence[RunRecord]) -> int | None:
 
 
 def _num_samples(run: RunRecord) -> int:
-    """Samples of an evaluation; one that was cut has fewer."""
+    """The number of samples of an evaluation, the largest of all, since one may be incomplete."""
     return max(Counter(repr(row.get("update")) for row in run.read_samples()).values(), default=0)
 
 
 def scale(run: RunRecord) -> str:
-    """What a run's scores are measured by: runs with other reward models, or other normalization, have other scales."""
+    """The scale of a run's scores as a text: it differs with the reward model and its normalization."""
     config = {key: value for key, value in run.config.items() if key.startswith("reward_model.")}
     return repr(sorted(config.items())) if config else repr(run.value("reward_model"))
 
 
 def best_update(run: RunRecord) -> float | None:
-    """The update of a run's best evaluation: as it says itself, else of the highest score within the KL budget."""
+    """The update of a run's best evaluation: by its summary, else that of the highest score within the KL budget."""
     best = run.summary.get("best")
     update = as_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
     if update is not None:
@@ -127,14 +126,14 @@ def value_at(run: RunRecord, metric: str, update: float | None) -> float | None:
 
 
 def other_judges(run: RunRecord) -> list[str]:
-    """The judges that a run has wins under, its own reward model aside, sorted."""
+    """The judges that a run has win rates under, without its own reward model, sorted."""
     own = run.value("reward_model")
     judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
     return sorted((judge for judge in judges if judge != own), key=natural)
 
 
 def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
-    """The mean over those of the judges that are not a run's own; None if one of them is missing."""
+    """The mean win rate under the judges that are not a run's own; None if one of them is missing."""
     own = run.value("reward_model")
     rates = [value_at(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
     recorded = [rate for rate in rates if rate is not None]
@@ -142,7 +141,7 @@ def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence
 
 
 def common_judges(runs: Sequence[RunRecord]) -> list[str]:
-    """The judges that runs of most reward models have in common: those of whose runs more than half have wins."""
+    """The judges that more than half of the runs with other reward models have win rates under, sorted."""
     counts: Counter[str] = Counter()
     possible: Counter[str] = Counter()
     names = {judge for run in runs for judge in other_judges(run)}
@@ -175,7 +174,7 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
 def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     """The first objective; where there are no evaluations the training scores.
 
-    Of runs that lack one it is computed from their evaluations, or is the best score where their config says nothing.
+    For runs without one it is computed from their evaluations, or is the best score where their config has none.
 
     Raises:
         AnalysisError: if runs look for different things.
@@ -243,12 +242,12 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
 
 
 def are_shares(values: Iterable[float]) -> bool:
-    """Whether all lie within 0 and 1: tokens a second, or wins in percent, are rates by their name alone."""
+    """Whether all lie within 0 and 1; tokens a second, or win rates in percent, have the name of a rate, too."""
     return all(0 <= value <= 1 for value in values)
 
 
 def _is_rate(metric: str) -> bool:
-    """Whether a metric is a share by its name; a learning rate is none."""
+    """Whether a metric has the name of a share; a learning rate has not."""
     return metric.endswith("_rate") and not metric.endswith("learning_rate")
 
 

@@ -1,4 +1,4 @@
-"""What curves are drawn against: the update, or the episodes that were trained on by then."""
+"""The x axis of curves: the update, or the episodes that a run was trained on until then."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +17,10 @@ _PARTS = ("train_batch_size", "per_device_train_batch_size", "local_batch_size",
 
 
 def episodes_of(run: RunRecord) -> Floats | None:
-    """The episodes by each recorded update, ascending, (updates,); None where nothing tells.
+    """The episodes by each recorded update, ascending, (updates,); None where they are unknown.
 
-    What was recorded counts, and where an update lacks it, or none has it, the updates times the batch size; of a run
-    whose rows are counted by something else these, if they are episodes.
+    The recorded number counts; where an update has none, it is the update times the batch size. Where the rows of a run
+    are counted by episodes, these are taken.
     """
     updates, batch = run.updates, _batch_of(run)
     if not run.counts_updates:
@@ -37,7 +37,7 @@ def episodes_of(run: RunRecord) -> Floats | None:
 
 
 def pace_of(run: RunRecord) -> float | None:
-    """The episodes of one update, by the record's column before the config; None where neither tells."""
+    """The episodes of one update, by the recorded column, else by the config; None where both are missing."""
     episodes = episodes_of(run)
     if episodes is None:
         return None
@@ -48,7 +48,7 @@ def pace_of(run: RunRecord) -> float | None:
 
 
 def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
-    """What the axis counts, UPDATE or EPISODE, and a sentence on why; empty where there is nothing to say.
+    """The unit of the axis, UPDATE or EPISODE, and a sentence with the reason; empty where it is the usual one.
 
     Args:
         runs: that are drawn on one axis.
@@ -84,7 +84,7 @@ def along(run: RunRecord, unit: str) -> RunRecord:
 
 
 def other_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
-    """Updates at episodes, where these are the unit, else episodes at updates; nan where runs do not agree, (n,).
+    """Places in the other unit: updates for episodes, episodes for updates; nan where runs differ in pace, (n,).
 
     Args:
         places: in the unit, (n,).
@@ -124,12 +124,12 @@ def _batch_of(run: RunRecord) -> float | None:
 
 
 def _differing_parts(runs: Sequence[RunRecord]) -> list[str]:
-    """What runs that tell no episodes differ in, of that which makes up a batch."""
+    """The keys about parts of a batch in which runs without recorded episodes differ."""
     return [name for name in (*_BATCHES, *_PARTS) if len({_positive(_setting(run, name)) for run in runs}) > 1]
 
 
 def _setting(run: RunRecord, name: str) -> object:
-    """The value of a key that is called so, or ends so; in a table it may be written `Batch Size`."""
+    """The value of the key of that name; in a table it may be written `Batch Size`."""
     return next((value for key, value in run.config.items() if _plain(key) == _plain(name)), None)
 
 

@@ -1,4 +1,4 @@
-"""Training curves: one of each run, or the mean and spread of runs that share a setting."""
+"""Training curves: one for each run, or the mean and spread of the runs that share a setting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ class Curve:
     """A line of a figure.
 
     Attributes:
-        label: the run's name, or what the group's runs share.
-        metric: what it shows.
+        label: the run's name, or the value that the group's runs share.
+        metric: its name.
         updates: ascending, (n,).
         mean: over the group's runs that have a value there; of one run its values, (n,).
-        low, high: the spread between the runs' smoothed curves there, as `spread` says, (n,) each.
+        low, high: the spread between the runs' smoothed curves there; see `spread`, (n,) each.
         num_runs: how many the mean is over, (n,).
         smoothed: mean of the runs' smoothed curves, (n,).
         runs: the group's runs that have the metric.
         ends: the last update and the state, or the reason, of each run that ended before it was done.
-        spread: what low and high are, in words; empty for a single run.
+        spread: the meaning of low and high in words; empty for a single run.
     """
 
     label: str
@@ -54,13 +54,12 @@ class Curve:
 
 
 def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int = 1) -> list[Curve]:
-    """A metric's curves: for each run, or for each value of a config key.
+    """The curves of a metric: one for each run, or one for each value of a config key.
 
-    A group's mean at an update is over those of its runs that are still there, and ends where fewer than half are:
-    `num_runs` tells where runs have ended, so that the mean is over others than before. Where at no update half of them
-    are there, it is nowhere: its curve has no points. Between two updates of its own
-    a run counts with the straight line between them, since runs may be evaluated at different updates; before its first
-    and after its last it does not count. The spread is from the lowest to the highest run, or between the quartiles if
+    A group's mean at an update is over the runs that have recorded the metric before and after it; between two of its
+    values a run counts with the straight line between them, since runs may be evaluated at different updates. The mean
+    exists where at least half of the group's runs count; `num_runs` says how many do. Where no update has half of
+    them, the curve has no points. The spread is from the lowest to the highest run, or between the quartiles if
     every group has `MIN_QUARTILE_RUNS` runs.
 
     Args:
@@ -87,7 +86,7 @@ def mean_curve(runs: Sequence[RunRecord], metric: str) -> Curve:
 
 
 def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
-    """Runs by what they have for a config key: in the order of these values."""
+    """The label of each value of a config key -> the runs that have it, in the order of the values."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
     run_values = [run.value(by) for run in runs]
@@ -98,12 +97,12 @@ def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord
 
 
 def choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs on seeds that choose, of which means are taken; those on test seeds where there are no others."""
+    """The runs on seeds that choose, over which means are taken; all runs where there are none."""
     return [run for run in runs if not run.is_test] or list(runs)
 
 
 def lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
-    """The runs that are there up to where half of those with the metric are: a mean over these is of the same runs."""
+    """The runs that last at least as long as the median run with the metric: their mean never changes its members."""
     lengths = {run: updates[-1] for run in runs if len(updates := curve_of(run, metric)[0])}
     if not lengths:
         return []

@@ -1,4 +1,4 @@
-"""What a figure of training curves holds: its panels, the lines with a name, and those that stand back."""
+"""Which panels and lines a figure of training curves has, and which runs get a legend entry; the others are grey."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ class Choice:
         names: line -> its text in the legend, in its order.
         scale: line -> its value, where lines are told apart by a colour scale instead.
         others: runs or groups without a name that are drawn.
-        notes: what a reader must know of what is left out.
+        notes: sentences on what is left out.
         runs: line -> its runs as they were recorded, named lines and others.
         unit: what the axis counts: update or episode.
     """
@@ -66,7 +66,7 @@ class Choice:
 
 
 def chosen_lines(source: Source, metrics: Sequence[str], by: str | None, leaders: Leaders | None = None) -> Choice:
-    """The lines of a figure: all, if they are few enough to be told apart, else the best runs before all others.
+    """The lines of a figure: all, if they are few enough, else the best runs with a name and the others in grey.
 
     A mean is over runs on seeds that choose; those on test seeds are left out of it, and a note says so.
 
@@ -143,7 +143,7 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
 
 
 def without_mean(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
-    """For each group without a mean, of which metrics; as sentences."""
+    """A sentence for each group that has no mean of some metrics."""
     metrics: dict[str, list[str]] = {}
     for panel in drawn_panels:
         for label in panel.missing:

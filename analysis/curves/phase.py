@@ -20,8 +20,8 @@ class Phase:
         start, end: updates; the next phase starts where this one ends.
         first, last: the curve's values there, without noise.
         noise: standard deviation of a single value around the phases.
-        memory: correlation of the noise from one value to the next, 0 to below 1.
-        begins: updates between which it begins, to 95 %; both are the first update for the first phase.
+        memory: autocorrelation of the noise, from one value to the next, 0 to below 1; a key of phases.json.
+        begins: 95 % confidence interval of the update where it begins; twice the first update for the first phase.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Phase:
         return self.change / (self.end - self.start) if self.end > self.start else 0.0
 
 
-Classifier = Callable[[Phase], str]  # tells a phase's kind from its values and its place
+Classifier = Callable[[Phase], str]  # gives the kind of a phase, by its values and its place
 
 
 def shortest_level(updates: Floats) -> float:
@@ -53,7 +53,7 @@ def shortest_level(updates: Floats) -> float:
 
 
 def tidied(phases: list[Phase], classify: Classifier, shortest: float) -> list[Phase]:
-    """Neighbours of one kind made one, level stretches too short to be one given to their neighbours."""
+    """The phases after neighbours of one kind were joined, and level stretches that are too short were given away."""
     while True:
         merged = _merged_equals(phases, classify)
         short = [index for index, phase in enumerate(merged) if _can_go(merged, index, shortest)]

@@ -19,10 +19,10 @@ from rlhf_sweeps.verdicts.trend import NO_TREND
 def tell(
     name: str, updates: Floats, values: Floats, is_sum: bool = False, unit: str = UPDATE
 ) -> tuple[Statement, list[Phase]]:
-    """What a curve does, in one sentence, and the phases that it says it of.
+    """One sentence on the course of a curve, and its phases.
 
     Args:
-        name: what the sentence is about: `entropy`.
+        name: the subject of the sentence: `entropy`.
         updates, values: ascending and finite, (n,) each.
         is_sum: whether it is a running sum.
         unit: what the updates are, where they are something else: `episode`.
@@ -51,7 +51,7 @@ def tell(
 
 
 def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
-    """The first and the last value as the smoothed curve has them, which a line through a bent course misses."""
+    """The phases with the first and last value of the smoothed curve, which a line through a bend misses."""
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0]))) if len(values) else values
     corrected = list(phases)
     for index in (0, -1) if phases else ():
@@ -63,7 +63,7 @@ def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Pha
 
 
 def place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
-    """An update as exactly as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
+    """An update, as exact as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
     step = float(np.median(np.diff(updates))) if len(updates) > 1 else 1.0
     span = float(updates[-1] - updates[0])
     width = begins[1] - begins[0]
@@ -113,7 +113,7 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
     if phase.kind in (JUMPS, DROPS):
         return f"{phase.kind} from {first} to {last} at {place(phase.end, phase.begins, updates, unit)}"
     if phase.kind == LEVEL:
-        # After a jump it has been said where it is.
+        # The sentence on a jump has said the level.
         is_said = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
         return f"{'is' if index == 0 else 'stays'} level{'' if is_said else f' around {first}'}{until}"
     start = f" from {first}" if index == 0 else ""
@@ -135,7 +135,7 @@ def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: b
 
 
 def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
-    """The phase at whose end the extreme is, where it is as good as there."""
+    """The index of the phase that ends at the extreme, or near enough to it; None where none does."""
     near = TIGHT * float(updates[-1] - updates[0])
     for index, (phase, after) in enumerate(pairwise(phases)):
         is_turn = {phase.kind, after.kind} == {RISES, FALLS}
@@ -150,13 +150,13 @@ def _extreme_text(extreme: tuple[str, float, float], unit: str) -> str:
 
 
 def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
-    """By or after when a rise or fall that is the whole curve is mostly done, where a line would not be."""
+    """`by` or `after` which update most of a curve's only rise or fall is done; None where it is as even as a line."""
     if len(phases) != 1 or phases[0].kind not in (RISES, FALLS) or len(values) < 10:
         return None
     if abs(phases[0].change) <= phases[0].noise:
         return None
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
-    share = (smooth - phases[0].first) / phases[0].change  # of what is said of its ends
+    share = (smooth - phases[0].first) / phases[0].change
     span = float(updates[-1] - updates[0])
     by = float(updates[int(np.argmax(share >= MOST_OF_CHANGE))])
     if share.max() >= MOST_OF_CHANGE and by <= updates[0] + SOON * span:
@@ -167,7 +167,7 @@ def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str
 
 
 def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:
-    """The values that none of this is said of, as they are spikes."""
+    """A clause on the spikes, which the phases leave out; empty where none is large."""
     far = told_spikes(values, clean, phases[0].noise)
     if not len(far):
         return ""

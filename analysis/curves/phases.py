@@ -1,8 +1,9 @@
-"""A curve's phases: where it rises, falls, stays level or jumps, told apart from its noise.
+"""The phases of a curve: where it rises, falls, stays level or jumps by more than its noise.
 
 Measured on simulated curves of 4 to 1,000 values without any phase: phases were found in 0 to 4 % of those with normal
-or heavy-tailed noise, in 1 to 7 % where the noise remembers half of its last value, in 0 to 20 % where it grows
-fivefold on the way. Noise that remembers nearly all, as a random walk does, has phases to see, and they are named.
+or heavy-tailed noise, in 1 to 7 % where the noise has an autocorrelation of 0.5, in 0 to 20 % where it grows
+fivefold on the way. Noise with an autocorrelation near 1, as a random walk has, seems to have phases, and these are
+named.
 """
 
 from dataclasses import replace
@@ -49,9 +50,9 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
 
 
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
-    """The phases of a running sum, which adds up its noise: found in its steps, where the noise is no sum.
+    """The phases of a running sum. They are looked for in its steps, since the sum itself adds up the noise.
 
-    A step across a gap is brought to the length of the usual ones, since a sum grows there by more than by one of them.
+    A step across a gap is divided by its length in usual steps, since a sum grows there by more than one of them.
     A sum rises where its steps are above 0 on average, by more than noise, and is level where they are not. The noise
     of its phases is that of a step.
 
@@ -67,23 +68,23 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
         phase = _constant(updates, sums)
         kind = LEVEL if _is_constant(sums) else RISES if steps[0] > 0 else FALLS
         return [replace(phase, kind=kind, first=float(sums[0]), last=float(sums[-1]))]
-    # A step stands where it starts. What its noise remembers shows around lines; constants would count a drift as well.
+    # A step stands where it starts. Autocorrelation is measured around lines; around constants a drift would count.
     steps = without_spikes(steps)
-    memory = cut(updates[:-1], steps).memory
-    pieces = cut(updates[:-1], steps, degree=0, max_memory=memory)
+    autocorrelation = cut(updates[:-1], steps).autocorrelation
+    pieces = cut(updates[:-1], steps, degree=0, max_autocorrelation=autocorrelation)
     classify = _classifier_of_sums(pieces, updates, lengths, float(np.ptp(sums)))
     starts = [updates[0], *pieces.x[list(pieces.cuts[1:-1])], updates[-1]]
     begins_between = [(updates[0], updates[0]), *pieces.loose]
     phases = []
     for start, end, begins in zip(starts[:-1], starts[1:], begins_between, strict=True):
         first, last = np.interp([start, end], updates, sums)
-        bare = Phase(LEVEL, start, end, float(first), float(last), pieces.noise, pieces.memory, begins)
+        bare = Phase(LEVEL, start, end, float(first), float(last), pieces.noise, pieces.autocorrelation, begins)
         phases.append(replace(bare, kind=classify(bare)))
     return [_leveled(phase, updates, sums) for phase in tidied(phases, classify, shortest_level(updates))]
 
 
 def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
-    """A level phase has one value: that in the middle of those that it covers."""
+    """A level phase with the median of the values that it covers as its only value; any other phase as it is."""
     if phase.kind != LEVEL:
         return phase
     within = values[(updates >= phase.start) & (updates <= phase.end)]
@@ -92,7 +93,7 @@ def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
 
 
 def _between_levels(phases: list[Phase], index: int) -> Phase:
-    """A jump starts and ends at the level beside it, which knows better than a line's end."""
+    """A jump with the values of the level phases beside it, which are more exact than the end of a line."""
     phase = phases[index]
     if phase.kind not in (JUMPS, DROPS):
         return phase
@@ -118,7 +119,7 @@ def _constant(updates: Floats, values: Floats) -> Phase:
 
 
 def _classifier_of_lines(pieces: Segmentation) -> Classifier:
-    """Tells a line's kind: level if its change is small, or no larger than what noise makes of a level line."""
+    """Classifies lines: level if the change is small, or no larger than noise makes the change of a level line."""
     limit = student_quantile(max(len(pieces.x) - 2 * (len(pieces.cuts) - 1), 1), 1 - CHANCE)
     smallest = LEAST_CHANGE * float(np.ptp(pieces.fitted))
     is_short = len(pieces.y) <= MAX_RANK_POINTS and len(pieces.cuts) == 2
@@ -126,17 +127,20 @@ def _classifier_of_lines(pieces: Segmentation) -> Classifier:
     def classify(phase: Phase) -> str:
         count, noise = _noise_within(pieces, phase)
         variance = noise**2 * min(
-            12 / count * (1 + pieces.memory) / (1 - pieces.memory),  # of a fitted line's two ends' difference
-            1.2 * count * (1 - pieces.memory**2),  # the same for a random walk, which the first overrates
+            12
+            / count
+            * (1 + pieces.autocorrelation)
+            / (1 - pieces.autocorrelation),  # of a fitted line's two ends' difference
+            1.2 * count * (1 - pieces.autocorrelation**2),  # the same for a random walk, which the first overrates
         )
         kind = _kind(phase.change, max(limit * float(np.sqrt(variance)), smallest))
-        return _kind_by_ranks(pieces.y, pieces.memory) if kind == LEVEL and is_short else kind
+        return _kind_by_ranks(pieces.y, pieces.autocorrelation) if kind == LEVEL and is_short else kind
 
     return classify
 
 
 def _classifier_of_sums(pieces: Segmentation, updates: Floats, lengths: Floats, size: float) -> Classifier:
-    """Tells a sum's kind: level if its steps are 0 on average but for noise, or make up little of the sum's range."""
+    """Classifies parts of a sum: level if the mean step is within noise of 0, or adds little to the sum's range."""
     limit = student_quantile(max(len(pieces.x) - (len(pieces.cuts) - 1), 1), 1 - CHANCE)
     thinned = len(lengths) / len(pieces.x)  # a point of the segmentation is the mean of as many steps
     span = float(updates[-1] - updates[0])
@@ -146,7 +150,9 @@ def _classifier_of_sums(pieces: Segmentation, updates: Floats, lengths: Floats, 
         within = lengths[(updates[:-1] >= phase.start) & (updates[:-1] < phase.end)]
         # One value stands for all of a gap, so that its noise adds up to more.
         uneven = float(np.sqrt(np.mean(within**2))) if len(within) else 1.0
-        deviation = noise * uneven * np.sqrt(count * (1 + pieces.memory) / (1 - pieces.memory)) * thinned
+        deviation = (
+            noise * uneven * np.sqrt(count * (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation)) * thinned
+        )
         smallest = min(MIN_SUM_CHANGE, MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
         return _kind(phase.change, max(limit * float(deviation), smallest))
 
@@ -164,12 +170,14 @@ def _kind(change: float, limit: float) -> str:
     return LEVEL if abs(change) <= limit else RISES if change > 0 else FALLS
 
 
-def _kind_by_ranks(y: Floats, memory: float) -> str:
+def _kind_by_ranks(y: Floats, autocorrelation: float) -> str:
     """By Mann's test for a trend (Econometrica 1945), which a bent rise passes that is no line."""
     count = len(y)
     concordance = float(np.sign(y[None, :] - y[:, None])[np.triu_indices(count, 1)].sum())
-    memory *= count / (2 * MAX_RANK_POINTS)  # a bend looks like memory, the more so the fewer the points
-    deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * (1 + memory) / (1 - memory))
+    autocorrelation *= count / (
+        2 * MAX_RANK_POINTS
+    )  # a bend looks like autocorrelation, the more so the fewer the points
+    deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * (1 + autocorrelation) / (1 - autocorrelation))
     return _kind(concordance, 1 + 2.576 * float(deviation))  # 99 %, with the correction for steps of 2
 
 
@@ -180,7 +188,7 @@ def _joined(pieces: Segmentation, classify: Classifier) -> list[Phase]:
         ends = float(pieces.x[start]), float(pieces.x[end - 1])
         begins = pieces.loose[index - 1] if index else (ends[0], ends[0])
         first, last = float(pieces.fitted[start]), float(pieces.fitted[end - 1])
-        bare = Phase(LEVEL, *ends, first, last, pieces.noise, pieces.memory, begins)
+        bare = Phase(LEVEL, *ends, first, last, pieces.noise, pieces.autocorrelation, begins)
         phase = replace(bare, kind=classify(bare))
         if phases:
             before = phases.pop()
@@ -196,9 +204,9 @@ def _is_jump(before: Phase, after: Phase, pieces: Segmentation, index: int) -> b
     """Whether the curve leaps between two pieces, by more than their slopes, their noise and a share of its range."""
     step = after.start - before.end
     gap = abs(after.first - before.last - step * (before.slope + after.slope) / 2)
-    memory = (1 + pieces.memory) / (1 - pieces.memory)
+    autocorrelation = (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation)
     variances = [4 * noise**2 / count for count, noise in (_noise_within(pieces, phase) for phase in (before, after))]
-    chance = JUMP_ERRORS * np.sqrt(memory * sum(variances))
+    chance = JUMP_ERRORS * np.sqrt(autocorrelation * sum(variances))
     if gap <= MIN_JUMP_SHARE * np.ptp(pieces.fitted):
         return False
     gain = gap_gain(pieces, index)

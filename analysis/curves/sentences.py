@@ -1,4 +1,4 @@
-"""What runs do, metric by metric, in sentences: their mean curve's phases, verdicts, and where the runs disagree."""
+"""Sentences on runs, metric by metric: the phases of the mean curve, verdicts, and where the runs disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from analysis.wording.statements import Statement, number
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of one metric.
+    """The sentences on one metric.
 
     Attributes:
         metric: its name.
@@ -34,7 +34,7 @@ class Described:
 
 
 def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Statement]:
-    """What a run, or the mean of several, does: a sentence or two for each metric.
+    """A sentence or two for each metric, on the course of a run or of the mean of several.
 
     Runs of unlike batch sizes are taken together at equal episodes, which the sentences then say.
 
@@ -49,7 +49,7 @@ def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
 
 
 def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> Described:
-    """What one metric does: over the runs that last as long as at least half do, so that none drops out of the mean.
+    """Sentences on one metric, over the runs that last at least as long as the median run; see `lasting`.
 
     Args:
         unit: what the runs' updates are, where they are something else; see `axis.along`.
@@ -84,7 +84,7 @@ def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) 
 
 
 def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statement | None:
-    """That a metric ends before its run does, as where it becomes nan, by more than the gaps between its values."""
+    """A clause where a metric ends before its run by more than the gaps between its values, as where it becomes nan."""
     last, end = float(updates[-1]), float(run.updates.max())
     step = float(np.median(np.diff(run.updates))) if len(run.updates) > 1 else 1.0
     gap = float(np.diff(updates).max()) if len(updates) > 1 else step

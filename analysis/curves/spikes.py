@@ -1,4 +1,4 @@
-"""Spikes: up to three values in a row far from all around them. An outlier is no phase, but it is told."""
+"""Spikes: up to three values in a row far from all around them. A spike is no phase, but a sentence names it."""
 
 from collections.abc import Iterator
 
@@ -36,7 +36,7 @@ def without_spikes(values: Floats) -> Floats:
 
 
 def told_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArray[np.int64]:
-    """Where values were put elsewhere by so much that a reader would ask about it, the furthest first.
+    """The indices of the spikes that are large enough to be named, the largest first, (spikes,).
 
     Args:
         values, kept: before and after `without_spikes`, (n,) each.

@@ -13,7 +13,9 @@ MIN_PIECE_POINTS = 3  # points of a piece
 MIN_PIECE_SHARE = 0.04  # of the curve's points, in a piece
 PENALTY = 1.3  # times that of the Bayesian information criterion, which does not count that cuts are searched for
 CHI_SQUARED = 3.84  # 95 % point of the chi-squared distribution with one degree of freedom
-MEMORY_POINTS = 20  # the autocorrelation of n points is at most n / (n + 20), since few points cannot show more
+AUTOCORRELATION_POINTS = (
+    20  # the autocorrelation of n points is at most n / (n + 20), since few points cannot show more
+)
 CHANCE_LOCAL_NOISE = 1.25  # times the usual noise, by which a stretch differs by chance
 MAX_LOCAL_NOISE = 4.0  # times the usual noise, which no stretch counts for more than
 

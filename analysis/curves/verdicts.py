@@ -1,6 +1,6 @@
-"""What an analyst looks for in two of the curves, in clauses: is the KL under control, does the entropy collapse.
+"""Clauses on two of the curves: whether the KL is under control, and whether the entropy collapses.
 
-The words are those of `rlhf_sweeps.verdicts.policy`, run by run, as health asks for them.
+Each run gets the words of `rlhf_sweeps.verdicts.policy`, as it does in health.
 """
 
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ from rlhf_sweeps.verdicts.policy import (
 def kl_verdict(
     updates: Floats, values: Floats, phases: Sequence[Phase], runs: Sequence[RunRecord], unit: str = UPDATE
 ) -> Statement:
-    """Whether the KL of whole responses stays within the budget, as a clause, and what it rests on.
+    """A clause on whether the KL of whole responses stays within the budget, with its numbers.
 
     Args:
         updates, values: of the runs' mean, at least one, finite, (n,) each.
         phases: of these.
-        runs: which are judged one by one; of several budgets the lowest is told.
+        runs: those behind the mean, each with its own word; of several budgets the lowest is named.
         unit: what the updates are, where they are something else: `episode`.
     """
     highest, smooth = float(values.max()), smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
@@ -69,7 +69,7 @@ def kl_verdict(
 
 
 def _grave(kl: Divergence, word: str, unit: str) -> str:
-    """Of one run, what is wrong with its KL."""
+    """What is wrong with the KL of one run."""
     highest = number(float(kl.kl.values.max()))
     if word == BLOW_UP and (onset := kl.blow_up):
         begins = f"{BLOW_UP} from {unit} {number(onset.update)} on"
@@ -95,7 +95,7 @@ def _at_the_end(word: str) -> str:
 
 
 def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: float, phases: Sequence[Phase]) -> str:
-    """Of runs whose KL is close to the budget or under control, what their mean does."""
+    """The course of the mean KL of runs that are close to the budget or under control."""
     # A line may rise through a curve that has long been level.
     late = float(smooth[-1] - smooth[2 * len(smooth) // 3])
     rising = bool(phases) and phases[-1].kind == RISES and late > LATE_RISE * float(np.ptp(smooth))
@@ -125,7 +125,7 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
 
     Args:
         updates, values: of the runs' mean, finite, (n,) each.
-        runs: which are judged one by one: a token's entropy where it is known.
+        runs: those behind the mean; a collapse is looked for in each, in the entropy of a token where it is known.
     """
     if len(values) < 2:
         return None

@@ -1,7 +1,7 @@
 """Health of the answers: their length, those that are cut, and surface markers that nearly all of them come to have.
 
-The own reward model cannot tell a better answer from one that only looks as it likes; these say what it may have learnt
-to like instead.
+A reward model cannot tell a better answer from one that only looks like those it prefers; these findings name what the
+policy may have learnt to imitate.
 """
 
 import numpy as np
@@ -80,7 +80,7 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
 
 
 def truncated(run: RunRecord) -> Finding | None:
-    """Many answers are cut at the length limit: two in five, or one in four by the end where it was fewer before."""
+    """Many answers are cut at the length limit: 40 %, or 25 % at the end where the share has risen."""
     cut = _cut(run)
     width = max(min(5, len(cut)), cut.window if len(cut) > 50 else 0)  # single batches are small
     means = rolling_mean(cut.values, width)

@@ -20,8 +20,8 @@ Rule = Callable[[RunRecord], Finding | None]
 # Run's name, or the number of a trial that has none -> what is wrong with it, the most severe first.
 Found = Mapping[str, Sequence[Finding]]
 
-# Each rule and the kinds that it finds, most severe first: what ended the run, for which every cause is a kind of its
-# own, what spoils its answer, what spoils its training, what costs only time.
+# Each rule and the kinds that it finds, the most severe first: the end of a run (every cause is a kind of its own),
+# then faults of the answers, faults of the training, and losses of time.
 _RULES: Mapping[Rule, Sequence[str]] = {
     health_states.ended_badly: (),
     health_learning.constant_scores: (health_learning.CONSTANT_SCORES,),
@@ -47,7 +47,7 @@ _RULES: Mapping[Rule, Sequence[str]] = {
     health_states.memory_ran_short: (health_states.MEMORY,),
 }
 _ORDER = [kind for kinds in _RULES.values() for kind in kinds]
-# What follows from a finding is not told again: finding -> kinds that it explains.
+# A finding -> the kinds of findings that follow from it, which are left out then.
 _EXPLAINS: Mapping[str, Sequence[str]] = {
     health_learning.CONSTANT_SCORES: (
         health_learning.NO_LEARNING,

@@ -22,7 +22,7 @@ OTHER_REWARD = "train on several reward models (reward_model=ensemble, reward_mo
 
 @dataclass(frozen=True)
 class _Fall:
-    """A judge's opinion falling.
+    """A fall of what a judge thinks of the answers.
 
     Attributes:
         metric: of the judge, `judge/<name>/win_rate` or, where that is not known, `judge/<name>/score`.
@@ -124,19 +124,19 @@ def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
 
 
 def _last_good(values: Series, means: Floats, least: float) -> int:
-    """The last good update of the last stretch as good as the best one: the best of several alike would be chance."""
+    """The last good update of the last stretch as good as the best; among equal stretches the best one is chance."""
     first = int(np.flatnonzero(means >= least)[-1])
     window = values.values[first : first + len(values) - len(means) + 1]
     return int(values.updates[first + np.flatnonzero(window >= min(least, window.max()))[-1]])
 
 
 def _evaluations(wins: Series) -> int:
-    """How many evaluations make a level: a fifth, two at least where there are more than two."""
+    """The number of evaluations that a mean is over: a fifth of all, at least two where there are more than two."""
     return max(1, min(2, len(wins) - 1), len(wins) // 5)
 
 
 def win_error(run: RunRecord, num_evaluations: int) -> float:
-    """Largest standard error of a mean win rate; the prompts are the same in all, which makes it smaller still."""
+    """An upper bound on the standard error of a mean win rate: that of independent prompts with a rate of a half."""
     return 0.5 / math.sqrt(max(setting(run, "eval.num_prompts") or 100.0, 1.0) * num_evaluations)
 
 

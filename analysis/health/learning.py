@@ -1,4 +1,4 @@
-"""Health of the learning: scores that tell nothing, that do not rise, or that fall after their peak."""
+"""Health of the learning: scores that are constant, that do not rise, or that fall after their peak."""
 
 import math
 

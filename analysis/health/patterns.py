@@ -1,4 +1,4 @@
-"""Where in the search space a finding lives: only beyond some value of a key, or only with one of its values."""
+"""Where in the search space a finding occurs: only beyond some value of a key, or only with one of its values."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Pattern:
         kind: of the finding.
         key: the axis.
         text: a sentence without a full stop.
-        p_value: how often chance alone would part settings as cleanly, corrected for all that was looked at.
+        p_value: probability that chance alone separates settings as cleanly, corrected for all axes and findings.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Health of the policy: what the verdicts on its KL and its entropy mean for a run, and what helps."""
+"""Health of the policy: findings on its KL and its entropy, with advice."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _LESS_KL = "raise ppo.kl_coef, or let ppo.kl_target hold the KL; lower ppo.lr"
 
 
 def divergence(run: RunRecord) -> Divergence:
-    """A run's KL, for all who judge it."""
+    """The KL of a run as every verdict on it takes it."""
     length = series(run, "objective/length", "eval/length")
     return Divergence(
         series(run, "objective/kl"),
@@ -42,7 +42,7 @@ def divergence(run: RunRecord) -> Divergence:
 
 
 def collapsed(run: RunRecord) -> Onset | None:
-    """Where a run's entropy collapses, for all who judge it."""
+    """Where the entropy of a run collapses, as every verdict on it has it; None where it does not."""
     # A sum over responses falls with their length, too.
     is_sum = "policy/entropy_avg" not in run.metrics and "objective/length" not in run.metrics
     return entropy_collapse(_entropy(run), is_sum)
@@ -143,7 +143,7 @@ def _entropy(run: RunRecord) -> Series:
     """Of a token, where that can be known.
 
     The sum over a response falls with its length; and as older TRL logs it, a nat is taken off for every padding token,
-    so that it can be negative: such a record is not judged by it.
+    so that it can be negative: then the series is empty.
     """
     of_token = series(run, "policy/entropy_avg")
     if len(of_token):

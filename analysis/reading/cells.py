@@ -1,6 +1,6 @@
 """A table's cells as numbers: decimal points or commas, separated thousands, per cent, currencies.
 
-Most cells can be read in one way only. `1,000` can be 1000 or 1: which it is, the whole file says.
+Most cells can be read in one way only. `1,000` can be 1000 or 1; the whole file decides.
 """
 
 import math
@@ -34,12 +34,12 @@ _PATTERNS = {POINT: _pattern(POINT, COMMA), COMMA: _pattern(COMMA, POINT)}
 
 
 class Reading(NamedTuple):
-    """What a cell is as a number.
+    """A cell as a number.
 
     Attributes:
-        point: where points are decimal; None where it is no number then. A whole number is an int.
-        comma: where commas are decimal.
-        is_plain: neither per cent nor money.
+        point: its number if points are decimal; None if it is none then. A whole number is an int.
+        comma: its number if commas are decimal; None if it is none then.
+        is_plain: whether it is neither per cent nor money.
     """
 
     point: float | None
@@ -48,7 +48,7 @@ class Reading(NamedTuple):
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether it is one number or another."""
+        """Whether the two readings differ."""
         return self.point is not None and self.comma is not None and self.point != self.comma
 
     def value(self, decimal: str) -> float:
@@ -98,16 +98,16 @@ def _number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
 def decimal_signs(
     columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
 ) -> dict[str, str]:
-    """Which sign is decimal in each column: the file's, but where that would make fractions of counts and seeds.
+    """The decimal sign of each column: that of the file, except where counts and seeds would become fractions.
 
-    The file's is what cells with one meaning say, else counts, which are whole, else a rule: between semicolons commas
-    are decimal, else points are.
+    The sign of the file is that of the cells with one reading only. Without such cells, counts decide, since they are
+    whole. Without these, commas are decimal between semicolons, and points elsewhere.
 
     Args:
         columns: the readings of each column.
         separator: of the columns; empty where cells need none.
         is_whole: whether a column of that name holds whole numbers: counts, seeds.
-        problems: gets a sentence where the rule has decided, or columns contradict each other.
+        problems: gets a sentence where a rule has decided, or columns contradict each other.
     """
     decimal = _file_sign(columns, separator, is_whole, problems)
     signs = dict.fromkeys(columns, decimal)
@@ -150,7 +150,7 @@ def _file_sign(
 
 
 def _sign(unclear: Reading) -> str:
-    """The one with which a cell that is unclear is written: the smaller number is that with the decimal sign."""
+    """The sign in an ambiguous cell; as the decimal sign it gives the smaller number."""
     return COMMA if unclear.comma == _small(unclear) else POINT
 
 

@@ -1,4 +1,4 @@
-"""A table's columns as numbers, where they hold such: what is none among them is left out and told."""
+"""A table's columns as numbers, where they hold numbers: other cells in them are left out, with a note."""
 
 import math
 from collections import Counter
@@ -21,13 +21,13 @@ _LARGEST = 2**63
 def as_numbers(
     columns: Mapping[str, Sequence[Any]], separator: str, keys: Sequence[Hashable], problems: list[str]
 ) -> dict[str, Any]:
-    """Columns of any cells: those that hold numbers as arrays of these, nan where there is none, the others as texts.
+    """Columns of any cells: those with numbers as arrays, nan where a number is missing, the others as texts.
 
     Args:
         columns: texts, numbers, None ..., (rows,) each; those that count updates among them.
         separator: between the columns of a file of text; empty where there is none.
-        keys: what names each row's run, (rows,).
-        problems: gets a sentence for each column with cells that are no numbers, and where a text could be two.
+        keys: the name of each row's run, (rows,).
+        problems: gets a sentence for each column with cells that are no numbers, or that can be two numbers.
     """
     texts = {name: dict.fromkeys(cell for cell in cells if isinstance(cell, str)) for name, cells in columns.items()}
     reading_of = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
@@ -76,7 +76,7 @@ def _column(
 
 
 def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
-    """Which run each row is of: one begins where another one is named, or where the updates go back."""
+    """The run of each row: a run begins where another name stands, or where the updates go back."""
     last: dict[Hashable, float] = {}
     count: Counter[Hashable] = Counter()
     run_of_row: list[Hashable] = []
@@ -89,7 +89,7 @@ def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
 
 
 def _is_setting(values: Sequence[Any], runs: Sequence[Hashable]) -> bool:
-    """Whether each of several runs has one value in all its rows: what it was told, not what it recorded."""
+    """Whether each of several runs has one value in all its rows, as a setting has and a metric has not."""
     by_run: dict[Hashable, set[Any]] = {}
     for run, value in zip(runs, values, strict=True):
         by_run.setdefault(run, set()).add(value)
@@ -97,7 +97,7 @@ def _is_setting(values: Sequence[Any], runs: Sequence[Hashable]) -> bool:
 
 
 def _value(cell: Any, reading_of: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
-    """A number, a truth value, None where there is nothing, or a text that is no number."""
+    """A number, a truth value, None for an empty cell, or a text that is no number."""
     if isinstance(cell, str):
         parsed = reading_of[cell]
         if parsed is not None and (parsed.is_plain or not is_count):
@@ -136,7 +136,7 @@ def _as_float(value: float) -> float:
 
 
 def _texts(cells: Sequence[Any]) -> Any:
-    """As they are, None for what is missing; true and false as such."""
+    """The cells as texts, None for missing ones; a column of true and false as truth values."""
     texts = [None if isinstance(cell, str) and is_missing(cell) else cell for cell in cells]
     texts = [cell.strip() if isinstance(cell, str) else cell for cell in texts]
     truths = [_TRUTHS.get(cell.lower()) if isinstance(cell, str) else None for cell in texts]

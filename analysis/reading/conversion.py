@@ -1,4 +1,4 @@
-"""What runs have recorded, as the analysis has it: rows as columns, a nested config flat."""
+"""Records in the form of the analysis: rows as columns, a nested config as a flat one."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def keywords(objective: Objective | None) -> dict[str, Any]:
-    """What runs look for, as keywords of `Source`."""
+    """An objective as keywords of `Source`; none without one."""
     return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
 
 
@@ -42,5 +42,5 @@ def _floats(values: list[Any]) -> Floats:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a float can be this; JSON knows whole numbers without end."""
+    """Whether a float can hold the value; JSON has whole numbers of any size."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)

@@ -16,11 +16,11 @@ _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on
 def open_study(
     sweep: Sweep, start: Mapping[str, Any], named: Any, problems: list[str], storage: str | None = None
 ) -> Any:
-    """The study that a sweep has kept; None where there is none, or it cannot be opened, which is then a problem.
+    """The study of a sweep; None where there is none, or it cannot be opened, which adds a problem.
 
     Args:
         start: what sweep.json holds.
-        named: hydra.sweeper.storage, as the record has it: it may name any host or file, so it is said, not opened.
+        named: hydra.sweeper.storage in the record: it may name any host or file, so it is named, not opened.
         storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
@@ -82,14 +82,14 @@ def _storage(url: str) -> Any:
 
 
 def _shortened(said: Any) -> str:
-    """In a short line."""
+    """A value as a short line."""
     return " ".join(str(said).split())[:200] or type(said).__name__
 
 
 def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
-    """A study in memory with what the runs tell: values of what differs between them, ends, objectives.
+    """A study in memory made from the runs: the values of the keys that differ, states, objectives.
 
-    Numbers between those of the trials stand as failed, without anything else.
+    Missing numbers between those of the trials become empty failed trials.
     """
     import optuna
     from optuna.study import StudyDirection
@@ -106,7 +106,7 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
     study = optuna.create_study(directions=[StudyDirection[name.upper()] for name in source.directions])
     num = 0
     for index, trial in enumerate(trials):
-        # Optuna counts by itself: trials that nobody knows of hold their places.
+        # Optuna counts by itself: an empty trial holds the place of each missing number.
         for _ in range(trial.number - num if trial.number <= _MOST_NUMBERS else 0):
             study.add_trial(create_trial(state=TrialState.FAIL))
         num = max(num, trial.number) + 1
@@ -122,7 +122,7 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
                 params=params,
                 distributions={key: distributions[key] for key in params},
                 user_attrs={"number": trial.number, "settings": dict(trial.settings), "seconds": trial.seconds},
-                # Of a limit that nobody knows to be kept, Optuna's plots are told that it is not.
+                # For Optuna's plots, a constraint counts as broken where it is unknown.
                 constraints={name: 1.0 if math.isnan(by) else by for name, by in trial.violations.items()},
                 intermediate_values=_reports(trial, source) if len(source.directions) == 1 else {},
             )
@@ -131,7 +131,7 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
 
 
 def without(study: Any, left_out: Sequence[int]) -> Any:
-    """The study, in memory, with nothing of some trials but their numbers."""
+    """The study, in memory, in which some trials are empty failed ones."""
     import optuna
     from optuna.trial import TrialState, create_trial
 

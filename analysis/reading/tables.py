@@ -1,4 +1,4 @@
-"""Runs from a table: a row for each update, a column for each metric, under the names that people give them."""
+"""Runs from a table: a row for each update, a column for each metric, under many names."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -37,8 +37,8 @@ def read_table(path: Path) -> Source:
     The updates come from a column `update`, `step`, `episode` or the like, else they are counted from 0. Several runs
     are told apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates
     start again. Where they only go back some way, as after a kill, the later values count, and what lay beyond is dead.
-    Rows of one update that do not contradict each other are one, also where an evaluation was logged late. What is the
-    same throughout every run, but not in all, is taken for the config, unless its name is known as a metric's.
+    Rows of one update that do not contradict each other are joined, also where an evaluation was logged late. A column
+    that is constant in every run, but not in the table, belongs to the config, unless it has the name of a metric.
 
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
@@ -103,10 +103,10 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
 
 
 def _settings(frame: Any, parts: list[Any]) -> list[str]:
-    """The columns that tell what the runs, of which each has some rows, were told: texts, and numbers that differ.
+    """The columns with settings of the runs, of which each has some rows: texts, and numbers that differ between runs.
 
-    Where each run has one row, all its numbers are the same throughout: settings are those that a config's keys name,
-    or several runs share.
+    Where each run has one row, every number is constant in it: settings are then columns with the name of a config key,
+    or with values that several runs share.
     """
     same = [c for c in frame.columns if all(_is_constant(rows[c]) for rows in parts)]
     are_long = any(len(rows) > 1 for rows in parts)
@@ -119,12 +119,12 @@ def _settings(frame: Any, parts: list[Any]) -> list[str]:
 
 
 def _is_constant(cells: Any) -> bool:
-    """Whether all cells are alike, empty ones aside: but one alone among empty ones may be what a run came to."""
+    """Whether all cells are equal, without empty ones; a single one among empty cells may be a result of the run."""
     return bool(cells.nunique(dropna=False) == 1 or (cells.nunique() == 1 and cells.count() > 1))
 
 
 def _first(cells: Any) -> Any:
-    """The first that is not empty, where there is one."""
+    """The first cell that is not empty; None without one."""
     return _plain(cells.dropna().iloc[0]) if cells.notna().any() else None
 
 
@@ -133,7 +133,7 @@ def _split(frame: Any, columns: list[str]) -> list[Any]:
 
 
 def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
-    """The runs of rows that are alike in everything that names a run."""
+    """The runs in rows that have the same name."""
     progress = rows[axis].where(_are_progress(rows, axis))
     going_back = restarts(progress.to_list())
     if not rows[axis].duplicated().any():

@@ -1,4 +1,4 @@
-"""The trials of a sweep, from what its runs and its study say of them."""
+"""The trials of a sweep, from its runs and its study."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
 
 
 def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
-    """One for each number that has a folder or stands in the study.
+    """A trial for each number that has a folder or stands in the study.
 
     Args:
-        num_seeds: runs that each takes; 0 where that is unknown.
+        num_seeds: runs of each trial; 0 where that is unknown.
     """
     optuna_trials = {trial.number: trial for trial in study.trials} if study is not None else {}
     numbers = sorted({run.trial for run in source.runs if run.trial is not None} | set(optuna_trials))
@@ -52,13 +52,13 @@ def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: So
 
 
 def _violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float]:
-    """By the runs that are worth something; what the study says itself goes before."""
+    """The excesses over the constraints by the study, else by the runs with objectives."""
     stated = dict(getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
     return {**mean_broken([broken(run) for run in runs if run.objectives]), **stated}
 
 
 def _settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:
-    """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
+    """The swept keys among the overrides of the trial; else its values of the keys that differ between runs."""
     if runs:
         if overrides := settings_in(runs[0].overrides, [axis.key for axis in source.space]):
             return overrides

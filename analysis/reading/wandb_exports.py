@@ -1,6 +1,6 @@
 """The tables that W&B's charts export: a column `run - metric` for each run, with its __MIN and __MAX beside it.
 
-What is smallest and largest among the values that one point of the chart stands for is left out.
+The smallest and largest of the values that one point of the chart stands for are left out.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ def without_extremes(frame: Any) -> Any:
 
 
 def is_export(frame: Any, axis: str | None) -> bool:
-    """Whether every column but that of the updates is a run's."""
+    """Whether every column but the updates belongs to a run."""
     columns = [name for name in frame.columns if name != axis]
     return axis is not None and bool(columns) and all(_BETWEEN in name.strip() for name in columns)
 

@@ -25,7 +25,7 @@ def is_log(content: bytes) -> bool:
 
 
 def contents(content: bytes, problems: list[str]) -> dict[str, Any]:
-    """What a .wandb file says of its run: fields of a WandbLog, config, rows and summary always among them.
+    """The run in a .wandb file as fields of a WandbLog, config, rows and summary always among them.
 
     Args:
         content: of the whole file, header included.

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"(?:^|/)(test/(\d+)_seed_-?\d+|(\d+)(?:/seed_-?\d+)?)$")
 
 @dataclass(frozen=True, eq=False)
 class WandbLog:
-    """What one .wandb file holds, or all files of one run.
+    """The content of one .wandb file, or of all files of one run.
 
     Attributes:
         id, name, group, job_type, project: as W&B knows the run; empty where the file does not say.
@@ -36,11 +36,11 @@ class WandbLog:
         summary: the last value of each key.
         exit_code: None where the run's end is not in the file.
         start_time: seconds since 1970; 0 where unknown.
-        is_resumed: whether W&B was to add to what it knew of the run, steps included.
+        is_resumed: whether W&B was to continue the run, with its steps.
         branch: the run that this start goes on from and that run's last step which counts: after a rewind the same
             run, after a fork another one. None for any other start.
         root: the run's folder at that time.
-        problems: what is damaged, in sentences.
+        problems: sentences on damage.
         paths: the files, oldest first.
     """
 
@@ -62,7 +62,7 @@ class WandbLog:
 
 
 def read_log(path: Path) -> WandbLog:
-    """One .wandb file, as far as it is readable: what is wrong with it stands in the problems.
+    """One .wandb file, as far as it is readable; its problems name the damage.
 
     Raises:
         AnalysisError: if there is no such file.
@@ -102,7 +102,7 @@ def runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
 
 
 def read_logs(path: Path) -> Source:
-    """The same as a source; with the trials, objectives and directions of the sweep whose W&B run lies there, too.
+    """The runs in a place as a source, with the trials, objectives and directions of the sweep whose W&B run is there.
 
     Raises:
         AnalysisError: if there is no run.

@@ -31,7 +31,7 @@ _UNSET = ("WANDB_MODE", "WANDB_DISABLED")
 
 @dataclass(frozen=True)
 class Place:
-    """What is asked for; of run and group at most one."""
+    """A project, and at most one of its run and its group."""
 
     entity: str
     project: str
@@ -95,11 +95,11 @@ def read_project(text: str) -> Source:
 
 @contextlib.contextmanager
 def connected(what: str, entity: str) -> Iterator[Any]:
-    """W&B's client with a key that its server has taken; its errors come out as an AnalysisError in one line.
+    """W&B's client with an API key that the server accepts; its errors become an AnalysisError of one line.
 
     Args:
         what: the beginning of that line.
-        entity: whose projects are asked for; without it the client asks the server for the user's own.
+        entity: the owner of the projects; without it the client asks the server for the user's own.
 
     Raises:
         AnalysisError: if there is no key, or the server does not answer, or not as hoped.
@@ -158,7 +158,7 @@ def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
         if len(failures) >= _MOST_FAILURES:
             return _as_run(run, [], failures[-1:])
         try:
-            return _as_run(run, list(run.scan_history(use_cache=False)))  # what is kept of a run that goes on is old
+            return _as_run(run, list(run.scan_history(use_cache=False)))  # a cache of a run that goes on is old
         except Exception as error:
             failures.append(f"its history could not be read: {' '.join(str(error).split())[:200]}")
             return _as_run(run, [], failures[-1:])

@@ -1,4 +1,4 @@
-"""The rows of a W&B run's history: what counts their updates, and which of them are dead."""
+"""The rows of a W&B run's history: the metric that counts their updates, and the rows that no longer count."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ _COUNTERS = (*_AXES, "epoch", "train/epoch")
 
 
 def axis_of(rows: Rows) -> str:
-    """The metric that counts the updates: the first one known that half of the rows have, or else W&B's steps."""
+    """The metric that counts the updates: the first of a list that half of the rows have, else W&B's steps."""
     counts = {axis: sum(axis in row for row in rows) for axis in _AXES}
     return next((axis for axis, count in counts.items() if count and 2 * count >= len(rows)), STEP)
 

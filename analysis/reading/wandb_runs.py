@@ -27,7 +27,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class WandbRun:
-    """A run and where it belongs.
+    """A run and its place.
 
     Attributes:
         id, name, group: as W&B knows it.
@@ -56,13 +56,13 @@ def make_run(
 ) -> RunRecord:
     """A run without a name.
 
-    W&B is not told why a run of ours failed, so a run that diverged is a failed one here.
+    The reason of a failure is not logged to W&B, so a run that diverged is a failed one here.
 
     Args:
         config: nested, as it was logged.
-        rows: the history, in the order in which it was logged; of two values for one update the later one counts, and
-            what lies beyond an update to which the run went back, as after a kill or a rewind, is dead.
-        summary: what W&B shows of the whole run, the last value of each metric among it.
+        rows: the history, in the order in which it was logged; of two values for one update the later one counts,
+            and rows beyond an update to which the run went back, as after a kill or a rewind, do not count.
+        summary: W&B's summary of the run, with the last value of each metric.
         state: W&B's word: running, finished, failed, crashed, killed ...
     """
     ours = {key: value for key, value in config.items() if key not in ("_wandb", "wandb_version", "versions")}

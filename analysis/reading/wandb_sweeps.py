@@ -1,4 +1,4 @@
-"""W&B runs as a source; of one sweep with its trials, as far as the sweep's own W&B run tells them."""
+"""W&B runs as a source; for one sweep with its trials, as far as the sweep's own W&B run has them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -80,7 +80,7 @@ def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[Wan
 
 
 def _setting(values: Sequence[Any]) -> tuple[str, ...]:
-    """Values such that a number and its text are the same."""
+    """Values in a form in which a number and its text are equal."""
     return tuple(repr(float(x)) if _is_number(x) else str(x) for x in values)
 
 
@@ -100,7 +100,7 @@ def _is_test(run: RunRecord, row: Mapping[str, Any], plan: SweepPlan) -> bool:
 
 
 def _with_row(trial: Trial, row: Mapping[str, Any] | None) -> Trial:
-    """A trial with what the sweep says about it."""
+    """A trial with the values of its row in the sweep's table."""
     if row is None or row.get("state") not in _STATES:
         return trial
     columns = list(row)

@@ -1,4 +1,4 @@
-"""The axes of a sweep as it was run: of a list its numbers in order, with what was tried; what a reader is shown."""
+"""The axes of a sweep as it was run, with all values that were tried, and their labels."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ _WORDS = ("", "null", "true", "false")
 
 
 def axes_of(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[Axis]:
-    """The axes of a sweep, in the order of the space; of a key that it does not tell, what its values tell.
+    """The axes of a sweep, in the order of the space, then those of other keys that trials had, made from their values.
 
     The choices of lists are written one way: in ascending order where all are numbers, else in the order given. A list
     of numbers has its ends as bounds.
@@ -51,12 +51,12 @@ def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
 
 
 def tell_value(axis: Axis, position: float) -> str:
-    """The value at a position, as a reader wants it."""
+    """The label of the value at a position."""
     return tell_values(axis, [position])[0]
 
 
 def tell_values(axis: Axis, positions: Sequence[float]) -> list[str]:
-    """The values at several positions; different ones are told apart."""
+    """Labels of the values at several positions; different values have different labels."""
     if axis.choices:
         places = [axis.position(text) for text in axis.choices]
         nearest = [[abs(place - position) for place in places] for position in positions]
@@ -67,7 +67,7 @@ def tell_values(axis: Axis, positions: Sequence[float]) -> list[str]:
 
 
 def tell_choices(axis: Axis) -> list[str]:
-    """Of a list, the choices as a reader wants them; different ones are told apart."""
+    """Labels of the choices of a list; different choices have different labels."""
     if not axis.is_numeric:
         return list(axis.choices)
     return labels([int(text) if _is_whole(text) else float(text) for text in axis.choices], LABEL_DIGITS)
@@ -78,7 +78,7 @@ def _is_whole(text: str) -> bool:
 
 
 def plain(value: Any) -> str:
-    """A setting as text, comparable between trials: `0.10` and `0.1` are the same number.
+    """A setting as a text that is the same in all trials: `0.10` and `0.1` are the same number.
 
     A word comes without its quotes, unless it would be a number or another word of Hydra's without them.
     """

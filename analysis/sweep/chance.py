@@ -1,6 +1,6 @@
-"""Whether a swept key matters more than chance would make it seem: a permutation test.
+"""A permutation test of whether a swept key matters more than by chance.
 
-It looks at each key on its own. Keys that matter only together with each other, and not in the mean, escape it.
+It tests each key on its own. It does not find keys that matter only together with each other, and not in the mean.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
 
     The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared
     is the probability of the F statistic, smallest over the axes (the single-step min P of Westfall and Young 1993).
-    A key that is active in some settings only is judged by these alone, since where it is not another key decides.
-    With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that one
-    which does not matter seems to follow one that does.
+    A key that is active in some settings only is tested on these alone, since elsewhere another key decides.
+    With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that an
+    axis which does not matter seems to matter beside one that does.
 
     Args:
         positions: nan where a key is not active, (settings, axes).

@@ -36,10 +36,10 @@ class Edge:
 
 
 def edges(view: View, optimum: Optimum | None) -> list[Edge]:
-    """The edges that won, beyond what noise explains.
+    """The edges at which the best values lie, by more than noise.
 
-    Where the surface could be fitted, it tells; else the settings at a list's end are compared with those that have the
-    next choice and are equal otherwise, as far as the noise between seeds is known.
+    Where a surface could be fitted, it decides. Else the best setting at the end of a list is compared with the setting
+    that has the next choice and is equal otherwise, if the noise between seeds is known.
     """
     best = view.best
     if best is None:

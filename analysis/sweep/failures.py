@@ -1,4 +1,4 @@
-"""Trials that came to nothing, why, and which part of the search space they lie in."""
+"""Failed trials, their causes, and the part of the search space that they lie in."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,12 +11,12 @@ from analysis.sweep.thresholds import REGION_CHANCE
 from analysis.wording.statements import Statement
 from rlhf_sweeps.record import Axis
 
-# Causes that tell something about the setting.
+# Causes that lie in the setting.
 OF_SETTING = ("diverged", "out_of_memory")
 
 
 def bad_regions(view: View) -> list[Statement]:
-    """Where trials failed for what their setting is, or never had an evaluation within the KL budget."""
+    """Sentences on trials that failed because of their setting, or had no evaluation within the KL budget."""
     kinds: list[tuple[str, Callable[[Trial], bool]]] = [
         (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
         for cause in OF_SETTING
@@ -31,7 +31,7 @@ def _never_allowed(runs: Sequence[RunRecord]) -> bool:
 
 
 def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Statement]:
-    """The axis, and the side of it, that parts bad trials from the others, where it does so beyond chance."""
+    """How many trials are bad, and the side of an axis that separates them from the others by more than chance."""
     ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
     bad = np.array([is_bad(trial) for trial in ended], dtype=bool)
     num = int(bad.sum())
@@ -50,7 +50,7 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
 
 
 def _parting(view: View, ended: Sequence[Trial], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
-    """The smallest probability, by Mann and Whitney's test, that an axis has nothing to do with it."""
+    """The smallest p value of Mann and Whitney's test over the axes, corrected for their number; its axis and side."""
     from scipy.stats import mannwhitneyu
 
     best: tuple[float, Axis | None, bool] = (1.0, None, False)

@@ -1,7 +1,7 @@
-"""Which swept keys matter: fANOVA and PED-ANOVA by Optuna, how stable they are, and whether chance would do as well.
+"""Which swept keys matter: fANOVA and PED-ANOVA by Optuna, their stability, and a test against chance.
 
-Both shares add up to 1 whatever the trials say, noise too. So each key is tested by permuting the objectives among the
-settings, and nothing is shown from too few settings. fANOVA (Hutter et al. 2014) says how much of the variance over the
+The shares of either method add up to 1 even for pure noise. So each key is tested by permuting the objectives among the
+settings, and too few settings give no shares. fANOVA (Hutter et al. 2014) says how much of the variance over the
 whole space is due to a key alone. Optuna weighs a log axis by its plain values, nine tenths of it the highest decade;
 here it is weighed by positions on the axis, as it was searched. PED-ANOVA (Watanabe et al. 2023) says how much a key
 matters for being among the best.
@@ -53,7 +53,7 @@ class KeyImportance:
     Attributes:
         key: the Hydra key.
         fanova: None where the key is not active in all settings.
-        ped_anova: None where Optuna cannot tell.
+        ped_anova: None where Optuna gives none.
         p_value: how probable it is that chance would make any of the keys matter as much as this one seems to.
     """
 
@@ -70,12 +70,12 @@ class KeyImportance:
 
 @dataclass(frozen=True)
 class Importance:
-    """All keys, the most important first, or why there is nothing to be said.
+    """All keys, the most important first, or why there is no importance.
 
     Attributes:
         metric: the objective.
-        keys: empty where nothing can be said.
-        num_settings: that it rests on, those of pruned trials among them.
+        keys: empty where there is a problem.
+        num_settings: the number of settings behind it, those of pruned trials included.
         problem: why keys is empty.
     """
 

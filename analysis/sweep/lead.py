@@ -1,4 +1,4 @@
-"""Whether the best setting of a view leads by more than noise, and which settings cannot be told from it."""
+"""Whether the best setting of a view is better than the others by more than noise, and its rivals within noise."""
 
 import math
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ class Lead:
         gaps: by how much the best is better than each of `ranked`, (settings,).
         are_tested: whether the best and each of them are compared on test seeds, (settings,).
         noise: of one run.
-        limit: the lead over the second that takes more than noise; nan where noise is unknown, or seeds tell.
-        pairs: the best against each other one, where these tell; their verdicts then count.
+        limit: the lead over the second setting that exceeds noise; nan where noise is unknown, or `pairs` decide.
+        pairs: the best against each other setting, where several runs of both decide; None elsewhere.
     """
 
     ranked: Sequence[Setting]
@@ -40,7 +40,7 @@ class Lead:
 
     @property
     def rivals(self) -> list[Setting]:
-        """Those that cannot be told from the best by noise alone; empty where noise is unknown."""
+        """The settings that are within noise of the best; empty where noise is unknown."""
         if self.pairs is not None:
             return [
                 setting for setting, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE
@@ -50,7 +50,7 @@ class Lead:
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """How many runs of the best, and of each other, tell them apart."""
+        """The numbers of runs of the best and of each other setting that are compared."""
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
         return [_sizes(self.best, other, is_tested) for other, is_tested in others]
 
@@ -66,9 +66,9 @@ class Lead:
 def lead(view: View, noise: Noise) -> Lead | None:
     """The best setting of a view against all others; None where there are none.
 
-    Where the best settings have several runs, these are compared pair by pair, as `analysis compare` does it; so they
-    are where some have one run only and nothing but the repetitions of the others tells of noise. Else the noise of one
-    run stands for all.
+    Where the best settings have several runs, these are compared pair by pair, as `analysis compare` does it. The same
+    is done where some have one run only and the noise is known from the repetitions of the others alone. Elsewhere the
+    noise of one run stands for all.
     """
     ranked = view.ranked
     if len(ranked) < 2:
@@ -87,7 +87,7 @@ def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
 
 
 def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
-    """The best against each other one; what has the better mean of runs than the best is within noise of it."""
+    """The best against each other setting; one with a better mean over runs than the best is within noise of it."""
     groups: dict[str, Strata] = {
         str(place): {(): np.array(setting.by_run[:, 0])} for place, setting in enumerate(ranked)
     }

@@ -9,9 +9,9 @@ from analysis.records.runs import Trial, as_number
 
 
 def reports_by_share(study: Any, trials: Sequence[Trial]) -> dict[int, dict[float, float]]:
-    """Trial number -> share of a run -> what the trial was worth then, by what the study has; empty without a study.
+    """Trial number -> share of a run -> the objective reported then; empty without a study.
 
-    Shares beyond 1 are further seeds. Where nobody knows how long any run is, updates stand for shares.
+    Shares beyond 1 are further seeds. Where the length of no run is known, updates stand for shares.
     """
     if study is None:
         return {}

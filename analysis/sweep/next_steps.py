@@ -1,4 +1,4 @@
-"""What to try next, each step with what speaks for it and, where there is one, the override to type."""
+"""What to try next: each step with its evidence and, where there is one, the override to type."""
 
 import math
 
@@ -20,11 +20,11 @@ _NOT_APART = "luck and merit cannot be told apart"
 def next_steps(
     source: Source, view: View, optimum: Optimum | None, lead: Lead | None, costs: Ledger
 ) -> list[Statement]:
-    """Suggestions for a view with one objective, the most useful first; empty where the data speak for none.
+    """Suggestions for a view with one objective, the most useful first; empty where the data support none.
 
     Args:
-        found: what is known around the best setting.
-        lead: how the best setting stands against the others.
+        optimum: the fit around the best setting.
+        lead: the best setting against the others.
         costs: of the sweep.
     """
     if not view.is_single or view.best is None:
@@ -105,7 +105,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
 
 
 def _seed_steps(won: Lead | None) -> list[Statement]:
-    """More seeds, where they would tell something; `won`: how the best setting stands against the others."""
+    """More seeds, where they would separate settings. `won`: the best setting against the others."""
     if won is None:
         return []
     noise = won.noise
@@ -120,7 +120,7 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
         return []
     places = [won.ranked.index(rival) for rival in rivals]
     gaps = [won.gaps[place] for place in places]
-    # As many that the difference is two of its standard errors, more than there are; of those beyond reach, none.
+    # Enough seeds that the difference is two of its standard errors, and more than there are; infinite without a gap.
     least = 1 + max(max(won.sizes[place - 1]) for place in places)
     needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
     key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
@@ -136,7 +136,7 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
 
 
 def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Ledger) -> list[Statement]:
-    """Whether more trials of the same search are worth it: what its last third has brought."""
+    """Whether more trials of the same search are worth it, by the gain in its last third."""
     complete = [trial for trial in view.trials if trial.state == COMPLETE and trial.objectives]
     is_search = any(axis.is_interval for axis in view.axes)
     if not is_search or optimum is None or len(complete) < 9 or view.label:

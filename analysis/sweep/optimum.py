@@ -1,8 +1,8 @@
-"""How flat the optimum is: over which part of each axis the objective stays within noise of the best.
+"""How flat the optimum is: the part of each axis on which the objective stays within noise of the best.
 
-Along an axis the other keys stay as they are in the setting that the fitted surface says is best. A value is as good as
-the best while the surface there is no more than the noise of one run below its highest point on the axis; how probable
-that is, draws from the surface's uncertainty tell.
+Along an axis, the other keys have the values of the setting that is best by the fitted surface. A value is within noise
+of the best if the surface there is at most the noise of one run below its highest point on the axis. Draws of surfaces
+that the data allow give the probability of that.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Profile:
         within: probability of being within noise of the best, (points,).
         is_highest: probability of being the highest point, (points,).
         draws: surfaces that the data allow, more is better, (draws, points).
-        p_value: how probable it is that chance makes any key matter as much as this one seems to.
+        p_value: probability that chance makes any key seem to matter as much as this one.
     """
 
     axis: Axis
@@ -102,14 +102,14 @@ class Profile:
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """What is known around the best setting.
+    """The fit around the best setting.
 
     Attributes:
         surface: fitted to the settings.
         anchor: the setting that is best by the surface; the profiles go through it.
         profiles: one for each axis.
         noise: of one run, by the scatter about the surface and by seeds; `within noise` means its deviation.
-        explained: share of the variance between settings that the surface foretells for settings it is not told.
+        explained: share of the variance between settings that the surface predicts, each setting left out in turn.
     """
 
     surface: Surface
@@ -120,7 +120,7 @@ class Optimum:
 
 
 def problem(view: View, num_complete: int, num: int) -> str | None:
-    """Why so many settings, complete ones among them, are too few to fit a surface; None if they are not."""
+    """Why there are too few settings, or too few complete ones, to fit a surface; None if there are enough."""
     needed = MIN_SETTINGS + MIN_SETTINGS_PER_AXIS * len(view.axes)
     if num_complete < MIN_SETTINGS:
         return f"{num_complete} complete settings are too few, it takes {MIN_SETTINGS}"
@@ -128,11 +128,11 @@ def problem(view: View, num_complete: int, num: int) -> str | None:
 
 
 def optimum(view: View, objective: int = 0) -> Optimum | None:
-    """What the settings say about the best one.
+    """The surface fitted to a view's settings, and its profiles through the best one.
 
     Returns:
-        None where they are too few, all the same, none is allowed, or nothing in them stands out from chance: a surface
-        can be fitted to noise, too.
+        None where the settings are too few or all the same, none keeps the constraints, or nothing stands out from
+        chance: a surface can be fitted to noise, too.
     """
     complete = [setting for setting in view.settings if setting.is_feasible]
     settings = [*complete, *view.pruned]

@@ -1,4 +1,4 @@
-"""A sweep's settings with what each is worth: trials that differ in the seed only are one setting.
+"""The settings of a sweep with their objectives: trials that differ in the seed only are one setting.
 
 Objectives of different reward models have no common scale. A sweep over reward models is therefore looked at as several
 views, one for each.
@@ -32,11 +32,11 @@ class Setting:
         numbers: of its trials, those aside that had nothing to run since another has had the setting.
         values: swept key -> text, the seed aside; keys without a value are not active there.
         objectives: the mean over its runs, (objectives,).
-        by_run: what each run that chose is worth, (runs, objectives).
-        by_test: the same of the runs on test seeds, which nothing was chosen by.
+        by_run: the objectives of each run on the seeds that choose, (runs, objectives).
+        by_test: the objectives of each run on the test seeds, (runs, objectives).
         violations: constraint -> by how much it is broken, in the mean over its trials; 0 and below: kept.
-        is_foretold: whether its trial was pruned, and its objective is a guess (see sweep_pruned).
-        deviation: how uncertain the guess is.
+        is_foretold: whether its trial was pruned, and its objective is an estimate (see pruned.py).
+        deviation: standard deviation of the estimate.
     """
 
     numbers: tuple[int, ...]
@@ -55,7 +55,7 @@ class Setting:
 
     @cached_property
     def tested(self) -> list[float] | None:
-        """What it is worth on the test seeds, a value for each objective; None where it was not run on any."""
+        """The mean objectives on the test seeds; None where it was not run on any."""
         return mean_over_seeds(self.by_test.tolist())
 
 
@@ -67,7 +67,7 @@ class View:
         label: the reward model, where there is a view for each; empty for the whole sweep.
         axes: what varies among the settings.
         settings: complete ones, by their first trial's number.
-        pruned: settings of pruned trials, with what they would have been worth (see sweep_pruned); for fits only.
+        pruned: settings of pruned trials, with estimated objectives (see pruned.py); for fits only.
         trials: all of them, whatever became of them.
         tied: key -> the axis that it moves along with.
         metrics, directions: of the objectives.
@@ -96,7 +96,7 @@ class View:
         return self.sign(objective) * np.array([setting.objectives[objective] for setting in self.settings])
 
     def noise(self, objective: int = 0) -> Noise:
-        """What repetitions alone tell of an objective's noise; runs on test seeds are a group apart."""
+        """The noise of an objective by repetitions alone; runs on test seeds are groups of their own."""
         groups = [runs for setting in self.settings for runs in (setting.by_run, setting.by_test)]
         return noise_within(runs[:, objective] for runs in groups)
 
@@ -107,7 +107,7 @@ class View:
         return np.array(places, dtype=np.float64).reshape(len(rows), len(self.axes))
 
     def shown(self, key: str, text: str) -> str:
-        """A value of an axis as a reader wants it; those of different settings differ."""
+        """The label of a value of an axis; different values have different labels."""
         return self._labels.get(key, {}).get(text) or setting_text(text)
 
     @cached_property
@@ -212,7 +212,7 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
             values_of = settings_of(trial)
             groups[tuple(values_of.get(key) for key in keys)].append(trial)
     for values, trials_of_one in groups.items():
-        # A copy says again what the trial says that it is one of: it is no further seed.
+        # A copy repeats the objectives of another trial: it is no further seed.
         group = [trial for trial in trials_of_one if trial.has_run] or trials_of_one
         by_trial = [_values(trial.objectives, num_objectives) for trial in group]
         by_run = [_of_runs(trial.runs, num_objectives) for trial in group]
@@ -250,7 +250,7 @@ def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
 
 
 def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
-    """The axes without those that always move along with another one, tied to it or not, and what these follow."""
+    """The axes that do not always move along with another one; and each other axis -> the axis that it follows."""
     keys = {axis.key for axis in axes}
     leaders = {axis.key: axis.tied_to.lstrip("+") for axis in axes if axis.tied_to is not None}
     tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _move_along(rows, name, key)}

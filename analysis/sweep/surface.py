@@ -33,7 +33,7 @@ class Surface:
         points: what it was fitted to, (points, axes).
         gains: the objectives there, more is better, (points,).
         noise: deviation of a single measurement about the surface, in the objective's unit.
-        freedom: how well that is known, as degrees of freedom.
+        freedom: degrees of freedom of that noise.
         theta: the logarithms of length scales, signal variance and noise variance of the standardized objective.
         share: of the noise variance that each point has: 1 over its number of runs, (points,).
         extra: variance of each point on top of that, standardized, (points,).
@@ -87,7 +87,7 @@ class Surface:
         return np.asarray(mean + normal @ root.T, dtype=np.float64)
 
     def left_out(self) -> Floats:
-        """What the surface says about each point when it is not told it (equations 5.12), (points,)."""
+        """The surface's prediction of each point from all others (equations 5.12), (points,)."""
         from scipy.linalg import cho_solve
 
         factor, weights = self._solved
@@ -140,10 +140,10 @@ def fit(
 
 
 def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, float]:
-    """Mean and deviation of the noise variance's logarithm, before the surface is looked at.
+    """Mean and standard deviation of the prior of the noise variance's logarithm.
 
-    The logarithm of a variance that repetitions show is below the true one in the mean, the more so the fewer there are
-    (Bartlett and Kendall 1946); it counts by its precision.
+    The logarithm of a variance estimated from repetitions is biased downwards, the more so the fewer there are
+    (Bartlett and Kendall 1946). It is corrected and weighted by its precision.
     """
     from scipy.special import digamma, polygamma
 

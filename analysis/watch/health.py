@@ -1,4 +1,4 @@
-"""Warnings about runs while they run: the rules of health.py, looked at as far as a small part of the time goes."""
+"""Warnings about runs while they run: the rules of analysis/health, applied in a small share of the time."""
 
 import time
 from collections.abc import Sequence

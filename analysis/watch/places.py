@@ -1,4 +1,4 @@
-"""What is watched: a sweep, a run, or all that lie in a folder, those that appear later among them."""
+"""The watched places: a sweep, a run, or all of them in a folder, with those that appear later."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ from rlhf_sweeps.record.trials import RUNNING
 
 
 class Places:
-    """All that is watched in a folder, which need not be there yet."""
+    """All runs and sweeps in a folder, which need not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,7 +24,7 @@ class Places:
         self._due = 0.0
 
     def look(self) -> list[Seen]:
-        """Read what is new, and say how each of them stands, by name."""
+        """Read what is new; the state of each run and sweep, by name."""
         self._search()
         seen = []
         for folder, followed in self._followed.items():

@@ -1,4 +1,4 @@
-"""What is known of a trial, and of a sweep or run as a whole, at one look."""
+"""The state of a trial, and of a sweep or run as a whole, at one look."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Row:
         objectives: of a complete one, a value for each objective.
         tests: the same of each run on a test seed that has come to its end.
         violations: constraint -> by how much a complete one breaks it, in the mean over its runs; 0 and below: kept.
-        is_compared: whether it can be compared with the newest ones; one of an earlier configuration cannot.
+        is_compared: whether it can be compared with the newest trials; not under an earlier configuration.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def setting(self) -> Mapping[str, str]:
-        """What it was run with, the seed aside, which is no setting."""
+        """Its settings without the seed."""
         return {key: text for key, text in self.settings.items() if key != SEED}
 
     @property
@@ -60,17 +60,17 @@ class Row:
 
     @property
     def at_work(self) -> list[FollowedRun]:
-        """Its runs that have not ended: of several seeds some may run at once."""
+        """Its runs that have not ended, of which several may run at once."""
         return [run for run in self.runs if run.state is None]
 
     @property
     def current(self) -> FollowedRun | None:
-        """The run that it is at; of several at once, the one that is furthest behind."""
+        """Its running run; of several, the one that is furthest behind."""
         return min(self.at_work, key=lambda run: run.update, default=self.runs[-1] if self.runs else None)
 
     @property
     def seconds(self) -> float:
-        """Of training."""
+        """Seconds of training."""
         return sum(run.seconds for run in self.runs)
 
     @property
@@ -98,9 +98,9 @@ class Seen:
     Attributes:
         rows: trials by number, then runs on test seeds; or the one run.
         trials: those of the rows that can be compared with each other.
-        num_planned: trials in all; None where nobody knows.
+        num_planned: trials in all; None where that is unknown.
         elapsed, left: seconds; None where unknown.
-        note: whether anybody is at work, and how to go on.
+        note: whether a sweeper is at work, and how to continue.
         warning: the newest about a run that runs.
         has_ended: nothing more is to be seen.
         is_complete: it has come to its planned end.
@@ -127,7 +127,7 @@ class Seen:
 
     @cached_property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """Swept key -> a setting's text -> how it is shown; different ones are told apart."""
+        """Swept key -> a setting's text -> its label; different settings have different labels."""
         keys = dict.fromkeys(key for row in self.rows for key in row.settings)
         return {key: setting_labels(row.settings[key] for row in self.rows if key in row.settings) for key in keys}
 
@@ -142,7 +142,7 @@ class Seen:
         return self._front(self._ordered())
 
     def same(self, row: Row) -> list[Row]:
-        """The complete trials of a trial's setting: of an earlier version's sweep over seeds one for each seed."""
+        """The complete trials of a trial's setting: several in sweeps over seeds of an earlier version."""
         if SEED not in row.settings:
             return [row]
         return [other for other in self.trials if other.state == COMPLETE and other.setting == row.setting]
@@ -152,7 +152,7 @@ class Seen:
         return mean_over_seeds(trial.objectives for trial in self.same(row)) or []
 
     def tests(self, row: Row) -> list[list[float]]:
-        """What each run of a trial's setting on a test seed is worth."""
+        """The objectives of each run of a trial's setting on a test seed."""
         return [worth for trial in self.same(row) for worth in trial.tests]
 
     def is_feasible(self, row: Row) -> bool:
@@ -187,14 +187,14 @@ def trial_row(
     unended: str,
     is_test: bool = False,
 ) -> Row:
-    """A trial as it stands.
+    """The present state of a trial.
 
     Args:
         runs: of the trial, by seed.
         known: Optuna's trial; None where there is no study.
         keys: that are swept.
         num_seeds: runs that it takes.
-        unended: the state of what has not ended.
+        unended: the state of a trial that has not ended.
     """
     notes = {} if optuna_trial is None else dict(optuna_trial.user_attrs)
     state = end_of_trial(optuna_trial, [run.state for run in runs], num_seeds) or unended
@@ -218,13 +218,13 @@ def trial_row(
 
 
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
-    """What a trial was told about the keys that are swept; about all, where these are unknown."""
+    """A trial's overrides of the swept keys; all overrides where these are unknown."""
     overrides = runs[0].overrides if runs else ()
     return settings_in(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])
 
 
 def _violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:
-    """In the mean over seeds; what the study says itself goes before."""
+    """The excesses over the constraints by the study, else their means over seeds."""
     stated = (getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
     return {**mean_broken(run.broken for run in runs), **stated}
 

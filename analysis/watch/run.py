@@ -1,4 +1,4 @@
-"""One run that is followed while it is written: each look reads only what is new."""
+"""A run that is followed while it is written: each look reads only what is new."""
 
 import math
 import time
@@ -16,7 +16,7 @@ _GOES_ON = ("interrupted", "budget")
 
 
 class _Point(NamedTuple):
-    """What is kept of one update; nan for what it lacks."""
+    """The values of one update in the table; nan for missing ones."""
 
     update: float
     reward: float
@@ -85,7 +85,7 @@ class FollowedRun:
 
     @property
     def words(self) -> list[str]:
-        """Those of the command line that began it."""
+        """The words of the command line that began it."""
         return words_of(salvage_hydra(self._run, [])) or list(self.overrides)
 
     @property
@@ -97,18 +97,18 @@ class FollowedRun:
 
     @property
     def update(self) -> int:
-        """How far it is."""
+        """The newest update."""
         newest = self._points[-1].update if self._points else _number(self.summary.get("updates"))
         return int(newest) if math.isfinite(newest) else 0
 
     @property
     def score(self) -> float | None:
-        """Of its newest evaluation."""
+        """The score of its newest evaluation."""
         return self._newest("score")
 
     @property
     def kl(self) -> float | None:
-        """Likewise, in nats a response."""
+        """The KL of its newest evaluation, in nats a response."""
         return self._newest("kl")
 
     @property
@@ -118,13 +118,13 @@ class FollowedRun:
 
     @property
     def seconds(self) -> float:
-        """Of training."""
+        """Seconds of training."""
         total = _number(self.summary.get("seconds"))
         return sum(self._durations()) if math.isnan(total) else total
 
     @property
     def seconds_per_update(self) -> float | None:
-        """Mean of the newest ones, evaluations and checkpoints included."""
+        """The mean over the newest updates, with evaluations and checkpoints."""
         durations = self._durations()[-NEWEST_UPDATES:]
         if durations:
             return sum(durations) / len(durations)
@@ -132,12 +132,12 @@ class FollowedRun:
 
     @property
     def objectives(self) -> list[float] | None:
-        """What it is worth, a value for each objective; None where it has none."""
+        """A value for each objective; None where it has none."""
         return objectives_in(self.summary)
 
     @property
     def reward_model(self) -> str | None:
-        """The name of the one that it is trained on; None where its config does not tell."""
+        """The name of its reward model; None where its config has none."""
         name = self._group("reward_model").get("name")
         return name if isinstance(name, str) else None
 
@@ -196,6 +196,6 @@ class FollowedRun:
 
 
 def _number(value: Any) -> float:
-    """nan for what is none."""
+    """A value as a number; nan for anything else."""
     number = as_number(value)
     return math.nan if number is None else number

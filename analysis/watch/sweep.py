@@ -1,4 +1,4 @@
-"""A sweep that is followed while it runs: its trials, how far it is, and whether anybody is still at work."""
+"""A sweep that is followed while it runs: its trials, its progress, and whether a sweeper is still at work."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,10 @@ class FollowedSweep:
         self._stamps: tuple[int, ...] = ()
 
     def look(self, name: str) -> Seen:
-        """Read what is new, and say how things stand.
+        """Read what is new; the present state of the sweep.
 
         Args:
-            name: what to call it.
+            name: its name in the table.
         """
         # The next sweeper leaves its name first.
         sweep = self._sweep
@@ -136,7 +136,7 @@ class FollowedSweep:
         return None
 
     def _lost_command(self) -> str:
-        """Why nobody knows what goes on with it; an earlier version left that to Hydra's config."""
+        """Why the command that continues is unknown; an earlier version had it in Hydra's config only."""
         file = self._sweep.hydra_file if self._start.get("schema_version") == 1 else self._sweep.start_file
         if file == self._sweep.start_file and self._start:
             return f"{file.name} does not tell the command that continues"
@@ -171,11 +171,11 @@ class FollowedSweep:
 
     @property
     def _config(self) -> Mapping[str, Any]:
-        """What all trials share, flat."""
+        """The flat config that all trials share."""
         return as_mapping(self._start.get("config"))
 
     def _read_study(self) -> None:
-        """What the study knows of trials: also of those that have no summary, or no folder."""
+        """Read the study's trials, among them those without a summary or a folder."""
         modified, now = stamp(self._sweep.study).modified, time.monotonic()
         if modified in (0, self._study_stamp) or now < self._study_due:
             return

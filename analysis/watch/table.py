@@ -1,4 +1,4 @@
-"""How a look at sweeps and runs is drawn in a terminal of any size, or as plain lines."""
+"""Draws the state of sweeps and runs in a terminal of any size, or as plain lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _HIGHEST = 1e300  # so that no sum or difference overflows
 
 @dataclass(frozen=True)
 class Page:
-    """What there is room for.
+    """The room for the table.
 
     Attributes:
         width, height: in characters and lines; without a height all rows are drawn.
@@ -192,7 +192,7 @@ def _int(label: str) -> int:
 
 
 def sparkline(values: Sequence[float], is_ascii: bool, width: int = 10) -> str:
-    """A curve in one line, each character the mean of a stretch; what is not finite is passed over."""
+    """A curve in one line, each character the mean of a stretch; values that are not finite are left out."""
     levels = LETTERS if is_ascii else BLOCKS
     finite = [value for value in values if abs(value) < _HIGHEST]
     if not finite:

@@ -1,8 +1,8 @@
 """`python -m analysis watch`: a live table of sweeps and runs, from their records alone.
 
 So it runs in any process that sees the folder: another terminal, another machine with the same file system, over ssh.
-It reads, and never writes. What it cannot do is to say whether a process on another machine is still alive; there it
-goes by whether the record grows.
+It reads, and never writes. It cannot see whether a process on another machine is alive; there it looks whether the
+record grows.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
 def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
-    """Show how a sweep, a run, or all that lie in a folder get on, until they have ended.
+    """Show the progress of a sweep, a run, or all of them in a folder, until they have ended.
 
     Args:
         folder: need not be there yet, unless only one look is asked for.
-        once: print one look and return; so it is, too, where stdout is no terminal.
+        once: print the table once and return, as is done where stdout is no terminal.
         interval: seconds between looks.
 
     Returns:

@@ -14,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def identity(value: Any) -> Hashable:
-    """What values are grouped by: 1 and 1.0 are the same; 1, "1" and true are not."""
+    """A key that equal values share: 1 and 1.0 are equal; 1, "1" and true are not."""
     if isinstance(value, list | tuple):
         return ("list", *map(identity, value))
     if isinstance(value, bool) or value is None:
@@ -45,7 +45,7 @@ def exact(value: Any) -> str:
 
 
 def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
-    """A label for each value; those of different values differ, for which they get as many digits as it takes."""
+    """A label for each value; different values have different labels, with as many digits as that takes."""
     distinct = {identity(value): value for value in values}
     label_of = _tell_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
     # 1 and "1" look alike, and then "1" and "'1'".
@@ -55,7 +55,7 @@ def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
 
 
 def setting_labels(texts: Iterable[str]) -> dict[str, str]:
-    """The same for settings as a user types them: text -> label."""
+    """Labels of settings as a user types them: text -> label; different texts have different labels."""
     label_of = _tell_apart(dict.fromkeys(texts), setting_text)
     return label_of | {text: text for text in _repeated(label_of)}
 
@@ -69,6 +69,6 @@ def _tell_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: i
 
 
 def _repeated(label_of: Mapping[Key, str]) -> dict[Key, str]:
-    """Those that look like another one."""
+    """The labels that several keys have."""
     counts = Counter(label_of.values())
     return {key: label for key, label in label_of.items() if counts[label] > 1}

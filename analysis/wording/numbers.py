@@ -1,4 +1,4 @@
-"""Numbers and seeds as configs, summaries and tables have them."""
+"""Numbers and seeds in configs, summaries and tables."""
 
 import math
 import re
