@@ -1,4 +1,4 @@
-"""Groups of runs compared by a config key: values with intervals, who beats whom, and what is within noise."""
+"""Groups of runs compared by a config key: values with intervals, and for each pair which group is better."""
 
 import math
 from collections import Counter
@@ -20,15 +20,15 @@ NO_VALUE = "without a value"
 
 @dataclass(frozen=True, eq=False)
 class ComparedGroup:
-    """A group and what is known of it.
+    """A group with its values.
 
     Attributes:
         label: the values that its runs share.
         place: 1 for the best; 0 for a group without any value.
         estimate: the mean, plain or interquartile (see `ranking.statistic`), and its intervals; None without any value.
         values: run's name -> value.
-        num_settings: how many different settings of the other keys its values are of.
-        excluded: why -> how many runs do not count.
+        num_settings: number of different settings of the other keys among its runs.
+        excluded: reason -> number of runs that do not count.
     """
 
     label: str
@@ -45,12 +45,12 @@ class GroupComparison:
 
     Attributes:
         by: the config keys, joined with commas.
-        measure: what runs are compared by.
+        measure: the value that runs are compared by.
         groups: best first; those without any value last.
         ranking: of the groups that have one; None if no group has.
         matrix: win rates under every judge; None where there are no judges.
         grouping: the runs behind the groups.
-        notes: sentences on what a reader should know.
+        notes: sentences for readers.
     """
 
     by: str
@@ -73,7 +73,7 @@ class GroupComparison:
 
     @property
     def is_own(self) -> bool:
-        """Whether the sweep itself has made it; see `own_matrix`."""
+        """Whether the sweep itself has made the comparison; see `own_matrix`."""
         return bool(self.pairs) and all(pair.design == BY_PROMPT for pair in self.pairs)
 
     @property
@@ -90,14 +90,14 @@ class GroupComparison:
 def compare(source: Source, by: str | None = None, metric: str | None = None) -> GroupComparison:
     """Compare the runs of a source by config keys.
 
-    A run counts if it came to its end; those that were pruned, failed, diverged, wait, were interrupted or go on are
-    counted apart. Reward models are compared as the sweep itself has done it, where it has (see `own_matrix`).
+    A run counts if it came to its end; runs that were pruned, failed, diverged, wait, were interrupted or go on are
+    counted apart. Where the sweep itself has compared its reward models, that comparison is taken (see `own_matrix`).
 
     Args:
         source: what was read.
-        by: a config key, or several joined with commas; what was swept if that is one key.
-        metric: what to compare by; by default the objective, or, where there are several reward models, the mean win
-            rate under the judges that are not a run's own.
+        by: a config key, or several joined with commas; by default the swept key if there is one only.
+        metric: the metric to compare by; by default the objective, or, where there are several reward models, the mean
+            win rate under the judges that are not a run's own.
 
     Raises:
         AnalysisError: if no run has such a key or metric.
@@ -144,7 +144,7 @@ def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure)
     groups.sort(key=lambda group: min(math.inf if run.trial is None else run.trial for run in group.runs))
     chosen = {group.label: strata_of(compared, group.chosen, measured.values) for group in groups}
     tested = {group.label: strata[group.label] for group in groups if group.is_test}
-    by_choice = {label: found or strata[label] for label, found in chosen.items()}
+    by_choice = {label: own_strata or strata[label] for label, own_strata in chosen.items()}
     return rank(by_choice, measured.is_lower_better, tested)
 
 
@@ -155,15 +155,15 @@ def _compared(
     excluded = Counter(group.excluded)
     if len(values) < len(group.runs):
         excluded[NO_VALUE] += len(group.runs) - len(values)
-    found = ranking.estimates.get(group.label) if ranking else None
-    if found is not None and measured.is_rate and not is_own:
-        found = of_rate(found, measured.num_prompts)
-    return ComparedGroup(group.label, place, found, values, num_settings, dict(excluded))
+    estimated = ranking.estimates.get(group.label) if ranking else None
+    if estimated is not None and measured.is_rate and not is_own:
+        estimated = of_rate(estimated, measured.num_prompts)
+    return ComparedGroup(group.label, place, estimated, values, num_settings, dict(excluded))
 
 
 def _alike(estimates: Mapping[str, Estimate]) -> list[str]:
     """The groups that have no interval, although they have several runs."""
-    return [label for label, found in estimates.items() if found.num_runs > 1 and math.isnan(found.low)]
+    return [label for label, estimate in estimates.items() if estimate.num_runs > 1 and math.isnan(estimate.low)]
 
 
 def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[str, Strata]) -> list[str]:
@@ -174,17 +174,17 @@ def _notes(grouped: Grouping, groups: Sequence[ComparedGroup], strata: Mapping[s
     if counts:
         parts = ", ".join(f"{number} {reason}" for reason, number in sorted(counts.items()))
         notes.append(f"not counted: {parts}; a group that lost bad runs that way looks better than it is")
-    kept = [found for found in strata.values() if found]
-    settings = [set(found) for found in kept]
+    filled = [group_strata for group_strata in strata.values() if group_strata]
+    settings = [set(group_strata) for group_strata in filled]
     others = ", ".join(key for key in grouped.others if key not in grouped.keys)
-    if others and any(one != settings[0] for one in settings):
+    if others and any(group_settings != settings[0] for group_settings in settings):
         notes.append(
             f"the groups' runs also differ in {others}, and not alike in every group: a difference may come from there"
         )
-    is_seeded = any(len(values) > 1 for found in kept for values in found.values())
-    if not is_seeded and any(len(found) > 1 for found in kept):
+    is_seeded = any(len(values) > 1 for group_strata in filled for values in group_strata.values())
+    if not is_seeded and any(len(group_strata) > 1 for group_strata in filled):
         notes.append("no setting has two seeds, so intervals are about other settings and seeds together")
-    if alike := _alike({one.label: one.estimate for one in groups if one.estimate}):
+    if alike := _alike({group.label: group.estimate for group in groups if group.estimate}):
         whose = f"no interval for {list_labels(alike)}, whose runs are all alike"
         notes.append(f"{whose}: that does not show how much others would differ")
     return notes

@@ -1,4 +1,4 @@
-"""The reward-KL frontier of each group: what its runs gained at which distance from the base policy, and its law."""
+"""Reward against KL: what each run gained at each KL, and for each group of runs these points and their fitted law."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.comparison.groups import Grouping, grouping
-from analysis.comparison.kl_paths import OWN, path
 from analysis.comparison.over_optimization import Fit, fit
 from analysis.comparison.run_values import common_judges, scale
-from analysis.records.runs import Floats, Source
+from analysis.records.runs import SCORES, TOO_LARGE, Floats, RunRecord, Source
 
+OWN, OTHERS = "own reward model", "other judges"
+_TRAINING_KL = "objective/kl"
 TOO_FEW = "too few evaluations at different KLs for a fit"
 SEVERAL_SCALES = "runs of several reward models, whose scores have no common scale"
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The KL of a run and its gains, in the order of updates.
+
+    Attributes:
+        kls: of the sequence, in nats; below 0 where an estimate is noisy, (points,).
+        gains: the score less the base policy's; for win rates the rate less 1/2, (points,).
+        is_training: whether these are training batches, since the run has no evaluations.
+    """
+
+    kls: Floats
+    gains: Floats
+    is_training: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,15 +37,15 @@ class Frontier:
 
     Attributes:
         label: of the group.
-        judge: who scored: OWN, or the name of a judge.
+        judge: the scorer: OWN, or the name of a judge.
         runs: names of the runs that have points.
-        distances: sqrt(KL) in sqrt(nats), of all runs one after another, (points,).
+        distances: sqrt(KL) in sqrt(nats), of all runs, one run after another, (points,).
         gains: the score less the base policy's, (points,).
         which: the position in `runs` of each point's run, (points,).
-        fit: None where there is none; `note` says why.
+        fit: the fitted law; None where there is none, and `note` gives the reason.
         is_training: whether points are training batches, since there are no evaluations.
         num_negative: points whose KL estimate was below 0 and was taken as 0.
-        note: empty, or why there is no fit.
+        note: the reason why there is no fit; empty with one.
     """
 
     label: str
@@ -49,7 +65,7 @@ def frontiers(source: Source, by: str | None = None, judge: str | None = None) -
 
     Args:
         by: as in `compare`.
-        judge: whose score is meant; by default each run's own reward model's.
+        judge: the scorer; by default each run's own reward model.
 
     Raises:
         AnalysisError: if no run has such a key.
@@ -58,20 +74,20 @@ def frontiers(source: Source, by: str | None = None, judge: str | None = None) -
 
 
 def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
-    """The same of groups made before."""
-    found = []
+    """The frontiers of groups that have been made; see `frontiers`."""
+    lines = []
     for group in grouped.groups:
         paths = {run.name: path(run, judge) for run in group.runs}
-        paths = {name: one for name, one in paths.items() if len(one.kls)}
-        # Training batches beside evaluations would be two things under one name.
-        is_training = all(one.is_training for one in paths.values())
-        paths = {name: one for name, one in paths.items() if one.is_training == is_training}
+        paths = {name: way for name, way in paths.items() if len(way.kls)}
+        # Training batches and evaluations are not mixed in one frontier.
+        is_training = all(way.is_training for way in paths.values())
+        paths = {name: way for name, way in paths.items() if way.is_training == is_training}
         if not paths:
             continue
-        points = [(np.sqrt(np.maximum(one.kls, 0.0)), one.gains) for one in paths.values()]
+        points = [(np.sqrt(np.maximum(way.kls, 0.0)), way.gains) for way in paths.values()]
         is_mixed = judge in (None, OWN) and len({scale(run) for run in group.runs if run.name in paths}) > 1
         law = None if is_mixed else fit(points)
-        found.append(
+        lines.append(
             Frontier(
                 group.label,
                 judge or OWN,
@@ -81,16 +97,57 @@ def frontiers_of(grouped: Grouping, judge: str | None = None) -> list[Frontier]:
                 np.repeat(np.arange(len(points)), [len(gains) for _, gains in points]).astype(np.float64),
                 law,
                 is_training,
-                sum(int((one.kls < 0).sum()) for one in paths.values()),
+                sum(int((way.kls < 0).sum()) for way in paths.values()),
                 "" if law else SEVERAL_SCALES if is_mixed else TOO_FEW,
             )
         )
-    return found
+    return lines
 
 
 def all_frontiers(grouped: Grouping, most: int = 6) -> dict[str, list[Frontier]]:
     """Judge -> frontiers: the own reward model's, then those of the judges that most runs have."""
     runs = [run for group in grouped.groups for run in group.runs]
     judges = [OWN, *common_judges(runs)][:most]
-    found = {judge: frontiers_of(grouped, judge) for judge in judges}
-    return {judge: lines for judge, lines in found.items() if lines}
+    by_judge = {judge: frontiers_of(grouped, judge) for judge in judges}
+    return {judge: lines for judge, lines in by_judge.items() if lines}
+
+
+def path(run: RunRecord, judge: str | None = None, judges: Sequence[str] = ()) -> Path:
+    """The KLs and gains of one run; empty if the record lacks one of them.
+
+    Args:
+        judge: None or OWN for the score of its own reward model, OTHERS for the mean win rate under those of `judges`
+            that are not its own, else the name of a judge, for its score.
+    """
+    if judge == OTHERS:
+        own = run.value("reward_model")
+        metrics = [f"judge/{name}/win_rate" for name in judges if name != own]
+        rates = [np.asarray(run.metrics.get(metric, np.full(len(run.updates), np.nan))) for metric in metrics]
+        gains = np.mean(rates, axis=0) - 0.5 if rates else np.full(len(run.updates), np.nan)
+        return _finite(_values(run, "eval/kl"), gains)
+    prefix = "eval" if judge in (None, OWN) else f"judge/{judge}"
+    gains = _values(run, f"{prefix}/score") - _values(run, f"{prefix}/base_score")
+    evaluated = _finite(_values(run, "eval/kl"), gains)
+    if len(evaluated.kls) or judge not in (None, OWN):
+        return evaluated
+    return _training(run)
+
+
+def _training(run: RunRecord) -> Path:
+    """The path in training batches, of which the base policy itself sampled the first."""
+    scores, kls = _values(run, SCORES), _values(run, _TRAINING_KL)
+    is_known = (np.abs(scores) < TOO_LARGE) & (np.abs(kls) < TOO_LARGE)
+    if not is_known.any() or run.updates[is_known][0] > 1:
+        return Path(np.empty(0), np.empty(0))
+    scores, kls = scores[is_known], kls[is_known]
+    return Path(kls[1:], scores[1:] - scores[0], is_training=True)
+
+
+def _values(run: RunRecord, metric: str) -> Floats:
+    column = run.metrics.get(metric)
+    return np.full(len(run.updates), np.nan) if column is None else np.asarray(column, dtype=np.float64)
+
+
+def _finite(kls: Floats, gains: Floats) -> Path:
+    is_known = (np.abs(kls) < TOO_LARGE) & (np.abs(gains) < TOO_LARGE)  # nan is neither
+    return Path(kls[is_known], gains[is_known])

@@ -1,4 +1,4 @@
-"""Runs in groups by the values of config keys: which of them count, what else differs, and what was put aside."""
+"""Runs in groups by the values of config keys: which runs count, which other keys differ, which runs are left out."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -7,19 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from analysis.comparison.thresholds import MAX_RANGES, MAX_VALUES, MIN_IN_RANGE
 from analysis.records.runs import COMPLETE, STOPPED, RunRecord, Source, as_number
-from analysis.records.value_order import place
 from analysis.wording.errors import AnalysisError
-from analysis.wording.labels import identity, labels
+from analysis.wording.labels import identity, labels, place
 from analysis.wording.short_labels import list_labels
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.settings import mean_broken
 
-# Runs that came to their end: also those that were ended over their KL budget. One that was stopped waits, or was
-# interrupted, and goes on.
+# States of runs that came to their end, also by their KL budget. A stopped run waits or was interrupted, and can go on.
 SOUND = (COMPLETE,)
-MOST_VALUES = 12  # of a number, each with one run; beyond, they are taken together in ranges
-_MOST_RANGES, _FEWEST_IN_RANGE = 4, 3
 NAME = "run"
 BROKEN = "of a setting that breaks objective.constraints"
 UNSURE = "of a setting of which nobody knows whether it keeps objective.constraints"
@@ -30,10 +27,10 @@ class Group:
     """Runs that share the values of some config keys.
 
     Attributes:
-        label: these values, as a reader sees them; unique.
-        chosen: runs that came to their end, on the seeds that choose; tests: on those by which nothing was chosen.
-        is_test: whether those on test seeds are the ones that count.
-        excluded: why -> how many runs do not count.
+        label: these values for readers; unique.
+        chosen: runs that came to their end, on the seeds that choose; tests: on the test seeds.
+        is_test: whether the runs on test seeds are those that count.
+        excluded: reason -> number of runs that do not count.
     """
 
     label: str
@@ -44,7 +41,7 @@ class Group:
 
     @property
     def runs(self) -> Sequence[RunRecord]:
-        """Those that count."""
+        """The runs that count."""
         return self.tests if self.is_test else self.chosen
 
 
@@ -53,10 +50,10 @@ class Grouping:
     """All groups, in ascending order of their values.
 
     Attributes:
-        keys: what the groups differ by.
-        others: other config keys in which runs of a group may differ, seeds aside; a key of ranges is among them.
+        keys: the config keys that make the groups.
+        others: other config keys in which runs of a group may differ, without seeds; a key of ranges is among them.
         groups: also those without a run that counts.
-        notes: sentences on what a reader should know about the groups.
+        notes: sentences for readers about the groups.
     """
 
     keys: Sequence[str]
@@ -72,32 +69,32 @@ class Grouping:
 
     @property
     def alike(self) -> "Grouping":
-        """The same with runs of one kind: those on test seeds if all groups have some, else those that choose."""
+        """The groups with runs of one kind: on test seeds if all groups have some, else on the seeds that choose."""
         return self if self.is_test else self.of_choice
 
     @property
     def of_choice(self) -> "Grouping":
-        """The same with the runs on the seeds that choose."""
-        return replace(self, groups=[replace(one, is_test=False) for one in self.groups])
+        """The groups with the runs on the seeds that choose."""
+        return replace(self, groups=[replace(group, is_test=False) for group in self.groups])
 
     def valued(self, values: Mapping[str, float]) -> "Grouping":
-        """The same with test seeds for those groups alone whose tests gave some value."""
-        told = [group.is_test and any(run.name in values for run in group.tests) for group in self.groups]
-        groups = [replace(group, is_test=is_told) for group, is_told in zip(self.groups, told, strict=True)]
+        """The groups, with runs on test seeds only where one of these has a value."""
+        are_valued = [group.is_test and any(run.name in values for run in group.tests) for group in self.groups]
+        groups = [replace(group, is_test=is_valued) for group, is_valued in zip(self.groups, are_valued, strict=True)]
         return replace(self, groups=groups)
 
     def setting(self, run: RunRecord) -> Hashable:
-        """What else was chosen for a run: runs of a group with the same setting differ in their seeds only."""
+        """The values of the other keys: runs of a group with the same setting differ in their seeds only."""
         return tuple(identity(run.value(key)) for key in self.others)
 
 
 def grouping(source: Source, by: str | None) -> Grouping:
-    """The groups by one key, or by several joined with commas; by what was swept if nothing is given.
+    """The groups by one key, or by several joined with commas; by default by the swept key.
 
     Where groups are settings, runs on test seeds count in each group that has some, and settings that cannot be the
-    best do not count. Where a group holds several settings, test seeds count only if every group has two runs on some;
-    else those that chose the settings. Within a group they are never mixed. Where a number has many values and hardly
-    any has two runs, as in a search, groups are ranges of it.
+    best do not count. Where a group has several settings, runs on test seeds count only if every group has two of them;
+    else the runs on the seeds that choose count. A group never mixes both. Where a number has many values and hardly
+    any value has two runs, as in a search, the groups are ranges of the number.
 
     Raises:
         AnalysisError: if no run has such a key, or none is given and not exactly one was swept.
@@ -115,10 +112,10 @@ def grouping(source: Source, by: str | None) -> Grouping:
     by_label: dict[str, list[RunRecord]] = {label: [] for label in order}
     for run in source.runs:
         by_label[named[run.name]].append(run)
-    found = Grouping(keys, others, [], notes)
-    are_settings = all(len({found.setting(run) for run in runs}) == 1 for runs in by_label.values())
+    ungrouped = Grouping(keys, others, [], notes)
+    are_settings = all(len({ungrouped.setting(run) for run in runs}) == 1 for runs in by_label.values())
     are_tested = _are_tested(by_label.values())
-    # Of several objectives test seeds tell no order.
+    # With several objectives, test seeds give no order.
     has_order = len(source.directions) == 1
     groups = [
         _group(
@@ -129,17 +126,17 @@ def grouping(source: Source, by: str | None) -> Grouping:
         )
         for label, runs in by_label.items()
     ]
-    return replace(found, groups=groups)
+    return replace(ungrouped, groups=groups)
 
 
 def _without_names(source: Source, keys: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Other keys without the runs' own name, where it says no more than the settings do: a, a, a and b, b, b."""
+    """The other keys, without the name of runs where it adds nothing to the settings: a, a, a and b, b, b."""
     settings = [key for key in others if key != NAME]
     names: dict[Hashable, set[Hashable]] = {}
     for run in source.runs:
         setting = tuple(identity(run.value(key)) for key in (*keys, *settings))
         names.setdefault(setting, set()).add(identity(run.value(NAME)))
-    return settings if all(len(found) == 1 for found in names.values()) else list(others)
+    return settings if all(len(own_names) == 1 for own_names in names.values()) else list(others)
 
 
 def _keys(source: Source, by: str | None) -> list[str]:
@@ -147,27 +144,27 @@ def _keys(source: Source, by: str | None) -> list[str]:
         axes = source.axes
         if len(axes) == 1:
             return list(axes)
-        known = f"the runs differ in: {', '.join(axes)}" if axes else "the runs differ in nothing but seeds"
-        raise AnalysisError(f"--by: must name a config key ({known})")
+        differing = f"the runs differ in: {', '.join(axes)}" if axes else "the runs differ in nothing but seeds"
+        raise AnalysisError(f"--by: must name a config key ({differing})")
     return list(dict.fromkeys(source.key(key.strip()) for key in by.split(",") if key.strip()))
 
 
 def _is_part(axis: str, key: str) -> bool:
-    """Whether an axis is what a key names, or part of it: reward_model and reward_model.name."""
+    """Whether an axis is a key or a part of it, or the other way round: reward_model and reward_model.name."""
     return axis == key or axis.startswith(f"{key}.") or key.startswith(f"{axis}.")
 
 
 def _labels(
     source: Source, keys: Sequence[str], values: Mapping[str, tuple[Any, ...]]
 ) -> tuple[dict[str, str], list[str], list[str]]:
-    """The label of every run, all labels in order, and what to say about them."""
+    """The label of every run, all labels in order, and notes."""
     counts = Counter(identity(values[run.name]) for run in source.runs if run.state in SOUND and not run.is_test)
     numbers = [value[0] for value in values.values()] if len(keys) == 1 else []
     if numbers and all(as_number(value) is not None for value in numbers):
         is_drawn = any(axis.is_interval for axis in source.space if axis.key == keys[0])
         is_single = sum(count == 1 for count in counts.values()) > len(counts) / 2
-        num_ranges = min(_MOST_RANGES, len(counts) // _FEWEST_IN_RANGE)
-        if is_single and num_ranges > 1 and (is_drawn or len(counts) > MOST_VALUES):
+        num_ranges = min(MAX_RANGES, len(counts) // MIN_IN_RANGE)
+        if is_single and num_ranges > 1 and (is_drawn or len(counts) > MAX_VALUES):
             return _ranges(source, keys[0], values, num_ranges)
     distinct = {identity(value): value for value in values.values()}
     ordered = sorted(distinct.values(), key=lambda value: tuple(map(place, value)))
@@ -196,7 +193,7 @@ def _ranges(
 
 
 def _empty_notes(source: Source, keys: Sequence[str]) -> list[str]:
-    """What a table's empty cells are called; in a record of ours null is a value."""
+    """A note on empty cells of a table in a key of the groups; in our own records null is a value."""
     if source.kind != "table":
         return []
     empty = {key: sum(run.value(key) is None for run in source.runs) for key in keys}
@@ -212,13 +209,13 @@ def _is_test(run: RunRecord) -> bool:
 
 
 def _are_tested(groups: Iterable[Sequence[RunRecord]]) -> bool:
-    """Whether test seeds can stand for every group that has a sound run, whatever settings it holds."""
-    kept = [runs for runs in groups if any(run.state in SOUND for run in runs)]
-    return bool(kept) and all(sum(map(_is_test, runs)) > 1 for runs in kept)
+    """Whether every group that has a run which came to its end has two of them on test seeds."""
+    with_sound = [runs for runs in groups if any(run.state in SOUND for run in runs)]
+    return bool(with_sound) and all(sum(map(_is_test, runs)) > 1 for runs in with_sound)
 
 
 def _earlier(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
-    """The numbers of trials of an earlier configuration, which are not among the source's."""
+    """The numbers of trials of an earlier configuration, which the source leaves out -> the reason."""
     numbers = {run.trial for run in runs if run.trial is not None} if source.trials else set()
     return dict.fromkeys(numbers - {trial.number for trial in source.trials}, "of an earlier configuration")
 
@@ -228,26 +225,26 @@ def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     numbers = {run.trial for run in runs}
     trials = [trial for trial in source.trials if trial.number in numbers]
     ended = [trial for trial in trials if trial.state in SOUND]
-    found = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
+    reasons = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
     broken = mean_broken([trial.violations for trial in ended]).values()
     if any(not excess <= 0 for excess in broken):
         why = BROKEN if any(excess > 0 for excess in broken) else UNSURE
-        found |= {trial.number: why for trial in ended}
-    return found
+        reasons |= {trial.number: why for trial in ended}
+    return reasons
 
 
 def _group(label: str, runs: Sequence[RunRecord], is_test: bool, banned: Mapping[int, str]) -> Group:
-    # Failures of choosing runs are no failures of the tests, and the other way round.
+    # Failures on the seeds that choose do not count among the tests, and the other way round.
     counted = [run for run in runs if run.is_test == is_test]
     why = {run.name: _why_not(run, banned) for run in runs}
     excluded = Counter(reason for run in counted if (reason := why[run.name]))
     sound = [run for run in runs if not why[run.name]]
-    tests, chosen = ([run for run in sound if run.is_test == is_one] for is_one in (True, False))
+    tests, chosen = ([run for run in sound if run.is_test == is_for_test] for is_for_test in (True, False))
     return Group(label, chosen, tests, is_test, dict(sorted(excluded.items())))
 
 
 def _why_not(run: RunRecord, banned: Mapping[int, str]) -> str:
-    """Why a run does not count: its state, and what stopped it: `waiting`, `interrupted`, `out of time`; or its trial.
+    """Why a run does not count: its state, the reason of its stop (`waiting`, `out of time` ...) or its trial.
 
     Empty where it counts.
     """
@@ -260,7 +257,7 @@ def _why_not(run: RunRecord, banned: Mapping[int, str]) -> str:
 
 
 def seed_notes(source: Source, grouped: Grouping) -> list[str]:
-    """Which seeds the values are of, where some runs are on test seeds."""
+    """A note on the seeds behind the values, where some runs are on test seeds."""
     num_tests = sum(run.is_test for run in source.runs)
     counted = [group for group in grouped.groups if group.runs]
     tested = [group.label for group in counted if group.is_test]
@@ -279,8 +276,8 @@ def seed_notes(source: Source, grouped: Grouping) -> list[str]:
 
 def strata_of(grouped: Grouping, runs: Sequence[RunRecord], values: Mapping[str, float]) -> Strata:
     """Other settings -> the values of a group's runs."""
-    found: dict[Hashable, list[float]] = {}
+    by_setting: dict[Hashable, list[float]] = {}
     for run in runs:
         if run.name in values:
-            found.setdefault(grouped.setting(run), []).append(values[run.name])
-    return {setting: np.array(found[setting]) for setting in found}
+            by_setting.setdefault(grouped.setting(run), []).append(values[run.name])
+    return {setting: np.array(by_setting[setting]) for setting in by_setting}

@@ -1,7 +1,7 @@
 """Groups of runs under every judge: the win rate against the base policy, with intervals.
 
-Where reward models are compared, this is the matrix that the sweep has written, whose intervals are about other seeds
-and other prompts. Elsewhere it is made from the runs' metrics, with intervals about other seeds.
+Where reward models are compared, this is the matrix that the sweep has written, whose intervals cover other seeds and
+other prompts. Elsewhere it is made from the runs' metrics, with intervals that cover other seeds.
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,7 +15,7 @@ from analysis.records.runs import RunRecord, Source
 from rlhf_sweeps.record import natural
 from rlhf_sweeps.verdicts.estimates import Statistic, Strata, estimate, of_rate, statistic_of
 
-OWN = "own reward model"  # where it is none of the judges
+OWN = "own reward model"  # a column for reward models that are not among the judges
 
 
 def matrix(source: Source, grouping: Grouping) -> Matrix | None:
@@ -38,7 +38,7 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
     rates = {(run.name, judge): rate for run in runs for judge, rate in _rates(run, judges).items()}
     if not are_shares(rates.values()) and are_shares(rate / 100 for rate in rates.values()):  # written in percent
         rates = {place: rate / 100 for place, rate in rates.items()}
-    are_own, found = {}, {}
+    are_own, strata_of_cell = {}, {}
     for group in grouping.groups:
         models = {str(run.value(REWARD_MODEL)) for run in group.runs}
         for judge in judges:
@@ -48,9 +48,9 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
                     strata.setdefault(grouping.setting(run), []).append(rates[run.name, judge])
             if strata:
                 are_own[group.label, judge] = judge == OWN or models == {judge}
-                found[group.label, judge] = {setting: np.array(values) for setting, values in strata.items()}
-    statistic = statistic_of(found.values())
-    cells = {place: _cell(strata, statistic, are_own[place], prompts) for place, strata in found.items()}
+                strata_of_cell[group.label, judge] = {setting: np.array(values) for setting, values in strata.items()}
+    statistic = statistic_of(strata_of_cell.values())
+    cells = {place: _cell(strata, statistic, are_own[place], prompts) for place, strata in strata_of_cell.items()}
     labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
     least = f", at least as wide as {prompts} prompts make them" if prompts else ""
     return Matrix(labels, judges, cells, f"intervals are about other seeds{least}")
@@ -61,17 +61,17 @@ def _is_judge(key: str) -> bool:
 
 
 def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
-    """Judge -> a run's win rate at its best evaluation; its own reward model may be none of the judges."""
+    """Judge -> a run's win rate at its best evaluation, under OWN that of a reward model outside of the judges."""
     update, own = best_update(run), str(run.value(REWARD_MODEL))
-    found = {judge: value_at(run, f"judge/{judge}/win_rate", update) for judge in judges}
+    rates = {judge: value_at(run, f"judge/{judge}/win_rate", update) for judge in judges}
     own_rate = value_at(run, WIN_RATE, update)
-    if own in found and found[own] is None:
-        found[own] = own_rate
+    if own in rates and rates[own] is None:
+        rates[own] = own_rate
     if OWN in judges and own not in judges:
-        found[OWN] = own_rate
-    return {judge: rate for judge, rate in found.items() if rate is not None}
+        rates[OWN] = own_rate
+    return {judge: rate for judge, rate in rates.items() if rate is not None}
 
 
 def _cell(strata: Strata, statistic: Statistic, is_own: bool, prompts: int | None) -> Cell:
-    found = of_rate(estimate(strata.values(), statistic=statistic), prompts)
-    return Cell(found.value, found.low, found.high, found.num_runs, is_own)
+    estimated = of_rate(estimate(strata.values(), statistic=statistic), prompts)
+    return Cell(estimated.value, estimated.low, estimated.high, estimated.num_runs, is_own)

@@ -1,19 +1,17 @@
-"""Groups ranked at the same KL: what each run had gained where it first got that far from the base policy."""
+"""Groups ranked at the same KL, by the gain of each run where it first reached that KL."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.comparison.frontier import OTHERS, OWN, Path, path
 from analysis.comparison.groups import Grouping, grouping
-from analysis.comparison.kl_paths import OTHERS, OWN, Path, path
 from analysis.comparison.run_values import common_judges, num_prompts, scale
+from analysis.comparison.thresholds import KL_SHARES, MAX_LEFT_OUT
 from analysis.records.runs import Floats, Source
 from rlhf_sweeps.verdicts.estimates import Strata, of_rate
 from rlhf_sweeps.verdicts.pairs import Ranking, rank
-
-_SHARES = (0.25, 0.5, 1.0)  # of the KL that nearly all groups reach
-_MOST_LEFT_OUT = 0.1  # of the groups, for a higher one
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +20,10 @@ class Level:
 
     Attributes:
         kl: in nats.
-        ranking: of the groups that have a run which got there.
-        num_reached: label -> runs that got there; 0 for some.
-        num_before: label -> those of them whose first evaluation is beyond it, so that nothing was measured before.
-        num_runs: label -> runs that have a way at all.
+        ranking: of the groups that have a run which reached the KL.
+        num_reached: label -> number of runs that reached it; 0 for some.
+        num_before: label -> number of these whose first evaluation lies beyond it, so that nothing was measured before.
+        num_runs: label -> number of runs with KLs and gains.
     """
 
     kl: float
@@ -40,7 +38,7 @@ class MatchedKl:
     """Rankings at a few KLs.
 
     Attributes:
-        text: what was gained.
+        text: the kind of gain.
         is_rate: whether gains are win rates, 1/2 for the base policy, rather than differences of scores.
         levels: ascending.
     """
@@ -58,11 +56,12 @@ class MatchedKl:
 
 
 def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | None = None) -> MatchedKl | None:
-    """The rankings of a source's groups at the same KL; None where no run has a way.
+    """The rankings of a source's groups at the same KL; None where no run has KLs and gains.
 
     Args:
         by: as in `compare`.
-        levels: KLs in nats; by default a quarter, a half and all of what half of the runs in nearly all groups reach.
+        levels: KLs in nats; by default a quarter, a half and all of the KL that half of the runs in nearly all groups
+            reach.
 
     Raises:
         AnalysisError: if no run has such a key.
@@ -71,7 +70,7 @@ def matched_kl(source: Source, by: str | None = None, levels: Sequence[float] | 
 
 
 def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> MatchedKl | None:
-    """The same of groups made before."""
+    """The rankings of groups that have been made; see `matched_kl`."""
     runs = [run for group in grouped.groups for run in group.runs]
     is_rate = len({scale(run) for run in runs}) > 1
     judges = common_judges(runs) if is_rate else []
@@ -90,18 +89,18 @@ def matched_kl_of(grouped: Grouping, levels: Sequence[float] | None = None) -> M
     if is_training:
         text += " (of training batches, where there are no evaluations)"
     kls = sorted(levels) if levels is not None else _levels(paths)
-    found = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
+    matched = [level for kl in kls if (level := _level(kl, paths, is_rate)) is not None]
     if is_rate:
         prompts = num_prompts(runs)
-        found = [_bounded(level, prompts) for level in found]
-    return MatchedKl(text, is_rate, found)
+        matched = [_bounded(level, prompts) for level in matched]
+    return MatchedKl(text, is_rate, matched)
 
 
 def gain_at(way: Path, kl: float) -> float | None:
-    """What a run had gained where it first reached a KL; None if it never did.
+    """The gain of a run where it first reached a KL; None if it never did.
 
-    Between evaluations, and from the base policy to the first, gains go along a straight line over sqrt(KL), in which
-    the law of over-optimization begins as one. Over KL itself, runs that were evaluated rarely would look worse.
+    Between evaluations, and from the base policy to the first, gains are interpolated linearly over sqrt(KL), since the
+    law of over-optimization begins as a line there. Over KL itself, runs with few evaluations would look worse.
     """
     distances = np.sqrt(np.maximum(np.concatenate([[0.0], way.kls]), 0.0))
     gains = np.concatenate([[0.0], way.gains])
@@ -116,13 +115,13 @@ def gain_at(way: Path, kl: float) -> float | None:
 
 
 def _levels(paths: Mapping[str, Mapping[Hashable, Sequence[Path]]]) -> list[float]:
-    """KLs of two digits, up to what half of the runs in nearly all groups reach."""
+    """KLs of two digits, up to the KL that half of the runs in nearly all groups reach."""
     reach = [
         float(np.quantile([way.kls.max() for ways in parts.values() for way in ways], 0.5, method="lower"))
         for parts in paths.values()
     ]
-    top = sorted(reach)[int(_MOST_LEFT_OUT * len(reach))]
-    return sorted({_rounded_down(share * top) for share in _SHARES}) if top > 0 else []
+    top = sorted(reach)[int(MAX_LEFT_OUT * len(reach))]
+    return sorted({_rounded_down(share * top) for share in KL_SHARES}) if top > 0 else []
 
 
 def _rounded_down(value: float) -> float:
@@ -135,13 +134,13 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
     groups: dict[str, Strata] = {}
     base = 0.5 if is_rate else 0.0
     for label, parts in paths.items():
-        found: dict[Hashable, Floats] = {}
+        by_setting: dict[Hashable, Floats] = {}
         for setting, ways in parts.items():
             gains = [gain for way in ways if (gain := gain_at(way, kl)) is not None]
             if gains:
-                found[setting] = np.array(gains) + base
-        if found:
-            groups[label] = found
+                by_setting[setting] = np.array(gains) + base
+        if by_setting:
+            groups[label] = by_setting
     if not groups:
         return None
     reached = {label: sum(map(len, groups.get(label, {}).values())) for label in paths}
@@ -158,5 +157,5 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
 
 
 def _bounded(level: Level, prompts: int | None) -> Level:
-    estimates = {label: of_rate(one, prompts) for label, one in level.ranking.estimates.items()}
+    estimates = {label: of_rate(estimate, prompts) for label, estimate in level.ranking.estimates.items()}
     return replace(level, ranking=replace(level.ranking, estimates=estimates))

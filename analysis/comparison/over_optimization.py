@@ -1,8 +1,8 @@
 """The law of over-optimization of Gao, Schulman and Hilton (2022, arXiv 2210.10760, equation 2) fitted to evaluations.
 
 A policy that reinforcement learning took to a distance d = sqrt(KL) from where it began has gained
-R(d) = d (alpha - beta log d): alpha is how well optimization pays at first, beta how soon it stops to. Both stand in it
-linearly, so least squares has one answer. The gain is highest at d = exp(alpha / beta - 1).
+R(d) = d (alpha - beta log d): alpha is the gain of optimization at first, beta says how soon it ends. The law is
+linear in both, so least squares has one solution. The gain is highest at d = exp(alpha / beta - 1).
 """
 
 import math
@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.comparison.thresholds import MIN_POINTS, RESAMPLES
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
-
-RESAMPLES = 4000
-FEWEST_POINTS = 4
 
 
 @dataclass(frozen=True)
@@ -24,11 +22,11 @@ class Fit:
 
     Attributes:
         alpha, alpha_low, alpha_high: gain a unit of sqrt(nats), at d = 1.
-        beta, beta_low, beta_high: by how much that falls when d grows e-fold.
+        beta, beta_low, beta_high: the fall of that gain when d grows e-fold.
         peak_kl, peak_low, peak_high: the KL in nats where the gain is highest; nan unless beta's interval is above 0,
             or beta is and its interval is unknown.
         largest_kl: of the points.
-        num_points, num_runs: what was fitted.
+        num_points, num_runs: the numbers of points and runs fitted.
         deviation: the root mean squared distance of the points from the curve.
     """
 
@@ -48,7 +46,7 @@ class Fit:
 
     @property
     def has_peak(self) -> bool:
-        """Whether the gain surely falls at last."""
+        """Whether the gain has a highest point beyond doubt."""
         return not math.isnan(self.peak_kl)
 
     @property
@@ -64,7 +62,7 @@ class Fit:
 def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
     """Least squares over all points, with intervals from resampling whole runs.
 
-    The points of one run depend on each other, so that runs are what is resampled. Percentiles of few resampled runs
+    The points of one run depend on each other, so whole runs are resampled. Percentiles of few resampled runs
     cover too little (two runs: 60 %), so intervals are Student's with the bootstrap's standard error, and the peak's is
     Fieller's (1954) for the ratio alpha / beta with the bootstrap's covariance. It is bounded exactly where beta's
     interval leaves out 0. For a single run, covariances are those of least squares, as if its points were independent,
@@ -74,26 +72,26 @@ def fit(paths: Sequence[tuple[Floats, Floats]], seed: int = 0) -> Fit | None:
         paths: of each run distances sqrt(KL) and gains, (points,) each, all finite, distances 0 or more.
 
     Returns:
-        None if fewer than FEWEST_POINTS points lie at different distances above 0.
+        None if fewer than MIN_POINTS points lie at different distances above 0.
     """
     runs = [path for path in paths if (path[0] > 0).any()]
     distances = np.concatenate([path[0] for path in runs]) if runs else np.empty(0)
-    if len(np.unique(distances[distances > 0])) < FEWEST_POINTS:
+    if len(np.unique(distances[distances > 0])) < MIN_POINTS:
         return None
     columns = [_columns(path[0]) for path in runs]
     gains = np.concatenate([path[1] for path in runs])
     squares = np.array([part.T @ part for part in columns])
     products = np.array([part.T @ path[1] for part, path in zip(columns, runs, strict=True)])
-    found = _solve(squares.sum(0)[None], products.sum(0)[None])
-    if found is None:
+    solution = _solve(squares.sum(0)[None], products.sum(0)[None])
+    if solution is None:
         return None
-    alpha, beta = (float(value) for value in found[0])
-    residuals = np.concatenate(columns) @ found[0] - gains
+    alpha, beta = (float(value) for value in solution[0])
+    residuals = np.concatenate(columns) @ solution[0] - gains
     if len(runs) > 1:
         quantile, covariance = student_quantile(len(runs) - 1), _covariance(squares, products, seed)
     else:
         quantile, covariance = student_quantile(len(distances) - 2), _covariance_of_one(squares[0], residuals)
-    covariance = _known(covariance, max(abs(alpha), abs(beta)))
+    covariance = _unless_rounding(covariance, max(abs(alpha), abs(beta)))
     alpha_margin, beta_margin = (quantile * np.sqrt(np.diag(covariance))).tolist()
     peak_kl, peak_low, peak_high = _peak(alpha, beta, quantile**2 * covariance)
     return Fit(
@@ -138,18 +136,18 @@ def _covariance(squares: Floats, products: Floats, seed: int) -> Floats:
     return np.cov(drawn.T) * size / (size - 1)
 
 
-def _known(covariance: Floats, size: float) -> Floats:
-    """The same; nan if it is rounding alone: runs that are all alike do not show how much others would differ."""
+def _unless_rounding(covariance: Floats, size: float) -> Floats:
+    """The covariance; nan if it is only rounding: equal runs do not show how much others would differ."""
     return covariance if np.sqrt(np.diag(covariance)).max() > 1e-9 * size else np.full((2, 2), np.nan)
 
 
 def _covariance_of_one(squares: Floats, residuals: Floats) -> Floats:
-    """The same of one run by least squares, (2, 2)."""
+    """The covariance of alpha and beta of one run by least squares, (2, 2)."""
     return np.asarray(np.linalg.inv(squares) * float((residuals**2).sum()) / (len(residuals) - 2))
 
 
 def _peak(alpha: float, beta: float, spread: Floats) -> tuple[float, float, float]:
-    """The peak's KL and its interval: Fieller's for alpha / beta; nan where beta may be 0, or where nothing is known.
+    """The peak's KL and its interval, Fieller's for alpha / beta; nan where beta may be 0, or nothing is known.
 
     Args:
         spread: the covariance times the squared quantile, (2, 2).

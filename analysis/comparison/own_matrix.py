@@ -1,7 +1,7 @@
-"""What a sweep over reward models has written of them: win rates under every judge, and who is better than whom.
+"""The comparison that a sweep over reward models has written: win rates under every judge, and verdicts on pairs.
 
-Its comparison is of each reward model's best setting, over its seeds and prompts, and stands in the sweep's last lines.
-What is said of the same reward models elsewhere is of the same runs, by the same rule.
+The sweep compares the best setting of each reward model, over its seeds and prompts, and prints it in its last lines.
+The analysis takes the same runs and the same rule.
 """
 
 import math
@@ -26,7 +26,11 @@ _SEED = "seed"
 
 @dataclass(frozen=True)
 class Cell:
-    """One group under one judge: the mean win rate, its 95 % interval (nan for one seed), and whether it is its own."""
+    """The mean win rate of a group under a judge, with its 95 % interval (nan for one seed).
+
+    Attributes:
+        is_own: whether the judge is the group's own reward model.
+    """
 
     win_rate: float
     low: float
@@ -43,7 +47,7 @@ class Matrix:
         labels: of the groups, the rows; see `ordered`.
         judges: the columns.
         cells: (label, judge) -> cell; some may be missing.
-        text: what intervals are about.
+        text: what the intervals cover.
     """
 
     labels: Sequence[str]
@@ -52,9 +56,9 @@ class Matrix:
     text: str
 
     def ordered(self, labels: Sequence[str]) -> "Matrix":
-        """The same with its rows in another order; labels that are not given come last."""
-        rest = [label for label in self.labels if label not in labels]
-        return replace(self, labels=[*(label for label in labels if label in self.labels), *rest])
+        """The matrix with its rows in another order; labels that are not given come last."""
+        others = [label for label in self.labels if label not in labels]
+        return replace(self, labels=[*(label for label in labels if label in self.labels), *others])
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class OwnPairs:
         runs: label of a group -> the names of the runs that were compared.
         rates: label of a group -> its win rate under the other judges with its interval.
         trials: label of a group -> the numbers of its best setting's trials.
-        pairs: what is known of every two, the better one first, in the order of the ranking; see `crossed.Difference`.
+        pairs: the difference of every two, the better one first, in the order of the ranking; see `crossed.Difference`.
     """
 
     runs: Mapping[str, frozenset[str]]
@@ -74,29 +78,31 @@ class OwnPairs:
     pairs: Sequence[Mapping[str, Any]]
 
     def narrowed(self, grouping: Grouping) -> Grouping:
-        """The groups with the compared runs only; what else there is counts as put aside."""
+        """The groups with the compared runs only; the other runs count as excluded."""
         return replace(grouping, groups=[self._narrowed(group) for group in grouping.groups])
 
     def _narrowed(self, group: Group) -> Group:
-        kept = [run for run in group.chosen if run.name in self.runs.get(group.label, ())]
-        num_others = len(group.chosen) - len(kept)
+        compared = [run for run in group.chosen if run.name in self.runs.get(group.label, ())]
+        num_others = len(group.chosen) - len(compared)
         excluded = {**group.excluded, NOT_BEST: num_others} if num_others else group.excluded
-        return replace(group, chosen=kept, is_test=False, excluded=excluded)
+        return replace(group, chosen=compared, is_test=False, excluded=excluded)
 
     def notes(self, source: Source) -> list[str]:
-        """What the values are of, and what they are on test seeds, by which the sweep has compared nothing."""
-        found = ["order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"]
+        """Notes on the seeds behind the values, and on the values on test seeds, which the sweep has not compared."""
+        sentences = [
+            "order, intervals and verdicts are those of the sweep's end: of the seeds that choose, and prompts"
+        ]
         tests = [run for run in source.runs if run.is_test and run.state == COMPLETE]
         measured = values_of(source, tests)
-        told = []
+        means = []
         for label, numbers in self.trials.items():
             own = [run.name for run in tests if run.trial in numbers]
             values = [measured.values[name] for name in own if name in measured.values]
             if values:
-                told.append(f"{number(fmean(values))} for {label} ({counted(len(values), 'run')})")
-        if told and measured.name == OTHER_JUDGES:
-            found.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(told)}")
-        return found
+                means.append(f"{number(fmean(values))} for {label} ({counted(len(values), 'run')})")
+        if means and measured.name == OTHER_JUDGES:
+            sentences.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(means)}")
+        return sentences
 
     def ranked(self, ranking: Ranking, values: Mapping[str, Strata]) -> Ranking:
         """A ranking of these groups by their runs, with the sweep's order, rates and verdicts.
@@ -107,15 +113,15 @@ class OwnPairs:
         labels = list(dict.fromkeys(str(pair[side]) for side in ("first", "second") for pair in self.pairs))
         pairs = [_pair(pair, values) for pair in self.pairs]
         estimates = {
-            label: replace(found, value=mean, low=low, high=high)
-            for label, found in ranking.estimates.items()
+            label: replace(estimate, value=mean, low=low, high=high)
+            for label, estimate in ranking.estimates.items()
             for mean, low, high in [self.rates[label]]
         }
         return Ranking(labels, estimates, pairs, MEAN)
 
 
 def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
-    """Of comparison.json; None where there is none, it is older than pairs, or its runs are not all there.
+    """The pairs in comparison.json; None without the file, without pairs in it, or where some of its runs are gone.
 
     Args:
         values: run's name -> its win rate under the other judges.
@@ -125,23 +131,25 @@ def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -
     settings = {trial.number: {k: v for k, v in trial.settings.items() if k != _SEED} for trial in source.trials}
     labels = {str(group.chosen[0].value(REWARD_MODEL)): group for group in grouping.groups if group.chosen}
     try:
-        found = source.comparison or {}
-        named = {str(pair[side]) for pair in found["pairs"] for side in ("first", "second")}
+        comparison = source.comparison or {}
+        named = {str(pair[side]) for pair in comparison["pairs"] for side in ("first", "second")}
         runs, rates, trials, names = {}, {}, {}, {}
-        for entry in found["reward_models"]:
+        for entry in comparison["reward_models"]:
             if str(entry["reward_model"]) not in named:
                 continue
             group = labels[str(entry["reward_model"])]
             numbers = [number for number, own in settings.items() if own == settings[int(entry["trial"])]]
-            kept = [run for run in group.chosen if run.trial in numbers and run.seed in entry["seeds"]]
-            kept = [run for run in kept if run.name in values]
-            if len(kept) != int(entry["num_seeds"]):
+            compared = [run for run in group.chosen if run.trial in numbers and run.seed in entry["seeds"]]
+            compared = [run for run in compared if run.name in values]
+            if len(compared) != int(entry["num_seeds"]):
                 return None
-            runs[group.label] = frozenset(run.name for run in kept)
+            runs[group.label] = frozenset(run.name for run in compared)
             rates[group.label] = (float(entry["others"]["mean"]), *_bounds(entry["others"]))
             trials[group.label] = numbers
             names[str(entry["reward_model"])] = group.label
-        pairs = [{**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in found["pairs"]]
+        pairs = [
+            {**pair, "first": names[pair["first"]], "second": names[pair["second"]]} for pair in comparison["pairs"]
+        ]
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return OwnPairs(runs, rates, trials, pairs) if pairs else None
@@ -155,9 +163,9 @@ def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:
     return Pair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
 
 
-def _bounds(told: Mapping[str, Any]) -> tuple[float, float]:
-    """The interval of what the sweep has written; nan where it has none."""
-    return _or_nan(told["low"]), _or_nan(told["high"])
+def _bounds(written: Mapping[str, Any]) -> tuple[float, float]:
+    """An interval that the sweep has written; nan where it has none."""
+    return _or_nan(written["low"]), _or_nan(written["high"])
 
 
 def _or_nan(value: Any) -> float:
@@ -165,7 +173,7 @@ def _or_nan(value: Any) -> float:
 
 
 def written_matrix(comparison: Mapping[str, Any] | None) -> Matrix | None:
-    """Of comparison.json; None where there is none, or it is not what it should be."""
+    """The matrix in comparison.json; None without the file, or where its form is wrong."""
     try:
         entries = list((comparison or {})["reward_models"])
         labels = [str(entry["reward_model"]) for entry in entries]

@@ -1,4 +1,4 @@
-"""What a run is worth: its objective, a metric at its best evaluation, or its win rate under judges of other runs."""
+"""The value of a run: its objective, a metric at its best evaluation, or its win rate under the other judges."""
 
 import difflib
 from collections import Counter
@@ -27,16 +27,16 @@ _LOWER_IS_BETTER = ("loss/", "kl", "truncated_rate", "_seconds", "memory_mb", "a
 
 @dataclass(frozen=True)
 class Measure:
-    """What runs are compared by.
+    """The value that runs are compared by.
 
     Attributes:
         name: the metric, OBJECTIVE, or OTHER_JUDGES.
         text: how it was measured, for a title.
         values: run's name -> value; runs without one are missing.
-        is_lower_better: of two values, which is better.
+        is_lower_better: whether the lower of two values is better.
         is_rate: whether values lie within 0 and 1.
         warnings: sentences.
-        num_prompts: of a rate of held-out prompts: how many these are; None where that is unknown.
+        num_prompts: for a rate over held-out prompts their number; None where it is unknown.
     """
 
     name: str
@@ -57,16 +57,16 @@ def measure(source: Source, runs: Sequence[RunRecord], metric: str | None) -> Me
     Raises:
         AnalysisError: if a metric is asked for that no run has recorded.
     """
-    found = values_of(source, runs, metric)
-    found = replace(found, is_rate=found.is_rate and are_shares(found.values.values()))
-    name = str(source.metrics[0]) if found.name == OBJECTIVE and source.metrics else found.name
-    if found.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
-        return replace(found, num_prompts=num_prompts(runs))
-    return found
+    measured = values_of(source, runs, metric)
+    measured = replace(measured, is_rate=measured.is_rate and are_shares(measured.values.values()))
+    name = str(source.metrics[0]) if measured.name == OBJECTIVE and source.metrics else measured.name
+    if measured.is_rate and (name == OTHER_JUDGES or name.startswith(_HELD_OUT)):
+        return replace(measured, num_prompts=num_prompts(runs))
+    return measured
 
 
 def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = None) -> Measure:
-    """The same, without what a rate is uncertain by, for which the samples would have to be read."""
+    """The value of each run without the number of prompts, for which the samples would have to be read."""
     if metric is not None and metric != OBJECTIVE:
         return _metric(source, runs, metric)
     if metric is None and len({scale(run) for run in runs}) > 1:
@@ -75,10 +75,9 @@ def values_of(source: Source, runs: Sequence[RunRecord], metric: str | None = No
 
 
 def num_prompts(runs: Sequence[RunRecord]) -> int | None:
-    """How many held-out prompts the runs were evaluated on: the fewest, where they differ; None where nothing tells.
+    """The number of held-out prompts of the runs, the smallest where they differ; None where it is unknown.
 
-    Their samples are counted, once for runs that have the same prompts; where there are none the config says how many
-    were asked for.
+    It is counted in the samples, once for runs with the same prompts; without samples the config has the number.
     """
     alike: dict[str, list[RunRecord]] = {}
     for run in runs:
@@ -86,23 +85,23 @@ def num_prompts(runs: Sequence[RunRecord]) -> int | None:
         alike.setdefault(repr(parts), []).append(run)
     counts = [next((count for run in some if (count := _num_samples(run))), None) for some in alike.values()]
     asked = [as_number(some[0].config.get("eval.num_prompts")) for some in alike.values()]
-    known = [found for count, most in zip(counts, asked, strict=True) if (found := count or int(most or 0))]
-    return min(known, default=None)
+    nums = [num for count, most in zip(counts, asked, strict=True) if (num := count or int(most or 0))]
+    return min(nums, default=None)
 
 
 def _num_samples(run: RunRecord) -> int:
-    """Samples of an evaluation; one that was cut has fewer."""
+    """The number of samples of an evaluation, the largest of all, since one may be incomplete."""
     return max(Counter(repr(row.get("update")) for row in run.read_samples()).values(), default=0)
 
 
 def scale(run: RunRecord) -> str:
-    """What a run's scores are measured by: runs with other reward models, or other normalization, have other scales."""
+    """The scale of a run's scores as a text: it differs with the reward model and its normalization."""
     config = {key: value for key, value in run.config.items() if key.startswith("reward_model.")}
     return repr(sorted(config.items())) if config else repr(run.value("reward_model"))
 
 
 def best_update(run: RunRecord) -> float | None:
-    """The update of a run's best evaluation: as it says itself, else of the highest score within the KL budget."""
+    """The update of a run's best evaluation: by its summary, else that of the highest score within the KL budget."""
     best = run.summary.get("best")
     update = as_number(best.get("update") if isinstance(best, Mapping) else run.summary.get("best_update"))
     if update is not None:
@@ -111,9 +110,9 @@ def best_update(run: RunRecord) -> float | None:
     budget = run.kl_budget
     if len(updates) and budget is not None:
         kls = np.full(len(updates), np.nan)
-        kl_updates, known = run.curve("eval/kl")
+        kl_updates, recorded = run.curve("eval/kl")
         shared = np.isin(updates, kl_updates)
-        kls[shared] = known[np.isin(kl_updates, updates)]
+        kls[shared] = recorded[np.isin(kl_updates, updates)]
         is_within = kls <= budget
         updates, scores = updates[is_within], scores[is_within]
     return float(updates[np.argmax(scores)]) if len(updates) else None
@@ -122,27 +121,27 @@ def best_update(run: RunRecord) -> float | None:
 def value_at(run: RunRecord, metric: str, update: float | None) -> float | None:
     """A metric at an update; None if it has none there."""
     updates, values = run.curve(metric)
-    found = values[updates == update] if update is not None else values[:0]
-    return float(found[-1]) if len(found) else None
+    at_update = values[updates == update] if update is not None else values[:0]
+    return float(at_update[-1]) if len(at_update) else None
 
 
 def other_judges(run: RunRecord) -> list[str]:
-    """The judges that a run has wins under, its own reward model aside, sorted."""
+    """The judges that a run has win rates under, without its own reward model, sorted."""
     own = run.value("reward_model")
     judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
     return sorted((judge for judge in judges if judge != own), key=natural)
 
 
 def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
-    """The mean over those of the judges that are not a run's own; None if one of them is missing."""
+    """The mean win rate under the judges that are not a run's own; None if one of them is missing."""
     own = run.value("reward_model")
     rates = [value_at(run, f"{_JUDGE}{judge}{_WINS}", update) for judge in judges if judge != own]
-    known = [rate for rate in rates if rate is not None]
-    return float(np.mean(known)) if known and len(known) == len(rates) else None
+    recorded = [rate for rate in rates if rate is not None]
+    return float(np.mean(recorded)) if recorded and len(recorded) == len(rates) else None
 
 
 def common_judges(runs: Sequence[RunRecord]) -> list[str]:
-    """The judges that runs of most reward models have in common: those of whose runs more than half have wins."""
+    """The judges that more than half of the runs with other reward models have win rates under, sorted."""
     counts: Counter[str] = Counter()
     possible: Counter[str] = Counter()
     names = {judge for run in runs for judge in other_judges(run)}
@@ -158,30 +157,30 @@ def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:
     if judges and sum(value is not None for value in values.values()) > len(runs) / 2:
         names = ", ".join(judges[:4]) + (f" and {len(judges) - 4} more" if len(judges) > 4 else "")
         text = f"mean win rate against the base policy under the other judges ({names}), {_AT_BEST}"
-        return Measure(OTHER_JUDGES, text, _known(values), is_rate=True)
+        return Measure(OTHER_JUDGES, text, _without_missing(values), is_rate=True)
     own = {run.name: value_at(run, WIN_RATE, best_update(run)) for run in runs}
-    if _known(own):
+    if _without_missing(own):
         warning = (
             "no common judges were recorded, so each reward model judges its own runs: this says how much each was "
             "pleased, not which policy is better; eval.judge_each_other=true has them judge each other"
         )
         text = f"win rate against the base policy, each under its own reward model, {_AT_BEST}"
-        return Measure(WIN_RATE, text, _known(own), is_rate=True, warnings=[warning])
-    found = objective(source, runs)
+        return Measure(WIN_RATE, text, _without_missing(own), is_rate=True, warnings=[warning])
+    fallback = objective(source, runs)
     warning = "runs have several reward models, whose scores have no common scale, and no win rates: compare with care"
-    return Measure(found.name, found.text, found.values, found.is_lower_better, found.is_rate, [warning])
+    return Measure(fallback.name, fallback.text, fallback.values, fallback.is_lower_better, fallback.is_rate, [warning])
 
 
 def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     """The first objective; where there are no evaluations the training scores.
 
-    Of runs that lack one it is computed from their evaluations, or is the best score where their config says nothing.
+    For runs without one it is computed from their evaluations, or is the best score where their config has none.
 
     Raises:
         AnalysisError: if runs look for different things.
     """
     if len(source.apart) > 1:
-        texts = [one.objective.text for one in source.apart]
+        texts = [part.objective.text for part in source.apart]
         raise AnalysisError(
             f"objective: must be the same in all runs to compare them by it (it is {listed(texts)}); --metric NAME "
             "compares by one metric, and a folder of runs with one objective by that"
@@ -192,24 +191,24 @@ def objective(source: Source, runs: Sequence[RunRecord]) -> Measure:
     ruled = best = 0
     for run in runs:
         values[run.name] = run.objectives[0] if run.objectives else None
-        if values[run.name] is None and (found := computed(run)) is not None:
-            values[run.name], ruled = found[0], ruled + 1
+        if values[run.name] is None and (worth := computed(run)) is not None:
+            values[run.name], ruled = worth[0], ruled + 1
         elif values[run.name] is None and name == EVAL_SCORE:
             values[run.name] = value_at(run, EVAL_SCORE, best_update(run))
             best += values[run.name] is not None
     # Rewards hold the KL penalty, whose coefficient may differ between runs: scores come first.
     trained = next((metric for metric in (SCORES, REWARD) if any(metric in run.metrics for run in runs)), None)
-    if not _known(values) and trained is not None:
+    if not _without_missing(values) and trained is not None:
         ends = {run.name: _at_end(run, trained) for run in runs}
         text = f"{trained} {_AT_END}, since no run has an objective or an evaluation"
-        return Measure(trained, text, _known(ends))
+        return Measure(trained, text, _without_missing(ends))
     text = f"objective ({name}" + (", the first of several" if len(source.metrics) > 1 else "")
     text += ", lower is better)" if is_lower_better else ")"
     if ruled:
         text += f"; of {counted(ruled, 'run')} without one computed from the evaluations"
     if best:
         text += f"; of {counted(best, 'run')} without one the best {EVAL_SCORE} within the KL budget"
-    return Measure(OBJECTIVE, text, _known(values), is_lower_better, _is_rate(name))
+    return Measure(OBJECTIVE, text, _without_missing(values), is_lower_better, _is_rate(name))
 
 
 def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
@@ -222,30 +221,33 @@ def _metric(source: Source, runs: Sequence[RunRecord], metric: str) -> Measure:
     values = {
         run.name: value_at(run, metric, best_update(run)) if is_evaluated else _at_end(run, metric) for run in runs
     }
-    told = {
-        way for one in source.apart for name, way in zip(one.metrics, one.directions, strict=False) if name == metric
+    directions = {
+        direction
+        for part in source.apart
+        for name, direction in zip(part.metrics, part.directions, strict=False)
+        if name == metric
     }
     is_lower_better = metric.startswith("loss/") or metric.endswith(_LOWER_IS_BETTER)
     warnings = []
-    if len(told) == 1:
-        is_lower_better = told == {"minimize"}
-    elif told:
+    if len(directions) == 1:
+        is_lower_better = directions == {"minimize"}
+    elif directions:
         warnings = [f"some runs maximize {metric} and some minimize it"]
     is_score = metric.endswith(("/score", "/scores", "reward", "raw_scores")) and not metric.startswith(_JUDGE)
     if is_score and len({scale(run) for run in runs}) > 1:
         warnings += [f"{metric} is measured by several reward models here, which have no common scale"]
     better = "lower is better" if is_lower_better else "higher is better"
     text = f"{metric} {_AT_BEST if is_evaluated else _AT_END} ({better})"
-    return Measure(metric, text, _known(values), is_lower_better, _is_rate(metric), warnings)
+    return Measure(metric, text, _without_missing(values), is_lower_better, _is_rate(metric), warnings)
 
 
 def are_shares(values: Iterable[float]) -> bool:
-    """Whether all lie within 0 and 1: tokens a second, or wins in percent, are rates by their name alone."""
+    """Whether all lie within 0 and 1; tokens a second, or win rates in percent, have the name of a rate, too."""
     return all(0 <= value <= 1 for value in values)
 
 
 def _is_rate(metric: str) -> bool:
-    """Whether a metric is a share by its name; a learning rate is none."""
+    """Whether a metric has the name of a share; a learning rate has not."""
     return metric.endswith("_rate") and not metric.endswith("learning_rate")
 
 
@@ -258,5 +260,5 @@ def _at_end(run: RunRecord, metric: str) -> float | None:
     return float(values[updates >= first].mean())
 
 
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+def _without_missing(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None and abs(value) < TOO_LARGE}

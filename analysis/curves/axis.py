@@ -1,4 +1,4 @@
-"""What curves are drawn against: the update, or the episodes that were trained on by then."""
+"""The x axis of curves: the update, or the episodes that a run was trained on until then."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,19 +17,19 @@ _PARTS = ("train_batch_size", "per_device_train_batch_size", "local_batch_size",
 
 
 def episodes_of(run: RunRecord) -> Floats | None:
-    """The episodes by each recorded update, ascending, (updates,); None where nothing tells.
+    """The episodes by each recorded update, ascending, (updates,); None where they are unknown.
 
-    What was recorded counts, and where an update lacks it, or none has it, the updates times the batch size; of a run
-    whose rows are counted by something else these, if they are episodes.
+    The recorded number counts; where an update has none, it is the update times the batch size. Where the rows of a run
+    are counted by episodes, these are taken.
     """
     updates, batch = run.updates, _batch_of(run)
     if not run.counts_updates:
         return updates if run.axis.rpartition("/")[2] in _COLUMNS else None
     for column in _COLUMNS:
-        recorded, known = run.curve(column)
-        if not len(known):
+        recorded, counts = run.curve(column)
+        if not len(counts):
             continue
-        pace = batch or _positive(float(known[-1] / recorded[-1]) if recorded[-1] else None)
+        pace = batch or _positive(float(counts[-1] / recorded[-1]) if recorded[-1] else None)
         filled = np.where(np.isfinite(run.metrics[column]), run.metrics[column], updates * (pace or np.nan))
         if np.isfinite(filled).all() and (np.diff(filled) >= 0).all():
             return filled
@@ -37,18 +37,18 @@ def episodes_of(run: RunRecord) -> Floats | None:
 
 
 def pace_of(run: RunRecord) -> float | None:
-    """The episodes of one update, by the record's column before the config; None where neither tells."""
+    """The episodes of one update, by the recorded column, else by the config; None where both are missing."""
     episodes = episodes_of(run)
     if episodes is None:
         return None
     if len(episodes) > 1 and run.updates[-1] > run.updates[0]:
         return float((episodes[-1] - episodes[0]) / (run.updates[-1] - run.updates[0]))
-    known = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
-    return _positive(known) or _batch_of(run)
+    mean_pace = float(episodes[-1] / run.updates[-1]) if len(episodes) and run.updates[-1] else None
+    return _positive(mean_pace) or _batch_of(run)
 
 
 def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[str, str]:
-    """What the axis counts, UPDATE or EPISODE, and a sentence on why; empty where there is nothing to say.
+    """The unit of the axis, UPDATE or EPISODE, and a sentence with the reason; empty where it is the usual one.
 
     Args:
         runs: that are drawn on one axis.
@@ -58,7 +58,7 @@ def chosen_unit(runs: Sequence[RunRecord], wanted: str | None = None) -> tuple[s
     paces = [pace_of(run) for run in runs]
     if wanted == UPDATE:
         return UPDATE, ""
-    if wanted is None and _are_one(paces):
+    if wanted is None and _are_alike(paces):
         parts = [] if any(paces) else _differing_parts(runs)
         why = f"against updates, although runs differ in {listed(parts)}: how many episodes an update takes is unknown"
         return UPDATE, why if parts else ""
@@ -84,14 +84,14 @@ def along(run: RunRecord, unit: str) -> RunRecord:
 
 
 def other_unit(places: Floats, runs: Sequence[RunRecord], unit: str) -> Floats:
-    """Updates at episodes, where these are the unit, else episodes at updates; nan where runs do not agree, (n,).
+    """Places in the other unit: updates for episodes, episodes for updates; nan where runs differ in pace, (n,).
 
     Args:
         places: in the unit, (n,).
         runs: of one line, as they were recorded.
     """
     paces = [pace_of(run) for run in runs]
-    if None in paces or not _are_one(paces):
+    if None in paces or not _are_alike(paces):
         return np.full(len(places), np.nan)
     episodes = episodes_of(runs[0])
     if len(runs) == 1 and episodes is not None:
@@ -112,24 +112,24 @@ def _cumulated(run: RunRecord) -> dict[str, Floats]:
     return {CUMULATIVE_REWARD: column}
 
 
-def _are_one(paces: Sequence[float | None]) -> bool:
+def _are_alike(paces: Sequence[float | None]) -> bool:
     """Whether runs take equally many episodes an update; a last batch that was smaller makes no difference."""
-    known = [pace for pace in paces if pace is not None]
-    return not known or max(known) <= 1.01 * min(known)
+    stated = [pace for pace in paces if pace is not None]
+    return not stated or max(stated) <= 1.01 * min(stated)
 
 
 def _batch_of(run: RunRecord) -> float | None:
     """The episodes of one update, as the config has them."""
-    return next((found for name in _BATCHES if (found := _positive(_setting(run, name))) is not None), None)
+    return next((batch for name in _BATCHES if (batch := _positive(_setting(run, name))) is not None), None)
 
 
 def _differing_parts(runs: Sequence[RunRecord]) -> list[str]:
-    """What runs that tell no episodes differ in, of that which makes up a batch."""
+    """The keys about parts of a batch in which runs without recorded episodes differ."""
     return [name for name in (*_BATCHES, *_PARTS) if len({_positive(_setting(run, name)) for run in runs}) > 1]
 
 
 def _setting(run: RunRecord, name: str) -> object:
-    """The value of a key that is called so, or ends so; in a table it may be written `Batch Size`."""
+    """The value of the key of that name; in a table it may be written `Batch Size`."""
     return next((value for key, value in run.config.items() if _plain(key) == _plain(name)), None)
 
 
@@ -138,5 +138,5 @@ def _plain(key: str) -> str:
 
 
 def _positive(value: object) -> float | None:
-    found = as_number(value)
-    return found if found is not None and found > 0 else None
+    number = as_number(value)
+    return number if number is not None and number > 0 else None

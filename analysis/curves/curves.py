@@ -1,4 +1,4 @@
-"""Training curves: one of each run, or the mean and spread of runs that share a setting."""
+"""Training curves: one for each run, or the mean and spread of the runs that share a setting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from analysis.curves.metrics import curve_of
 from analysis.curves.smoothing import smoothed
+from analysis.curves.thresholds import MIN_QUARTILE_RUNS
 from analysis.records.runs import COMPLETE, Floats, RunRecord
-from analysis.records.value_order import place
-from analysis.wording.labels import labels
+from analysis.wording.labels import labels, place
 
 _Member = tuple[RunRecord, Floats, Floats, Floats]  # of a group: updates, values, smoothed values
-
-FEW = 5  # runs below which quartiles say nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +21,16 @@ class Curve:
     """A line of a figure.
 
     Attributes:
-        label: the run's name, or what the group's runs share.
-        metric: what it shows.
+        label: the run's name, or the value that the group's runs share.
+        metric: its name.
         updates: ascending, (n,).
         mean: over the group's runs that have a value there; of one run its values, (n,).
-        low, high: the spread between the runs' smoothed curves there, as `spread` says, (n,) each.
+        low, high: the spread between the runs' smoothed curves there; see `spread`, (n,) each.
         num_runs: how many the mean is over, (n,).
         smoothed: mean of the runs' smoothed curves, (n,).
         runs: the group's runs that have the metric.
         ends: the last update and the state, or the reason, of each run that ended before it was done.
-        spread: what low and high are, in words; empty for a single run.
+        spread: the meaning of low and high in words; empty for a single run.
     """
 
     label: str
@@ -56,14 +54,13 @@ class Curve:
 
 
 def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int = 1) -> list[Curve]:
-    """A metric's curves: for each run, or for each value of a config key.
+    """The curves of a metric: one for each run, or one for each value of a config key.
 
-    A group's mean at an update is over those of its runs that are still there, and ends where fewer than half are:
-    `num_runs` tells where runs have ended, so that the mean is over others than before. Where at no update half of them
-    are there, it is nowhere: its curve has no points. Between two updates of its own
-    a run counts with the straight line between them, since runs may be evaluated at different updates; before its first
-    and after its last it does not count. The spread is from the lowest to the highest run, or between the quartiles if
-    every group has `FEW` runs.
+    A group's mean at an update is over the runs that have recorded the metric before and after it; between two of its
+    values a run counts with the straight line between them, since runs may be evaluated at different updates. The mean
+    exists where at least half of the group's runs count; `num_runs` says how many do. Where no update has half of
+    them, the curve has no points. The spread is from the lowest to the highest run, or between the quartiles if
+    every group has `MIN_QUARTILE_RUNS` runs.
 
     Args:
         runs: those without the metric are left out.
@@ -71,35 +68,41 @@ def grouped(runs: Sequence[RunRecord], metric: str, by: str | None, window: int 
         window: smoothing in updates, of each run before any mean is taken; 1 for none.
     """
     curves = [(run, *curve_of(run, metric)) for run in runs]
-    there = [
+    recorded = [
         (run, updates, values, smoothed(updates, values, window)) for run, updates, values in curves if len(values)
     ]
     if by is None:
-        return [_single(metric, *one) for one in there]
-    groups = group_labels([run for run, *_ in there], by)
-    members = [[one for one in there if one[0] in found] for found in map(set, groups.values())]
-    has_quartiles = all(len(one) >= FEW for one in members)
-    return [_mean(label, metric, one, has_quartiles) for label, one in zip(groups, members, strict=True)]
+        return [_single(metric, *member) for member in recorded]
+    groups = group_labels([run for run, *_ in recorded], by)
+    members = [[member for member in recorded if member[0] in in_group] for in_group in map(set, groups.values())]
+    has_quartiles = all(len(group) >= MIN_QUARTILE_RUNS for group in members)
+    return [_mean(label, metric, group, has_quartiles) for label, group in zip(groups, members, strict=True)]
+
+
+def mean_curve(runs: Sequence[RunRecord], metric: str) -> Curve:
+    """The mean and spread of all runs that have a metric, at least one, without smoothing."""
+    members = [(run, *curve, curve[1]) for run in runs if len((curve := curve_of(run, metric))[1])]
+    return _mean(metric, metric, members, len(members) >= MIN_QUARTILE_RUNS)
 
 
 def group_labels(runs: Sequence[RunRecord], by: str) -> dict[str, list[RunRecord]]:
-    """Runs by what they have for a config key: in the order of these values."""
+    """The label of each value of a config key -> the runs that have it, in the order of the values."""
     values: dict[str, Any] = {}
     groups: dict[str, list[RunRecord]] = {}
-    found = [run.value(by) for run in runs]
-    for run, value, label in zip(runs, found, labels(found), strict=True):
+    run_values = [run.value(by) for run in runs]
+    for run, value, label in zip(runs, run_values, labels(run_values), strict=True):
         values.setdefault(label, value)
         groups.setdefault(label, []).append(run)
     return {label: groups[label] for label in sorted(groups, key=lambda label: place(values[label]))}
 
 
 def choosing(runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """The runs on seeds that choose, of which means are taken; those on test seeds where there are no others."""
+    """The runs on seeds that choose, over which means are taken; all runs where there are none."""
     return [run for run in runs if not run.is_test] or list(runs)
 
 
 def lasting(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
-    """The runs that are there up to where half of those with the metric are: a mean over these is of the same runs."""
+    """The runs that last at least as long as the median run with the metric: their mean never changes its members."""
     lengths = {run: updates[-1] for run in runs if len(updates := curve_of(run, metric)[0])}
     if not lengths:
         return []
@@ -113,12 +116,12 @@ def _single(metric: str, run: RunRecord, updates: Floats, values: Floats, smooth
 
 
 def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) -> Curve:
-    grid = _common_grid([one[1] for one in members])
-    raw = np.stack([np.interp(grid, one[1], one[2], left=np.nan, right=np.nan) for one in members])
-    smooth = np.stack([np.interp(grid, one[1], one[3], left=np.nan, right=np.nan) for one in members])
+    grid = _common_grid([member[1] for member in members])
+    raw = np.stack([np.interp(grid, member[1], member[2], left=np.nan, right=np.nan) for member in members])
+    smooth = np.stack([np.interp(grid, member[1], member[3], left=np.nan, right=np.nan) for member in members])
     counts = np.isfinite(raw).sum(axis=0)
-    kept = counts >= (len(members) + 1) // 2
-    grid, raw, smooth, counts = grid[kept], raw[:, kept], smooth[:, kept], counts[kept]
+    is_covered = counts >= (len(members) + 1) // 2
+    grid, raw, smooth, counts = grid[is_covered], raw[:, is_covered], smooth[:, is_covered], counts[is_covered]
     # Missing runs are sorted to the end, where no quantile of those that are there looks.
     ordered = np.sort(smooth, axis=0)
     low, high = (_quantile(ordered, counts, share) for share in ((0.25, 0.75) if quartiles else (0.0, 1.0)))
@@ -131,8 +134,8 @@ def _mean(label: str, metric: str, members: Sequence[_Member], quartiles: bool) 
         high,
         counts,
         np.nansum(smooth, axis=0) / counts,
-        [one[0] for one in members],
-        _ends([(one[0], one[1]) for one in members]),
+        [member[0] for member in members],
+        _ends([(member[0], member[1]) for member in members]),
         "" if len(members) == 1 else "middle half of the runs" if quartiles else "lowest to highest run",
     )
 

@@ -51,10 +51,10 @@ def curve_of(run: RunRecord, metric: str) -> tuple[Floats, Floats]:
 
 def panel_metrics(runs: Sequence[RunRecord]) -> list[str]:
     """Those of the published figure's five that the runs have; the score for the step reward where that is missing."""
-    known = {name for run in runs for name in run.metrics}
-    step = REWARD if REWARD in known or SCORES not in known else SCORES
+    recorded = {name for run in runs for name in run.metrics}
+    step = REWARD if REWARD in recorded or SCORES not in recorded else SCORES
     panels = [step, CUMULATIVE_REWARD, POLICY_LOSS, ENTROPY, KL]
-    return [name for name in panels if name in known or (name == CUMULATIVE_REWARD and step in known)]
+    return [name for name in panels if name in recorded or (name == CUMULATIVE_REWARD and step in recorded)]
 
 
 def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> list[str]:
@@ -68,23 +68,23 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
         AnalysisError: if no run has such a metric.
     """
     panels = panel_metrics(runs)
-    known = sorted({name for run in runs for name in run.metrics} - {UPDATE}, key=natural)
-    everything = [*panels, *(name for name in known if name not in panels)]
+    recorded = sorted({name for run in runs for name in run.metrics} - {UPDATE}, key=natural)
+    everything = [*panels, *(name for name in recorded if name not in panels)]
     if wanted is None:
         return panels or everything
-    found: dict[str, None] = {}
-    for text in (part.strip() for one in wanted for part in one.split(",")):
+    chosen: dict[str, None] = {}
+    for text in (part.strip() for argument in wanted for part in argument.split(",")):
         if not text:
             continue
         matches = everything if text == ALL else [name for name in everything if fnmatchcase(name, text)]
         if not matches and text != ALL:
             raise AnalysisError(f"metrics: {text}: no run has such a metric ({_nearest(text, everything)})")
-        found |= dict.fromkeys(matches)
-    return list(found) or panels or everything
+        chosen |= dict.fromkeys(matches)
+    return list(chosen) or panels or everything
 
 
-def _nearest(text: str, known: Sequence[str]) -> str:
-    if not known:
+def _nearest(text: str, names: Sequence[str]) -> str:
+    if not names:
         return "the runs have recorded no metric"
-    near = get_close_matches(text, known, n=5, cutoff=0.4) or [name for name in known if text.strip("*") in name][:5]
-    return f"near it: {', '.join(near)}" if near else f"there are: {', '.join(known[:12])}"
+    near = get_close_matches(text, names, n=5, cutoff=0.4) or [name for name in names if text.strip("*") in name][:5]
+    return f"near it: {', '.join(near)}" if near else f"there are: {', '.join(names[:12])}"

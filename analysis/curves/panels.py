@@ -1,4 +1,4 @@
-"""What a figure of training curves holds: its panels, the lines with a name, and those that stand back."""
+"""Which panels and lines a figure of training curves has, and which runs get a legend entry; the others are grey."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,17 +8,12 @@ from analysis.curves.axis import EPISODE, along, chosen_unit, pace_of
 from analysis.curves.curves import Curve, choosing, group_labels, grouped
 from analysis.curves.metrics import curve_of, title_of
 from analysis.curves.smoothing import window_of
+from analysis.curves.thresholds import MAX_LABEL, MAX_LINE_POINTS, MAX_LINES, MAX_POINTS, NUM_BEST
 from analysis.output.thinning import spread, telling
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, RunRecord, Source, as_number
 from analysis.wording.labels import labels
 from analysis.wording.short_labels import shorten_apart
 from analysis.wording.statements import counted, listed
-
-MAX_LINES = 12  # with a name of their own
-_NUM_BEST = 5  # runs that are named where there are more
-_MAX_POINTS = 200_000  # of all lines of all panels
-_MAX_LINE = 2_000  # points of a line
-_MAX_LABEL = 44  # letters
 
 Leaders = Callable[[Source], tuple[Sequence[str], str]]  # the names of the best runs, and what they are the best by
 
@@ -51,7 +46,7 @@ class Choice:
         names: line -> its text in the legend, in its order.
         scale: line -> its value, where lines are told apart by a colour scale instead.
         others: runs or groups without a name that are drawn.
-        notes: what a reader must know of what is left out.
+        notes: sentences on what is left out.
         runs: line -> its runs as they were recorded, named lines and others.
         unit: what the axis counts: update or episode.
     """
@@ -88,9 +83,9 @@ def chosen_lines(
     runs = [run for run in source.runs if len(run.updates)]
     if by is None:
         return _chosen(source, metrics, by, runs, {run.name: [run] for run in runs}, leaders, max_others)
-    kept = runs if by == "run" else choosing(runs)
-    choice = _chosen(source, metrics, by, kept, {**group_labels(kept, by)})
-    num_left = len(runs) - len(kept)
+    drawn_runs = runs if by == "run" else choosing(runs)
+    choice = _chosen(source, metrics, by, drawn_runs, {**group_labels(drawn_runs, by)})
+    num_left = len(runs) - len(drawn_runs)
     which = f"{counted(num_left, 'run on a test seed is', 'runs on test seeds are')} left out of the means"
     return replace(choice, notes=(*choice.notes, which)) if num_left else choice
 
@@ -107,8 +102,8 @@ def _chosen(
     if len(lines) <= MAX_LINES:
         names = _names(lines, source, by)
         return Choice(by, names, {}, (), (), lines)
-    values = {} if by is None else {name: as_number(one[0].value(by)) for name, one in lines.items()}
-    room = max(MAX_LINES, _MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
+    values = {} if by is None else {name: as_number(line_runs[0].value(by)) for name, line_runs in lines.items()}
+    room = max(MAX_LINES, MAX_POINTS // max(sum(_num_points(runs, metric) for metric in metrics), 1))
     if by is not None and all(value is not None for value in values.values()):
         drawn = _evenly(list(lines), room)
         notes = (f"{len(drawn)} of {len(lines)} groups drawn",) if len(drawn) < len(lines) else ()
@@ -137,7 +132,7 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
         smooth: see `smoothing.window_of`, in updates; by default a tenth of the longest run. On an axis of episodes,
             updates are those of the largest batch.
     """
-    found = []
+    drawn_panels = []
     named = [*choice.names, *choice.scale]
     runs = [along(run, choice.unit) for run in choice.drawn]
     if smooth is not None and smooth >= 1 and choice.unit == EPISODE:
@@ -149,17 +144,17 @@ def panels(choice: Choice, metrics: Sequence[str], smooth: float | None) -> list
         means = {curve.label: _thinned(curve) for curve in grouped(runs, metric, choice.by, window)}
         curves = {label: curve for label, curve in means.items() if len(curve.updates)}
         missing = [label for label in means if label not in curves]
-        shown_, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
+        named_curves, others = ([curves[name] for name in group if name in curves] for group in (named, choice.others))
         window = window if any(curve.is_smoothed for curve in curves.values()) else 1
-        if shown_ or others or missing:
-            found.append(Panel(metric, window, shown_, others, missing))
-    return found
+        if named_curves or others or missing:
+            drawn_panels.append(Panel(metric, window, named_curves, others, missing))
+    return drawn_panels
 
 
-def without_mean(found: Sequence[Panel], choice: Choice) -> list[str]:
-    """For each group without a mean, of which metrics; as sentences."""
+def without_mean(drawn_panels: Sequence[Panel], choice: Choice) -> list[str]:
+    """A sentence for each group that has no mean of some metrics."""
     metrics: dict[str, list[str]] = {}
-    for panel in found:
+    for panel in drawn_panels:
         for label in panel.missing:
             metrics.setdefault(label, []).append(title_of(panel.metric))
     return [
@@ -171,23 +166,23 @@ def without_mean(found: Sequence[Panel], choice: Choice) -> list[str]:
 
 def _num_points(runs: Sequence[RunRecord], metric: str) -> int:
     """Points of the longest line."""
-    return min(max((len(curve_of(run, metric)[0]) for run in runs), default=0), _MAX_LINE)
+    return min(max((len(curve_of(run, metric)[0]) for run in runs), default=0), MAX_LINE_POINTS)
 
 
 def _thinned(curve: Curve) -> Curve:
     """A curve with fewer of its points, where there are many; its peaks are among them."""
-    if len(curve.updates) <= _MAX_LINE:
+    if len(curve.updates) <= MAX_LINE_POINTS:
         return curve
-    kept = telling(curve.mean, _MAX_LINE)
+    chosen = telling(curve.mean, MAX_LINE_POINTS)
     names = ("updates", "mean", "low", "high", "num_runs", "smoothed")
-    return replace(curve, **{name: getattr(curve, name)[kept] for name in names})
+    return replace(curve, **{name: getattr(curve, name)[chosen] for name in names})
 
 
 def _best(source: Source, lines: dict[str, Sequence[RunRecord]], leaders: Leaders | None) -> tuple[list[str], str]:
     """The first of the leaders, or of the lines where nobody leads; and how they were chosen."""
     names, by = leaders(source) if leaders is not None else ([], "")
     named = [name for name in names if name in lines]
-    return (named[:_NUM_BEST], f"the best by {by}") if named else (list(lines)[:_NUM_BEST], "the first ones")
+    return (named[:NUM_BEST], f"the best by {by}") if named else (list(lines)[:NUM_BEST], "the first ones")
 
 
 def _evenly(names: Sequence[str], most: int) -> list[str]:
@@ -208,5 +203,5 @@ def _names(lines: Mapping[str, Sequence[RunRecord]], source: Source, by: str | N
             ", ".join(f"{key}={label}" for key, label in zip(last, row, strict=True))
             for row in (zip(*columns, strict=True) if columns else [()] * len(texts))
         ]
-        texts = [f"{name} ({told})" if told else name for name, told in zip(texts, settings, strict=True)]
-    return dict(zip(lines, shorten_apart(texts, _MAX_LABEL), strict=True))
+        texts = [f"{name} ({setting})" if setting else name for name, setting in zip(texts, settings, strict=True)]
+    return dict(zip(lines, shorten_apart(texts, MAX_LABEL), strict=True))

@@ -10,22 +10,19 @@ from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
 from analysis.curves.phases import find_phases, find_sum_phases
 from analysis.curves.smoothing import smoothed, window_of
 from analysis.curves.spikes import told_spikes, without_spikes
+from analysis.curves.thresholds import CLEAR, MOST_OF_CHANGE, SOON, TIGHT, WANDERS
 from analysis.records.runs import UPDATE, Floats
 from analysis.wording.statements import Statement, number
 from rlhf_sweeps.verdicts.trend import NO_TREND
-
-_TIGHT, _CLEAR = 0.03, 0.2  # shares of the updates: a turn known so well is "at", so well "about", else "between"
-_MOST, _SOON = 0.8, 0.6  # of a change, where it takes no more of the updates: a line takes as much of both
-_WANDERS = 0.6  # memory of the noise from which a level curve is said to wander
 
 
 def tell(
     name: str, updates: Floats, values: Floats, is_sum: bool = False, unit: str = UPDATE
 ) -> tuple[Statement, list[Phase]]:
-    """What a curve does, in one sentence, and the phases that it says it of.
+    """One sentence on the course of a curve, and its phases.
 
     Args:
-        name: what the sentence is about: `entropy`.
+        name: the subject of the sentence: `entropy`.
         updates, values: ascending and finite, (n,) each.
         is_sum: whether it is a running sum.
         unit: what the updates are, where they are something else: `episode`.
@@ -44,34 +41,35 @@ def tell(
             evidence |= {f"{extreme[0]} {unit}": extreme[1], f"{extreme[0]} value": extreme[2]}
         turn = _turn(phases, extreme, updates)
         parts = [_part(phase, index, phases, updates, index == turn, unit) for index, phase in enumerate(phases)]
-        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{_shown(extreme, unit) if extreme and turn is None else ''}"
+        aside = _extreme_text(extreme, unit) if extreme and turn is None else ""
+        text = f"{', '.join(parts[:-1])}, then {parts[-1]}{aside}"
     if not is_sum and (most := _most(phases, updates, values)) is not None:
         word, update = most
-        text = f"{text.replace(' throughout', '')}, {100 * _MOST:.0f} % of it {word} {unit} {number(update)}"
+        text = f"{text.replace(' throughout', '')}, {100 * MOST_OF_CHANGE:.0f} % of it {word} {unit} {number(update)}"
         evidence[f"most of it {word} {unit}"] = update
     return Statement(f"{name} {text}{_apart(updates, raw, values, phases, unit)}", evidence), phases
 
 
 def _with_ends(phases: list[Phase], updates: Floats, values: Floats) -> list[Phase]:
-    """The first and the last value as the smoothed curve has them, which a line through a bent course misses."""
+    """The phases with the first and last value of the smoothed curve, which a line through a bend misses."""
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0]))) if len(values) else values
-    found = list(phases)
+    corrected = list(phases)
     for index in (0, -1) if phases else ():
-        phase = found[index]
+        phase = corrected[index]
         changed = replace(phase, first=float(smooth[0])) if index == 0 else replace(phase, last=float(smooth[-1]))
         if phase.kind in (RISES, FALLS) and changed.change * phase.change > 0:
-            found[index] = changed
-    return found
+            corrected[index] = changed
+    return corrected
 
 
 def place(update: float, begins: tuple[float, float], updates: Floats, unit: str = UPDATE) -> str:
-    """An update as exactly as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
+    """An update, as exact as it is known: `update 60`, `about update 60`, `somewhere between updates 48 and 71`."""
     step = float(np.median(np.diff(updates))) if len(updates) > 1 else 1.0
     span = float(updates[-1] - updates[0])
-    loose = begins[1] - begins[0]
-    if loose <= max(2 * step, _TIGHT * span):
+    width = begins[1] - begins[0]
+    if width <= max(2 * step, TIGHT * span):
         return f"{unit} {number(round(update))}"
-    if loose <= _CLEAR * span:
+    if width <= CLEAR * span:
         return f"about {unit} {number(round(update))}"
     low, high = min(begins[0], update), max(begins[1], update)
     return f"somewhere between {unit}s {number(round(low))} and {number(round(high))}"
@@ -97,7 +95,7 @@ def _single(phase: Phase, updates: Floats, values: Floats, is_sum: bool) -> str:
     if is_sum:
         ends = [number(float(values[index])) for index in (0, -1)]
         return f"goes from {ends[0]} to {ends[1]}, which may be its noise adding up"
-    if phase.memory > _WANDERS:
+    if phase.memory > WANDERS:
         low, high = number(float(values.min())), number(float(values.max()))
         return f"wanders between {low} and {high} without a lasting trend"
     few = f", as far as {len(values)} values tell" if len(values) < 10 else ""
@@ -115,9 +113,9 @@ def _part(phase: Phase, index: int, phases: Sequence[Phase], updates: Floats, is
     if phase.kind in (JUMPS, DROPS):
         return f"{phase.kind} from {first} to {last} at {place(phase.end, phase.begins, updates, unit)}"
     if phase.kind == LEVEL:
-        # After a jump it has been said where it is.
-        known = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
-        return f"{'is' if index == 0 else 'stays'} level{'' if known else f' around {first}'}{until}"
+        # The sentence on a jump has said the level.
+        is_said = index > 0 and phases[index - 1].kind in (JUMPS, DROPS)
+        return f"{'is' if index == 0 else 'stays'} level{'' if is_said else f' around {first}'}{until}"
     start = f" from {first}" if index == 0 else ""
     if is_extreme and after is not None:
         what = "a peak" if phase.kind == RISES else "a low"
@@ -137,8 +135,8 @@ def _extreme(phases: Sequence[Phase], updates: Floats, values: Floats, is_sum: b
 
 
 def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, updates: Floats) -> int | None:
-    """The phase at whose end the extreme is, where it is as good as there."""
-    near = _TIGHT * float(updates[-1] - updates[0])
+    """The index of the phase that ends at the extreme, or near enough to it; None where none does."""
+    near = TIGHT * float(updates[-1] - updates[0])
     for index, (phase, after) in enumerate(pairwise(phases)):
         is_turn = {phase.kind, after.kind} == {RISES, FALLS}
         if extreme and is_turn and after.begins[0] - near <= extreme[1] <= after.begins[1] + near:
@@ -146,41 +144,41 @@ def _turn(phases: Sequence[Phase], extreme: tuple[str, float, float] | None, upd
     return None
 
 
-def _shown(extreme: tuple[str, float, float], unit: str) -> str:
+def _extreme_text(extreme: tuple[str, float, float], unit: str) -> str:
     name, update, value = extreme
     return f" ({'peak' if name == 'peak' else 'lowest'}: {number(value)} at {unit} {number(update)})"
 
 
 def _most(phases: Sequence[Phase], updates: Floats, values: Floats) -> tuple[str, float] | None:
-    """By or after when a rise or fall that is the whole curve is mostly done, where a line would not be."""
+    """`by` or `after` which update most of a curve's only rise or fall is done; None where it is as even as a line."""
     if len(phases) != 1 or phases[0].kind not in (RISES, FALLS) or len(values) < 10:
         return None
     if abs(phases[0].change) <= phases[0].noise:
         return None
     smooth = smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
-    share = (smooth - phases[0].first) / phases[0].change  # of what is said of its ends
+    share = (smooth - phases[0].first) / phases[0].change
     span = float(updates[-1] - updates[0])
-    by = float(updates[int(np.argmax(share >= _MOST))])
-    if share.max() >= _MOST and by <= updates[0] + _SOON * span:
+    by = float(updates[int(np.argmax(share >= MOST_OF_CHANGE))])
+    if share.max() >= MOST_OF_CHANGE and by <= updates[0] + SOON * span:
         return "by", by
-    early = np.flatnonzero(share <= 1 - _MOST)
+    early = np.flatnonzero(share <= 1 - MOST_OF_CHANGE)
     after = float(updates[early[-1]]) if len(early) else -np.inf
-    return ("after", after) if after >= updates[-1] - _SOON * span else None
+    return ("after", after) if after >= updates[-1] - SOON * span else None
 
 
-def _apart(updates: Floats, values: Floats, kept: Floats, phases: Sequence[Phase], unit: str) -> str:
-    """The values that none of this is said of, as they are spikes."""
-    told = told_spikes(values, kept, phases[0].noise)
-    if not len(told):
+def _apart(updates: Floats, values: Floats, clean: Floats, phases: Sequence[Phase], unit: str) -> str:
+    """A clause on the spikes, which the phases leave out; empty where none is large."""
+    far = told_spikes(values, clean, phases[0].noise)
+    if not len(far):
         return ""
-    furthest = f"{number(float(values[told[0]]))} at {unit} {number(float(updates[told[0]]))}"
-    return f"; {furthest} stands apart" if len(told) == 1 else f"; {len(told)} values stand apart, as {furthest}"
+    furthest = f"{number(float(values[far[0]]))} at {unit} {number(float(updates[far[0]]))}"
+    return f"; {furthest} stands apart" if len(far) == 1 else f"; {len(far)} values stand apart, as {furthest}"
 
 
 def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: str) -> dict[str, float]:
     if not len(values):
         return {}
-    found = {
+    evidence = {
         f"first {unit}": float(updates[0]),
         f"last {unit}": float(updates[-1]),
         "first value": float(values[0]),
@@ -192,15 +190,15 @@ def _evidence(updates: Floats, values: Floats, phases: Sequence[Phase], unit: st
         "values": float(len(values)),
     }
     if phases:
-        found["noise"] = phases[0].noise
-        found["memory of the noise"] = phases[0].memory
+        evidence["noise"] = phases[0].noise
+        evidence["memory of the noise"] = phases[0].memory
     for index, phase in enumerate(phases, 1):
         name = f"phase {index}"
-        found |= {f"{name} start": phase.start, f"{name} end": phase.end}
-        found |= {f"{name} from": phase.first, f"{name} to": phase.last, f"{name} slope": phase.slope}
+        evidence |= {f"{name} start": phase.start, f"{name} end": phase.end}
+        evidence |= {f"{name} from": phase.first, f"{name} to": phase.last, f"{name} slope": phase.slope}
         if index > 1:
-            found |= {
+            evidence |= {
                 f"{name} starts at the earliest": phase.begins[0],
                 f"{name} starts at the latest": phase.begins[1],
             }
-    return found
+    return evidence

@@ -1,32 +1,32 @@
-"""A curve's phases: where it rises, falls, stays level or jumps, told apart from its noise.
+"""The phases of a curve: where it rises, falls, stays level or jumps by more than its noise.
 
 Measured on simulated curves of 4 to 1,000 values without any phase: phases were found in 0 to 4 % of those with normal
-or heavy-tailed noise, in 1 to 7 % where the noise remembers half of its last value, in 0 to 20 % where it grows
-fivefold on the way. Noise that remembers nearly all, as a random walk does, has phases to see, and they are named.
+or heavy-tailed noise, in 1 to 7 % where the noise has an autocorrelation of 0.5, in 0 to 20 % where it grows
+fivefold on the way. Noise with an autocorrelation near 1, as a random walk has, seems to have phases, and these are
+named.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Phase
+from analysis.curves.phase import DROPS, FALLS, JUMPS, LEVEL, RISES, Classifier, Phase, shortest_level, tidied
 from analysis.curves.segmentation import Segmentation, cut, gap_gain
 from analysis.curves.spikes import without_spikes
-from analysis.curves.tidying import Judge, shortest_level, tidied
+from analysis.curves.thresholds import (
+    JUMP_ERRORS,
+    JUMP_GAIN,
+    MAX_RANK_POINTS,
+    MIN_JUMP_SHARE,
+    MIN_NOISE_POINTS,
+    MIN_POINTS,
+    MIN_SUM_CHANGE,
+    MIN_SUM_SLOPE,
+    SURE_JUMP_GAIN,
+)
 from analysis.records.runs import Floats
 from rlhf_sweeps.verdicts.student import student_quantile
 from rlhf_sweeps.verdicts.trend import CHANCE, LEAST_CHANGE
-
-MIN_POINTS = 4  # a line and its noise cannot be told apart with fewer
-
-_MIN_SUM_CHANGE = 0.05  # the same for running sums, whose range is large
-_MIN_SUM_SLOPE = 0.07  # or, where that is less, the share of the sum's mean slope over the whole curve
-_SHORT = 30  # up to so many points a rise that is no line is better told by its ranks
-_ENOUGH = 15  # points that tell their own noise
-_JUMP_CERTAINTY = 5  # a jump is so many standard errors, since it is looked for where the gap is largest
-_JUMP_GAIN = 12  # variances of the noise by which a jump fits better than a bend (chi-squared: 0.05 %)
-_SURE_GAIN = 36  # the same where a jump is within those standard errors
-_MIN_JUMP = 0.25  # share of the range that a jump covers at least
 
 
 def find_phases(updates: Floats, values: Floats) -> list[Phase]:
@@ -41,18 +41,18 @@ def find_phases(updates: Floats, values: Floats) -> list[Phase]:
     if _is_constant(values):
         return [_constant(updates, values)]
     values = without_spikes(values)
-    found = cut(updates, values)
-    noise = float(np.std(values - np.interp(updates, found.x, found.fitted)))
-    judge = _judge_of_lines(found)
-    kept = tidied(_joined(found, judge), judge, shortest_level(updates))
-    kept = [replace(_leveled(phase, updates, values), noise=noise) for phase in kept]
-    return [_between_levels(kept, index) for index in range(len(kept))]
+    pieces = cut(updates, values)
+    noise = float(np.std(values - np.interp(updates, pieces.x, pieces.fitted)))
+    classify = _classifier_of_lines(pieces)
+    merged = tidied(_joined(pieces, classify), classify, shortest_level(updates))
+    merged = [replace(_leveled(phase, updates, values), noise=noise) for phase in merged]
+    return [_between_levels(merged, index) for index in range(len(merged))]
 
 
 def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
-    """The phases of a running sum, which adds up its noise: found in its steps, where the noise is no sum.
+    """The phases of a running sum. They are looked for in its steps, since the sum itself adds up the noise.
 
-    A step across a gap is brought to the length of the usual ones, since a sum grows there by more than by one of them.
+    A step across a gap is divided by its length in usual steps, since a sum grows there by more than one of them.
     A sum rises where its steps are above 0 on average, by more than noise, and is level where they are not. The noise
     of its phases is that of a step.
 
@@ -68,23 +68,23 @@ def find_sum_phases(updates: Floats, sums: Floats) -> list[Phase]:
         phase = _constant(updates, sums)
         kind = LEVEL if _is_constant(sums) else RISES if steps[0] > 0 else FALLS
         return [replace(phase, kind=kind, first=float(sums[0]), last=float(sums[-1]))]
-    # A step stands where it starts. What its noise remembers shows around lines; constants would count a drift as well.
+    # A step stands where it starts. Autocorrelation is measured around lines; around constants a drift would count.
     steps = without_spikes(steps)
-    memory = cut(updates[:-1], steps).memory
-    found = cut(updates[:-1], steps, degree=0, max_memory=memory)
-    judge = _judge_of_sums(found, updates, lengths, float(np.ptp(sums)))
-    starts = [updates[0], *found.x[list(found.cuts[1:-1])], updates[-1]]
-    loose = [(updates[0], updates[0]), *found.loose]
+    autocorrelation = cut(updates[:-1], steps).autocorrelation
+    pieces = cut(updates[:-1], steps, degree=0, max_autocorrelation=autocorrelation)
+    classify = _classifier_of_sums(pieces, updates, lengths, float(np.ptp(sums)))
+    starts = [updates[0], *pieces.x[list(pieces.cuts[1:-1])], updates[-1]]
+    begins_between = [(updates[0], updates[0]), *pieces.loose]
     phases = []
-    for start, end, begins in zip(starts[:-1], starts[1:], loose, strict=True):
+    for start, end, begins in zip(starts[:-1], starts[1:], begins_between, strict=True):
         first, last = np.interp([start, end], updates, sums)
-        bare = Phase(LEVEL, start, end, float(first), float(last), found.noise, found.memory, begins)
-        phases.append(replace(bare, kind=judge(bare)))
-    return [_leveled(phase, updates, sums) for phase in tidied(phases, judge, shortest_level(updates))]
+        bare = Phase(LEVEL, start, end, float(first), float(last), pieces.noise, pieces.autocorrelation, begins)
+        phases.append(replace(bare, kind=classify(bare)))
+    return [_leveled(phase, updates, sums) for phase in tidied(phases, classify, shortest_level(updates))]
 
 
 def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
-    """A level phase has one value: that in the middle of those that it covers."""
+    """A level phase with the median of the values that it covers as its only value; any other phase as it is."""
     if phase.kind != LEVEL:
         return phase
     within = values[(updates >= phase.start) & (updates <= phase.end)]
@@ -93,7 +93,7 @@ def _leveled(phase: Phase, updates: Floats, values: Floats) -> Phase:
 
 
 def _between_levels(phases: list[Phase], index: int) -> Phase:
-    """A jump starts and ends at the level beside it, which knows better than a line's end."""
+    """A jump with the values of the level phases beside it, which are more exact than the end of a line."""
     phase = phases[index]
     if phase.kind not in (JUMPS, DROPS):
         return phase
@@ -118,93 +118,100 @@ def _constant(updates: Floats, values: Floats) -> Phase:
     return Phase(LEVEL, start, end, value, value, 0.0, 0.0, (start, start))
 
 
-def _judge_of_lines(found: Segmentation) -> Judge:
-    """Tells a line's kind: level if its change is small, or no larger than what noise makes of a level line."""
-    limit = student_quantile(max(len(found.x) - 2 * (len(found.cuts) - 1), 1), 1 - CHANCE)
-    smallest = LEAST_CHANGE * float(np.ptp(found.fitted))
-    is_short = len(found.y) <= _SHORT and len(found.cuts) == 2
+def _classifier_of_lines(pieces: Segmentation) -> Classifier:
+    """Classifies lines: level if the change is small, or no larger than noise makes the change of a level line."""
+    limit = student_quantile(max(len(pieces.x) - 2 * (len(pieces.cuts) - 1), 1), 1 - CHANCE)
+    smallest = LEAST_CHANGE * float(np.ptp(pieces.fitted))
+    is_short = len(pieces.y) <= MAX_RANK_POINTS and len(pieces.cuts) == 2
 
-    def judge(phase: Phase) -> str:
-        count, noise = _noise_within(found, phase)
+    def classify(phase: Phase) -> str:
+        count, noise = _noise_within(pieces, phase)
         variance = noise**2 * min(
-            12 / count * (1 + found.memory) / (1 - found.memory),  # of a fitted line's two ends' difference
-            1.2 * count * (1 - found.memory**2),  # the same for a random walk, which the first overrates
+            12
+            / count
+            * (1 + pieces.autocorrelation)
+            / (1 - pieces.autocorrelation),  # of a fitted line's two ends' difference
+            1.2 * count * (1 - pieces.autocorrelation**2),  # the same for a random walk, which the first overrates
         )
         kind = _kind(phase.change, max(limit * float(np.sqrt(variance)), smallest))
-        return _kind_by_ranks(found.y, found.memory) if kind == LEVEL and is_short else kind
+        return _kind_by_ranks(pieces.y, pieces.autocorrelation) if kind == LEVEL and is_short else kind
 
-    return judge
+    return classify
 
 
-def _judge_of_sums(found: Segmentation, updates: Floats, lengths: Floats, size: float) -> Judge:
-    """Tells a sum's kind: level if its steps are 0 on average but for noise, or make up little of the sum's range."""
-    limit = student_quantile(max(len(found.x) - (len(found.cuts) - 1), 1), 1 - CHANCE)
-    thinned = len(lengths) / len(found.x)  # a point of the segmentation is the mean of as many steps
+def _classifier_of_sums(pieces: Segmentation, updates: Floats, lengths: Floats, size: float) -> Classifier:
+    """Classifies parts of a sum: level if the mean step is within noise of 0, or adds little to the sum's range."""
+    limit = student_quantile(max(len(pieces.x) - (len(pieces.cuts) - 1), 1), 1 - CHANCE)
+    thinned = len(lengths) / len(pieces.x)  # a point of the segmentation is the mean of as many steps
     span = float(updates[-1] - updates[0])
 
-    def judge(phase: Phase) -> str:
-        count, noise = _noise_within(found, phase)
+    def classify(phase: Phase) -> str:
+        count, noise = _noise_within(pieces, phase)
         within = lengths[(updates[:-1] >= phase.start) & (updates[:-1] < phase.end)]
         # One value stands for all of a gap, so that its noise adds up to more.
         uneven = float(np.sqrt(np.mean(within**2))) if len(within) else 1.0
-        deviation = noise * uneven * np.sqrt(count * (1 + found.memory) / (1 - found.memory)) * thinned
-        smallest = min(_MIN_SUM_CHANGE, _MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
+        deviation = (
+            noise * uneven * np.sqrt(count * (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation)) * thinned
+        )
+        smallest = min(MIN_SUM_CHANGE, MIN_SUM_SLOPE * (phase.end - phase.start) / span) * size
         return _kind(phase.change, max(limit * float(deviation), smallest))
 
-    return judge
+    return classify
 
 
-def _noise_within(found: Segmentation, phase: Phase) -> tuple[int, float]:
+def _noise_within(pieces: Segmentation, phase: Phase) -> tuple[int, float]:
     """The points of a phase, and their own noise; if they are few, the whole curve's where that is larger."""
-    residual = (found.y - found.fitted)[(found.x >= phase.start) & (found.x <= phase.end)]
+    residual = (pieces.y - pieces.fitted)[(pieces.x >= phase.start) & (pieces.x <= phase.end)]
     own = float(np.sqrt(residual @ residual / max(len(residual) - 2, 1)))
-    return max(len(residual), 1), own if len(residual) >= _ENOUGH else max(own, found.noise)
+    return max(len(residual), 1), own if len(residual) >= MIN_NOISE_POINTS else max(own, pieces.noise)
 
 
 def _kind(change: float, limit: float) -> str:
     return LEVEL if abs(change) <= limit else RISES if change > 0 else FALLS
 
 
-def _kind_by_ranks(y: Floats, memory: float) -> str:
+def _kind_by_ranks(y: Floats, autocorrelation: float) -> str:
     """By Mann's test for a trend (Econometrica 1945), which a bent rise passes that is no line."""
     count = len(y)
     concordance = float(np.sign(y[None, :] - y[:, None])[np.triu_indices(count, 1)].sum())
-    memory *= count / (2 * _SHORT)  # a bend looks like memory, the more so the fewer the points
-    deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * (1 + memory) / (1 - memory))
+    autocorrelation *= count / (
+        2 * MAX_RANK_POINTS
+    )  # a bend looks like autocorrelation, the more so the fewer the points
+    deviation = np.sqrt(count * (count - 1) * (2 * count + 5) / 18 * (1 + autocorrelation) / (1 - autocorrelation))
     return _kind(concordance, 1 + 2.576 * float(deviation))  # 99 %, with the correction for steps of 2
 
 
-def _joined(found: Segmentation, judge: Judge) -> list[Phase]:
+def _joined(pieces: Segmentation, classify: Classifier) -> list[Phase]:
     """The pieces as phases, each from where the last one ended, with a phase of its own for a jump between two."""
     phases: list[Phase] = []
-    for index, (start, end) in enumerate(zip(found.cuts[:-1], found.cuts[1:], strict=True)):
-        ends = float(found.x[start]), float(found.x[end - 1])
-        begins = found.loose[index - 1] if index else (ends[0], ends[0])
-        first, last = float(found.fitted[start]), float(found.fitted[end - 1])
-        bare = Phase(LEVEL, *ends, first, last, found.noise, found.memory, begins)
-        phase = replace(bare, kind=judge(bare))
+    for index, (start, end) in enumerate(zip(pieces.cuts[:-1], pieces.cuts[1:], strict=True)):
+        ends = float(pieces.x[start]), float(pieces.x[end - 1])
+        begins = pieces.loose[index - 1] if index else (ends[0], ends[0])
+        first, last = float(pieces.fitted[start]), float(pieces.fitted[end - 1])
+        bare = Phase(LEVEL, *ends, first, last, pieces.noise, pieces.autocorrelation, begins)
+        phase = replace(bare, kind=classify(bare))
         if phases:
             before = phases.pop()
             phases += (
-                [before, _jump(before, phase)] if _is_jump(before, phase, found, index) else [_meeting(before, phase)]
+                [before, _jump(before, phase)] if _is_jump(before, phase, pieces, index) else [_meeting(before, phase)]
             )
             phase = replace(phase, start=phases[-1].end, first=phases[-1].last)
         phases.append(phase)
     return phases
 
 
-def _is_jump(before: Phase, after: Phase, found: Segmentation, index: int) -> bool:
+def _is_jump(before: Phase, after: Phase, pieces: Segmentation, index: int) -> bool:
     """Whether the curve leaps between two pieces, by more than their slopes, their noise and a share of its range."""
     step = after.start - before.end
     gap = abs(after.first - before.last - step * (before.slope + after.slope) / 2)
-    memory = (1 + found.memory) / (1 - found.memory)
-    variances = [4 * noise**2 / count for count, noise in (_noise_within(found, one) for one in (before, after))]
-    chance = _JUMP_CERTAINTY * np.sqrt(memory * sum(variances))
-    if gap <= _MIN_JUMP * np.ptp(found.fitted):
+    autocorrelation = (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation)
+    variances = [4 * noise**2 / count for count, noise in (_noise_within(pieces, phase) for phase in (before, after))]
+    chance = JUMP_ERRORS * np.sqrt(autocorrelation * sum(variances))
+    if gap <= MIN_JUMP_SHARE * np.ptp(pieces.fitted):
         return False
-    gain = gap_gain(found, index)
+    gain = gap_gain(pieces, index)
     # A value halfway down makes the noise of a short piece look large; then the gain tells alone.
-    return gain > _JUMP_GAIN and (bool(gap > chance) or gain > _SURE_GAIN)
+    return gain > JUMP_GAIN and (bool(gap > chance) or gain > SURE_JUMP_GAIN)
 
 
 def _jump(before: Phase, after: Phase) -> Phase:

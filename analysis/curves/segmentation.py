@@ -2,7 +2,7 @@
 
 Every number of pieces up to `MAX_PIECES` gets its best cuts by dynamic programming (Bellman, "On the approximation of
 curves by line segments using dynamic programming", CACM 1961). Which number is right is decided by the Bayesian
-information criterion for residuals with memory: an AR(1) process, as in Chakar et al., "A robust approach for
+information criterion for residuals with autocorrelation: an AR(1) process, as in Chakar et al., "A robust approach for
 estimating change-points in the mean of an AR(1) process", Bernoulli 2017. Noise that remembers its last value makes
 waves that are no phases; with AR(1) residuals one piece explains such waves as well as ten do.
 """
@@ -12,18 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.curves.thresholds import (
+    AUTOCORRELATION_POINTS,
+    CHANCE_LOCAL_NOISE,
+    CHI_SQUARED,
+    MAX_CUT_POINTS,
+    MAX_LOCAL_NOISE,
+    MAX_PIECES,
+    MIN_PIECE_POINTS,
+    MIN_PIECE_SHARE,
+    PENALTY,
+)
 from analysis.records.runs import Floats
 
 Places = NDArray[np.int64]
-
-MAX_PIECES = 6
-_MAX_POINTS = 250  # longer curves are averaged down to as many before they are cut
-_MIN_POINTS = 3  # of a piece
-_MIN_SHARE = 0.04  # of a piece, of the curve
-_PENALTY = 1.3  # times BIC's: cuts are searched for, which BIC does not count (measured, see test_phases.py)
-_LOOSE = 3.84  # 95 % point of chi-squared with one degree of freedom
-_MEMORY_POINTS = 20  # the memory of n points' noise is n / (n + 20) at most: few points cannot show more
-_CHANCE_LOCAL, _MAX_LOCAL = 1.25, 4.0  # noise of a stretch, as a multiple of the usual: chance, and no more than
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Segmentation:
         cuts: index where each piece begins, and n at the end, (pieces + 1,).
         fitted: the pieces' values, (n,).
         noise: standard deviation of the residuals.
-        memory: their correlation from one point to the next, 0 to below 1.
-        loose: for each inner cut the x between which it lies, as likely as not to 95 %.
+        autocorrelation: of the residuals, from one point to the next, 0 to below 1.
+        loose: 95 % confidence interval of each inner cut, in x.
     """
 
     x: Floats
@@ -44,48 +46,56 @@ class Segmentation:
     cuts: tuple[int, ...]
     fitted: Floats
     noise: float
-    memory: float
+    autocorrelation: float
     loose: tuple[tuple[float, float], ...]
 
 
-def cut(x: Floats, y: Floats, degree: int = 1, max_memory: float = 1.0) -> Segmentation:
+def cut(x: Floats, y: Floats, degree: int = 1, max_autocorrelation: float = 1.0) -> Segmentation:
     """Cut a curve into pieces.
 
     Args:
         x, y: at least one point, x ascending, (n,) each.
         degree: 1: the pieces are lines; 0: they are constants.
-        max_memory: the noise's memory, if it is known to be no longer than that.
+        max_autocorrelation: an upper bound on the autocorrelation of the noise.
     """
     x, y = averaged_down(x, y)
     sums = _Sums(x, y, degree)
-    shortest = max(_MIN_POINTS, int(np.ceil(_MIN_SHARE * len(x))))
+    shortest = max(MIN_PIECE_POINTS, int(np.ceil(MIN_PIECE_SHARE * len(x))))
     options = _best_cuts(sums.costs(), shortest)
-    fits = [_fit(sums, cuts, max_memory) for cuts in options]
+    fits = [_fit(sums, cuts, max_autocorrelation) for cuts in options]
     best = min(range(len(fits)), key=lambda index: fits[index][0])
-    _, fitted, noise, memory = fits[best]
-    return Segmentation(x, y, options[best], fitted, noise, memory, _looseness(x, sums, options[best], noise, memory))
+    _, fitted, noise, autocorrelation = fits[best]
+    return Segmentation(
+        x,
+        y,
+        options[best],
+        fitted,
+        noise,
+        autocorrelation,
+        _cut_intervals(x, sums, options[best], noise, autocorrelation),
+    )
 
 
 def averaged_down(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Means over consecutive points, so that at most `_MAX_POINTS` are left."""
-    if len(x) <= _MAX_POINTS:
+    """Means over consecutive points, so that at most `MAX_CUT_POINTS` are left."""
+    if len(x) <= MAX_CUT_POINTS:
         return x, y
-    starts = np.linspace(0, len(x), _MAX_POINTS + 1).astype(int)[:-1]
+    starts = np.linspace(0, len(x), MAX_CUT_POINTS + 1).astype(int)[:-1]
     sizes = np.diff(np.append(starts, len(x)))
     return np.add.reduceat(x, starts) / sizes, np.add.reduceat(y, starts) / sizes
 
 
-def gap_gain(found: Segmentation, index: int) -> float:
-    """By how much two pieces fit better with a gap at cut `index` than with lines that meet, in variances of the noise.
+def gap_gain(pieces: Segmentation, index: int) -> float:
+    """How much better two pieces fit with a gap at cut `index` than as lines that meet, in variances of the noise.
 
-    Where they meet is tried out; with noise alone the gain is about chi-squared with one degree of freedom.
+    The best place to meet is searched for; with noise alone the gain is about chi-squared with one degree of freedom.
     """
-    low, middle, high = found.cuts[index - 1 : index + 2]
-    x, y = found.x[low:high], found.y[low:high]
-    with_gap = float(np.sum((y - found.fitted[low:high]) ** 2))
+    low, middle, high = pieces.cuts[index - 1 : index + 2]
+    x, y = pieces.x[low:high], pieces.y[low:high]
+    with_gap = float(np.sum((y - pieces.fitted[low:high]) ** 2))
     tried = np.unique(np.linspace(low + 1, high - 2, 40).astype(int))
-    meeting = min(_bent(x, y, float(found.x[place])) for place in (*tried, middle))
-    variance = found.noise**2 * (1 + found.memory) / (1 - found.memory)
+    meeting = min(_bent(x, y, float(pieces.x[place])) for place in (*tried, middle))
+    variance = pieces.noise**2 * (1 + pieces.autocorrelation) / (1 - pieces.autocorrelation)
     return (meeting - with_gap) / variance
 
 
@@ -128,9 +138,10 @@ class _Sums:
 
 
 def _local_noise(y: Floats) -> Floats:
-    """How noisy a curve is around each of its points, as a multiple of its usual noise, (n,).
+    """The noise around each point of a curve, as a multiple of the curve's usual noise, (n,).
 
-    From the second differences, which no straight stretch enters, and their medians, which no single jump does.
+    It is the median of the absolute second differences in a window. A straight stretch adds nothing to these, and a
+    single jump does not move their median.
     """
     window = max(len(y) // 4, 15) | 1
     if len(y) < 2 * window:
@@ -140,9 +151,9 @@ def _local_noise(y: Floats) -> Floats:
     usual = float(np.median(local))
     if usual <= 0:
         return np.ones(len(y))
-    ratio: Floats = np.clip(local / usual, 1 / _MAX_LOCAL, _MAX_LOCAL)
+    ratio: Floats = np.clip(local / usual, 1 / MAX_LOCAL_NOISE, MAX_LOCAL_NOISE)
     # Medians over so few values differ by chance; only what is beyond that counts.
-    ratio[(ratio < _CHANCE_LOCAL) & (ratio > 1 / _CHANCE_LOCAL)] = 1.0
+    ratio[(ratio < CHANCE_LOCAL_NOISE) & (ratio > 1 / CHANCE_LOCAL_NOISE)] = 1.0
     return ratio
 
 
@@ -165,8 +176,8 @@ def _best_cuts(costs: Floats, shortest: int) -> list[tuple[int, ...]]:
     return options
 
 
-def _fit(sums: _Sums, cuts: tuple[int, ...], max_memory: float) -> tuple[float, Floats, float, float]:
-    """BIC, fitted values, noise and memory of the pieces between cuts."""
+def _fit(sums: _Sums, cuts: tuple[int, ...], max_autocorrelation: float) -> tuple[float, Floats, float, float]:
+    """BIC, fitted values, standard deviation and autocorrelation of the residuals of the pieces between cuts."""
     starts, ends = np.array(cuts[:-1]), np.array(cuts[1:])
     intercept, slope, _ = sums.lines(starts, ends)
     piece = np.repeat(np.arange(len(starts)), ends - starts)
@@ -175,34 +186,36 @@ def _fit(sums: _Sums, cuts: tuple[int, ...], max_memory: float) -> tuple[float, 
     size, num_lines = sums.size, (sums.degree + 1) * len(starts)
     free = max(size - num_lines, 1)
     variance = max(float(residual @ residual) / free, 1e-6)  # of a range of 1: what is below is no phase, but rounding
-    memory = min(_memory(residual, num_lines), max_memory)
-    innovation = variance * (1 - memory**2)
+    autocorrelation = min(_autocorrelation_of(residual, num_lines), max_autocorrelation)
+    innovation = variance * (1 - autocorrelation**2)
     count = num_lines + len(starts) - 1
-    penalty = _PENALTY * count * np.log(size) * size / max(size - count, 1)  # the last factor for short curves
+    penalty = PENALTY * count * np.log(size) * size / max(size - count, 1)  # the last factor for short curves
     score = size * np.log(innovation) + penalty
-    return score, fitted * sums.scale + sums.center, np.sqrt(variance) * sums.scale, memory
+    return score, fitted * sums.scale + sums.center, np.sqrt(variance) * sums.scale, autocorrelation
 
 
-def _memory(residual: Floats, num_lines: int) -> float:
-    """The residuals' correlation from point to point; what fitting lines takes from it is given back."""
+def _autocorrelation_of(residual: Floats, num_lines: int) -> float:
+    """The residuals' autocorrelation from point to point, corrected for the bias that fitting lines brings."""
     energy = float(residual @ residual)
     if energy <= 0 or len(residual) < 4:
         return 0.0
     raw = float(residual[1:] @ residual[:-1]) / energy
     return float(
-        np.clip(raw + num_lines / len(residual) * (1 + raw), 0.0, len(residual) / (len(residual) + _MEMORY_POINTS))
+        np.clip(
+            raw + num_lines / len(residual) * (1 + raw), 0.0, len(residual) / (len(residual) + AUTOCORRELATION_POINTS)
+        )
     )
 
 
-def _looseness(
-    x: Floats, sums: _Sums, cuts: tuple[int, ...], noise: float, memory: float
+def _cut_intervals(
+    x: Floats, sums: _Sums, cuts: tuple[int, ...], noise: float, autocorrelation: float
 ) -> tuple[tuple[float, float], ...]:
-    """Between which points each cut may lie: elsewhere the fit is worse by more than chance."""
-    found = []
-    variance = (noise / sums.scale) ** 2 * (1 + memory) / (1 - memory)
+    """95 % confidence interval of each cut: outside of it the fit is worse by more than chance."""
+    intervals = []
+    variance = (noise / sums.scale) ** 2 * (1 + autocorrelation) / (1 - autocorrelation)
     for low, high in zip(cuts[:-2], cuts[2:], strict=True):
         places = np.arange(low + 2, high - 1)  # no shorter pieces: a line through one point fits it always
         worse = sums.lines(np.full_like(places, low), places)[2] + sums.lines(places, np.full_like(places, high))[2]
-        likely = places[worse <= worse.min() + _LOOSE * variance]
-        found.append((float(x[likely[0]]), float(x[likely[-1]])))
-    return tuple(found)
+        likely = places[worse <= worse.min() + CHI_SQUARED * variance]
+        intervals.append((float(x[likely[0]]), float(x[likely[-1]])))
+    return tuple(intervals)

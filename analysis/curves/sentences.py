@@ -1,4 +1,4 @@
-"""What runs do, metric by metric, in sentences: their mean curve's phases, verdicts, and where the runs disagree."""
+"""Sentences on runs, metric by metric: the phases of the mean curve, verdicts, and where the runs disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,23 +6,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.curves.axis import along, chosen_unit
-from analysis.curves.curves import grouped, lasting
+from analysis.curves.curves import lasting, mean_curve
 from analysis.curves.metrics import ENTROPIES, KL, curve_of, panel_metrics, title_of
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
 from analysis.curves.phase_text import tell
 from analysis.curves.phases import find_phases, find_sum_phases
+from analysis.curves.thresholds import MAX_COMPARED, SAME_LEVEL
 from analysis.curves.verdicts import entropy_verdict, kl_verdict
 from analysis.output.thinning import spread
 from analysis.records.runs import CUMULATIVE_REWARD, UPDATE, Floats, RunRecord
 from analysis.wording.statements import Statement, number
 
-_MAX_COMPARED = 30  # runs of a group whose phases are found one by one
-_SAME = 0.25  # net change, as a share of a run's range, below which it went nowhere
-
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of one metric.
+    """The sentences on one metric.
 
     Attributes:
         metric: its name.
@@ -36,7 +34,7 @@ class Described:
 
 
 def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) -> list[Statement]:
-    """What a run, or the mean of several, does: a sentence or two for each metric.
+    """A sentence or two for each metric, on the course of a run or of the mean of several.
 
     Runs of unlike batch sizes are taken together at equal episodes, which the sentences then say.
 
@@ -51,38 +49,42 @@ def describe(runs: Sequence[RunRecord], metrics: Sequence[str] | None = None) ->
 
 
 def describe_metric(runs: Sequence[RunRecord], metric: str, unit: str = UPDATE) -> Described:
-    """What one metric does: over the runs that last as long as at least half do, so that none drops out of the mean.
+    """Sentences on one metric, over the runs that last at least as long as the median run; see `lasting`.
 
     Args:
         unit: what the runs' updates are, where they are something else; see `axis.along`.
     """
-    kept = lasting(runs, metric)
-    if not kept:
+    lasting_runs = lasting(runs, metric)
+    if not lasting_runs:
         return Described(metric, (), ())
-    num_there = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
-    updates, values = curve_of(kept[0], metric)
-    if len(kept) > 1:
-        (mean,) = grouped(kept, metric, "no such key")
-        all_there = mean.num_runs == len(kept)
-        updates, values = mean.updates[all_there], mean.mean[all_there]
+    num_recorded = sum(bool(len(curve_of(run, metric)[0])) for run in runs)
+    updates, values = curve_of(lasting_runs[0], metric)
+    if len(lasting_runs) > 1:
+        mean = mean_curve(lasting_runs, metric)
+        has_all = mean.num_runs == len(lasting_runs)
+        updates, values = mean.updates[has_all], mean.mean[has_all]
     if not len(values):
-        text = f"{title_of(metric)} has no mean of {_those(len(kept), num_there)}"
+        text = f"{title_of(metric)} has no mean of {_those(len(lasting_runs), num_recorded)}"
         return Described(metric, (Statement(f"{text}: they recorded it at {unit}s that do not overlap"),), ())
-    name = title_of(metric) if num_there == 1 else f"{title_of(metric)} (mean of {_those(len(kept), num_there)})"
-    told, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
-    told = replace(told, evidence={"runs": float(len(kept)), **told.evidence})
+    name = (
+        title_of(metric)
+        if num_recorded == 1
+        else f"{title_of(metric)} (mean of {_those(len(lasting_runs), num_recorded)})"
+    )
+    statement, phases = tell(name, updates, values, metric == CUMULATIVE_REWARD, unit)
+    statement = replace(statement, evidence={"runs": float(len(lasting_runs)), **statement.evidence})
     verdict = kl_verdict(updates, values, phases, runs, unit) if metric == KL else None
     verdict = entropy_verdict(updates, values, runs, unit) if metric in ENTROPIES else verdict
     if verdict is not None:
-        told = Statement(f"{told.text}; {verdict.text}", {**told.evidence, **verdict.evidence})
-    if num_there == 1 and (ending := _ending(kept[0], metric, updates, unit)) is not None:
-        told = Statement(f"{told.text}; {ending.text}", {**told.evidence, **ending.evidence})
-    disagreement = _disagreement(kept, metric) if len(kept) > 1 else None
-    return Described(metric, (told, disagreement) if disagreement else (told,), tuple(phases))
+        statement = Statement(f"{statement.text}; {verdict.text}", {**statement.evidence, **verdict.evidence})
+    if num_recorded == 1 and (ending := _ending(lasting_runs[0], metric, updates, unit)) is not None:
+        statement = Statement(f"{statement.text}; {ending.text}", {**statement.evidence, **ending.evidence})
+    disagreement = _disagreement(lasting_runs, metric) if len(lasting_runs) > 1 else None
+    return Described(metric, (statement, disagreement) if disagreement else (statement,), tuple(phases))
 
 
 def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statement | None:
-    """That a metric ends before its run does, as where it becomes nan, by more than the gaps between its values."""
+    """A clause where a metric ends before its run by more than the gaps between its values, as where it becomes nan."""
     last, end = float(updates[-1]), float(run.updates.max())
     step = float(np.median(np.diff(run.updates))) if len(run.updates) > 1 else 1.0
     gap = float(np.diff(updates).max()) if len(updates) > 1 else step
@@ -92,15 +94,15 @@ def _ending(run: RunRecord, metric: str, updates: Floats, unit: str) -> Statemen
     return Statement(f"no usable value after {unit} {number(last)} of {number(end)}", evidence)
 
 
-def _those(num_kept: int, num_there: int) -> str:
-    if num_kept == num_there:
-        return f"{num_there} runs"
-    return f"the {num_kept} of {num_there} runs that go on that long"
+def _those(num_lasting: int, num_recorded: int) -> str:
+    if num_lasting == num_recorded:
+        return f"{num_recorded} runs"
+    return f"the {num_lasting} of {num_recorded} runs that go on that long"
 
 
 def _disagreement(runs: Sequence[RunRecord], metric: str) -> Statement | None:
     """Which runs go another way than most, from their start to their end."""
-    looked_at = [runs[i] for i in spread(len(runs), _MAX_COMPARED)]
+    looked_at = [runs[i] for i in spread(len(runs), MAX_COMPARED)]
     ways: dict[str, list[str]] = {}
     for run in looked_at:
         way = _way(run, metric)
@@ -124,7 +126,7 @@ def _way(run: RunRecord, metric: str) -> str | None:
         return None
     ends = [value for phase in phases for value in (phase.first, phase.last)]
     change, size = ends[-1] - ends[0], max(ends) - min(ends)
-    if abs(change) <= _SAME * size or all(phase.kind == LEVEL for phase in phases):
+    if abs(change) <= SAME_LEVEL * size or all(phase.kind == LEVEL for phase in phases):
         return LEVEL
     return RISES if change > 0 else FALLS
 

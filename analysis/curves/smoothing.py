@@ -8,9 +8,8 @@ its line is read there, so that a rise is not flattened (Savitzky and Golay's fi
 
 import numpy as np
 
+from analysis.curves.thresholds import DEFAULT_SHARE
 from analysis.records.runs import Floats
-
-DEFAULT_SHARE = 0.1  # of a run's length
 
 
 def window_of(length: float, smooth: float | None = None) -> int:

@@ -1,19 +1,20 @@
-"""Spikes: up to three values in a row far from all around them. An outlier is no phase, but it is told."""
+"""Spikes: up to three values in a row far from all around them. A spike is no phase, but a sentence names it."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.curves.thresholds import (
+    BURST,
+    END_RATIO,
+    MIN_BURST_POINTS,
+    MIN_BURST_SHARE,
+    MIN_SPIKE_SHARE,
+    SPIKE,
+    STEPS_BESIDE_END,
+)
 from analysis.records.runs import Floats
-
-_SPIKE = 6  # times the noise by which a single value is a spike
-_BURST = 10  # the same for two or three in a row, and for what is told
-_MIN_SHARE = 0.05  # of the range, for a single value
-_MIN_BURST_SHARE = 0.25  # of the range, for two or three, and at either end
-_LONG = 40  # values from which two or three in a row may be a spike; in fewer they are a course
-_END_RATIO = 8  # a first or last step is so many times the largest of those beside it
-_NEXT = 5  # steps beside it that are looked at
 
 
 def without_spikes(values: Floats) -> Floats:
@@ -22,38 +23,42 @@ def without_spikes(values: Floats) -> Floats:
     Args:
         values: finite, (n,).
     """
-    kept = np.array(values, np.float64)
-    if len(kept) < 5:
-        return kept
-    for first, last in _found(kept):
+    cleaned = np.array(values, np.float64)
+    if len(cleaned) < 5:
+        return cleaned
+    for first, last in _find(cleaned):
         before, after = first - 1, last + 1
-        if before < 0 or after >= len(kept):
-            kept[first : last + 1] = kept[after] if before < 0 else kept[before]
+        if before < 0 or after >= len(cleaned):
+            cleaned[first : last + 1] = cleaned[after] if before < 0 else cleaned[before]
         else:
-            kept[first : last + 1] = np.interp(np.arange(first, after), [before, after], kept[[before, after]])
-    return kept
+            cleaned[first : last + 1] = np.interp(np.arange(first, after), [before, after], cleaned[[before, after]])
+    return cleaned
 
 
-def told_spikes(values: Floats, kept: Floats, noise: float) -> NDArray[np.int64]:
-    """Where values were put elsewhere by so much that a reader would ask about it, the furthest first.
+def told_spikes(values: Floats, cleaned: Floats, noise: float) -> NDArray[np.int64]:
+    """The indices of the spikes that are large enough to be named, the largest first, (spikes,).
 
     Args:
         values, kept: before and after `without_spikes`, (n,) each.
         noise: standard deviation of a single value.
     """
-    distance = np.abs(values - kept)
-    far = np.flatnonzero(distance > max(_BURST * noise, 0.5 * float(np.ptp(kept))))
+    distance = np.abs(values - cleaned)
+    far = np.flatnonzero(distance > max(BURST * noise, 0.5 * float(np.ptp(cleaned))))
     return far[np.argsort(-distance[far], kind="stable")]
 
 
-def _found(values: Floats) -> list[tuple[int, int]]:
+def _find(values: Floats) -> list[tuple[int, int]]:
     """First and last index of each spike."""
     turns = np.diff(values, 2)
     usual = 1.4826 * float(np.median(np.abs(turns - np.median(turns)))) / np.sqrt(6)
     size = float(np.ptp(values))
-    singles = list(_bursts(values, 1, max(_SPIKE * usual, _MIN_SHARE * size)))
-    least = max(_BURST * usual, _MIN_BURST_SHARE * size)
-    longer = [burst for length in (2, 3) for burst in _bursts(values, length, least)] if len(values) >= _LONG else []
+    singles = list(_bursts(values, 1, max(SPIKE * usual, MIN_SPIKE_SHARE * size)))
+    least = max(BURST * usual, MIN_BURST_SHARE * size)
+    longer = (
+        [burst for length in (2, 3) for burst in _bursts(values, length, least)]
+        if len(values) >= MIN_BURST_POINTS
+        else []
+    )
     # Within a longer spike a single value may stand out, too.
     singles = [(i, i) for i, _ in singles if not any(first <= i <= last for first, last in longer)]
     ends = [i for i, steps in ((0, np.diff(values)), (len(values) - 1, np.diff(values[::-1]))) if _is_end(steps, least)]
@@ -81,5 +86,5 @@ def _bursts(values: Floats, length: int, least: float) -> Iterator[tuple[int, in
 
 def _is_end(steps: Floats, least: float) -> bool:
     """Whether the first value is far from all that come next, as in no steady growth or decay."""
-    beside = np.abs(steps[1 : 1 + _NEXT])
-    return len(beside) == _NEXT and bool(abs(steps[0]) > max(least, _END_RATIO * beside.max()))
+    beside = np.abs(steps[1 : 1 + STEPS_BESIDE_END])
+    return len(beside) == STEPS_BESIDE_END and bool(abs(steps[0]) > max(least, END_RATIO * beside.max()))

@@ -1,6 +1,6 @@
-"""What an analyst looks for in two of the curves, in clauses: is the KL under control, does the entropy collapse.
+"""Clauses on two of the curves: whether the KL is under control, and whether the entropy collapses.
 
-The words are those of `rlhf_sweeps.verdicts.policy`, run by run, as health asks for them.
+Each run gets the words of `rlhf_sweeps.verdicts.policy`, as it does in health.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.curves.phase import RISES, Phase
 from analysis.curves.smoothing import smoothed, window_of
+from analysis.curves.thresholds import ENTROPY_GROWN, ENTROPY_LOW, LATE_RISE, MAX_NAMED_RUNS
 from analysis.health.policy import collapsed, divergence
 from analysis.records.runs import UPDATE, Floats, RunRecord
 from analysis.wording.statements import Statement, number
@@ -24,20 +25,16 @@ from rlhf_sweeps.verdicts.policy import (
     Onset,
 )
 
-_LATE = 0.15  # of the KL's range: what it rises by in its last third at least if it still rises
-_LOW, _GROWN = 0.3, 1.5  # of the entropy at the start
-_MOST_NAMES = 3
-
 
 def kl_verdict(
     updates: Floats, values: Floats, phases: Sequence[Phase], runs: Sequence[RunRecord], unit: str = UPDATE
 ) -> Statement:
-    """Whether the KL of whole responses stays within the budget, as a clause, and what it rests on.
+    """A clause on whether the KL of whole responses stays within the budget, with its numbers.
 
     Args:
         updates, values: of the runs' mean, at least one, finite, (n,) each.
         phases: of these.
-        runs: which are judged one by one; of several budgets the lowest is told.
+        runs: those behind the mean, each with its own word; of several budgets the lowest is named.
         unit: what the updates are, where they are something else: `episode`.
     """
     highest, smooth = float(values.max()), smoothed(updates, values, window_of(float(updates[-1] - updates[0])))
@@ -46,46 +43,48 @@ def kl_verdict(
         f"KL highest {unit}": float(updates[int(np.argmax(values))]),
         "KL at the end": float(smooth[-1]),
     }
-    judged = {run.name: one for run in runs if len((one := divergence(run)).kl)}
-    budgets = [one.measure for one in judged.values() if one.measure is not None]
+    kls_of_runs = {run.name: kl for run in runs if len((kl := divergence(run)).kl)}
+    budgets = [kl.measure for kl in kls_of_runs.values() if kl.measure is not None]
     if budgets:
         evidence["KL budget"] = min(budgets)
         over = smooth > min(budgets)
         if over.any():
             evidence[f"first {unit} over budget"] = float(updates[int(np.argmax(over))])
             evidence[f"share of {unit}s over budget"] = float(over.mean())
-    words = {name: one.word for name, one in judged.items()}
+    words = {name: kl.word for name, kl in kls_of_runs.items()}
     if len(set(words.values())) > 1:
         return Statement(_tally(words), evidence)
-    word, (first, *others) = next(iter(words.values())), judged.values()
+    word, (first, *others) = next(iter(words.values())), kls_of_runs.values()
     if word in (BLOW_UP, NEGATIVE, OVER_BUDGET):
-        text = f"{_at_the_end(word)} in all {len(judged)} runs" if others else _grave(first, word, unit)
+        text = f"{_at_the_end(word)} in all {len(kls_of_runs)} runs" if others else _grave(first, word, unit)
         return Statement(text, evidence)
     if not budgets:
         return Statement(f"no budget is set; at most {number(highest)}", evidence)
     given = f"the budget of {number(min(budgets))} nats"
-    if all(one.is_budget_unknown for one in judged.values()):  # nothing says, either, whether the KL is of a response
+    if all(
+        kl.is_budget_unknown for kl in kls_of_runs.values()
+    ):  # nothing says, either, whether the KL is of a response
         given = f"the usual budget of {number(min(budgets))} nats a response (if it is summed over the tokens)"
     return Statement(_calm(word, given, min(budgets), smooth, highest, phases), evidence)
 
 
-def _grave(judged: Divergence, word: str, unit: str) -> str:
-    """Of one run, what is wrong with its KL."""
-    highest = number(float(judged.kl.values.max()))
-    if word == BLOW_UP and (found := judged.blow_up):
-        begins = f"{BLOW_UP} from {unit} {number(found.update)} on"
-        if "KL before" in found.evidence:
-            ends = f"from {number(found.evidence['KL before'])} to {number(found.evidence['KL at the end'])}"
+def _grave(kl: Divergence, word: str, unit: str) -> str:
+    """What is wrong with the KL of one run."""
+    highest = number(float(kl.kl.values.max()))
+    if word == BLOW_UP and (onset := kl.blow_up):
+        begins = f"{BLOW_UP} from {unit} {number(onset.update)} on"
+        if "KL before" in onset.evidence:
+            ends = f"from {number(onset.evidence['KL before'])} to {number(onset.evidence['KL at the end'])}"
             return f"{begins}: {ends}, and the score gains nothing by it"
-        return f"{begins}: over {number(found.limit)} nats ({found.why}), up to {highest}"
-    if word == NEGATIVE and (found := judged.negative):
-        level = number(found.evidence["mean KL at the end"])
+        return f"{begins}: over {number(onset.limit)} nats ({onset.why}), up to {highest}"
+    if word == NEGATIVE and (onset := kl.negative):
+        level = number(onset.evidence["mean KL at the end"])
         return f"{_at_the_end(NEGATIVE)}: {level} at the end, so the estimate is off, as with truncated sampling"
-    if found := judged.over_budget:
-        back = judged.kl.end <= found.limit
-        end = f"on, back below it at the end ({number(judged.kl.end)})" if back else "on"
-        return f"{OVER_BUDGET} of {number(found.limit)} nats from {unit} {number(found.update)} {end}"
-    lost: Onset | None = judged.lost_evaluations
+    if onset := kl.over_budget:
+        back = kl.kl.end <= onset.limit
+        end = f"on, back below it at the end ({number(kl.kl.end)})" if back else "on"
+        return f"{OVER_BUDGET} of {number(onset.limit)} nats from {unit} {number(onset.update)} {end}"
+    lost: Onset | None = kl.lost_evaluations
     assert lost is not None, "a KL over the budget is so in training or in evaluations"
     since = "" if "lowest KL" in lost.evidence else f" from {unit} {number(lost.update)} on"
     return f"{OVER_BUDGET} of {number(lost.limit)} nats in every evaluation{since}"
@@ -96,10 +95,10 @@ def _at_the_end(word: str) -> str:
 
 
 def _calm(word: str | None, given: str, budget: float, smooth: Floats, highest: float, phases: Sequence[Phase]) -> str:
-    """Of runs whose KL is close to the budget or under control, what their mean does."""
+    """The course of the mean KL of runs that are close to the budget or under control."""
     # A line may rise through a curve that has long been level.
     late = float(smooth[-1] - smooth[2 * len(smooth) // 3])
-    rising = bool(phases) and phases[-1].kind == RISES and late > _LATE * float(np.ptp(smooth))
+    rising = bool(phases) and phases[-1].kind == RISES and late > LATE_RISE * float(np.ptp(smooth))
     if word == CLOSE:
         return f"close to {given}{' and still rising' if rising else ''}"
     most = f"at most {number(highest)}, below {given}"
@@ -116,7 +115,7 @@ def _tally(words: dict[str, str | None]) -> str:
         names = [name for name, own in words.items() if own == word]
         if names:
             of_all = "" if parts else f" of {len(words)} runs"
-            named = f" ({', '.join(names)})" if len(names) <= _MOST_NAMES and word in (BLOW_UP, NEGATIVE) else ""
+            named = f" ({', '.join(names)})" if len(names) <= MAX_NAMED_RUNS and word in (BLOW_UP, NEGATIVE) else ""
             parts.append(f"{word or 'under no budget'} in {len(names)}{of_all}{named}")
     return ", ".join(parts)
 
@@ -126,7 +125,7 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
 
     Args:
         updates, values: of the runs' mean, finite, (n,) each.
-        runs: which are judged one by one: a token's entropy where it is known.
+        runs: those behind the mean; a collapse is looked for in each, in the entropy of a token where it is known.
     """
     if len(values) < 2:
         return None
@@ -138,28 +137,28 @@ def entropy_verdict(updates: Floats, values: Floats, runs: Sequence[RunRecord], 
         "entropy lowest": lowest,
         f"lowest {unit}": float(updates[int(np.argmin(smooth))]),
     }
-    found = {run.name: onset for run in runs if (onset := collapsed(run)) is not None}
-    if found:
-        return Statement(_collapse(found, len(runs), unit), evidence)
+    collapses = {run.name: onset for run in runs if (onset := collapsed(run)) is not None}
+    if collapses:
+        return Statement(_collapse(collapses, len(runs), unit), evidence)
     if start <= 0:
         return None
-    if end < _LOW * start:
+    if end < ENTROPY_LOW * start:
         return Statement(f"only {_percent(end / start)} of its start is left", evidence)
-    if end > _GROWN * start:
+    if end > ENTROPY_GROWN * start:
         return Statement(f"it ends at {number(end / start, 2)} times its start", evidence)
     return None
 
 
-def _collapse(found: dict[str, Onset], num_runs: int, unit: str) -> str:
+def _collapse(collapses: dict[str, Onset], num_runs: int, unit: str) -> str:
     if num_runs == 1:
-        (only,) = found.values()
+        (only,) = collapses.values()
         end = only.evidence["at the end"]
         left = f"{_percent(end / only.evidence['at the start'])} of its start"
         if end >= only.limit:
             return f"{COLLAPSE} at {unit} {number(only.update)}, from which it comes back: {left} at the end"
         return f"{COLLAPSE} from {unit} {number(only.update)} on: {left} is left at the end"
-    named = f" ({', '.join(found)})" if len(found) <= _MOST_NAMES else ""
-    return f"{COLLAPSE} in {len(found)} of {num_runs} runs{named}"
+    named = f" ({', '.join(collapses)})" if len(collapses) <= MAX_NAMED_RUNS else ""
+    return f"{COLLAPSE} in {len(collapses)} of {num_runs} runs{named}"
 
 
 def _percent(share: float) -> str:

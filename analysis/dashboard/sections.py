@@ -1,4 +1,4 @@
-"""What the W&B dashboard shows: its sections, each a list of panels. Every metric is one of the README's table."""
+"""The sections of the W&B dashboard, each a list of panels."""
 
 import importlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from analysis.records.runs import UPDATE
 from rlhf_sweeps.record import command
 
-# What W&B keeps of a run as a whole: the tracker asks for the last eval/kl, and the highest eval/score.
+# Values in W&B's summary of a run: the tracker asks for the last eval/kl and the highest eval/score.
 OBJECTIVE, LAST_KL, BEST_SCORE = "objective", "eval/kl.last", "eval/score.max"
 # Keys of the config that searches vary most, and whether they are looked at on a log scale.
 SWEPT = (("ppo.lr", True), ("ppo.kl_coef", True), ("ppo.clip_range", False), ("reward_model.name", False))

@@ -54,7 +54,7 @@ def _title(sweep: str | None) -> str:
 
 
 def _is_symbol(letter: str) -> bool:
-    """What the package refuses in a title: it means emoji, and means + and = as well."""
+    """Whether the package refuses a letter in a title: it refuses emoji, and with them + and =."""
     return unicodedata.category(letter).startswith(("S", "Cs"))
 
 
@@ -92,7 +92,7 @@ def _build(entity: str, project: str, sweep: str | None, title: str) -> Any:
 
 
 def _spec(workspace: Any, sweep: str | None) -> str:
-    """What the server would be sent, as JSON; the package has no public way to it."""
+    """The content that the server would get, as JSON; the package has no public function for it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -111,6 +111,6 @@ def _spec(workspace: Any, sweep: str | None) -> str:
 
 def _number_panels(spec: dict[str, Any]) -> None:
     """In place of the random names that panels are given, so that the same dashboard is the same text."""
-    found = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
-    for number, panel in enumerate(found, start=1):
+    panels = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
+    for number, panel in enumerate(panels, start=1):
         panel["__id__"] = f"panel{number}"

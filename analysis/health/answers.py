@@ -1,14 +1,27 @@
 """Health of the answers: their length, those that are cut, and surface markers that nearly all of them come to have.
 
-The own reward model cannot tell a better answer from one that only looks as it likes; these say what it may have learnt
-to like instead.
+A reward model cannot tell a better answer from one that only looks like those it prefers; these findings name what the
+policy may have learnt to imitate.
 """
 
 import numpy as np
 
-from analysis.health.hacking import OTHER_REWARD, SURE, judges, mean_win_rate, own_is_up, win_error
+from analysis.health.hacking import OTHER_REWARD, judges, mean_win_rate, own_is_up, win_error
 from analysis.health.markers import MARKERS, base_rate
 from analysis.health.signals import Finding, score, series, setting
+from analysis.health.thresholds import (
+    CUT,
+    CUT_LATE,
+    CUT_RISE,
+    GROWTH_BEGINS,
+    LONGER,
+    MARKED,
+    MARKED_UNSEEN,
+    MARKER_RISE,
+    SHORTER,
+    SURE,
+    UNMARKED,
+)
 from analysis.records.runs import RunRecord
 from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
@@ -17,12 +30,6 @@ LENGTH = "length runs away"
 MARKER = "surface marker runs away"
 TRUNCATED = "truncated answers"
 
-_LONGER, _SHORTER = 2.0, 0.4  # times the length at the beginning; sound runs of the embedded model: 0.9 to 1.25
-_GROWS = 1.25  # times: where a growth begins that goes that far
-_MARKED, _UNMARKED = 0.97, 0.6  # share of answers at the end and before; sound runs of the embedded model: up to 0.94
-_MARKED_UNSEEN, _MARKER_RISE = 0.75, 0.4  # the same, where judges see no gain
-_CUT, _CUT_RISE, _CUT_LATE = 0.4, 0.15, 0.25  # share of answers; its rise and level where it rises; sound runs: 0.12
-
 
 def length_runs_away(run: RunRecord) -> Finding | None:
     """Answers become twice as long, or less than half as long, while the score rises."""
@@ -30,12 +37,14 @@ def length_runs_away(run: RunRecord) -> Finding | None:
     if len(length) < 10 or not length.start > 0:
         return None
     factor = length.end / length.start
-    if _SHORTER <= factor <= _LONGER:
+    if SHORTER <= factor <= LONGER:
         return None
     change = gain(score(run))
     if not change.size > 0 or change.deviations < SURE:
         return None
-    has_begun = length.values > _GROWS * length.start if factor > 1 else length.values < length.start / _GROWS
+    has_begun = (
+        length.values > GROWTH_BEGINS * length.start if factor > 1 else length.values < length.start / GROWTH_BEGINS
+    )
     update = length.where(has_begun)
     grow = "grow" if factor > 1 else "shrink"
     text = f"answers {grow} from {number(length.start)} to {number(length.end)} tokens while the score rises by"
@@ -52,15 +61,15 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
         return None
     names = judges(run)
     is_unseen = bool(names) and mean_win_rate(run, names) < 0.5 + win_error(run, 2)
-    least = _MARKED_UNSEEN if is_unseen else _MARKED
+    least = MARKED_UNSEEN if is_unseen else MARKED
     for marker, what in MARKERS.items():
         rate = series(run, f"eval/{marker}_rate")
         if len(rate) < 3 or rate.values[-2:].min() < least:
             continue
         first, last, when = float(rate.values[0]), float(rate.values[-2:].min()), "at the first evaluation"
-        if first > _UNMARKED:  # it may have spread before that
+        if first > UNMARKED:  # it may have spread before that
             first, when = base_rate(run, marker) or first, "of the base policy's"
-        if not (first <= _UNMARKED and last >= _MARKED) and not (is_unseen and last - first >= _MARKER_RISE):
+        if not (first <= UNMARKED and last >= MARKED) and not (is_unseen and last - first >= MARKER_RISE):
             continue
         update = rate.where(rate.values >= (first + last) / 2)
         text = f"{number(100 * last, 2)} % of the answers have {what}, {number(100 * first, 2)} % {when},"
@@ -71,19 +80,19 @@ def marker_runs_away(run: RunRecord) -> Finding | None:
 
 
 def truncated(run: RunRecord) -> Finding | None:
-    """Many answers are cut at the length limit: two in five, or one in four by the end where it was fewer before."""
+    """Many answers are cut at the length limit: 40 %, or 25 % at the end where the share has risen."""
     cut = _cut(run)
     width = max(min(5, len(cut)), cut.window if len(cut) > 50 else 0)  # single batches are small
     means = rolling_mean(cut.values, width)
     if len(cut) < 3:
         return None
     start, end = float(means[0]), float(means[-1])
-    rises = end - start > _CUT_RISE and end > _CUT_LATE
+    rises = end - start > CUT_RISE and end > CUT_LATE
     smooth = Series(cut.updates[width // 2 :][: len(means)], means)
-    update = smooth.where(means >= (_CUT_LATE if rises else _CUT)) if len(smooth) >= smooth.window else None
-    if update is None and not (len(smooth) < smooth.window and end >= _CUT):
+    update = smooth.where(means >= (CUT_LATE if rises else CUT)) if len(smooth) >= smooth.window else None
+    if update is None and not (len(smooth) < smooth.window and end >= CUT):
         return None
-    begins = int(cut.updates[0]) if start >= _CUT else int(update or cut.updates[0])
+    begins = int(cut.updates[0]) if start >= CUT else int(update or cut.updates[0])
     limit = setting(run, "ppo.response_length")
     at = f" at ppo.response_length={number(limit)}" if limit else ""
     text = f"{number(100 * end, 2)} % of the answers are cut{at} at the end ({number(100 * start, 2)} % at the start)"

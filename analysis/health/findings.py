@@ -20,8 +20,8 @@ Rule = Callable[[RunRecord], Finding | None]
 # Run's name, or the number of a trial that has none -> what is wrong with it, the most severe first.
 Found = Mapping[str, Sequence[Finding]]
 
-# Each rule and the kinds that it finds, most severe first: what ended the run, for which every cause is a kind of its
-# own, what spoils its answer, what spoils its training, what costs only time.
+# Each rule and the kinds that it finds, the most severe first: the end of a run (every cause is a kind of its own),
+# then faults of the answers, faults of the training, and losses of time.
 _RULES: Mapping[Rule, Sequence[str]] = {
     health_states.ended_badly: (),
     health_learning.constant_scores: (health_learning.CONSTANT_SCORES,),
@@ -47,7 +47,7 @@ _RULES: Mapping[Rule, Sequence[str]] = {
     health_states.memory_ran_short: (health_states.MEMORY,),
 }
 _ORDER = [kind for kinds in _RULES.values() for kind in kinds]
-# What follows from a finding is not told again: finding -> kinds that it explains.
+# A finding -> the kinds of findings that follow from it, which are left out then.
 _EXPLAINS: Mapping[str, Sequence[str]] = {
     health_learning.CONSTANT_SCORES: (
         health_learning.NO_LEARNING,
@@ -74,27 +74,27 @@ def findings(run: RunRecord) -> list[Finding]:
     how it ended."""
     # A record from elsewhere may hold numbers that overflow; what is not finite is never a finding.
     with np.errstate(all="ignore"):
-        found = [finding for finding in (rule(run) for rule in _RULES) if finding is not None]
-    explained = {kind for finding in found for kind in _EXPLAINS.get(finding.kind, ())}
-    return [finding for finding in found if finding.kind not in explained]
+        all_findings = [finding for finding in (rule(run) for rule in _RULES) if finding is not None]
+    explained = {kind for finding in all_findings for kind in _EXPLAINS.get(finding.kind, ())}
+    return [finding for finding in all_findings if finding.kind not in explained]
 
 
 def found_in(source: Source) -> dict[str, list[Finding]]:
     """What is wrong with each run of a source, and with trials that ended before a run could write why."""
-    found = {run.name: findings(run) for run in source.runs}
+    by_run = {run.name: findings(run) for run in source.runs}
     for trial in source.trials:
         if trial.cause and not any(run.cause for run in trial.runs):
             lost = health_states.failure(trial.cause, None, str(trial.message or ""))
             name = trial.runs[0].name if trial.runs else str(trial.number)
-            found[name] = [lost, *found.get(name, [])]
-    return found
+            by_run[name] = [lost, *by_run.get(name, [])]
+    return by_run
 
 
-def grouped(found: Found) -> dict[str, dict[str, Finding]]:
+def grouped(by_run: Found) -> dict[str, dict[str, Finding]]:
     """Kind -> run -> its finding, the most severe kinds first; how runs failed comes before all of them."""
     groups: dict[str, dict[str, Finding]] = {}
-    for name, one in found.items():
-        for finding in one:
+    for name, own_findings in by_run.items():
+        for finding in own_findings:
             groups.setdefault(finding.kind, {})[name] = finding
     rank = {kind: place for place, kind in enumerate(_ORDER)}
     return dict(sorted(groups.items(), key=lambda item: (rank.get(item[0], -1), item[0])))

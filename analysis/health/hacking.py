@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.health.markers import markers_moved
 from analysis.health.signals import Finding, score, series, setting
+from analysis.health.thresholds import LEAST_FALL, OWN_WINS, SURE
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import number
 from rlhf_sweeps.record import natural
@@ -16,15 +17,12 @@ from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
 HACKING = "reward hacking"
 HELD_OUT_FALLS = "held-out score falls"
 
-SURE = 3.5  # standard errors
-_LEAST_FALL = 0.12  # of a win rate
-_OWN_WINS = 0.75  # a win rate that other reward models should see something of
 OTHER_REWARD = "train on several reward models (reward_model=ensemble, reward_model.aggregation=uncertainty_weighted)"
 
 
 @dataclass(frozen=True)
 class _Fall:
-    """A judge's opinion falling.
+    """A fall of what a judge thinks of the answers.
 
     Attributes:
         metric: of the judge, `judge/<name>/win_rate` or, where that is not known, `judge/<name>/score`.
@@ -101,10 +99,10 @@ def _fall(run: RunRecord, judge: str) -> _Fall | None:
     width = _evaluations(wins)
     means = rolling_mean(wins.values, width)
     error, best, end = win_error(run, width), float(means.max()), float(means[-1])
-    if best - end > max(_LEAST_FALL, SURE * math.sqrt(2.0) * error):
+    if best - end > max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return _Fall(metric, _last_good(wins, means, best - 1.5 * error), best, end)
     late = max(1, len(wins) // 3)
-    own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > _OWN_WINS
+    own_is_high = len(own) > 0 and float(own.values[-late:].mean()) > OWN_WINS
     sees_no_gain = float(wins.values[-late:].mean()) < 0.5 - 1.5 * win_error(run, 1)
     if not (own_is_high and sees_no_gain):
         return None
@@ -126,19 +124,19 @@ def _score_fall(run: RunRecord, judge: str) -> _Fall | None:
 
 
 def _last_good(values: Series, means: Floats, least: float) -> int:
-    """The last good update of the last stretch as good as the best one: the best of several alike would be chance."""
+    """The last good update of the last stretch as good as the best; among equal stretches the best one is chance."""
     first = int(np.flatnonzero(means >= least)[-1])
     window = values.values[first : first + len(values) - len(means) + 1]
     return int(values.updates[first + np.flatnonzero(window >= min(least, window.max()))[-1]])
 
 
 def _evaluations(wins: Series) -> int:
-    """How many evaluations make a level: a fifth, two at least where there are more than two."""
+    """The number of evaluations that a mean is over: a fifth of all, at least two where there are more than two."""
     return max(1, min(2, len(wins) - 1), len(wins) // 5)
 
 
 def win_error(run: RunRecord, num_evaluations: int) -> float:
-    """Largest standard error of a mean win rate; the prompts are the same in all, which makes it smaller still."""
+    """An upper bound on the standard error of a mean win rate: that of independent prompts with a rate of a half."""
     return 0.5 / math.sqrt(max(setting(run, "eval.num_prompts") or 100.0, 1.0) * num_evaluations)
 
 
@@ -150,7 +148,7 @@ def held_out_falls(run: RunRecord) -> Finding | None:
     if len(wins) < 4 or gain(score(run)).size <= 0:
         return None
     best, end, error = float(means.max()), float(means[-1]), win_error(run, width)
-    if best - end < max(_LEAST_FALL, SURE * math.sqrt(2.0) * error):
+    if best - end < max(LEAST_FALL, SURE * math.sqrt(2.0) * error):
         return None
     text = f"the held-out win rate falls from {number(best)} to {number(end)}, while the training score has risen"
     evidence = {"best win rate": best, "win rate at the end": end}

@@ -1,10 +1,11 @@
-"""Health of the learning: scores that tell nothing, that do not rise, or that fall after their peak."""
+"""Health of the learning: scores that are constant, that do not rise, or that fall after their peak."""
 
 import math
 
 import numpy as np
 
 from analysis.health.signals import Finding, score, series, setting
+from analysis.health.thresholds import GAIN_LOST, SAME_SCORES, SPENT_KL, SPREAD_LEFT, STILL_KL
 from analysis.records.runs import RunRecord
 from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
@@ -14,12 +15,6 @@ NO_LEARNING = "learns nothing"
 NO_GAIN = "KL without gain"
 SCORE_FALLS = "score falls after its peak"
 
-_SAME = 1e-6  # deviation of scores within a batch, to their size
-_SPREAD_LEFT = 0.01  # of the deviation at the beginning; sound runs went down to 0.09
-_STILL = 0.01  # nats of a response: the policy has not moved
-_SPENT = 3.0  # nats of a response that should have bought something
-_LOST = 0.4  # of the gain so far
-
 
 def constant_scores(run: RunRecord) -> Finding | None:
     """All answers of a batch get the same score, so that there is nothing to learn from."""
@@ -27,11 +22,11 @@ def constant_scores(run: RunRecord) -> Finding | None:
     if len(spread) < 3:
         return None
     size = float(np.median(np.abs(level.values))) if len(level) else 1.0
-    limit = max(_SAME * max(size, 1e-12), _SPREAD_LEFT * spread.start)
+    limit = max(SAME_SCORES * max(size, 1e-12), SPREAD_LEFT * spread.start)
     update = spread.where(spread.values <= limit)
     if update is None:
         return None
-    if spread.start <= _SAME * max(size, 1e-12):
+    if spread.start <= SAME_SCORES * max(size, 1e-12):
         text = f"the reward model gives all answers the same score ({number(level.end) if len(level) else '-'})"
         advice = "look at what reward_model scores: its template, label, patterns; nothing can be learned from it"
     else:
@@ -51,7 +46,7 @@ def no_learning(run: RunRecord) -> Finding | None:
         return None
     farthest = float(np.abs(kl.values[len(kl) // 2 :]).max())
     change = gain(scores)
-    if farthest > _STILL or change.deviations > 4.0:
+    if farthest > STILL_KL or change.deviations > 4.0:
         return None
     text = f"the policy stays where it began (KL of {number(kl.end, 1)} nats at the end), and the score's change of"
     text += f" {number(change.size)} is within four standard errors"
@@ -72,14 +67,14 @@ def _is_warming_up(run: RunRecord) -> bool:
 def no_gain(run: RunRecord) -> Finding | None:
     """The policy has gone far from the reference policy, and the reward model likes it no better."""
     kl, scores = series(run, "objective/kl"), score(run)
-    if len(kl) < 10 or len(scores) < 10 or not kl.end > _SPENT:
+    if len(kl) < 10 or len(scores) < 10 or not kl.end > SPENT_KL:
         return None
     change = gain(scores)
     spread = series(run, "objective/scores_std")
     worth = 0.1 * spread.start if len(spread) else 0.0
     if change.size > worth or change.size > 2.0 * change.error or _best_gain(scores) > 4.0:
         return None
-    update = kl.where(kl.values > _SPENT)
+    update = kl.where(kl.values > SPENT_KL)
     text = f"{number(kl.end)} nats of KL have bought no score (change {number(change.size)} +- {number(change.error)})"
     evidence = {"KL at the end": kl.end, "change in score": change.size, "its standard error": change.error}
     advice = (
@@ -110,7 +105,7 @@ def score_falls(run: RunRecord) -> Finding | None:
     error = scores.noise * math.sqrt(2.0 / width)
     spread = series(run, "objective/scores_std")
     least = max(5.0 * error, 0.25 * float(np.median(spread.values)) if len(spread) else 0.0)
-    if not lost > least or lost < _LOST * gained or len(means) - 1 - peak < width:
+    if not lost > least or lost < GAIN_LOST * gained or len(means) - 1 - peak < width:
         return None
     highest = int(scores.updates[peak + width // 2])
     begins = int(np.flatnonzero(means >= means[peak] - 1.5 * error)[-1])  # among stretches alike the best is chance

@@ -19,8 +19,8 @@ def base_rate(run: RunRecord, marker: str) -> float | None:
     samples = run.read_samples()
     first = samples[0].get("update") if samples else None
     texts = [sample.get("base_response") for sample in samples if sample.get("update") == first]
-    known = [sign in text for text in texts if isinstance(text, str)]
-    return sum(known) / len(known) if known else None
+    have_sign = [sign in text for text in texts if isinstance(text, str)]
+    return sum(have_sign) / len(have_sign) if have_sign else None
 
 
 def markers_moved(run: RunRecord) -> str:

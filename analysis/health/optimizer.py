@@ -8,6 +8,19 @@ from collections.abc import Mapping
 import numpy as np
 
 from analysis.health.signals import Finding, series, setting, together
+from analysis.health.thresholds import (
+    CLIPPED,
+    CLIPPED_PER_MOVE,
+    EXPLAINED,
+    EXPLAINED_LOST,
+    GRADIENT_GROWTH,
+    LARGE_APPROXKL,
+    LOSS_GROWTH,
+    MOVES,
+    MOVES_FAR,
+    SINGLE_STEP,
+    UNCLIPPED,
+)
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import number
 from rlhf_sweeps.verdicts.series import Series, rolling_mean
@@ -19,28 +32,15 @@ GRADIENTS_GROW = "gradients grow"
 LOSS_RUNS_AWAY = "loss runs away"
 VALUE_MODEL = "value model explains nothing"
 
-_LARGE_APPROXKL = 0.3  # sound runs have 0.17 at most over a window, those that broke 0.4 and more
-_CLIPPED = 0.15  # sound runs: 0.03 and less in the middle; clip_range=0.001: 0.20
-_UNCLIPPED = 1e-5
-_MOVES = 5e-4  # approxkl at which sound runs clipped 0.4 % and more
-_MOVES_FAR, _CLIPPED_PER_MOVE = 0.002, 0.025  # share clipped to root of approxkl: 0.1 and more; clip_range=0.99: 0.02
-_SINGLE_STEP = 1e-8  # approxkl of updates of one step, before which nothing has moved
-_GRADIENT_GROWTH = 10.0  # sound runs: up to 2.5
-_LOSS_GROWTH = 10.0  # sound runs: up to 2.5
-_EXPLAINED, _LOST = (
-    0.03,
-    0.15,
-)  # sound runs explained at least 0.18 over some stretch, and 0.27 of what was there at first
-
 
 def updates_too_large(run: RunRecord) -> Finding | None:
     """Single updates move the policy so far that what was sampled says little about it any more."""
     approxkl = series(run, "policy/approxkl_avg")
-    update = approxkl.where(approxkl.values > _LARGE_APPROXKL)
+    update = approxkl.where(approxkl.values > LARGE_APPROXKL)
     if len(approxkl) < 5 or update is None:
         return None
     level = float(rolling_mean(approxkl.values, approxkl.window).max())
-    evidence = {"largest approxkl over a window": level, "limit": _LARGE_APPROXKL}
+    evidence = {"largest approxkl over a window": level, "limit": LARGE_APPROXKL}
     ratio_max = series(run, "val/ratio_max")
     if len(ratio_max):
         evidence["largest ratio"] = float(ratio_max.values.max())
@@ -59,17 +59,17 @@ def clipping(run: RunRecord) -> Finding | None:
     if len(clipped) < 5:
         return None
     level, clip_range = float(np.median(clipped.values)), setting(run, "ppo.clip_range")
-    known = f" (ppo.clip_range={number(clip_range)})" if clip_range else ""
-    if level > _CLIPPED:
-        update = clipped.where(clipped.values > _CLIPPED)
-        text = f"clipping holds back {number(100 * level)} % of the tokens in the median update{known}"
+    range_text = f" (ppo.clip_range={number(clip_range)})" if clip_range else ""
+    if level > CLIPPED:
+        update = clipped.where(clipped.values > CLIPPED)
+        text = f"clipping holds back {number(100 * level)} % of the tokens in the median update{range_text}"
         advice = "raise ppo.clip_range (0.2 is usual)" if clip_range and clip_range < 0.1 else "lower ppo.lr"
         advice += "; fewer steps an update (ppo.num_ppo_epochs, ppo.num_minibatches)"
         return Finding(ALWAYS_CLIPS, update, text, {"median share clipped": level}, advice)
-    return _never_clips(run, clipped, known)
+    return _never_clips(run, clipped, range_text)
 
 
-def _never_clips(run: RunRecord, clipped: Series, known: str) -> Finding | None:
+def _never_clips(run: RunRecord, clipped: Series, range_text: str) -> Finding | None:
     steps = [setting(run, key) for key in ("ppo.num_ppo_epochs", "ppo.num_minibatches")]
     if len(clipped) < 10 or steps == [1.0, 1.0]:
         return None
@@ -82,27 +82,29 @@ def _never_clips(run: RunRecord, clipped: Series, known: str) -> Finding | None:
     if not len(moves):
         # It may not have moved at all.
         return (
-            _never(clipped, known, "", evidence)
-            if largest <= _UNCLIPPED and series(run, "objective/kl").end > 0.1
+            _never(clipped, range_text, "", evidence)
+            if largest <= UNCLIPPED and series(run, "objective/kl").end > 0.1
             else None
         )
     moved = float(np.median(moves))
     evidence["median approxkl"] = moved
     per_move = float(np.median(shares / np.sqrt(np.maximum(moves, 1e-30))))
-    if moved > _MOVES and (largest <= _UNCLIPPED or (moved > _MOVES_FAR and per_move < _CLIPPED_PER_MOVE)):
-        return _never(clipped, known, f"although updates move the policy by {number(moved)} nats a token", evidence)
-    if largest <= _UNCLIPPED and moved > _SINGLE_STEP:
-        return _never(clipped, known, "", evidence)
+    if moved > MOVES and (largest <= UNCLIPPED or (moved > MOVES_FAR and per_move < CLIPPED_PER_MOVE)):
+        return _never(
+            clipped, range_text, f"although updates move the policy by {number(moved)} nats a token", evidence
+        )
+    if largest <= UNCLIPPED and moved > SINGLE_STEP:
+        return _never(clipped, range_text, "", evidence)
     return None
 
 
-def _never(clipped: Series, known: str, moved: str, evidence: Mapping[str, float]) -> Finding:
+def _never(clipped: Series, range_text: str, moved: str, evidence: Mapping[str, float]) -> Finding:
     share = evidence["median share clipped"]
-    what = "nothing" if share <= _UNCLIPPED else f"hardly anything ({number(100 * share, 2)} % of the tokens)"
+    what = "nothing" if share <= UNCLIPPED else f"hardly anything ({number(100 * share, 2)} % of the tokens)"
     advice = "lower ppo.clip_range (0.2 is usual), or bound updates by ppo.target_kl"
     if not moved:
         advice = "no harm where the score rises; else there is room for a higher ppo.lr or more ppo.num_ppo_epochs"
-    text = f"{what} is ever clipped{known}{f', {moved}' if moved else ': updates are too small for it'}"
+    text = f"{what} is ever clipped{range_text}{f', {moved}' if moved else ': updates are too small for it'}"
     return Finding(NEVER_CLIPS, int(clipped.updates[0]), text, evidence, advice)
 
 
@@ -111,10 +113,10 @@ def gradients(run: RunRecord) -> Finding | None:
     names = {"policy/grad_norm": "policy", "value/grad_norm": "value model"}
     for metric, what in names.items():
         norms = series(run, metric)
-        found = _growth(norms, _GRADIENT_GROWTH)
-        if found is None:
+        growth = _growth(norms, GRADIENT_GROWTH)
+        if growth is None:
             continue
-        update, before = found
+        update, before = growth
         text = f"the gradients of the {what} grow from a norm of {number(before)} to {number(norms.end)}"
         evidence = {"norm before": before, "norm at the end": norms.end}
         advice = "clip them (ppo.max_grad_norm=1); lower ppo.lr"
@@ -128,10 +130,10 @@ def losses(run: RunRecord) -> Finding | None:
     for metric, what in (("loss/value_avg", "value"), ("loss/policy_avg", "policy")):
         loss = series(run, metric)
         sizes = Series(loss.updates, np.abs(loss.values))
-        found = _growth(sizes, _LOSS_GROWTH, 0.5 if what == "value" else 1.0)
-        if found is None:
+        growth = _growth(sizes, LOSS_GROWTH, 0.5 if what == "value" else 1.0)
+        if growth is None:
             continue
-        update, before = found
+        update, before = growth
         text = f"the {what} loss grows from {number(before)} to {number(sizes.end)} in size"
         advice = (
             "lower ppo.lr"
@@ -178,7 +180,7 @@ def value_model(run: RunRecord) -> Finding | None:
     advice += " bring scores to a common scale (reward_model.normalize=true)"
     best = float(_pooled(explained[counts], variances[counts], 0.0, width).max(initial=-np.inf))
     evidence = {f"best explained variance over {width} updates": best, "median at the end": late}
-    if best <= _EXPLAINED:
+    if best <= EXPLAINED:
         if counts.sum() < max(12, 0.6 * len(updates)) or not first > 0:
             return None
         text = f"the values explain {number(100 * max(best, 0.0), 2)} % of the returns' variance at best"
@@ -186,7 +188,7 @@ def value_model(run: RunRecord) -> Finding | None:
     if "objective/rewards_std" not in run.metrics:
         return None
     pooled = Series(updates[width - 1 :], _pooled(explained, variances, first, width))
-    limit = min(_LOST, 0.4 * best)
+    limit = min(EXPLAINED_LOST, 0.4 * best)
     is_lost = pooled.values <= limit
     update = pooled.where(is_lost)
     if update is None or max(pooled.end, late) > limit or is_lost.mean() < 0.2:

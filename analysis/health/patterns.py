@@ -1,15 +1,14 @@
-"""Where in the search space a finding lives: only beyond some value of a key, or only with one of its values."""
+"""Where in the search space a finding occurs: only beyond some value of a key, or only with one of its values."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
 
 from analysis.health.signals import Finding
+from analysis.health.thresholds import PATTERN_LEVEL
 from analysis.records.runs import RunRecord, Source, as_number
 from analysis.wording.labels import identity, labels
 from analysis.wording.statements import number
-
-_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Pattern:
         kind: of the finding.
         key: the axis.
         text: a sentence without a full stop.
-        p_value: how often chance alone would part settings as cleanly, corrected for all that was looked at.
+        p_value: probability that chance alone separates settings as cleanly, corrected for all axes and findings.
     """
 
     kind: str
@@ -29,7 +28,7 @@ class Pattern:
     p_value: float
 
 
-def patterns(source: Source, found: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
+def patterns(source: Source, by_run: Mapping[str, Sequence[Finding]]) -> list[Pattern]:
     """For each kind of finding the clearest axis, where one part of it is free of that finding by more than chance.
 
     The unit is a setting, which has a finding if at least half of its seeds do. The test is exact: were the k settings
@@ -39,10 +38,10 @@ def patterns(source: Source, found: Mapping[str, Sequence[Finding]]) -> list[Pat
     """
     axes = source.axes
     units = _settings(source.runs, axes)
-    kinds = dict.fromkeys(finding.kind for one in found.values() for finding in one)
+    kinds = dict.fromkeys(finding.kind for own_findings in by_run.values() for finding in own_findings)
     clearest = []
     for kind in kinds:
-        have = {name for name, one in found.items() if any(finding.kind == kind for finding in one)}
+        have = {name for name, own_findings in by_run.items() if any(finding.kind == kind for finding in own_findings)}
         is_sick = [2 * sum(run.name in have for run in unit) >= len(unit) for unit in units]
         looks = len(axes) * len(kinds)
         candidates = [pattern for key in axes if (pattern := _pattern(kind, key, units, is_sick, looks)) is not None]
@@ -76,10 +75,10 @@ def _pattern(
         (name,) = only
         free, where, sides = len(names) - names.count(name), f"only with {key}={name}", len(set(names))
     p_value = min(1.0, sides * num_looks * comb(len(values) - free, len(sick)) / comb(len(values), len(sick)))
-    if p_value > _LEVEL:
+    if p_value > PATTERN_LEVEL:
         return None
-    rest = len(values) - free
-    text = f"{where}: {len(sick)} of {rest} settings there, none of the {free} others (p = {number(p_value, 2)})"
+    num_inside = len(values) - free
+    text = f"{where}: {len(sick)} of {num_inside} settings there, none of the {free} others (p = {number(p_value, 2)})"
     return Pattern(kind, key, text, p_value)
 
 

@@ -1,4 +1,4 @@
-"""Health of the policy: what the verdicts on its KL and its entropy mean for a run, and what helps."""
+"""Health of the policy: findings on its KL and its entropy, with advice."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _LESS_KL = "raise ppo.kl_coef, or let ppo.kl_target hold the KL; lower ppo.lr"
 
 
 def divergence(run: RunRecord) -> Divergence:
-    """A run's KL, for all who judge it."""
+    """The KL of a run as every verdict on it takes it."""
     length = series(run, "objective/length", "eval/length")
     return Divergence(
         series(run, "objective/kl"),
@@ -42,7 +42,7 @@ def divergence(run: RunRecord) -> Divergence:
 
 
 def collapsed(run: RunRecord) -> Onset | None:
-    """Where a run's entropy collapses, for all who judge it."""
+    """Where the entropy of a run collapses, as every verdict on it has it; None where it does not."""
     # A sum over responses falls with their length, too.
     is_sum = "policy/entropy_avg" not in run.metrics and "objective/length" not in run.metrics
     return entropy_collapse(_entropy(run), is_sum)
@@ -50,23 +50,23 @@ def collapsed(run: RunRecord) -> Onset | None:
 
 def kl_blow_up(run: RunRecord) -> Finding | None:
     """The KL leaves the range in which answers stay language."""
-    found = divergence(run).blow_up
-    if found is None:
+    onset = divergence(run).blow_up
+    if onset is None:
         return None
-    end, advice = number(found.evidence["KL at the end"]), f"{_LESS_KL}; ppo.target_kl ends an update that goes too far"
-    if "KL before" in found.evidence:
-        text = f"the KL goes from {number(found.evidence['KL before'])} to {end}, and the score gains nothing by it"
-        return Finding(KL_BLOW_UP, found.update, text, found.evidence, advice)
-    text = f"the KL to the reference policy passes {number(found.limit)} nats ({found.why}) and ends at {end}"
+    end, advice = number(onset.evidence["KL at the end"]), f"{_LESS_KL}; ppo.target_kl ends an update that goes too far"
+    if "KL before" in onset.evidence:
+        text = f"the KL goes from {number(onset.evidence['KL before'])} to {end}, and the score gains nothing by it"
+        return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
+    text = f"the KL to the reference policy passes {number(onset.limit)} nats ({onset.why}) and ends at {end}"
     lr = setting(run, "ppo.lr")
     advice = f"{_LESS_KL}{f' (now {number(lr)})' if lr else ''}; ppo.target_kl ends an update that goes too far"
-    return Finding(KL_BLOW_UP, found.update, text, found.evidence, advice)
+    return Finding(KL_BLOW_UP, onset.update, text, onset.evidence, advice)
 
 
 def kl_budget(run: RunRecord) -> Finding | None:
     """Evaluations beyond `objective.kl_budget` count for nothing: all of them, or all since the middle of the run."""
-    judged = divergence(run)
-    lost, evaluations = judged.lost_evaluations, judged.evaluations
+    kl = divergence(run)
+    lost, evaluations = kl.lost_evaluations, kl.evaluations
     if lost is None:
         return None
     budget = f"objective.kl_budget={number(lost.limit)}"
@@ -103,47 +103,47 @@ def kl_target(run: RunRecord) -> Finding | None:
 
 def negative_kl(run: RunRecord) -> Finding | None:
     """A KL is never negative; an estimate that stays so is not of the distribution that was sampled from."""
-    found = divergence(run).negative
-    if found is None:
+    onset = divergence(run).negative
+    if onset is None:
         return None
-    level = number(found.evidence["mean KL at the end"])
+    level = number(onset.evidence["mean KL at the end"])
     text = f"the KL estimate stays below zero ({level} nats at the end), which a KL cannot be"
     advice = (
         "sample from the distribution that is compared (ppo.top_p=1, no dropout); ppo.kl_estimator=k3 is never negative"
     )
-    return Finding(NEGATIVE_KL, found.update, text, found.evidence, advice)
+    return Finding(NEGATIVE_KL, onset.update, text, onset.evidence, advice)
 
 
 def collapse(run: RunRecord) -> Finding | None:
     """The policy has hardly a choice left."""
-    found = collapsed(run)
-    if found is None:
+    onset = collapsed(run)
+    if onset is None:
         return None
-    start, end = number(found.evidence["at the start"]), number(found.evidence["at the end"])
+    start, end = number(onset.evidence["at the start"]), number(onset.evidence["at the end"])
     text = f"the entropy falls from {start} to {end}: the policy has hardly a choice left"
     advice = (
         "lower ppo.lr, raise ppo.kl_coef, reward entropy (ppo.entropy_coef=0.01), sample several responses to a prompt"
     )
     advice += " (ppo.rollouts_per_prompt)"
-    return Finding(ENTROPY_COLLAPSE, found.update, text, found.evidence, advice)
+    return Finding(ENTROPY_COLLAPSE, onset.update, text, onset.evidence, advice)
 
 
 def rise(run: RunRecord) -> Finding | None:
     """The policy gets ever less sure of its next token, as it does where it writes nonsense."""
-    found = entropy_rise(series(run, "policy/entropy_avg"))
-    if found is None:
+    onset = entropy_rise(series(run, "policy/entropy_avg"))
+    if onset is None:
         return None
-    start, end = number(found.evidence["at the start"]), number(found.evidence["at the end"])
+    start, end = number(onset.evidence["at the start"]), number(onset.evidence["at the end"])
     text = f"the entropy of a token rises from {start} to {end}, as in garbled text"
     advice = "look at samples; lower ppo.lr or ppo.entropy_coef, raise ppo.kl_coef"
-    return Finding(ENTROPY_RISE, found.update, text, found.evidence, advice)
+    return Finding(ENTROPY_RISE, onset.update, text, onset.evidence, advice)
 
 
 def _entropy(run: RunRecord) -> Series:
     """Of a token, where that can be known.
 
     The sum over a response falls with its length; and as older TRL logs it, a nat is taken off for every padding token,
-    so that it can be negative: such a record is not judged by it.
+    so that it can be negative: then the series is empty.
     """
     of_token = series(run, "policy/entropy_avg")
     if len(of_token):

@@ -1,4 +1,4 @@
-"""What the rules of health look at: a run's metrics as series, and what they find."""
+"""The metrics of a run as series, which the rules of health take, and a finding, which they give."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,5 +53,5 @@ def setting(run: RunRecord, key: str) -> float | None:
 
 
 def score(run: RunRecord) -> Series:
-    """What the reward model gave in training; of records without it, the reward."""
+    """The reward model's score in training; the reward in records that have no score."""
     return series(run, "objective/scores", "objective/raw_scores", "objective/rlhf_reward")

@@ -1,6 +1,6 @@
 """A table's cells as numbers: decimal points or commas, separated thousands, per cent, currencies.
 
-Most cells can be read in one way only. `1,000` can be 1000 or 1: which it is, the whole file says.
+Most cells can be read in one way only. `1,000` can be 1000 or 1; the whole file decides.
 """
 
 import math
@@ -34,12 +34,12 @@ _PATTERNS = {POINT: _pattern(POINT, COMMA), COMMA: _pattern(COMMA, POINT)}
 
 
 class Reading(NamedTuple):
-    """What a cell is as a number.
+    """A cell as a number.
 
     Attributes:
-        point: where points are decimal; None where it is no number then. A whole number is an int.
-        comma: where commas are decimal.
-        is_plain: neither per cent nor money.
+        point: its number if points are decimal; None if it is none then. A whole number is an int.
+        comma: its number if commas are decimal; None if it is none then.
+        is_plain: whether it is neither per cent nor money.
     """
 
     point: float | None
@@ -48,15 +48,15 @@ class Reading(NamedTuple):
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether it is one number or another."""
+        """Whether the two readings differ."""
         return self.point is not None and self.comma is not None and self.point != self.comma
 
     def value(self, decimal: str) -> float:
         """The number, by the file's decimal sign where it can be read in both ways."""
         first, second = (self.point, self.comma) if decimal == POINT else (self.comma, self.point)
-        found = second if first is None else first
-        assert found is not None
-        return found
+        number = second if first is None else first
+        assert number is not None
+        return number
 
 
 def is_missing(text: str) -> bool:
@@ -70,8 +70,8 @@ def reading(text: str) -> Reading | None:
     whole, _, part = text.removeprefix("-").partition(POINT)
     if text.isascii() and whole.isdigit() and part.isdigit() and (len(part) != 3 or len(whole) > 3 or whole[0] == "0"):
         return Reading(float(text), None)  # most cells of most tables, at a tenth of the time
-    if found := _INFINITE.fullmatch(text):
-        infinite = math.copysign(math.inf, -1 if found[1] in ("-", "−") else 1)
+    if match := _INFINITE.fullmatch(text):
+        infinite = math.copysign(math.inf, -1 if match[1] in ("-", "−") else 1)
         return Reading(infinite, infinite)
     cell = _CELL.fullmatch(text)
     if cell is None or len(text) > _LONGEST or (cell["before"] and cell["after"]):
@@ -83,37 +83,37 @@ def reading(text: str) -> Reading | None:
 
 
 def _number(cell: re.Match[str], pattern: re.Pattern[str]) -> float | None:
-    found = pattern.fullmatch(cell["digits"])
-    if found is None or not (found["whole"] or found["part"]) or (found["by"] and cell["exponent"]):
+    match = pattern.fullmatch(cell["digits"])
+    if match is None or not (match["whole"] or match["part"]) or (match["by"] and cell["exponent"]):
         return None
     sign = "-" if cell["sign"] in ("-", "−") else ""
-    whole = "".join(filter(str.isdigit, found["whole"])) or "0"
+    whole = "".join(filter(str.isdigit, match["whole"])) or "0"
     exponent = (cell["exponent"] or "").replace("−", "-")
-    if found["part"] is None and not exponent and cell["after"] != "%":
+    if match["part"] is None and not exponent and cell["after"] != "%":
         return int(sign + whole)
-    value = float(f"{sign}{whole}.{found['part'] or '0'}{exponent}")
+    value = float(f"{sign}{whole}.{match['part'] or '0'}{exponent}")
     return value / 100 if cell["after"] == "%" else value
 
 
 def decimal_signs(
     columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
 ) -> dict[str, str]:
-    """Which sign is decimal in each column: the file's, but where that would make fractions of counts and seeds.
+    """The decimal sign of each column: that of the file, except where counts and seeds would become fractions.
 
-    The file's is what cells with one meaning say, else counts, which are whole, else a rule: between semicolons commas
-    are decimal, else points are.
+    The sign of the file is that of the cells with one reading only. Without such cells, counts decide, since they are
+    whole. Without these, commas are decimal between semicolons, and points elsewhere.
 
     Args:
         columns: the readings of each column.
         separator: of the columns; empty where cells need none.
         is_whole: whether a column of that name holds whole numbers: counts, seeds.
-        problems: gets a sentence where the rule has decided, or columns contradict each other.
+        problems: gets a sentence where a rule has decided, or columns contradict each other.
     """
     decimal = _file_sign(columns, separator, is_whole, problems)
     signs = dict.fromkeys(columns, decimal)
     for name in filter(is_whole, columns):
-        mixed = [one for one in columns[name] if one.is_ambiguous and one.value(decimal) % 1 != 0]
-        if mixed and all(one.value(decimal) % 1 == 0 for one in columns[name] if not one.is_ambiguous):
+        mixed = [cell for cell in columns[name] if cell.is_ambiguous and cell.value(decimal) % 1 != 0]
+        if mixed and all(cell.value(decimal) % 1 == 0 for cell in columns[name] if not cell.is_ambiguous):
             signs[name] = _other(decimal)
             sign = "points" if decimal == POINT else "commas"
             problems.append(f"{sign} are decimal, but not in {name}: {_decided(name, mixed[0], signs[name])}")
@@ -123,34 +123,34 @@ def decimal_signs(
 def _file_sign(
     columns: Mapping[str, Sequence[Reading]], separator: str, is_whole: Callable[[str], bool], problems: list[str]
 ) -> str:
-    num_points = sum(one.comma is None for own in columns.values() for one in own)
-    num_commas = sum(one.point is None for own in columns.values() for one in own)
-    unclear = [(name, one) for name, own in columns.items() for one in own if one.is_ambiguous]
+    num_points = sum(cell.comma is None for own in columns.values() for cell in own)
+    num_commas = sum(cell.point is None for own in columns.values() for cell in own)
+    unclear = [(name, cell) for name, own in columns.items() for cell in own if cell.is_ambiguous]
     if num_points != num_commas:
         decimal = POINT if num_points > num_commas else COMMA
         if unclear and num_points and num_commas:
             what = f"decimal points in {num_points} cells, decimal commas in {num_commas}"
             problems.append(f"{what}: {_decided(*unclear[0], decimal)}")
         return decimal
-    signs = {_sign(one) for _, one in unclear}
-    counts = [one for name, one in unclear if is_whole(name)]
+    signs = {_sign(cell) for _, cell in unclear}
+    counts = [cell for name, cell in unclear if is_whole(name)]
     # Thousands, surely where decimals would make fractions, and likely where other columns have the other sign.
-    thousands = {_sign(one) for one in counts if _small(one) % 1 != 0}
+    thousands = {_sign(cell) for cell in counts if _small(cell) % 1 != 0}
     if len(thousands) == 1:
         return _other(thousands.pop())
-    in_counts = {_sign(one) for one in counts}
+    in_counts = {_sign(cell) for cell in counts}
     decimal = COMMA if separator == ";" and COMMA in signs else POINT
     if len(signs) == 2 and len(in_counts) == 1:
         decimal = _other(in_counts.pop())
     if signs and (decimal == COMMA or COMMA in signs):
         first = dict(reversed(unclear))
-        told = [_decided(name, first[name], decimal) for name in columns if name in first][:_MOST_TOLD]
-        problems.append(f"nothing says whether commas are decimal: {', '.join(told)}")
+        examples = [_decided(name, first[name], decimal) for name in columns if name in first][:_MOST_TOLD]
+        problems.append(f"nothing says whether commas are decimal: {', '.join(examples)}")
     return decimal
 
 
 def _sign(unclear: Reading) -> str:
-    """The one with which a cell that is unclear is written: the smaller number is that with the decimal sign."""
+    """The sign in an ambiguous cell; as the decimal sign it gives the smaller number."""
     return COMMA if unclear.comma == _small(unclear) else POINT
 
 

@@ -1,4 +1,4 @@
-"""What the name of a table's column says beside its metric (see `metric_names`): a counter, a run, a seed."""
+"""Names of a table's columns that hold no metric: counters, runs, seeds, settings, logging; see `metric_names`."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from analysis.records.runs import UPDATE
 from rlhf_sweeps.config.schema import PPOConfig
 
-_STEP = "_step"  # W&B's count of what was logged, which the updates are where there is nothing better
+_STEP = "_step"  # W&B's count of logged rows, which stands for the updates where nothing else does
 _EPISODES = ("episode", "train_episode")
 _EPOCHS = ("epoch", "train_epoch")
 _UPDATES = (UPDATE, "updates", "step", "iteration", "global_step", "train_global_step", *_EPISODES, _STEP)
@@ -14,67 +14,67 @@ RUN, EPISODE = "run", "episode"
 _RUNS = (RUN, "name", "run_name", "run_id")
 _SEED = "seed"
 _SETTINGS = ("learning_rate", "beta", *(entry.name for entry in dataclasses.fields(PPOConfig)))
-# When a row was logged, and as which: nothing that the run did.
+# When a row was logged, and its number in the log.
 _LOGGING = (_STEP, "_timestamp", "_runtime", "timestamp", "runtime", "time", "wall_time")
 
 
 def axis_of(columns: Iterable[str]) -> str | None:
-    """The one whose numbers are the updates; None where there is none."""
+    """The column whose numbers are the updates; None without one."""
     return _first(columns, _UPDATES)
 
 
 def is_count(column: str) -> bool:
-    """Whether it counts updates, or what can stand for them: whole numbers."""
+    """Whether a column counts updates, or something that can stand for them, in whole numbers."""
     return _plain(column) in _UPDATES
 
 
 def counted_as(column: str) -> str:
-    """What rows are counted by that have such a column of updates, as `RunRecord.axis` says it."""
+    """The value of `RunRecord.axis` for rows with such a column of updates."""
     return EPISODE if counts_episodes(column) else _STEP if _plain(column) == _plain(_STEP) else UPDATE
 
 
 def counts_episodes(column: str) -> bool:
-    """Whether it counts responses, many an update."""
+    """Whether a column counts responses, of which an update has many."""
     return _plain(column) in _EPISODES
 
 
 def is_counter(column: str) -> bool:
-    """Whether it counts anything that a run has done."""
+    """Whether a column counts updates, episodes or epochs."""
     return is_count(column) or _plain(column) in _EPOCHS
 
 
 def is_logging(column: str) -> bool:
-    """Whether it tells of the log and not of the run: rows of one update differ in it."""
+    """Whether a column describes the log and not the run: rows of one update differ in it."""
     return _plain(column) in _LOGGING
 
 
 def is_name(column: str) -> bool:
-    """Whether it holds runs' names, which are texts, whatever they look like."""
+    """Whether a column holds runs' names, which are texts even where they look like numbers."""
     return _plain(column) in _RUNS
 
 
 def run_column(columns: Iterable[str]) -> str | None:
-    """The one with the runs' names; None where there is none."""
+    """The column with the runs' names; None without one."""
     return _first(columns, _RUNS)
 
 
 def is_seed(column: str) -> bool:
-    """Whether it holds the runs' seeds."""
+    """Whether a column holds the runs' seeds."""
     return _plain(column) == _SEED
 
 
 def is_of_config(column: str) -> bool:
-    """Whether it is called like a key of the algorithm's config, with its group or without: `lr`, `ppo.lr`."""
+    """Whether a column has the name of a key of the algorithm's config, with its group or without: `lr`, `ppo.lr`."""
     return _plain(column.rpartition(".")[2]) in _SETTINGS
 
 
 def seed_column(columns: Iterable[str]) -> str | None:
-    """The one with the runs' seeds; None where there is none."""
+    """The column with the runs' seeds; None without one."""
     return _first(columns, (_SEED,))
 
 
 def config_key(column: str) -> str:
-    """What a column of names or seeds is called in the config of a run."""
+    """The config key of a run for a column of names or seeds."""
     return _plain(column)
 
 

@@ -1,4 +1,4 @@
-"""A table's columns as numbers, where they hold such: what is none among them is left out and told."""
+"""A table's columns as numbers, where they hold numbers: other cells in them are left out, with a note."""
 
 import math
 from collections import Counter
@@ -21,19 +21,23 @@ _LARGEST = 2**63
 def as_numbers(
     columns: Mapping[str, Sequence[Any]], separator: str, keys: Sequence[Hashable], problems: list[str]
 ) -> dict[str, Any]:
-    """Columns of any cells: those that hold numbers as arrays of these, nan where there is none, the others as texts.
+    """Columns of any cells: those with numbers as arrays, nan where a number is missing, the others as texts.
 
     Args:
         columns: texts, numbers, None ..., (rows,) each; those that count updates among them.
         separator: between the columns of a file of text; empty where there is none.
-        keys: what names each row's run, (rows,).
-        problems: gets a sentence for each column with cells that are no numbers, and where a text could be two.
+        keys: the name of each row's run, (rows,).
+        problems: gets a sentence for each column with cells that are no numbers, or that can be two numbers.
     """
     texts = {name: dict.fromkeys(cell for cell in cells if isinstance(cell, str)) for name, cells in columns.items()}
-    known = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
-    readings = {name: [one for text in own if (one := known[text]) is not None] for name, own in texts.items()}
+    reading_of = {text: None if is_missing(text) else reading(text) for own in texts.values() for text in own}
+    readings = {
+        name: [parsed for text in own if (parsed := reading_of[text]) is not None] for name, own in texts.items()
+    }
     signs = decimal_signs(readings, separator, lambda name: is_count(name) or is_seed(name), problems)
-    values = {name: [_value(cell, known, signs[name], is_count(name)) for cell in own] for name, own in columns.items()}
+    values = {
+        name: [_value(cell, reading_of, signs[name], is_count(name)) for cell in own] for name, own in columns.items()
+    }
     axis = axis_of(columns)
     runs = _runs(keys, values[axis] if axis is not None else [None] * len(keys))
     return {name: _column(name, columns[name], own, runs, name == axis, problems) for name, own in values.items()}
@@ -54,48 +58,50 @@ def _column(
         return _texts(cells)
     if bad and not is_recorded and _is_setting(values, runs):
         return _texts(cells)
-    shown = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
+    bad_examples = ", ".join(list(bad)[:_MOST_TOLD]) + (", ..." if len(bad) > _MOST_TOLD else "")
     if sum(not text.startswith("#") for text in bad) > num and not is_recorded:  # remarks; # is a spreadsheet's
         what = "are numbers" if num > 1 else "is a number"
-        problems.append(f"column {name}: {num} of {len(cells)} cells {what}, others not ({shown}): taken as text")
+        problems.append(
+            f"column {name}: {num} of {len(cells)} cells {what}, others not ({bad_examples}): taken as text"
+        )
         return _texts(cells)
     if is_axis and num < len(cells):
         what = "rows have" if len(cells) - num > 1 else "row has"
-        examples = f" ({shown})" if bad else ""
+        examples = f" ({bad_examples})" if bad else ""
         problems.append(f"column {name}: {len(cells) - num} {what} no update's number{examples}, left out")
     elif bad:
         what = "are no numbers" if bad.total() > 1 else "is no number"
-        problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {what} ({shown}), left out")
+        problems.append(f"column {name}: {bad.total()} of {len(cells)} cells {what} ({bad_examples}), left out")
     return _array([None if isinstance(value, str) else value for value in values], is_exact=is_seed(name))
 
 
 def _runs(keys: Sequence[Hashable], updates: Sequence[Any]) -> list[Hashable]:
-    """Which run each row is of: one begins where another one is named, or where the updates go back."""
+    """The run of each row: a run begins where another name stands, or where the updates go back."""
     last: dict[Hashable, float] = {}
     count: Counter[Hashable] = Counter()
-    found: list[Hashable] = []
+    run_of_row: list[Hashable] = []
     for key, update in zip(keys, updates, strict=True):
         if _is_number(update):
             count[key] += update < last.get(key, update)
             last[key] = update
-        found.append((key, count[key]))
-    return found
+        run_of_row.append((key, count[key]))
+    return run_of_row
 
 
 def _is_setting(values: Sequence[Any], runs: Sequence[Hashable]) -> bool:
-    """Whether each of several runs has one value in all its rows: what it was told, not what it recorded."""
+    """Whether each of several runs has one value in all its rows, as a setting has and a metric has not."""
     by_run: dict[Hashable, set[Any]] = {}
     for run, value in zip(runs, values, strict=True):
         by_run.setdefault(run, set()).add(value)
     return 1 < len(by_run) < len(runs) and all(len(own) == 1 for own in by_run.values())
 
 
-def _value(cell: Any, known: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
-    """A number, a truth value, None where there is nothing, or a text that is no number."""
+def _value(cell: Any, reading_of: Mapping[str, Reading | None], decimal: str, is_count: bool) -> Any:
+    """A number, a truth value, None for an empty cell, or a text that is no number."""
     if isinstance(cell, str):
-        found = known[cell]
-        if found is not None and (found.is_plain or not is_count):
-            return found.value(decimal)
+        parsed = reading_of[cell]
+        if parsed is not None and (parsed.is_plain or not is_count):
+            return parsed.value(decimal)
         return None if is_missing(cell) else cell.strip()
     if cell is None or isinstance(cell, bool | np.bool_):
         return None if cell is None else bool(cell)
@@ -130,13 +136,13 @@ def _as_float(value: float) -> float:
 
 
 def _texts(cells: Sequence[Any]) -> Any:
-    """As they are, None for what is missing; true and false as such."""
-    found = [None if isinstance(cell, str) and is_missing(cell) else cell for cell in cells]
-    found = [cell.strip() if isinstance(cell, str) else cell for cell in found]
-    truths = [_TRUTHS.get(cell.lower()) if isinstance(cell, str) else None for cell in found]
+    """The cells as texts, None for missing ones; a column of true and false as truth values."""
+    texts = [None if isinstance(cell, str) and is_missing(cell) else cell for cell in cells]
+    texts = [cell.strip() if isinstance(cell, str) else cell for cell in texts]
+    truths = [_TRUTHS.get(cell.lower()) if isinstance(cell, str) else None for cell in texts]
     if None not in truths:
         return np.array(truths, dtype=bool)
-    return _objects(found)
+    return _objects(texts)
 
 
 def _objects(values: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What runs have recorded, as the analysis has it: rows as columns, a nested config flat."""
+"""Records in the form of the analysis: rows as columns, a nested config as a flat one."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,24 +13,24 @@ from analysis.records.runs import UPDATE, Floats
 def columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
     """Rows as columns, nan where a row has no number, (rows,) each; columns without any number are left out."""
     names = dict.fromkeys(name for row in rows for name in row)
-    found = {name: _floats([row.get(name) for row in rows]) for name in names}
-    kept = {name: values for name, values in found.items() if name == UPDATE or not np.isnan(values).all()}
-    return {UPDATE: np.empty(0)} | kept
+    arrays = {name: _floats([row.get(name) for row in rows]) for name in names}
+    filled = {name: values for name, values in arrays.items() if name == UPDATE or not np.isnan(values).all()}
+    return {UPDATE: np.empty(0)} | filled
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested config as `group.key` -> value."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            flattened |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            flattened[f"{prefix}{key}"] = value
+    return flattened
 
 
 def keywords(objective: Objective | None) -> dict[str, Any]:
-    """What runs look for, as keywords of `Source`."""
+    """An objective as keywords of `Source`; none without one."""
     return {} if objective is None else {"metrics": list(objective.metrics), "directions": list(objective.directions)}
 
 
@@ -42,5 +42,5 @@ def _floats(values: list[Any]) -> Floats:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a float can be this; JSON knows whole numbers without end."""
+    """Whether a float can hold the value; JSON has whole numbers of any size."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max)

@@ -28,10 +28,10 @@ from rlhf_sweeps.record.trials import state_of
 
 
 def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:
-    """A run's or a sweep's folder; what could not be read stands in its problems.
+    """The source of a run's or a sweep's folder; its problems name what could not be read.
 
     Args:
-        name: what to call it; by default the folder's name.
+        name: its name; by default the folder's.
         storage: where a sweep's study is, if not in its folder.
     """
     name = name or place.folder.resolve().name
@@ -42,7 +42,7 @@ def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None
 
 
 def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = False) -> RunRecord:
-    """One run's folder; where its metrics are gone, W&B's own files in it are read."""
+    """The record in one run's folder; where its metrics are gone, they come from W&B's own files in it."""
     content = salvage(run)
     record = RunRecord(
         name,
@@ -93,8 +93,8 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
             f"{sweep.start_file.name}: not as a sweeper writes it ({listed(odd)}), read as far as it can be"
         )
     runs = [
-        read_run(one.run, str(one.run.folder.relative_to(sweep.folder)), one.trial, one.is_test)
-        for one in runs_of(sweep)
+        read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
+        for place in runs_of(sweep)
     ]
     plan = read_plan(start)
     config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})

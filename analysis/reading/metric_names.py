@@ -1,7 +1,7 @@
-"""Metrics under the names of those who recorded them, and ours: one table for each source, whatever it was read from.
+"""Our names for the metrics of other trainers: one table for each trainer, wherever its record was read from.
 
-A bare `reward`, `kl` or `entropy` means other things in TRL than in a figure's numbers. What TRL's trainers log, as
-their own code has it: PPO until 0.11 has `objective/kl` (a sum over the response), `ppo/...` and `tokens/...`; PPO and
+A bare `reward`, `kl` or `entropy` has another meaning in TRL than in a table made for a figure. TRL's trainers log, by
+their own code: PPO until 0.11 has `objective/kl` (a sum over the response), `ppo/...` and `tokens/...`; PPO and
 RLOO after that have the names that are ours, too; GRPO, and RLOO since it has GRPO's form (1.16 looked into), have
 `reward` (what the reward functions give, without any penalty), `kl` and `entropy` (means over tokens).
 """
@@ -35,7 +35,7 @@ _OF_TRL = {
     "completions_clipped_ratio": "objective/truncated_rate",
     "grad_norm": "policy/grad_norm",
 }
-# As people call the five panels of the published figure.
+# Other names of the five panels of the published figure.
 _OF_PEOPLE = {
     "reward": REWARD,
     "step_reward": REWARD,
@@ -58,29 +58,35 @@ _SETTINGS = ("lr", "objective/kl_coef")  # recorded with the metrics, and set
 
 
 def are_trls(columns: Iterable[str]) -> bool:
-    """Whether metrics of these names are TRL's: some have names that nobody else gives."""
+    """Whether metrics of these names are TRL's: some names occur nowhere else."""
     return any(column.startswith(_TRLS_ALONE) for column in columns)
 
 
 def renamed(metrics: Mapping[str, Floats], are_trls: bool) -> dict[str, Floats]:
-    """The metrics under our names where these are known; what would hide another metric keeps a name of its own.
+    """The metrics under our names where these are known; a metric whose new name is taken keeps a name of its own.
 
     Args:
-        are_trls: whether TRL has recorded them, and not whoever made a table.
+        are_trls: whether TRL has recorded them.
     """
-    found: dict[str, Floats] = {}
+    by_name: dict[str, Floats] = {}
     for name, values in metrics.items():
         short = name.removeprefix(_HF_PREFIX) if are_trls else name
         names = (_our_name(short, are_trls), short, name)
-        found[next(one for one in names if one == name or (one not in metrics and one not in found))] = values
-    return found
+        by_name[
+            next(
+                candidate
+                for candidate in names
+                if candidate == name or (candidate not in metrics and candidate not in by_name)
+            )
+        ] = values
+    return by_name
 
 
 def is_metric(column: str) -> bool:
-    """Whether it is known to hold what a run has recorded, and not what it was told."""
+    """Whether a column has the name of a metric, and not that of a setting."""
     names = {_our_name(column.removeprefix(_HF_PREFIX), are_trls) for are_trls in (True, False)}
-    known = {*_OF_TRL.values(), *_OF_PEOPLE.values()}
-    return not names & {*_SETTINGS} and (bool(names & known) or any(name.startswith(_GROUPS) for name in names))
+    our_names = {*_OF_TRL.values(), *_OF_PEOPLE.values()}
+    return not names & {*_SETTINGS} and (bool(names & our_names) or any(name.startswith(_GROUPS) for name in names))
 
 
 def _our_name(name: str, are_trls: bool) -> str:

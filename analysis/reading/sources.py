@@ -1,4 +1,4 @@
-"""Where a record can be read from: a folder, a table, W&B's files, a W&B project."""
+"""Reads a record from any place: a folder, a table, W&B's files, a W&B project."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ _ALLOWED = f"a folder of a run or sweep, a table ({_KINDS}), W&B's files (.wandb
 
 
 def read(place: str | Path, storage: str | None = None) -> Source:
-    """Everything that a place holds.
+    """The source that a place holds.
 
     Args:
         place: a run's or a sweep's folder, a folder with several of them, one of their files, a table, a .wandb file or
@@ -75,7 +75,7 @@ def joined(name: str, sources: Sequence[Source], folder: Path | None = None) -> 
     for label, source in zip(labels, sources, strict=True):
         runs += [_joined(source, run, label) for run in source.runs]
     objectives = list(dict.fromkeys(run.looked_for for run in runs if run.looked_for))
-    problems = [f"{label}: {text}" for label, one in zip(labels, sources, strict=True) for text in one.problems]
+    problems = [f"{label}: {text}" for label, source in zip(labels, sources, strict=True) for text in source.problems]
     silent = [run.name for run in runs if run.looked_for is None]
     if silent and len(objectives) == 1:
         what = "what they looked for: taken" if len(silent) > 1 else "what it looked for: taken"

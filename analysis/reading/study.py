@@ -16,15 +16,15 @@ _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on
 def open_study(
     sweep: Sweep, start: Mapping[str, Any], named: Any, problems: list[str], storage: str | None = None
 ) -> Any:
-    """The study that a sweep has kept; None where there is none, or it cannot be opened, which is then a problem.
+    """The study of a sweep; None where there is none, or it cannot be opened, which adds a problem.
 
     Args:
         start: what sweep.json holds.
-        named: hydra.sweeper.storage, as the record has it: it may name any host or file, so it is said, not opened.
+        named: hydra.sweeper.storage in the record: it may name any host or file, so it is named, not opened.
         storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
-        place = told(masked_url(str(named)))
+        place = _shortened(masked_url(str(named)))
         where = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
             f"{sweep.study.name}: {where}; what the sweep decided about its trials is guessed from their runs"
@@ -47,7 +47,7 @@ def open_study(
     except Exception as error:
         where = f"--storage={masked_url(storage)}" if storage else sweep.study.name
         remember(*passwords(storage or ""))
-        reason = told(hide(str(error)) or type(error).__name__)
+        reason = _shortened(hide(str(error)) or type(error).__name__)
         problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
         return None
 
@@ -81,15 +81,15 @@ def _storage(url: str) -> Any:
     return RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
 
 
-def told(said: Any) -> str:
-    """In a short line."""
+def _shortened(said: Any) -> str:
+    """A value as a short line."""
     return " ".join(str(said).split())[:200] or type(said).__name__
 
 
 def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
-    """A study in memory with what the runs tell: values of what differs between them, ends, objectives.
+    """A study in memory made from the runs: the values of the keys that differ, states, objectives.
 
-    Numbers between those of the trials stand as failed, without anything else.
+    Missing numbers between those of the trials become empty failed trials.
     """
     import optuna
     from optuna.study import StudyDirection
@@ -99,12 +99,14 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
     values = {
         key: [_plain(trial.runs[0].value(key)) if trial.runs else None for trial in trials] for key in source.axes
     }
-    distributions = {key: found for key, column in values.items() if (found := _distribution(column)) is not None}
+    distributions = {
+        key: distribution for key, column in values.items() if (distribution := _distribution(column)) is not None
+    }
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=[StudyDirection[name.upper()] for name in source.directions])
     num = 0
     for index, trial in enumerate(trials):
-        # Optuna counts by itself: trials that nobody knows of hold their places.
+        # Optuna counts by itself: an empty trial holds the place of each missing number.
         for _ in range(trial.number - num if trial.number <= _MOST_NUMBERS else 0):
             study.add_trial(create_trial(state=TrialState.FAIL))
         num = max(num, trial.number) + 1
@@ -120,7 +122,7 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
                 params=params,
                 distributions={key: distributions[key] for key in params},
                 user_attrs={"number": trial.number, "settings": dict(trial.settings), "seconds": trial.seconds},
-                # Of a limit that nobody knows to be kept, Optuna's plots are told that it is not.
+                # For Optuna's plots, a constraint counts as broken where it is unknown.
                 constraints={name: 1.0 if math.isnan(by) else by for name, by in trial.violations.items()},
                 intermediate_values=_reports(trial, source) if len(source.directions) == 1 else {},
             )
@@ -129,7 +131,7 @@ def rebuilt_study(trials: Sequence[Trial], source: Source) -> Any:
 
 
 def without(study: Any, left_out: Sequence[int]) -> Any:
-    """The study, in memory, with nothing of some trials but their numbers."""
+    """The study, in memory, in which some trials are empty failed ones."""
     import optuna
     from optuna.trial import TrialState, create_trial
 
@@ -149,13 +151,13 @@ def _plain(value: Any) -> Any:
 def _distribution(values: Sequence[Any]) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    found = [value for value in values if value is not None]
-    if not found:
+    given = [value for value in values if value is not None]
+    if not given:
         return None
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
-        low, high = float(min(found)), float(max(found))
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
+        low, high = float(min(given)), float(max(given))
         return FloatDistribution(low, high, log=low > 0 and high / low > _WIDE)
-    return CategoricalDistribution(sorted(set(found), key=lambda value: natural(repr(value))))
+    return CategoricalDistribution(sorted(set(given), key=lambda value: natural(repr(value))))
 
 
 def _reports(trial: Trial, source: Source) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""A table's file as people have it: other separators and encodings, decimal commas, per cent, missing values."""
+"""Reads a table's file, whatever its separator and encoding, with decimal commas, per cent and missing values."""
 
 import codecs
 import csv
@@ -19,7 +19,7 @@ _QUOTED = re.compile('"[^"]*"')
 def read_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
     """The table as a pandas frame, and whether it is the log of one of Hugging Face's trainers.
 
-    A column of numbers is one of numbers, whichever way they are written.
+    A column of numbers becomes numeric in whichever way they are written.
 
     Columns without a name, which hold the rows' numbers, and columns of lists and objects are left out, and so are
     rows without any value.
@@ -94,7 +94,7 @@ def _json_frame(path: Path, problems: list[str]) -> tuple[Any, bool]:
 
 
 def _text_frame(path: Path) -> tuple[str, Any]:
-    """The separator, and every cell as it stands there, nan where it is empty: a run may be called NA or None."""
+    """The separator, and every cell as text, nan where it is empty: the name of a run may be NA or None."""
     import pandas as pd
 
     encoding = _encoding(path)
@@ -125,8 +125,8 @@ def _longer_rows(path: Path, encoding: str, separator: str, columns: list[str]) 
         return pd.DataFrame([row[1:] for row in rows], columns=columns)
     if too_long:
         hint = "; a number with commas must be in quotes" if separator == "," else ""
-        found = f"row {too_long[0]} has {len(rows[too_long[0] - 1])} cells"
-        raise ValueError(f"{found}, the header {width}{hint}")
+        problem = f"row {too_long[0]} has {len(rows[too_long[0] - 1])} cells"
+        raise ValueError(f"{problem}, the header {width}{hint}")
     return pd.DataFrame([[*(cell or None for cell in row), *[None] * width][:width] for row in rows], columns=columns)
 
 

@@ -1,4 +1,4 @@
-"""Runs from a table: a row for each update, a column for each metric, under the names that people give them."""
+"""Runs from a table: a row for each update, a column for each metric, under many names."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -37,8 +37,8 @@ def read_table(path: Path) -> Source:
     The updates come from a column `update`, `step`, `episode` or the like, else they are counted from 0. Several runs
     are told apart by `run` and `seed`, and where that is not enough by columns of text; one begins where the updates
     start again. Where they only go back some way, as after a kill, the later values count, and what lay beyond is dead.
-    Rows of one update that do not contradict each other are one, also where an evaluation was logged late. What is the
-    same throughout every run, but not in all, is taken for the config, unless its name is known as a metric's.
+    Rows of one update that do not contradict each other are joined, also where an evaluation was logged late. A column
+    that is constant in every run, but not in the table, belongs to the config, unless it has the name of a metric.
 
     Raises:
         AnalysisError: if it cannot be read, holds no row or no numbers, or an update twice.
@@ -97,16 +97,16 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
         names = [_name_text(_plain(rows[name].iloc[0])) for rows in parts]
         runs = [replace(run, config={RUN: text, **run.config}) for run, text in zip(runs, names, strict=True)]
     if len({run.name for run in runs}) < len(runs) and named and varying:
-        runs = [replace(run, name=f"{run.name} {_shown(run, varying)}") for run in runs]
+        runs = [replace(run, name=f"{run.name} {_settings_text(run, varying)}") for run in runs]
     names = [run.name for run in runs]
     return [replace(run, name=f"{run.name} {n}") if names.count(run.name) > 1 else run for n, run in enumerate(runs)]
 
 
 def _settings(frame: Any, parts: list[Any]) -> list[str]:
-    """The columns that tell what the runs, of which each has some rows, were told: texts, and numbers that differ.
+    """The columns with settings of the runs, of which each has some rows: texts, and numbers that differ between runs.
 
-    Where each run has one row, all its numbers are the same throughout: settings are those that a config's keys name,
-    or several runs share.
+    Where each run has one row, every number is constant in it: settings are then columns with the name of a config key,
+    or with values that several runs share.
     """
     same = [c for c in frame.columns if all(_is_constant(rows[c]) for rows in parts)]
     are_long = any(len(rows) > 1 for rows in parts)
@@ -119,12 +119,12 @@ def _settings(frame: Any, parts: list[Any]) -> list[str]:
 
 
 def _is_constant(cells: Any) -> bool:
-    """Whether all cells are alike, empty ones aside: but one alone among empty ones may be what a run came to."""
+    """Whether all cells are equal, without empty ones; a single one among empty cells may be a result of the run."""
     return bool(cells.nunique(dropna=False) == 1 or (cells.nunique() == 1 and cells.count() > 1))
 
 
 def _first(cells: Any) -> Any:
-    """The first that is not empty, where there is one."""
+    """The first cell that is not empty; None without one."""
     return _plain(cells.dropna().iloc[0]) if cells.notna().any() else None
 
 
@@ -133,23 +133,23 @@ def _split(frame: Any, columns: list[str]) -> list[Any]:
 
 
 def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
-    """The runs of rows that are alike in everything that names a run."""
+    """The runs in rows that have the same name."""
     progress = rows[axis].where(_are_progress(rows, axis))
     going_back = restarts(progress.to_list())
     if not rows[axis].duplicated().any():
-        known = progress.ffill()
-        problems += [continued(known.iloc[position - 1], known.iloc[position]) for position in going_back]
+        last_update = progress.ffill()
+        problems += [continued(last_update.iloc[position - 1], last_update.iloc[position]) for position in going_back]
         return [rows.iloc[alive(rows[axis].to_list(), going_back)]]
     if _agree(rows, axis):
         return [_merged(rows, axis)]
     runs: list[Any] = []
-    known = progress.ffill()
-    for _, part in rows.groupby((known.diff() < 0).cumsum(), sort=False):
+    last_update = progress.ffill()
+    for _, part in rows.groupby((last_update.diff() < 0).cumsum(), sort=False):
         start = part[axis].iloc[0]
         if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
             runs.append(_joined(before, part, axis))
-            problems.append(continued(known[before.index[-1]], start))
+            problems.append(continued(last_update[before.index[-1]], start))
         else:
             runs.append(part)
     return [_merged(run, axis) if _agree(run, axis) else run for run in runs]
@@ -194,10 +194,10 @@ def _run(
         values = rows[column].to_numpy(np.float64, na_value=np.nan)[order]
         if column != axis and np.isfinite(values).any():
             metrics[column] = values
-    kept = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
-    kept.pop(RUN, None)  # of a setting only, see above
+    run_config = {config_key(key) if key in named else key: value for key, value in first.items() if value is not None}
+    run_config.pop(RUN, None)  # of a setting only, see above
     counted_by = UPDATE if axis is None else counted_as(axis)
-    return RunRecord(" ".join(texts) or path.stem, metrics, kept, axis=counted_by)
+    return RunRecord(" ".join(texts) or path.stem, metrics, run_config, axis=counted_by)
 
 
 def _name_text(value: Any) -> str:
@@ -213,7 +213,7 @@ def _numeric(frame: Any) -> Any:
     return frame[[column for column in frame.columns if is_number(frame[column])]]
 
 
-def _shown(run: RunRecord, keys: list[str]) -> str:
+def _settings_text(run: RunRecord, keys: list[str]) -> str:
     return " ".join(f"{key}={shown(run.config[key])}" for key in keys if key in run.config)
 
 

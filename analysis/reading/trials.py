@@ -1,4 +1,4 @@
-"""The trials of a sweep, from what its runs and its study say of them."""
+"""The trials of a sweep, from its runs and its study."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,55 +11,57 @@ from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
 
 
 def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
-    """One for each number that has a folder or stands in the study.
+    """A trial for each number that has a folder or stands in the study.
 
     Args:
-        num_seeds: runs that each takes; 0 where that is unknown.
+        num_seeds: runs of each trial; 0 where that is unknown.
     """
-    known = {trial.number: trial for trial in study.trials} if study is not None else {}
-    numbers = sorted({run.trial for run in source.runs if run.trial is not None} | set(known))
+    optuna_trials = {trial.number: trial for trial in study.trials} if study is not None else {}
+    numbers = sorted({run.trial for run in source.runs if run.trial is not None} | set(optuna_trials))
     by_number: dict[int, list[RunRecord]] = {number: [] for number in numbers}
     for run in source.runs:
         if run.trial is not None:
             by_number[run.trial].append(run)
-    return [_trial(number, by_number[number], known.get(number), source, num_seeds) for number in numbers]
+    return [_trial(number, by_number[number], optuna_trials.get(number), source, num_seeds) for number in numbers]
 
 
-def _trial(number: int, runs: Sequence[RunRecord], known: Any, source: Source, num_seeds: int) -> Trial:
+def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: Source, num_seeds: int) -> Trial:
     chosen = [run for run in runs if not run.is_test]
-    notes = dict(known.user_attrs) if known is not None else {}
-    state = end_of_trial(known, [run.state for run in chosen], num_seeds)
+    notes = dict(optuna_trial.user_attrs) if optuna_trial is not None else {}
+    state = end_of_trial(optuna_trial, [run.state for run in chosen], num_seeds)
     state = UNFINISHED if state in (None, STOPPED) else state
     failed = next((run for run in chosen if run.state in (FAILED, DIVERGED)), None)
     objectives = (
-        list(known.values) if known is not None and known.values else mean_over_seeds(run.objectives for run in chosen)
+        list(optuna_trial.values)
+        if optuna_trial is not None and optuna_trial.values
+        else mean_over_seeds(run.objectives for run in chosen)
     )
     return Trial(
         number,
         state,
-        masked(as_mapping(notes.get("settings"))) or _settings(chosen, known, source),
+        masked(as_mapping(notes.get("settings"))) or _settings(chosen, optuna_trial, source),
         objectives if state == COMPLETE else None,
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == FAILED else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
         as_number(notes.get("seconds")) or sum(run.seconds for run in chosen),
-        _violations(chosen, known),
+        _violations(chosen, optuna_trial),
         chosen,
         [run for run in runs if run.is_test],
         notes.get("has_run") is not False,
     )
 
 
-def _violations(runs: Sequence[RunRecord], known: Any) -> dict[str, float]:
-    """By the runs that are worth something; what the study says itself goes before."""
-    told = dict(getattr(known, "constraints", None) or {}) if known is not None else {}
-    return {**mean_broken([broken(run) for run in runs if run.objectives]), **told}
+def _violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float]:
+    """The excesses over the constraints by the study, else by the runs with objectives."""
+    stated = dict(getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
+    return {**mean_broken([broken(run) for run in runs if run.objectives]), **stated}
 
 
-def _settings(runs: Sequence[RunRecord], known: Any, source: Source) -> dict[str, str]:
-    """What the trial was told to change, of that what was swept; else the values of what differs between runs."""
+def _settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:
+    """The swept keys among the overrides of the trial; else its values of the keys that differ between runs."""
     if runs:
-        if told := settings_in(runs[0].overrides, [axis.key for axis in source.space]):
-            return told
+        if overrides := settings_in(runs[0].overrides, [axis.key for axis in source.space]):
+            return overrides
         values = {key: runs[0].value(key) for key in source.axes}
         return {key: str(value) for key, value in values.items() if value is not None}
-    return {key: str(value) for key, value in known.params.items()} if known is not None else {}
+    return {key: str(value) for key, value in optuna_trial.params.items()} if optuna_trial is not None else {}

@@ -1,6 +1,6 @@
 """The tables that W&B's charts export: a column `run - metric` for each run, with its __MIN and __MAX beside it.
 
-What is smallest and largest among the values that one point of the chart stands for is left out.
+The smallest and largest of the values that one point of the chart stands for are left out.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ def without_extremes(frame: Any) -> Any:
 
 
 def is_export(frame: Any, axis: str | None) -> bool:
-    """Whether every column but that of the updates is a run's."""
+    """Whether every column but the updates belongs to a run."""
     columns = [name for name in frame.columns if name != axis]
     return axis is not None and bool(columns) and all(_BETWEEN in name.strip() for name in columns)
 
@@ -30,16 +30,16 @@ def runs_of(frame: Any, axis: str) -> list[RunRecord]:
     """The runs, by name, each with the updates at which it has a value."""
     updates = frame[axis].to_numpy(np.float64, na_value=np.nan)
     order = np.argsort(updates, kind="stable")
-    found: dict[str, dict[str, Any]] = {}
+    columns_of: dict[str, dict[str, Any]] = {}
     for name in frame.columns:
         run, between, metric = name.rpartition(_BETWEEN)
         if name == axis or not between or metric == "_step":
             continue
-        found.setdefault(run, {})[metric] = frame[name].to_numpy(np.float64, na_value=np.nan)[order]
+        columns_of.setdefault(run, {})[metric] = frame[name].to_numpy(np.float64, na_value=np.nan)[order]
     runs = []
-    for run in sorted(found, key=natural):
-        metrics = found[run]
+    for run in sorted(columns_of, key=natural):
+        metrics = columns_of[run]
         is_there = np.isfinite(updates[order]) & np.any([np.isfinite(values) for values in metrics.values()], axis=0)
-        kept = {metric: values[is_there] for metric, values in metrics.items()}
-        runs.append(RunRecord(run, {UPDATE: updates[order][is_there], **kept}))
+        recorded = {metric: values[is_there] for metric, values in metrics.items()}
+        runs.append(RunRecord(run, {UPDATE: updates[order][is_there], **recorded}))
     return runs

@@ -25,7 +25,7 @@ def is_log(content: bytes) -> bool:
 
 
 def contents(content: bytes, problems: list[str]) -> dict[str, Any]:
-    """What a .wandb file says of its run: fields of a WandbLog, config, rows and summary always among them.
+    """The run in a .wandb file as fields of a WandbLog, config, rows and summary always among them.
 
     Args:
         content: of the whole file, header included.
@@ -74,11 +74,11 @@ def _key(item: Any) -> str:
 
 def _items(items: Iterable[Any]) -> dict[str, Any]:
     """Key -> value; a nested key as `samples.path`. A file holds a hundred thousand: each field is looked at once."""
-    found = {}
+    values = {}
     for item in items:
         path = item.nested_key
-        found[path[0] if len(path) == 1 else item.key or ".".join(path)] = _value(item.value_json)
-    return found
+        values[path[0] if len(path) == 1 else item.key or ".".join(path)] = _value(item.value_json)
+    return values
 
 
 def _value(text: str) -> Any:

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"(?:^|/)(test/(\d+)_seed_-?\d+|(\d+)(?:/seed_-?\d+)?)$")
 
 @dataclass(frozen=True, eq=False)
 class WandbLog:
-    """What one .wandb file holds, or all files of one run.
+    """The content of one .wandb file, or of all files of one run.
 
     Attributes:
         id, name, group, job_type, project: as W&B knows the run; empty where the file does not say.
@@ -36,11 +36,11 @@ class WandbLog:
         summary: the last value of each key.
         exit_code: None where the run's end is not in the file.
         start_time: seconds since 1970; 0 where unknown.
-        is_resumed: whether W&B was to add to what it knew of the run, steps included.
+        is_resumed: whether W&B was to continue the run, with its steps.
         branch: the run that this start goes on from and that run's last step which counts: after a rewind the same
             run, after a fork another one. None for any other start.
         root: the run's folder at that time.
-        problems: what is damaged, in sentences.
+        problems: sentences on damage.
         paths: the files, oldest first.
     """
 
@@ -62,7 +62,7 @@ class WandbLog:
 
 
 def read_log(path: Path) -> WandbLog:
-    """One .wandb file, as far as it is readable: what is wrong with it stands in the problems.
+    """One .wandb file, as far as it is readable; its problems name the damage.
 
     Raises:
         AnalysisError: if there is no such file.
@@ -102,26 +102,26 @@ def runs_from_logs(paths: Iterable[Path]) -> list[RunRecord]:
 
 
 def read_logs(path: Path) -> Source:
-    """The same as a source; with the trials, objectives and directions of the sweep whose W&B run lies there, too.
+    """The runs in a place as a source, with the trials, objectives and directions of the sweep whose W&B run is there.
 
     Raises:
         AnalysisError: if there is no run.
     """
-    found = _by_start([path])
-    runs = [run for run in found if not isinstance(run, tuple)]
+    logged = _by_start([path])
+    runs = [run for run in logged if not isinstance(run, tuple)]
     if not runs:
         raise AnalysisError(f"{path}: holds no run of W&B (allowed: .wandb files and folders with such)")
-    sweeps = [run for run in found if isinstance(run, tuple)]
+    sweeps = [run for run in logged if isinstance(run, tuple)]
     return make_source(path.absolute().stem, runs, sweeps, path if path.is_dir() else path.parent)
 
 
 def _by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]]:
     """Each run, by its first start; a sweep's own with its table of trials."""
-    found: list[tuple[float, str, WandbRun | tuple[WandbRun, Samples]]] = []
+    started: list[tuple[float, str, WandbRun | tuple[WandbRun, Samples]]] = []
     for log in _logs(paths):  # one at a time: rows take ten times the memory that a record does
         run = _as_run(log)
-        found.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
-    return [run for _, _, run in sorted(found, key=lambda entry: (entry[0], natural(entry[1])))]
+        started.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
+    return [run for _, _, run in sorted(started, key=lambda entry: (entry[0], natural(entry[1])))]
 
 
 def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
@@ -190,7 +190,7 @@ def _at(row: dict[str, Any], axis: str) -> float:
 def _as_run(log: WandbLog) -> WandbRun:
     folder = next((path.parent for path in log.paths), Path())
     places = [folder.parent.parent.as_posix(), log.root] if log.group else []
-    place = next((found for text in places if (found := _PLACE.search(text))), None)
+    place = next((match for text in places if (match := _PLACE.search(text))), None)
     state = "running" if log.exit_code is None else "finished" if log.exit_code == 0 else "failed"
     trial = None if place is None else int(place[2] or place[3])
     return WandbRun(

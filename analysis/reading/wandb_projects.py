@@ -31,7 +31,7 @@ _UNSET = ("WANDB_MODE", "WANDB_DISABLED")
 
 @dataclass(frozen=True)
 class Place:
-    """What is asked for; of run and group at most one."""
+    """A project, and at most one of its run and its group."""
 
     entity: str
     project: str
@@ -60,12 +60,12 @@ def parse(text: str) -> Place:
         parts = []
     if len(parts) not in (2, 3):
         raise AnalysisError(f"wandb:{text}: names no project (allowed: {_FORMS})")
-    entity, project, rest = [*parts, ""][:3]
-    if rest.startswith(GROUP) and rest != GROUP:
-        return Place(entity, project, group=rest.removeprefix(GROUP))
-    if rest == GROUP:
+    entity, project, detail = [*parts, ""][:3]
+    if detail.startswith(GROUP) and detail != GROUP:
+        return Place(entity, project, group=detail.removeprefix(GROUP))
+    if detail == GROUP:
         raise AnalysisError(f"wandb:{text}: names no group (allowed: {_FORMS})")
-    return Place(entity, project, run=rest)
+    return Place(entity, project, run=detail)
 
 
 def read_project(text: str) -> Source:
@@ -86,8 +86,8 @@ def read_project(text: str) -> Source:
             raise AnalysisError(f"wandb:{text}: {_nothing_there(api, place)}")
         read = _read(text, runs)
         own = [run.job_type == SWEEP for run in runs]
-        sweeps = [(one, _trials_table(run)) for run, one, is_own in zip(runs, read, own, strict=True) if is_own]
-    records = [one for one, is_own in zip(read, own, strict=True) if not is_own]
+        sweeps = [(record, _trials_table(run)) for run, record, is_own in zip(runs, read, own, strict=True) if is_own]
+    records = [record for record, is_own in zip(read, own, strict=True) if not is_own]
     if not records:
         raise AnalysisError(f"wandb:{text}: holds a sweep's own run, but none of its trials")
     return make_source(place.group or place.run or place.project, records, sweeps)
@@ -95,11 +95,11 @@ def read_project(text: str) -> Source:
 
 @contextlib.contextmanager
 def connected(what: str, entity: str) -> Iterator[Any]:
-    """W&B's client with a key that its server has taken; its errors come out as an AnalysisError in one line.
+    """W&B's client with an API key that the server accepts; its errors become an AnalysisError of one line.
 
     Args:
         what: the beginning of that line.
-        entity: whose projects are asked for; without it the client asks the server for the user's own.
+        entity: the owner of the projects; without it the client asks the server for the user's own.
 
     Raises:
         AnalysisError: if there is no key, or the server does not answer, or not as hoped.
@@ -121,10 +121,10 @@ def connected(what: str, entity: str) -> Iterator[Any]:
         except AnalysisError:
             raise
         except Exception as error:  # the client raises of many kinds, not all its own
-            raise AnalysisError(f"{what}: {_told(error, server)}") from error
+            raise AnalysisError(f"{what}: {_explain(error, server)}") from error
 
 
-def _told(error: Exception, server: str) -> str:
+def _explain(error: Exception, server: str) -> str:
     """An error in one line, with what to do about it."""
     reason = " ".join(str(error).split()).removeprefix("input: ")
     lowered = reason.lower()
@@ -154,21 +154,21 @@ def _nothing_there(api: Any, place: Place) -> str:
 def _read(text: str, runs: Sequence[Any]) -> list[WandbRun]:
     """The runs, several at a time; one whose history cannot be read is without updates."""
 
-    def one(run: Any) -> WandbRun:
+    def read_run(run: Any) -> WandbRun:
         if len(failures) >= _MOST_FAILURES:
             return _as_run(run, [], failures[-1:])
         try:
-            return _as_run(run, list(run.scan_history(use_cache=False)))  # what is kept of a run that goes on is old
+            return _as_run(run, list(run.scan_history(use_cache=False)))  # a cache of a run that goes on is old
         except Exception as error:
             failures.append(f"its history could not be read: {' '.join(str(error).split())[:200]}")
             return _as_run(run, [], failures[-1:])
 
     failures: list[str] = []
     with ThreadPoolExecutor(_THREADS) as threads:
-        found = list(threads.map(one, runs))
+        records = list(threads.map(read_run, runs))
     if failures and (len(failures) >= _MOST_FAILURES or len(failures) == len(runs)):
         raise AnalysisError(f"wandb:{text}: the server stopped answering, run the same command again ({failures[-1]})")
-    return found
+    return records
 
 
 def _as_run(run: Any, rows: Sequence[Mapping[str, Any]], problems: Sequence[str] = ()) -> WandbRun:

@@ -1,4 +1,4 @@
-"""The rows of a W&B run's history: what counts their updates, and which of them are dead."""
+"""The rows of a W&B run's history: the metric that counts their updates, and the rows that no longer count."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ _COUNTERS = (*_AXES, "epoch", "train/epoch")
 
 
 def axis_of(rows: Rows) -> str:
-    """The metric that counts the updates: the first one known that half of the rows have, or else W&B's steps."""
+    """The metric that counts the updates: the first of a list that half of the rows have, else W&B's steps."""
     counts = {axis: sum(axis in row for row in rows) for axis in _AXES}
     return next((axis for axis, count in counts.items() if count and 2 * count >= len(rows)), STEP)
 
@@ -46,14 +46,14 @@ def alive_rows(rows: Rows, axis: str, problems: list[str]) -> list[Mapping[str, 
     """
     steps, updates = [[as_update(row.get(name)) for row in rows] for name in (STEP, axis)]
     is_progress = _are_progress(rows, axis)
-    progress = [update if is_one else math.nan for update, is_one in zip(updates, is_progress, strict=True)]
+    progress = [update if counts else math.nan for update, counts in zip(updates, is_progress, strict=True)]
     rewound, restarted = returns(steps), restarts(progress)
     for position in sorted({*rewound, *restarted}):
         what, values = ("the updates", progress) if position in restarted else ("W&B's steps", steps)
         before = next(value for value in reversed(values[:position]) if not math.isnan(value))
         problems.append(continued(before, values[position], what))
-    kept = set(alive(steps, rewound)) & set(alive(updates, restarted))
-    return [rows[position] for position in sorted(kept)]
+    positions = set(alive(steps, rewound)) & set(alive(updates, restarted))
+    return [rows[position] for position in sorted(positions)]
 
 
 def _are_progress(rows: Rows, axis: str) -> list[bool]:

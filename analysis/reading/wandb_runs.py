@@ -27,7 +27,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class WandbRun:
-    """A run and where it belongs.
+    """A run and its place.
 
     Attributes:
         id, name, group: as W&B knows it.
@@ -56,22 +56,22 @@ def make_run(
 ) -> RunRecord:
     """A run without a name.
 
-    W&B is not told why a run of ours failed, so a run that diverged is a failed one here.
+    The reason of a failure is not logged to W&B, so a run that diverged is a failed one here.
 
     Args:
         config: nested, as it was logged.
-        rows: the history, in the order in which it was logged; of two values for one update the later one counts, and
-            what lies beyond an update to which the run went back, as after a kill or a rewind, is dead.
-        summary: what W&B shows of the whole run, the last value of each metric among it.
+        rows: the history, in the order in which it was logged; of two values for one update the later one counts,
+            and rows beyond an update to which the run went back, as after a kill or a rewind, do not count.
+        summary: W&B's summary of the run, with the last value of each metric.
         state: W&B's word: running, finished, failed, crashed, killed ...
     """
     ours = {key: value for key, value in config.items() if key not in ("_wandb", "wandb_version", "versions")}
     overrides = ours.pop("overrides", None)
     axis = axis_of(rows)
-    told = list(problems)
+    all_problems = list(problems)
     if rows and axis != UPDATE:
-        told.append(f"logged no metric `update`: the updates are its {axis}")
-    metrics = _metrics(rows, axis, told)
+        all_problems.append(f"logged no metric `update`: the updates are its {axis}")
+    metrics = _metrics(rows, axis, all_problems)
     logged = {name for row in rows for name in row}
     last = {key: value for key, value in summary.items() if key not in logged and not key.startswith("_")}
     if isinstance(config.get("versions"), dict):
@@ -83,7 +83,7 @@ def make_run(
         _state(last, state),
         last,
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
-        problems=tuple(told),
+        problems=tuple(all_problems),
         read_samples=read_samples,
         axis=axis,
     )
@@ -98,13 +98,13 @@ def named(runs: Iterable[WandbRun]) -> list[RunRecord]:
     names = [run.name or run.id for run in sorted_runs]
     if len(groups) > 1:
         names = [f"{run.group or 'no group'}/{name}" for run, name in zip(sorted_runs, names, strict=True)]
-    found = []
+    renamed_runs = []
     for run, name in zip(sorted_runs, names, strict=True):
         unique = f"{name} ({run.id})" if names.count(name) > 1 else name
         config = {**run.run.config, "group": run.group} if len(groups) > 1 else run.run.config
         trial = run.trial if len(groups) == 1 else None
-        found.append(replace(run.run, name=unique, config=config, trial=trial, is_test=run.is_test))
-    return found
+        renamed_runs.append(replace(run.run, name=unique, config=config, trial=trial, is_test=run.is_test))
+    return renamed_runs
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
@@ -134,9 +134,9 @@ def _metrics(rows: Sequence[Mapping[str, Any]], axis: str, problems: list[str]) 
     for row in alive_rows(rows, axis, problems):
         if not math.isnan(update := as_update(row.get(axis))):
             by_update.setdefault(float(update), {}).update(row)
-    found = columns([{**by_update[update], UPDATE: update} for update in sorted(by_update)])
+    arrays = columns([{**by_update[update], UPDATE: update} for update in sorted(by_update)])
     media = tuple(
         name.removesuffix("_type") for name in {name for row in rows for name in row if name[-6:] == "._type"}
     )
-    kept = {name: found[name] for name in found if not name.startswith(("_", *media)) and name != axis}
-    return renamed({UPDATE: found[UPDATE], **kept}, are_trls=True)
+    metrics = {name: arrays[name] for name in arrays if not name.startswith(("_", *media)) and name != axis}
+    return renamed({UPDATE: arrays[UPDATE], **metrics}, are_trls=True)

@@ -1,4 +1,4 @@
-"""W&B runs as a source; of one sweep with its trials, as far as the sweep's own W&B run tells them."""
+"""W&B runs as a source; for one sweep with its trials, as far as the sweep's own W&B run has them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,10 +29,10 @@ def make_source(
         sweeps: the sweeps' own W&B runs, each with its table of trials, empty where that is unknown.
     """
     groups = {run.group for run in runs}
-    objectives = {one for run in runs if (one := run.run.looked_for)}
+    objectives = {looked_for for run in runs if (looked_for := run.run.looked_for)}
     if len(groups) != 1 or groups == {""} or len(objectives) > 1:
-        found = objectives.pop() if len(objectives) == 1 else None
-        return Source(name, "wandb", _alone(runs), **keywords(found), folder=folder)
+        common_objective = objectives.pop() if len(objectives) == 1 else None
+        return Source(name, "wandb", _alone(runs), **keywords(common_objective), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
     settings = in_new_form(settings, {})
@@ -47,8 +47,8 @@ def make_source(
         seconds=as_number(settings.get("seconds")) or 0.0,
         folder=folder,
     )
-    told = {row.get("trial"): row for row in table}
-    trials = [_told(trial, told.get(trial.number)) for trial in trials_of(source, None, len(plan.seeds))]
+    row_of = {row.get("trial"): row for row in table}
+    trials = [_with_row(trial, row_of.get(trial.number)) for trial in trials_of(source, None, len(plan.seeds))]
     return replace(source, trials=trials, study=rebuilt_study(trials, source))
 
 
@@ -62,7 +62,7 @@ def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[Wan
     swept = [axis.key for axis in plan.axes if axis.tied_to is None]
     keys = swept or Source("", "wandb", [run.run for run in runs]).axes
     rows = {_setting([row.get(key) for key in keys]): row for row in table if all(key in row for key in keys)}
-    known = {run.trial for run in runs if run.trial is not None}
+    trial_numbers = {run.trial for run in runs if run.trial is not None}
     numbers: dict[tuple[str, ...], int] = {}
     placed = []
     for run in runs:
@@ -72,7 +72,7 @@ def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[Wan
             placed.append(run)
         elif row is not None and isinstance(row.get("trial"), int):
             placed.append(replace(run, trial=row["trial"], is_test=_is_test(run.run, row, plan)))
-        elif known or rows:
+        elif trial_numbers or rows:
             placed.append(run)
         else:
             placed.append(replace(run, trial=numbers.setdefault(setting, len(numbers))))
@@ -80,7 +80,7 @@ def _placed(runs: Sequence[WandbRun], plan: SweepPlan, table: Table) -> list[Wan
 
 
 def _setting(values: Sequence[Any]) -> tuple[str, ...]:
-    """Values such that a number and its text are the same."""
+    """Values in a form in which a number and its text are equal."""
     return tuple(repr(float(x)) if _is_number(x) else str(x) for x in values)
 
 
@@ -99,8 +99,8 @@ def _is_test(run: RunRecord, row: Mapping[str, Any], plan: SweepPlan) -> bool:
     return row.get("state") == "complete" and bool(seeds) and str(run.seed) not in seeds.split(", ")
 
 
-def _told(trial: Trial, row: Mapping[str, Any] | None) -> Trial:
-    """A trial with what the sweep says about it."""
+def _with_row(trial: Trial, row: Mapping[str, Any] | None) -> Trial:
+    """A trial with the values of its row in the sweep's table."""
     if row is None or row.get("state") not in _STATES:
         return trial
     columns = list(row)

@@ -1,4 +1,4 @@
-"""Which keys of a run's config tell of its setting, and which only which run it was, when, where and by whom."""
+"""Which keys of a run's config describe its setting; the others say which run it was, when, where and by whom."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,13 +16,13 @@ _COLUMNS = (
 
 
 def is_setting(key: str) -> bool:
-    """Whether runs that differ in a key were told different things; seeds are none."""
+    """Whether runs that differ in a key have different settings; a seed is no setting."""
     return key.partition(".")[0] not in _GROUPS and key.lower().replace(" ", "_").strip("_") not in _COLUMNS
 
 
 def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The keys that have not the same value in all configs, sorted; seeds, names and the like aside."""
+    """The keys whose values differ between configs, sorted; without seeds, names and the like."""
     configs = list(configs)
     keys = sorted({key for config in configs for key in config}, key=natural)
-    kept = [key for key in keys if is_setting(key)]
-    return [key for key in kept if len({identity(config.get(key)) for config in configs}) > 1]
+    setting_keys = [key for key in keys if is_setting(key)]
+    return [key for key in setting_keys if len({identity(config.get(key)) for config in configs}) > 1]

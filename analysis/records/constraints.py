@@ -1,23 +1,23 @@
-"""Which settings do not keep objective.constraints, and of which nobody knows, in words."""
+"""Sentences on settings that break objective.constraints, and on those for which this is unknown."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from analysis.wording.statements import counted, listed
 
-# The names of the trials or runs of a setting, and constraint -> by how much they break it in the mean.
+# The names of a setting's trials or runs, and constraint -> the mean by which they exceed it.
 Held = tuple[Sequence[str], Mapping[str, float]]
 
 
 def constraint_sentences(held: Sequence[Held], word: str) -> list[str]:
-    """Why settings that are worth something are not ranked.
+    """Why settings with an objective are not ranked.
 
     Args:
-        held: of each setting; 0 and below: kept, nan: unknown.
-        word: trial or run, which a setting is where it has one.
+        held: the settings; an excess of 0 or below: kept, nan: unknown.
+        word: trial or run, the word for a setting with one of them.
     """
-    broken = [one for one in held if any(excess > 0 for excess in one[1].values())]
-    unknown = [one for one in held if one not in broken and any(map(math.isnan, one[1].values()))]
+    broken = [setting for setting in held if any(excess > 0 for excess in setting[1].values())]
+    unknown = [setting for setting in held if setting not in broken and any(map(math.isnan, setting[1].values()))]
     lines = []
     if broken:
         limits = dict.fromkeys(text for _, by in broken for text, excess in by.items() if excess > 0)
@@ -38,7 +38,7 @@ def _counted(held: Sequence[Held], word: str) -> str:
 
 
 def _named(held: Sequence[Held]) -> str:
-    """`a, b and c`; of a setting with several the first one and how many more."""
+    """`a, b and c`; for a setting with several names the first, and the number of others."""
     return listed(
         names[0] if len(names) == 1 else f"{names[0]} with {counted(len(names) - 1, 'other')}" for names, _ in held
     )

@@ -1,4 +1,4 @@
-"""What runs look for: metrics, whether more of each is better, the limits that they must keep; their means."""
+"""The objective of runs: metrics, whether more of each is better, and where configs hold both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ METRICS, DIRECTIONS, CONSTRAINTS = "objective.metrics", "objective.directions", 
 
 @dataclass(frozen=True)
 class Objective:
-    """What runs look for: metrics, and for each whether to maximize or minimize it."""
+    """Metrics, and for each whether to maximize or minimize it."""
 
     metrics: tuple[str, ...] = ("eval/score",)
     directions: tuple[str, ...] = ("maximize",)
@@ -24,30 +24,30 @@ class Objective:
 
     @property
     def is_judged(self) -> bool:
-        """Whether judges alone tell what a run is worth, so that runs of different reward models can be compared."""
+        """Whether judges alone give the objective, so that runs of different reward models can be compared."""
         return is_judged(self.metrics)
 
 
 def objective_in(config: Mapping[str, Any]) -> Objective | None:
-    """What a run with such a flat config looks for; None where it does not say."""
+    """The objective in a run's flat config; None where it has none."""
     metrics, directions = listed_in(config.get(METRICS)), listed_in(config.get(DIRECTIONS))
     is_sound = 0 < len(metrics) == len(directions) and set(directions) <= {"maximize", "minimize"}
     return Objective(tuple(metrics), tuple(directions)) if is_sound else None
 
 
 def objective_of(plan: SweepPlan, config: Mapping[str, Any]) -> Objective | None:
-    """What the runs of a sweep look for; None where neither its plan nor its flat config says."""
+    """The objective of a sweep, by its plan, else by its flat config; None where both have none."""
     return Objective(tuple(plan.metrics), tuple(plan.directions)) if plan.metrics else objective_in(config)
 
 
 def listed_in(value: Any) -> list[str]:
-    """A config's list of texts; in a table it is written as a text: `['eval/score']`. Empty where there is none."""
+    """A config's list of texts, which a table holds as one text: `['eval/score']`. Empty where there is none."""
     if isinstance(value, str):
         import yaml
 
         try:
-            found = yaml.safe_load(value)
+            parsed = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError):  # as of a 45th day
-            found = value
-        value = found if isinstance(found, list) else [value] if value.strip() else []
+            parsed = value
+        value = parsed if isinstance(parsed, list) else [value] if value.strip() else []
     return [str(item) for item in value] if isinstance(value, list | tuple) else []

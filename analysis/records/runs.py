@@ -47,15 +47,15 @@ class RunRecord:
         metrics: metric -> a value for each recorded update, nan where an update has none, (updates,); always `update`.
         config: Hydra key -> plain value, flat: `ppo.lr`; secrets, which earlier versions recorded, are masked.
         state: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED.
-        summary: what the run wrote last; empty if it did not finish.
+        summary: the record of its end; empty if it did not finish.
         trial: its number in the sweep; None outside of one.
         is_test: whether its seed had no part in choosing a setting.
-        overrides: what the user changed: `ppo.lr=1e-4`.
-        problems: what of its record could not be read, in sentences.
-        folder: where it lies; None for a run that comes from elsewhere.
+        overrides: the user's changes of the config: `ppo.lr=1e-4`.
+        problems: sentences on parts of its record that could not be read.
+        folder: its folder; None for a run that comes from elsewhere.
         read_samples: the evaluation samples, in the order of the record.
-        objective: what it looked for, where its sweep says so.
-        axis: what its rows are counted by: updates, or what another trainer's record has in their place.
+        objective: its objective by its sweep; None without one.
+        axis: the metric that counts its rows: updates, or the counter of another trainer.
     """
 
     name: str
@@ -77,12 +77,12 @@ class RunRecord:
 
     @property
     def counts_updates(self) -> bool:
-        """Whether its rows are counted by updates, as trainers' steps are; of W&B's own steps several may be one."""
+        """Whether its rows are counted by updates or trainers' steps; several of W&B's own steps may be one update."""
         return self.axis.rpartition("/")[2] not in NO_UPDATES
 
     @property
     def looked_for(self) -> Objective | None:
-        """What it looked for, by its place or its config; None where neither tells."""
+        """Its objective, by its sweep or its config; None where both have none."""
         return self.objective or objective_in(self.config)
 
     @property
@@ -92,28 +92,28 @@ class RunRecord:
 
     @property
     def seed(self) -> int | None:
-        """Of its random numbers."""
+        """The seed of its random numbers."""
         return as_seed(self.config.get("seed"))
 
     @property
     def kl_budget(self) -> float | None:
-        """Nats of a whole response beyond which an evaluation counts for nothing; None where there is no budget."""
+        """Nats of a whole response beyond which an evaluation does not count; None where there is no budget."""
         return as_number(self.config.get(KL_BUDGET))
 
     @property
     def num_updates(self) -> int:
-        """PPO updates that it did: as it says itself, else those that its rows stand for."""
+        """PPO updates that it did: by its summary, else the updates that its rows stand for."""
         said = as_number(self.summary.get("updates"))
         return int(spans(self.updates, self.counts_updates).sum() if said is None else said)
 
     @property
     def planned_updates(self) -> int | None:
-        """PPO updates in all, as the config has it; None where it does not say."""
+        """PPO updates in all, by the config; None where it does not say."""
         return planned_updates(self.config.get("ppo.total_episodes"), self.config.get("ppo.batch_size"))
 
     @property
     def seconds(self) -> float:
-        """Of training: as it says itself, else those of its recorded updates."""
+        """Seconds of training: by its summary, else the sum over its recorded updates."""
         seconds = as_number(self.summary.get("seconds"))
         return self.total("perf/update_seconds") if seconds is None else seconds
 
@@ -124,7 +124,7 @@ class RunRecord:
 
     @property
     def objectives(self) -> list[float] | None:
-        """What the run is worth, a value for each objective; None where it has none (yet)."""
+        """A value for each objective; None where it has none (yet)."""
         return objectives_in(self.summary)
 
     def curve(self, metric: str) -> tuple[Floats, Floats]:
@@ -143,7 +143,7 @@ class RunRecord:
         return self.updates[is_there], values[is_there]
 
     def total(self, metric: str) -> float:
-        """Of a metric over all updates, each row counted for those that it stands for; 0 where none has it."""
+        """The sum of a metric over all updates, each row counted for those that it stands for; 0 without any."""
         return float(self.summed(*self.curve(metric))[-1:].sum())
 
     def summed(self, updates: Floats, values: Floats) -> Floats:
@@ -151,10 +151,10 @@ class RunRecord:
         return running_sum(updates, values, self.counts_updates)
 
     def value(self, key: str) -> Any:
-        """The value of a config key; of a group (`reward_model`) its choice's name; of `run`, `trial` what they are.
+        """The value of a config key; for a group (`reward_model`) the name of its choice; also `run` and `trial`.
 
         A list is given as a tuple, so that values can be compared and hashed; a seed as a whole number, however it is
-        written. Where the config has no such key, what the user has said of it; None where neither tells.
+        written. Where the config has no such key, the user's override counts; None without one.
         """
         if key in ("run", "trial"):
             return self.config.get("run", self.name) if key == "run" else self.trial
@@ -162,11 +162,11 @@ class RunRecord:
             return self.seed
         for name in (key, f"{key}.name"):
             if name in self.config:
-                found = self.config[name]
-                return tuple(found) if isinstance(found, list) else found
-        told = settings_in(self.overrides, [key]).get(key)
-        number = number_in(told)
-        return told if number is None else int(number) if number.is_integer() else number
+                value = self.config[name]
+                return tuple(value) if isinstance(value, list) else value
+        override = settings_in(self.overrides, [key]).get(key)
+        number = number_in(override)
+        return override if number is None else int(number) if number.is_integer() else number
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ class Trial:
         cause, message: of a failure.
         seconds: of training.
         violations: constraint -> by how much it is broken; 0 and below: kept.
-        runs: on the seeds that choose; tests: on those that did not.
+        runs: on the seeds that choose; tests: on the test seeds.
         has_run: False where the study says that there was nothing to run, since another trial has had the setting.
     """
 
@@ -203,19 +203,19 @@ class Source:
     """What was read from one place: a sweep, a run, a table, a W&B project, or a folder with several of these.
 
     Attributes:
-        name: how figures and reports call it.
+        name: its name in figures and reports.
         kind: sweep, run, folder, table or wandb.
         runs: in the order of their trials.
         trials: of a sweep; a run outside of one is no trial.
-        metrics: what each objective is, of runs that do not say it themselves.
+        metrics: the metric of each objective, for runs that do not name it themselves.
         directions: maximize or minimize, for each of these.
-        space: what was swept; empty where nobody has said.
+        space: the axes that were swept; empty where they are unknown.
         comparison: of reward models, as the sweep has written it (see verdicts/matrix.py); None where none was.
         is_comparison: whether the sweep says that it compares reward models; see `SweepPlan`.
         study: Optuna's, or one rebuilt from the runs; None outside of a sweep.
         seconds: that the sweep took, over all its starts; 0 where that is unknown.
-        problems: what could not be read, in sentences, those of the runs not among them.
-        folder: where figures about it belong; None for what is no folder.
+        problems: sentences on what could not be read, without those of the runs.
+        folder: the folder for figures about it; None where it is no folder.
     """
 
     name: str
@@ -234,14 +234,14 @@ class Source:
 
     @property
     def objective(self) -> Objective:
-        """What its runs look for, those aside that say something else themselves."""
+        """The objective of its runs that do not name another one themselves."""
         return Objective(tuple(self.metrics), tuple(self.directions))
 
     @cached_property
     def apart(self) -> "Sequence[Source]":
         """One source for each objective that runs have, in their order; itself alone where there is one only.
 
-        Runs that do not say what they looked for are in none of several.
+        Where there are several, runs without a known objective are in none.
         """
         runs: dict[Objective, list[RunRecord]] = {}
         for run in self.runs:
@@ -250,8 +250,8 @@ class Source:
         if len(runs) < 2:
             return [self]
         return [
-            replace(self, runs=those, trials=(), study=None, metrics=one.metrics, directions=one.directions)
-            for one, those in runs.items()
+            replace(self, runs=group, trials=(), study=None, metrics=objective.metrics, directions=objective.directions)
+            for objective, group in runs.items()
         ]
 
     @cached_property
@@ -261,16 +261,16 @@ class Source:
 
     @cached_property
     def axes(self) -> list[str]:
-        """The config keys in which the runs differ, seeds aside: what was swept, or else what is not the same in all.
+        """The config keys in which the runs differ, without seeds: the swept keys, else those with several values.
 
-        Of a group that was chosen differently only the group's name: `reward_model`, not all the keys it brings along.
+        A group with different choices is one key, `reward_model`, without the keys that a choice sets.
         """
         if swept := [axis.key for axis in self.space if axis.tied_to is None and not axis.is_seed]:
             return swept
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
-        found = [key for key in differing if key.partition(".")[0] not in groups]
-        return sorted([*groups, *found], key=natural)
+        ungrouped = [key for key in differing if key.partition(".")[0] not in groups]
+        return sorted([*groups, *ungrouped], key=natural)
 
     def key(self, text: str) -> str:
         """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
@@ -279,10 +279,10 @@ class Source:
             AnalysisError: if no run has such a key and it was not swept, or several keys end on it; the message has
                 those that differ.
         """
-        known = {*self.axes, *(key for run in self.runs for key in run.config)}
-        if text in known or text in ("run", "trial") or f"{text}.name" in known:
+        all_keys = {*self.axes, *(key for run in self.runs for key in run.config)}
+        if text in all_keys or text in ("run", "trial") or f"{text}.name" in all_keys:
             return text
-        matches = sorted((key for key in known if key.endswith(f".{text}")), key=natural)
+        matches = sorted((key for key in all_keys if key.endswith(f".{text}")), key=natural)
         differing = [key for key in matches if key in self.axes] or matches
         if len(differing) == 1:
             return differing[0]

@@ -1,4 +1,4 @@
-"""How many updates a recorded row stands for: sums over updates are right where only every tenth was logged, too."""
+"""How many updates a recorded row stands for, so that sums are right where only every tenth update was logged."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,15 @@ _Floats = NDArray[np.float64]
 
 
 def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
-    """The updates that each row stands for, (n,): those since the row before, so that what a gap has lost is filled.
+    """The number of updates that each row stands for, (n,): those since the row before, so that gaps are filled.
 
-    The first row stands for the updates from 1 on, but for no more than lie between it and the next: a record that
-    begins late, as one of a resumed run may, tells nothing of what was before. Where updates are counted from 0, it
-    stands for one, and so does a row alone, which tells nothing of how far rows are apart.
+    The first row stands for the updates from 1 on, but for no more than lie between it and the next: a record may begin
+    late, as after a resume, and nothing is known of the time before. Where updates are counted from 0, the first row
+    stands for one, and so does a single row, since the distance between rows is unknown.
 
     Args:
         updates: ascending, (n,).
-        are_updates: else how many lie between two rows is unknown, and each stands for one.
+        are_updates: whether rows are counted by updates; else each stands for one.
     """
     if not are_updates or len(updates) < 2:
         return np.ones(len(updates))
@@ -24,6 +24,6 @@ def spans(updates: _Floats, are_updates: bool = True) -> _Floats:
 
 
 def running_sum(updates: _Floats, values: _Floats, are_updates: bool = True) -> _Floats:
-    """Over all updates up to each row, (n,), each row's value counted for every update that it stands for."""
-    found: _Floats = np.cumsum(values * spans(updates, are_updates))
-    return found
+    """The running sum, (n,), each row's value counted for every update that it stands for."""
+    sums: _Floats = np.cumsum(values * spans(updates, are_updates))
+    return sums

@@ -1,4 +1,4 @@
-"""What a run is worth by the engine's own rules: which evaluations counted, which constraints it breaks."""
+"""The objectives of a run by the engine's own rules: which evaluations count, which constraints are broken."""
 
 import math
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
 
 
 def counted_rows(run: RunRecord) -> list[Row]:
-    """The recorded updates whose mean the objectives are, metric -> value; none where that is not known.
+    """The recorded updates whose means are the objectives, metric -> value; empty where they are unknown.
 
-    It is not where the config does not say what was looked for, where no evaluation stayed within the KL budget, or
-    where those that the record has do not make the objectives that the run wrote: then some of them are lost.
+    They are unknown where the config has no objective, where no evaluation stayed within the KL budget, or where the
+    recorded evaluations do not give the objectives that the run wrote: then some of them are lost.
     """
     config = _objective(run)
     if config is None:
@@ -31,12 +31,12 @@ def counted_rows(run: RunRecord) -> list[Row]:
 
 
 def kl_of(row: Row) -> float | None:
-    """The KL that an update is held to the budget by: held-out where it was evaluated; None where there is none."""
+    """The KL that is compared with the budget: held-out where the update was evaluated; None without any."""
     return next((row[name] for name in _KLS if name in row), None)
 
 
 def computed(run: RunRecord) -> list[float] | None:
-    """What a run is worth by its recorded evaluations, a value for each objective; None where that is not known."""
+    """The objectives of a run by its recorded evaluations; None where they are unknown."""
     config = _objective(run)
     return objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
 
@@ -51,10 +51,10 @@ def is_worth_the_base(run: RunRecord) -> bool:
 
 
 def broken(run: RunRecord) -> dict[str, float]:
-    """Constraint -> by how much a run breaks it, 0 and below: kept; nan where its record does not tell.
+    """Constraint -> by how much a run breaks it, 0 and below: kept; nan where it is unknown.
 
-    Those of `objective.constraints` in the run's config, at the updates that gave its objectives. The base policy,
-    which a run is worth that never stayed within the KL budget, is held to none.
+    The constraints are `objective.constraints` in the run's config, at the updates that gave its objectives. A run that
+    never stayed within the KL budget has the score of the base policy, which has no constraints.
     """
     names = listed_in(run.config.get(CONSTRAINTS))
     config = _objective(run)
@@ -64,18 +64,18 @@ def broken(run: RunRecord) -> dict[str, float]:
         return dict.fromkeys(names, math.nan)
     limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
     rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
-    found = violations(rows, replace(config, constraints=list(limits)))
-    return {text: found.get(text, math.nan) for text in names}
+    excesses = violations(rows, replace(config, constraints=list(limits)))
+    return {text: excesses.get(text, math.nan) for text in names}
 
 
 def _are_close(values: Sequence[float], others: Sequence[float]) -> bool:
     return len(values) == len(others) and all(
-        math.isclose(one, other, rel_tol=_SAME, abs_tol=_SAME) for one, other in zip(values, others, strict=True)
+        math.isclose(value, other, rel_tol=_SAME, abs_tol=_SAME) for value, other in zip(values, others, strict=True)
     )
 
 
 def _objective(run: RunRecord) -> ObjectiveConfig | None:
-    """What the run looked for; None where its config does not say all of it."""
+    """The objective of the run as the engine takes it; None where its config lacks a part."""
     objective = run.looked_for
     reduction = run.config.get("objective.reduction", "best")
     mean_over = as_number(run.config.get("objective.mean_over"))
@@ -94,9 +94,9 @@ def _objective(run: RunRecord) -> ObjectiveConfig | None:
 
 
 def _rows(run: RunRecord, config: ObjectiveConfig, metrics: Sequence[str]) -> list[Row]:
-    """The updates that have any of some metrics, as the engine saw them: of each only what it has.
+    """The updates that have any of some metrics, each with its recorded values, as the engine sees them.
 
-    Without a KL nothing can be held to a budget, so that such updates are left out where there is one.
+    Where there is a KL budget, updates without a KL are left out.
     """
     names = [name for name in dict.fromkeys((UPDATE, *_KLS, *metrics)) if name in run.metrics]
     wanted = [np.isfinite(run.metrics[name]) for name in metrics if name in run.metrics]

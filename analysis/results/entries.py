@@ -1,4 +1,4 @@
-"""A trial, or a run outside of a sweep, as it is ranked; all that differ in nothing but their seeds are one."""
+"""An entry of a ranking: a trial, or a run outside of a sweep, or several of them that differ in their seeds only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,18 +15,18 @@ _MAX_TEXT = 160  # letters of a setting
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A trial, or a run outside of a sweep; in a ranking, all of them that differ in nothing but their seeds.
+    """A trial, or a run outside of a sweep; in a ranking, all of them that differ in their seeds only.
 
     Attributes:
         title: `Trial 3`, `Run a`, `Trials 0, 1 and 2`.
         names: the trials' numbers, or the runs' names.
-        numbers: of the trials; of runs outside of a sweep their places among these.
-        settings: what differs between entries: key -> text.
-        labels: the same for readers; those of different settings differ.
-        objectives: what it is worth; None where that is not known, or where it did not come to its end.
-        runs: on the seeds that choose; tests: on those that do not.
+        numbers: the trials' numbers; the places of runs outside of a sweep.
+        settings: key -> text, for keys that differ between entries.
+        labels: key -> label for readers; different settings have different labels.
+        objectives: a value for each objective; None where they are unknown, or where it did not come to its end.
+        runs: on the seeds that choose; tests: on the test seeds.
         violations: constraint -> by how much it is broken; 0 and below: kept, nan: unknown.
-        metrics: what the objectives are.
+        metrics: the metrics of the objectives.
         is_maximized: whether more of the first objective is better.
     """
 
@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """Of the only, or the first one."""
+        """The name of its only, or its first, trial or run."""
         return self.names[0]
 
     @cached_property
@@ -63,7 +63,7 @@ class Entry:
 
     @cached_property
     def tested(self) -> float | None:
-        """The first objective on the test seeds, which is the number to report; None where it was not run on any."""
+        """The first objective on the test seeds, which is the number to report; None without runs on these."""
         mean = mean_over_seeds(run.objectives for run in self.tested_runs)
         return None if mean is None else mean[0]
 
@@ -87,7 +87,7 @@ class Entry:
         return self.runs[0] if self.runs else None
 
     def summarized(self, key: str) -> float | None:
-        """The mean of a number in the summaries of the runs that its number to report is of."""
+        """The mean of a number in the summaries of the runs on test seeds, else of the other runs; None without any."""
         numbers = [
             number for run in self.tested_runs or self.runs if (number := as_number(run.summary.get(key))) is not None
         ]
@@ -95,5 +95,5 @@ class Entry:
 
 
 def reward_model_of(entry: Entry) -> str:
-    """The name of what its policy was trained on."""
+    """The name of the reward model that its policy was trained on."""
     return str(entry.run.value(REWARD_MODEL)) if entry.run is not None else entry.settings.get(REWARD_MODEL, "None")

@@ -1,4 +1,4 @@
-"""How much the judges that are not a policy's own like reward models' policies: for an order, without any interval."""
+"""Mean win rates of reward models under the judges that are not their own: for an order, without intervals."""
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from rlhf_sweeps.verdicts.estimates import statistic_of
 def rates_by_others(source: Source) -> dict[str, float]:
     """Reward model -> its win rate under the other judges, as the sweep has written it; else as `compare` estimates it.
 
-    Empty where nothing tells it.
+    Empty where there are no such rates.
     """
     return written_rates(source) or _estimated(source)
 
 
 def written_rates(source: Source) -> dict[str, float]:
-    """Reward model -> its mean win rate under the other judges in what the sweep has written; empty without it."""
+    """Reward model -> its mean win rate under the other judges in the sweep's comparison.json; empty without it."""
     rates: dict[str, float] = {}
     rows = (source.comparison or {}).get("reward_models")
     for row in rows if isinstance(rows, list) else []:
@@ -38,6 +38,10 @@ def _estimated(source: Source) -> dict[str, float]:
     measured = values_of(source, [run for group in grouped.groups for run in group.runs])
     if measured.name != OTHER_JUDGES:
         return {}
-    found = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
-    statistic = statistic_of(found.values())
-    return {label: float(statistic(np.concatenate(list(one.values())))) for label, one in found.items() if one}
+    strata_of_model = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
+    statistic = statistic_of(strata_of_model.values())
+    return {
+        label: float(statistic(np.concatenate(list(strata.values()))))
+        for label, strata in strata_of_model.items()
+        if strata
+    }

@@ -25,17 +25,17 @@ class Ranking:
 
     Attributes:
         entries: in the order of the source.
-        ranked: settings that are worth something and keep the constraints, best first (by the first objective; where
-            reward models were compared, the reward model that others judge best first).
-        metric: what the first objective is, for readers.
+        ranked: settings that have objectives and keep the constraints, best first (by the first objective; where reward
+            models were compared, by their win rates under the other judges).
+        metric: the metric of the first objective, for readers.
         is_maximized: whether more of it is better.
-        is_comparable: whether the objectives have one scale; those of different reward models have not.
+        is_comparable: whether the objectives have one scale, which those of different reward models have not.
         word: trial or run.
         keys: of the settings.
         view: the settings behind `ranked`, where the objectives have one scale.
-        comparison: of the reward models, where they have not and somebody has made it.
-        how: what is to be known about what a run is worth, as the end of a sentence.
-        held: names and violations of each setting that is worth something.
+        comparison: of the reward models, where they have not and it has been made.
+        how: suffix of the winner's sentence where there is no study, such as `, in its best evaluation`.
+        held: names and violations of each setting that has objectives.
         settings: these settings, whether they are ranked or not, by their first trial's number.
         apart: a source and its ranking for each objective, where runs look for different things; nothing is ranked over
             all of them then.
@@ -62,7 +62,7 @@ class Ranking:
 
     @property
     def leaders(self) -> Sequence[Entry]:
-        """Those that are ranked, best first; of several rankings the best of each, then the second of each."""
+        """The ranked entries, best first; of several rankings the best of each, then the second of each."""
         if not self.apart:
             return self.ranked
         rows = zip_longest(*(ranking.ranked for _, ranking in self.apart))
@@ -70,25 +70,25 @@ class Ranking:
 
     @property
     def winners(self) -> Sequence[Entry]:
-        """The best one; of several rankings the best of each."""
-        return [one.best for one in (self, *(ranking for _, ranking in self.apart)) if one.best is not None]
+        """The best entry; of several rankings the best of each."""
+        return [part.best for part in (self, *(ranking for _, ranking in self.apart)) if part.best is not None]
 
     def gain(self, better: float, worse: float) -> float:
         """By how much one value is better than the other."""
         return better - worse if self.is_maximized else worse - better
 
     def is_tested(self, entry: Entry) -> bool:
-        """Whether an entry's number to report is that of test seeds; with several objectives these change no order."""
+        """Whether an entry's number to report is that of its test seeds, as with one objective only."""
         return entry.tested is not None and (self.view is None or self.view.is_single)
 
     def headline(self, entry: Entry) -> float:
-        """The first objective as it is to be reported: on the test seeds, where these tell; nan without one."""
+        """The first objective to report: on the test seeds where `is_tested`; nan without an objective."""
         return entry.tested if self.is_tested(entry) and entry.tested is not None else entry.worth
 
     def against_best(self, other: Entry) -> tuple[float, float, bool]:
-        """By how much the best is better than another, what that is worth, and whether both are so on test seeds.
+        """By how much the best is better than another entry, the other's objective, and whether both are on test seeds.
 
-        They are compared on these where both were run on some, and where these tell the order.
+        They are compared on test seeds where `is_tested` holds for both.
         """
         best = self.ranked[0]
         if self.is_tested(best) and self.is_tested(other) and best.tested is not None and other.tested is not None:
@@ -98,12 +98,12 @@ class Ranking:
 
 def rank(
     source: Source,
-    found: Sequence[View] | None = None,
+    made_views: Sequence[View] | None = None,
     compared: "Callable[[], GroupComparison | None] | None" = None,
 ) -> Ranking:
     """The entries of a source and their order: that of the sweep's views, and of reward models what judges prefer.
 
-    Runs that look for different things are ranked apart.
+    Runs with different objectives are ranked apart.
 
     Args:
         found: the views of the source's trials, where they have been made before.
@@ -117,25 +117,25 @@ def rank(
     is_maximized = swept.directions[0] == "maximize"
     entries = _labelled([_entry(trial, word, swept) for trial in swept.trials])
     by_number = {entry.numbers[0]: entry for entry in entries}
-    found = views(swept) if found is None or not source.trials else found
-    settings = [setting for view in found for setting in view.ranked]
+    made_views = views(swept) if made_views is None or not source.trials else made_views
+    settings = [setting for view in made_views for setting in view.ranked]
     is_comparable = not are_incomparable(swept)
     comparison = None if is_comparable or compared is None else compared()
     merged = {
         setting.numbers: _merged(setting, [by_number[number] for number in setting.numbers], word)
-        for one in found
-        for setting in one.settings
+        for view in made_views
+        for setting in view.settings
     }
     ranked = [merged[setting.numbers] for setting in settings]
     if not is_comparable:
         ranked.sort(key=_judged(source, comparison))
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
-    view = found[0] if is_comparable and found else None
+    view = made_views[0] if is_comparable and made_views else None
     metric = str(swept.metrics[0])
     held = [
         ([by_number[number].name for number in setting.numbers], setting.violations)
-        for one in found
-        for setting in one.settings
+        for view in made_views
+        for setting in view.settings
     ]
     worthy = sorted(merged.values(), key=lambda entry: entry.numbers[0])
     return Ranking(
@@ -144,26 +144,26 @@ def rank(
 
 
 def leaders(source: Source) -> tuple[list[str], str]:
-    """The best run of each setting, the best setting first, and what it is the best by; none if nothing ranks them."""
+    """The best run of each setting, the best setting first, and the value that ranks them; no run without a ranking."""
     ranking = rank(source)
     by = "each objective" if ranking.apart else ranking.metric if ranking.is_comparable else "other judges"
     return [entry.run.name for entry in ranking.leaders if entry.run is not None], by
 
 
 def beside(source: Source, apart: Sequence[tuple[Source, Ranking]]) -> Ranking:
-    """Several rankings as one in which nobody is ranked, with the runs that do not say what they looked for."""
+    """Several rankings as one without an order, with the runs whose objective is unknown."""
     silent = [run for run in source.runs if run.looked_for is None]
-    told = [entry for _, ranking in apart for entry in ranking.entries]
+    entries_apart = [entry for _, ranking in apart for entry in ranking.entries]
     others = Source("others", "folder", silent, metrics=["objective"])
     own = {run.name: run.objectives for run in silent}
     trials = [replace(trial, objectives=own[trial.runs[0].name]) for trial in as_sweep(others)[0].trials]
-    entries = _labelled([*told, *(_entry(trial, "run", others) for trial in trials)])
+    entries = _labelled([*entries_apart, *(_entry(trial, "run", others) for trial in trials)])
     keys = list(dict.fromkeys(key for entry in entries for key in entry.settings))
     return Ranking(entries, [], "objective", True, False, "run", keys, apart=apart)
 
 
 def _judged(source: Source, comparison: "GroupComparison | None") -> Callable[[Entry], float]:
-    """To sort by: how much other judges like a reward model's policies; within one the order stays."""
+    """A sort key: the win rate under the other judges of an entry's reward model; within one the order stays."""
     if comparison is None:
         rates = rates_by_others(source)
     elif comparison.measure.name == OTHER_JUDGES:
@@ -214,7 +214,7 @@ def _entry(trial: Trial, word: str, source: Source) -> Entry:
 
 
 def _labelled(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries with labels that tell all of their settings apart."""
+    """The entries with labels; different settings have different labels."""
     texts: dict[str, list[str]] = {}
     for entry in entries:
         for key, text in entry.settings.items():

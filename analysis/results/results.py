@@ -1,4 +1,4 @@
-"""What is known of a source: each thing is made once, when it is first asked for, and kept as long as its Results."""
+"""All results of a source: each is computed once, when it is first asked for, and lives as long as its Results."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,10 +16,10 @@ from analysis.wording.errors import AnalysisError
 
 
 class Results:
-    """All that the views show of a source.
+    """The results of a source, for the views.
 
     Attributes:
-        source: what was read; not to be changed any more.
+        source: the record; it must not change any more.
     """
 
     def __init__(self, source: Source) -> None:
@@ -28,7 +28,7 @@ class Results:
 
     @cached_property
     def parts(self) -> "Sequence[Results]":
-        """One for each objective that runs look for, itself alone where there is one only; see `Source.apart`."""
+        """The results for each objective of the runs, itself alone where there is one only; see `Source.apart`."""
         return [self] if len(self.source.apart) == 1 else [Results(part) for part in self.source.apart]
 
     @cached_property
@@ -38,7 +38,7 @@ class Results:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """What is best; with the comparison of the reward models where these have no common scale."""
+        """The ranking, with the comparison of the reward models where these have no common scale."""
         if len(self.parts) > 1:
             return beside(self.source, [(part.source, part.ranking) for part in self.parts])
         return rank(self.source, self.views or None, self._of_reward_models)
@@ -50,7 +50,7 @@ class Results:
         return self._comparisons[by, metric]
 
     def grouping(self, by: str) -> Grouping:
-        """Its runs by a config key, as in a comparison; of runs that look for different things without one."""
+        """Its runs by a config key, as in a comparison; made without one where runs have different objectives."""
         return self.comparison(by).grouping if len(self.parts) == 1 else grouping(self.source, by)
 
     @cached_property
@@ -60,17 +60,17 @@ class Results:
 
     @cached_property
     def costs(self) -> Ledger:
-        """Seconds, tokens and the like, by what became of the trials."""
+        """Seconds, tokens and the like, by the state of the trials."""
         return ledger(self.source)
 
     @cached_property
     def findings(self) -> Found:
-        """What is wrong with each run, and with trials that have none."""
+        """The findings on each run, and on trials without a run."""
         return found_in(self.source)
 
     @cached_property
     def patterns(self) -> Sequence[Pattern]:
-        """In which settings findings come more often than chance has it."""
+        """The settings in which findings occur more often than by chance."""
         return patterns(self.source, self.findings)
 
     def _of_reward_models(self) -> GroupComparison | None:

@@ -1,4 +1,4 @@
-"""Runs outside of a sweep, as trials of one: what each is worth, in which settings it differs, its test seeds."""
+"""Runs outside of a sweep as trials of one: their objectives, the settings in which they differ, their test seeds."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -9,13 +9,13 @@ from analysis.records.runs import COMPLETE, RunRecord, Source, Trial
 from analysis.records.worth import broken, computed
 from analysis.wording.labels import exact, identity
 
-SEED, RUN = "seed", "run"  # settings of such trials: of the seeds, and where there is nothing else, the run's name
+SEED, RUN = "seed", "run"  # keys of such trials' settings: the seed, and the run's name where nothing else differs
 
 
 def as_sweep(source: Source) -> tuple[Source, str]:
-    """Runs outside of a sweep as trials of one, and how it is known what they are worth.
+    """Runs outside of a sweep as trials of one, and a suffix that says how their objectives were measured.
 
-    Those that came to their end are worth something; where none of these is, all.
+    Runs that came to their end have objectives; where none of these has one, all runs may.
     """
     runs = [run for run in source.runs if not run.is_test]
     sound = [run for run in runs if run.state in SOUND]
@@ -54,7 +54,7 @@ def as_sweep(source: Source) -> tuple[Source, str]:
 
 
 def _worth(run: RunRecord, measured: Measure) -> list[float] | None:
-    """A value for each objective, by the run's own word or its evaluations; else the one that was measured."""
+    """A value for each objective, by the run's summary or its evaluations; else the one measured value."""
     value = measured.values.get(run.name)
     if value is None:
         return None
@@ -62,16 +62,18 @@ def _worth(run: RunRecord, measured: Measure) -> list[float] | None:
 
 
 def _settings(source: Source, runs: Sequence[RunRecord]) -> dict[str, dict[str, str]]:
-    """Run's name -> key -> text; values that are the same have the same text."""
+    """Run's name -> key -> text; equal values have the same text."""
     is_seeded = len({run.seed for run in source.runs}) > 1
     texts: dict[Hashable, str] = {}
-    found: dict[str, dict[str, str]] = {}
+    settings_of: dict[str, dict[str, str]] = {}
     for run in runs:
         values = {key: value for key in source.axes if (value := run.value(key)) is not None}
-        found[run.name] = {key: texts.setdefault((key, identity(value)), exact(value)) for key, value in values.items()}
+        settings_of[run.name] = {
+            key: texts.setdefault((key, identity(value)), exact(value)) for key, value in values.items()
+        }
         if is_seeded and run.seed is not None:
-            found[run.name][SEED] = str(run.seed)
-    return found
+            settings_of[run.name][SEED] = str(run.seed)
+    return settings_of
 
 
 def _tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -79,11 +81,11 @@ def _tests(source: Source, runs: Sequence[RunRecord]) -> dict[str, list[RunRecor
     first: dict[Hashable, str] = {}
     for run in runs:
         first.setdefault(_setting(source, run), run.name)
-    found: dict[str, list[RunRecord]] = {}
+    tests_of: dict[str, list[RunRecord]] = {}
     for run in source.runs:
         if run.is_test and (name := first.get(_setting(source, run))) is not None:
-            found.setdefault(name, []).append(run)
-    return found
+            tests_of.setdefault(name, []).append(run)
+    return tests_of
 
 
 def _setting(source: Source, run: RunRecord) -> Hashable:

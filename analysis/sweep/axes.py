@@ -1,25 +1,21 @@
-"""The axes of a sweep as it was run: of a list its numbers in order, with what was tried; what a reader is shown."""
+"""The axes of a sweep as it was run, with all values that were tried, and their labels."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from analysis.sweep.thresholds import LABEL_DIGITS, LOG_FACTOR, MAX_LISTED
 from analysis.wording.labels import labels
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.record.axes import INTERVAL, as_number
 
-_DIGITS = 3  # of a label
-_MOST_LISTED = 8  # nobody lists more; they were drawn from an interval that nobody has told
-
-# Lists of numbers whose ends are this factor apart are spread by factors, as learning rates are.
-_LOG_FACTOR = 10.0
 _QUOTED, _ESCAPED = re.compile(r"'[^']*'|\"[^\"]*\""), re.compile(r"\\(.)")
 _WORDS = ("", "null", "true", "false")
 
 
 def axes_of(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[Axis]:
-    """The axes of a sweep, in the order of the space; of a key that it does not tell, what its values tell.
+    """The axes of a sweep, in the order of the space, then those of other keys that trials had, made from their values.
 
     The choices of lists are written one way: in ascending order where all are numbers, else in the order given. A list
     of numbers has its ends as bounds.
@@ -27,10 +23,12 @@ def axes_of(space: Sequence[Axis], values: Mapping[str, Iterable[str]]) -> list[
     Args:
         values: key -> the texts that trials had.
     """
-    known = {axis.key: axis for axis in space}
-    keys = dict.fromkeys([*known, *values])
-    found = [_seen(known.get(key, Axis(key)), key in known, list(dict.fromkeys(values.get(key, ())))) for key in keys]
-    return [axis for axis in found if axis is not None]
+    declared = {axis.key: axis for axis in space}
+    keys = dict.fromkeys([*declared, *values])
+    axes = [
+        _seen(declared.get(key, Axis(key)), key in declared, list(dict.fromkeys(values.get(key, ())))) for key in keys
+    ]
+    return [axis for axis in axes if axis is not None]
 
 
 def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
@@ -46,33 +44,33 @@ def _seen(axis: Axis, is_known: bool, values: list[str]) -> Axis | None:
         return replace(axis, choices=tuple(tried), low=0.0, high=1.0)
     ordered = sorted(tried, key=float)
     low, high = float(ordered[0]), float(ordered[-1])
-    is_log = low > 0 and high / low >= _LOG_FACTOR
-    if not choices and len(tried) > _MOST_LISTED:
+    is_log = low > 0 and high / low >= LOG_FACTOR
+    if not choices and len(tried) > MAX_LISTED:
         return replace(axis, low=low, high=high, is_log=is_log, is_int=all(map(_is_whole, tried)))
     return replace(axis, choices=tuple(ordered), low=low, high=high, is_log=is_log)
 
 
 def tell_value(axis: Axis, position: float) -> str:
-    """The value at a position, as a reader wants it."""
+    """The label of the value at a position."""
     return tell_values(axis, [position])[0]
 
 
 def tell_values(axis: Axis, positions: Sequence[float]) -> list[str]:
-    """The values at several positions; different ones are told apart."""
+    """Labels of the values at several positions; different values have different labels."""
     if axis.choices:
         places = [axis.position(text) for text in axis.choices]
         nearest = [[abs(place - position) for place in places] for position in positions]
         texts = tell_choices(axis)
         return [texts[apart.index(min(apart))] for apart in nearest]
     values = [axis.value(position) for position in positions]
-    return labels([round(value) for value in values] if axis.is_int else values, _DIGITS)
+    return labels([round(value) for value in values] if axis.is_int else values, LABEL_DIGITS)
 
 
 def tell_choices(axis: Axis) -> list[str]:
-    """Of a list, the choices as a reader wants them; different ones are told apart."""
+    """Labels of the choices of a list; different choices have different labels."""
     if not axis.is_numeric:
         return list(axis.choices)
-    return labels([int(text) if _is_whole(text) else float(text) for text in axis.choices], _DIGITS)
+    return labels([int(text) if _is_whole(text) else float(text) for text in axis.choices], LABEL_DIGITS)
 
 
 def _is_whole(text: str) -> bool:
@@ -80,13 +78,13 @@ def _is_whole(text: str) -> bool:
 
 
 def plain(value: Any) -> str:
-    """A setting as text, comparable between trials: `0.10` and `0.1` are the same number.
+    """A setting as a text that is the same in all trials: `0.10` and `0.1` are the same number.
 
     A word comes without its quotes, unless it would be a number or another word of Hydra's without them.
     """
     text = str(value).strip()
-    found = as_number(text)
-    if found is None:
+    number = as_number(text)
+    if number is None:
         word = _ESCAPED.sub(r"\1", text[1:-1] if _QUOTED.fullmatch(text) else text)
         return text if as_number(word) is not None or word.lower() in _WORDS else word
-    return repr(int(text)) if text.lstrip("-").isdigit() else repr(found)
+    return repr(int(text)) if text.lstrip("-").isdigit() else repr(number)

@@ -1,6 +1,6 @@
-"""Whether a swept key matters more than chance would make it seem: a permutation test.
+"""A permutation test of whether a swept key matters more than by chance.
 
-It looks at each key on its own. Keys that matter only together with each other, and not in the mean, escape it.
+It tests each key on its own. It does not find keys that matter only together with each other, and not in the mean.
 """
 
 from collections.abc import Sequence
@@ -8,13 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.records.runs import Floats
+from analysis.sweep.thresholds import NUM_PERMUTATIONS, SETTINGS_PER_TERM
 from rlhf_sweeps.record import Axis
-
-# The chance that any key is said to matter in a sweep where none does.
-CHANCE = 0.05
-_NUM_PERMUTATIONS = 999
-# So many settings for each term of the model let it hold all axes at once.
-_SETTINGS_PER_TERM = 2.5
 
 
 def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
@@ -22,9 +17,9 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
 
     The objectives' ranks are fitted by a parabola over an axis of numbers, by their means over a list; what is compared
     is the probability of the F statistic, smallest over the axes (the single-step min P of Westfall and Young 1993).
-    A key that is active in some settings only is judged by these alone, since where it is not another key decides.
-    With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that one
-    which does not matter seems to follow one that does.
+    A key that is active in some settings only is tested on these alone, since elsewhere another key decides.
+    With enough settings the other axes are fitted, too: a search narrows all axes while it gets better, so that an
+    axis which does not matter seems to matter beside one that does.
 
     Args:
         positions: nan where a key is not active, (settings, axes).
@@ -32,20 +27,20 @@ def chances(axes: Sequence[Axis], positions: Floats, gains: Floats) -> Floats:
     """
     num = len(gains)
     random = np.random.default_rng(0)
-    rows = np.stack([gains, *(random.permutation(gains) for _ in range(_NUM_PERMUTATIONS))])
+    rows = np.stack([gains, *(random.permutation(gains) for _ in range(NUM_PERMUTATIONS))])
     terms = [_terms(axis, positions[:, index]) for index, axis in enumerate(axes)]
-    num_terms = sum(one.shape[1] for one in terms)
-    found = np.ones((len(axes), len(rows)))
+    num_terms = sum(columns.shape[1] for columns in terms)
+    p_values = np.ones((len(axes), len(rows)))
     for index, own in enumerate(terms):
         is_active = np.isfinite(positions[:, index])
-        is_partial = _SETTINGS_PER_TERM * num_terms <= is_active.sum()
+        is_partial = SETTINGS_PER_TERM * num_terms <= is_active.sum()
         others = [np.zeros((num, 0)), *(terms[:index] + terms[index + 1 :] if is_partial else [])]
         without = np.concatenate(others, axis=1)[is_active]
         full = np.concatenate([without, own[is_active]], axis=1)
-        found[index] = _tail(_basis(without), _basis(full), _ranks(rows[:, is_active]))
-    smallest = found.min(axis=0)
+        p_values[index] = _tail(_basis(without), _basis(full), _ranks(rows[:, is_active]))
+    smallest = p_values.min(axis=0)
     # The sweep as it is counts as one of the permutations; rounding must not tell it from its equals.
-    return np.asarray([(smallest <= one * (1 + 1e-9)).mean() for one in found[:, 0]], dtype=np.float64)
+    return np.asarray([(smallest <= p_value * (1 + 1e-9)).mean() for p_value in p_values[:, 0]], dtype=np.float64)
 
 
 def _ranks(rows: Floats) -> Floats:
@@ -74,8 +69,8 @@ def _terms(axis: Axis, column: Floats) -> Floats:
     is_active = np.isfinite(column)
     levels = np.unique(column[is_active])
     if axis.is_interval or (axis.is_numeric and len(levels) > 4):
-        known = np.where(is_active, column, 0.0)
-        return np.stack([known, known**2], axis=1)
+        active = np.where(is_active, column, 0.0)
+        return np.stack([active, active**2], axis=1)
     return np.asarray(column[:, None] == levels[None, 1:], dtype=np.float64)
 
 

@@ -7,13 +7,9 @@ import numpy as np
 
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
+from analysis.sweep.thresholds import MOSTLY_AT_EDGE, NEAR_EDGE, OUTER, SURE_EDGE
 from rlhf_sweeps.record import Axis, command
 
-# Of simulated searches whose optimum lies inside of all axes, at most 3 of 200 had any (see test_next_steps.py).
-_SURE = 0.95
-_MOSTLY = 0.5
-_OUTER = 0.1  # of an interval: from there to its edge the objective must rise
-_NEAR = 0.25  # of an axis: so near to its edge the best setting must lie
 # Keys that can go no further.
 _MOST = {"ppo.gamma": 1.0, "ppo.gae_lambda": 1.0, "ppo.top_p": 1.0, "ppo.clip_range": 0.95}
 
@@ -40,25 +36,25 @@ class Edge:
 
 
 def edges(view: View, optimum: Optimum | None) -> list[Edge]:
-    """The edges that won, beyond what noise explains.
+    """The edges at which the best values lie, by more than noise.
 
-    Where the surface could be fitted, it tells; else the settings at a list's end are compared with those that have the
-    next choice and are equal otherwise, as far as the noise between seeds is known.
+    Where a surface could be fitted, it decides. Else the best setting at the end of a list is compared with the setting
+    that has the next choice and is equal otherwise, if the noise between seeds is known.
     """
     best = view.best
     if best is None:
         return []
-    found = []
+    winning = []
     for index, axis in enumerate(view.axes):
         text = best.values.get(axis.key)
         place = axis.position(text)
-        if text is None or not axis.is_numeric or not (place <= _NEAR or place >= 1 - _NEAR):
+        if text is None or not axis.is_numeric or not (place <= NEAR_EDGE or place >= 1 - NEAR_EDGE):
             continue
         is_high = place > 0.5
         probability, rise = _fitted(optimum.profiles[index], is_high) if optimum else _compared(view, best, axis)
-        if probability >= _SURE:
-            found.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
-    return found
+        if probability >= SURE_EDGE:
+            winning.append(Edge(axis, is_high, text, probability, rise, _override(axis, is_high)))
+    return winning
 
 
 def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
@@ -66,10 +62,10 @@ def _fitted(profile: Profile, is_high: bool) -> tuple[float, float]:
     if not profile.is_clear:
         return 0.0, 0.0
     draws = profile.draws if not is_high else profile.draws[:, ::-1]
-    inner = max(1, round(_OUTER * (draws.shape[1] - 1))) if profile.axis.is_interval else 1
+    inner = max(1, round(OUTER * (draws.shape[1] - 1))) if profile.axis.is_interval else 1
     at_edge = float((draws.argmax(axis=1) <= (inner if profile.axis.is_interval else 0)).mean())
     rises = draws[:, 0] - draws[:, inner]
-    return (float((rises > 0).mean()) if at_edge >= _MOSTLY else 0.0), float(rises.mean())
+    return (float((rises > 0).mean()) if at_edge >= MOSTLY_AT_EDGE else 0.0), float(rises.mean())
 
 
 def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
@@ -81,9 +77,13 @@ def _compared(view: View, best: Setting, axis: Axis) -> tuple[float, float]:
         return 0.0, 0.0
     place = ordered.index(best.values[axis.key])
     neighbour = {0: 1, len(ordered) - 1: len(ordered) - 2}.get(place)
-    keys = [one.key for one in view.axes]  # without those that move along
+    keys = [swept_axis.key for swept_axis in view.axes]  # without those that move along
     wanted = None if neighbour is None else {**best.values, axis.key: ordered[neighbour]}
-    others = [one for one in view.settings if wanted and all(one.values.get(key) == wanted.get(key) for key in keys)]
+    others = [
+        setting
+        for setting in view.settings
+        if wanted and all(setting.values.get(key) == wanted.get(key) for key in keys)
+    ]
     if not others:
         return 0.0, 0.0
     sign = view.sign()
@@ -125,9 +125,9 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
         further = [last + (last - before) * step for step in (1, 2)]
         further = [value for value in further if value > 0 or axis.low < 0]
     is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
-    kept = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
-    kept = list(dict.fromkeys(text for text in kept if float(text) not in (last, 0.0)))
-    return f"{axis.key}={command(','.join([ordered[-1], *kept]))}" if kept else None
+    choices = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
+    choices = list(dict.fromkeys(text for text in choices if float(text) not in (last, 0.0)))
+    return f"{axis.key}={command(','.join([ordered[-1], *choices]))}" if choices else None
 
 
 def override_text(axis: Axis, low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""Trials that came to nothing, why, and which part of the search space they lie in."""
+"""Failed trials, their causes, and the part of the search space that they lie in."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,22 +7,22 @@ import numpy as np
 from analysis.records.runs import COMPLETE, FAILED, PRUNED, RunRecord, Trial
 from analysis.sweep.axes import tell_value
 from analysis.sweep.settings import View, settings_of
+from analysis.sweep.thresholds import REGION_CHANCE
 from analysis.wording.statements import Statement
 from rlhf_sweeps.record import Axis
 
-# Causes that tell something about the setting.
+# Causes that lie in the setting.
 OF_SETTING = ("diverged", "out_of_memory")
-_CHANCE = 0.05
 
 
 def bad_regions(view: View) -> list[Statement]:
-    """Where trials failed for what their setting is, or never had an evaluation within the KL budget."""
+    """Sentences on trials that failed because of their setting, or had no evaluation within the KL budget."""
     kinds: list[tuple[str, Callable[[Trial], bool]]] = [
         (f"ended as {cause}", lambda trial, cause=cause: trial.cause == cause)  # type: ignore[misc]
         for cause in OF_SETTING
     ]
     kinds.append(("never kept objective.kl_budget at an evaluation", lambda trial: _never_allowed(trial.runs)))
-    return [found for word, is_bad in kinds for found in _region(view, word, is_bad)]
+    return [statement for word, is_bad in kinds for statement in _region(view, word, is_bad)]
 
 
 def _never_allowed(runs: Sequence[RunRecord]) -> bool:
@@ -31,7 +31,7 @@ def _never_allowed(runs: Sequence[RunRecord]) -> bool:
 
 
 def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Statement]:
-    """The axis, and the side of it, that parts bad trials from the others, where it does so beyond chance."""
+    """How many trials are bad, and the side of an axis that separates them from the others by more than chance."""
     ended = [trial for trial in view.trials if trial.state in (COMPLETE, PRUNED, FAILED)]
     bad = np.array([is_bad(trial) for trial in ended], dtype=bool)
     num = int(bad.sum())
@@ -39,18 +39,18 @@ def _region(view: View, word: str, is_bad: Callable[[Trial], bool]) -> list[Stat
         return []
     text = f"{num} of {len(ended)} trials {word}"
     p_value, axis, is_high = _parting(view, ended, bad)
-    if axis is None or p_value > _CHANCE:
+    if axis is None or p_value > REGION_CHANCE:
         return [Statement(text, {"trials": float(num)})]
     places = np.array([axis.position(settings_of(trial).get(axis.key)) for trial in ended])
     edge = float(np.nanmin(places[bad]) if is_high else np.nanmax(places[bad]))
-    there = int((places >= edge).sum() if is_high else (places <= edge).sum())
+    num_inside = int((places >= edge).sum() if is_high else (places <= edge).sum())
     where = f"from {tell_value(axis, edge)} on" if is_high else f"up to {tell_value(axis, edge)}"
-    text += f", all with {axis.key} {where}, where {there} trials lie"
-    return [Statement(text, {"trials": float(num), "trials there": float(there), "p value": p_value})]
+    text += f", all with {axis.key} {where}, where {num_inside} trials lie"
+    return [Statement(text, {"trials": float(num), "trials there": float(num_inside), "p value": p_value})]
 
 
 def _parting(view: View, ended: Sequence[Trial], bad: np.ndarray) -> tuple[float, Axis | None, bool]:
-    """The smallest probability, by Mann and Whitney's test, that an axis has nothing to do with it."""
+    """The smallest p value of Mann and Whitney's test over the axes, corrected for their number; its axis and side."""
     from scipy.stats import mannwhitneyu
 
     best: tuple[float, Axis | None, bool] = (1.0, None, False)

@@ -1,7 +1,7 @@
-"""Which swept keys matter: fANOVA and PED-ANOVA by Optuna, how stable they are, and whether chance would do as well.
+"""Which swept keys matter: fANOVA and PED-ANOVA by Optuna, their stability, and a test against chance.
 
-Both shares add up to 1 whatever the trials say, noise too. So each key is tested by permuting the objectives among the
-settings, and nothing is shown from too few settings. fANOVA (Hutter et al. 2014) says how much of the variance over the
+The shares of either method add up to 1 even for pure noise. So each key is tested by permuting the objectives among the
+settings, and too few settings give no shares. fANOVA (Hutter et al. 2014) says how much of the variance over the
 whole space is due to a key alone. Optuna weighs a log axis by its plain values, nine tenths of it the highest decade;
 here it is weighed by positions on the axis, as it was searched. PED-ANOVA (Watanabe et al. 2023) says how much a key
 matters for being among the best.
@@ -16,20 +16,21 @@ import numpy as np
 
 from analysis.output.thinning import spread
 from analysis.records.runs import Floats
-from analysis.sweep.chance import CHANCE, chances
+from analysis.sweep.chance import chances
 from analysis.sweep.settings import Setting, View
+from analysis.sweep.thresholds import (
+    CHANCE,
+    MAX_CHOICES,
+    MAX_IMPORTANCE_SETTINGS,
+    MIN_IMPORTANCE_SETTINGS,
+    NUM_BEST,
+    NUM_RESAMPLES,
+    NUM_TREES,
+    NUM_TREES_RESAMPLED,
+    SHARE_BEST,
+)
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
-
-# Simulated searches over three keys of which one matters: from so many settings on, fANOVA ranks it first in 93 of 100
-# or more, from 10 in 82, from 8 in 77, where noise is worst. With a second key that matters less it takes a few more.
-MIN_SETTINGS = 12
-_MAX_CHOICES = 8
-_MAX_SETTINGS = 150  # fANOVA takes time with their square
-_NUM_RESAMPLES = 10
-_NUM_TREES, _NUM_TREES_RESAMPLED = 32, 6
-# PED-ANOVA needs at least five settings among the best, says Optuna's documentation.
-_NUM_BEST, _SHARE_BEST = 5, 0.1
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class KeyImportance:
     Attributes:
         key: the Hydra key.
         fanova: None where the key is not active in all settings.
-        ped_anova: None where Optuna cannot tell.
+        ped_anova: None where Optuna gives none.
         p_value: how probable it is that chance would make any of the keys matter as much as this one seems to.
     """
 
@@ -69,12 +70,12 @@ class KeyImportance:
 
 @dataclass(frozen=True)
 class Importance:
-    """All keys, the most important first, or why there is nothing to be said.
+    """All keys, the most important first, or why there is no importance.
 
     Attributes:
         metric: the objective.
-        keys: empty where nothing can be said.
-        num_settings: that it rests on, those of pruned trials among them.
+        keys: empty where there is a problem.
+        num_settings: the number of settings behind it, those of pruned trials included.
         problem: why keys is empty.
     """
 
@@ -98,7 +99,7 @@ def importance(view: View, objective: int = 0) -> Importance:
     if problem:
         return Importance(metric, (), num, problem)
     p_values = chances(view.axes, view.positions([setting.values for setting in every]), gains)
-    chosen = spread(num, _MAX_SETTINGS)
+    chosen = spread(num, MAX_IMPORTANCE_SETTINGS)
     settings = [every[i] for i in chosen]
     fanova = _stable(_fanova, view.axes, settings, gains[chosen])
     ped_anova = _stable(_ped_anova, view.axes, settings, gains[chosen])
@@ -106,7 +107,7 @@ def importance(view: View, objective: int = 0) -> Importance:
         KeyImportance(axis.key, fanova.get(axis.key), ped_anova.get(axis.key), float(p_value))
         for axis, p_value in zip(view.axes, p_values, strict=True)
     ]
-    keys.sort(key=lambda one: (-(one.fanova or one.ped_anova or Share(0, 0, 0)).value, one.key))
+    keys.sort(key=lambda entry: (-(entry.fanova or entry.ped_anova or Share(0, 0, 0)).value, entry.key))
     return Importance(metric, keys, num)
 
 
@@ -116,8 +117,8 @@ def _problem(view: View, gains: Floats) -> str | None:
         return "nothing but the seed differs between the trials"
     if len(view.axes) == 1:
         return f"{view.axes[0].key} is the only key that was swept"
-    if num < MIN_SETTINGS:
-        return f"{num} settings are too few to say which key matters, it takes {MIN_SETTINGS}"
+    if num < MIN_IMPORTANCE_SETTINGS:
+        return f"{num} settings are too few to say which key matters, it takes {MIN_IMPORTANCE_SETTINGS}"
     if are_equal(gains):
         return f"all {num} settings are worth the same"
     return None
@@ -131,7 +132,7 @@ def _stable(method: Method, axes: Sequence[Axis], settings: Sequence[Setting], g
     values = method(axes, settings, gains, False)
     random = np.random.default_rng(0)
     ranges: dict[str, list[float]] = {key: [value] for key, value in values.items()}
-    for _ in range(_NUM_RESAMPLES if values else 0):
+    for _ in range(NUM_RESAMPLES if values else 0):
         drawn = random.integers(0, len(settings), len(settings))
         if np.ptp(gains[drawn]) > 0:
             for key, value in method(axes, [settings[i] for i in drawn], gains[drawn], True).items():
@@ -146,9 +147,9 @@ def _fanova(axes: Sequence[Axis], settings: Sequence[Setting], gains: Floats, is
     active = [
         axis
         for axis in axes
-        if len(_choices(axis)) <= _MAX_CHOICES and all(axis.key in setting.values for setting in settings)
+        if len(_choices(axis)) <= MAX_CHOICES and all(axis.key in setting.values for setting in settings)
     ]
-    trees = _NUM_TREES_RESAMPLED if is_resampled else _NUM_TREES
+    trees = NUM_TREES_RESAMPLED if is_resampled else NUM_TREES
     return _evaluated(lambda: FanovaImportanceEvaluator(n_trees=trees, seed=0), active, settings, gains)
 
 
@@ -157,7 +158,7 @@ def _ped_anova(
 ) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    share = min(max(_SHARE_BEST, _NUM_BEST / len(settings)), 0.5)
+    share = min(max(SHARE_BEST, NUM_BEST / len(settings)), 0.5)
     return _evaluated(lambda: PedAnovaImportanceEvaluator(target_quantile=share), axes, settings, gains)
 
 
@@ -173,10 +174,10 @@ def _evaluated(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = get_param_importances(study, evaluator=make())
+            shares = get_param_importances(study, evaluator=make())
     except (ValueError, RuntimeError, ArithmeticError, IndexError):
         return {}
-    return {axis.key: float(found[axis.key]) for axis in axes if np.isfinite(found.get(axis.key, np.nan))}
+    return {axis.key: float(shares[axis.key]) for axis in axes if np.isfinite(shares.get(axis.key, np.nan))}
 
 
 def as_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats) -> Any:
@@ -205,4 +206,4 @@ def as_study(axes: Sequence[Axis], settings: Sequence[Setting], losses: Floats) 
 
 def _choices(axis: Axis) -> tuple[str, ...]:
     """What Optuna chooses from; empty where it takes a number."""
-    return () if axis.is_interval or (axis.is_numeric and len(axis.choices) > _MAX_CHOICES) else axis.choices
+    return () if axis.is_interval or (axis.is_numeric and len(axis.choices) > MAX_CHOICES) else axis.choices

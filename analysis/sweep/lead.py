@@ -1,4 +1,4 @@
-"""Whether the best setting of a view leads by more than noise, and which settings cannot be told from it."""
+"""Whether the best setting of a view is better than the others by more than noise, and its rivals within noise."""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.sweep.settings import Setting, View
+from analysis.sweep.thresholds import MAX_PAIRED
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.noise import Noise
 from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, Pair, rank
-
-_MOST = 30  # of the best settings, that are compared seed by seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +22,8 @@ class Lead:
         gaps: by how much the best is better than each of `ranked`, (settings,).
         are_tested: whether the best and each of them are compared on test seeds, (settings,).
         noise: of one run.
-        limit: the lead over the second that takes more than noise; nan where noise is unknown, or seeds tell.
-        pairs: the best against each other one, where these tell; their verdicts then count.
+        limit: the lead over the second setting that exceeds noise; nan where noise is unknown, or `pairs` decide.
+        pairs: the best against each other setting, where several runs of both decide; None elsewhere.
     """
 
     ranked: Sequence[Setting]
@@ -41,17 +40,19 @@ class Lead:
 
     @property
     def rivals(self) -> list[Setting]:
-        """Those that cannot be told from the best by noise alone; empty where noise is unknown."""
+        """The settings that are within noise of the best; empty where noise is unknown."""
         if self.pairs is not None:
-            return [one for one, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE]
+            return [
+                setting for setting, pair in zip(self.ranked[1:], self.pairs, strict=False) if pair.verdict == NOISE
+            ]
         others = zip(self.ranked[1:], self.gaps[1:], self.sizes, strict=True)
-        return [one for one, gap, sizes in others if gap <= self.noise.margin(*sizes)]
+        return [setting for setting, gap, sizes in others if gap <= self.noise.margin(*sizes)]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """How many runs of the best, and of each other, tell them apart."""
+        """The numbers of runs of the best and of each other setting that are compared."""
         others = zip(self.ranked[1:], self.are_tested[1:], strict=True)
-        return [_sizes(self.best, one, is_tested) for one, is_tested in others]
+        return [_sizes(self.best, other, is_tested) for other, is_tested in others]
 
     @property
     def is_clear(self) -> bool | None:
@@ -65,20 +66,20 @@ class Lead:
 def lead(view: View, noise: Noise) -> Lead | None:
     """The best setting of a view against all others; None where there are none.
 
-    Where the best settings have several runs, these are compared pair by pair, as `analysis compare` does it; so they
-    are where some have one run only and nothing but the repetitions of the others tells of noise. Else the noise of one
-    run stands for all.
+    Where the best settings have several runs, these are compared pair by pair, as `analysis compare` does it. The same
+    is done where some have one run only and the noise is known from the repetitions of the others alone. Elsewhere the
+    noise of one run stands for all.
     """
     ranked = view.ranked
     if len(ranked) < 2:
         return None
     gaps = [view.gap(ranked[0], setting) for setting in ranked]
     are_tested = [view.are_tested(ranked[0], setting) for setting in ranked]
-    found = Lead(ranked, gaps, are_tested, noise, math.nan, None)
-    sizes = found.sizes[: _MOST - 1]
+    standing = Lead(ranked, gaps, are_tested, noise, math.nan, None)
+    sizes = standing.sizes[: MAX_PAIRED - 1]
     if all(min(pair) > 1 for pair in sizes) or (any(max(pair) > 1 for pair in sizes) and not noise.is_fitted):
-        return replace(found, pairs=_paired(view, ranked[:_MOST]))
-    return replace(found, limit=noise.margin(*sizes[0]))
+        return replace(standing, pairs=_paired(view, ranked[:MAX_PAIRED]))
+    return replace(standing, limit=noise.margin(*sizes[0]))
 
 
 def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
@@ -86,13 +87,17 @@ def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
 
 
 def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
-    """The best against each other one; what has the better mean of runs than the best is within noise of it."""
-    groups: dict[str, Strata] = {str(place): {(): np.array(one.by_run[:, 0])} for place, one in enumerate(ranked)}
-    tested: dict[str, Strata] = {
-        str(place): {(): np.array(one.by_test[:, 0])} for place, one in enumerate(ranked) if view.are_tested(one, one)
+    """The best against each other setting; one with a better mean over runs than the best is within noise of it."""
+    groups: dict[str, Strata] = {
+        str(place): {(): np.array(setting.by_run[:, 0])} for place, setting in enumerate(ranked)
     }
-    found = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0, tested).pairs}
-    pairs = [found[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
+    tested: dict[str, Strata] = {
+        str(place): {(): np.array(setting.by_test[:, 0])}
+        for place, setting in enumerate(ranked)
+        if view.are_tested(setting, setting)
+    }
+    pair_of = {frozenset((pair.first, pair.second)): pair for pair in rank(groups, view.sign() < 0, tested).pairs}
+    pairs = [pair_of[frozenset(("0", str(place)))] for place in range(1, len(ranked))]
     return [pair if pair.first == "0" or pair.verdict != BETTER else _turned(pair) for pair in pairs]
 
 

@@ -1,4 +1,4 @@
-"""What a sweep cost, by trial and by what became of it, and what pruning saved.
+"""The cost of a sweep, by trial and by the state of trials, and what pruning saved.
 
 A run's own summary counts; where it has none, its recorded rows do, each for the updates since the row before. Seconds
 are those of one worker, so that their sum is worker-time, not what passed on the clock.
@@ -12,14 +12,14 @@ from typing import Any
 
 from analysis.records.runs import PRUNED, RunRecord, Source, Trial, as_number
 
-# Of the seconds of an update, those that are spent on scores.
+# The seconds of an update that are spent on scores.
 _SCORE_SECONDS = "perf/score_seconds"
 TEST = "test"
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What some runs took; of what is measured, the sum over the runs that tell, nan where none does.
+    """The cost of some runs: sums over the runs that have recorded a quantity, nan where none has.
 
     Attributes:
         runs: how many.
@@ -33,7 +33,7 @@ class Cost:
         saved_seconds: an estimate of what the updates that pruning left out would have taken.
         saved_updates: how many updates pruning left out.
         peak_memory_mb: the most that one run's process used.
-        untold: measured name -> runs that do not tell.
+        untold: name of a measured quantity -> the number of runs that have not recorded it.
     """
 
     runs: int = 0
@@ -63,8 +63,8 @@ MEASURED = ("seconds", "gpu_seconds", "scoring_seconds", "tokens", "episodes", "
 
 
 def _sum_of(*values: float) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) if known else math.nan
+    measured = [value for value in values if not math.isnan(value)]
+    return sum(measured) if measured else math.nan
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class TrialCost:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a source cost.
+    """The cost of a source.
 
     Attributes:
         trials: one by one.
-        by_state: what trials of a state took; `test` for the runs on test seeds; runs outside of trials by their own
-            state.
+        by_state: the cost of the trials of a state; `test` for the runs on test seeds; runs outside of trials by their
+            own state.
         total: all together.
-        wall_seconds: that passed on the clock while the sweep ran; 0: unknown.
+        wall_seconds: seconds on the clock while the sweep ran; 0: unknown.
         cost_per_hour: the price of a worker's hour, where the config has one.
         num_without_end: runs that wrote no summary; they are counted as far as their recorded updates go.
         num_shrunk_seeds: seeds of pruned trials that were never started; their updates are among those saved.
@@ -120,13 +120,13 @@ class Ledger:
 
 @dataclass
 class _Tally:
-    """What is counted on the way."""
+    """Costs by state, added up trial by trial."""
 
     by_state: dict[str, Cost] = field(default_factory=dict)
     shrunk: int = 0
 
     def add(self, state: str, cost: Cost) -> None:
-        """Add to what trials of a state took."""
+        """Add a cost to that of the trials of a state."""
         if cost.runs or not math.isnan(cost.seconds) or state not in self.by_state:
             self.by_state[state] = self.by_state.get(state, Cost()).plus(cost)
 
@@ -154,10 +154,10 @@ def ledger(source: Source) -> Ledger:
 
 
 def _trial_cost(trial: Trial, tally: _Tally, most_runs: int) -> Cost:
-    """Of the runs that choose.
+    """The cost of a trial's runs that choose.
 
     Args:
-        most_runs: that any trial has; where seeds were listed (seed=0,1,2), the config does not say how many there are.
+        most_runs: the most runs that any trial has: where seeds were listed (seed=0,1,2), the config has no number.
     """
     if not trial.runs:
         # The study knows how long it took, though its folder is gone.
@@ -184,7 +184,7 @@ def _sum(runs: Iterable[RunRecord], cost: Callable[[RunRecord], Cost]) -> Cost:
 
 def _run_cost(run: RunRecord) -> Cost:
     summary = run.summary
-    seconds = _told(summary.get("seconds"), run, "perf/update_seconds")
+    seconds = _stated_or_summed(summary.get("seconds"), run, "perf/update_seconds")
     device = str(summary.get("device") or "")
     episodes = run.curve("episode")[1]
     memory = run.curve("perf/peak_memory_mb")[1]
@@ -192,7 +192,9 @@ def _run_cost(run: RunRecord) -> Cost:
         "seconds": seconds,
         "gpu_seconds": math.nan if not device else seconds if device.startswith("cuda") else 0.0,
         "scoring_seconds": _scoring(run),
-        "tokens": _told(summary.get("tokens"), run, *(name for name in run.metrics if name.startswith("tokens/"))),
+        "tokens": _stated_or_summed(
+            summary.get("tokens"), run, *(name for name in run.metrics if name.startswith("tokens/"))
+        ),
         "episodes": _first(summary.get("episodes"), float(episodes.max()) if len(episodes) else math.nan),
     }
     return Cost(
@@ -209,20 +211,20 @@ def _scoring(run: RunRecord) -> float:
     models = run.summary.get("scoring")
     if isinstance(models, Mapping) and models:
         return sum(_first(model.get("seconds"), 0.0) for model in models.values() if isinstance(model, Mapping))
-    return _told(None, run, _SCORE_SECONDS)
+    return _stated_or_summed(None, run, _SCORE_SECONDS)
 
 
-def _told(said: Any, run: RunRecord, *metrics: str) -> float:
-    """What a run says itself, else the sum of its metrics over all updates; nan where it has none of these."""
-    known = [metric for metric in metrics if len(run.curve(metric)[0])]
-    return _first(said, sum(run.total(metric) for metric in known) if known else math.nan)
+def _stated_or_summed(stated: Any, run: RunRecord, *metrics: str) -> float:
+    """The total in a run's summary, else the sum of its metrics over all updates; nan where both are missing."""
+    recorded = [metric for metric in metrics if len(run.curve(metric)[0])]
+    return _first(stated, sum(run.total(metric) for metric in recorded) if recorded else math.nan)
 
 
 def _first(value: Any, otherwise: float) -> float:
-    found = as_number(value)
-    return otherwise if found is None else found
+    number = as_number(value)
+    return otherwise if number is None else number
 
 
 def _positive(prices: Sequence[Any]) -> float | None:
-    found = [_first(price, 0.0) for price in prices if _first(price, 0.0) > 0]
-    return found[0] if found else None
+    positive = [_first(price, 0.0) for price in prices if _first(price, 0.0) > 0]
+    return positive[0] if positive else None

@@ -9,31 +9,31 @@ from analysis.records.runs import Trial, as_number
 
 
 def reports_by_share(study: Any, trials: Sequence[Trial]) -> dict[int, dict[float, float]]:
-    """Trial number -> share of a run -> what the trial was worth then, by what the study has; empty without a study.
+    """Trial number -> share of a run -> the objective reported then; empty without a study.
 
-    Shares beyond 1 are further seeds. Where nobody knows how long any run is, updates stand for shares.
+    Shares beyond 1 are further seeds. Where the length of no run is known, updates stand for shares.
     """
     if study is None:
         return {}
     lengths = run_lengths(study, trials)
-    found = {}
+    by_trial = {}
     for trial in study.get_trials(deepcopy=False):
         number = number_of(trial)
         length = lengths.get(number) if lengths else 1
         if length is None:
             continue
         reports = trial.intermediate_values.items()
-        found[number] = {int(step) / length: float(value) for step, value in reports if np.isfinite(value)}
-    return found
+        by_trial[number] = {int(step) / length: float(value) for step, value in reports if np.isfinite(value)}
+    return by_trial
 
 
 def run_lengths(study: Any, trials: Sequence[Trial]) -> dict[int, int]:
     """Trial number -> updates of one of its runs, where its config or its study says so."""
-    found = {trial.number: length for trial in trials if trial.runs and (length := trial.runs[0].planned_updates)}
+    lengths = {trial.number: length for trial in trials if trial.runs and (length := trial.runs[0].planned_updates)}
     for trial in study.get_trials(deepcopy=False):
         if (noted := as_number(trial.user_attrs.get("num_updates"))) is not None and noted > 0:
-            found[number_of(trial)] = int(noted)
-    return found
+            lengths[number_of(trial)] = int(noted)
+    return lengths
 
 
 def number_of(trial: Any) -> int:

@@ -1,4 +1,4 @@
-"""What to try next, each step with what speaks for it and, where there is one, the override to type."""
+"""What to try next: each step with its evidence and, where there is one, the override to type."""
 
 import math
 
@@ -11,33 +11,32 @@ from analysis.sweep.lead import Lead
 from analysis.sweep.ledger import Ledger
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import View
+from analysis.sweep.thresholds import GAP, MAX_SEEDS, NARROW, SURE_CHOICE
 from analysis.wording.statements import Statement, counted, duration
 
-_SURE = 0.95
-_NARROW = 0.5  # of an axis: what is left of it is worth searching on its own
-_GAP = 0.25  # of an axis
-_MAX_SEEDS = 10
 _NOT_APART = "luck and merit cannot be told apart"
 
 
-def next_steps(source: Source, view: View, found: Optimum | None, lead: Lead | None, costs: Ledger) -> list[Statement]:
-    """Suggestions for a view with one objective, the most useful first; empty where the data speak for none.
+def next_steps(
+    source: Source, view: View, optimum: Optimum | None, lead: Lead | None, costs: Ledger
+) -> list[Statement]:
+    """Suggestions for a view with one objective, the most useful first; empty where the data support none.
 
     Args:
-        found: what is known around the best setting.
-        lead: how the best setting stands against the others.
+        optimum: the fit around the best setting.
+        lead: the best setting against the others.
         costs: of the sweep.
     """
     if not view.is_single or view.best is None:
         return []
-    won = edges(view, found)
+    won = edges(view, optimum)
     steps = [_edge_step(edge) for edge in won]
     widened = {edge.axis.key for edge in won}
-    if found is not None:
-        for profile in found.profiles:
+    if optimum is not None:
+        for profile in optimum.profiles:
             if profile.axis.key not in widened:
-                steps += _profile_steps(view, found, profile)
-    return [*steps, *_seed_steps(lead), *_budget_steps(source, view, found, costs)]
+                steps += _profile_steps(view, optimum, profile)
+    return [*steps, *_seed_steps(lead), *_budget_steps(source, view, optimum, costs)]
 
 
 def _edge_step(edge: Edge) -> Statement:
@@ -49,11 +48,14 @@ def _edge_step(edge: Edge) -> Statement:
     return Statement(text, {"probability that it rises": edge.probability, "rise of the objective": edge.rise})
 
 
-def _profile_steps(view: View, found: Optimum, profile: Profile) -> list[Statement]:
+def _profile_steps(view: View, optimum: Optimum, profile: Profile) -> list[Statement]:
     axis = profile.axis
-    evidence = {"noise": found.noise.deviation, "least probability of being within noise": float(profile.within.min())}
+    evidence = {
+        "noise": optimum.noise.deviation,
+        "least probability of being within noise": float(profile.within.min()),
+    }
     if profile.is_flat and not profile.is_clear:
-        value = found.anchor.values.get(axis.key)
+        value = optimum.anchor.values.get(axis.key)
         text = f"{axis.key} does not matter here: leave it out of the next search"
         return [
             Statement(
@@ -65,7 +67,7 @@ def _profile_steps(view: View, found: Optimum, profile: Profile) -> list[Stateme
     if not axis.is_numeric:
         top = int(profile.is_highest.argmax())
         share = float(profile.is_highest[top])
-        if share < _SURE:
+        if share < SURE_CHOICE:
             return []
         text = f"{axis.key}={axis.choices[top]} is the best choice: keep it in the next search"
         return [Statement(text, {"probability": share})]
@@ -75,7 +77,7 @@ def _profile_steps(view: View, found: Optimum, profile: Profile) -> list[Stateme
 def _narrow_steps(profile: Profile) -> list[Statement]:
     axis, possible = profile.axis, profile.possible
     width = float(possible[-1] - possible[0])
-    if not axis.is_interval or width > _NARROW or width <= 0:
+    if not axis.is_interval or width > NARROW or width <= 0:
         return []
     low, high = axis.value(float(possible[0])), axis.value(float(possible[-1]))
     ends = " to ".join(tell_values(axis, [float(possible[0]), float(possible[-1])]))
@@ -95,7 +97,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
     widest = int(np.diff(bounds).argmax())
     low, high = float(bounds[widest]), float(bounds[widest + 1])
     inside = (profile.positions > low) & (profile.positions < high)
-    if high - low < _GAP or not inside.any() or profile.within[inside].max() < 0.5:
+    if high - low < GAP or not inside.any() or profile.within[inside].max() < 0.5:
         return []
     override = override_text(axis, axis.value(low), axis.value(high))
     text = f"no trial has {axis.key} between {' and '.join(tell_values(axis, [low, high]))}, where the best may lie"
@@ -103,7 +105,7 @@ def _gap_steps(view: View, profile: Profile) -> list[Statement]:
 
 
 def _seed_steps(won: Lead | None) -> list[Statement]:
-    """More seeds, where they would tell something; `won`: how the best setting stands against the others."""
+    """More seeds, where they would separate settings. `won`: the best setting against the others."""
     if won is None:
         return []
     noise = won.noise
@@ -118,35 +120,35 @@ def _seed_steps(won: Lead | None) -> list[Statement]:
         return []
     places = [won.ranked.index(rival) for rival in rivals]
     gaps = [won.gaps[place] for place in places]
-    # As many that the difference is two of its standard errors, more than there are; of those beyond reach, none.
+    # Enough seeds that the difference is two of its standard errors, and more than there are; infinite without a gap.
     least = 1 + max(max(won.sizes[place - 1]) for place in places)
     needed = [max(math.ceil(8 * (noise.deviation / gap) ** 2), least) if gap > 0 else math.inf for gap in gaps]
     key = "sweep.test_seeds" if all(won.are_tested[place] for place in places) else "sweep.seeds"
-    reachable = [seeds for seeds in needed if seeds <= _MAX_SEEDS]
+    reachable = [seeds for seeds in needed if seeds <= MAX_SEEDS]
     best = won.best.numbers[0]
     text = f"{counted(len(rivals), 'setting')} cannot be told from the best, trial {best}, by noise alone"
     if reachable:
         text += f": {key}={max(reachable)} would tell {len(reachable)} of them apart"
     else:
-        text += f"; more than {_MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
+        text += f"; more than {MAX_SEEDS} seeds each would be needed, so take the cheapest or safest"
     evidence = {"noise": noise.deviation, "repetitions": float(noise.repetitions), "smallest difference": min(gaps)}
     return [Statement(text, evidence)]
 
 
-def _budget_steps(source: Source, view: View, found: Optimum | None, costs: Ledger) -> list[Statement]:
-    """Whether more trials of the same search are worth it: what its last third has brought."""
+def _budget_steps(source: Source, view: View, optimum: Optimum | None, costs: Ledger) -> list[Statement]:
+    """Whether more trials of the same search are worth it, by the gain in its last third."""
     complete = [trial for trial in view.trials if trial.state == COMPLETE and trial.objectives]
     is_search = any(axis.is_interval for axis in view.axes)
-    if not is_search or found is None or len(complete) < 9 or view.label:
+    if not is_search or optimum is None or len(complete) < 9 or view.label:
         return []
     sign = view.sign()
     gains = [sign * float((trial.objectives or [math.nan])[0]) for trial in complete]
     cut = 2 * len(gains) // 3
     rise = max(gains[cut:]) - max(gains[:cut])
-    evidence = {"rise in the last third": max(rise, 0.0), "noise": found.noise.deviation}
+    evidence = {"rise in the last third": max(rise, 0.0), "noise": optimum.noise.deviation}
     each = costs.total.seconds / max(len(source.trials), 1)
     price = f"about {duration(each * len(source.trials))} of one worker for as many again" if each > 0 else ""
-    if rise > found.noise.deviation:
+    if rise > optimum.noise.deviation:
         again = 2 * len(source.trials)
         text = f"the last third of the trials still found better settings: raise hydra.sweeper.n_trials to {again}"
         return [Statement(f"{text} ({price})" if price else text, evidence)]

@@ -1,8 +1,8 @@
-"""How flat the optimum is: over which part of each axis the objective stays within noise of the best.
+"""How flat the optimum is: the part of each axis on which the objective stays within noise of the best.
 
-Along an axis the other keys stay as they are in the setting that the fitted surface says is best. A value is as good as
-the best while the surface there is no more than the noise of one run below its highest point on the axis; how probable
-that is, draws from the surface's uncertainty tell.
+Along an axis, the other keys have the values of the setting that is best by the fitted surface. A value is within noise
+of the best if the surface there is at most the noise of one run below its highest point on the axis. Draws of surfaces
+that the data allow give the probability of that.
 """
 
 from collections.abc import Sequence
@@ -13,26 +13,25 @@ from numpy.typing import NDArray
 
 from analysis.output.thinning import spread
 from analysis.records.runs import Floats
-from analysis.sweep.chance import CHANCE, chances
+from analysis.sweep.chance import chances
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.surface import Surface, fit
+from analysis.sweep.thresholds import (
+    CHANCE,
+    FLAT,
+    FLOOR_DEPTH,
+    LIKELY,
+    MAX_SETTINGS,
+    MIN_EXPLAINED,
+    MIN_SETTINGS,
+    MIN_SETTINGS_PER_AXIS,
+    NUM_DRAWS,
+    NUM_POINTS,
+    POSSIBLE,
+)
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal
 from rlhf_sweeps.verdicts.noise import Noise
-
-# Simulated parabolas over three keys: from 9 settings the range that is not ruled out holds the true optimum in 99 of
-# 100 searches, the one that is likely within noise in 82 or more.
-MIN_SETTINGS = 6
-MIN_SETTINGS_PER_AXIS = 1
-_MAX_SETTINGS = 250
-_DEPTH = 2.0  # of the floor below the median, in differences of best and median
-_NUM_DRAWS = 400
-_NUM_POINTS = 81
-# Where no key is clear on its own, that much must be foretold; of pure noise it is in one of twenty sweeps.
-_TELLING = 0.7
-_LIKELY = 0.5  # a value counts as within noise of the best
-_POSSIBLE = 0.1  # a value cannot be ruled out
-_FLAT = 0.6  # ... if that holds for all of an axis, the key does not matter
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class Profile:
         within: probability of being within noise of the best, (points,).
         is_highest: probability of being the highest point, (points,).
         draws: surfaces that the data allow, more is better, (draws, points).
-        p_value: how probable it is that chance makes any key matter as much as this one seems to.
+        p_value: probability that chance makes any key seem to matter as much as this one.
     """
 
     axis: Axis
@@ -67,18 +66,18 @@ class Profile:
     @property
     def is_flat(self) -> bool:
         """Whether all of the axis is within noise of the best."""
-        return bool((self.within >= _FLAT).all())
+        return bool((self.within >= FLAT).all())
 
     @property
     def likely(self) -> Floats:
         """The positions that are more likely than not within noise of the best, those in one piece with the best."""
-        return self._around(_LIKELY)
+        return self._around(LIKELY)
 
     @property
     def possible(self) -> Floats:
         """The positions that the data do not rule out to be within noise of the best, with all between them."""
-        found = np.flatnonzero(self.within >= _POSSIBLE)
-        return self.positions[found[0] : found[-1] + 1] if len(found) else self.positions
+        places = np.flatnonzero(self.within >= POSSIBLE)
+        return self.positions[places[0] : places[-1] + 1] if len(places) else self.positions
 
     @property
     def is_unknown(self) -> bool:
@@ -87,7 +86,7 @@ class Profile:
 
     @property
     def _rules_out_any(self) -> bool:
-        return bool((self.within < _POSSIBLE).any())
+        return bool((self.within < POSSIBLE).any())
 
     def _around(self, level: float) -> Floats:
         best = int(self.within.argmax())
@@ -103,14 +102,14 @@ class Profile:
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """What is known around the best setting.
+    """The fit around the best setting.
 
     Attributes:
         surface: fitted to the settings.
         anchor: the setting that is best by the surface; the profiles go through it.
         profiles: one for each axis.
         noise: of one run, by the scatter about the surface and by seeds; `within noise` means its deviation.
-        explained: share of the variance between settings that the surface foretells for settings it is not told.
+        explained: share of the variance between settings that the surface predicts, each setting left out in turn.
     """
 
     surface: Surface
@@ -121,7 +120,7 @@ class Optimum:
 
 
 def problem(view: View, num_complete: int, num: int) -> str | None:
-    """Why so many settings, complete ones among them, are too few to fit a surface; None if they are not."""
+    """Why there are too few settings, or too few complete ones, to fit a surface; None if there are enough."""
     needed = MIN_SETTINGS + MIN_SETTINGS_PER_AXIS * len(view.axes)
     if num_complete < MIN_SETTINGS:
         return f"{num_complete} complete settings are too few, it takes {MIN_SETTINGS}"
@@ -129,11 +128,11 @@ def problem(view: View, num_complete: int, num: int) -> str | None:
 
 
 def optimum(view: View, objective: int = 0) -> Optimum | None:
-    """What the settings say about the best one.
+    """The surface fitted to a view's settings, and its profiles through the best one.
 
     Returns:
-        None where they are too few, all the same, none is allowed, or nothing in them stands out from chance: a surface
-        can be fitted to noise, too.
+        None where the settings are too few or all the same, none keeps the constraints, or nothing stands out from
+        chance: a surface can be fitted to noise, too.
     """
     complete = [setting for setting in view.settings if setting.is_feasible]
     settings = [*complete, *view.pruned]
@@ -142,22 +141,24 @@ def optimum(view: View, objective: int = 0) -> Optimum | None:
     if not view.axes or problem(view, len(complete), len(settings)) or are_equal(gains):
         return None
     # Evenly, not the best ones: those are the lucky ones, and would seem less noisy than they are.
-    kept = spread(len(gains), _MAX_SETTINGS)
-    settings, gains = [settings[i] for i in kept], gains[kept]
+    chosen = spread(len(gains), MAX_SETTINGS)
+    settings, gains = [settings[i] for i in chosen], gains[chosen]
     points = view.positions([setting.values for setting in settings])
     p_values = chances(view.axes, points, gains)
-    known = view.noise(objective)
+    seed_noise = view.noise(objective)
     num_runs = np.array([float(len(setting.by_run)) for setting in settings])
     deviations = np.array([setting.deviation for setting in settings])
-    surface = fit(view.axes, points, floored(gains), num_runs, (known.deviation, known.repetitions), deviations)
+    surface = fit(
+        view.axes, points, floored(gains), num_runs, (seed_noise.deviation, seed_noise.repetitions), deviations
+    )
     is_measured = np.array([not setting.is_foretold for setting in settings])
     explained = _explained(surface, is_measured)
-    if p_values.min() > CHANCE and explained < _TELLING:
+    if p_values.min() > CHANCE and explained < MIN_EXPLAINED:
         return None
     # The highest point of the surface is less lucky than the highest measurement.
     best = int(np.where(is_measured, surface.mean(points), -np.inf).argmax())
     profiles = [_profile(surface, points[best], index, sign, float(p_value)) for index, p_value in enumerate(p_values)]
-    noise = Noise(surface.noise, surface.freedom, known.repetitions, is_fitted=True)
+    noise = Noise(surface.noise, surface.freedom, seed_noise.repetitions, is_fitted=True)
     return Optimum(surface, settings[best], profiles, noise, explained)
 
 
@@ -174,7 +175,7 @@ def floored(gains: Floats) -> Floats:
     would sink near the optimum for its sake; how deep it goes is of no interest there.
     """
     middle = float(np.median(gains))
-    return np.maximum(gains, middle - _DEPTH * (float(gains.max()) - middle))
+    return np.maximum(gains, middle - FLOOR_DEPTH * (float(gains.max()) - middle))
 
 
 def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value: float) -> Profile:
@@ -184,14 +185,14 @@ def _profile(surface: Surface, anchor: Floats, index: int, sign: float, p_value:
     points[:, index] = positions
     mean, covariance = surface.predict(points)
     margin = 1.645 * np.sqrt(np.clip(np.diag(covariance), 0, None))
-    draws = surface.draws(points, _NUM_DRAWS)
+    draws = surface.draws(points, NUM_DRAWS)
     within = (draws >= draws.max(axis=1, keepdims=True) - surface.noise).mean(axis=0)
     highest = np.bincount(draws.argmax(axis=1), minlength=len(positions)) / len(draws)
-    low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda one: float(one.sum()))
+    low, high = sorted((sign * (mean - margin), sign * (mean + margin)), key=lambda band: float(band.sum()))
     return Profile(axis, positions, sign * mean, low, high, within, highest, draws, p_value)
 
 
 def _grid(axis: Axis) -> Floats:
     if axis.is_interval:
-        return np.linspace(0, 1, _NUM_POINTS)
+        return np.linspace(0, 1, NUM_POINTS)
     return np.array([axis.position(text) for text in axis.choices])

@@ -1,8 +1,8 @@
-"""What pruned trials would have been worth: without them, only the settings that did well would be looked at.
+"""Estimated objectives of pruned trials: without them, fits would see only the settings that did well.
 
-A pruned trial counts as what it was worth at its last report and what complete trials gained from that share of a run
-on, in the median. Its uncertainty is how much these differ in that, and half of the gain: a setting that learns slowly
-has more of it to come. It is a guess, and nothing but fits is made with it.
+The estimate is the last report of a pruned trial plus the median gain of complete trials from that share of a run on.
+Its variance is that of these gains (by their median absolute deviation) plus the square of half the median gain: a
+setting that learns slowly has more of its gain to come. Only fits use the estimate.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,7 @@ import numpy as np
 
 from analysis.records.runs import COMPLETE, PRUNED, Trial
 from analysis.sweep.lengths import reports_by_share
-
-# Simulated searches with a median pruner: with it, what is not ruled out holds the optimum in 94 of 100 or more.
-_GAIN_UNKNOWN = 0.5
-# Fewer complete trials tell too little of what is gained at the end.
-_MIN_COMPLETE = 3
-_SPREAD = 1.4826  # the median absolute deviation of a normal distribution, times this, is its standard deviation
+from analysis.sweep.thresholds import DEVIATION_PER_MAD, GAIN_UNKNOWN, MIN_COMPLETE
 
 
 @dataclass(frozen=True)
@@ -26,8 +21,8 @@ class Foretold:
     """A pruned trial.
 
     Attributes:
-        value: of its objective, had it gone on.
-        deviation: how uncertain that is.
+        value: the estimate of its objective, had it gone on.
+        deviation: the standard deviation of the estimate.
     """
 
     number: int
@@ -36,29 +31,29 @@ class Foretold:
 
 
 def foretold(study: Any, trials: Sequence[Trial], num_objectives: int) -> list[Foretold]:
-    """What the pruned among some trials would have been worth; empty with several objectives or without reports."""
+    """The estimated objectives of the pruned trials; empty with several objectives or without reports."""
     reports = reports_by_share(study, trials) if num_objectives == 1 else {}
     complete = [trial for trial in trials if trial.state == COMPLETE and trial.objectives]
     pairs = [(reports.get(trial.number), float((trial.objectives or [np.nan])[0])) for trial in complete]
     ends = [(report, end) for report, end in pairs if report and np.isfinite(end)]
-    if len(ends) < _MIN_COMPLETE:
+    if len(ends) < MIN_COMPLETE:
         return []
-    found = []
+    estimates = []
     for trial in trials:
         own = reports.get(trial.number)
         if trial.state != PRUNED or not own:
             continue
         share = max(own)
         gains = [end - reported for report, end in ends if (reported := _at(report, share)) is not None]
-        if len(gains) >= _MIN_COMPLETE:
+        if len(gains) >= MIN_COMPLETE:
             middle = float(np.median(gains))
-            spread = _SPREAD * float(np.median(np.abs(np.array(gains) - middle)))
-            deviation = float(np.hypot(spread, _GAIN_UNKNOWN * middle))
-            found.append(Foretold(trial.number, own[share] + middle, deviation))
-    return found
+            spread = DEVIATION_PER_MAD * float(np.median(np.abs(np.array(gains) - middle)))
+            deviation = float(np.hypot(spread, GAIN_UNKNOWN * middle))
+            estimates.append(Foretold(trial.number, own[share] + middle, deviation))
+    return estimates
 
 
 def _at(report: Mapping[float, float], share: float) -> float | None:
-    """The last report up to a share of a run; a trial that ended before it keeps what it had."""
-    shares = [one for one in report if one <= share]
+    """The last report up to a share of a run; the last of all where the trial ended before."""
+    shares = [reported for reported in report if reported <= share]
     return report[max(shares)] if shares else None

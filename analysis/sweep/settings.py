@@ -1,4 +1,4 @@
-"""A sweep's settings with what each is worth: trials that differ in the seed only are one setting.
+"""The settings of a sweep with their objectives: trials that differ in the seed only are one setting.
 
 Objectives of different reward models have no common scale. A sweep over reward models is therefore looked at as several
 views, one for each.
@@ -16,13 +16,12 @@ from analysis.comparison.own_matrix import REWARD_MODEL as REWARD_MODEL
 from analysis.records.runs import COMPLETE, TOO_LARGE, Floats, RunRecord, Source, Trial
 from analysis.sweep.axes import axes_of, plain
 from analysis.sweep.pruned import foretold
+from analysis.sweep.thresholds import SAME_POSITION
 from analysis.wording.labels import setting_labels
 from analysis.wording.statements import setting_text
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.noise import Noise, noise_within
 from rlhf_sweeps.verdicts.settings import keeps, mean_broken, mean_over_seeds, rank_key
-
-_SAME = 1e-6  # positions that differ less are the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +32,11 @@ class Setting:
         numbers: of its trials, those aside that had nothing to run since another has had the setting.
         values: swept key -> text, the seed aside; keys without a value are not active there.
         objectives: the mean over its runs, (objectives,).
-        by_run: what each run that chose is worth, (runs, objectives).
-        by_test: the same of the runs on test seeds, which nothing was chosen by.
+        by_run: the objectives of each run on the seeds that choose, (runs, objectives).
+        by_test: the objectives of each run on the test seeds, (runs, objectives).
         violations: constraint -> by how much it is broken, in the mean over its trials; 0 and below: kept.
-        is_foretold: whether its trial was pruned, and its objective is a guess (see sweep_pruned).
-        deviation: how uncertain the guess is.
+        is_foretold: whether its trial was pruned, and its objective is an estimate (see pruned.py).
+        deviation: standard deviation of the estimate.
     """
 
     numbers: tuple[int, ...]
@@ -56,7 +55,7 @@ class Setting:
 
     @cached_property
     def tested(self) -> list[float] | None:
-        """What it is worth on the test seeds, a value for each objective; None where it was not run on any."""
+        """The mean objectives on the test seeds; None where it was not run on any."""
         return mean_over_seeds(self.by_test.tolist())
 
 
@@ -68,7 +67,7 @@ class View:
         label: the reward model, where there is a view for each; empty for the whole sweep.
         axes: what varies among the settings.
         settings: complete ones, by their first trial's number.
-        pruned: settings of pruned trials, with what they would have been worth (see sweep_pruned); for fits only.
+        pruned: settings of pruned trials, with estimated objectives (see pruned.py); for fits only.
         trials: all of them, whatever became of them.
         tied: key -> the axis that it moves along with.
         metrics, directions: of the objectives.
@@ -97,35 +96,39 @@ class View:
         return self.sign(objective) * np.array([setting.objectives[objective] for setting in self.settings])
 
     def noise(self, objective: int = 0) -> Noise:
-        """What repetitions alone tell of an objective's noise; runs on test seeds are a group apart."""
+        """The noise of an objective by repetitions alone; runs on test seeds are groups of their own."""
         groups = [runs for setting in self.settings for runs in (setting.by_run, setting.by_test)]
         return noise_within(runs[:, objective] for runs in groups)
 
     def positions(self, settings: Sequence[Mapping[str, str]] | None = None) -> Floats:
         """Where settings lie on each axis, nan where a key is not active, (settings, axes)."""
         rows = [setting.values for setting in self.settings] if settings is None else settings
-        found = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
-        return np.array(found, dtype=np.float64).reshape(len(rows), len(self.axes))
+        places = [[axis.position(row.get(axis.key)) for axis in self.axes] for row in rows]
+        return np.array(places, dtype=np.float64).reshape(len(rows), len(self.axes))
 
     def shown(self, key: str, text: str) -> str:
-        """A value of an axis as a reader wants it; those of different settings differ."""
+        """The label of a value of an axis; different values have different labels."""
         return self._labels.get(key, {}).get(text) or setting_text(text)
 
     @cached_property
     def _labels(self) -> dict[str, dict[str, str]]:
         settings = [*self.settings, *self.pruned]
         keys = dict.fromkeys(key for setting in settings for key in setting.values)
-        return {key: setting_labels(one.values[key] for one in settings if key in one.values) for key in keys}
+        return {
+            key: setting_labels(setting.values[key] for setting in settings if key in setting.values) for key in keys
+        }
 
     @cached_property
     def ranked(self) -> list[Setting]:
         """The settings that keep all constraints, best first as `rank_key` has it; of equal ones the first."""
         feasible = [setting for setting in self.settings if setting.is_feasible]
-        return sorted(feasible, key=lambda one: rank_key(one.objectives.tolist(), one.tested, self.directions))
+        return sorted(
+            feasible, key=lambda setting: rank_key(setting.objectives.tolist(), setting.tested, self.directions)
+        )
 
-    def are_tested(self, one: Setting, other: Setting) -> bool:
+    def are_tested(self, setting: Setting, other: Setting) -> bool:
         """Whether two settings are compared on test seeds: where both ran on some, and there is one objective."""
-        return self.is_single and one.tested is not None and other.tested is not None
+        return self.is_single and setting.tested is not None and other.tested is not None
 
     def gap(self, better: Setting, worse: Setting) -> float:
         """By how much a setting is better in the first objective, on the test seeds where `are_tested`."""
@@ -184,9 +187,9 @@ def _reward_model(trial: Trial) -> str:
 def _label(trial: Trial) -> str:
     """The reward model of a trial: its name, else the keys of it that were set, which no run's config gives a name."""
     settings = settings_of(trial)
-    told = [f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}.")]
+    own_keys = [f"{key}={text}" for key, text in settings.items() if key.startswith(f"{REWARD_MODEL}.")]
     has_name = any({REWARD_MODEL, f"{REWARD_MODEL}.name"} & run.config.keys() for run in trial.runs)
-    return settings.get(REWARD_MODEL) or (_reward_model(trial) if has_name or not told else ",".join(told))
+    return settings.get(REWARD_MODEL) or (_reward_model(trial) if has_name or not own_keys else ",".join(own_keys))
 
 
 def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
@@ -197,8 +200,8 @@ def _view(source: Source, label: str, trials: Sequence[Trial]) -> View:
     num_objectives = len(source.directions)
     settings = list(_merged(trials, num_objectives, [axis.key for axis in axes]))
     axes, tied = _untied(axes, [settings_of(trial) for trial in trials])
-    kept = [axis.key for axis in axes]
-    pruned = list(_pruned(source, trials, kept))
+    axis_keys = [axis.key for axis in axes]
+    pruned = list(_pruned(source, trials, axis_keys))
     return View(label, axes, settings, pruned, trials, tied, source.metrics, source.directions)
 
 
@@ -206,15 +209,15 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
     groups: dict[tuple[str | None, ...], list[Trial]] = defaultdict(list)
     for trial in trials:
         if trial.state == COMPLETE and _values(trial.objectives, num_objectives) is not None:
-            found = settings_of(trial)
-            groups[tuple(found.get(key) for key in keys)].append(trial)
+            values_of = settings_of(trial)
+            groups[tuple(values_of.get(key) for key in keys)].append(trial)
     for values, trials_of_one in groups.items():
-        # A copy says again what the trial says that it is one of: it is no further seed.
+        # A copy repeats the objectives of another trial: it is no further seed.
         group = [trial for trial in trials_of_one if trial.has_run] or trials_of_one
         by_trial = [_values(trial.objectives, num_objectives) for trial in group]
         by_run = [_of_runs(trial.runs, num_objectives) for trial in group]
         # The trial's own number stands where its runs are gone or have none.
-        rows = [own if len(own) else np.array([one]) for own, one in zip(by_run, by_trial, strict=True)]
+        rows = [own if len(own) else np.array([worth]) for own, worth in zip(by_run, by_trial, strict=True)]
         runs = np.concatenate(rows)
         yield Setting(
             tuple(trial.number for trial in group),
@@ -228,48 +231,52 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
 
 def _pruned(source: Source, trials: Sequence[Trial], keys: Sequence[str]) -> Iterator[Setting]:
     by_number = {trial.number: trial for trial in trials}
-    for one in foretold(source.study, trials, len(source.directions)):
-        values = {key: text for key, text in settings_of(by_number[one.number]).items() if key in keys}
-        objectives, none = np.array([one.value]), np.empty((0, 1))
-        yield Setting((one.number,), values, objectives, objectives[None], none, {}, True, one.deviation)
+    for estimate in foretold(source.study, trials, len(source.directions)):
+        values = {key: text for key, text in settings_of(by_number[estimate.number]).items() if key in keys}
+        objectives, none = np.array([estimate.value]), np.empty((0, 1))
+        yield Setting((estimate.number,), values, objectives, objectives[None], none, {}, True, estimate.deviation)
 
 
 def _values(values: Sequence[float] | None, num_objectives: int) -> list[float] | None:
-    found = list(values or [])
-    is_sound = all(isinstance(value, int | float) and abs(value) < TOO_LARGE for value in found)
-    return [float(value) for value in found] if is_sound and len(found) == num_objectives else None
+    numbers = list(values or [])
+    is_sound = all(isinstance(value, int | float) and abs(value) < TOO_LARGE for value in numbers)
+    return [float(value) for value in numbers] if is_sound and len(numbers) == num_objectives else None
 
 
 def _of_runs(runs: Sequence[RunRecord], num_objectives: int) -> Floats:
     """Of those that came to their end: others may have an objective, but one of fewer updates."""
-    found = [_values(run.objectives, num_objectives) for run in runs if run.state == COMPLETE]
-    return np.array([one for one in found if one is not None], dtype=np.float64).reshape(-1, num_objectives)
+    worths = [_values(run.objectives, num_objectives) for run in runs if run.state == COMPLETE]
+    return np.array([worth for worth in worths if worth is not None], dtype=np.float64).reshape(-1, num_objectives)
 
 
 def _untied(axes: Sequence[Axis], rows: Sequence[Mapping[str, str]]) -> tuple[list[Axis], dict[str, str]]:
-    """The axes without those that always move along with another one, tied to it or not, and what these follow."""
+    """The axes that do not always move along with another one; and each other axis -> the axis that it follows."""
     keys = {axis.key for axis in axes}
     leaders = {axis.key: axis.tied_to.lstrip("+") for axis in axes if axis.tied_to is not None}
     tied = {name: key for name, key in leaders.items() if {name, key} <= keys and _move_along(rows, name, key)}
-    kept: list[Axis] = []
+    leading: list[Axis] = []
     columns: list[Floats] = []
     for axis in axes:
         if axis.key in tied:
             continue
         column = np.array([_rank(axis, row.get(axis.key)) for row in rows])
-        same = [k for k, other in enumerate(columns) if np.allclose(column, other, atol=_SAME, rtol=0, equal_nan=True)]
+        same = [
+            k
+            for k, other in enumerate(columns)
+            if np.allclose(column, other, atol=SAME_POSITION, rtol=0, equal_nan=True)
+        ]
         if same and len(set(column.tolist())) > 1:
-            tied[axis.key] = kept[same[0]].key
+            tied[axis.key] = leading[same[0]].key
         else:
-            kept.append(axis)
+            leading.append(axis)
             columns.append(column)
-    return kept, tied
+    return leading, tied
 
 
 def _move_along(rows: Sequence[Mapping[str, str]], key: str, other: str) -> bool:
     """Whether two keys' values belong together one to one; a space that was changed may have had other ties before."""
     pairs = {(row.get(key), row.get(other)) for row in rows}
-    return len(pairs) == len({one for one, _ in pairs}) == len({two for _, two in pairs})
+    return len(pairs) == len({value for value, _ in pairs}) == len({value for _, value in pairs})
 
 
 def _rank(axis: Axis, text: str | None) -> float:

@@ -12,11 +12,9 @@ import numpy as np
 from analysis.records.runs import Floats
 from analysis.sweep.axes import tell_values
 from analysis.sweep.settings import View
+from analysis.sweep.thresholds import MAX_BINS, MIN_IN_BIN
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.student import mean_and_margin
-
-_MIN_IN_BIN = 4
-_MAX_BINS = 8
 
 
 @dataclass(frozen=True)
@@ -65,18 +63,20 @@ def slices(view: View, objective: int = 0) -> list[Slice]:
     """A slice for each axis of a view."""
     values = np.array([setting.objectives[objective] for setting in view.settings])
     is_best = max if view.directions[objective] == "maximize" else min
-    found = []
+    along_axes = []
     for index, axis in enumerate(view.axes):
         column = view.positions()[:, index]
-        is_known = np.isfinite(column)
-        numbers = [setting.numbers[0] for setting, known in zip(view.settings, is_known, strict=True) if known]
-        bins = _bins(axis, column[is_known], values[is_known])
-        kept = [
+        are_active = np.isfinite(column)
+        numbers = [
+            setting.numbers[0] for setting, is_active in zip(view.settings, are_active, strict=True) if is_active
+        ]
+        bins = _bins(axis, column[are_active], values[are_active])
+        summaries = [
             Bin(label, low, high, len(inside), *_mean_and_ends(inside), is_best(inside.tolist()))
             for label, (low, high, inside) in zip(_labels(axis, bins), bins, strict=True)
         ]
-        found.append(Slice(axis, column[is_known], values[is_known], numbers, kept))
-    return found
+        along_axes.append(Slice(axis, column[are_active], values[are_active], numbers, summaries))
+    return along_axes
 
 
 def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, float, Floats]]:
@@ -84,7 +84,7 @@ def _bins(axis: Axis, positions: Floats, values: Floats) -> list[tuple[float, fl
         places = [axis.position(text) for text in axis.choices]
         groups = [(place, place, values[np.isclose(positions, place)]) for place in places]
         return [group for group in groups if len(group[2])]
-    num = min(_MAX_BINS, len(values) // _MIN_IN_BIN)
+    num = min(MAX_BINS, len(values) // MIN_IN_BIN)
     if not num:
         return []
     order = np.argsort(positions, kind="stable")

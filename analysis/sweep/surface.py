@@ -12,16 +12,16 @@ from functools import cached_property
 import numpy as np
 
 from analysis.records.runs import Floats
+from analysis.sweep.thresholds import (
+    JITTER,
+    LENGTH_SCALE_PRIOR,
+    MEAN_VARIANCE,
+    MISSING_POSITION,
+    NOISE_PRIOR,
+    SIGNAL_PRIOR,
+    THETA_STEP,
+)
 from rlhf_sweeps.record import Axis
-
-# Priors of the logarithms, as means and deviations, for standardized objectives over axes of length 1.
-_LENGTH_SCALE = (np.log(0.7), 1.0)
-_SIGNAL = (0.0, 1.0)
-_NOISE = (np.log(0.05), 1.5)
-_MEAN_VARIANCE = 1.0  # of the constant that the surface varies about
-_JITTER = 1e-8
-_STEP = 1e-3  # of a logarithm, for differences of gradients
-_MISSING = 0.5  # of an axis, beside which a setting lies in which the key is not active
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Surface:
         points: what it was fitted to, (points, axes).
         gains: the objectives there, more is better, (points,).
         noise: deviation of a single measurement about the surface, in the objective's unit.
-        freedom: how well that is known, as degrees of freedom.
+        freedom: degrees of freedom of that noise.
         theta: the logarithms of length scales, signal variance and noise variance of the standardized objective.
         share: of the noise variance that each point has: 1 over its number of runs, (points,).
         extra: variance of each point on top of that, standardized, (points,).
@@ -57,7 +57,7 @@ class Surface:
 
         standard = (self.gains - self.center) / self.scale
         kernel = _kernel(_squares(self.axes, self.points, self.points), self.theta)[0]
-        kernel[np.diag_indices(len(standard))] += np.exp(self.theta[-1]) * self.share + self.extra + _JITTER
+        kernel[np.diag_indices(len(standard))] += np.exp(self.theta[-1]) * self.share + self.extra + JITTER
         factor = np.asarray(np.linalg.cholesky(kernel), dtype=np.float64)
         return factor, np.asarray(cho_solve((factor, True), standard), dtype=np.float64)
 
@@ -87,7 +87,7 @@ class Surface:
         return np.asarray(mean + normal @ root.T, dtype=np.float64)
 
     def left_out(self) -> Floats:
-        """What the surface says about each point when it is not told it (equations 5.12), (points,)."""
+        """The surface's prediction of each point from all others (equations 5.12), (points,)."""
         from scipy.linalg import cho_solve
 
         factor, weights = self._solved
@@ -121,8 +121,8 @@ def fit(
     more = np.zeros(len(gains)) if extra is None else (extra / scale) ** 2
     prior = _noise_prior(known_noise, scale)
     num_axes = len(axes)
-    means = np.array([*[_LENGTH_SCALE[0]] * num_axes, _SIGNAL[0], prior[0]])
-    deviations = np.array([*[_LENGTH_SCALE[1]] * num_axes, _SIGNAL[1], prior[1]])
+    means = np.array([*[LENGTH_SCALE_PRIOR[0]] * num_axes, SIGNAL_PRIOR[0], prior[0]])
+    deviations = np.array([*[LENGTH_SCALE_PRIOR[1]] * num_axes, SIGNAL_PRIOR[1], prior[1]])
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         value, gradient = _loss(theta, squares, standard, share, more)
@@ -131,28 +131,28 @@ def fit(
 
     starts = [means, means + np.array([*[1.0] * num_axes, 0.0, 1.0])]
     limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
-    found = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
-    best = min(found, key=lambda one: float(one.fun))
+    solutions = [minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits) for start in starts]
+    best = min(solutions, key=lambda solution: float(solution.fun))
     theta = np.asarray(best.x, dtype=np.float64)
     noise = scale * float(np.exp(theta[-1] / 2))
     freedom = _freedom(theta, lambda place: loss(place)[1])
     return Surface(axes, points, gains, noise, freedom, theta, share, more, center, scale)
 
 
-def _noise_prior(known: tuple[float, int], scale: float) -> tuple[float, float]:
-    """Mean and deviation of the noise variance's logarithm, before the surface is looked at.
+def _noise_prior(seed_noise: tuple[float, int], scale: float) -> tuple[float, float]:
+    """Mean and standard deviation of the prior of the noise variance's logarithm.
 
-    The logarithm of a variance that repetitions show is below the true one in the mean, the more so the fewer there are
-    (Bartlett and Kendall 1946); it counts by its precision.
+    The logarithm of a variance estimated from repetitions is biased downwards, the more so the fewer there are
+    (Bartlett and Kendall 1946). It is corrected and weighted by its precision.
     """
     from scipy.special import digamma, polygamma
 
-    deviation, freedom = known
+    deviation, freedom = seed_noise
     if not freedom or deviation <= 0:
-        return _NOISE
+        return NOISE_PRIOR
     seen = 2 * float(np.log(deviation / scale)) - float(digamma(freedom / 2)) + float(np.log(freedom / 2))
-    precisions = np.array([_NOISE[1] ** -2, 1 / float(polygamma(1, freedom / 2))])
-    mean = float(np.average([_NOISE[0], seen], weights=precisions))
+    precisions = np.array([NOISE_PRIOR[1] ** -2, 1 / float(polygamma(1, freedom / 2))])
+    mean = float(np.average([NOISE_PRIOR[0], seen], weights=precisions))
     return mean, max(float(precisions.sum() ** -0.5), 0.05)
 
 
@@ -163,14 +163,14 @@ def _freedom(theta: Floats, gradient: Callable[[Floats], Floats]) -> float:
     Of a variance with few degrees of freedom this is one too few, which makes up for Laplace's approximation: Student's
     margin for the difference of two runs covers 92 to 98 of 100 (see test_optimum.py).
     """
-    steps = _STEP * np.eye(len(theta))
-    curvature = np.array([(gradient(theta + step) - gradient(theta - step)) / (2 * _STEP) for step in steps])
+    steps = THETA_STEP * np.eye(len(theta))
+    curvature = np.array([(gradient(theta + step) - gradient(theta - step)) / (2 * THETA_STEP) for step in steps])
     variance = float(np.linalg.pinv((curvature + curvature.T) / 2, hermitian=True)[-1, -1])
     return max(2 / variance, 1.0) if variance > 0 else 1.0
 
 
 def _filled(points: Floats) -> Floats:
-    return np.where(np.isnan(points), _MISSING, points)
+    return np.where(np.isnan(points), MISSING_POSITION, points)
 
 
 def _squares(axes: Sequence[Axis], first: Floats, second: Floats) -> Floats:
@@ -193,7 +193,7 @@ def _kernel(squares: Floats, theta: Floats) -> tuple[Floats, Floats]:
     signal = np.exp(theta[-2])
     root = np.sqrt(5 * scaled)
     decay = signal * np.exp(-root)
-    return decay * (1 + root + 5 / 3 * scaled) + _MEAN_VARIANCE, -5 / 6 * decay * (1 + root)
+    return decay * (1 + root + 5 / 3 * scaled) + MEAN_VARIANCE, -5 / 6 * decay * (1 + root)
 
 
 def _loss(theta: Floats, squares: Floats, standard: Floats, share: Floats, extra: Floats) -> tuple[float, Floats]:
@@ -203,7 +203,7 @@ def _loss(theta: Floats, squares: Floats, standard: Floats, share: Floats, extra
     kernel, slope = _kernel(squares, theta)
     noise = np.exp(theta[-1]) * share
     full = kernel.copy()
-    full[np.diag_indices(len(standard))] += noise + extra + _JITTER
+    full[np.diag_indices(len(standard))] += noise + extra + JITTER
     try:
         factor = np.linalg.cholesky(full)
     except np.linalg.LinAlgError:
@@ -214,6 +214,6 @@ def _loss(theta: Floats, squares: Floats, standard: Floats, share: Floats, extra
     inner = 0.5 * (inverse - np.outer(weights, weights))
     scales = -2 * np.exp(-2 * theta[:-2])
     by_length = [float((inner * slope * square).sum()) * by for square, by in zip(squares, scales, strict=True)]
-    by_signal = float((inner * (kernel - _MEAN_VARIANCE)).sum())
+    by_signal = float((inner * (kernel - MEAN_VARIANCE)).sum())
     by_noise = float((np.diag(inner) * noise).sum())
     return value, np.array([*by_length, by_signal, by_noise])

@@ -8,9 +8,10 @@ from typing import Any
 from analysis.curves.axis import EPISODE, along, other_unit
 from analysis.curves.curves import choosing
 from analysis.curves.metrics import chosen_metrics, title_of
-from analysis.curves.panels import MAX_LINES, Choice, against, chosen_lines, panels, without_mean
+from analysis.curves.panels import Choice, against, chosen_lines, panels, without_mean
 from analysis.curves.panels import Panel as MetricPanel
 from analysis.curves.sentences import Described, describe, describe_metric
+from analysis.curves.thresholds import MAX_LINES
 from analysis.output.parts import Document, Part, Rows, Sentences
 from analysis.output.thinning import spread
 from analysis.records.runs import RunRecord, Source

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.comparison.frontier import SEVERAL_SCALES, TOO_FEW, Frontier
-from analysis.comparison.kl_paths import OWN
+from analysis.comparison.frontier import OWN, SEVERAL_SCALES, TOO_FEW, Frontier
 from analysis.comparison.matched_kl import Level, MatchedKl
 from analysis.comparison.over_optimization import Fit
 from analysis.output.charts import Axis, Chart, Layer, Line, Panel, Points, Rule, Texts

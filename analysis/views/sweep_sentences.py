@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from analysis.records.runs import Floats
 from analysis.sweep.analysis import ViewAnalysis
 from analysis.sweep.axes import tell_choices, tell_value, tell_values
-from analysis.sweep.chance import CHANCE
 from analysis.sweep.importance import Importance, KeyImportance
 from analysis.sweep.optimum import Optimum, Profile, problem
 from analysis.sweep.settings import Setting, View
+from analysis.sweep.thresholds import CHANCE
 from analysis.wording.statements import Statement, counted, listed, number
 from rlhf_sweeps.record import Axis
 from rlhf_sweeps.verdicts.estimates import are_equal

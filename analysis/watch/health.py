@@ -1,15 +1,13 @@
-"""Warnings about runs while they run: the rules of health.py, looked at as far as a small part of the time goes."""
+"""Warnings about runs while they run: the rules of analysis/health, applied in a small share of the time."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.watch.rows import Row
+from analysis.watch.thresholds import MIN_WARNING_UPDATES, SHARE_OF_HEALTH
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.record.trials import RUNNING
-
-_SHARE = 0.1  # of the time at most
-_FEWEST = 5  # updates that a warning can rest on
 
 
 class Warnings:
@@ -17,7 +15,7 @@ class Warnings:
 
     def __init__(self) -> None:
         self._checked: dict[Path, int] = {}  # the update that a run was last looked at
-        self._found: dict[tuple[Path, str], str] = {}  # the oldest first
+        self._texts: dict[tuple[Path, str], str] = {}  # the oldest first
         self._due = 0.0
 
     def look(self, rows: Sequence[Row]) -> str | None:
@@ -25,23 +23,23 @@ class Warnings:
         runs = {run.folder: (run.update, row) for row in rows if row.state == RUNNING for run in row.at_work}
         for folder, (update, row) in runs.items():
             now = time.monotonic()
-            if now >= self._due and update >= max(_FEWEST, self._checked.get(folder, 0) + 1):
+            if now >= self._due and update >= max(MIN_WARNING_UPDATES, self._checked.get(folder, 0) + 1):
                 self._checked[folder] = update
                 self._check(folder, row)
-                self._due = time.monotonic() + (time.monotonic() - now) / _SHARE
-        return next((text for (folder, _), text in reversed(self._found.items()) if folder in runs), None)
+                self._due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_HEALTH
+        return next((text for (folder, _), text in reversed(self._texts.items()) if folder in runs), None)
 
     def _check(self, folder: Path, row: Row) -> None:
         from analysis.health.findings import findings
         from analysis.reading.folders import read_run
 
         try:
-            found = findings(read_run(Run(folder), row.label))
+            current = findings(read_run(Run(folder), row.label))
         except Exception:  # a warning is not worth the table
             return
-        kept = {(folder, finding.kind): finding for finding in found}
-        for key in [key for key in self._found if key[0] == folder and key not in kept]:
-            del self._found[key]  # it has passed
-        for key, finding in reversed(kept.items()):  # so that the most severe one comes last
+        by_kind = {(folder, finding.kind): finding for finding in current}
+        for key in [key for key in self._texts if key[0] == folder and key not in by_kind]:
+            del self._texts[key]  # it has passed
+        for key, finding in reversed(by_kind.items()):  # so that the most severe one comes last
             which = row.label if not row.label.isdigit() else f"trial {row.label}"
-            self._found.setdefault(key, f"{which}: {finding.kind}, from update {finding.update} on: {finding.text}")
+            self._texts.setdefault(key, f"{which}: {finding.kind}, from update {finding.update} on: {finding.text}")

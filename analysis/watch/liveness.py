@@ -1,4 +1,4 @@
-"""Whether somebody still writes a record, as far as this machine can tell; looks only, and so never disturbs them."""
+"""Whether a process still writes a record, as far as this machine can see; it only looks, and disturbs nothing."""
 
 import socket
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is watched: a sweep, a run, or all that lie in a folder, those that appear later among them."""
+"""The watched places: a sweep, a run, or all of them in a folder, with those that appear later."""
 
 import time
 from pathlib import Path
@@ -9,16 +9,13 @@ from analysis.watch.liveness import claimant
 from analysis.watch.rows import CONTINUE, Row, Seen, settings_of
 from analysis.watch.run import FollowedRun
 from analysis.watch.sweep import FollowedSweep
+from analysis.watch.thresholds import RUN_SILENT_AFTER, RUN_SILENT_UPDATES, SHARE_OF_SEARCH
 from rlhf_sweeps.record import Run, found, go_on
 from rlhf_sweeps.record.trials import RUNNING
 
-_SHARE_OF_SEARCH = 0.1  # of the time at most, for looking for further runs and sweeps
-_SILENT_AFTER = 60.0  # seconds, or as many updates as below if these take longer
-_SILENT_UPDATES = 10
-
 
 class Places:
-    """All that is watched in a folder, which need not be there yet."""
+    """All runs and sweeps in a folder, which need not exist yet."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,13 +24,15 @@ class Places:
         self._due = 0.0
 
     def look(self) -> list[Seen]:
-        """Read what is new, and say how each of them stands, by name."""
+        """Read what is new; the state of each run and sweep, by name."""
         self._search()
         seen = []
-        for folder, one in self._followed.items():
+        for folder, followed in self._followed.items():
             name = str(folder) if folder == self._folder else str(folder.relative_to(self._folder))
             try:
-                seen.append(self._seen_run(one, name) if isinstance(one, FollowedRun) else one.look(name))
+                seen.append(
+                    self._seen_run(followed, name) if isinstance(followed, FollowedRun) else followed.look(name)
+                )
             except OSError:  # it was moved or deleted while it was read
                 self._due = 0.0
         return seen
@@ -52,13 +51,13 @@ class Places:
             or (FollowedRun(place) if isinstance(place, Run) else FollowedSweep(place))
             for place in places
         }
-        self._due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_SEARCH
+        self._due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_SEARCH
 
     def _seen_run(self, run: FollowedRun, name: str) -> Seen:
         """A run of its own; whoever trains it has claimed its folder, which can be seen on the same machine alone."""
         run.look()
         run.read_updates()
-        patience = max(_SILENT_AFTER, _SILENT_UPDATES * (run.seconds_per_update or 0.0))
+        patience = max(RUN_SILENT_AFTER, RUN_SILENT_UPDATES * (run.seconds_per_update or 0.0))
         is_open = not run.summary and (claimant(run.folder) is not None or run.silent_for < patience)
         state = run.state or (RUNNING if is_open else UNFINISHED)
         row = Row(name, settings_of([run], ()), [run], state, run.cause, objectives=run.objectives)

@@ -1,4 +1,4 @@
-"""How long a sweep still takes: each piece of work goes to the worker that is free first."""
+"""The time that a sweep still takes: each piece of work goes to the worker that is free first."""
 
 import heapq
 from collections.abc import Sequence
@@ -7,20 +7,19 @@ from statistics import fmean
 from analysis.records.runs import COMPLETE, FAILED
 from analysis.sweep.failures import OF_SETTING
 from analysis.watch.rows import Row
+from analysis.watch.thresholds import MAX_PIECES
 from rlhf_sweeps.record.trials import RUNNING
-
-_MOST = 10_000  # pieces that are given out one by one; of more, the mean is as good
 
 
 def seconds_left(
     trials: Sequence[Row], tests: Sequence[Row], num_new: int, num_tests: int, workers: int
 ) -> float | None:
-    """Seconds until the last run ends, were all to go on as fast; None where no speed is known.
+    """Seconds until the last run ends if all go on at their present speed; None where no speed is known.
 
-    A trial that has begun takes what its own speed says. One to come takes the mean of what ended ones took and what
-    those that run will take: pruned ones are among them, since some of those to come will be pruned, too, and failures
-    only where the setting was at fault. Test seeds begin when all trials have ended, and run to their end as those of
-    complete trials did.
+    A trial that has begun takes as long as its own speed says. A trial to come takes the mean time of the ended and the
+    running ones: pruned ones count, since some trials to come will be pruned, too; failed ones count only where the
+    setting was at fault. Runs on test seeds begin when all trials have ended, and take as long as those of complete
+    trials.
 
     Args:
         tests: runs on test seeds that have begun.
@@ -42,7 +41,7 @@ def seconds_left(
 
 
 def _tells(row: Row) -> bool:
-    """Whether an ended trial tells how long others will take; not where something outside of its setting failed."""
+    """Whether an ended trial predicts the time of others: not where it failed for a reason outside of its setting."""
     return not row.is_open and row.seconds > 0 and (row.state != FAILED or row.cause in OF_SETTING)
 
 
@@ -50,13 +49,13 @@ def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], wo
     """Seconds until all is done.
 
     Args:
-        busy: what workers are still at; begun: what waits for one; new: what comes after that; seconds each.
+        busy: seconds of the work that workers are at; begun: of begun work that waits; new: of work after that.
     """
     queue = [*begun, *new]
     free = sorted(busy) + [0.0] * max(0, workers - len(busy))
     if not queue:
         return max(free, default=0.0)
-    if len(queue) > _MOST:
+    if len(queue) > MAX_PIECES:
         return (sum(free) + sum(queue)) / max(1, len(free))
     heapq.heapify(free)
     last = max(free)
@@ -68,7 +67,7 @@ def span(busy: Sequence[float], begun: Sequence[float], new: Sequence[float], wo
 
 
 def _begun(rows: Sequence[Row], full: float) -> tuple[list[float], list[float]]:
-    """What rows that run, and those that have begun and do not, still take."""
+    """Seconds that running rows, and begun rows that wait, still take."""
     running: list[float] = []
     waiting: list[float] = []
     for row in rows:

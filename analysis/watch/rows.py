@@ -1,4 +1,4 @@
-"""What is known of a trial, and of a sweep or run as a whole, at one look."""
+"""The state of a trial, and of a sweep or run as a whole, at one look."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Row:
         objectives: of a complete one, a value for each objective.
         tests: the same of each run on a test seed that has come to its end.
         violations: constraint -> by how much a complete one breaks it, in the mean over its runs; 0 and below: kept.
-        is_compared: whether it can be compared with the newest ones; one of an earlier configuration cannot.
+        is_compared: whether it can be compared with the newest trials; not under an earlier configuration.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def setting(self) -> Mapping[str, str]:
-        """What it was run with, the seed aside, which is no setting."""
+        """Its settings without the seed."""
         return {key: text for key, text in self.settings.items() if key != SEED}
 
     @property
@@ -60,17 +60,17 @@ class Row:
 
     @property
     def at_work(self) -> list[FollowedRun]:
-        """Its runs that have not ended: of several seeds some may run at once."""
+        """Its runs that have not ended, of which several may run at once."""
         return [run for run in self.runs if run.state is None]
 
     @property
     def current(self) -> FollowedRun | None:
-        """The run that it is at; of several at once, the one that is furthest behind."""
+        """Its running run; of several, the one that is furthest behind."""
         return min(self.at_work, key=lambda run: run.update, default=self.runs[-1] if self.runs else None)
 
     @property
     def seconds(self) -> float:
-        """Of training."""
+        """Seconds of training."""
         return sum(run.seconds for run in self.runs)
 
     @property
@@ -87,7 +87,7 @@ class Row:
         run, whole = self.current, self.whole
         if run is None or whole is None or not self.is_open:
             return None
-        done = sum((run.num_updates or 0) if one.state == COMPLETE else one.update for one in self.runs)
+        done = sum((run.num_updates or 0) if seed_run.state == COMPLETE else seed_run.update for seed_run in self.runs)
         return max(0.0, whole - done * (run.seconds_per_update or 0.0)) / max(1, len(self.at_work))
 
 
@@ -98,9 +98,9 @@ class Seen:
     Attributes:
         rows: trials by number, then runs on test seeds; or the one run.
         trials: those of the rows that can be compared with each other.
-        num_planned: trials in all; None where nobody knows.
+        num_planned: trials in all; None where that is unknown.
         elapsed, left: seconds; None where unknown.
-        note: whether anybody is at work, and how to go on.
+        note: whether a sweeper is at work, and how to continue.
         warning: the newest about a run that runs.
         has_ended: nothing more is to be seen.
         is_complete: it has come to its planned end.
@@ -127,7 +127,7 @@ class Seen:
 
     @cached_property
     def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """Swept key -> a setting's text -> how it is shown; different ones are told apart."""
+        """Swept key -> a setting's text -> its label; different settings have different labels."""
         keys = dict.fromkeys(key for row in self.rows for key in row.settings)
         return {key: setting_labels(row.settings[key] for row in self.rows if key in row.settings) for key in keys}
 
@@ -135,29 +135,29 @@ class Seen:
         """Complete trials that keep the constraints, the best first; those on a Pareto front before all others."""
         ordered = self._ordered()
         front = self._front(ordered)
-        return [*front, *(row for row in ordered if not any(row is one for one in front))]
+        return [*front, *(row for row in ordered if not any(row is leader for leader in front))]
 
     def best(self) -> list[Row]:
         """The best trial, if there is one; of several objectives the Pareto front."""
         return self._front(self._ordered())
 
     def same(self, row: Row) -> list[Row]:
-        """The complete trials of a trial's setting: of an earlier version's sweep over seeds one for each seed."""
+        """The complete trials of a trial's setting: several in sweeps over seeds of an earlier version."""
         if SEED not in row.settings:
             return [row]
-        return [one for one in self.trials if one.state == COMPLETE and one.setting == row.setting]
+        return [other for other in self.trials if other.state == COMPLETE and other.setting == row.setting]
 
     def worth(self, row: Row) -> list[float]:
         """A value for each objective, the mean over the seeds of a trial's setting; empty where that is unknown."""
-        return mean_over_seeds(one.objectives for one in self.same(row)) or []
+        return mean_over_seeds(trial.objectives for trial in self.same(row)) or []
 
     def tests(self, row: Row) -> list[list[float]]:
-        """What each run of a trial's setting on a test seed is worth."""
-        return [worth for one in self.same(row) for worth in one.tests]
+        """The objectives of each run of a trial's setting on a test seed."""
+        return [worth for trial in self.same(row) for worth in trial.tests]
 
     def is_feasible(self, row: Row) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
-        return keeps(mean_broken(one.violations for one in self.same(row)))
+        return keeps(mean_broken(trial.violations for trial in self.same(row)))
 
     def _ordered(self) -> list[Row]:
         """The trials that can be best, best first."""
@@ -181,23 +181,23 @@ class Seen:
 def trial_row(
     number: int,
     runs: Sequence[FollowedRun],
-    known: Any,
+    optuna_trial: Any,
     keys: Sequence[str],
     num_seeds: int,
     unended: str,
     is_test: bool = False,
 ) -> Row:
-    """A trial as it stands.
+    """The present state of a trial.
 
     Args:
         runs: of the trial, by seed.
         known: Optuna's trial; None where there is no study.
         keys: that are swept.
         num_seeds: runs that it takes.
-        unended: the state of what has not ended.
+        unended: the state of a trial that has not ended.
     """
-    notes = {} if known is None else dict(known.user_attrs)
-    state = end_of_trial(known, [run.state for run in runs], num_seeds) or unended
+    notes = {} if optuna_trial is None else dict(optuna_trial.user_attrs)
+    state = end_of_trial(optuna_trial, [run.state for run in runs], num_seeds) or unended
     cause = next((run.cause for run in runs if run.state == state), None) if state in (FAILED, STOPPED) else None
     if state == FAILED:
         cause = str(notes.get("cause") or cause or "unknown")
@@ -211,26 +211,26 @@ def trial_row(
         state,
         cause,
         num_seeds,
-        _objectives(runs, known) if state == COMPLETE else None,
-        _violations(runs, known) if state == COMPLETE else {},
+        _objectives(runs, optuna_trial) if state == COMPLETE else None,
+        _violations(runs, optuna_trial) if state == COMPLETE else {},
         is_test,
     )
 
 
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
-    """What a trial was told about the keys that are swept; about all, where these are unknown."""
-    told = runs[0].overrides if runs else ()
-    return settings_in(told, keys or [text.lstrip("+").partition("=")[0] for text in told])
+    """A trial's overrides of the swept keys; all overrides where these are unknown."""
+    overrides = runs[0].overrides if runs else ()
+    return settings_in(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])
 
 
-def _violations(runs: Sequence[FollowedRun], known: Any) -> Mapping[str, float]:
-    """In the mean over seeds; what the study says itself goes before."""
-    told = (getattr(known, "constraints", None) or {}) if known is not None else {}
-    return {**mean_broken(run.broken for run in runs), **told}
+def _violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:
+    """The excesses over the constraints by the study, else their means over seeds."""
+    stated = (getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
+    return {**mean_broken(run.broken for run in runs), **stated}
 
 
-def _objectives(runs: Sequence[FollowedRun], known: Any) -> list[float] | None:
+def _objectives(runs: Sequence[FollowedRun], optuna_trial: Any) -> list[float] | None:
     """The study's, else the mean over seeds."""
-    if known is not None and known.values:
-        return [float(value) for value in known.values]
+    if optuna_trial is not None and optuna_trial.values:
+        return [float(value) for value in optuna_trial.values]
     return mean_over_seeds(run.objectives for run in runs)

@@ -1,4 +1,4 @@
-"""One run that is followed while it is written: each look reads only what is new."""
+"""A run that is followed while it is written: each look reads only what is new."""
 
 import math
 import time
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 from analysis.reading.folders import read_run
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
 from analysis.records.worth import broken
+from analysis.watch.thresholds import NEWEST_UPDATES
 from rlhf_sweeps.record import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
 from rlhf_sweeps.record.trials import WAITING, cause_of, objectives_in, state_of
 
-_NEWEST = 10  # updates that the speed is the mean of
 _GOES_ON = ("interrupted", "budget")
 
 
 class _Point(NamedTuple):
-    """What is kept of one update; nan for what it lacks."""
+    """The values of one update in the table; nan for missing ones."""
 
     update: float
     reward: float
@@ -79,13 +79,13 @@ class FollowedRun:
     def overrides(self) -> tuple[str, ...]:
         """What the user or the sweep changed: `ppo.lr=1e-4`."""
         if not self._overrides:  # a run's folder is there before its files are
-            told = salvage_yaml(self._run.overrides_file, [])
-            self._overrides = tuple(map(str, told)) if isinstance(told, list) else ()
+            words = salvage_yaml(self._run.overrides_file, [])
+            self._overrides = tuple(map(str, words)) if isinstance(words, list) else ()
         return self._overrides
 
     @property
     def words(self) -> list[str]:
-        """Those of the command line that began it."""
+        """The words of the command line that began it."""
         return words_of(salvage_hydra(self._run, [])) or list(self.overrides)
 
     @property
@@ -97,18 +97,18 @@ class FollowedRun:
 
     @property
     def update(self) -> int:
-        """How far it is."""
+        """The newest update."""
         newest = self._points[-1].update if self._points else _number(self.summary.get("updates"))
         return int(newest) if math.isfinite(newest) else 0
 
     @property
     def score(self) -> float | None:
-        """Of its newest evaluation."""
+        """The score of its newest evaluation."""
         return self._newest("score")
 
     @property
     def kl(self) -> float | None:
-        """Likewise, in nats a response."""
+        """The KL of its newest evaluation, in nats a response."""
         return self._newest("kl")
 
     @property
@@ -118,26 +118,26 @@ class FollowedRun:
 
     @property
     def seconds(self) -> float:
-        """Of training."""
+        """Seconds of training."""
         total = _number(self.summary.get("seconds"))
         return sum(self._durations()) if math.isnan(total) else total
 
     @property
     def seconds_per_update(self) -> float | None:
-        """Mean of the newest ones, evaluations and checkpoints included."""
-        durations = self._durations()[-_NEWEST:]
+        """The mean over the newest updates, with evaluations and checkpoints."""
+        durations = self._durations()[-NEWEST_UPDATES:]
         if durations:
             return sum(durations) / len(durations)
         return self.seconds / self.update if self.update and self.seconds else None
 
     @property
     def objectives(self) -> list[float] | None:
-        """What it is worth, a value for each objective; None where it has none."""
+        """A value for each objective; None where it has none."""
         return objectives_in(self.summary)
 
     @property
     def reward_model(self) -> str | None:
-        """The name of the one that it is trained on; None where its config does not tell."""
+        """The name of its reward model; None where its config has none."""
         name = self._group("reward_model").get("name")
         return name if isinstance(name, str) else None
 
@@ -180,22 +180,22 @@ class FollowedRun:
         if not self._config:
             config = salvage_object(self._run.start_file, []).get("config")
             self._config = config if isinstance(config, dict) else {}
-        found = self._config.get(name)
-        return found if isinstance(found, dict) else {}
+        group = self._config.get(name)
+        return group if isinstance(group, dict) else {}
 
     def _durations(self) -> list[float]:
         return [point.seconds for point in self._points if math.isfinite(point.seconds)]
 
     def _newest(self, name: str) -> float | None:
         values = (getattr(point, name) for point in reversed(self._points))
-        found = next((value for value in values if not math.isnan(value)), math.nan)
-        if math.isnan(found):
+        newest = next((value for value in values if not math.isnan(value)), math.nan)
+        if math.isnan(newest):
             last = self.summary.get("last")
-            found = _number(last.get(name)) if isinstance(last, dict) else math.nan
-        return None if math.isnan(found) else found
+            newest = _number(last.get(name)) if isinstance(last, dict) else math.nan
+        return None if math.isnan(newest) else newest
 
 
 def _number(value: Any) -> float:
-    """nan for what is none."""
-    found = as_number(value)
-    return math.nan if found is None else found
+    """A value as a number; nan for anything else."""
+    number = as_number(value)
+    return math.nan if number is None else number

@@ -1,4 +1,4 @@
-"""A sweep that is followed while it runs: its trials, how far it is, and whether anybody is still at work."""
+"""A sweep that is followed while it runs: its trials, its progress, and whether a sweeper is still at work."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,9 @@ from analysis.watch.liveness import is_swept
 from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
+from analysis.watch.thresholds import GRACE, SHARE_OF_STUDY, SILENT_AFTER
 from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, is_compared, read_plan, runs_of, salvage_object, stamp
 from rlhf_sweeps.record.trials import RUNNING
-
-# Seconds; a sweeper notes every ten for how long it has run.
-SILENT_AFTER = 60.0
-GRACE = 15.0
-_SHARE_OF_STUDY = 0.2  # of the time at most, for reading it
 
 
 class FollowedSweep:
@@ -32,17 +28,17 @@ class FollowedSweep:
         self._heard = float("-inf")  # when the sweeper last gave a sign, in seconds of the monotonic clock
         self._study: Any = None
         self._study_stamp, self._study_due = 0, 0.0
-        self._known: dict[int, Any] = {}
+        self._optuna_trials: dict[int, Any] = {}
         self._most_running = 1
         self._warnings = Warnings()
         self._last: Seen | None = None
         self._stamps: tuple[int, ...] = ()
 
     def look(self, name: str) -> Seen:
-        """Read what is new, and say how things stand.
+        """Read what is new; the present state of the sweep.
 
         Args:
-            name: what to call it.
+            name: its name in the table.
         """
         # The next sweeper leaves its name first.
         sweep = self._sweep
@@ -81,7 +77,7 @@ class FollowedSweep:
         places = runs_of(self._sweep)
         old = self._runs
         self._runs = {}
-        of_trial: dict[int, list[FollowedRun]] = {number: [] for number in self._known}
+        of_trial: dict[int, list[FollowedRun]] = {number: [] for number in self._optuna_trials}
         of_tests: list[tuple[int, FollowedRun]] = []
         for place in places:
             run = old.get(place.run.folder) or FollowedRun(place.run)
@@ -93,9 +89,9 @@ class FollowedSweep:
             else:
                 of_trial[place.trial].append(run)
         keys, seeds = self._plan.keys, max(1, len(self._plan.seeds))
-        trials = [trial_row(n, of_trial[n], self._known.get(n), keys, seeds, unended) for n in sorted(of_trial)]
+        trials = [trial_row(n, of_trial[n], self._optuna_trials.get(n), keys, seeds, unended) for n in sorted(of_trial)]
         tests = [trial_row(n, [run], None, keys, 1, unended, is_test=True) for n, run in of_tests]
-        earlier = {n for n, known in self._known.items() if not is_compared(self._start, known.user_attrs)}
+        earlier = {n for n, trial in self._optuna_trials.items() if not is_compared(self._start, trial.user_attrs)}
         for n, row in zip([*sorted(of_trial), *(n for n, _ in of_tests)], [*trials, *tests], strict=True):
             row.is_compared = n not in earlier
         for number, trial in zip(sorted(of_trial), trials, strict=True):
@@ -140,7 +136,7 @@ class FollowedSweep:
         return None
 
     def _lost_command(self) -> str:
-        """Why nobody knows what goes on with it; an earlier version left that to Hydra's config."""
+        """Why the command that continues is unknown; an earlier version had it in Hydra's config only."""
         file = self._sweep.hydra_file if self._start.get("schema_version") == 1 else self._sweep.start_file
         if file == self._sweep.start_file and self._start:
             return f"{file.name} does not tell the command that continues"
@@ -175,11 +171,11 @@ class FollowedSweep:
 
     @property
     def _config(self) -> Mapping[str, Any]:
-        """What all trials share, flat."""
+        """The flat config that all trials share."""
         return as_mapping(self._start.get("config"))
 
     def _read_study(self) -> None:
-        """What the study knows of trials: also of those that have no summary, or no folder."""
+        """Read the study's trials, among them those without a summary or a folder."""
         modified, now = stamp(self._sweep.study).modified, time.monotonic()
         if modified in (0, self._study_stamp) or now < self._study_due:
             return
@@ -188,11 +184,11 @@ class FollowedSweep:
         try:
             self._study = self._study or open_study(self._sweep, self._start, None, [])
             if self._study is not None:
-                self._known = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
+                self._optuna_trials = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
                 self._study_stamp = modified
         except Exception:  # whatever a database raises that is being written, moved or damaged
             self._study = None
-        self._study_due = time.monotonic() + (time.monotonic() - now) / _SHARE_OF_STUDY
+        self._study_due = time.monotonic() + (time.monotonic() - now) / SHARE_OF_STUDY
 
 
 def _compared(rows: Sequence[Row]) -> list[Row]:

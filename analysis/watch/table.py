@@ -1,8 +1,9 @@
-"""How a look at sweeps and runs is drawn in a terminal of any size, or as plain lines."""
+"""Draws the state of sweeps and runs in a terminal of any size, or as plain lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from textwrap import wrap
 
 from rich.console import Group, RenderableType
@@ -11,20 +12,20 @@ from rich.text import Text
 
 from analysis.records.runs import COMPLETE
 from analysis.watch.rows import CONTINUE, Row, Seen
-from analysis.watch.sparkline import sparkline
+from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
 from analysis.wording.statements import counted, listed, number
 from rlhf_sweeps.record import folded
 from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
 from rlhf_sweeps.record.trials import RUNNING, WAITING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
-_SMALLEST_BLOCK = 6  # lines
-_BESIDE_ROWS = 2  # column names, and how many more there are
+BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+_HIGHEST = 1e300  # so that no sum or difference overflows
 
 
 @dataclass(frozen=True)
 class Page:
-    """What there is room for.
+    """The room for the table.
 
     Attributes:
         width, height: in characters and lines; without a height all rows are drawn.
@@ -42,17 +43,17 @@ def draw(seen: Sequence[Seen], page: Page) -> RenderableType:
     """Everything at one look; of several sweeps and runs, those that have ended take a line each."""
     if len(seen) == 1:
         return Group(*_block(seen[0], page, page.height))
-    open_ones = [one for one in seen if not one.has_ended]
-    ended = [one for one in seen if one.has_ended]
+    open_looks = [look for look in seen if not look.has_ended]
+    ended = [look for look in seen if look.has_ended]
     room, hidden = None, 0
     if page.height is not None:
         hidden = max(0, len(ended) - max(1, page.height // 3))
-        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_ones))
+        room = (page.height - (len(ended) - hidden) - bool(hidden)) // max(1, len(open_looks))
     parts: list[RenderableType] = [_line(f"{hidden} more have ended", "dim")] if hidden else []
-    parts += [_line(_summary(one)) for one in ended[hidden:]]
-    for one in open_ones:
-        is_tight = room is not None and room < _SMALLEST_BLOCK
-        parts += [_line(_summary(one))] if is_tight else _block(one, page, room)
+    parts += [_line(_summary(look)) for look in ended[hidden:]]
+    for look in open_looks:
+        is_tight = room is not None and room < MIN_BLOCK
+        parts += [_line(_summary(look))] if is_tight else _block(look, page, room)
     return Group(*parts)
 
 
@@ -62,7 +63,7 @@ def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
     top += [_line(_best_text(seen))] if seen.is_sweep else []
     top += [_line(text, "yellow") for text in _note_lines(seen.note or "", page.width)]
     top += [_line(seen.warning, "red")] if seen.warning else []
-    rows = _chosen(seen, None if room is None else max(0, room - len(top) - _BESIDE_ROWS))
+    rows = _chosen(seen, None if room is None else max(0, room - len(top) - LINES_BESIDE_ROWS))
     parts: list[RenderableType] = [*top]
     if rows:
         parts.append(_table(seen, rows, page))
@@ -73,12 +74,12 @@ def _block(seen: Seen, page: Page, room: int | None) -> list[RenderableType]:
 
 def _note_lines(note: str, width: int) -> list[str]:
     """A command that is to be copied must be whole, and be one also where it takes several lines."""
-    said, before, told = note.partition(CONTINUE)
-    if not before:
+    sentence, marker, command = note.partition(CONTINUE)
+    if not marker:
         return wrap(note, width, break_on_hyphens=False)
     if len(note) <= width:
         return [note]
-    return [*wrap(said + before, width, break_on_hyphens=False), *folded(told, width)]
+    return [*wrap(sentence + marker, width, break_on_hyphens=False), *folded(command, width)]
 
 
 def _summary(seen: Seen) -> str:
@@ -145,8 +146,8 @@ def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
             run.read_updates()
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
     columns = [Column("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)]
-    shown = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
-    columns += setting_columns(shown)
+    settings = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
+    columns += setting_columns(settings)
     columns.append(Column("update", [_progress(row) for row in rows]))
     columns.append(Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
     columns.append(Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
@@ -188,3 +189,18 @@ def _duration(seconds: float) -> str:
 def _int(label: str) -> int:
     digits = label.partition(" ")[0]
     return int(digits) if digits.isdigit() else 0
+
+
+def sparkline(values: Sequence[float], is_ascii: bool, width: int = 10) -> str:
+    """A curve in one line, each character the mean of a stretch; values that are not finite are left out."""
+    levels = LETTERS if is_ascii else BLOCKS
+    finite = [value for value in values if abs(value) < _HIGHEST]
+    if not finite:
+        return ""
+    size = min(width, len(finite))
+    bounds = [len(finite) * index // size for index in range(size + 1)]
+    means = [sum(finite[a:b]) / (b - a) for a, b in pairwise(bounds)]
+    low, high = min(means), max(means)
+    if not high > low:
+        return levels[len(levels) // 2] * size
+    return "".join(levels[round((mean - low) / (high - low) * (len(levels) - 1))] for mean in means)

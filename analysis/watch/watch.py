@@ -1,8 +1,8 @@
 """`python -m analysis watch`: a live table of sweeps and runs, from their records alone.
 
 So it runs in any process that sees the folder: another terminal, another machine with the same file system, over ssh.
-It reads, and never writes. What it cannot do is to say whether a process on another machine is still alive; there it
-goes by whether the record grows.
+It reads, and never writes. It cannot see whether a process on another machine is alive; there it looks whether the
+record grows.
 """
 
 import contextlib
@@ -24,21 +24,19 @@ from rich.text import Text
 
 from analysis.watch.places import Places
 from analysis.watch.rows import Seen
-from analysis.watch.sparkline import BLOCKS
-from analysis.watch.table import Page, draw
+from analysis.watch.table import BLOCKS, Page, draw
+from analysis.watch.thresholds import MIN_PAUSE, PLAIN_WIDTH
 from analysis.wording.errors import AnalysisError
 
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
-_SHORTEST_PAUSE = 0.1
-_PLAIN_WIDTH = 120  # where there is no terminal, and no COLUMNS
 
 
 def watch(folder: Path, *, once: bool = False, interval: float = 2.0) -> int:
-    """Show how a sweep, a run, or all that lie in a folder get on, until they have ended.
+    """Show the progress of a sweep, a run, or all of them in a folder, until they have ended.
 
     Args:
         folder: need not be there yet, unless only one look is asked for.
-        once: print one look and return; so it is, too, where stdout is no terminal.
+        once: print the table once and return, as is done where stdout is no terminal.
         interval: seconds between looks.
 
     Returns:
@@ -80,7 +78,7 @@ def _show_once(places: Places, folder: Path, is_terminal: bool) -> int:
         console = Console()
         console.print(draw(seen, Page(console.width, console.height - 2, _is_ascii())))
     else:
-        width = shutil.get_terminal_size((_PLAIN_WIDTH, 0)).columns
+        width = shutil.get_terminal_size((PLAIN_WIDTH, 0)).columns
         # Neither colours nor a terminal's abilities, whatever FORCE_COLOR and the like say.
         console = Console(width=width, force_terminal=False, color_system=None, legacy_windows=False)
         console.print(draw(seen, Page(width, is_ascii=_is_ascii())))
@@ -98,9 +96,9 @@ def _follow(places: Places, folder: Path, interval: float) -> int:
             seen = places.look()
             page: RenderableType = draw(seen, Page(console.width, console.height, is_ascii))
             live.update(page if seen else Text(f"{folder}: nothing there yet; waiting (Ctrl-C ends)"), refresh=True)
-            if seen and all(one.has_ended for one in seen):
+            if seen and all(look.has_ended for look in seen):
                 break
-            time.sleep(max(_SHORTEST_PAUSE, begun + interval - time.monotonic()))
+            time.sleep(max(MIN_PAUSE, begun + interval - time.monotonic()))
     # A prompt is to follow.
     console.print(draw(seen, Page(console.width, console.height - 2, is_ascii)))
     return 0 if len(seen) > 1 or seen[0].is_complete else 1

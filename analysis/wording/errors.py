@@ -1,4 +1,4 @@
-"""What a user is told in one line."""
+"""The error that a user sees as one line."""
 
 
 class AnalysisError(Exception):

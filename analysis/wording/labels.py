@@ -1,10 +1,12 @@
-"""Values as readers see them, and which of them are the same: a label is rounded, what it stands for is not."""
+"""Config values for readers: their labels, which of them are equal, and their order. Labels alone are rounded."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from analysis.wording.numbers import as_number
 from analysis.wording.statements import number, setting_text
+from rlhf_sweeps.record import natural
 
 _DIGITS = 4
 _MOST_DIGITS = 16  # beyond, a number is written as Python does, which tells any two apart
@@ -12,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def identity(value: Any) -> Hashable:
-    """What values are grouped by: 1 and 1.0 are the same; 1, "1" and true are not."""
+    """A key that equal values share: 1 and 1.0 are equal; 1, "1" and true are not."""
     if isinstance(value, list | tuple):
         return ("list", *map(identity, value))
     if isinstance(value, bool) or value is None:
@@ -20,6 +22,12 @@ def identity(value: Any) -> Hashable:
     if isinstance(value, int | float):
         return ("number", value if value == value else "nan")
     return ("text", str(value))
+
+
+def place(value: Any) -> tuple[int, float, Any]:
+    """A key to sort values by: numbers ascending, then texts in their natural order, rm_2 before rm_10."""
+    as_float = as_number(value)
+    return (1, 0.0, natural(str(value))) if as_float is None else (0, as_float, natural(""))
 
 
 def shown(value: Any, digits: int = _DIGITS) -> str:
@@ -37,30 +45,30 @@ def exact(value: Any) -> str:
 
 
 def labels(values: Sequence[Any], digits: int = _DIGITS) -> list[str]:
-    """A label for each value; those of different values differ, for which they get as many digits as it takes."""
+    """A label for each value; different values have different labels, with as many digits as that takes."""
     distinct = {identity(value): value for value in values}
-    found = _told_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
+    label_of = _tell_apart(distinct, lambda key, digits: shown(distinct[key], digits), digits)
     # 1 and "1" look alike, and then "1" and "'1'".
-    while alike := [key for key in _repeated(found) if found[key] != repr(distinct[key])]:
-        found |= {key: repr(distinct[key]) for key in alike}
-    return [found[identity(value)] for value in values]
+    while alike := [key for key in _repeated(label_of) if label_of[key] != repr(distinct[key])]:
+        label_of |= {key: repr(distinct[key]) for key in alike}
+    return [label_of[identity(value)] for value in values]
 
 
 def setting_labels(texts: Iterable[str]) -> dict[str, str]:
-    """The same for settings as a user types them: text -> label."""
-    found = _told_apart(dict.fromkeys(texts), setting_text)
-    return found | {text: text for text in _repeated(found)}
+    """Labels of settings as a user types them: text -> label; different texts have different labels."""
+    label_of = _tell_apart(dict.fromkeys(texts), setting_text)
+    return label_of | {text: text for text in _repeated(label_of)}
 
 
-def _told_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: int = _DIGITS) -> dict[Key, str]:
-    found = {key: label(key, digits) for key in keys}
-    while (repeated := _repeated(found)) and digits < _MOST_DIGITS:
+def _tell_apart(keys: Iterable[Key], label: Callable[[Key, int], str], digits: int = _DIGITS) -> dict[Key, str]:
+    label_of = {key: label(key, digits) for key in keys}
+    while (repeated := _repeated(label_of)) and digits < _MOST_DIGITS:
         digits += 1
-        found |= {key: label(key, digits) for key in repeated}
-    return found
+        label_of |= {key: label(key, digits) for key in repeated}
+    return label_of
 
 
-def _repeated(found: Mapping[Key, str]) -> dict[Key, str]:
-    """Those that look like another one."""
-    counts = Counter(found.values())
-    return {key: label for key, label in found.items() if counts[label] > 1}
+def _repeated(label_of: Mapping[Key, str]) -> dict[Key, str]:
+    """The labels that several keys have."""
+    counts = Counter(label_of.values())
+    return {key: label for key, label in label_of.items() if counts[label] > 1}

@@ -1,4 +1,4 @@
-"""Numbers and seeds as configs, summaries and tables have them."""
+"""Numbers and seeds in configs, summaries and tables."""
 
 import math
 import re
@@ -29,5 +29,5 @@ def as_seed(value: Any) -> int | None:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= _LARGEST_WHOLE else None
-    found = _SEED.fullmatch(value.strip()) if isinstance(value, str) else None
-    return int(found[1]) if found else None
+    match = _SEED.fullmatch(value.strip()) if isinstance(value, str) else None
+    return int(match[1]) if match else None

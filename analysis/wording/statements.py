@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Statement:
-    """One sentence, without a full stop, and the numbers that it rests on.
+    """One sentence, without a full stop, and the numbers behind it.
 
     Attributes:
         text: in plain words.
@@ -19,7 +19,7 @@ class Statement:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number as a reader wants it: 3 significant digits, whole numbers whole, `-` for none."""
+    """A number with 3 significant digits; whole numbers whole, `-` for none."""
     if value is None or math.isnan(value):
         return "-"
     if math.isinf(value):
@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def setting_text(text: str, digits: int = 4) -> str:
-    """A setting as a reader wants it: a number with so many digits, whole numbers and any other text as they are."""
+    """A setting as a label: a long number with so many digits; whole numbers and any other text as they are."""
     try:
         is_short = len(text) <= 6 or text.lstrip("+-").isdigit()
         return text if is_short else number(float(text), digits)
@@ -56,7 +56,7 @@ def counted(num: int, word: str, several: str = "") -> str:
 
 
 def listed(words: Iterable[str], limit: int = 8) -> str:
-    """`a, b and c`; beyond the limit how many more there are."""
+    """`a, b and c`; beyond the limit, the number of the others."""
     words = list(words)
     if len(words) > limit:
         return f"{', '.join(words[:limit])} and {len(words) - limit} more"

@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from analysis.comparison import over_optimization
-from analysis.comparison.frontier import SEVERAL_SCALES, TOO_FEW, frontiers
-from analysis.comparison.kl_paths import OTHERS, Path, path
+from analysis.comparison.frontier import OTHERS, SEVERAL_SCALES, TOO_FEW, Path, frontiers, path
 from analysis.comparison.matched_kl import gain_at, matched_kl
 from analysis.comparison.over_optimization import fit
 from analysis.records.runs import Floats, RunRecord, Source

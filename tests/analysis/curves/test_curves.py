@@ -11,7 +11,8 @@ from helpers.curve_runs import SCORES, run, wiggly, write_curves
 
 from analysis.curves.curves import grouped, lasting
 from analysis.curves.metrics import chosen_metrics, curve_of
-from analysis.curves.panels import MAX_LINES, chosen_lines, panels
+from analysis.curves.panels import chosen_lines, panels
+from analysis.curves.thresholds import MAX_LINES
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, RunRecord, Source
 from analysis.results.ranking import leaders
 from analysis.wording.errors import AnalysisError

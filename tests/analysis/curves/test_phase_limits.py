@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kendalltau, t
 
 from analysis.curves.phase import FALLS, LEVEL, RISES, Phase
-from analysis.curves.phases import _judge_of_lines, _judge_of_sums, _kind_by_ranks, _meeting, find_phases
+from analysis.curves.phases import _classifier_of_lines, _classifier_of_sums, _kind_by_ranks, _meeting, find_phases
 from analysis.curves.segmentation import Segmentation
 from analysis.curves.spikes import without_spikes
 
@@ -33,7 +33,7 @@ def test_a_line_rises_where_its_ends_differ_by_more_than_noise_makes_them(memory
     noise = np.sqrt(NUM / (NUM - 2))
     spread = np.sqrt(12 / NUM * factor) if factor else np.sqrt(1.2 * NUM * (1 - memory**2))
     limit = t.ppf(0.9975, NUM - 2) * noise * spread
-    judge = _judge_of_lines(level_line(memory))
+    judge = _classifier_of_lines(level_line(memory))
     assert [judge(phase(sign * 0.999 * limit)) for sign in (1, -1)] == [LEVEL, LEVEL]
     assert [judge(phase(sign * 1.001 * limit)) for sign in (1, -1)] == [RISES, FALLS]
 
@@ -50,7 +50,7 @@ def test_a_sum_is_level_where_its_steps_make_up_little_of_it(start: float, end: 
     updates = np.arange(10.0, 111.0)
     found = level_line(num=100, first=10.0)
     found = Segmentation(found.x, 1e-9 * found.y, found.cuts, found.fitted, 1e-9, 0.0, ())
-    judge = _judge_of_sums(found, updates, np.ones(100), 200.0)
+    judge = _classifier_of_sums(found, updates, np.ones(100), 200.0)
     assert judge(phase(0.99 * share * 200, start, end)) == LEVEL
     assert judge(phase(1.01 * share * 200, start, end)) == RISES
 
@@ -62,7 +62,7 @@ def test_a_sum_rises_where_its_steps_add_up_to_more_than_their_noise_does(length
     noise, all_lengths = np.sqrt(NUM / (NUM - 2)), np.tile(lengths, NUM // 2)
     updates = np.cumsum([0.0, *all_lengths])
     found = replace(level_line(), x=updates[:-1])
-    judge = _judge_of_sums(found, updates, all_lengths, 1.0)
+    judge = _classifier_of_sums(found, updates, all_lengths, 1.0)
     limit = t.ppf(0.9975, NUM - 1) * noise * np.sqrt(NUM) * uneven
     assert judge(phase(0.999 * limit, 0.0, updates[-1])) == LEVEL
     assert judge(phase(1.001 * limit, 0.0, updates[-1])) == RISES

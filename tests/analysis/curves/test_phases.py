@@ -256,6 +256,6 @@ def test_a_gap_counts_by_the_variance_that_noise_with_a_memory_has(memory: float
     """The variance of a sum of noise with memory m is (1 + m) / (1 - m) times that of white noise."""
     x = np.arange(40.0)
     y = np.where(x < 20, 0.0, 5.0) + np.random.default_rng(7).standard_normal(40)
-    white = replace(cut(x, y), noise=1.0, memory=0.0)
+    white = replace(cut(x, y), noise=1.0, autocorrelation=0.0)
     assert len(white.cuts) == 3
-    assert gap_gain(replace(white, memory=memory), 1) == pytest.approx(gap_gain(white, 1) / times)
+    assert gap_gain(replace(white, autocorrelation=memory), 1) == pytest.approx(gap_gain(white, 1) / times)

@@ -6,10 +6,11 @@ import pytest
 from helpers.sweep_sources import SPACE, hill, of, search, swept, trial
 from scipy.stats import f_oneway
 
-from analysis.sweep.chance import CHANCE, chances
-from analysis.sweep.importance import MIN_SETTINGS, importance
+from analysis.sweep.chance import chances
+from analysis.sweep.importance import importance
 from analysis.sweep.pruned import foretold
 from analysis.sweep.settings import views
+from analysis.sweep.thresholds import CHANCE, MIN_IMPORTANCE_SETTINGS
 from rlhf_sweeps.record import Axis
 
 
@@ -26,7 +27,7 @@ def test_the_key_that_matters_is_first_and_clear_and_the_others_are_not() -> Non
 
 
 def test_from_the_fewest_settings_on_the_most_important_key_is_found() -> None:
-    sweeps = [importance(views(search(hill(-3.3), MIN_SETTINGS, 0.3, seed))[0]) for seed in range(8)]
+    sweeps = [importance(views(search(hill(-3.3), MIN_IMPORTANCE_SETTINGS, 0.3, seed))[0]) for seed in range(8)]
     assert sum(found.keys[0].key == "ppo.lr" for found in sweeps) >= 7
 
 
@@ -96,7 +97,7 @@ def test_the_test_of_a_list_is_that_of_the_analysis_of_variance() -> None:
 @pytest.mark.parametrize(
     ("sweep", "told"),
     [
-        (search(hill(-3.3), MIN_SETTINGS - 1, 0.1, 0), "too few"),
+        (search(hill(-3.3), MIN_IMPORTANCE_SETTINGS - 1, 0.1, 0), "too few"),
         (swept([{"ppo.lr": 1e-4 * n} for n in range(1, 20)], [[1.0]] * 19), "the only key"),
         (swept([{"ppo.lr": 1e-4 * n, "ppo.kl_coef": n / 50} for n in range(1, 20)], [[1.0]] * 19), "worth the same"),
         (swept([{"seed": n} for n in range(20)], [[float(n)] for n in range(20)]), "nothing but the seed"),

@@ -12,9 +12,10 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from analysis.records.runs import Source
 from analysis.sweep.analysis import analyse
-from analysis.sweep.optimum import MIN_SETTINGS, Optimum, Profile, floored, optimum
+from analysis.sweep.optimum import Optimum, Profile, floored, optimum
 from analysis.sweep.settings import views
 from analysis.sweep.surface import fit
+from analysis.sweep.thresholds import MIN_SETTINGS
 from analysis.views.sweep_sentences import flatness_statements, view_statements
 from rlhf_sweeps.record import Axis
 

@@ -5,8 +5,7 @@ import pytest
 from helpers.judged_groups import KLS, judged_groups, table_of, ticks_of
 
 from analysis.comparison.compare import compare
-from analysis.comparison.frontier import Frontier, all_frontiers
-from analysis.comparison.kl_paths import OWN
+from analysis.comparison.frontier import OWN, Frontier, all_frontiers
 from analysis.comparison.matched_kl import matched_kl
 from analysis.comparison.over_optimization import fit
 from analysis.output.charts import Chart, Line, Points, Texts

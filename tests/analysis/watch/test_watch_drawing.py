@@ -11,7 +11,7 @@ from helpers.watched import from_here as from_here
 
 from analysis.watch.places import Places
 from analysis.watch.rows import Row, Seen
-from analysis.watch.sparkline import sparkline
+from analysis.watch.table import sparkline
 from rlhf_sweeps.record.files import claim
 
 JUNK = (

@@ -1,0 +1,47 @@
+"""The limits of the rules of health, in one place.
+
+They were chosen on the recorded runs of the embedded model in tests/helpers/health_records; a line that names sound
+runs has the figure of those in which nothing is wrong. The README.md there has the rates of false alarms with these
+limits, and tests/analysis/health/test_health_false_alarms.py counts them again. The limits on KL and entropy are in
+rlhf_sweeps/verdicts/policy.py.
+"""
+
+# Learning.
+SAME_SCORES = 1e-6  # standard deviation of a batch's scores over their size, at or below which they are the same
+SPREAD_LEFT = 0.01  # of the standard deviation of scores at the start; sound runs: 0.09 and more
+STILL_KL = 0.01  # nats of a response, up to which the policy has not moved
+SPENT_KL = 3.0  # nats of a response that should have raised the score
+GAIN_LOST = 0.4  # of the gain so far, which a fall after the peak loses at least
+
+# Answers.
+LONGER = 2.0  # times the length at the start; sound runs: up to 1.25
+SHORTER = 0.4  # times the length at the start; sound runs: 0.9 and more
+GROWTH_BEGINS = 1.25  # times the length at the start: where a growth that goes that far has begun
+MARKED = 0.97  # share of the answers with a marker at the end; sound runs: up to 0.94
+UNMARKED = 0.6  # share of the answers with a marker before
+MARKED_UNSEEN = 0.75  # share at the end where the judges see no gain
+MARKER_RISE = 0.4  # rise of that share where the judges see no gain
+CUT = 0.4  # share of the answers that are cut at the length limit; sound runs: up to 0.12
+CUT_RISE = 0.15  # rise of that share over a run
+CUT_LATE = 0.25  # share at the end of a run in which it rises
+
+# Reward hacking.
+SURE = 3.5  # standard errors of a change that is more than noise
+LEAST_FALL = 0.12  # of a win rate
+OWN_WINS = 0.75  # own win rate of which other reward models should see a part
+
+# The optimizer.
+LARGE_APPROXKL = 0.3  # nats a token, mean over a window; sound runs: up to 0.17, runs that broke: 0.4 and more
+CLIPPED = 0.15  # share of the tokens in the median update; sound runs: up to 0.03, clip_range=0.001: 0.20
+UNCLIPPED = 1e-5  # share of the tokens up to which nothing is clipped
+MOVES = 5e-4  # approxkl, nats a token, from which sound runs clipped 0.4 % and more
+MOVES_FAR = 0.002  # approxkl, nats a token, from which the next limit holds
+CLIPPED_PER_MOVE = 0.025  # share clipped over the root of approxkl; sound runs: 0.1 and more, clip_range=0.99: 0.02
+SINGLE_STEP = 1e-8  # approxkl, nats a token, of updates of one step, before which nothing has moved
+GRADIENT_GROWTH = 10.0  # times the norm before; sound runs: up to 2.5
+LOSS_GROWTH = 10.0  # times the loss before; sound runs: up to 2.5
+EXPLAINED = 0.03  # share of the returns' variance; sound runs explained 0.18 and more over some stretch
+EXPLAINED_LOST = 0.15  # the same where it was more before; sound runs kept 0.27 of the first and more
+
+# Patterns.
+PATTERN_LEVEL = 0.05  # p value, corrected for all tests
