@@ -63,24 +63,22 @@ def _apart(source: Source, ranking: Ranking, advice: Sequence[str]) -> Answers:
 def tiles(source: Source, ranking: Ranking) -> Tiles:
     """The sweep in a few numbers."""
     entries = ranking.entries
-    numbers = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
+    items = [(f"{ranking.word.capitalize()}s", f"{len(entries):,}", _counts(entries))]
     best = ranking.best
     if best is not None and ranking.is_comparable:
         base = best.summarized("base_score")
         hint = f"base policy: {number(base)}" if base is not None and ranking.metric == SCORE else ranking.metric
         where = f", on {counted(len(best.tested_runs), 'test seed')}" if ranking.is_tested(best) else ""
-        numbers.append(("Best", number(ranking.headline(best), 4), hint + where))
+        items.append(("Best", number(ranking.headline(best), 4), hint + where))
     num_runs = len(source.runs)
     if num_runs != len(entries):
         tests = sum(run.is_test for run in source.runs)
-        numbers.append(
-            ("Runs", f"{num_runs:,}", f"{tests} of them on test seeds" if tests else "several seeds a trial")
-        )
+        items.append(("Runs", f"{num_runs:,}", f"{tests} of them on test seeds" if tests else "several seeds a trial"))
     updates = sum(run.num_updates for run in source.runs)
-    numbers.append(("Updates", f"{updates:,}", "in all runs"))
+    items.append(("Updates", f"{updates:,}", "in all runs"))
     if source.seconds:
-        numbers.append(("Took", duration(source.seconds), "from start to end"))
-    return Tiles(numbers)
+        items.append(("Took", duration(source.seconds), "from start to end"))
+    return Tiles(items)
 
 
 def _counts(entries: Sequence[Entry]) -> str:

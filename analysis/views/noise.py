@@ -63,9 +63,8 @@ def _of_seeds(standing: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, 
     )
     lines = []
     if within_noise:
-        lines.append(
-            f"Not against all: {_listed(within_noise, titles)} {_be(within_noise)} within noise of it; {chance_text}"
-        )
+        names = _listed(within_noise, titles)
+        lines.append(f"Not against all: {names} {_be(within_noise)} within noise of it; {chance_text}")
     if unknown:
         start = "" if within_noise else "Not against all: "
         which = _listed(unknown, titles) if len(unknown) <= _MOST_NAMES else f"{len(unknown)} other settings"
@@ -87,7 +86,7 @@ def _why_unknown(standing: Lead) -> str:
     if num_runs[0] > 1 and max(num_runs[1:]) > 1:
         return "Unknown: the seeds of a setting are all alike"
     which = "the best setting" if num_runs[0] == 1 else "every other setting"
-    return f"Unknown: {which} ran on one seed, so the noise is not known; sweep.seeds=3 shows it"
+    return f"Unknown: {which} ran on one seed, so nothing can be said about noise; sweep.seeds=3 shows it"
 
 
 def _of_noise(standing: Lead, titles: Mapping[tuple[int, ...], str]) -> list[str]:

@@ -50,6 +50,11 @@ def test_reward_models_have_charts_of_their_own() -> None:
     assert not {"intermediate-values", "timeline"} & set(charts)
 
 
+def test_charts_of_further_objectives_have_numbers() -> None:
+    files = {chart.file for chart in charts_of(sweep_view(Results(with_study(15, num_objectives=2)))).values()}
+    assert {"sweep_slices", "sweep_slices_2", "sweep_pareto"} <= files
+
+
 def test_tables_say_what_the_charts_show() -> None:
     """Shares of importance add up to 100; a slice has a row for each choice."""
     parts = sweep_tab(Results(search(hill(-3.3), 40, 0.1, 0)))
