@@ -219,7 +219,9 @@ def _draw_cells(axes: "Axes", layer: Cells, order: int) -> None:
 
     colors = LinearSegmentedColormap.from_list("diverging", DIVERGING)
     values = np.asarray(layer.values, dtype=float)
-    image = axes.imshow(values, vmin=layer.low, vmax=layer.high, cmap=colors, aspect="auto", zorder=order)
+    image = axes.imshow(
+        values, vmin=layer.low, vmax=layer.high, cmap=colors, aspect="auto", origin="lower", zorder=order
+    )
     span = layer.high - layer.low
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs((value - layer.low) / span - 0.5) > 0.33

@@ -63,9 +63,17 @@ def _curves(source: Source) -> Iterator[Said]:
 
 
 def _health(source: Source) -> Iterator[Said]:
-    results = Results(source)
-    for part in health_view(results):
-        yield from (replace(said, place="health") for said in _of_part(part, results.ranking, source))
+    for part in health_view(Results(source)):
+        if isinstance(part, Alert):
+            for name in _runs_of(part, source):
+                yield Said("health", part.title, name)
+                yield from (Said("health", _text(line), name) for line in part.lines)
+
+
+def _runs_of(alert: Alert, source: Source) -> list[str]:
+    """The runs that have a finding: those that are named, or the only one."""
+    names = re.split(r", | and ", alert.where.partition(": ")[2])
+    return [run.name for run in source.runs if run.name in names or len(source.runs) == 1]
 
 
 def _comparisons(source: Source) -> Iterator[Said]:
@@ -129,9 +137,7 @@ def _of_part(part: Part, ranking: Ranking, source: Source) -> Iterator[Said]:
     elif isinstance(part, Table):
         yield from _row_claims(part)
     elif isinstance(part, Alert):
-        named = re.split(r", | and ", part.where.partition(": ")[2])
-        runs = [run.name for run in source.runs if run.name in named or len(source.runs) == 1]
-        yield from (Said("", part.title, run) for run in runs)
+        yield from (Said("", part.title, run) for run in _runs_of(part, source))
 
 
 def _text(line: str | Statement) -> str:

@@ -15,8 +15,8 @@ from analysis.reading.wandb_sweeps import make_source
 from analysis.records.objective import Objective, listed_in, objective_in
 from analysis.records.runs import RunRecord
 from analysis.records.worth import broken
-from analysis.views.report import report
 from analysis.results.ranking import rank
+from analysis.views.report import report
 from analysis.wording.errors import AnalysisError
 
 

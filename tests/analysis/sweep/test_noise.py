@@ -14,13 +14,13 @@ from analysis.curves.panels import chosen_lines
 from analysis.output.thinning import spread, telling
 from analysis.reading.folders import read_run
 from analysis.records.runs import RunRecord, Source
-from analysis.views.noise import noise_sentences
 from analysis.results.ranking import leaders, rank
 from analysis.sweep.analysis import analyse
 from analysis.sweep.lead import lead
 from analysis.sweep.sentences import noise_source
 from analysis.sweep.settings import are_incomparable, views
 from analysis.sweep.surface import fit
+from analysis.views.noise import noise_sentences
 from analysis.watch.run import FollowedRun
 from analysis.wording.statements import duration, setting_text
 from rlhf_sweeps.record import Axis, Run

@@ -13,14 +13,14 @@ import pytest
 from helpers.records import axes, rows, write_run, write_sweep
 from helpers.sweep_sources import SPACE, drawn, hill, of, search, swept, trial
 
-from analysis.wording.short_labels import shorten_apart
 from analysis.reading.sources import read
 from analysis.reading.study import rebuilt_study
 from analysis.records.runs import RunRecord, Source, Trial
-from analysis.views.overview import history
 from analysis.results.ranking import rank
 from analysis.sweep.figures import figures
 from analysis.sweep.text import write_sweep_views
+from analysis.views.overview import history
+from analysis.wording.short_labels import shorten_apart
 
 DISTRIBUTIONS = {
     "ppo.lr": optuna.distributions.FloatDistribution(1e-5, 1e-2, log=True),

@@ -1,10 +1,7 @@
-"""What is written and printed about the health of many runs; where in the search space findings live."""
+"""Where in the search space findings come more often than chance has it."""
 
-import csv
-import json
 from collections.abc import Sequence
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +11,7 @@ from scipy import stats
 
 from analysis.health.findings import findings
 from analysis.health.patterns import patterns
-from analysis.health.views import write_health
-from analysis.records.runs import FAILED, RunRecord, Source, Trial
-from analysis.wording.errors import AnalysisError
+from analysis.records.runs import RunRecord, Source
 
 
 def run(name: str, kl: float, **config: Any) -> RunRecord:
@@ -37,64 +32,6 @@ def sweep(num: int, num_sick: int) -> Source:
 def all_patterns(given: Source) -> list[tuple[str, str, float]]:
     found = patterns(given, {one.name: findings(one) for one in given.runs})
     return [(pattern.kind, pattern.text, pattern.p_value) for pattern in found]
-
-
-def test_text_groups_over_runs(tmp_path: Path) -> None:
-    text, paths = write_health(sweep(12, 5), tmp_path / "new" / "folder")
-    assert "health of 12 runs: 5 with findings" in text
-    assert "KL blow-up in 5 of 12 runs (7, 8, 9, 10, 11)" in text
-    assert "only where ppo.lr >= 0.0008" in text
-    assert [path.name for path in paths] == ["health.json", "health.csv"]
-
-
-def test_files_hold_every_finding(tmp_path: Path) -> None:
-    given = sweep(12, 5)
-    _, (as_json, as_csv) = write_health(given, tmp_path)
-    content = json.loads(as_json.read_text())
-    assert (content["num_runs"], content["num_runs_with_findings"]) == (12, 5)
-    (first, *_) = content["findings"]
-    assert (first["run"], first["kind"], first["update"]) == ("7", "KL blow-up", 11)
-    assert first["evidence"]["KL at the end"] == 90.0
-    with as_csv.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["run"] for row in rows] == ["7", "8", "9", "10", "11"]
-    assert json.loads(rows[0]["evidence"])["limit"] == 30.0
-    before = [path.read_bytes() for path in (as_json, as_csv)]
-    write_health(given, tmp_path)
-    assert [path.read_bytes() for path in (as_json, as_csv)] == before
-
-
-def test_sound_runs_and_empty_sources(tmp_path: Path) -> None:
-    assert "health of 3 runs: nothing found" in write_health(sweep(3, 0), tmp_path)[0]
-    assert write_health(source([]), tmp_path)[0] == "health: there are no runs"
-    empty = RunRecord("5", {"update": np.empty(0)})
-    text, _ = write_health(source([empty]), tmp_path)
-    assert "without any update, so little can be said of: 5" in text
-
-
-def test_what_is_not_in_the_record_is_said(tmp_path: Path) -> None:
-    text, _ = write_health(sweep(3, 0), tmp_path)
-    assert text.splitlines()[-1].startswith(
-        "not looked at, for it is not in the record: entropy, clipping, value model"
-    )
-
-
-def test_failed_trials_without_a_run_are_told(tmp_path: Path) -> None:
-    runs = [run("0", 5.0), RunRecord("1", {"update": np.empty(0)}, {}, FAILED, {"cause": "config"})]
-    trials = [
-        Trial(1, "failed", {}, cause="config", runs=runs[1:]),
-        Trial(2, "failed", {}, cause="timeout", message="a\nb"),
-    ]
-    text, (as_json, _) = write_health(Source("s", "sweep", runs, trials), tmp_path)
-    kinds = {(one["run"], one["kind"]) for one in json.loads(as_json.read_text())["findings"]}
-    assert kinds == {("1", "failed: config"), ("2", "failed: timeout")}
-    assert "sweep.trial_hours" in text
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(AnalysisError, match="file"):
-        write_health(sweep(2, 0), tmp_path / "file")
 
 
 def test_p_value_of_a_split_is_fishers() -> None:

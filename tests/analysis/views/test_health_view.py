@@ -1,0 +1,103 @@
+"""The view of what is wrong with runs: sentences, alerts, a table, health.json and health.csv."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.records import axes
+
+from analysis.output.files import write
+from analysis.output.parts import Alert, Document, Part, Rows, Sentences, Table
+from analysis.output.terminal import text
+from analysis.records.runs import FAILED, RunRecord, Source, Trial
+from analysis.results.results import Results
+from analysis.views.health import health_view
+from analysis.wording.errors import AnalysisError
+
+
+def run(name: str, kl: float, **config: Any) -> RunRecord:
+    metrics = {"update": np.arange(1.0, 31.0), "objective/kl": np.where(np.arange(30) < 10, 2.0, kl)}
+    plain = {key.replace("__", "."): value for key, value in config.items()}
+    return RunRecord(name, metrics, {"objective.kl_budget": 15.0, **plain})
+
+
+def source(runs: Sequence[RunRecord], **space: str) -> Source:
+    return Source("sweep", "sweep", runs, space=axes({key.replace("__", "."): value for key, value in space.items()}))
+
+
+def sweep(num: int, num_sick: int) -> Source:
+    runs = [run(str(i), 90.0 if i >= num - num_sick else 5.0, ppo__lr=1e-4 * (i + 1), seed=0) for i in range(num)]
+    return source(runs, ppo__lr="interval(1e-4,1e-2)")
+
+
+def view(given: Source) -> list[Part]:
+    return health_view(Results(given))
+
+
+def the(kind: type, parts: Sequence[Part]) -> Any:
+    (part,) = [part for part in parts if isinstance(part, kind)]
+    return part
+
+
+def test_a_kind_is_said_once_for_all_runs_that_have_it() -> None:
+    parts = view(sweep(12, 5))
+    alert = the(Alert, parts)
+    assert (alert.title, alert.where) == ("KL blow-up", "in 5 of 12 runs: 7, 8, 9, 10 and 11")
+    assert alert.evidence["KL at the end"] == 90.0
+    assert any("only where ppo.lr >= 0.0008" in line for line in alert.lines)
+    assert the(Sentences, parts).lines[0] == "5 of 12 runs have findings: KL blow-up"
+    assert "KL blow-up in 5 of 12 runs: 7, 8, 9, 10 and 11" in text(parts).splitlines()
+
+
+def test_files_hold_every_finding() -> None:
+    parts = view(sweep(12, 5))
+    content = the(Document, parts).content
+    assert (content["num_runs"], content["num_runs_with_findings"]) == (12, 5)
+    (first, *_) = content["findings"]
+    assert (first["run"], first["kind"], first["update"]) == ("7", "KL blow-up", 11)
+    assert first["evidence"]["KL at the end"] == 90.0
+    rows = [dict(zip(the(Rows, parts).columns, row, strict=True)) for row in the(Rows, parts).rows]
+    assert [row["run"] for row in rows] == ["7", "8", "9", "10", "11"]
+    assert '"limit": 30.0' in rows[0]["evidence"]
+    assert [row[0].text for row in the(Table, parts).rows] == ["7", "8", "9", "10", "11"]
+
+
+def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
+    paths = write(view(sweep(12, 5)), tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == ["health.json", "health.csv"]
+    before = [path.read_bytes() for path in paths]
+    write(view(sweep(12, 5)), tmp_path / "new" / "folder")
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_sound_runs_and_empty_sources() -> None:
+    sound = the(Sentences, view(sweep(3, 0)))
+    assert (sound.lines[0], sound.tone) == ("nothing was found in 3 runs", "good")
+    assert the(Sentences, view(source([]))).lines[0] == "there are no runs"
+    empty = RunRecord("5", {"update": np.empty(0)})
+    assert "without any update, so that little can be said of them: 5" in the(Sentences, view(source([empty]))).lines
+
+
+def test_what_is_not_in_the_record_is_said() -> None:
+    last = the(Sentences, view(sweep(3, 0))).lines[-1]
+    assert last.startswith("not looked at, because it is not in the record: entropy, clipping, value model")
+
+
+def test_failed_trials_without_a_run_are_told() -> None:
+    runs = [run("0", 5.0), RunRecord("1", {"update": np.empty(0)}, {}, FAILED, {"cause": "config"})]
+    trials = [
+        Trial(1, "failed", {}, cause="config", runs=runs[1:]),
+        Trial(2, "failed", {}, cause="timeout", message="a\nb"),
+    ]
+    parts = view(Source("s", "sweep", runs, trials))
+    pairs = {(finding["run"], finding["kind"]) for finding in the(Document, parts).content["findings"]}
+    assert pairs == {("1", "failed: config"), ("2", "failed: timeout")}
+    assert any("sweep.trial_hours" in part.advice for part in parts if isinstance(part, Alert))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AnalysisError, match="file"):
+        write(view(sweep(2, 0)), tmp_path / "file")
