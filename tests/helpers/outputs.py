@@ -66,7 +66,7 @@ def _health(source: Source) -> Iterator[Said]:
         if isinstance(part, Alert):
             for name in _runs_of(part, source):
                 yield Said("health", part.title, name)
-                yield from (Said("health", line, name) for line in part.lines)
+                yield from (Said("health", _text(line), name) for line in part.lines)
 
 
 def _runs_of(alert: Alert, source: Source) -> list[str]:
