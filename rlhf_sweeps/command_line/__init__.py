@@ -1,1 +1,1 @@
-"""What Hydra makes of a command line: answers to ${now:} and ${hydra:}, destinations, the files of a config."""
+"""The command line with Hydra: answers to ${now:} and ${hydra:}, destinations, the files of a config."""

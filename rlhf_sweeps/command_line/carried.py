@@ -1,11 +1,11 @@
-"""Carries an exception through another's code, which would take it for one of its own, or print a line about it."""
+"""Carry an exception through code of another package, which would treat it as its own or print a line about it."""
 
 
 class Carried(BaseException):
-    """The exception on its way.
+    """A wrapper of an exception, which that code does not catch.
 
     Attributes:
-        error: what is raised again on the other side.
+        error: the exception, which the caller of that code raises again.
     """
 
     def __init__(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The files of a config: those that Hydra composes it of, and those in a run's folder, written once it is claimed."""
+"""The files of a config: those that Hydra composes, and those in a run's folder, written after it is claimed."""
 
 import traceback
 from pathlib import Path
@@ -14,10 +14,10 @@ from rlhf_sweeps.record import masked, masked_word, masked_words, write_atomical
 
 
 class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
-    """Writes what OmegaConf's dumper does, in a fifth of the time."""
+    """Writes the same as OmegaConf's dumper, in a fifth of the time."""
 
 
-# Texts that OmegaConf would read as something else, such as 1e-4, are quoted.
+# Texts such as 1e-4, which OmegaConf would read as a number, are quoted.
 _Dumper.add_representer(str, OmegaConfDumper.str_representer)
 
 
@@ -25,9 +25,9 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
     """Write the files of .hydra.
 
     Args:
-        task: the config, as plain values, in whose place for secrets are references: a trial reads it from there.
-        hydra: Hydra's own part of it. Its file shows whose the folder is, and so is the first one; the config is the
-            last: where that is, all are.
+        task: the config as plain values, with references in place of secrets; a trial reads this file.
+        hydra: Hydra's own part of the config. Its file is written first, since it shows who owns the folder; the config
+            is written last: if it exists, all files do.
         overrides: of the task.
     """
     target = folder / ".hydra"
@@ -38,20 +38,20 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
 
 
 def keep_config_of_job(folder: Path, task: DictConfig) -> None:
-    """Write the files of .hydra while a job of Hydra's runs, whose config this is."""
+    """Write the files of .hydra for the job that Hydra runs now, whose config this is."""
     hydra: Any = HydraConfig.instance().cfg
     keep_config(folder, plain(task), plain(hydra)["hydra"], overrides_of_job())
 
 
 def overrides_of_job() -> list[str]:
-    """Of the task while a job of Hydra's runs, as they were given."""
+    """The overrides of the task, as given, for the job that Hydra runs now."""
     hydra: Any = HydraConfig.instance().cfg
     # Hydra's own access would resolve the interpolations in them.
     return [str(word) for word in plain(hydra.hydra.overrides)["task"]]
 
 
 def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
-    """Hydra's own part with its secrets masked, as far as they stand in there; nobody computes with it any more."""
+    """Hydra's own part of a config with its secrets masked; it is for reading only."""
     content: dict[str, Any] = masked(hydra)
     given = hydra.get("overrides") or {}
     words = {group: [str(word) for word in given.get(group) or []] for group in ("hydra", "task")}
@@ -65,17 +65,17 @@ def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(node: DictConfig) -> dict[str, Any]:
-    """Plain values, interpolations as they are written."""
+    """A config as plain values, with interpolations as they are written."""
     return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
 
 
 def unreadable(error: Exception) -> str | None:
-    """Where a file that a config is composed of is no YAML, as Hydra's error has it; None of any other error."""
+    """The place in a config file that is no YAML, from Hydra's error about it; None for any other error."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     if isinstance(error, yaml.reader.ReaderError):
         return f"{error.name}: {error.reason} (character {error.position + 1})"
-    if isinstance(error, UnicodeDecodeError):  # which does not know the file
+    if isinstance(error, UnicodeDecodeError):  # this error does not name the file
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code is FileConfigSource.load_config.__code__:
                 return f"{frame.f_locals['full_path']}: must be UTF-8, is not ({error.reason})"

@@ -1,6 +1,6 @@
-"""Where a run or a sweep goes: what hydra.run.dir and hydra.sweep.dir may be, and new folders where they are not given.
+"""The folders of runs and sweeps: which hydra.run.dir and hydra.sweep.dir are allowed, and new folders by default.
 
-By default folders are named by the second, in which two may start.
+By default a folder is named after the current second; two runs may start in the same second.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ def destination(composed: DictConfig, key: Key) -> Path:
     """The folder that a key names.
 
     Raises:
-        ConfigError: if that can be no folder's name, or `name` no part of one, or Hydra is to write there by itself or
-            to work there.
+        ConfigError: if it cannot be a folder's name, or `name` cannot be a part of one, or if Hydra is told to write
+            files of its own or to change into the folder.
     """
     if (subdir := OmegaConf.select(composed, "hydra.output_subdir")) is not None:
-        # It would write before anybody knows whose the folder is; the config is kept in .hydra once that is claimed.
+        # Hydra would write before the folder is claimed. The config is written to .hydra afterwards.
         raise ConfigError(f"hydra.output_subdir={in_line(str(subdir))}: must be null; a run's config lies in .hydra")
     if OmegaConf.select(composed, "hydra.job.chdir"):
-        # A run's relative paths would be others than those that were checked, recorded and are used by its trials.
+        # Relative paths would then differ from those that were checked and recorded, and that trials use.
         raise ConfigError("hydra.job.chdir=true: must be false; relative paths start where the command is given")
     _refuse_secrets(composed, key)
     given = str(OmegaConf.select(composed, key))
@@ -47,21 +47,21 @@ def destination(composed: DictConfig, key: Key) -> Path:
 
 
 def _refuse_secrets(composed: DictConfig, key: Key) -> None:
-    """Everybody sees a folder's name; Hydra may make it of the overrides."""
+    """Refuse a folder's name with a secret in it, since everybody sees names; Hydra can make one from the overrides."""
     hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False)
     _, group, _ = key.split(".")
     written = str(hydra[group]["dir"])
     words = [str(word) for word in hydra["overrides"].get("task", [])]
     has_secret_word = "override_dirname" in written and words != masked_words(words)
     if has_secret_word or any(map(is_secret_variable, variables(written))):
-        raise ConfigError(f"{key}={in_line(written)}: a secret cannot be in a name, which everybody sees")
+        raise ConfigError(f"{key}={in_line(written)}: must not contain a secret, since everybody sees a name")
 
 
 def reserve(composed: DictConfig, key: Key) -> Path:
-    """Make the folder that a key names; where the command line gives none, a new one, which the config then names.
+    """Make the folder that a key names; if the command line gives none, make a new one and write it into the config.
 
     Raises:
-        ConfigError: as `destination`, and if it cannot be made.
+        ConfigError: as `destination`, and if the folder cannot be made.
     """
     folder = destination(composed, key)
     try:
@@ -82,20 +82,20 @@ def reserve(composed: DictConfig, key: Key) -> Path:
 
 @contextlib.contextmanager
 def reserved(composed: DictConfig, key: Key) -> Iterator[Path]:
-    """The same for a while: what was not there before and is empty in the end is removed."""
+    """Reserve a folder for a while: folders that this makes are removed in the end if they are empty."""
     folder = destination(composed, key)
     before = [path for path in (folder, *folder.parents) if path.exists()]
     folder = reserve(composed, key)
     try:
         yield folder
     finally:
-        with contextlib.suppress(OSError):  # where it is not empty, or was never made
+        with contextlib.suppress(OSError):  # not empty, or never made
             for path in itertools.takewhile(lambda path: path not in before, (folder, *folder.parents)):
                 path.rmdir()
 
 
 def _is_given(composed: DictConfig, key: Key) -> bool:
-    """Whether the command line or a file of the user's names the folder: our own names hold the time."""
+    """Whether the command line or a config of the user names the folder; default names contain the time."""
     words = [str(word).lstrip("+") for word in composed.hydra.overrides.hydra]
     hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False)
     _, group, _ = key.split(".")
@@ -103,7 +103,7 @@ def _is_given(composed: DictConfig, key: Key) -> bool:
 
 
 def _make_new(folder: Path) -> Path:
-    """Make a folder that was not there: of this name, or with a number after it."""
+    """Make a new folder with this name, or with a number after it if the name is taken."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         new = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")

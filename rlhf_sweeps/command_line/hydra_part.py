@@ -1,7 +1,7 @@
-"""What a task's keys may ask of Hydra: ${now:%H-%M}, ${hydra:job.num}, and the names of choices on its search path.
+"""Resolve interpolations that only Hydra can answer: ${now:%H-%M}, ${hydra:job.num}, names of choices.
 
-Hydra answers while a job of its own runs. A config that is checked before that, and one that a trial reads from a file,
-need the answers earlier.
+Hydra answers them while a job of its own runs. A config that is checked earlier, or that a trial reads from a file,
+needs the answers before that. Such an interpolation is called a question here.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict, r
 
 from rlhf_sweeps.config.references import keeping
 
-# The resolvers that only a process has in which Hydra's command line runs.
+# The resolvers that exist only in a process in which Hydra's command line runs.
 _QUESTION = re.compile(r"\$\{\s*(now|hydra|python_version)\s*:")
-_OF_JOB = re.compile(r"\$\{\s*hydra\s*:\s*job\s*(\.\s*(num|id)\b|\})")
-# What stands for ${ and } of a reference to an environment variable within an answer, which stays one.
-_KEPT = ("\1", "\2")
+_ASKS_FOR_JOB = re.compile(r"\$\{\s*hydra\s*:\s*job\s*(\.\s*(num|id)\b|\})")
+# Stand for ${ and } of a reference to an environment variable in an answer, which stays a reference.
+_REFERENCE_MARKS = ("\1", "\2")
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
 @contextlib.contextmanager
 def answering(composed: DictConfig, now: Callable[[str], str] | None = None) -> Iterator[None]:
-    """Have Hydra answer from this config, which has a part `hydra`, as if its job ran.
+    """Let Hydra answer from this config, which includes the part `hydra`, as if its job ran.
 
     Args:
-        now: the time in a format of strftime; None: as the clock has it.
+        now: returns the time in a format of strftime; None: the clock's time.
     """
     instance = HydraConfig.instance()
     before, instance.cfg = instance.cfg, composed  # type: ignore[assignment]
@@ -44,11 +44,11 @@ def answering(composed: DictConfig, now: Callable[[str], str] | None = None) -> 
 
 
 def as_job(composed: DictConfig, folder: Path, number: int | None = None) -> DictConfig:
-    """A copy of the config that says what Hydra knows when the job runs.
+    """A copy of the config with the values that Hydra fills in when the job runs.
 
     Args:
-        folder: of the job.
-        number: of a sweep's job; None for one on its own.
+        folder: the job's folder.
+        number: the job's number in a sweep; None for a run on its own.
     """
     job = composed.copy()
     with read_write(job.hydra), open_dict(job.hydra):
@@ -59,43 +59,43 @@ def as_job(composed: DictConfig, folder: Path, number: int | None = None) -> Dic
 
 
 def has_questions(task: DictConfig) -> bool:
-    """Whether anything asks Hydra."""
-    return any(True for _ in _all_questions(task))
+    """Whether any value is such a question."""
+    return any(True for _ in _find_all_questions(task))
 
 
 def asks_for_the_job(task: DictConfig) -> bool:
-    """Whether anything asks which of a sweep's jobs this is: a run on its own has no number."""
-    return any(_OF_JOB.search(node._get_node(key)._value()) for node, key in _all_questions(task))
+    """Whether any value asks for the number of a sweep's job, which a run on its own does not have."""
+    return any(_ASKS_FOR_JOB.search(node._get_node(key)._value()) for node, key in _find_all_questions(task))
 
 
 def answer_questions(task: DictConfig) -> None:
-    """Put Hydra's answers where something asks it; all else stays as it is written.
+    """Replace the questions by Hydra's answers; all other values stay as they are written.
 
     Raises:
         OmegaConfBaseException: if Hydra has no answer.
     """
-    with keeping(lambda reference: f"{_KEPT[0]}{reference[2:-1]}{_KEPT[1]}"):
-        for node, key in list(_all_questions(task)):
+    with keeping(lambda reference: f"{_REFERENCE_MARKS[0]}{reference[2:-1]}{_REFERENCE_MARKS[1]}"):
+        for node, key in list(_find_all_questions(task)):
             node[key] = literal(node[key])
 
 
-def _all_questions(task: DictConfig) -> Iterator[tuple[Any, Any]]:
-    """Container and key of each value that asks Hydra, alone or within a text; Hydra's own part, at the root, apart."""
-    return _questions(task, [key for key in task if key != "hydra"])
+def _find_all_questions(task: DictConfig) -> Iterator[tuple[Any, Any]]:
+    """Yield container and key of each question, a whole value or within a text; Hydra's own part is left out."""
+    return _find_questions(task, [key for key in task if key != "hydra"])
 
 
-def _questions(node: DictConfig | ListConfig, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+def _find_questions(node: DictConfig | ListConfig, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     for key in keys:
         child: Any = node._get_node(key)
         value = child._value()
         if isinstance(value, str) and _QUESTION.search(value):
             yield node, key
         elif isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
-            yield from _questions(child, range(len(child)) if isinstance(child, ListConfig) else list(child))
+            yield from _find_questions(child, range(len(child)) if isinstance(child, ListConfig) else list(child))
 
 
 def literal(value: Any) -> Any:
-    """An answer as it is to be written, so that it is not taken for a question again."""
+    """An answer, escaped so that it is not read as an interpolation again."""
     if isinstance(value, Container):
         return literal(OmegaConf.to_container(value, resolve=True))
     if isinstance(value, dict):
@@ -104,4 +104,4 @@ def literal(value: Any) -> Any:
         return [literal(item) for item in value]
     if not isinstance(value, str):
         return value
-    return _INTERPOLATION.sub(r"\1\1\\${", value).replace(_KEPT[0], "${").replace(_KEPT[1], "}")
+    return _INTERPOLATION.sub(r"\1\1\\${", value).replace(_REFERENCE_MARKS[0], "${").replace(_REFERENCE_MARKS[1], "}")

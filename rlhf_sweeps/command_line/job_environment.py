@@ -1,4 +1,4 @@
-"""hydra.job.env_set: variables of the environment that a job is to have, a sweep and its trials among them."""
+"""hydra.job.env_set: environment variables of a job; a sweep and its trials are one job."""
 
 import contextlib
 import re
@@ -14,16 +14,16 @@ _OF_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:[^{}]*\}")
 
 @contextlib.contextmanager
 def job_environment(composed: DictConfig, is_sweep: bool) -> Iterator[None]:
-    """Have these variables in this process for a while, and so in those that it starts, as Hydra has them in a job.
+    """Set these variables in this process, and so in the processes that it starts, for a while, as Hydra does in a job.
 
-    A sweep is one job: its trials share them. Values stand in no message: they may be secrets.
+    A sweep is one job: its trials share the variables. No message shows a value, since it may be a secret.
 
     Args:
-        composed: with Hydra's own part.
+        composed: the config with Hydra's own part.
 
     Raises:
-        ConfigError: if one cannot be a variable, or is to differ between the trials of a sweep.
-        OmegaConfBaseException: if one refers to what there is not.
+        ConfigError: if one cannot be a variable, or would differ between the trials of a sweep.
+        OmegaConfBaseException: if one refers to something that does not exist.
     """
     raw = OmegaConf.to_container(composed.hydra.job.env_set, resolve=False)
     assert isinstance(raw, dict)
@@ -32,6 +32,6 @@ def job_environment(composed: DictConfig, is_sweep: bool) -> Iterator[None]:
         if not str(name) or set(str(name)) & {"=", "\0"} or "\0" in str(value):
             raise ConfigError(f"{key}: must be the name of a variable and a text")
         if is_sweep and "${" in _OF_ENVIRONMENT.sub("", str(value)):
-            raise ConfigError(f"{key}: trials of a sweep share it; must be a text, or refer to ${{oc.env:NAME}} alone")
+            raise ConfigError(f"{key}: trials of a sweep share it; must be a text, or refer only to ${{oc.env:NAME}}")
     with env_override(composed.hydra.job.env_set):
         yield

@@ -1,1 +1,1 @@
-"""Files that are found, made once, and put in their place whole or not at all."""
+"""Find files, make them once, and put them in their place whole or not at all."""

@@ -1,4 +1,4 @@
-"""The cache: what takes long to make is made once, by one process, while the others wait for it. Loads no torch."""
+"""The cache: one process makes a file that takes long to make, while other processes wait for it. Loads no torch."""
 
 import glob
 import hashlib
@@ -13,25 +13,26 @@ from filelock import FileLock
 
 from rlhf_sweeps.files.placing import place
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 
 def cache_dir() -> Path:
-    """Where unpacked wheels and fitted heads are kept: RLHF_SWEEPS_CACHE, else the user's cache folder."""
+    """The folder for unpacked wheels and fitted heads: RLHF_SWEEPS_CACHE, else in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("RLHF_SWEEPS_CACHE") or Path(base) / "rlhf_sweeps")
 
 
 def make_once(target: Path, make: Callable[[Path], Path]) -> Path:
-    """The file or folder at `target`, made where there is none, as by `read_or_make`.
+    """Return the file or folder at `target`, and make it if there is none, as `read_or_make` does.
 
-    At each use its files are compared with their digests as they were made; what differs is removed and made anew.
+    Each use compares the files with the digests that were noted when they were made. If they differ, they are removed
+    and made again.
     """
     note = target.with_name(f"{target.name}.digests")
 
     def read() -> Path | None:
         try:
-            return target if note.read_text(encoding="utf-8") == _digests(target) else None
+            return target if note.read_text(encoding="utf-8") == _compute_digests(target) else None
         except (OSError, UnicodeError):
             return None
 
@@ -41,15 +42,15 @@ def make_once(target: Path, make: Callable[[Path], Path]) -> Path:
         target.unlink(missing_ok=True)
         made = make(scratch)
         noted = scratch / note.name
-        noted.write_text(_digests(made), encoding="utf-8")
+        noted.write_text(_compute_digests(made), encoding="utf-8")
         place(noted, note)
         return made
 
     return read_or_make(target, read, make_noted)
 
 
-def _digests(made: Path) -> str:
-    """The SHA-256 of a file, or of all files in a folder, a line each with the path in there."""
+def _compute_digests(made: Path) -> str:
+    """The SHA-256 of a file, or of all files in a folder, a line for each with its path in the folder."""
     lines = []
     for path in sorted([made, *made.rglob("*")]):
         if path.is_file():
@@ -59,25 +60,27 @@ def _digests(made: Path) -> str:
     return "\n".join(lines)
 
 
-def read_or_make(target: Path, read: Callable[[], Found | None], make: Callable[[Path], Path]) -> Found:
-    """What `read` finds at `target`; where that is nothing, one process makes it and the others wait.
+def read_or_make(target: Path, read: Callable[[], Content | None], make: Callable[[Path], Path]) -> Content:
+    """Return what `read` returns; if that is None, one process makes the target while other processes wait.
 
-    The operating system frees the lock when its holder dies, and the next in turn makes it anew. What `make` raises
-    ends this process's turn.
+    The operating system frees the lock when its holder dies; the next process in turn then makes the target. An
+    exception of `make` frees the lock, too.
 
     Args:
-        make: given an empty folder beside the target, makes what belongs there and returns where it lies; the rest of
-            the folder is thrown away.
+        target: the path of a file or folder.
+        read: reads the target; None if it is missing or damaged.
+        make: takes an empty folder beside the target, makes the target's content in there and returns its path; the
+            folder is removed afterwards.
     """
-    if (found := read()) is not None:
-        return found
+    if (content := read()) is not None:
+        return content
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The lock's file stays: to remove it under those who wait for it would let two in.
+    # The lock's file stays: if it were removed while others wait for it, two processes could enter.
     with FileLock(target.with_name(f"{target.name}.lock")):
-        if (found := read()) is None:
-            for left in target.parent.glob(f"{glob.escape(target.name)}.*.unfinished"):  # by a killed process
-                shutil.rmtree(left, ignore_errors=True)
-            # Of a name of its own: a killed process may have left a child that still writes into its folder.
+        if (content := read()) is None:
+            for leftover in target.parent.glob(f"{glob.escape(target.name)}.*.unfinished"):  # of a killed process
+                shutil.rmtree(leftover, ignore_errors=True)
+            # The name is new: a killed process may have left a child that still writes into its folder.
             scratch = target.with_name(f"{target.name}.{secrets.token_hex(4)}.unfinished")
             scratch.mkdir()
             try:
@@ -85,6 +88,6 @@ def read_or_make(target: Path, read: Callable[[], Found | None], make: Callable[
                 place(made, target)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-            found = read()
-    assert found is not None, f"{target} cannot be read as it was made"
-    return found
+            content = read()
+    assert content is not None, f"{target} cannot be read as it was made"
+    return content

@@ -1,6 +1,6 @@
-"""What a model's folder shows before it is loaded: its largest id, the shapes of its weights. Loads no torch.
+"""Read from a model's folder, before it is loaded, its largest token id and the shapes of its weights. Loads no torch.
 
-What is not to be found here is left to loading, which looks at the models themselves.
+Whatever these files do not show is checked later, when the model is loaded.
 """
 
 import json
@@ -10,40 +10,40 @@ from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError, in_line
 
-# How transformers calls the output layers of sequence classifiers.
+# The names of the output layers of sequence classifiers in transformers.
 _HEADS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".logits_proj.weight")
-_LENGTH = 8  # bytes at the start of a safetensors file, which say how long its header is
-# What reading a file raises that holds something else, in whatever place.
+_LENGTH = 8  # bytes at the start of a safetensors file that hold the length of its header
+# The exceptions that come from reading a file with unexpected content, at any place.
 _DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def check_vocabulary(folder: Path, settings: dict[str, Any], given: str) -> None:
-    """Refuse a tokenizer that makes ids which a model has no embedding of.
+    """Refuse a tokenizer with ids for which the model has no embedding.
 
     Args:
         settings: the model's config.json.
         given: key and value of the setting that names the folder.
 
     Raises:
-        ConfigError: if it does.
+        ConfigError: if there are such ids.
     """
-    file, rows = folder / "tokenizer.json", _of_text(settings).get("vocab_size")
+    file, rows = folder / "tokenizer.json", _select_text_part(settings).get("vocab_size")
     if not file.is_file() or not isinstance(rows, int):
         return
     try:
-        ids = _ids(json.loads(file.read_text(encoding="utf-8")))
-        highest = max(ids, default=0)
+        tokens = _read_tokens(json.loads(file.read_text(encoding="utf-8")))
+        highest = max(tokens, default=0)
     except _DAMAGED:
-        return  # a tokenizer of another make, or a damaged one
+        return  # a tokenizer of another format, or a damaged file
     if highest >= rows:
         raise ConfigError(
             f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows (vocab_size) and "
-            f"not the id {highest} of {in_line(ids[highest])} (resize_token_embeddings adds rows)"
+            f"not the id {highest} of {in_line(tokens[highest])} (resize_token_embeddings adds rows)"
         )
 
 
 def check_weights(folder: Path, given: str) -> dict[str, list[int]]:
-    """The shapes of a model's safetensors weights by name; none if it has no such file.
+    """The shapes of a model's safetensors weights by name; empty if it has no such file.
 
     Raises:
         ConfigError: if a file is damaged or gone.
@@ -59,48 +59,48 @@ def check_weights(folder: Path, given: str) -> dict[str, list[int]]:
         raise ConfigError(f"{given}: it lacks {', '.join(gone)}, which its {index.name} names")
     for file in sorted(folder.glob("model*.safetensors")):
         try:
-            shapes |= _shapes(file)
+            shapes |= _read_shapes(file)
         except _DAMAGED as error:
             raise ConfigError(f"{given}: its {file.name} is damaged ({error!r})") from error
     return shapes
 
 
 def check_head(shapes: dict[str, list[int]], num_outputs: int, given: str, remedy: str) -> None:
-    """Refuse a classifier whose output layer has another number of outputs, or that has none but a language model's.
+    """Refuse a classifier with another number of outputs, or with the output layer of a language model only.
 
     Args:
-        shapes: of its weights.
-        remedy: what chooses one of several outputs.
+        shapes: the shapes of its weights by name.
+        remedy: the end of the message: how one of several outputs is chosen.
 
     Raises:
-        ConfigError: if so.
+        ConfigError: if it is such a classifier.
     """
     heads = {name: shape for name, shape in shapes.items() if f".{name}".endswith(_HEADS) and len(shape) == 2}
     if not heads and "lm_head.weight" in shapes:
         raise ConfigError(f"{given}: not a trained reward model, its weights are a language model's")
-    for name, (has, _) in heads.items():
-        if has != num_outputs:
-            raise ConfigError(f"{given}: must have {num_outputs} outputs, its {name} has {has}{remedy}")
+    for name, (size, _) in heads.items():
+        if size != num_outputs:
+            raise ConfigError(f"{given}: must have {num_outputs} outputs, its {name} has {size}{remedy}")
 
 
-def _of_text(settings: dict[str, Any]) -> dict[str, Any]:
-    """A config, or the part of it that is about text."""
+def _select_text_part(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part of a config that is about text, if it has one; else the config."""
     part = settings.get("text_config")
     return part if isinstance(part, dict) else settings
 
 
-def _ids(content: dict[str, Any]) -> dict[int, str]:
+def _read_tokens(content: dict[str, Any]) -> dict[int, str]:
     """The tokens of a tokenizer.json by their ids."""
     vocabulary = content["model"]["vocab"]
     if isinstance(vocabulary, dict):
-        found = {number: token for token, number in vocabulary.items()}
+        tokens = {number: token for token, number in vocabulary.items()}
     else:
-        found = {number: token for number, (token, _) in enumerate(vocabulary)}
-    found |= {token["id"]: token["content"] for token in content.get("added_tokens") or []}
-    return {operator.index(number): token for number, token in found.items()}
+        tokens = {number: token for number, (token, _) in enumerate(vocabulary)}
+    tokens |= {token["id"]: token["content"] for token in content.get("added_tokens") or []}
+    return {operator.index(number): token for number, token in tokens.items()}
 
 
-def _shapes(file: Path) -> dict[str, list[int]]:
+def _read_shapes(file: Path) -> dict[str, list[int]]:
     """The shapes in a safetensors file's header, by name."""
     size = file.stat().st_size
     with file.open("rb") as content:

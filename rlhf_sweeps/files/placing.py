@@ -1,4 +1,4 @@
-"""What was made under another name gets its own: whole and on the disk, or not at all. Loads no torch."""
+"""Give a finished file or folder its final name: whole and on the disk, or not at all. Loads no torch."""
 
 import secrets
 import shutil
@@ -8,21 +8,23 @@ from pathlib import Path
 
 from rlhf_sweeps.platforms import system
 
-FORMER = "rlhf_sweeps_former_"  # how the names begin of what has made way: no user takes such a one
+FORMER = "rlhf_sweeps_former_"  # prefix of a replaced folder's name, which no user would choose
 
 
 def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = lambda former, made: None) -> None:
-    """Give a file or folder its name, in the same file system; a folder that has it already makes way.
+    """Rename a file or folder to its final name in the same file system; a folder with that name is replaced.
 
-    A process or a whole machine may die at any moment: what then has the name is what was made, what had it before, or,
-    where a folder makes way, nothing until the next call; never a part.
+    A process or the whole machine may die at any moment. Then the name belongs to the new content or to the former one,
+    or, while a folder is replaced, to nothing until the next call; it never belongs to a part.
 
     Args:
-        take_over: called with a folder that is to make way, and what was made: puts into this what is to stay.
+        made: the new file or folder.
+        target: its final path.
+        take_over: called with a folder that will be replaced and the new one; moves files that must stay into the new.
     """
     share(made)
     former = target.with_name(f"{FORMER}{target.name}")
-    if former.is_dir() and not target.exists():  # a process has died in between
+    if former.is_dir() and not target.exists():  # an earlier process has died between the two renames below
         system.patiently(lambda: former.replace(target))
     if target.is_dir():
         take_over(target, made)
@@ -31,7 +33,7 @@ def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = la
             system.sync(path)
     _remove(former)
     if target.is_dir():
-        # Not removed piece by piece under its name, which a reader or the next start would take for the whole.
+        # It is renamed first: a reader or the next start would take a half removed folder for the whole.
         system.patiently(lambda: target.replace(former))
     system.patiently(lambda: made.replace(target))
     system.sync(target.parent)
@@ -39,10 +41,12 @@ def place(made: Path, target: Path, take_over: Callable[[Path, Path], None] = la
 
 
 def move_into(folder: Path, made: Path, last: str) -> None:
-    """Move what was made into a folder that holds other things, too; what is called alike there makes way.
+    """Move the files of one folder into another, which may hold other files; files with the same names are replaced.
 
     Args:
-        last: the file that shows that all are there: of a process that dies meanwhile, nobody finds it.
+        folder: where the files go.
+        made: the folder that they come from; removed in the end.
+        last: the file that is moved last and shows that all files are complete.
     """
     share(made)
     for path in (made, *made.rglob("*")):
@@ -57,18 +61,18 @@ def move_into(folder: Path, made: Path, last: str) -> None:
 
 
 def share(made: Path) -> None:
-    """Let others read a file, or all files in a folder, as the user's umask has it.
+    """Give a file, or all files in a folder, the mode of new files, so that others may read them as the umask allows.
 
-    What writes weights makes them by way of a temporary file, which is its owner's alone, and leaves them so.
+    Libraries write weights by way of a temporary file, which only its owner may read, and do not change that.
     """
-    usual = _usual_mode(made if made.is_dir() else made.parent)
+    usual = _find_mode_of_new_file(made if made.is_dir() else made.parent)
     for path in [made, *made.rglob("*")]:
         if path.is_file() and not path.is_symlink() and path.stat().st_mode != usual:
             path.chmod(usual)
 
 
-def _usual_mode(folder: Path) -> int:
-    """The mode of a new file: a process can ask for its umask only by changing it, under all its threads."""
+def _find_mode_of_new_file(folder: Path) -> int:
+    """The mode of a new file: a process can read its umask only by changing it, which affects all of its threads."""
     new = folder / f"{secrets.token_hex(8)}.unfinished"
     new.touch(exist_ok=False)
     try:
@@ -78,7 +82,7 @@ def _usual_mode(folder: Path) -> int:
 
 
 def _remove(former: Path) -> None:
-    """Remove what makes way; of a link the link alone."""
+    """Remove a file or folder; of a link only the link."""
     if former.is_symlink() or former.is_file():
         former.unlink()
     else:

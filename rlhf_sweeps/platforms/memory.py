@@ -1,7 +1,9 @@
-"""How much memory is left for this process, as Linux tells it; elsewhere nobody knows.
+"""How much memory is left for this process, from Linux's files; unknown on other systems.
 
-The scarcest counts: the machine's, that of a control group (of either version) which this process is in, and its share
-among the workers of a sweep. Swap is not counted: whoever works in it does not come to an end.
+The smallest of these counts: the machine's memory, the limit of a control group (of either version) that this process
+is in, and its share among the workers of a sweep. Swap is not counted, since a run that swaps takes far too long.
+
+The constants below were chosen and not measured, except for the cost of a look.
 """
 
 import functools
@@ -11,11 +13,12 @@ from pathlib import Path
 
 from rlhf_sweeps.platforms import system
 
-RESERVE = 2**28  # bytes that are left to everything else
-MEASURED_FOR = 1.0  # seconds: what others take and give back does not change faster, and looking costs half a ms
-PIECE = 2**24  # bytes; smaller ones are not worth being taken, and what Python itself needs meanwhile is less
-_UNLIMITED = 2**60  # what version 1 says of a group without a limit is not far below 2**63
-# Version 2 and 1: the limit, what is used, and the file cache in that, which gives way.
+RESERVE = 2**28  # bytes that are left to other processes
+SECONDS_VALID = 1.0  # seconds that a measurement stays valid; measuring costs half a millisecond
+LEAST_PIECE = 2**24  # bytes: smaller pieces are not taken; Python itself allocates less meanwhile
+_UNLIMITED = 2**60  # version 1 gives a group without a limit a number just below 2**63
+# Files of version 2 and of version 1: the limit, the memory in use, and the parts of it that are a file cache, which
+# the system frees when needed.
 _NAMES = (
     ("memory.max", "memory.current", ("inactive_file", "active_file")),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file")),
@@ -23,14 +26,14 @@ _NAMES = (
 
 
 class Room:
-    """What this process may take.
+    """The memory that this process may take.
 
     Args:
-        root: where the system's files begin.
+        root: the folder that holds the system's /proc and /sys.
 
     Attributes:
-        share: bytes that it may come to have at most, whatever else there is.
-        total: bytes that it might come to have when that was last measured; None: unknown.
+        share: upper limit in bytes of this process's memory, as one worker of several; None: no limit.
+        total: bytes that this process could reach when last measured, with the memory that it has; None: unknown.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -39,90 +42,91 @@ class Room:
         self.total: int | None = None
         self._most_data: int | None = None
         self._unused: int | None = None
-        self._measured = -MEASURED_FOR
+        self._measured = -SECONDS_VALID
 
     def most_data(self) -> int | None:
-        """The bytes of data, as RLIMIT_DATA counts them, that this process may come to; None: unknown."""
-        if time.monotonic() - self._measured >= MEASURED_FOR:
+        """The most data, in bytes as RLIMIT_DATA counts them, that this process may come to have; None: unknown."""
+        if time.monotonic() - self._measured >= SECONDS_VALID:
             self._measure()
             self._measured = time.monotonic()
         return self._most_data
 
     def set_aside(self, take: Callable[[int], bool]) -> None:
-        """Take, for good, what the allocator has got from the system, does not use, and keeps in pieces.
+        """Allocate, for good, the unused pieces that the allocator holds.
 
-        A limit of data counts these pieces, although a tensor of another size may not fit into them. What is taken and
-        never touched is no memory, and is not counted any more.
+        A limit of data counts these pieces, although a tensor of another size may not fit into them. Pages that are
+        allocated and never touched take no memory; from then on they count as unused.
 
         Args:
-            take: takes so many bytes from the allocator; whether there were any.
+            take: allocates so many bytes from the allocator's pieces; returns whether that was possible.
         """
         own = _read_numbers(self.root / "proc/self/status")
         if self._unused is None or not {"VmData", "RssAnon"} <= own.keys():
             return
-        size = _untouched(own)
-        with system.data_limit(own["VmData"] + PIECE // 2):
-            while size >= PIECE:
+        size = _count_untouched(own)
+        with system.data_limit(own["VmData"] + LEAST_PIECE // 2):
+            while size >= LEAST_PIECE:
                 if take(size):
                     self._unused += size
                 else:
                     size -= size // 32
-        self._measured = -MEASURED_FOR
+        self._measured = -SECONDS_VALID
 
     def _measure(self) -> None:
         own = _read_numbers(self.root / "proc/self/status")
         room = left(self.root)
         if room is None or not {"VmData", "RssAnon"} <= own.keys():
             return
-        resident = _resident(own)
+        resident = _sum_resident(own)
         self.total = resident + room if self.share is None else min(resident + room, max(resident, self.share))
-        # Threads and allocators reserve what they never use, which counts as data, too. The least that was ever seen of
-        # it is taken for that: what comes on top later, such as weights mapped from their file, may yet be used.
-        untouched = _untouched(own)
+        # Threads and allocators reserve data that they never use. The least reserved amount that was ever measured
+        # counts as never used; anything above it, such as weights mapped from their file, may still be used.
+        untouched = _count_untouched(own)
         self._unused = untouched if self._unused is None else min(self._unused, untouched)
         self._most_data = self.total + self._unused
 
 
-def _resident(own: dict[str, int]) -> int:
+def _sum_resident(own: dict[str, int]) -> int:
     """The bytes of this process's own pages, from its status."""
     return own["RssAnon"] + own.get("VmSwap", 0)
 
 
-def _untouched(own: dict[str, int]) -> int:
-    """The bytes that are reserved and were never used, from its status."""
-    return own["VmData"] - _resident(own)
+def _count_untouched(own: dict[str, int]) -> int:
+    """The bytes that this process has reserved and never used, from its status."""
+    return own["VmData"] - _sum_resident(own)
 
 
 def left(root: Path = Path("/")) -> int | None:
-    """Bytes that the machine and the control groups have left, less a reserve; None: unknown.
+    """Bytes that the machine and the control groups have left, minus a reserve; None: unknown.
 
     Args:
-        root: where the system's files begin.
+        root: the folder that holds the system's /proc and /sys.
     """
     machine = _read_numbers(root / "proc/meminfo").get("MemAvailable")
     if machine is None:
         return None
-    return max(0, min([machine, *(_left_in_group(folder, names) for folder, names in _limited_groups(root))]) - RESERVE)
+    groups = [_measure_group(folder, names) for folder, names in _find_limited_groups(root)]
+    return max(0, min([machine, *groups]) - RESERVE)
 
 
 Names = tuple[str, str, tuple[str, str]]
 
 
 @functools.cache
-def _limited_groups(root: Path) -> list[tuple[Path, Names]]:
-    """The control groups with a limit that this process is in, and what their files are called."""
+def _find_limited_groups(root: Path) -> list[tuple[Path, Names]]:
+    """The control groups with a limit that this process is in, with the names of their files."""
     return [
         (folder, names)
-        for folder in _groups(root)
+        for folder in _find_groups(root)
         for names in _NAMES
         if (limit := _read_number(folder / names[0])) is not None and limit < _UNLIMITED
     ]
 
 
-def _groups(root: Path) -> Iterator[Path]:
-    """This process's control groups that may limit memory, and those around them.
+def _find_groups(root: Path) -> Iterator[Path]:
+    """Yield this process's control groups that may limit memory, and their parents.
 
-    In a container the names may be those outside of it, where the outermost folder is the container's own group.
+    In a container the names may be those outside of it; the outermost folder is then the container's own group.
     """
     mounted = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
@@ -137,7 +141,7 @@ def _groups(root: Path) -> Iterator[Path]:
         yield from (top.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1))
 
 
-def _left_in_group(folder: Path, names: Names) -> int:
+def _measure_group(folder: Path, names: Names) -> int:
     limit, used = _read_number(folder / names[0]), _read_number(folder / names[1])
     if limit is None or used is None:
         return _UNLIMITED
@@ -146,7 +150,7 @@ def _left_in_group(folder: Path, names: Names) -> int:
 
 
 def _read_numbers(file: Path) -> dict[str, int]:
-    """The numbers of a file of names and numbers, in bytes; none where there is no such file."""
+    """The numbers in a file of names and numbers, in bytes; empty if there is no such file."""
     numbers: dict[str, int] = {}
     for line in _read(file).splitlines():
         name, *words = line.split()

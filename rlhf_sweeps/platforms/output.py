@@ -1,10 +1,10 @@
-"""What is printed where a terminal's or a pipe's encoding lacks the characters for it."""
+"""Print to a terminal or a pipe whose encoding lacks some characters."""
 
 import io
 import sys
 
 
 def tolerate() -> None:
-    """Have stdout show a question mark in place of a character that it cannot show, and not fail; stderr never does."""
+    """Let stdout show a question mark for a character that it cannot show, instead of failing; stderr never fails."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""Linux and macOS. The other half, with the same functions, is windows.py."""
+"""Linux and macOS; windows.py has the same functions for Windows."""
 
 import contextlib
 import ctypes
@@ -29,13 +29,13 @@ _LOCK = re.compile(r"\d+: FLOCK\s+\S+\s+WRITE\s+(?P<process>\d+)\s+\S+:(?P<inode
 
 @contextlib.contextmanager
 def locked(folder: Path, wait: bool) -> Iterator[None]:
-    """Keep a folder to this process; the operating system gives it free when the process dies.
+    """Lock a folder for this process; the operating system frees the lock when the process dies.
 
     Args:
-        wait: until another process that has it is done.
+        wait: whether to wait until another process frees the lock.
 
     Raises:
-        BlockingIOError: if another process has it, and this one is not to wait.
+        BlockingIOError: if another process has the lock, without `wait`.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -46,7 +46,7 @@ def locked(folder: Path, wait: bool) -> Iterator[None]:
 
 
 def claims() -> list[tuple[int, int]] | None:
-    """Process and inode of every folder that is locked on this machine; None where that cannot be seen."""
+    """Process and inode of every folder that is locked on this machine; None where this is unknown."""
     try:
         lines = _LOCKS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -55,12 +55,12 @@ def claims() -> list[tuple[int, int]] | None:
 
 
 def patiently(act: Callable[[], Result]) -> Result:
-    """Do something to a file that others may have open, which disturbs nobody here."""
+    """Change a file that others may have open, which is no problem here."""
     return act()
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
+    """Write a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -74,26 +74,26 @@ def sync(path: Path) -> None:
 def num_cores() -> int:
     """Cores that this process may use."""
     if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))  # fewer than the machine has, where a scheduler or taskset restricts it
+        return len(os.sched_getaffinity(0))  # a scheduler or taskset may allow fewer than the machine has
     return os.cpu_count() or 1
 
 
 def cxx_compiler() -> str:
-    """The C++ compiler that torch.compile takes by default."""
+    """The C++ compiler that torch.compile uses by default."""
     return "clang++" if sys.platform == "darwin" else "g++"
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has held at once."""
+    """The largest memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextlib.contextmanager
 def data_limit(most: int) -> Iterator[None]:
-    """Have what this process asks for meanwhile fail where its data would be more than so many bytes; Linux's alone.
+    """Limit this process's data to `most` bytes for a while: larger requests fail. Only Linux has this limit.
 
-    Data are the pages that are its own: all but files, shared memory and stacks.
+    Data are the pages of the process itself: all but files, shared memory and stacks.
     """
     before = soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
@@ -104,7 +104,7 @@ def data_limit(most: int) -> Iterator[None]:
 
 
 def is_limited_by_the_user() -> bool:
-    """Whether this process's data or addresses are limited from outside, as by a shell's `ulimit`."""
+    """Whether this process's data or address space is limited from outside, as by a shell's `ulimit`."""
     return any(
         resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)
     )
@@ -114,24 +114,24 @@ def is_limited_by_the_user() -> bool:
 
 
 def start_method(wanted: Literal["forkserver", "spawn"]) -> Literal["forkserver", "spawn"]:
-    """How processes are started: as wanted, but not by a fork where the system's own libraries do not survive one."""
+    """The way to start processes: as wanted on Linux, else spawn: the libraries of macOS do not survive a fork."""
     return wanted if sys.platform == "linux" else "spawn"
 
 
 def process_class(method: Literal["forkserver", "spawn"]) -> type[BaseProcess]:
-    """What is started by a method."""
+    """The class of a process that is started by this method."""
     return context.ForkServerProcess if method == "forkserver" else context.SpawnProcess
 
 
 def open_server(preload: Sequence[str]) -> None:
-    """Have the fork server there, which imports these modules, missing ones passed over."""
+    """Start the fork server, which imports these modules and skips missing ones."""
     forkserver.set_forkserver_preload(list(preload))
     forkserver.ensure_running()
 
 
 def close_server() -> None:
     """End the fork server."""
-    # multiprocessing ends it with the last process that holds a pipe to it, and offers no other way in public.
+    # multiprocessing ends it with the last process that holds a pipe to it; it has no public function for this.
     server: Any = forkserver._forkserver
     if server._forkserver_pid is not None:
         with contextlib.suppress(ProcessLookupError):
@@ -141,8 +141,8 @@ def close_server() -> None:
 
 @contextlib.contextmanager
 def shielded() -> Iterator[None]:
-    """What is started meanwhile does not get Ctrl-C until it has left the terminal."""
-    # multiprocessing starts its tracker beside the first process, and unblocks SIGINT then.
+    """Block Ctrl-C for processes that are started meanwhile, until they have left the terminal."""
+    # multiprocessing starts its tracker with the first process and then unblocks SIGINT, so it is started earlier.
     resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -152,55 +152,55 @@ def shielded() -> Iterator[None]:
 
 
 def leave_terminal() -> None:
-    """Make this process the first of a group of its own, which Ctrl-C does not reach."""
+    """Make this process the leader of a process group of its own, which Ctrl-C does not reach."""
     os.setsid()
-    # Ignoring comes first, since it drops a pending one.
+    # To ignore the signal first drops a pending one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def end_with_parent(parent: int) -> None:
-    """Have this process end with the one that started it, however that ends. Linux; elsewhere no fork is used."""
+    """End this process when its parent ends, in whatever way. For Linux only: elsewhere no fork is used."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # which was gone before
+        if os.getppid() != parent:  # the parent had ended before
             os._exit(1)
 
 
 def drop_terminal() -> None:
-    """Have nowhere to write where that was a terminal, which is gone: each line for it would be an error."""
+    """Send output to the null device if it went to a terminal that is gone: each line would raise an error."""
     for handle in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.fstat(handle).st_mode):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, handle)
-                os.close(nowhere)
+                null_device = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null_device, handle)
+                os.close(null_device)
 
 
-# By which a process is told that its end is near, beside SIGINT and SIGTERM.
+# The signals besides SIGINT and SIGTERM that announce the end of a process.
 WARNINGS: tuple[signal.Signals, ...] = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def end_own_group() -> None:
-    """End this process, which has left the terminal, and all that it has started."""
+    """End this process, which has left the terminal, and all processes that it has started."""
     os.killpg(0, signal.SIGKILL)
 
 
 def kill(process: BaseProcess) -> bool:
-    """Kill a process and the group that it leads; returns whether it was there."""
+    """Kill a process and the group that it leads; returns whether the process existed."""
     assert process.pid is not None
     try:
         os.kill(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         return False
-    # It leads a group only from its first line on.
+    # A process that has just started may not lead a group yet.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return True
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of this number."""
+    """Whether a process with this id exists."""
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -210,8 +210,8 @@ def is_running(process: int) -> bool:
     return True
 
 
-# Time: no Python code is run in setting the timer, which the alarm could interrupt.
+# Time: the timer is set without running Python code, which the alarm could interrupt.
 
 ALARM: signal.Signals | None = signal.SIGALRM
-# (seconds, interval) -> those of the timer before
+# (seconds, interval) -> seconds and interval of the former timer
 set_timer: Callable[..., tuple[float, float]] = functools.partial(signal.setitimer, signal.ITIMER_REAL)

@@ -1,6 +1,7 @@
-"""Windows. The other half, with the same functions, is posix.py, which says what they are for.
+"""Windows; posix.py has the same functions for Linux and macOS, and explains them.
 
-Never run on a real Windows machine: the tests pretend one (test_platforms.py), and mypy reads it as on Windows.
+This file has never run on a real Windows machine: tests simulate one (test_platforms.py), and mypy checks it for
+Windows.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ assert sys.platform == "win32"
 Result = TypeVar("Result")
 
 _LOCK_FILE = ".lock"
-_PATIENCE = 10.0  # seconds: a reader of ours is done in milliseconds, a virus scanner perhaps not
+_PATIENCE = 10.0  # seconds, chosen and not measured: our readers take milliseconds, a virus scanner may take longer
 _KILL_ON_JOB_CLOSE, _EXTENDED_LIMITS = 0x2000, 9
 _SYNCHRONIZE, _QUERY_LIMITED_INFORMATION = 0x100000, 0x1000
 _ACCESS_DENIED, _STILL_RUNNING = 5, 0x102
@@ -46,13 +47,13 @@ class _BasicLimits(ctypes.Structure):
 
 
 class _Limits(ctypes.Structure):
-    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION: the basic ones, six counters, four sizes."""
+    """JOBOBJECT_EXTENDED_LIMIT_INFORMATION: the basic limits, six counters, four sizes."""
 
     _fields_ = (("basic", _BasicLimits), ("io", ctypes.c_ulonglong * 6), ("memory", ctypes.c_size_t * 4))
 
 
 class _Memory(ctypes.Structure):
-    """PROCESS_MEMORY_COUNTERS: after the peak seven other sizes."""
+    """PROCESS_MEMORY_COUNTERS: the peak and seven other sizes."""
 
     _fields_ = (
         ("size", ctypes.c_uint32),
@@ -63,7 +64,7 @@ class _Memory(ctypes.Structure):
 
 
 def _load() -> ctypes.WinDLL:
-    """The system's functions; handles are as wide as pointers, which ctypes must be told."""
+    """Load the system's functions, with signatures: ctypes must know that handles are as wide as pointers."""
     kernel = ctypes.WinDLL("kernel32", use_last_error=True)
     handle, word, flag, pointer = wintypes.HANDLE, wintypes.DWORD, wintypes.BOOL, ctypes.c_void_p
     signatures = {
@@ -90,7 +91,7 @@ _kernel = _load()
 
 @contextlib.contextmanager
 def locked(folder: Path, wait: bool) -> Iterator[None]:
-    """As in posix.py, by a file in the folder, which stays: folders have no locks here."""
+    """As in posix.py, by a lock file that stays in the folder: Windows cannot lock folders."""
     lock = FileLock(folder / _LOCK_FILE, timeout=-1 if wait else 0)
     try:
         lock.acquire()
@@ -103,12 +104,12 @@ def locked(folder: Path, wait: bool) -> Iterator[None]:
 
 
 def claims() -> list[tuple[int, int]] | None:
-    """Nobody can see them."""
+    """None: Windows does not show them."""
     return None
 
 
 def patiently(act: Callable[[], Result]) -> Result:
-    """Do something to a file that others may have open, again and again until they have closed it."""
+    """Change a file that others may have open: try again until they have closed it, or the patience ends."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -120,7 +121,7 @@ def patiently(act: Callable[[], Result]) -> Result:
 
 
 def sync(path: Path) -> None:
-    """Have a file on the disk; the names in a folder are in the file system's journal."""
+    """Write a file to the disk; names in a folder are safe in the file system's journal."""
     if path.is_file():
         with path.open("r+b") as file:
             os.fsync(file.fileno())
@@ -135,12 +136,12 @@ def num_cores() -> int:
 
 
 def cxx_compiler() -> str:
-    """The C++ compiler that torch.compile takes by default."""
+    """The C++ compiler that torch.compile uses by default."""
     return "cl"
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has held at once."""
+    """The largest memory of this process so far, in bytes."""
     memory = _Memory(size=ctypes.sizeof(_Memory))
     _kernel.K32GetProcessMemoryInfo(_kernel.GetCurrentProcess(), ctypes.byref(memory), memory.size)
     return int(memory.peak)
@@ -148,12 +149,12 @@ def peak_memory() -> int:
 
 @contextlib.contextmanager
 def data_limit(most: int) -> Iterator[None]:
-    """Nothing is limited: what is left is not known here."""
+    """Does nothing: the memory that is left is unknown here."""
     yield
 
 
 def is_limited_by_the_user() -> bool:
-    """No: there is no such limit here."""
+    """False: there is no such limit here."""
     return False
 
 
@@ -161,12 +162,12 @@ def is_limited_by_the_user() -> bool:
 
 
 def start_method(wanted: Literal["forkserver", "spawn"]) -> Literal["forkserver", "spawn"]:
-    """How processes are started: there is no fork."""
+    """Always spawn: there is no fork."""
     return "spawn"
 
 
 def process_class(method: Literal["forkserver", "spawn"]) -> type[BaseProcess]:
-    """What is started by a method."""
+    """The class of a process that is started by this method."""
     return SpawnProcess
 
 
@@ -180,7 +181,7 @@ def close_server() -> None:
 
 @contextlib.contextmanager
 def shielded() -> Iterator[None]:
-    """What is started meanwhile inherits that it ignores Ctrl-C; so does this process for that moment."""
+    """Ignore Ctrl-C meanwhile, which processes that are started then inherit."""
     _kernel.SetConsoleCtrlHandler(None, True)
     try:
         yield
@@ -189,9 +190,9 @@ def shielded() -> Iterator[None]:
 
 
 def leave_terminal() -> None:
-    """Ignore Ctrl-C, and have all that this process starts end with it, however it ends.
+    """Ignore Ctrl-C, and let all processes that this process starts end with it, in whatever way it ends.
 
-    The job is never closed: that is left to the system when this process, the only one that holds it, is gone.
+    The job is never closed here: the system closes it when this process, its only owner, ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = _kernel.CreateJobObjectW(None, None)
@@ -206,20 +207,20 @@ def end_with_parent(parent: int) -> None:
 
 
 def drop_terminal() -> None:
-    """A console that is closed ends its processes soon."""
+    """Does nothing: a console that is closed ends its processes soon."""
 
 
-# By which a process is told that its end is near, beside SIGINT and SIGTERM. Ctrl-Break is for those who mean at once.
+# The signals besides SIGINT and SIGTERM that announce the end of a process. Ctrl-Break ends a process at once.
 WARNINGS: tuple[signal.Signals, ...] = ()
 
 
 def end_own_group() -> None:
-    """End this process, which has left the terminal, and so all that it has started."""
+    """End this process, which has left the terminal, and so all processes that it has started."""
     os._exit(1)
 
 
 def kill(process: BaseProcess) -> bool:
-    """Kill a process, and so all that it has started; returns whether it was there. Its status is then -15."""
+    """Kill a process, and so all that it has started; returns whether it existed. Its exit status is then -15."""
     if not process.is_alive():
         return False
     process.kill()
@@ -227,10 +228,10 @@ def kill(process: BaseProcess) -> bool:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process of this number. (`os.kill(process, 0)` would send it Ctrl-C.)"""
+    """Whether a process with this id exists. (`os.kill(process, 0)` would send it Ctrl-C.)"""
     try:
         handle = _kernel.OpenProcess(_SYNCHRONIZE | _QUERY_LIMITED_INFORMATION, False, process)
-    except ctypes.ArgumentError:  # no such number can be
+    except ctypes.ArgumentError:  # no process can have this id
         return False
     if not handle:
         return ctypes.get_last_error() == _ACCESS_DENIED  # another user's

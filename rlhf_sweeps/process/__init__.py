@@ -1,1 +1,1 @@
-"""What surrounds the work in a process: requests to end, faults of the environment, progress, exit status."""
+"""Everything around the work of a process: requests to end, faults of the environment, progress, exit status."""

@@ -1,4 +1,4 @@
-"""Waiting for something no longer than so many seconds, by this process's own clock."""
+"""Wait for something, but no longer than a number of seconds by this process's own clock."""
 
 import threading
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from concurrent.futures import Future
 
 
 def within(seconds: float, act: Callable[[], None]) -> None:
-    """Do something in a thread of its own, and wait for it; what it raises is raised here.
+    """Call a function in a thread of its own and wait for it; an exception in there is raised here.
 
     Raises:
-        TimeoutError: if it is not done in time. It goes on, and ends with the process at the latest.
+        TimeoutError: if it is not done in time. The thread goes on, and ends with the process at the latest.
     """
     done: Future[None] = Future()
 
@@ -17,7 +17,7 @@ def within(seconds: float, act: Callable[[], None]) -> None:
         try:
             act()
             done.set_result(None)
-        except BaseException as error:  # whatever it is, the one who waits must hear of it
+        except BaseException as error:  # of any kind: the caller waits for it
             done.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

@@ -1,4 +1,4 @@
-"""How a process ends, as a shell sees it and W&B is told."""
+"""The exit status of a process, for the shell and for W&B."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
 def exit_status(error: BaseException | None) -> int:
-    """Of a process that ends with this error, or without one."""
+    """The exit status of a process that ends with this error; 0 without one."""
     if error is None:
         return 0
     if isinstance(error, KeyboardInterrupt):
@@ -30,10 +30,13 @@ def exit_status(error: BaseException | None) -> int:
 
 @contextlib.contextmanager
 def naming(key: str, folder: Path) -> Iterator[None]:
-    """Have what comes out of here, where the environment is at fault, name the folder that can be gone on with.
+    """Add the folder that can be continued to the message of a fault of the environment.
+
+    Args:
+        key: the key that names the folder.
 
     Raises:
-        EnvironmentFault: in its place.
+        EnvironmentFault: in place of an error that such a fault has caused.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The ways in which a run itself fails, whoever runs it."""
+"""Failures of a run itself, alone or in a sweep."""
 
 
 class DivergedError(RuntimeError):
@@ -6,4 +6,4 @@ class DivergedError(RuntimeError):
 
 
 class RewardModelError(RuntimeError):
-    """A reward model failed on responses that it was given; the message names it, what it did and a text."""
+    """A reward model failed on responses; the message names the reward model, the failure and one of the texts."""

@@ -18,10 +18,10 @@ log = logging.getLogger("rlhf_sweeps")
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """While entered, these signals end what is done as Ctrl-C does: outside of an `Interruption` no update is begun.
+    """Let these signals end the process at once, as Ctrl-C does; for the time outside of an `Interruption`.
 
     Raises:
-        KeyboardInterrupt: when one comes.
+        KeyboardInterrupt: when such a signal comes.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -31,20 +31,21 @@ def ending_at_once() -> Iterator[None]:
 
     numbers = [signal.SIGTERM, *system.WARNINGS] if threading.current_thread() is threading.main_thread() else []
     previous = {number: signal.getsignal(number) for number in numbers}
-    heard = [number for number, handler in previous.items() if handler == signal.SIG_DFL]  # others' stay, as of nohup
-    for number in heard:
+    # Other handlers stay, such as those of nohup.
+    handled = [number for number, handler in previous.items() if handler == signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in heard:
+        for number in handled:
             signal.signal(number, previous[number])
 
 
 class Interruption:
-    """While entered, these signals only set `reason`, also that of an interruption around this one.
+    """A context in which these signals only set `reason`, its own and that of an interruption around it.
 
-    Does nothing outside the main thread, which alone gets them.
+    It does nothing outside of the main thread, since only the main thread receives signals.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Interruption:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, *system.WARNINGS):
                 if number in system.WARNINGS and signal.getsignal(number) == signal.SIG_IGN:
-                    continue  # as of nohup
+                    continue  # nohup has set this
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -70,7 +71,7 @@ class Interruption:
             system.drop_terminal()
         if self.reason is not None:
             if number in system.WARNINGS:
-                return  # a scheduler that repeats itself is in no hurry
+                return  # a scheduler may repeat its warning: that is no request to stop at once
             raise KeyboardInterrupt
         self._interrupt()
         log.info("stopping after this update and its checkpoint; once more stops at once, without a checkpoint")

@@ -1,4 +1,4 @@
-"""What a user sees of a running job: a bar on a terminal, now and then a plain line elsewhere."""
+"""The progress of a running job: a bar on a terminal, a plain line every few seconds elsewhere."""
 
 import logging
 import sys
@@ -9,16 +9,17 @@ from typing import Self
 
 from tqdm import tqdm
 
-SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_LINES = 15.0  # not measured, chosen
 
 log = logging.getLogger("rlhf_sweeps")
 
 
 class Progress:
-    """Shows updates as they come.
+    """Shows the updates of a run, one after the other.
 
     Args:
-        done: updates that an earlier start of the run made.
+        total: updates of the whole run.
+        done: updates that earlier starts of the run have made.
     """
 
     def __init__(self, total: int, done: int) -> None:
@@ -39,10 +40,10 @@ class Progress:
 
     def show(self, row: Mapping[str, float]) -> None:
         """Show one update's metrics."""
-        figures = {"score": row["objective/scores"], "KL": row["objective/kl"]}
+        values = {"score": row["objective/scores"], "KL": row["objective/kl"]}
         if "eval/score" in row:
-            figures |= {"eval score": row["eval/score"], "eval KL": row["eval/kl"], "win rate": row["eval/win_rate"]}
-        text = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+            values |= {"eval score": row["eval/score"], "eval KL": row["eval/kl"], "win rate": row["eval/win_rate"]}
+        text = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update()

@@ -1,10 +1,10 @@
-"""W&B's variables of the environment: set for a while, and afterwards as they were, whatever W&B has written itself."""
+"""W&B's environment variables: set for a while, and then restored, whatever W&B has written meanwhile."""
 
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-# Its own error reports can hold up the end of a process for 20 s.
+# W&B's own error reports can delay the end of a process by 20 s.
 QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 
 
@@ -12,24 +12,24 @@ QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 def wandb_environment(
     defaults: Mapping[str, str], *, fixed: Mapping[str, str] | None = None, unset: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Set variables, beside QUIET; afterwards undo that and what W&B writes, a socket for child processes to share.
+    """Set variables and QUIET; afterwards restore all, also those that W&B sets (a socket's address for children).
 
     Args:
-        defaults: where the user has not set them.
-        fixed: whatever the user has set.
-        unset: those that are not to count.
+        defaults: values of variables that the user has not set.
+        fixed: values that replace the user's.
+        unset: variables to remove.
     """
-    before = _variables()
+    before = _read_variables()
     os.environ.update({**QUIET, **defaults, **before, **(fixed or {})})
     for name in unset:
         os.environ.pop(name, None)
     try:
         yield
     finally:
-        for name in _variables():
+        for name in _read_variables():
             del os.environ[name]
         os.environ.update(before)
 
 
-def _variables() -> dict[str, str]:
+def _read_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}

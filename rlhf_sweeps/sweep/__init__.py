@@ -4,11 +4,11 @@ from pathlib import Path
 
 
 class SweepFailedError(RuntimeError):
-    """A sweep that could not come to its end, or came there without a single result."""
+    """A sweep could not be completed, or was completed without a single result."""
 
 
 class SweepInterruptedError(KeyboardInterrupt):
-    """Ctrl-C; the same command goes on with the sweep in `folder`."""
+    """Ctrl-C; the same command continues the sweep in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

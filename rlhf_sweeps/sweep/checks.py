@@ -1,4 +1,4 @@
-"""What hydra.sweeper asks for that cannot be, found out before the first run."""
+"""Refuse impossible settings of hydra.sweeper before the first run."""
 
 import pkgutil
 import warnings
@@ -16,8 +16,9 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.study.owners import study_directions
 from rlhf_sweeps.wording import told
 
-MOST_GIVEN = 100_000  # of which a sampler may draw as many numbers for each suggestion
-MOST_TRIED = 50  # made-up trials, after which a sampler is asked
+# The largest number allowed in sampler_args: a sampler may draw so many numbers for each suggestion. Chosen.
+MOST_GIVEN = 100_000
+MOST_TRIED = 50  # the largest number of made-up trials before the sampler's suggestion; chosen
 
 
 def check_trial_function(path: str) -> None:
@@ -28,18 +29,18 @@ def check_trial_function(path: str) -> None:
     """
     given, allowed = f"hydra.sweeper.trial={path}", "must be the dotted path of a function, package.module.function"
     try:
-        found = pkgutil.resolve_name(path)
+        target = pkgutil.resolve_name(path)
     except Exception as error:  # whatever the user's module raises
         raise ConfigError(f"{given}: {allowed} ({told(error)})") from error
-    if "." not in path or not callable(found) or isinstance(found, type):
+    if "." not in path or not callable(target) or isinstance(target, type):
         raise ConfigError(f"{given}: {allowed}")
 
 
 def check_seeds(plan: Plan) -> None:
-    """Check that there are as many seeds as the sweep needs, and that no trial has seen those of the tests.
+    """Check that all seeds are below the largest allowed one, and that no test seed is also a tuning seed.
 
     Raises:
-        ConfigError: if the last one is none any more, or one is in both lists.
+        ConfigError: if a seed is too large, or one is in both lists.
     """
     config, last = plan.config, max([*plan.seeds, *plan.test_seeds])
     if last >= SEEDS:
@@ -55,12 +56,12 @@ def check_seeds(plan: Plan) -> None:
 
 
 def check_sampler(plan: Plan) -> None:
-    """Have a sampler with arguments of the user's suggest a setting after some made-up trials.
+    """Let a sampler with the user's arguments suggest a setting after some made-up trials.
 
-    Optuna looks at most arguments only when it comes to use them.
+    Optuna checks most arguments only when it uses them.
 
     Raises:
-        ConfigError: if it cannot.
+        ConfigError: if the sampler fails.
     """
     settings = plan.settings
     if plan.points is not None or not settings.sampler_args:
@@ -91,7 +92,7 @@ def check_sampler(plan: Plan) -> None:
 
 
 def _try(plan: Plan, num_tried: int) -> None:
-    """So many trials at random, each with a value, then one by the sampler."""
+    """Let a random sampler make `num_tried` trials, each with a value, and then the plan's sampler one."""
     study = optuna.create_study(sampler=RandomSampler(seed=0), directions=study_directions(plan.directions))
     for number in range(num_tried):
         trial = study.ask()
@@ -102,9 +103,10 @@ def _try(plan: Plan, num_tried: int) -> None:
 
 
 def canonical(master: DictConfig) -> Callable[[str, Any, str], Hashable]:
-    """Which texts of a key are one value: (key, value, text) -> what is equal for those, by the key's type.
+    """Make a function (key, value, text) -> an object that is equal for texts with the same meaning, by the key's type.
 
-    To a number 1 and 1.0 are one value, to a switch true and yes; what has no type is told apart by its text.
+    For a number 1 and 1.0 are the same value, for a switch true and yes. Values of keys without a type differ if their
+    texts differ.
     """
 
     def value_of(key: str, value: Any, text: str) -> Hashable:
@@ -115,7 +117,7 @@ def canonical(master: DictConfig) -> Callable[[str, Any, str], Hashable]:
             return text
         try:
             converted: Hashable = node.validate_and_convert(value)
-        except Exception:  # the run that has it says so
+        except Exception:  # the run with this value reports it
             return text
         return converted
 

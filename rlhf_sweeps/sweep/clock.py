@@ -1,4 +1,4 @@
-"""How long a sweep has run, how long it will, and what there is still time for."""
+"""How long a sweep has run, how long it will run, and which runs still fit into its budget."""
 
 import heapq
 import math
@@ -10,16 +10,16 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.results import finalists
 from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, Trial
 
-# Runs on the test seeds may take so much longer than those that chose the setting.
+# Reserve for runs on the test seeds: they may take so many times as long as those that chose the setting; chosen.
 SPARE = 1.1
 
 
 class Clock:
-    """The time of one sweep, over all its starts; in seconds.
+    """The time of one sweep over all of its starts, in seconds.
 
     Args:
-        before: for which earlier starts have run.
-        num_workers: trials at a time.
+        before: the time of all earlier starts.
+        num_workers: number of trials that run at a time.
     """
 
     def __init__(self, plan: Plan, before: float, num_workers: int) -> None:
@@ -28,25 +28,25 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """For which the sweep has run."""
+        """How long the sweep has run."""
         return self._before + time.monotonic() - self._begun
 
     @property
     def of_budget(self) -> float | None:
-        """What is left of sweep.budget_hours; None without one."""
+        """The time that is left of sweep.budget_hours; None without a budget."""
         hours = self._plan.config.sweep.budget_hours
         return None if hours is None else hours * 3600 - self.seconds
 
     def of_run(self, trials: Sequence[Trial]) -> float:
-        """A whole run, by the trials that ran to their end; 0 as long as there is none."""
-        each = [_seconds_of_run(trial) for trial in trials if trial.state == COMPLETE and _counts(trial)]
+        """The mean time of a whole run over the complete trials; 0 as long as there is none."""
+        each = [_seconds_of_run(trial) for trial in trials if trial.state == COMPLETE and _is_predictive(trial)]
         return fmean(each) if each else 0.0
 
     def of_tests(self, trials: Sequence[Trial], num_more: int = 0) -> float:
-        """What the runs on the test seeds will take: as long as those that chose their settings.
+        """The time of the runs on the test seeds, if each takes as long as the runs that chose its setting.
 
         Args:
-            num_more: trials that may be complete by then, beside those that are now.
+            num_more: number of further trials that may be complete by then.
         """
         wanted = self._plan.num_finalists
         each = [_seconds_of_run(trial) or self.of_run(trials) for trial in self._finalists(trials)]
@@ -61,9 +61,9 @@ class Clock:
         return finalists(trials, self._plan.directions, self._plan.num_finalists, self._plan.has_own_scales)
 
     def share_in_time(self, trials: Sequence[Trial]) -> float:
-        """The share of a run that may begin at most, so that the runs on the test seeds still come to their end.
+        """The largest share of a run that may begin, so that there is time for the runs on the test seeds.
 
-        Below 0 where nothing may; infinite without a budget, and as long as nobody knows how long a run takes.
+        It is below 0 if nothing may begin, and infinite without a budget or if the time of a run is unknown.
         """
         if (left := self.of_budget) is None:
             return math.inf
@@ -73,24 +73,24 @@ class Clock:
         return (left / SPARE - tests) / run
 
     def is_time_for_tests(self, trials: Sequence[Trial]) -> bool:
-        """Whether what is left of the budget is only enough for the runs on the test seeds."""
-        return self._is_only(SPARE, trials)
+        """Whether the time that is left is only enough for the runs on the test seeds."""
+        return self._is_left_only_for_tests(SPARE, trials)
 
     def is_too_late(self, trials: Sequence[Trial]) -> bool:
-        """Whether they must begin now: what has not stopped for them has used up half of the time to spare."""
-        return self._is_only((1 + SPARE) / 2, trials)
+        """Whether the tests must begin now: runs that have not stopped for them have used half of the reserve."""
+        return self._is_left_only_for_tests((1 + SPARE) / 2, trials)
 
-    def _is_only(self, factor: float, trials: Sequence[Trial]) -> bool:
+    def _is_left_only_for_tests(self, factor: float, trials: Sequence[Trial]) -> bool:
         left, tests = self.of_budget, self.of_tests(trials)
         return left is not None and tests > 0 and left <= factor * tests
 
     def left(self, trials: Sequence[Trial], num_left: int | None) -> float | None:
-        """Until the sweep's end, by the trials that have ended; None if nobody knows.
+        """The time until the sweep's end, estimated from the trials that have ended; None if unknown.
 
         Args:
-            num_left: trials that have not begun; None: as many as the time allows.
+            num_left: number of trials that have not begun; None: as many as the time allows.
         """
-        ended = [_seconds(trial) for trial in trials if trial.has_ended and _counts(trial)]
+        ended = [_seconds(trial) for trial in trials if trial.has_ended and _is_predictive(trial)]
         if num_left is None or not ended:
             return self.of_budget
         each = fmean(ended)
@@ -100,8 +100,8 @@ class Clock:
         return left if self.of_budget is None else min(left, self.of_budget)
 
 
-def _counts(trial: Trial) -> bool:
-    """Whether a trial tells how long those to come will take."""
+def _is_predictive(trial: Trial) -> bool:
+    """Whether the time of a trial can predict the time of the next ones."""
     return trial.has_run and trial.is_compared
 
 
@@ -110,5 +110,5 @@ def _seconds_of_run(trial: Trial) -> float:
 
 
 def _seconds(trial: Trial) -> float:
-    """For which a trial has had a worker; of an earlier start's, at least the training is known."""
+    """How long a trial had a worker; for trials of earlier starts at least the time of training is known."""
     return max(trial.seconds, trial.worker_seconds)

@@ -1,4 +1,4 @@
-"""A comparison of reward models as the text that stands at a sweep's end."""
+"""A comparison of reward models as text for the end of a sweep."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,112 +6,113 @@ from typing import Any
 
 from rlhf_sweeps.wording import WIDTH, in_columns, short
 
-LONGEST_NAME = 24
-FEW = 10  # sentences on what was left out that are still printed
+LONGEST_NAME = 24  # characters
+MOST_LEFT_OUT = 10  # sentences about runs that were left out
 
 Entry = Mapping[str, Any]
 
 
 def table(comparison: Mapping[str, Any]) -> str:
-    """Win rates under every judge, the ranking, and what a reader should beware of, in lines of at most 120 characters.
+    """Write win rates under every judge, the ranking, and warnings, in lines of at most 120 characters.
 
     Args:
-        comparison: what `compare` gives.
+        comparison: the result of `compare`.
     """
     entries: list[Entry] = comparison["reward_models"]
     lines = []
     if entries:
-        matrix = in_columns(list(_by_judge(entries, comparison["judges"])))
+        matrix = in_columns(list(_list_by_judge(entries, comparison["judges"])))
         is_too_wide = max(map(len, matrix)) > WIDTH
-        lines += [_title(comparison), *(in_columns(list(_by_pair(entries))) if is_too_wide else matrix)]
+        lines += [_write_title(comparison), *(in_columns(list(_list_by_pair(entries))) if is_too_wide else matrix)]
     else:
         lines.append("nothing to compare: no reward model has a run with an evaluation that can be used")
-    lines += _ranking(comparison["ranking"])
-    for note in [*_over_optimized(comparison), *_few_seeds(entries), *_left_out(comparison["left_out"])]:
-        lines += _wrapped(note)
+    lines += _write_ranking(comparison["ranking"])
+    warnings = [*_warn_of_over_optimization(comparison), *_warn_of_few_seeds(entries)]
+    for note in [*warnings, *_list_left_out(comparison["left_out"])]:
+        lines += _wrap(note)
     return "\n".join(lines)
 
 
-def _title(comparison: Mapping[str, Any]) -> str:
+def _write_title(comparison: Mapping[str, Any]) -> str:
     return (
         f"win rate against the base policy in % [{100 * comparison['confidence']:.0f} % interval], "
         f"{comparison['num_prompts']} prompts; *: own judge, which chose each run's evaluation"
     )
 
 
-def _by_judge(entries: Sequence[Entry], judges: Sequence[str]) -> Iterator[list[str]]:
+def _list_by_judge(entries: Sequence[Entry], judges: Sequence[str]) -> Iterator[list[str]]:
     """A row for each reward model, a column for each judge."""
-    yield ["trained on", *map(_short, judges), "KL", "update", "seeds"]
+    yield ["trained on", *map(_shorten, judges), "KL", "update", "seeds"]
     for entry in entries:
-        rates = [_own_marked(entry, judge) if judge in entry["judges"] else "-" for judge in judges]
-        yield [_short(entry["reward_model"]), *rates, *_costs(entry)]
+        rates = [_mark_own(entry, judge) if judge in entry["judges"] else "-" for judge in judges]
+        yield [_shorten(entry["reward_model"]), *rates, *_list_costs(entry)]
 
 
-def _by_pair(entries: Sequence[Entry]) -> Iterator[list[str]]:
+def _list_by_pair(entries: Sequence[Entry]) -> Iterator[list[str]]:
     """A row for each reward model and judge."""
     yield ["trained on", "judge", "win rate", "KL", "update", "seeds"]
     for entry in entries:
         for judge in entry["judges"]:
-            yield [_short(entry["reward_model"]), _short(judge), _own_marked(entry, judge), *_costs(entry)]
+            yield [_shorten(entry["reward_model"]), _shorten(judge), _mark_own(entry, judge), *_list_costs(entry)]
 
 
-def _own_marked(entry: Entry, judge: str) -> str:
-    return _rate(entry["judges"][judge]["win_rate"]) + ("*" if judge == entry["reward_model"] else "")
+def _mark_own(entry: Entry, judge: str) -> str:
+    return _format_rate(entry["judges"][judge]["win_rate"]) + ("*" if judge == entry["reward_model"] else "")
 
 
-def _costs(entry: Entry) -> list[str]:
-    """What the win rates were had for: KL in nats, update; and on how many seeds."""
+def _list_costs(entry: Entry) -> list[str]:
+    """The KL in nats at which the win rates were reached, the update, and the number of seeds."""
     first, last = min(entry["updates"]), max(entry["updates"])
     return [f"{entry['kl']:.3g}", f"{first}" if first == last else f"{first}-{last}", str(entry["num_seeds"])]
 
 
-def _ranking(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
+def _write_ranking(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
     if not ranking:
         return []
     cells = [
-        [f"  {place}.", _short(ranked["reward_model"]), _rate(ranked), _noise(ranked["within_noise_of"])]
-        for place, ranked in enumerate(ranking, start=1)
+        [f"  {place}.", _shorten(entry["reward_model"]), _format_rate(entry), _describe_noise(entry["within_noise_of"])]
+        for place, entry in enumerate(ranking, start=1)
     ]
     return ["by mean win rate under the other judges:", *in_columns(cells)]
 
 
-def _noise(name: str | None) -> str:
-    return "" if name is None else f"within noise of {_short(name)}"
+def _describe_noise(name: str | None) -> str:
+    return "" if name is None else f"within noise of {_shorten(name)}"
 
 
-def _over_optimized(comparison: Mapping[str, Any]) -> Iterator[str]:
-    for found in comparison["over_optimized"]:
-        losses = ", ".join(f"{_percent(rate)} % under {judge}" for judge, rate in found["judges"].items())
+def _warn_of_over_optimization(comparison: Mapping[str, Any]) -> Iterator[str]:
+    for entry in comparison["over_optimized"]:
+        losses = ", ".join(f"{_format_percent(rate)} % under {judge}" for judge, rate in entry["judges"].items())
         yield (
-            f"{found['reward_model']}: wins {_percent(found['win_rate'])} % under its own judge and {losses}: "
-            "over-optimized, or the judges want different things"
+            f"{entry['reward_model']}: wins {_format_percent(entry['win_rate'])} % under its own judge and {losses}: "
+            "over-optimized, or the judges reward different things"
         )
 
 
-def _few_seeds(entries: Sequence[Entry]) -> Iterator[str]:
+def _warn_of_few_seeds(entries: Sequence[Entry]) -> Iterator[str]:
     names = [entry["reward_model"] for entry in entries if entry["num_seeds"] == 1]
     if names:
         who = "one seed each" if len(names) == len(entries) else f"one seed of {', '.join(names)}"
-        yield f"warning: {who}, so the intervals do not know how much seeds differ; sweep.seeds=3 shows it"
+        yield f"warning: {who}, so the intervals ignore how much seeds differ; sweep.seeds=3 would show that"
 
 
-def _left_out(sentences: Sequence[str]) -> Iterator[str]:
-    yield from (f"left out: {sentence}" for sentence in sentences[:FEW])
-    if len(sentences) > FEW:
-        yield f"left out: {len(sentences) - FEW} more"
+def _list_left_out(sentences: Sequence[str]) -> Iterator[str]:
+    yield from (f"left out: {sentence}" for sentence in sentences[:MOST_LEFT_OUT])
+    if len(sentences) > MOST_LEFT_OUT:
+        yield f"left out: {len(sentences) - MOST_LEFT_OUT} more"
 
 
-def _rate(rate: Mapping[str, float]) -> str:
-    return f"{_percent(rate['mean'])} [{_percent(rate['low'])}, {_percent(rate['high'])}]"
+def _format_rate(rate: Mapping[str, float]) -> str:
+    return f"{_format_percent(rate['mean'])} [{_format_percent(rate['low'])}, {_format_percent(rate['high'])}]"
 
 
-def _percent(rate: float) -> str:
+def _format_percent(rate: float) -> str:
     return f"{100 * rate:.0f}"
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return short(name, LONGEST_NAME)
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="    ")

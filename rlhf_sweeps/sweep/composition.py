@@ -1,4 +1,4 @@
-"""Overrides -> the config of one run, written into its folder as Hydra would."""
+"""Compose the config of a run from overrides, and write it into the run's folder as Hydra would."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -26,16 +26,16 @@ from rlhf_sweeps.wording import told
 class Composer:
     """Composes runs of one sweep.
 
-    Hydra reads and merges all files again for every run, which takes 0.1 s. Values of single keys come last in any
-    case, so the files are merged once for each choice of groups, and the values put into a copy. Hydra's own part, the
-    larger one, differs in a few entries; it is kept as plain values, which nothing has to be copied for.
+    Hydra reads and merges all files again for every run, which takes 0.1 s. Values of single keys are always applied
+    last. So the files are merged once for each choice of groups, and the values are put into a copy. Hydra's own part,
+    which is larger, differs in a few entries only; it is stored as plain values and never copied as a whole.
 
-    A trial reads its config where no Hydra is, so what asks for Hydra's answers is answered here: ${now:...} with one
+    A trial reads its config without Hydra. So interpolations that Hydra answers are resolved here: ${now:...} with one
     time for the whole sweep, ${hydra:...} from the run's own part.
 
     Attributes:
         folder: of the sweep.
-        finish: what is done to every run's config in the end.
+        finish: the last change of every run's config.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
@@ -43,7 +43,7 @@ class Composer:
         self._master = master
         self._parser = OverridesParser.create(config_loader=loader)
         self._composed: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
-        # As written it may hold the time of day, which is another one when it is read again.
+        # The unresolved path may contain the time of day, which would differ at the next reading.
         self.folder = Path(str(master.hydra.sweep.dir))
         self._begun = datetime.now()
         self._lifted: dict[str, str] = {}
@@ -67,7 +67,7 @@ class Composer:
         """Compose a run into its folder, as files in .hydra; returns its checked config. Raises as `config`.
 
         Args:
-            sweep: the folder that holds what its trials share; None: the sweep's own.
+            sweep: the folder for files that its trials share; None: the sweep's own.
         """
         task, hydra = self._compose(overrides, number, folder, sweep or self.folder)
         config = from_hydra(task)
@@ -75,14 +75,14 @@ class Composer:
         return config
 
     def rewrite(self, source: Path, seed: int | None, folder: Path) -> Config:
-        """Compose a run as another one of its trial was composed by an earlier start; returns its checked config.
+        """Compose a run like another run of its trial, which an earlier start composed; returns its checked config.
 
         Args:
-            source: the other one's folder, or this one's own.
-            seed: of the run; None: the other one's.
+            source: the folder of the other run, or of this run itself.
+            seed: of the run; None: the seed of the other run.
 
         Raises:
-            ConfigError, OmegaConfBaseException: if that cannot be read any more.
+            ConfigError, OmegaConfBaseException: if the other run's config can no longer be read.
         """
         problems: list[str] = []
         task = salvage_yaml(source / ".hydra" / "config.yaml", problems)
@@ -113,38 +113,38 @@ class Composer:
         if groups not in self._composed:
             self._composed[groups] = self._load(groups)
         task, shared = self._composed[groups]
-        hydra = _of_job(shared, parsed, number, folder, sweep)
+        hydra = _fill_in_job(shared, parsed, number, folder, sweep)
         task = task.copy()
         ConfigLoaderImpl._apply_overrides_to_config(values, task)
-        is_asked = self._answer(task, hydra)
+        asks_for_number = self._answer(task, hydra)
         with answering(self._master):
             task = expand(task)
         lift(task, self._lifted)
-        # What the choices ask that were looked up.
-        if self._answer(task, hydra) or is_asked:
-            hydra = _for_itself(hydra)
+        # The choices that `expand` has added may need answers, too.
+        if self._answer(task, hydra) or asks_for_number:
+            hydra = _fix_number(hydra)
         return self.finish(task), hydra
 
     def _answer(self, task: DictConfig, hydra: dict[str, Any]) -> bool:
-        """Put answers in place of what a config asks Hydra; in most there is nothing, and the rest takes 20 ms.
+        """Replace interpolations that Hydra answers. Most configs have none, and the replacement takes 20 ms.
 
         Returns:
-            whether the job's number was among what it asked.
+            Whether the job's number was among them.
         """
         if not has_questions(task):
             return False
-        is_asked = asks_for_the_job(task)
+        asks_for_number = asks_for_the_job(task)
         with open_dict(task):
             task["hydra"] = hydra
             with answering(task, self._now):
                 answer_questions(task)
             del task["hydra"]
-        return is_asked
+        return asks_for_number
 
     def _now(self, pattern: str) -> str:
-        """When the sweep began; where its folder is named by the time, that time."""
-        said: str | None = OmegaConf.get_cache(self._master)["now"].get((pattern,))
-        return self._begun.strftime(pattern) if said is None else said
+        """The time at which the sweep began; the time in its folder's name, if that has one."""
+        cached: str | None = OmegaConf.get_cache(self._master)["now"].get((pattern,))
+        return self._begun.strftime(pattern) if cached is None else cached
 
     def _load(self, groups: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._master, list(groups))
@@ -155,21 +155,21 @@ class Composer:
         return composed, hydra
 
     def _is_value(self, override: Override) -> bool:
-        """Whether an override sets one key that is there whatever groups are chosen, and is not a group itself."""
+        """Whether an override sets a single key that exists for any choice of groups, and that is no group itself."""
         if override.type != OverrideType.CHANGE or override.package is not None:
             return False
         above, _, name = override.key_or_group.rpartition(".")
         holder = OmegaConf.select(self._master, above) if above else self._master
         if isinstance(holder, DictConfig) and name in holder and OmegaConf.is_interpolation(holder, name):
-            return True  # which perhaps cannot be resolved here
+            return True  # it may be impossible to resolve it here
         node = OmegaConf.select(self._master, override.key_or_group)
         return not isinstance(node, DictConfig) and (node is not None or above != "")
 
 
-def _of_job(
+def _fill_in_job(
     shared: dict[str, Any], overrides: Sequence[Override], number: int, folder: Path, sweep: Path
 ) -> dict[str, Any]:
-    """Hydra's own part as a job of a sweep has it."""
+    """Hydra's own part for a job of a sweep."""
     job = shared["job"]
     dirname = get_overrides_dirname(list(overrides), **job["config"]["override_dirname"])
     return {
@@ -181,8 +181,8 @@ def _of_job(
     }
 
 
-def _for_itself(hydra: dict[str, Any]) -> dict[str, Any]:
-    """Hydra's own part of a run whose config asks for its number, with what gives that number to a run on its own."""
+def _fix_number(hydra: dict[str, Any]) -> dict[str, Any]:
+    """Add overrides to Hydra's own part of a run that set its number, for a config that uses it in a run on its own."""
     number, name = hydra["job"]["num"], hydra["job"]["id"]
-    told = [*hydra["overrides"]["hydra"], f"hydra.job.num={number}", override("hydra.job.id", name)]
-    return {**hydra, "overrides": {**hydra["overrides"], "hydra": told}}
+    overrides = [*hydra["overrides"]["hydra"], f"hydra.job.num={number}", override("hydra.job.id", name)]
+    return {**hydra, "overrides": {**hydra["overrides"], "hydra": overrides}}

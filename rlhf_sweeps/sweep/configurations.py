@@ -1,7 +1,7 @@
-"""What a sweep was configured as from start to start, where changes were accepted: which trials can be compared.
+"""The configurations of a sweep over its starts, where changes were accepted: which trials can be compared.
 
-A trial keeps the configuration that it was begun under. One of an earlier configuration is gone on with, but no result
-of it stands for the present one.
+A trial keeps the configuration of the start in which it began. A trial of an earlier configuration is continued, but
+its result does not replace a result under the present one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.preflight import differences
 from rlhf_sweeps.record import Axis, Sweep, describe, read_axes, runs_of
 
-# Of a sweep, as sweep.json has it: axes, config (flat), directions, seeds, and the overrides that are not swept
-# (fixed). Records of earlier versions have no fixed.
+# The configuration of a sweep in sweep.json: axes, config (flat), directions, seeds, and `fixed`, the overrides that
+# are not swept. Records of earlier versions have no `fixed`.
 Record = Mapping[str, Any]
 KEYS = ("axes", "config", "directions", "seeds")
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What all trials that were begun under it share.
+    """The settings that all trials of a configuration share.
 
     Attributes:
         seeds: a trial's value is the mean over these.
-        objective: what a run is worth.
-        is_current: whether new trials are begun under it.
-        is_compared: whether its trials can be compared with new ones: at most the values differ that are searched.
+        objective: defines the objectives of a run.
+        is_current: whether new trials begin under it.
+        is_compared: whether its trials can be compared with new ones: at most the searched values differ.
     """
 
     seeds: Sequence[int]
@@ -37,14 +37,14 @@ class Configuration:
 
 
 class Configurations:
-    """All of them by index, oldest first.
+    """All configurations of a sweep by index, oldest first.
 
     Args:
-        records: of earlier starts.
-        new: of this start.
+        records: those of earlier starts.
+        new: that of this start.
 
     Attributes:
-        records: these and, where it is another one, the new.
+        records: those of earlier starts, and the new one if it differs from all of them.
         current: the index of the new one.
     """
 
@@ -57,25 +57,25 @@ class Configurations:
                 record["seeds"],
                 _objective(record["config"]),
                 index == self.current,
-                _are_alike(record, new) and not _unlike(record, new),
+                _are_alike(record, new) and not _list_differences(record, new),
             )
             for index, record in enumerate(self.records)
         ]
 
     @property
     def compared(self) -> list[int]:
-        """The indices of those whose trials can be compared with new ones."""
-        return [index for index, one in enumerate(self._all) if one.is_compared]
+        """The indices of the configurations whose trials can be compared with new ones."""
+        return [index for index, configuration in enumerate(self._all) if configuration.is_compared]
 
     def __getitem__(self, index: int) -> Configuration:
         return self._all[index]
 
 
 def read_start(sweep: Sweep) -> dict[str, Any] | None:
-    """What the sweep was begun with; None in a new folder.
+    """Read the beginning of the sweep's record; None in a new folder.
 
     Raises:
-        ConfigError: if it is lost, although there are runs.
+        ConfigError: if it is missing or damaged although there are runs.
     """
     start = sweep.start()
     if start is not None and isinstance(start.get("study_name"), str) and isinstance(start.get("id"), str):
@@ -84,14 +84,14 @@ def read_start(sweep: Sweep) -> dict[str, Any] | None:
             return start
     if start is not None or runs_of(sweep):
         raise ConfigError(
-            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and nothing else tells "
-            "which sweep its runs are of; bring it back, or choose another folder"
+            f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and no other file tells "
+            "which sweep its runs belong to; restore it, or choose another folder"
         )
     return None
 
 
 def _is_sound(record: Any) -> bool:
-    """Whether a configuration says all that is needed to go on with its trials."""
+    """Whether a configuration has all entries that are needed to continue its trials."""
     kinds = {"axes": list, "config": dict, "directions": list, "seeds": list}
     if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
         return False
@@ -99,38 +99,39 @@ def _is_sound(record: Any) -> bool:
 
 
 def changes(old: Record, new: Record) -> str:
-    """What differs between two configurations, as text; empty where nothing does that matters."""
+    """The relevant differences between two configurations, as text; empty if there are none."""
     axes = [read_axes(record["axes"]) for record in (old, new)]
     if _sweeps_seed(axes[0]) and not _sweeps_seed(axes[1]):
         return "begun by a version that had a trial for each seed; now each setting is averaged over its seeds"
-    return "; ".join(filter(None, [differences(*map(describe, axes)), *_unlike(old, new)]))
+    return "; ".join(filter(None, [differences(*map(describe, axes)), *_list_differences(old, new)]))
 
 
 def _sweeps_seed(axes: Sequence[Axis]) -> bool:
-    """Whether each seed was a setting of its own, as in sweeps of earlier versions."""
+    """Whether each seed was a setting of its own, as in earlier versions."""
     return any(axis.is_seed for axis in axes)
 
 
-def _unlike(old: Record, new: Record) -> list[str]:
-    """What keeps the trials of two configurations from being compared."""
-    # What is swept has no one value, and what a swept group brings along differs from setting to setting.
+def _list_differences(old: Record, new: Record) -> list[str]:
+    """The differences because of which the trials of two configurations cannot be compared."""
+    # Swept keys, and keys that a swept group sets, differ from setting to setting anyway.
     swept = tuple(f"{axis.key}." for record in (old, new) for axis in read_axes(record["axes"]) if axis.tied_to is None)
-    shared = [{key: x for key, x in one["config"].items() if not f"{key}.".startswith(swept)} for one in (old, new)]
+    flat = [record["config"].items() for record in (old, new)]
+    shared = [{key: x for key, x in items if not f"{key}.".startswith(swept)} for items in flat]
     texts = [differences(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
-    within = [[word for word in one.get("fixed", []) if _is_within(word, swept)] for one in (old, new)]
+    within = [[word for word in record.get("fixed", []) if _is_within(word, swept)] for record in (old, new)]
     if "fixed" in old and within[0] != within[1]:
         texts.append(f"overrides were {' '.join(within[0]) or 'none'}, are {' '.join(within[1]) or 'none'}")
     return [text for text in texts if text]
 
 
 def _is_within(override: str, groups: tuple[str, ...]) -> bool:
-    """Whether an override changes something that a swept group brings along."""
+    """Whether an override changes a key that a swept group sets."""
     return override.lstrip("+~").startswith(groups)
 
 
 def _are_alike(old: Record, new: Record) -> bool:
-    """Whether the same keys are swept. One that is swept now was fixed then, at a value that old trials do not tell."""
+    """Whether the same keys are swept. Old trials do not record the fixed value of a key that is swept only now."""
     shapes = [{axis.name: (axis.tied_to, axis.when) for axis in read_axes(record["axes"])} for record in (old, new)]
     return shapes[0] == shapes[1]
 

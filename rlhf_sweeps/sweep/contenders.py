@@ -1,7 +1,7 @@
-"""The reward models that a sweep compares: which they are, and what every run must know of the others.
+"""The reward models that a sweep compares, and how every run's config is extended by the others.
 
-Where a sweep varies its reward model by lists, each run is scored on a common scale, and each reward model judges what
-all others have made of the policy.
+If a sweep varies its reward model by lists, each run is scored on a common scale, and each reward model judges the
+policies of all others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ Contenders = dict[str, dict[str, Any]]
 
 
 def contenders(space: SearchSpace, composer: Composer) -> Contenders:
-    """Name -> plain config of each reward model of a sweep; none where there are fewer than two.
+    """Name -> plain config of each reward model of a sweep; empty if there are fewer than two.
 
-    Reward models of one name are told apart by the values that differ: length[weight=0.1].
+    The names of reward models with the same name are extended by the values that differ: length[weight=0.1].
 
     Raises:
         HydraException, OmegaConfBaseException, ConfigError: as `Composer.config`.
@@ -35,21 +35,21 @@ def contenders(space: SearchSpace, composer: Composer) -> Contenders:
     if not swept or not all(isinstance(parameter.distribution, CategoricalDistribution) for parameter in swept):
         return {}
     points = space.grid() if space.is_grid else space.probes()
-    found: list[RewardModelConfig] = []
-    # Other keys than these do not change the reward model: every combination of them is looked at once.
+    distinct: list[RewardModelConfig] = []
+    # Only these keys change the reward model, so every combination of them is composed once.
     for point in {repr([point.get(p.name) for p in swept]): point for point in points}.values():
         config = replace(composer.config(space.overrides(point)).reward_model, normalize=None)
-        if config not in found:
-            found.append(config)
-    return {_label(config, found): asdict(config) for config in found} if len(found) > 1 else {}
+        if config not in distinct:
+            distinct.append(config)
+    return {_make_label(config, distinct): asdict(config) for config in distinct} if len(distinct) > 1 else {}
 
 
 def introduce(task: DictConfig, others: Contenders) -> DictConfig:
-    """A run's config with the other reward models as judges, and on a common scale, unless it says otherwise."""
+    """Add the other reward models to a run's config as judges, on a common scale, unless the config says otherwise."""
     own = OmegaConf.to_container(task.reward_model, resolve=True)
     assert isinstance(own, dict)
     normalize = own["normalize"] is not False
-    own_label = _label_of({**own, "normalize": None}, others)
+    own_label = _find_label({**own, "normalize": None}, others)
     if own_label is None:
         return task
     task = task.copy()
@@ -62,8 +62,8 @@ def introduce(task: DictConfig, others: Contenders) -> DictConfig:
     return task
 
 
-def _label_of(own: Mapping[Any, Any], others: Contenders) -> str | None:
-    """What a reward model goes by; a name that asks Hydra for the trial's number is another one in every trial."""
+def _find_label(own: Mapping[Any, Any], others: Contenders) -> str | None:
+    """The label of a reward model, also if its name contains the trial's number and so differs in every trial."""
     exact = [label for label, config in others.items() if config == own]
     alike = [label for label, config in others.items() if {**config, "name": own["name"]} == own]
     return next(iter(exact or (alike if len(alike) == 1 else [])), None)
@@ -72,34 +72,34 @@ def _label_of(own: Mapping[Any, Any], others: Contenders) -> str | None:
 def best_settings(
     trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], directions: Sequence[str]
 ) -> list[Compared]:
-    """What each reward model has made of the policy with the setting that suits it best, in the order of the trials.
+    """The best setting of each reward model with its runs, in the order of the trials.
 
     Args:
-        seeds: of every trial; a trial of several has a run for each.
-        directions: of the objectives.
+        seeds: of every trial; a trial has a run for each of several seeds.
+        directions: "maximize" or "minimize" for each objective.
     """
     groups = by_reward_model(trials).items()
-    best = {name: ranked[0] for name, ones in groups if (ranked := ranking(ones, directions))}
-    return [Compared(name, one.number, one.settings, _runs(one, sweep, seeds)) for name, one in best.items()]
+    best = {name: ranked[0] for name, group in groups if (ranked := ranking(group, directions))}
+    return [Compared(name, won.number, won.settings, _list_runs(won, sweep, seeds)) for name, won in best.items()]
 
 
 def trained_on(run: Run) -> str | None:
-    """The name of a run's reward model; None where its record does not tell."""
+    """The name of a run's reward model; None if its record does not contain it."""
     reward_model = as_mapping(as_mapping((run.start() or {}).get("config")).get("reward_model"))
     name = reward_model.get("name")
     return name if isinstance(name, str) else None
 
 
-def _runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
+def _list_runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
     return [sweep.run(trial.number, seed) for seed in seeds] if len(seeds) > 1 else [sweep.run(trial.number, None)]
 
 
-def _label(config: RewardModelConfig, all_of_them: Sequence[RewardModelConfig]) -> str:
-    """What the comparison calls it; a path's slashes become colons, since metrics are named after it."""
-    namesakes = [recorded(asdict(other)) for other in all_of_them if other.name == config.name]
+def _make_label(config: RewardModelConfig, all_configs: Sequence[RewardModelConfig]) -> str:
+    """The label in the comparison; slashes of a path become colons, since metrics contain the label."""
+    namesakes = [recorded(asdict(other)) for other in all_configs if other.name == config.name]
     own = recorded(asdict(config))
     differing = [key for key in own if any(key in other and other[key] != own[key] for other in namesakes)]
     if not differing:
         return config.name
-    told = ",".join(f"{key}={own[key]}" for key in differing).replace("${", "{")  # which the name would resolve
-    return f"{config.name}[{told}]".replace("/", ":")
+    values = ",".join(f"{key}={own[key]}" for key in differing).replace("${", "{")  # the name would resolve it
+    return f"{config.name}[{values}]".replace("/", ":")

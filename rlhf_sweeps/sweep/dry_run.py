@@ -1,4 +1,4 @@
-"""What a sweep would run, and what it would take, from measured updates; nothing of it is kept."""
+"""Describe the runs of a sweep and their time, from measured updates; no file of the measurement stays."""
 
 import logging
 import math
@@ -24,19 +24,19 @@ from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.tracking import wandb_run as tracking
 from rlhf_sweeps.tracking.names import is_off
 
-NUM_LISTED = 20
-# One update with its evaluation, and nothing that is sent anywhere. Hydra applies values after groups: the group
-# tracking=disabled would lose against a mode that was given.
+NUM_LISTED = 20  # trials of a grid
+# An update with its evaluation, without tracking. Hydra applies values after groups, so a given tracking.mode would
+# override the group tracking=disabled.
 MEASURED = ("eval.every=1", "tracking.mode=disabled")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What runs take, in seconds.
+class RunTime:
+    """The time of runs, in seconds.
 
     Attributes:
-        once: of the sweep: its own start, and what the first run finds out for all.
-        start: of each, beside its updates and evaluations.
+        once: the start of the sweep, and the work that its first run does for all runs.
+        start: the start and end of each run, without its updates and evaluations.
     """
 
     once: float
@@ -48,28 +48,28 @@ class Measured:
 
     @property
     def each(self) -> float:
-        """A whole run."""
+        """The time of a whole run."""
         return self.start + self.num_updates * self.update + self.num_evaluations * self.evaluation
 
 
 def dry_run(plan: Plan, composer: Composer, executor: Executor) -> str:
-    """Measure an update of the first setting, and say what the sweep will take.
+    """Measure an update of the first setting, and describe the sweep and its time.
 
-    A run alone finds out what is found out once; then there is one in every worker, as in the sweep. All are runs of a
-    sweep of their own, whose folder is gone afterwards.
+    A first run alone does the work that is shared by all runs; then a run is measured in every worker at once, as in
+    the sweep. These runs belong to a sweep of their own, whose folder is removed afterwards.
 
     Raises:
         ConfigError: if the measured runs fail.
     """
-    own = time.process_time()  # by now this process has done nothing but start the sweep
+    own = time.process_time()  # the time that this process took to start the sweep
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = _compose(plan, composer, folder, executor.num_workers)
         (alone,) = _run(executor, folder, [0])
         together = _run(executor, folder, range(1, executor.num_workers + 1))
-        tracking_seconds = _seconds_of_tracking(plan.config.tracking, folder)
+        tracking_seconds = _measure_tracking(plan.config.tracking, folder)
     whole, update, evaluation = (fmean(column) for column in zip(*together, strict=True))
-    measured = Measured(
+    measured = RunTime(
         once=own + max(0.0, alone[0] - whole) + tracking_seconds,
         start=max(0.0, whole - update - evaluation) + tracking_seconds,
         update=update,
@@ -77,21 +77,21 @@ def dry_run(plan: Plan, composer: Composer, executor: Executor) -> str:
         num_updates=config.ppo.num_updates,
         num_evaluations=math.ceil(config.ppo.num_updates / plan.config.eval.every),
     )
-    return "\n".join([*_trial_lines(plan), *_time_lines(plan, measured, executor.num_workers)])
+    return "\n".join([*_describe_trials(plan), *_describe_time(plan, measured, executor.num_workers)])
 
 
 def _compose(plan: Plan, composer: Composer, folder: Path, num_workers: int) -> Config:
-    """Write the runs 0 to `num_workers`, all of the first setting, each of which ends after an update."""
+    """Write runs 0 to `num_workers`, all with the first setting; each ends after its first update."""
     first = plan.points[0] if plan.points is not None else plan.space.probes()[0]
     for number in range(num_workers + 1):
         run = Run(folder / str(number))
         config = composer.write([*plan.overrides(first, None), *MEASURED], number, run.folder, sweep=folder)
-        run.ask_to_stop("budget")  # heard after the first update
+        run.ask_to_stop("budget")  # the run reads this after its first update
     return config
 
 
 def _run(executor: Executor, folder: Path, numbers: Sequence[int]) -> list[tuple[float, float, float]]:
-    """Run some at once; the seconds of each: in all, of its update, and of its evaluation."""
+    """Run some runs at once; returns for each the seconds of the whole run, of its update and of its evaluation."""
     runs = [Run(folder / str(number)) for number in numbers]
     ends: dict[Path, float] = {}
     begins, futures = [], []
@@ -111,8 +111,8 @@ def _run(executor: Executor, folder: Path, numbers: Sequence[int]) -> list[tuple
     return list(zip(wholes, updates, evaluations, strict=True))
 
 
-def _seconds_of_tracking(config: TrackingConfig, folder: Path) -> float:
-    """For which a process waits for W&B to start and end, tried offline and without a trace outside of `folder`."""
+def _measure_tracking(config: TrackingConfig, folder: Path) -> float:
+    """The seconds that W&B takes to start and end, measured offline; all files stay in `folder`."""
     if is_off(config.mode):
         return 0.0
     places = {f"WANDB_{what}": str(folder / "tracking") for what in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR")}
@@ -120,7 +120,7 @@ def _seconds_of_tracking(config: TrackingConfig, folder: Path) -> float:
     log, begun = logging.getLogger("rlhf_sweeps"), time.monotonic()
     try:
         os.environ.update(places, WANDB_MODE="offline")
-        log.disabled = True  # nobody is to upload this run
+        log.disabled = True  # hides the hint to upload this run
         (folder / "tracking").mkdir()
         tracker = tracking.start(
             replace(config, mode="auto"),
@@ -144,15 +144,15 @@ def _note_end(ends: dict[Path, float], folder: Path, _: Future[int]) -> None:
     ends[folder] = time.monotonic()
 
 
-def _time_lines(plan: Plan, measured: Measured, workers: int) -> list[str]:
-    """How long a run and the sweep take, and what that costs."""
+def _describe_time(plan: Plan, measured: RunTime, workers: int) -> list[str]:
+    """Lines about the time of a run and of the sweep, and about the cost."""
     lines = [
-        f"once: {measured.once:.3g} s to start the sweep, and to find out what all runs share",
+        f"once: {measured.once:.3g} s to start the sweep, and for work that all runs share",
         f"a run: {measured.start:.3g} s to start and end, {measured.num_updates} updates of {measured.update:.3g} s, "
-        f"{measured.num_evaluations} evaluations of {measured.evaluation:.3g} s: {_hours(measured.each)} "
+        f"{measured.num_evaluations} evaluations of {measured.evaluation:.3g} s: {_format_hours(measured.each)} "
         f"(measured with {workers} at a time, on the first setting)",
     ]
-    total, line = _sweep_line(plan, measured, workers)
+    total, line = _describe_total(plan, measured, workers)
     lines.append(line)
     price = plan.config.sweep.cost_per_hour
     if price is not None:
@@ -162,9 +162,9 @@ def _time_lines(plan: Plan, measured: Measured, workers: int) -> list[str]:
     return lines
 
 
-def _sweep_line(plan: Plan, measured: Measured, workers: int) -> tuple[float, str]:
-    """The seconds that the whole sweep takes, of a budget no more than that, and a line that says so."""
-    budget, num_settings = plan.config.sweep.budget_hours, _num_settings(plan)
+def _describe_total(plan: Plan, measured: RunTime, workers: int) -> tuple[float, str]:
+    """The seconds that the whole sweep takes, at most its budget, and a line about them."""
+    budget, num_settings = plan.config.sweep.budget_hours, _count_settings(plan)
     limit = math.inf if budget is None else budget * 3600
     in_time = ""
     if budget is not None:
@@ -174,25 +174,25 @@ def _sweep_line(plan: Plan, measured: Measured, workers: int) -> tuple[float, st
         return limit, f"{in_time}, more where some are pruned"
     runs = num_settings * len(plan.seeds)
     tests = min(num_settings, plan.num_finalists) * len(plan.test_seeds)
-    # Tests begin when the last of the other runs has ended.
+    # Runs on test seeds begin after all other runs have ended.
     total = measured.once + (math.ceil(runs / workers) + math.ceil(tests / workers)) * measured.each
     pruned = "" if plan.pruner == "none" else ", less where some are pruned"
-    text = f"{runs + tests} runs, {workers} at a time: {_hours(total)}{pruned}"
+    text = f"{runs + tests} runs, {workers} at a time: {_format_hours(total)}{pruned}"
     return (total, text) if total <= limit else (limit, f"{text}; {in_time}")
 
 
-def _num_settings(plan: Plan) -> int | None:
-    """Settings that will be run: trials of a setting that another has had are not. None: as many as the time allows."""
+def _count_settings(plan: Plan) -> int | None:
+    """The number of settings that will be run, each once; None: as many as the time allows."""
     if plan.points is not None:
         return len(plan.points)
-    possible = math.prod(_num_values(parameter.distribution) for parameter in plan.space.parameters)
+    possible = math.prod(_count_values(parameter.distribution) for parameter in plan.space.parameters)
     if plan.num_trials is None:
         return None
     return int(min(plan.num_trials, possible))
 
 
-def _num_values(distribution: object) -> float:
-    """How many a parameter can have."""
+def _count_values(distribution: object) -> float:
+    """The number of values of a parameter; infinite for a continuous one."""
     if isinstance(distribution, CategoricalDistribution):
         return len(distribution.choices)
     assert isinstance(distribution, IntDistribution | FloatDistribution)
@@ -203,8 +203,8 @@ def _num_values(distribution: object) -> float:
     )
 
 
-def _trial_lines(plan: Plan) -> list[str]:
-    """Every point of a grid, as far as they can be listed; of a search what is searched."""
+def _describe_trials(plan: Plan) -> list[str]:
+    """Lines about the points of a grid, the first NUM_LISTED of them, or about the space of a search."""
     seeds = f", {len(plan.seeds)} seeds each" if len(plan.seeds) > 1 else ""
     if plan.test_seeds:
         which = "best of each reward model" if plan.has_own_scales else f"best {plan.num_finalists}"
@@ -215,9 +215,9 @@ def _trial_lines(plan: Plan) -> list[str]:
         return [f"a search by {plan.settings.sampler}, pruned by {plan.pruner}: {number}{seeds}, of", *space]
     texts = [" ".join(f"{k}={v}" for k, v in plan.space.settings(point).items()) for point in plan.points]
     listed = [f"    {number}: {text or 'the config as it is'}" for number, text in enumerate(texts[:NUM_LISTED])]
-    rest = [f"    and {len(texts) - NUM_LISTED} more"] if len(texts) > NUM_LISTED else []
-    return [f"a grid of {len(texts)} trials{seeds}", *listed, *rest]
+    more = [f"    and {len(texts) - NUM_LISTED} more"] if len(texts) > NUM_LISTED else []
+    return [f"a grid of {len(texts)} trials{seeds}", *listed, *more]
 
 
-def _hours(seconds: float) -> str:
+def _format_hours(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))

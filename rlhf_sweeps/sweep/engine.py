@@ -1,7 +1,7 @@
-"""The one loop of a sweep: ask -> start -> follow the records -> prune, retry, tell; grids and searches alike.
+"""The loop of a sweep, for grids and searches: ask -> start -> follow the records -> prune, retry, tell.
 
-A sweep that was killed and continued, one worker at a time, comes to the same study as one that was not: what happens
-follows from the trials' recorded updates (see follower.py), and what has been decided stands in the study.
+With one worker, a sweep that was killed and continued comes to the same study as an uninterrupted one: all decisions
+follow from the trials' recorded updates (see follower.py), and decisions already made are read from the study.
 """
 
 import math
@@ -32,19 +32,19 @@ from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, MENDABLE, WAITIN
 from rlhf_sweeps.sweep.twins import ended_twin
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
-SECONDS_BETWEEN_LOOKS = 0.05
-SECONDS_BETWEEN_SAVES = 10.0
+SECONDS_BETWEEN_LOOKS = 0.05  # chosen
+SECONDS_BETWEEN_SAVES = 10.0  # chosen
 
 
 class Engine:
     """Runs a plan's trials until there are enough.
 
     Attributes:
-        study: that it writes.
-        schedule: all trials, and which run is next.
-        clock: of all starts of the sweep.
-        stopping: why nothing more is begun, once that is so: INTERRUPTED, BUDGET, ENVIRONMENT or a sentence.
-        fault: what of the environment was at fault, where that is ENVIRONMENT.
+        study: the study that it writes.
+        schedule: all trials, and the run that is next.
+        clock: the time of all starts of the sweep.
+        stopping: why no further run begins: INTERRUPTED, BUDGET, ENVIRONMENT or a sentence; None while runs may begin.
+        fault: the fault of the environment, if `stopping` is ENVIRONMENT.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Engine:
         )
         self.stopping: str | None = None
         self.fault: str | None = None
-        self._is_testing = False  # what is left of the budget is for the test seeds
+        self._is_testing = False  # the time that is left is for the test seeds
         self._active: list[Active] = []
         self._saved = 0.0
         self.clock = Clock(plan, float((sweep.start() or {}).get("seconds", 0.0)), executor.num_workers)
@@ -87,16 +87,16 @@ class Engine:
             executor.watch = self.look
 
     def run(self) -> None:
-        """Run what is left of the plan.
+        """Run the trials of the plan that are left.
 
         Raises:
-            KeyboardInterrupt: at a second Ctrl-C; the executor's processes are then still there.
+            KeyboardInterrupt: at a second Ctrl-C; the executor's processes then still run.
         """
         for active in self.schedule.adopt():
-            self._outcomes.refuse(active, "suggested under an earlier configuration, and not begun when that changed")
+            self._outcomes.refuse(active, "suggested under an earlier configuration, and not begun before it changed")
         with Interruption() as self._interruption:
             while True:
-                self._stop_where_due()
+                self._stop_if_due()
                 was_pausing = self._is_pausing
                 self._fill()
                 if not self._active:
@@ -106,14 +106,14 @@ class Engine:
                 futures = [active.future for active in self._active if active.future is not None]
                 wait(futures, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                 self.look()
-                for active in [one for one in self._active if one.future is not None and one.future.done()]:
+                for active in [run for run in self._active if run.future is not None and run.future.done()]:
                     self._active.remove(active)
                     self._end(active)
         if self.stopping is None:
-            self.stopping = BUDGET if self.schedule.is_unfinished else self._futility()
+            self.stopping = BUDGET if self.schedule.is_unfinished else self._explain_futility()
 
     def abandon(self) -> None:
-        """Leave this engine to its record, from which another can go on: what runs is stopped after its update."""
+        """End this engine, so that another can continue from its record: runs are stopped after their update."""
         for active in self._active:
             try:
                 if active.verdict is None:
@@ -123,12 +123,12 @@ class Engine:
         futures = [active.future for active in self._active if active.future is not None]
         wait(futures, self._plan.config.sweep.update_timeout)
         for active in self._active:
-            self._executor.kill(active.run.folder)  # what hangs
+            self._executor.kill(active.run.folder)  # if it hangs
         wait(futures)
 
     def look(self) -> None:
-        """Read what the running trials have recorded since the last look, and show it."""
-        self._stop_where_due()
+        """Read the updates that running trials have recorded since the last look, and show them."""
+        self._stop_if_due()
         limits, now = self._plan.config.sweep, time.monotonic()
         for active in self._active:
             self._follower.follow(active)
@@ -147,14 +147,14 @@ class Engine:
         self._display.show(self.schedule.trials, self.clock.left(self.schedule.trials, self.schedule.num_left))
 
     def save(self) -> None:
-        """Note for how long the sweep has run, which its next start needs."""
+        """Record how long the sweep has run, for its next start."""
         self._saved = time.monotonic()
         self._sweep.write_start({**(self._sweep.start() or {}), "seconds": self.clock.seconds})
 
     def _fill(self) -> None:
         """Give every free worker a run."""
         while len(self._active) < self._executor.num_workers:
-            self._stop_where_due()
+            self._stop_if_due()
             if self.stopping is not None or self._is_pausing:
                 return
             active = self.schedule.next(self._share_in_time(), is_idle=not self._active)
@@ -172,8 +172,8 @@ class Engine:
     def _may_wait(self, active: Active) -> bool:
         return self.stopping is None and not self.schedule.would_go_on(active, self._share_in_time())
 
-    def _stop_where_due(self) -> None:
-        """Ask runs to stop, once for each reason: a Ctrl-C, too many failures, the end of the time."""
+    def _stop_if_due(self) -> None:
+        """Ask runs to stop if there is a new reason: a Ctrl-C, too many failures, the end of the budget."""
         if self._interruption.reason and self.stopping != INTERRUPTED:
             self._stop(INTERRUPTED)
         if self.stopping is not None:
@@ -189,11 +189,11 @@ class Engine:
             return
         of_budget = self.clock.of_budget
         if of_budget is not None and of_budget < 0:
-            self._display.event("sweep.budget_hours are over; what runs is stopped after its update")
+            self._display.event("sweep.budget_hours are over; running trials are stopped after their update")
             self._stop(BUDGET)
         elif not self._is_testing and self.clock.is_time_for_tests(self.schedule.trials):
             self._is_testing = True
-            self._display.event("what is left of sweep.budget_hours is for the test seeds; what runs waits")
+            self._display.event("the rest of sweep.budget_hours is for the test seeds; running trials wait")
             for active in self._active:
                 if active.index is not None and active.verdict is None:
                     active.run.ask_to_stop(WAITING)
@@ -204,20 +204,20 @@ class Engine:
             if active.verdict is None:
                 active.run.ask_to_stop(reason)
 
-    def _futility(self) -> str | None:
-        """Why a search ends before it has its number of trials, where settings that cannot be are the reason."""
+    def _explain_futility(self) -> str | None:
+        """The reason if a search ends early because its last suggestions could not be run; else None."""
         if self._plan.points is not None or self.schedule.num_futile < MOST_FUTILE:
             return None
         newest = self.schedule.trials[-MOST_FUTILE:]
         if bad := [trial for trial in newest if trial.state == FAILED]:
-            return f"of {MOST_FUTILE} settings in a row none could be run; trial {bad[-1].number}: {bad[-1].message}"
-        self._display.event(f"{MOST_FUTILE} suggestions in a row had been run before: nothing new is to be expected")
+            return f"none of {MOST_FUTILE} settings in a row could be run; trial {bad[-1].number}: {bad[-1].message}"
+        self._display.event(f"{MOST_FUTILE} suggestions in a row were settings that have already run; none is left")
         return None
 
-    # A run from start to end
+    # The life of a run
 
     def _start(self, active: Active) -> None:
-        """Compose the run and give it to a worker, unless it has ended already."""
+        """Compose the run and give it to a worker, unless it has already ended."""
         trial, run = active.trial, active.run
         if (twin := ended_twin(active, self.schedule.trials)) is not None:
             self._outcomes.copy(active, twin)
@@ -246,14 +246,14 @@ class Engine:
         active.future = self._executor.submit(run.folder)
 
     def _has_ended(self, active: Active) -> bool:
-        """Whether an earlier start has decided about the run, or seen its end.
+        """Whether an earlier start has decided about the run, or has seen its end.
 
-        One whose updates are not what they were is gone on with, which takes them from its checkpoint.
+        A run whose recorded updates were changed is continued from its last checkpoint, which restores them.
         """
         run = active.run
         summary = run.summary() or {}
         if changed := run.changed(summary, *run.row_files):
-            self._display.event(f"trial {active.trial.number}: {changed[0]}; it goes on from its last checkpoint")
+            self._display.event(f"trial {active.trial.number}: {changed[0]}; it continues from its last checkpoint")
             return False
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):
             self._follower.follow(active)
@@ -261,7 +261,7 @@ class Engine:
         return active.verdict is not None or (summary.get("status") in ENDED and summary.get("cause") not in MENDABLE)
 
     def _compose(self, active: Active) -> Config:
-        """The run's config, written into its folder: as planned, or as its trial was begun by an earlier start."""
+        """Write the run's config into its folder: as planned, or like the runs of its trial from an earlier start."""
         trial, configuration = active.trial, self._configurations[active.trial.configuration]
         own_seed = active.seed if active.index is None or len(configuration.seeds) > 1 else None
         if configuration.is_current:
@@ -274,5 +274,5 @@ class Engine:
         self.stopping = self.stopping or reason
 
     def _is_stopping(self) -> bool:
-        """Whether the sweep itself is to stop; a run in this process hears of a Ctrl-C first."""
+        """Whether the sweep itself stops; a run in this process may notice a Ctrl-C first."""
         return self.stopping is not None or self._interruption.reason is not None

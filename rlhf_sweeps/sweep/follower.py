@@ -1,7 +1,7 @@
-"""Taking in what a running trial has recorded: does it go on, wait for a while, or end here?
+"""Read the updates that a running trial has recorded, and decide whether it continues, waits, or ends.
 
-A trial knows nothing of the study. What is decided about it follows from its recorded updates in their order, not from
-when they are read.
+A trial does not know the study. A decision depends on its recorded updates in their order, not on the time at which
+they are read.
 """
 
 import time
@@ -20,7 +20,7 @@ class Follower:
     """Follows runs by their records.
 
     Args:
-        may_wait: whether another run would get the worker that this one gives up for a while.
+        may_wait: whether another run would get the worker if this one waits.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Follower:
         self._configurations, self._may_wait = configurations, may_wait
 
     def follow(self, active: Active) -> None:
-        """Take in the run's new updates, up to the one that decides about it."""
+        """Read the run's new updates, up to the one that decides about it."""
         trial = active.trial
         for row in active.run.new_metrics():
             active.seen = time.monotonic()
@@ -55,18 +55,18 @@ class Follower:
                 self._decide(active)
 
     def report(self, trial: Trial, step: int, values: Sequence[float]) -> None:
-        """Report a trial's worth at a step. What was reported before a kill stands."""
+        """Report a trial's objectives at a step. A report from before a kill is not replaced."""
         value = values[self._plan.pruned_by]
         if self._judge.report(trial.number, step, value):
             self._study.report(trial.number, step, value)
 
     def _decide(self, active: Active) -> None:
-        """After an evaluation: does the run go on?"""
+        """Decide after an evaluation whether the run continues."""
         trial = active.trial
         objective = self._configurations[trial.configuration].objective
         if active.index == 0 and (values := objectives(active.rows, objective)) is not None:
             self.report(trial, active.update, values)
-            # A run that is gone on with shows its old updates again; what they led to is known, but for the last.
+            # A continued run shows its old updates again; the decisions about them are known, except about the last.
             is_new = active.decided < active.update == max(self._judge.reports(trial.number))
             if is_new and active.update < trial.num_updates:
                 if self._judge.should_prune(trial.number):

@@ -1,4 +1,4 @@
-"""What a sweep is, as its folder keeps it, and the study of its trials; another sweep's folder is refused."""
+"""Open a sweep: its description in its folder, and the study of its trials; another sweep's folder is refused."""
 
 import logging
 import uuid
@@ -24,15 +24,18 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[str, Any], Configurations]:
-    """What the sweep is; refuse a folder that holds another one. Nothing is written.
+    """Describe the sweep for its record; refuse a folder that holds another sweep. Nothing is written.
 
     Args:
         hydra: Hydra's own part of the sweep's config, as plain values.
+
+    Raises:
+        ConfigError: if the folder holds another sweep, or the description is lost.
     """
     start = read_start(sweep)
     records: list[dict[str, Any]] = []
-    told = plan.recorded(["-m", *masked_words(words_of(hydra))]).as_data()
-    new = {key: told[key] for key in ("axes", "directions", "seeds")}
+    recorded = plan.recorded(["-m", *masked_words(words_of(hydra))]).as_data()
+    new = {key: recorded[key] for key in ("axes", "directions", "seeds")}
     new |= {"config": flatten(as_dict(plan.config)), "fixed": masked_words(plan.fixed)}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
@@ -54,9 +57,9 @@ def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[s
                 )
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
-    kept = {"configurations": configurations.records, "compared": configurations.compared}
-    kept["references"] = {**fingerprints(plan.config, start["id"]), **as_mapping(start.get("references"))}
-    return {**start, **told, **new, **kept}, configurations
+    entries = {"configurations": configurations.records, "compared": configurations.compared}
+    entries["references"] = {**fingerprints(plan.config, start["id"]), **as_mapping(start.get("references"))}
+    return {**start, **recorded, **new, **entries}, configurations
 
 
 def open_study(
@@ -67,14 +70,14 @@ def open_study(
     master: DictConfig,
     retry_failed: Wanted,
 ) -> Study:
-    """Open the study and note what the sweep is; where that is refused, a sweep that was here is left as it was.
+    """Open the study and write the sweep's description; if the study is refused, an existing sweep is not changed.
 
     Args:
-        start, configurations: as `describe` gives them; the study's name is noted in `start`.
-        retry_failed: which failed trials are opened again.
+        start, configurations: the result of `describe`; the study's name is set in `start`.
+        retry_failed: the failed trials that are opened again.
 
     Raises:
-        ConfigError: if there cannot be such a study.
+        ConfigError: if the study cannot be opened.
     """
     settings = plan.settings
     if settings.storage is None and not sweep.study.exists():
@@ -83,10 +86,11 @@ def open_study(
 
     def open_as(name: str, is_new: bool) -> Study:
         if is_new:
-            if settings.storage is None:  # else the study is in a place that may be refused
+            if settings.storage is None:  # a given storage may still be refused
                 sweep.begin(_as_yaml(master))
             refuse_taken(open_storage(url), name, start["id"])
-            # Before there is a study, so that it is known for this sweep's own wherever a kill comes.
+            # Written before the study is made, so that after a kill at any point the study is recognised as this
+            # sweep's.
             sweep.begin(_as_yaml(master))
             sweep.write_start({**start, "study_name": name})
         return Study(
@@ -113,13 +117,13 @@ def open_study(
     study.move_to(plan.space.parameters)
     open_again(failed, study, sweep)
     start["study_name"] = study.name
-    start["seconds"] = (sweep.start() or start)["seconds"]  # which have gone by since, where it is opened once more
+    start["seconds"] = (sweep.start() or start)["seconds"]  # an earlier opening in this start may have counted more
     sweep.write_start(start)
     return study
 
 
 def _as_yaml(master: DictConfig) -> str:
-    """The config of the sweep as its folder keeps it: what is secret in there is masked."""
+    """The config of the sweep for its folder, with secrets masked."""
     content = plain(master)
     return OmegaConf.to_yaml(OmegaConf.create({**masked(content), "hydra": masked_hydra(content["hydra"])}))
 
@@ -127,10 +131,10 @@ def _as_yaml(master: DictConfig) -> str:
 def _begin_study(
     sweep: Sweep, start: Mapping[str, Any], open_as: Callable[[str, bool], Study], is_named: bool
 ) -> Study:
-    """The study of a new sweep: as the user names it, else as its folder, unless another sweep's is called so.
+    """Make the study of a new sweep, with the user's name, else with its folder's, else with that and the sweep's id.
 
     Raises:
-        ConfigError: if it cannot be had, or another sweep's study has the name that the user says.
+        ConfigError: if it cannot be made, or if the user's name belongs to another sweep's study.
     """
     wanted: str = start["study_name"]
     try:

@@ -1,4 +1,4 @@
-"""What has become of a run that ended: its setting goes on, has ended, or the run is started again."""
+"""Handle the end of a run: its setting continues with another seed, or has ended, or the run is started again."""
 
 import math
 import re
@@ -27,16 +27,16 @@ from rlhf_sweeps.verdicts.objective import missing, objectives, violations
 from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
 from rlhf_sweeps.wording import LONGEST, cut
 
-# A run with such a summary has nothing left to do.
+# A run with such a status in its summary is not started again.
 ENDED = ("complete", "diverged", "failed")
-MOST_FAULTS = 4  # in a row, of one run, before others go first
+MOST_FAULTS = 4  # successive faults of a run, after which other runs go first; chosen
 
 
 class Outcomes:
-    """Tells study, schedule and user how runs end.
+    """Reports the ends of runs to the study, the schedule and the user.
 
     Args:
-        is_stopping: whether the sweep itself is to stop.
+        is_stopping: whether the sweep itself stops.
     """
 
     def __init__(
@@ -55,26 +55,26 @@ class Outcomes:
         self._plan, self._study, self._judge, self._configurations = plan, study, judge, configurations
         self._schedule, self._follower, self._display, self._tracker = schedule, follower, display, tracker
         self._patience, self._is_stopping = patience, is_stopping
-        self._num_ended = 0  # runs that have come to an end, in this start of the sweep
+        self._num_ended = 0  # runs that have ended in this start of the sweep
 
     def copy(self, active: Active, twin: Trial) -> None:
-        """End a trial as one of the same setting has ended; among the peers of others only that one counts."""
+        """End a trial like an earlier trial of the same setting; as a peer of others only the earlier one counts."""
         trial = active.trial
-        self._judge.know(trial.number, {})
+        self._judge.add_trial(trial.number, {})
         for step, value in self._judge.reports(twin.number).items():
             self._study.report(trial.number, step, value)
         trial.num_updates, trial.update = twin.num_updates, twin.update
         trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
         trial.cause, trial.has_run = twin.cause, False
-        self._tell(active, twin.state, f"the setting of trial {twin.number}, not run again")
+        self._end_trial(active, twin.state, f"the setting of trial {twin.number}, not run again")
 
     def refuse(self, active: Active, message: str, is_new: bool = True) -> None:
-        """A run cannot be composed: where its trial has not begun, that is no failure but a setting that cannot be."""
+        """End a run whose config cannot be composed; a trial that has not begun does not count as a failure."""
         active.trial.has_run = not is_new or active.index != 0
         self._fail(active, "config", message)
 
     def end(self, active: Active) -> str | None:
-        """A run's process is gone, or there was nothing left to do; why the sweep has to stop, if it has."""
+        """Handle the end of a run's process, or a run without work left; returns why the sweep has to stop, if so."""
         self._follower.follow(active)
         if active.index is not None and active.future is not None:
             active.trial.worker_seconds += time.monotonic() - active.begun
@@ -90,17 +90,17 @@ class Outcomes:
             active.run.write_summary(summary)
         if summary is None:
             if active.future is not None and active.future.result() == EXIT_STATUS:
-                self._put_back(active, _error_in(active.run.log_file))
+                self._put_back(active, _read_error(active.run.log_file))
             else:
-                self._lose(active, _how_lost(active))
+                self._lose(active, _explain_loss(active))
             return None
         status, reason = summary["status"], active.verdict or summary.get("stop_reason")
         if reason in (INTERRUPTED, BUDGET, ENVIRONMENT) and self._is_stopping():
             return str(reason)
-        if reason == PRUNE:  # decided, however far it has got before it heard of it
-            self._tell(active, PRUNED)
+        if reason == PRUNE:  # decided, whatever updates it made after that
+            self._end_trial(active, PRUNED)
         elif reason == OVER_BUDGET:
-            self._value(active, objectives(active.rows, self._of(active.trial).objective))
+            self._complete_run(active, objectives(active.rows, self._find_configuration(active.trial).objective))
         elif reason == WAITING and status not in ENDED:
             self._schedule.wait(active)
         elif reason == INTERRUPTED and active.run.stop_reason() != INTERRUPTED:
@@ -108,7 +108,7 @@ class Outcomes:
         elif reason == TIMEOUT:
             self._fail(active, "timeout", f"sweep.trial_hours={self._plan.config.sweep.trial_hours:g} are over")
         elif reason == NO_METRIC:
-            self._fail(active, "config", self._missing_text(active))
+            self._fail(active, "config", self._explain_missing(active))
         elif status == "diverged":
             self._fail(active, status, str(summary["message"]))
         elif status == "failed" and summary["cause"] == ENVIRONMENT:
@@ -116,54 +116,54 @@ class Outcomes:
         elif status == "failed":
             self._fail(active, summary["cause"], str(summary["message"]))
         elif status == "complete":
-            self._value(active, objectives(active.rows, self._of(active.trial).objective))
+            self._complete_run(active, objectives(active.rows, self._find_configuration(active.trial).objective))
         else:
-            self._tell(active, PRUNED, f"stopped: {reason}")
+            self._end_trial(active, PRUNED, f"stopped: {reason}")
         return None
 
-    def _of(self, trial: Trial) -> Configuration:
+    def _find_configuration(self, trial: Trial) -> Configuration:
         return self._configurations[trial.configuration]
 
-    def _missing_text(self, active: Active) -> str:
-        names = missing(active.rows, self._of(active.trial).objective)
+    def _explain_missing(self, active: Active) -> str:
+        names = missing(active.rows, self._find_configuration(active.trial).objective)
         recorded = sorted({name for row in active.rows for name in row})
         return f"objective: no update has {', '.join(names)} (recorded: {', '.join(recorded)})"
 
-    def _value(self, active: Active, values: Sequence[float] | None) -> None:
-        """A run has ended with these objectives: the setting goes on with its other seeds, or is complete."""
-        trial, seeds = active.trial, self._of(active.trial).seeds
-        if values is None and missing(active.rows, self._of(trial).objective):
-            self._fail(active, "config", self._missing_text(active))
+    def _complete_run(self, active: Active, values: Sequence[float] | None) -> None:
+        """Handle a run that ended with these objectives: the setting continues with other seeds, or is complete."""
+        trial, seeds = active.trial, self._find_configuration(active.trial).seeds
+        if values is None and missing(active.rows, self._find_configuration(trial).objective):
+            self._fail(active, "config", self._explain_missing(active))
             return
         if values is None or not all(math.isfinite(value) for value in values):
             if active.index is None:
                 self._fail(active, NO_VALUE, "")
             else:
-                self._tell(active, PRUNED, "no update within objective.kl_budget")
+                self._end_trial(active, PRUNED, "no update within objective.kl_budget")
             return
         if active.index is None:
             trial.tested[active.seed] = list(values)
-            self._come_to_end(active)
+            self._note_end(active)
             return
         by_seed = {**trial.by_seed, active.seed: list(values)}
         trial.by_seed = {seed: by_seed[seed] for seed in seeds if seed in by_seed}
-        trial.broken[active.seed] = violations(active.rows, self._of(trial).objective)
+        trial.broken[active.seed] = violations(active.rows, self._find_configuration(trial).objective)
         self._schedule.note_seeds(trial)
         is_last = len(trial.by_seed) == len(seeds)
         if len(seeds) > 1:
             self._report_seeds(trial, seeds)
-            self._come_to_end(active)
+            self._note_end(active)
             if not is_last and self._judge.should_prune(trial.number):
-                self._tell(active, PRUNED)
+                self._end_trial(active, PRUNED)
                 return
         if is_last:
             trial.objectives = mean_over_seeds(trial.by_seed.values())
-            self._tell(active, COMPLETE)
+            self._end_trial(active, COMPLETE)
         else:
             self._schedule.go_on(trial)
 
     def _report_seeds(self, trial: Trial, seeds: Sequence[int]) -> None:
-        """What the first seed, the first two, ... were worth: the same reports in whatever order the runs ended."""
+        """Report the mean over the first seed, the first two, ...: these do not depend on the order of the ends."""
         done = [trial.by_seed[seed] for seed in takewhile(trial.by_seed.__contains__, seeds)]
         for count in range(1, len(done) + 1):
             mean = mean_over_seeds(done[:count])
@@ -171,7 +171,7 @@ class Outcomes:
             self._follower.report(trial, count * trial.num_updates, mean)
 
     def _lose(self, active: Active, how: str) -> None:
-        """The run is gone although nobody asked it to stop: start it again, it will go on from its checkpoint."""
+        """Start a run again whose process was lost; it continues from its checkpoint."""
         if self._is_stopping():
             return
         retries = self._plan.config.sweep.retries
@@ -185,20 +185,18 @@ class Outcomes:
         self._schedule.first(active)
 
     def _put_back(self, active: Active, fault: str) -> None:
-        """The environment is at fault: the run goes on from its checkpoint when that may be mended.
+        """Put a run back after a fault of the environment; it continues from its checkpoint after a pause.
 
-        One that meets a fault again and again lets the others go first; where these come to their ends meanwhile, the
-        fault is its own.
+        A run with several faults in a row lets other runs go first. If these end without the fault, it is the run's
+        own.
         """
         if self._is_stopping():
             return
         active.future = None
         active.note_fault()
         if active.ended_before is not None and self._num_ended > active.ended_before:
-            self._display.event(
-                f"trial {active.trial.number}: {fault}, which no other run meets; left to the next start"
-            )
-            self._fail(active, ENVIRONMENT, f"{fault}, which no other run meets")
+            self._display.event(f"trial {active.trial.number}: {fault}, which no other run has; left to the next start")
+            self._fail(active, ENVIRONMENT, f"{fault}, which no other run has")
             return
         seconds = self._patience.note(fault, time.monotonic())
         again = f"; trying again in {seconds:.0f} s" if seconds else ""
@@ -208,8 +206,8 @@ class Outcomes:
         self._schedule.first(active)
         self._display.event(f"trial {active.trial.number}: {fault}{again}")
 
-    def _come_to_end(self, active: Active) -> None:
-        """Where a run has, whatever was at fault for all is mended; a setting that is refused or copied has none."""
+    def _note_end(self, active: Active) -> None:
+        """Note that a run has ended, so that no fault affects all runs; a refused or copied setting has no process."""
         if active.future is not None:
             self._num_ended += 1
             self._patience.forget()
@@ -222,18 +220,18 @@ class Outcomes:
             return
         active.trial.cause = cause
         if cause in MENDABLE:
-            # A study closes a trial for good, so there it stays open.
+            # The study could not open a closed trial again, so the trial stays open there.
             active.trial.state, active.trial.message = (
                 FAILED,
-                f"{message}; once mended, the same command goes on with it",
+                f"{message}; once this is repaired, the same command continues it",
             )
             self._schedule.drop(active.trial)
             self._tracker.log(self._schedule.trials)
             return
-        self._tell(active, FAILED, message)
+        self._end_trial(active, FAILED, message)
 
-    def _tell(self, active: Active, state: str, message: str | None = None) -> None:
-        """A trial has ended: into the study, at once."""
+    def _end_trial(self, active: Active, state: str, message: str | None = None) -> None:
+        """Write the end of a trial to the study, at once."""
         trial = active.trial
         if active.index is None:
             return
@@ -243,7 +241,7 @@ class Outcomes:
             "seconds": trial.seconds,
             "worker_seconds": trial.worker_seconds,
             "num_updates": trial.num_updates,
-            "by_seed": trial.by_seed if len(self._of(trial).seeds) > 1 else None,
+            "by_seed": trial.by_seed if len(self._find_configuration(trial).seeds) > 1 else None,
             "cause": trial.cause,
             "message": message,
         }
@@ -253,12 +251,12 @@ class Outcomes:
             trial.violations = mean_broken(trial.broken.values())
             trial.reward_model = trained_on(active.run) if self._plan.is_comparison else None
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
-        self._come_to_end(active)  # not before the study has it: its disk may be the full one
+        self._note_end(active)  # after the study has it, since the study's disk may be the full one
         self._tracker.log(self._schedule.trials)
 
 
-def _error_in(log: Path) -> str:
-    """The error that ended a run's process, if it could still be written."""
+def _read_error(log: Path) -> str:
+    """The error that ended a run's process, if its log contains it."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -268,11 +266,11 @@ def _error_in(log: Path) -> str:
     return cut(last, LONGEST) if is_error else f"a full disk, or another fault of the environment (see {log})"
 
 
-def _how_lost(active: Active) -> str:
-    """How a run's process ended that left no summary."""
+def _explain_loss(active: Active) -> str:
+    """Describe the end of a run's process that left no summary."""
     status = active.future.result() if active.future else 0
     if status >= 0:
         return f"exit status {status}, no summary"
     # Real-time signals have no name in the enumeration.
-    name = next((one.name for one in signal.Signals if one == -status), f"signal {-status}")
+    name = next((number.name for number in signal.Signals if number == -status), f"signal {-status}")
     return f"ended by {name}"

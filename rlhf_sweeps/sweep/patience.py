@@ -1,15 +1,15 @@
-"""How long a sweep waits where the environment is at fault: a bit longer each time, for some minutes in all."""
+"""How long a sweep waits after faults of the environment: longer each time, about four minutes in all."""
 
-PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)  # seconds
-LONG_AGO = 3600.0  # seconds after a pause, from which on another fault is another one
+PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0)  # seconds; chosen
+LONG_AGO = 3600.0  # seconds after a pause, after which a fault counts as a new one; chosen
 
 
 class Patience:
-    """What is left of it. Times are seconds of any clock that goes on.
+    """Counts faults and pauses. Times are seconds of a monotonic clock.
 
     Attributes:
-        fault: what was at fault last; None once a run has come to its end again.
-        is_over: whether there was a fault after the last pause, too.
+        fault: the last fault; None after a run has ended normally since.
+        is_over: whether there was a fault even after the last pause.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Patience:
         self._until = 0.0
 
     def note(self, fault: str, now: float) -> float:
-        """Know of a fault; for how many seconds nothing is to be begun. Runs that meet it in one pause count once."""
+        """Note a fault; returns the seconds for which no run may begin. Several faults within a pause count once."""
         self.fault = fault
         if now >= self._until + LONG_AGO:
             self.forget()
@@ -33,9 +33,9 @@ class Patience:
         return self._until - now
 
     def is_pausing(self, now: float) -> bool:
-        """Whether nothing is to be begun yet."""
+        """Whether no run may begin yet."""
         return not self.is_over and now < self._until
 
     def forget(self) -> None:
-        """A run has come to its end: whatever was at fault is mended."""
+        """Begin anew after a run has ended: the fault is over."""
         self.fault, self.is_over, self._num_pauses, self._until = None, False, 0, 0.0

@@ -1,4 +1,4 @@
-"""What a sweep is to do: which settings, on which seeds, up to which limits."""
+"""The plan of a sweep: its settings, seeds and limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
 from rlhf_sweeps.verdicts.objective import is_judged
 
-MOST_CHOICES = 10_000  # settings of a search up to which each is tried once
-FEWEST_COUNTED = 10  # finished trials, for the share that may fail
+MOST_CHOICES = 10_000  # a search with at most so many settings tries each once; chosen
+FEWEST_COUNTED = 10  # the share of failures is taken of at least so many finished trials; chosen
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Plan:
     """The plan of one sweep.
 
     Attributes:
-        config: of the first setting; holds what all share: objective, sweep, seed.
-        directions: of the objectives.
+        config: of the first setting; objective, sweep and seed are the same for all settings.
+        directions: "maximize" or "minimize" for each objective.
         points: of a grid; None in a search.
-        choices: all points of a search that has but so many; None where there are more, or it is a grid.
-        reward_models: the names of those that are compared, and are then judges of each other; none where none are.
+        choices: all points of a search with at most MOST_CHOICES; None if there are more, or in a grid.
+        reward_models: the names of the compared reward models, which judge each other; empty without a comparison.
     """
 
     space: SearchSpace
@@ -44,17 +44,17 @@ class Plan:
 
     @property
     def has_own_scales(self) -> bool:
-        """Whether each reward model has an objective of its own, by which no trial is the best of all."""
+        """Whether objectives of different reward models cannot be compared, so that no trial is the best of all."""
         return self.is_comparison and not is_judged(self.config.objective.metrics)
 
     @property
     def num_finalists(self) -> int:
-        """How many settings are run on the test seeds at most."""
+        """The largest number of settings that are run on the test seeds."""
         return len(self.reward_models) if self.has_own_scales else self.config.sweep.num_tested
 
     @property
     def num_trials(self) -> int | None:
-        """Trials in all; None: as many as the time allows."""
+        """The number of trials; None: as many as the time allows."""
         if self.points is not None:
             return len(self.points)
         if self.settings.n_trials is None and self.config.sweep.budget_hours is not None:
@@ -66,28 +66,28 @@ class Plan:
     def pruner(self) -> str:
         """The pruner's name."""
         if self.settings.pruner == "auto":
-            # One reward model's scores say nothing about another's.
+            # Scores of different reward models cannot be compared.
             return "asha" if self.points is None and not self.is_comparison else "none"
         return self.settings.pruner
 
     @property
     def seeds(self) -> list[int]:
-        """A setting's value is the mean over these."""
+        """The seeds over which a setting's objectives are averaged."""
         if self.space.seeds is not None:
             return list(self.space.seeds)
         return [self.config.seed + index for index in range(self.config.sweep.seeds)]
 
     @property
     def test_seeds(self) -> list[int]:
-        """Seeds that no trial has seen."""
+        """The test seeds, which no trial uses."""
         first = self.config.seed + TEST_SEEDS_AFTER
         return [first + index for index in range(self.config.sweep.test_seeds)]
 
     def recorded(self, arguments: Sequence[str]) -> SweepPlan:
-        """As the record has it, for all who look at the sweep.
+        """The plan for the sweep's record.
 
         Args:
-            arguments: words of the command line that goes on with it, but for the folder.
+            arguments: words of the command line that continues the sweep, without the folder.
         """
         return SweepPlan(
             self.space.axes(),
@@ -103,33 +103,38 @@ class Plan:
         )
 
     def sampler(self, number: int) -> BaseSampler:
-        """What suggests the trial of this number; raises as `make_sampler`."""
+        """The sampler that suggests the trial of this number; raises as `make_sampler`."""
         settings = self.settings
         return make_sampler(settings.sampler, settings.sampler_args, settings.seed, number, len(self.directions))
 
     @property
     def pruned_by(self) -> int:
-        """Which of the objectives trials are pruned by."""
+        """The index of the objective that the pruner uses."""
         metrics = self.config.objective.metrics
         return 0 if self.settings.prune_on is None else metrics.index(self.settings.prune_on)
 
     @property
     def sign(self) -> int:
-        """Makes the objective that trials are pruned by better where it is higher."""
+        """1 if the pruner's objective is maximized, -1 if it is minimized."""
         return 1 if self.directions[self.pruned_by] == "maximize" else -1
 
     def overrides(self, params: Mapping[str, Any], seed: int | None) -> list[str]:
-        """Of one run; with a seed where that is not the setting's own."""
+        """The overrides of a run.
+
+        Args:
+            params: the setting.
+            seed: of the run; None if the setting itself contains it.
+        """
         settings = (f"{key}={text}" for key, text in self.space.settings(params).items())
         return [*self.fixed, *settings, *([] if seed is None else [f"seed={seed}"])]
 
     @property
     def fixed(self) -> list[str]:
-        """The overrides that every run has, the sweeper's directions among them."""
+        """The overrides that all runs share, including the sweeper's directions."""
         if self.directions == self.config.objective.directions:
             return self.space.fixed
         return [*self.space.fixed, override("objective.directions", self.directions)]
 
     def may_fail(self, num_failed: int, num_finished: int) -> bool:
-        """Whether the sweep may go on after so many failures."""
+        """Whether the sweep may continue after so many failures."""
         return num_failed <= self.settings.max_failure_rate * max(num_finished, FEWEST_COUNTED)

@@ -1,4 +1,4 @@
-"""A sweep that outlives faults of the environment which the sweeper itself meets: in its study, its folder, its log."""
+"""Continue a sweep after faults of the environment in the sweeper itself: in its study, its folder, its log."""
 
 import contextlib
 import time
@@ -11,17 +11,17 @@ from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.sweep import SweepInterruptedError
 from rlhf_sweeps.sweep.patience import Patience
 
-SECONDS_BETWEEN_LOOKS = 0.1
+SECONDS_BETWEEN_LOOKS = 0.1  # chosen
 
 
 class Runs(Protocol):
-    """What of an engine is needed here."""
+    """The methods of an engine that are used here."""
 
     def run(self) -> None:
         """Run to the end of the sweep."""
 
     def abandon(self) -> None:
-        """Stop what runs."""
+        """Stop the active runs."""
 
 
 Running = TypeVar("Running", bound=Runs)
@@ -35,36 +35,36 @@ def run_patiently(
     patience: Patience,
     tell: Callable[[str], None],
 ) -> Running:
-    """Run an engine; where the environment is at fault, wait, and run another that goes on from the record.
+    """Run an engine; after a fault of the environment, wait, and run another engine that continues from the record.
 
-    Meanwhile the trials go on in their processes.
+    Meanwhile the trials continue in their processes.
 
     Args:
         folder: of the sweep.
-        replace: an engine that was cut short -> the one that goes on. May meet the same fault.
-        conclude: called with the last engine, however it ends.
+        replace: takes an interrupted engine and returns the one that continues; may raise the same fault.
+        conclude: called with the last engine, whether or not it completes.
         tell: shows a line.
 
     Returns:
-        The engine that came to its end.
+        The engine that completed the sweep.
 
     Raises:
-        SweepInterruptedError: after a Ctrl-C during a pause; what runs is stopped first.
-        Exception: what has cut an engine short, if it is no fault of the environment or was there for too long.
+        SweepInterruptedError: after a Ctrl-C during a pause; the active runs are stopped first.
+        Exception: the error of an engine, if it is no fault of the environment or lasted too long.
     """
-    is_cut_short = False
+    is_interrupted = False
     try:
         with Interruption() as interruption:
             while True:
                 try:
-                    if is_cut_short:
-                        engine, is_cut_short = replace(engine), False
+                    if is_interrupted:
+                        engine, is_interrupted = replace(engine), False
                     if interruption.reason is None:
                         engine.run()
                         conclude(engine)
                         return engine
                 except Exception as error:
-                    is_cut_short = True
+                    is_interrupted = True
                     _wait(error, patience, tell, interruption)
                     if patience.is_over:
                         engine.abandon()
@@ -73,13 +73,13 @@ def run_patiently(
                     engine.abandon()
                     raise SweepInterruptedError(folder)
     except BaseException:
-        with contextlib.suppress(Exception):  # what there is to record; the error counts
+        with contextlib.suppress(Exception):  # this records what it can; the first error is raised
             conclude(engine)
         raise
 
 
 def _wait(error: Exception, patience: Patience, tell: Callable[[str], None], interruption: Interruption) -> None:
-    """Wait for a while where the environment is at fault; raise every other error."""
+    """Wait after a fault of the environment; raise every other error."""
     if (what := fault(error)) is None:
         raise error
     end = time.monotonic() + patience.note(what, time.monotonic())

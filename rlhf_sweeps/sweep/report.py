@@ -1,4 +1,4 @@
-"""The report at the end of a sweep: the analysis writes it in a process of its own, since neither imports the other."""
+"""The report at the end of a sweep, written by the analysis in a process of its own: neither imports the other."""
 
 import os
 import subprocess
@@ -10,19 +10,19 @@ from rlhf_sweeps.record import STORAGE, command, hide, place, report_file
 from rlhf_sweeps.sweep.execution import companion
 from rlhf_sweeps.wording import LONGEST, cut, shown, told
 
-# The analysis that came with this package stands beside it; the working directory may hold another of that name.
+# The analysis of this package is installed beside it; the working directory may contain another package of that name.
 PLACE = Path(__file__).parents[2]
-TIME_LIMIT = 600.0  # seconds
+TIME_LIMIT = 600.0  # seconds; chosen
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def report_line(folder: Path, storage: str | None = None) -> str:
-    """Write the report of the sweep in `folder`: the line that says where it is, or why there is none.
+    """Write the report of the sweep in `folder`; returns a line with its place, or with the reason why there is none.
 
-    Never raises: a sweep has succeeded also where its report has not.
+    It never raises: a failed report is no failure of the sweep.
 
     Args:
-        storage: where the study lies, if not in the folder.
+        storage: the URL of the study, if it is not in the folder.
     """
     words = ["analysis", "report", place(folder)]
     reason = _write(folder, words, {} if storage is None else {STORAGE: storage})
@@ -33,18 +33,18 @@ def report_line(folder: Path, storage: str | None = None) -> str:
 
 
 def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> str | None:
-    """Why there is no report; None where there is one.
+    """Write the report; returns the reason if there is none.
 
     Args:
-        variables: of its environment, which other users cannot read.
+        variables: environment variables of the process, which other users cannot read.
     """
-    # -P keeps the working directory from the front of the path, where -m would put it.
+    # -m would put the working directory at the front of the path; -P prevents that.
     starter = ["-m", companion.__name__, str(os.getpid())]
     arguments = [sys.executable, "-P", *starter, *words]
     try:
         with subprocess.Popen(
             arguments,
-            env={**os.environ, **_environment(), **variables},
+            env={**os.environ, **_make_environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -69,7 +69,7 @@ def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> 
     return hide(cut(lines[-1].removeprefix("error: "), LONGEST))
 
 
-def _environment() -> dict[str, str]:
+def _make_environment() -> dict[str, str]:
     own = Path(companion.__file__).parents[3]
     places = [*dict.fromkeys([str(PLACE), str(own)]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(places), "PYTHONIOENCODING": "utf-8", **dict.fromkeys(_THREADS, "1")}

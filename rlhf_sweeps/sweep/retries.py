@@ -1,4 +1,4 @@
-"""Failed trials that are opened again because the user asks for it: hydra.sweeper.retry_failed."""
+"""Open failed trials again if the user asks for it: hydra.sweeper.retry_failed."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -19,12 +19,12 @@ Wanted = bool | Sequence[str | int]
 
 
 def failed_trials(trials: Sequence[FrozenTrial], wanted: Wanted) -> list[FrozenTrial]:
-    """Those that are to be opened again.
+    """The failed trials that the user wants to open again.
 
-    A number whose trial has not failed is none: the same command goes on when it has been opened.
+    A number of a trial that has not failed is ignored, so that the same command works after the trial was opened again.
 
     Raises:
-        ConfigError: if a number is no trial's.
+        ConfigError: if there is no trial with a given number.
     """
     if not isinstance(wanted, bool) and (unknown := [n for n in wanted if isinstance(n, int) and n >= len(trials)]):
         numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
@@ -36,11 +36,11 @@ def failed_trials(trials: Sequence[FrozenTrial], wanted: Wanted) -> list[FrozenT
 
 
 def open_again(trials: Collection[FrozenTrial], study: Study, sweep: Sweep) -> None:
-    """Open failed trials again; their runs go on from their checkpoints, where they have any."""
+    """Open failed trials again; their runs continue from their checkpoints, if they have any."""
     if not trials:
         return
     numbers = {trial.number for trial in trials}
-    # The runs first: if this process is killed meanwhile, the study still knows which trials had failed.
+    # The runs are first: if this process is killed meanwhile, the study still knows the failed trials.
     for place in runs_of(sweep):
         if place.trial in numbers and not place.is_test and (place.run.summary() or {}).get("status") != "complete":
             place.run.reopen()
@@ -49,17 +49,17 @@ def open_again(trials: Collection[FrozenTrial], study: Study, sweep: Sweep) -> N
 
 
 def announce(sweep: Sweep, settings: SweeperConfig) -> list[str]:
-    """The line that says what would be opened again; none where nothing is asked for, or no sweep is there."""
+    """A line about the trials that would be opened again; empty if none is asked for, or there is no sweep."""
     start = read_start(sweep)
     if start is None or settings.retry_failed is False or (settings.storage is None and not sweep.study.exists()):
         return []
     storage = open_storage(settings.storage or file_url(sweep.study))
-    if start["study_name"] not in optuna.get_all_study_names(storage):  # as where a kill came before it was made
+    if start["study_name"] not in optuna.get_all_study_names(storage):  # a kill came before the study was made
         return []
     study = optuna.load_study(study_name=start["study_name"], storage=storage)
     return [f"opened again: {describe(failed_trials(study.get_trials(deepcopy=False), settings.retry_failed))}"]
 
 
 def describe(trials: Collection[FrozenTrial]) -> str:
-    """Trials and why they had failed."""
+    """Describe trials and the causes of their failures."""
     return ", ".join(f"trial {trial.number} ({trial.user_attrs.get('cause', 'error')})" for trial in trials) or "none"

@@ -1,7 +1,7 @@
-"""Which run is next: those of earlier starts, further seeds, what has waited, new settings, at last the test seeds.
+"""The order of runs: those of earlier starts, further seeds, waiting runs, new settings, and finally the test seeds.
 
-A setting's next seed follows where one has ended, since a pruner may decide between them. Where none does, and no new
-setting is left to begin, a free worker gets a further seed while the others still run.
+A setting's next seed begins after one has ended, since a pruner may decide in between. Without a pruner, a free worker
+gets a further seed while other seeds still run, if no new setting is left.
 """
 
 from collections import deque
@@ -26,15 +26,15 @@ from rlhf_sweeps.sweep.study.unasked import Point
 from rlhf_sweeps.sweep.twins import open_twin
 from rlhf_sweeps.sweep.waiting import next_waiting
 
-# Suggestions in a row that bring nothing to run, after which no more are asked for.
+# After so many successive suggestions without anything to run, the search ends; chosen.
 MOST_FUTILE = 100
 
 
 class Schedule:
-    """All trials of a sweep, and the runs that wait.
+    """All trials of a sweep, and its waiting runs.
 
     Attributes:
-        trials: those of earlier starts included, oldest first.
+        trials: all trials, also those of earlier starts, oldest first.
     """
 
     def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
@@ -51,10 +51,10 @@ class Schedule:
         self._held: list[Active] = []
 
     def adopt(self) -> list[Active]:
-        """Take up the trials of earlier starts: those that have ended stand, the others are gone on with.
+        """Read the trials of earlier starts from the study: ended trials stay as they are, the others are continued.
 
         Returns:
-            Runs of trials that an earlier configuration suggested and never began; nothing can be made of them.
+            Runs of trials that were suggested under an earlier configuration and never began; they cannot be run.
         """
         lost = []
         for frozen in self._study.trials():
@@ -82,34 +82,35 @@ class Schedule:
         return lost
 
     def first(self, active: Active) -> None:
-        """Have a run go on before anything else; one that was put off, when there is nothing else to begin."""
+        """Queue a run before all others; a run that was put off, after all others."""
         (self._first.appendleft if active.ended_before is None else self._first.append)(active)
 
     def wait(self, active: Active) -> None:
-        """Have a run wait until it is one of the best, or nothing else is left."""
+        """Let a run wait until it is one of the best, or no other run is left."""
         active.trial.state, active.decided = WAITING, max(active.decided, active.update)
         active.verdict, active.future = None, None
-        active.run = Run(active.run.folder)  # which reads the record anew
+        active.run = Run(active.run.folder)  # a new object, which reads the record from its beginning
         self._waiting.append(active)
 
     def go_on(self, trial: Trial) -> None:
-        """Queue a trial's next seed, if there is one that has not begun."""
+        """Queue the run on a trial's next seed, if there is one."""
         if (following := self._runs.next(trial)) is not None:
             self.first(following)
 
     def drop(self, trial: Trial) -> None:
-        """Forget the runs of a trial that has ended by another seed."""
-        self._first = deque(one for one in self._first if one.trial is not trial or one.index is None)
-        self._waiting = [one for one in self._waiting if one.trial is not trial]
+        """Remove the queued runs of a trial that has ended."""
+        self._first = deque(active for active in self._first if active.trial is not trial or active.index is None)
+        self._waiting = [active for active in self._waiting if active.trial is not trial]
 
     def next(self, share_in_time: float, is_idle: bool) -> Active | None:
         """The run that a free worker gets, if there is one.
 
         Args:
-            share_in_time: up to which share of a run, a new setting's or one that waits, there is time.
-            is_idle: whether nothing runs that could change which settings are the best.
+            share_in_time: the largest share of a run for which there is time.
+            is_idle: whether no run is active, so that the best settings cannot change any more.
         """
-        if (held := next((one for one in self._held if open_twin(one, self.trials) is None), None)) is not None:
+        free = (active for active in self._held if open_twin(active, self.trials) is None)
+        if (held := next(free, None)) is not None:
             self._held.remove(held)
             held.trial.state = RUNNING
             return held
@@ -134,14 +135,14 @@ class Schedule:
         return None
 
     def would_go_on(self, active: Active, share_in_time: float) -> bool:
-        """Whether a run that gave its worker to another would be the next one itself."""
+        """Whether a run that gave up its worker would be the next to get it."""
         if self._next_first(share_in_time) is not None:
             return False
         following = self._next_waiting([*self._waiting, active], share_in_time)
         return following is active or (following is None and not self._may_ask(share_in_time))
 
     def hold(self, active: Active) -> bool:
-        """Have a run that has not begun wait while another trial of its setting is not over; whether there is one."""
+        """Let a new run wait while another trial of its setting runs; returns whether there is such a trial."""
         if open_twin(active, self.trials) is None:
             return False
         active.trial.state = WAITING
@@ -150,9 +151,9 @@ class Schedule:
 
     @property
     def num_left(self) -> int | None:
-        """Trials that are still to be asked for; None: as many as the time allows.
+        """The number of trials that have not begun; None: as many as the time allows.
 
-        What had nothing to run does not count: another setting is asked for in its place, until nothing else comes.
+        Trials without anything to run do not count: another setting is suggested in their place, until none is left.
         """
         num_open = len(self._points.keys() - self._asked)
         if self._plan.points is not None:
@@ -166,23 +167,23 @@ class Schedule:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether there is anything left to run, for which there was no time."""
+        """Whether runs are left for which there was no time."""
         return bool(self._first or self._waiting or self._held) or self.num_left != 0
 
     @property
     def num_futile(self) -> int:
-        """How many of the newest suggestions of this start, in a row, brought nothing to run."""
+        """The number of successive suggestions, up to the newest of this start, without anything to run."""
         new = self.trials[self._num_adopted :]
         return next((n for n, trial in enumerate(reversed(new)) if trial.has_run), len(new))
 
     @property
     def failures(self) -> tuple[int, int]:
-        """Trials that have failed, and trials that have ended, of those that had something to run."""
+        """The number of failed trials, and of ended trials, among those that had something to run."""
         ended = [trial.state for trial in self.trials if trial.has_ended and trial.has_run and trial.is_compared]
         return ended.count(FAILED), len(ended)
 
     def note_seeds(self, trial: Trial) -> None:
-        """Let the judge know the values of the seeds that a trial has finished."""
+        """Pass the objectives of the seeds that a trial has finished to the pruning."""
         index = self._plan.pruned_by
         self._judge.end_seeds(trial.number, {seed: values[index] for seed, values in trial.by_seed.items()})
 
@@ -190,30 +191,27 @@ class Schedule:
         return share_in_time >= WHOLE and self.num_left != 0
 
     def _further_seed(self, share_in_time: float) -> Active | None:
-        """A setting's next seed beside those that run, where nothing is decided between them."""
+        """The run on a setting's next seed while others run, if no pruner decides in between."""
         if self._plan.pruner != "none" or share_in_time < WHOLE:
             return None
         following = (self._runs.next(trial) for trial in self.trials if trial.state == RUNNING)
         return next((run for run in following if run is not None), None)
 
     def _next_first(self, share_in_time: float, is_put_off: bool = False) -> Active | None:
-        """Of the runs that go on before all else, or after it, the next one in time; those on test seeds always are."""
-        queue = (one for one in self._first if (one.ended_before is not None) == is_put_off)
-        return next(
-            (
-                one
-                for one in queue
-                if one.index is None or self._judge.rest(one.trial.number, one.index) <= share_in_time
-            ),
-            None,
-        )
+        """The next queued run for which there is time, of those that were put off or not; a test always has time."""
+        for active in self._first:
+            if (active.ended_before is not None) != is_put_off:
+                continue
+            if active.index is None or self._judge.remaining(active.trial.number, active.index) <= share_in_time:
+                return active
+        return None
 
     def _next_waiting(self, waiting: Sequence[Active], share_in_time: float) -> Active | None:
         return next_waiting(waiting, self._judge, share_in_time, not self._may_ask(share_in_time))
 
     @property
     def _open(self) -> list[Point]:
-        """The points that have not been asked for."""
+        """The points that no trial has yet."""
         return [point for key, point in self._points.items() if key not in self._asked]
 
     def _ask(self) -> Active:
@@ -225,11 +223,11 @@ class Schedule:
             fixed=self._next_point(),
             left=None if self._plan.choices is None else self._open,
         )
-        self._judge.know(number, {}, group=COMPARED)
+        self._judge.add_trial(number, {}, group=COMPARED)
         return self._runs.first(self._add(number, params, current))
 
     def _next_point(self) -> Point | None:
-        """Of a grid: in the order given, but where it is pruned, what promises most."""
+        """The next point of a grid: in order, or the most promising one if trials are pruned; None in a search."""
         if self._plan.points is None:
             return None
         left = self._open
@@ -243,14 +241,14 @@ class Schedule:
         return left[most_promising(self._plan.space.parameters, left, tried)]
 
     def _plan_tests(self) -> None:
-        """Queue the best settings' runs on the test seeds."""
+        """Queue the runs of the best settings on the test seeds."""
         self._has_planned_tests = True
         plan = self._plan
         for trial in finalists(self.trials, plan.directions, plan.num_finalists, plan.has_own_scales):
             self._first += [self._runs.test(trial, seed) for seed in plan.test_seeds]
 
     def _take_up(self, frozen: FrozenTrial) -> Trial:
-        """A trial that has not ended."""
+        """Continue a trial that has not ended."""
         if self._configurations[frozen.user_attrs.get("configuration", 0)].is_current:
             params = self._study.resume(frozen, self._plan.space.suggest)
             if "settings" not in frozen.user_attrs:  # of a sweep of an earlier version
@@ -263,20 +261,20 @@ class Schedule:
     def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
         notes = frozen.user_attrs
         trial = self._add(frozen.number, params, notes.get("configuration", 0), notes.get("settings"))
-        # Where the values are no choices any more, the study has dropped them.
+        # The study has dropped values that are no longer among the choices.
         if trial.settings and not params:
             trial.is_compared = False
             self._asked.discard(_key(params))
-        # A copy's values are those of another trial, which is known already.
+        # A copy has the reports of another trial, which is already known.
         reports = frozen.intermediate_values if notes.get("has_run", True) else {}
         num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
-        self._judge.know(frozen.number, reports, num_updates, trial.group)
+        self._judge.add_trial(frozen.number, reports, num_updates, trial.group)
         return trial
 
     def _add(
         self, number: int, params: Mapping[str, Any], configuration: int, settings: Mapping[str, str] | None = None
     ) -> Trial:
-        """Know a trial; its settings are given where it was begun by an earlier start, maybe in another space."""
+        """Add a trial; `settings` are given for a trial of an earlier start, whose space may have been another."""
         trial = Trial(
             number,
             params,

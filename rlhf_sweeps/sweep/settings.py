@@ -1,4 +1,4 @@
-"""The schema behind hydra.sweeper: conf/hydra/sweeper/rlhf_sweeps.yaml says what each key means."""
+"""The schema of hydra.sweeper; conf/hydra/sweeper/rlhf_sweeps.yaml explains each key."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from rlhf_sweeps.record import passwords, remember
 from rlhf_sweeps.sweep.study.trials import CAUSES
 
 DEFAULT_TRIALS = 20
-OWN_TRIAL = "rlhf_sweeps.trial.run"  # whose record is known beforehand; another function records what it likes
-# Null in the files, since Hydra's struct mode lets nobody add keys to a mapping on the command line.
+OWN_TRIAL = "rlhf_sweeps.trial.run"  # its metrics are known beforehand; another function may record any metrics
+# Null in the files: Hydra's struct mode does not allow new keys of a mapping on the command line.
 MAPPINGS_AND_LISTS = {"params": dict, "conditions": dict, "ties": list, "sampler_args": dict, "pruner_args": dict}
 KINDS = {dict: "mapping, {key: value}", list: "list, [[key, other key]]"}
 
 
 @dataclass
 class SweeperConfig:
-    """The keys of Hydra's Optuna plugin, and more."""
+    """The keys of Hydra's Optuna plugin, and further ones."""
 
     _target_: str = MISSING
     direction: Any = MISSING
@@ -49,7 +49,7 @@ class SweeperConfig:
 
     @property
     def wanted_workers(self) -> int | None:
-        """Trials at a time, by either name; None: as many as the machine has room for."""
+        """The number of trials at a time, from workers or n_jobs; None: a number that fits the machine."""
         return self.n_jobs if self.workers is None else self.workers
 
 
@@ -59,7 +59,7 @@ def read_settings(master: DictConfig) -> SweeperConfig:
     Raises:
         ConfigError: one line for each key that is wrong.
     """
-    # Keys of Hydra and its grammar hold dots, which structured configs take; interpolations lead out of hydra.sweeper.
+    # Plain values: keys may contain dots, and interpolations may refer to keys outside of hydra.sweeper.
     plain = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     assert isinstance(plain, dict)
     if url := plain.get("storage"):
@@ -73,13 +73,13 @@ def read_settings(master: DictConfig) -> SweeperConfig:
             raise ConfigError(f"hydra.sweeper.{name}={given}: must be null or a {KINDS[kind]}")
         setattr(settings, name, kind() if given is None else given)
     settings.retry_failed = read_retries(settings.retry_failed)
-    if problems := [*out_of_range(settings, "hydra.sweeper."), *_contradictions(settings)]:
+    if problems := [*out_of_range(settings, "hydra.sweeper."), *_find_contradictions(settings)]:
         raise ConfigError("\n".join(problems))
     return settings
 
 
 def _refuse_unreadable(url: str) -> None:
-    """What is no URL is not shown: nobody knows where in there the password stands."""
+    """Refuse a storage that is no URL, without showing it: it may contain a password at any place."""
     if url.startswith("journal:"):
         return
     from sqlalchemy.engine import make_url
@@ -95,10 +95,10 @@ def _refuse_unreadable(url: str) -> None:
 
 
 def directions(settings: SweeperConfig, config: Config) -> list[str]:
-    """Of the objectives: the sweeper's, where given, else the config's.
+    """The directions of the objectives: the sweeper's if given, else the config's.
 
     Raises:
-        ConfigError: if they are not as many as there are objectives.
+        ConfigError: if their number is not that of the objectives.
     """
     given = settings.direction
     if given is None:
@@ -113,10 +113,10 @@ def directions(settings: SweeperConfig, config: Config) -> list[str]:
 
 
 def read_retries(given: Any) -> bool | list[str | int]:
-    """Which failed trials are to be opened again: all, none, or those of some causes or numbers.
+    """Read which failed trials are opened again: all, none, or those with some causes or numbers.
 
     Raises:
-        ConfigError: if it is no such choice.
+        ConfigError: if `given` is no such choice.
     """
     if given is None or isinstance(given, bool):
         return bool(given)
@@ -129,7 +129,7 @@ def read_retries(given: Any) -> bool | list[str | int]:
     return items
 
 
-def _contradictions(settings: SweeperConfig) -> Iterator[str]:
+def _find_contradictions(settings: SweeperConfig) -> Iterator[str]:
     if None not in (settings.workers, settings.n_jobs) and settings.workers != settings.n_jobs:
         yield f"hydra.sweeper.workers={settings.workers}: the same as hydra.sweeper.n_jobs={settings.n_jobs}; give one"
     if not (settings.direction is None or isinstance(settings.direction, (str, list, ListConfig))):

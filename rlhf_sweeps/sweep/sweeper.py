@@ -1,4 +1,4 @@
-"""A sweep from start to end: overrides -> plan, checks, study, engine, answer."""
+"""A sweep from start to end: plan, checks, study, engine, answer."""
 
 import contextlib
 import logging
@@ -51,7 +51,7 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str], executor: Executor) -> None:
-    """Run, or go on with, the sweep in hydra.sweep.dir.
+    """Run, or continue, the sweep in hydra.sweep.dir.
 
     Args:
         master: the config of the sweep, as Hydra composed it.
@@ -59,12 +59,12 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
         executor: where the trials run.
 
     Raises:
-        ConfigError, HydraException, OmegaConfBaseException: if something cannot work; nothing is run then.
+        ConfigError, HydraException, OmegaConfBaseException: if the settings cannot work; then nothing is run.
         SweepFailedError: if too many trials failed, or all.
-        SweepInterruptedError: after Ctrl-C; what was begun is saved.
+        SweepInterruptedError: after Ctrl-C; the runs are saved.
     """
     with contextlib.ExitStack() as stack:
-        # What is the same for all trials is asked of the first one.
+        # Values that all trials share are taken from the first trial.
         with answering(as_job(master, Path(), number=0)):
             sweep = Sweep(stack.enter_context(reserved(master, "hydra.sweep.dir")))
             composer = Composer(loader, master)
@@ -88,7 +88,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
 
 
 def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, arguments: Sequence[str]) -> Plan:
-    """What the config and the overrides ask for; raises as `run_sweep`."""
+    """Make the plan from the config and the overrides; raises as `run_sweep`."""
     settings = read_settings(master)
     if dict(OmegaConf.to_container(master.hydra.sweep))["subdir"] != "${hydra.job.num}":  # type: ignore[arg-type]
         raise ConfigError("hydra.sweep.subdir: trials are named by their numbers; only hydra.sweep.dir can be chosen")
@@ -106,9 +106,9 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     is_grid = space.is_grid and choices is not None and (settings.n_trials or len(choices)) >= len(choices)
     points = space.grid() if is_grid else None
     config = composer.config(space.overrides(space.probes()[0]))
-    found = contenders(space, composer)
-    if found:
-        composer.finish = lambda task: introduce(task, found)
+    compared_models = contenders(space, composer)
+    if compared_models:
+        composer.finish = lambda task: introduce(task, compared_models)
     if settings.prune_on not in (None, *config.objective.metrics):
         raise ConfigError(
             f"hydra.sweeper.prune_on={settings.prune_on}: must be one of objective.metrics={config.objective.metrics}"
@@ -116,7 +116,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     if (count := config.sweep.seeds) > 1 and space.seeds is not None:
         raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
-    plan = Plan(space, settings, config, directions(settings, config), points, choices, list(found))
+    plan = Plan(space, settings, config, directions(settings, config), points, choices, list(compared_models))
     check_seeds(plan)
     check_sampler(plan)
     return plan
@@ -126,13 +126,13 @@ def _refuse_secrets(space: SearchSpace) -> None:
     for key, text in {entry for point in space.probes() for entry in space.settings(point).items()}:
         if masked_word(f"{key}={text}") != f"{key}={text}":
             raise ConfigError(
-                f"{key}: a sweep records what it varies, so its values cannot be secrets; keep them in environment "
-                f"variables and sweep the references: {key}='${{oc.env:ONE}}','${{oc.env:OTHER}}'"
+                f"{key}: a sweep records the values that it varies, so they cannot be secrets; keep them in "
+                f"environment variables and sweep the references: {key}='${{oc.env:ONE}}','${{oc.env:OTHER}}'"
             )
 
 
 def _check(plan: Plan, composer: Composer, sweep: Sweep) -> None:
-    """Check the rules of the search, and all points of a grid; of a search, every choice and bound, one at a time."""
+    """Check sampler and pruner, and all points of a grid; in a search every choice and bound, one at a time."""
     plan.sampler(0)
     make_pruner(plan.pruner, plan.settings.pruner_args)
     is_new = sweep.start() is None
@@ -156,10 +156,10 @@ def _run(
     reopen_study: Callable[[], Study],
     executor: Executor,
 ) -> None:
-    """Run the trials, then give the answer; however that ends, W&B is told the process's exit code.
+    """Run the trials and print the answer; W&B gets the process's exit code in any case.
 
     Args:
-        reopen_study: gives the study as it stands, where the environment was at fault for a while.
+        reopen_study: opens the study again after a fault of the environment.
     """
     tracker = SweepTracker(
         plan.config.tracking,
@@ -174,13 +174,13 @@ def _run(
     end: BaseException | None = None
     try:
         engine, comparison = _train(sweep, plan, study, reopen_study, composer, configurations, executor, tracker)
-        end = _end(sweep, engine)
+        end = _choose_end(sweep, engine)
     except BaseException as error:
         end = error
         raise
     finally:
         tracker.finish(exit_code=exit_status(end))
-    _answer(sweep, plan, engine, comparison, composer.hydra)
+    _print_answer(sweep, plan, engine, comparison, composer.hydra)
     if end is not None:
         raise end
 
@@ -195,7 +195,7 @@ def _train(
     executor: Executor,
     tracker: SweepTracker,
 ) -> tuple[Engine, dict[str, Any] | None]:
-    """Run the trials; the engine, and the comparison of reward models. What there is to record is, whatever happens."""
+    """Run the trials; returns the engine and the comparison of reward models. The results are recorded in any case."""
     num_ended = sum(STATES[trial.state] != RUNNING for trial in study.trials())
     metrics, patience = plan.config.objective.metrics, Patience()
     comparison: dict[str, Any] | None = None
@@ -215,7 +215,7 @@ def _train(
             return Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker, patience)
 
         def replace(engine: Engine) -> Engine:
-            """The study as it stands is taken up as by the same command given again."""
+            """Continue from the record, as the same command does when it is given again."""
             opened = open_engine(reopen_study())
             engine.abandon()
             return opened
@@ -225,7 +225,7 @@ def _train(
 
 
 def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """The matrix of reward models and judges, into the record; None where the sweep compares none."""
+    """Write the matrix of reward models and judges to the record, and return it; None without a comparison."""
     if not plan.is_comparison:
         return None
     comparison = compare(best_settings(trials, sweep, plan.seeds, plan.directions))
@@ -234,8 +234,8 @@ def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any
     return comparison
 
 
-def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
-    """What the sweep ends with; None if it went to its end, or to that of its time."""
+def _choose_end(sweep: Sweep, engine: Engine) -> BaseException | None:
+    """The exception that ends the sweep; None if the sweep is complete, or its time is over."""
     if engine.stopping == INTERRUPTED:
         return SweepInterruptedError(sweep.folder)
     if engine.stopping == ENVIRONMENT:
@@ -250,10 +250,10 @@ def _end(sweep: Sweep, engine: Engine) -> BaseException | None:
     return None
 
 
-def _answer(
+def _print_answer(
     sweep: Sweep, plan: Plan, engine: Engine, comparison: dict[str, Any] | None, hydra: Mapping[str, Any]
 ) -> None:
-    """Print the last block, and where the report is."""
+    """Print the last lines, and the place of the report."""
     if comparison is not None:
         print(table(comparison), end="\n\n")
     trials = engine.schedule.trials
@@ -274,6 +274,6 @@ def _answer(
         )
     )
     if engine.stopping == BUDGET:
-        print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir goes on")
+        print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir continues")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
         print(report_line(sweep.folder, plan.settings.storage))

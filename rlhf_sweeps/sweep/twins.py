@@ -1,4 +1,4 @@
-"""Trials of one setting, which samplers may suggest twice: it is run once, and the others end as that one does."""
+"""Trials with the same setting, which samplers may suggest twice: one is run, and the others end like it."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,21 @@ from rlhf_sweeps.sweep.study.trials import BAD_SETTING, COMPLETE, PRUNED, Trial
 
 
 def ended_twin(active: Active, trials: Sequence[Trial]) -> Trial | None:
-    """A trial of the same setting whose end says all about a run that has not begun.
+    """An ended trial with the same setting, for a run that has not begun.
 
-    One that has begun goes on: that its twin has ended since does not change what the sweep comes to.
+    A run that has begun continues, so that the result of the sweep does not depend on which of the two ends first.
     """
-    same = _of_same_setting(active, trials)
+    same = _find_same_setting(active, trials)
     return next((t for t in same if t.state in (COMPLETE, PRUNED) or t.cause in BAD_SETTING), None)
 
 
 def open_twin(active: Active, trials: Sequence[Trial]) -> Trial | None:
-    """The first trial before it that has the setting of a run that has not begun, and is not over."""
-    earlier = [t for t in _of_same_setting(active, trials) if t.number < active.trial.number]
+    """The first earlier trial with the same setting that has not ended, for a run that has not begun."""
+    earlier = [t for t in _find_same_setting(active, trials) if t.number < active.trial.number]
     return next((t for t in earlier if not t.has_ended), None)
 
 
-def _of_same_setting(active: Active, trials: Sequence[Trial]) -> list[Trial]:
+def _find_same_setting(active: Active, trials: Sequence[Trial]) -> list[Trial]:
     trial = active.trial
     if active.index != 0 or active.has_begun or not trial.is_compared:
         return []

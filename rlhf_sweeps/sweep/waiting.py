@@ -1,4 +1,4 @@
-"""Which of the runs that wait comes back first."""
+"""Choose the waiting run that continues next."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,26 @@ from rlhf_sweeps.sweep.pruning.judge import Judge
 
 
 def next_waiting(waiting: Sequence[Active], judge: Judge, share_in_time: float, is_last_resort: bool) -> Active | None:
-    """The one that comes back: of those that are among the best by now, or of all where nothing else is left.
+    """The waiting run that continues next: one that is among the best by now, or any if no other run is left.
 
     Args:
-        share_in_time: up to which share of a run there is time.
-        is_last_resort: whether nothing else is left to begin.
+        share_in_time: the largest share of a run for which there is time.
+        is_last_resort: whether no other run is left.
     """
-    # Of those that have got equally far, only the best one can be among the best of all that got there.
+    # Of runs at the same share, only the best one can be among the best.
     in_time = [
-        one for one in waiting if one.index is not None and judge.rest(one.trial.number, one.index) <= share_in_time
+        active
+        for active in waiting
+        if active.index is not None and judge.remaining(active.trial.number, active.index) <= share_in_time
     ]
     best: dict[tuple[object, float], Active] = {}
-    for one in in_time:
-        share, value = judge.progress(one.trial.number)
-        place = (one.trial.group, share)
+    for active in in_time:
+        share, value = judge.progress(active.trial.number)
+        place = (active.trial.group, share)
         if place not in best or value > judge.progress(best[place].trial.number)[1]:
-            best[place] = one
-    promising = [one for one in best.values() if judge.may_resume(one.trial.number)]
+            best[place] = active
+    promising = [active for active in best.values() if judge.may_resume(active.trial.number)]
     if not promising and not is_last_resort:
-        return None  # else the one that has got furthest, and of these the best
-    return max(promising or in_time, key=lambda one: judge.progress(one.trial.number), default=None)
+        return None
+    # The run with the largest share, and of equal ones the best.
+    return max(promising or in_time, key=lambda active: judge.progress(active.trial.number), default=None)

@@ -1,4 +1,4 @@
-"""A sweep's own W&B run, in the group of its trials: how the best objective grew, all trials, what mattered."""
+"""A sweep's own W&B run, in the group of its trials: the best objective over time, all trials, importances."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ BEST, TO_REPORT = "sweep/best", "sweep/to_report"
 
 
 class SweepTracker:
-    """The W&B run of job type `sweep`; like every tracker of ours it never makes the sweep fail, nor wait long.
+    """The W&B run of job type `sweep`; it never makes the sweep fail or wait long.
 
     Args:
         config: of the sweep's trials; says whether W&B is online, offline or disabled.
         folder: of the sweep; its name is the group.
-        run_id: the same at every start of the sweep, which attaches to its W&B run again.
-        settings: what the sweep was started with, nested, as plain values.
-        metrics: what each objective is.
+        run_id: the same at every start of the sweep, which continues its W&B run.
+        settings: the settings of the sweep, nested, as plain values.
+        metrics: the metric of each objective.
         directions: "maximize" or "minimize" for each objective.
-        is_named: whether the config itself says what the sweep is called.
-        is_comparison: of reward models, under which one objective cannot be compared with another; none is the best.
+        is_named: whether the config names the sweep.
+        is_comparison: whether objectives of different reward models cannot be compared, so that no trial is the best.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class SweepTracker:
         )
 
     def log(self, trials: Sequence[Trial]) -> None:
-        """Send how things stand; to be called whenever a trial has ended.
+        """Send the state of the sweep; called whenever a trial has ended.
 
-        The x axis, trial, counts those that have ended; sweep/seconds adds up what all trials have trained.
+        The x axis, trial, is the number of ended trials; sweep/seconds is the training time of all trials.
 
         Args:
-            trials: all of the sweep, those of earlier starts included.
+            trials: all trials of the sweep, also those of earlier starts.
         """
-        self._tracker.log(self._figures(trials))
+        self._tracker.log(self._summarise(trials))
 
     def conclude(
         self,
@@ -74,77 +74,78 @@ class SweepTracker:
         """Send all trials, the importances and the comparison as tables.
 
         Args:
-            importance: parameter -> its share in how much the objective varies; empty if that is unknown.
-            comparison: a row for each train reward model and judge; none where none were compared.
+            importance: parameter -> its share of the objective's variance; empty if unknown.
+            comparison: a row for each train reward model and judge; empty without a comparison.
         """
-        at = {"trial": self._figures(trials)["trial"]}
-        self._tracker.log_table("sweep/trials", *_trials_table(trials, self._metrics), at=at)
+        at = {"trial": self._summarise(trials)["trial"]}
+        self._tracker.log_table("sweep/trials", *_make_trials_table(trials, self._metrics), at=at)
         shares = sorted(importance.items(), key=lambda entry: -entry[1])
         if shares:
             self._tracker.log_table("sweep/importance", ["parameter", "importance"], shares, at=at)
         if comparison:
             columns = list(comparison[0])
             self._tracker.log_table("sweep/comparison", columns, [list(row.values()) for row in comparison], at=at)
-        # What an earlier start has told, with another space or configuration, and what is not so now, is taken back.
+        # Entries of an earlier start, with another space or configuration, that are no longer true are removed.
         unknown = {name: None for trial in trials for name in trial.params}
         shares_now = {f"importance/{name}": share for name, share in {**unknown, **importance}.items()}
         self._summary = {
-            **dict.fromkeys([*self._names(BEST), *self._names(TO_REPORT)]),
-            **self._best(trials),
+            **dict.fromkeys([*self._list_names(BEST), *self._list_names(TO_REPORT)]),
+            **self._summarise_best(trials),
             **shares_now,
         }
 
     def finish(self, *, exit_code: int) -> None:
-        """Close the W&B run; with no conclusion before, what an earlier start has told stands.
+        """Close the W&B run; without `conclude` before, the entries of an earlier start stay.
 
         Args:
-            exit_code: the process's.
+            exit_code: of the process.
         """
         self._tracker.finish(exit_code=exit_code, summary=self._summary)
 
-    def _figures(self, trials: Sequence[Trial]) -> dict[str, float]:
+    def _summarise(self, trials: Sequence[Trial]) -> dict[str, float]:
         states = Counter(trial.state for trial in trials)
-        figures: dict[str, float] = {
+        values: dict[str, float] = {
             "trial": sum(trial.has_ended for trial in trials),
             **{f"sweep/{state}": states[state] for state in (COMPLETE, PRUNED, FAILED)},
             "sweep/seconds": sum(trial.seconds for trial in trials),
         }
-        return figures | self._best(trials)
+        return values | self._summarise_best(trials)
 
-    def _best(self, trials: Sequence[Trial]) -> dict[str, float]:
+    def _summarise_best(self, trials: Sequence[Trial]) -> dict[str, float]:
         """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front.
 
-        That is what a trial was chosen by; sweep/to_report has what the same trial is worth on the test seeds, once it
-        was run on some.
+        These are the objectives on the seeds that chose the trial; sweep/to_report has those of the same trial on the
+        test seeds, after it was run on some.
         """
-        figures: dict[str, float] = {}
+        values: dict[str, float] = {}
         winners = [] if self._is_comparison else best(trials, self._directions)
-        for place, (name, to_report) in enumerate(zip(self._names(BEST), self._names(TO_REPORT), strict=True)):
+        names = zip(self._list_names(BEST), self._list_names(TO_REPORT), strict=True)
+        for place, (name, to_report) in enumerate(names):
             if winners:
                 first = min(winners, key=lambda trial: losses(trial.objectives, self._directions)[place])
-                figures[name] = (first.objectives or [])[place]
+                values[name] = (first.objectives or [])[place]
                 if (tested := first.test_mean) is not None:
-                    figures[to_report] = tested[place]
-        return figures
+                    values[to_report] = tested[place]
+        return values
 
-    def _names(self, name: str) -> list[str]:
+    def _list_names(self, name: str) -> list[str]:
         return [name] if len(self._metrics) == 1 else [f"{name}/{metric}" for metric in self._metrics]
 
 
-def _trials_table(trials: Sequence[Trial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows: one row for each trial, with every key that any trial set."""
+def _make_trials_table(trials: Sequence[Trial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of a table with a row for each trial, and a column for each key that any trial sets."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
     columns = ["trial", *keys, "state", "cause", *objective_names(metrics), "seeds", "seconds"]
     rows = []
     for trial in trials:
         values = setting_values(trial)
-        settings = [_cell(values.get(key)) for key in keys]
+        settings = [_to_cell(values.get(key)) for key in keys]
         objectives: Sequence[float | None] = trial.objectives or [None] * len(metrics)
         seeds = ", ".join(str(seed) for seed in trial.by_seed)
         rows.append([trial.number, *settings, trial.state, trial.cause, *objectives, seeds, trial.seconds])
     return columns, rows
 
 
-def _cell(value: Any) -> str | int | float | None:
-    """What W&B can sort and plot; lists and the like as text."""
+def _to_cell(value: Any) -> str | int | float | None:
+    """A value that W&B can sort and plot; lists and mappings as text."""
     return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -1,4 +1,4 @@
-"""The executor that the settings ask for. Loads nothing slow, so that a fork server imports while the sweep is read."""
+"""Open the executor of the settings. Loads nothing slow, so that the fork server starts its imports early."""
 
 import logging
 from pathlib import Path
@@ -11,14 +11,14 @@ from rlhf_sweeps.sweep.execution.devices import detect_devices, divide_memory, d
 from rlhf_sweeps.sweep.execution.executors import Executor, InProcess, LocalProcesses
 from rlhf_sweeps.sweep.settings import read_settings
 
-# What the fork server imports once, so that a trial starts with it.
+# The fork server imports these once, so that trials start with them.
 PRELOAD = ("torch", "transformers", "transformers.models.auto.modeling_auto", "rlhf_sweeps.training.train")
 
 log = logging.getLogger("rlhf_sweeps")
 
 
 def open_executor(master: DictConfig) -> Executor:
-    """Workers as hydra.sweeper and the machine have it.
+    """Open the executor that hydra.sweeper and the machine give.
 
     Raises:
         ConfigError: if the settings are wrong.

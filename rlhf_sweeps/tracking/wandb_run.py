@@ -1,7 +1,8 @@
-"""W&B as a view of the record: one run is one W&B run, and training neither waits for W&B nor fails by it.
+"""W&B as a view of the record: a run has one W&B run, and training neither waits for W&B nor fails because of it.
 
 Nothing is read back from W&B, so nothing is lost without it. A continued run sends the updates since its checkpoint a
-second time; the record holds each once. wandb is imported only by a run that needs it: that costs a second.
+second time; the record holds each of them once. wandb is imported only by a run that needs it, since the import takes a
+second.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rlhf_sweeps")
 
-# What W&B's table of runs shows of a whole curve; of any other metric it shows the last value.
+# The values of a curve that W&B's table of runs shows; for any other metric it shows the last value.
 _SUMMARIES = {
     "eval/score": "max",
     "eval/win_rate": "max",
@@ -38,20 +39,21 @@ _SUMMARIES = {
     "objective/kl": "max,last",
 }
 
-# What a run's end says of it in the summary: a run that goes on has not ended, and may end otherwise.
+# The entries of the summary that a run's end writes: a run that is continued has not ended, and may end differently.
 _ENDING = (
     "status", "stop_reason", "cause", "message", "traceback", "objective", "best_update", "base_score", "updates",
     "episodes", "tokens", "seconds", "peak_memory_mb", "device",
 )  # fmt: skip
 
-# By default the file that `wandb sync` reads is 15 s behind, which a killed run would lose.
+# By default the file that `wandb sync` reads is 15 s behind; a killed run would lose them.
 _ENVIRONMENT = {"WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL": "2"}
 
-# A table is the one thing that W&B sends while the caller waits: 20 s each when the server is gone. Once is enough.
-_PATIENCE = 10.0
-# W&B's process takes an update in a millisecond. For how many seconds of silence it counts as frozen; how long after
-# finish_timeout, which is its own to keep, it is no longer waited for.
-_FROZEN = 30.0
+# The caller waits only while W&B sends a table: 20 s each if the server is gone. After one such wait no table is sent.
+# Chosen, in seconds.
+_TABLE_PATIENCE = 10.0
+# W&B's process takes an update in a millisecond. It counts as frozen after _FROZEN_AFTER seconds without an answer; the
+# run's end waits _GRACE seconds longer than finish_timeout, which W&B itself should keep. Both are chosen.
+_FROZEN_AFTER = 30.0
 _GRACE = 5.0
 
 
@@ -68,11 +70,11 @@ def start(
     is_named: bool = False,
     axis: str = "update",
 ) -> Tracker:
-    """Open this run's W&B run, or attach to it again where W&B has one of the same id.
+    """Open this run's W&B run, or continue it if W&B has a run with this id.
 
     Args:
-        run_dir: where W&B's own files go, unless WANDB_DIR says otherwise.
-        name, group, job_type, part, is_named: as `names_of` takes them.
+        run_dir: the folder for W&B's own files, unless WANDB_DIR names another.
+        name, group, job_type, part, is_named: see `names_of`.
         settings: the whole config, nested, as plain values.
         axis: the metric that is the x axis of all others.
     """
@@ -82,7 +84,7 @@ def start(
     if not os.environ.get("WANDB_DIR"):
         fields["dir"] = str(run_dir)
     try:
-        with _environment_kept():
+        with _set_environment():
             fields |= names_of(config.project, name, group, job_type, part, is_named)
             fields["tags"] = tags_of(config.tags) or None
             hide_variables()
@@ -90,7 +92,7 @@ def start(
             run.define_metric("*", step_metric=axis, step_sync=True)
             for metric, summary in _SUMMARIES.items():
                 run.define_metric(metric, step_metric=axis, step_sync=True, summary=summary)
-            _forget(run, _ENDING)  # by an earlier start, whose process may have been killed since
+            _remove_entries(run, _ENDING)  # which an earlier start may have written
     except Exception as error:
         _log.warning("W&B is off, training goes on without it: %s", told(error))
         return Tracker(None)
@@ -98,7 +100,7 @@ def start(
 
 
 def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
-    """Online where that is wanted and works, else offline with one line that says why."""
+    """Open a W&B run online if that is wanted and works, else offline with one line that says why."""
     import wandb
 
     def init(mode: Any) -> wandb.Run:
@@ -106,7 +108,7 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
             mode=mode,
             entity=config.entity,
             resume="allow",
-            reinit="create_new",  # by default a second run of a process would be added to the first
+            reinit="create_new",  # by default a process's second run would be added to its first
             settings=wandb.Settings(
                 console="off",
                 init_timeout=config.init_timeout,
@@ -116,7 +118,8 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
             **fields,
         )
 
-    # A mode of ours wins over WANDB_MODE; for `auto` W&B itself reads that, and what `wandb offline` has set.
+    # A mode in the config has precedence over WANDB_MODE; for `auto` W&B reads that, and the setting of `wandb
+    # offline`.
     wanted: Any = config.mode
     mode = wandb.setup(None if wanted == "auto" else wandb.Settings(mode=wanted)).settings.mode
     level, reason = logging.INFO, "as configured"
@@ -127,8 +130,8 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
             level, reason = logging.INFO if config.mode == "auto" else logging.WARNING, "no API key, see `wandb login`"
         except Exception as error:
             level, reason = logging.WARNING, told(error)
-            with contextlib.suppress(SystemExit):  # it passes on the exit code of W&B's process
-                wandb.teardown()  # else that process still holds the id of the run that has failed
+            with contextlib.suppress(SystemExit):  # which passes on the exit code of W&B's process
+                wandb.teardown()  # otherwise that process would still hold the id of the failed run
         mode = "offline"
     run = init(mode)
     if run.offline:
@@ -136,12 +139,12 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
     return run
 
 
-class _NotInTime(Exception):
-    """W&B itself says that it has not taken everything in its time."""
+class _UploadTimeout(Exception):
+    """W&B itself reports that it could not upload everything in time."""
 
 
 class Tracker:
-    """An open W&B run, or nothing: the first error turns it off with one warning and never reaches the caller."""
+    """An open W&B run, or none. The first error turns it off with one warning and never reaches the caller."""
 
     def __init__(self, run: wandb.Run | None, *, log_model: bool = False, finish_timeout: float = 60.0) -> None:
         self._run = run
@@ -151,11 +154,11 @@ class Tracker:
         self._takes_tables = True
 
     def log(self, metrics: Mapping[str, float | int]) -> None:
-        """Send the metrics of one update, the x axis among them."""
+        """Send the metrics of one update, including the x axis."""
         if (run := self._run) is None or not self._is_on:
             return
         try:
-            within(_FROZEN, lambda: run.log(dict(metrics)))
+            within(_FROZEN_AFTER, lambda: run.log(dict(metrics)))
         except Exception as error:
             self._turn_off(error)
 
@@ -169,7 +172,7 @@ class Tracker:
     def log_table(
         self, name: str, columns: Sequence[str], data: Sequence[Sequence[Any]], at: Mapping[str, float | int]
     ) -> None:
-        """Send a table; on an error, or a long wait, it is the last one.
+        """Send a table; after an error or a long wait, later tables are not sent.
 
         Args:
             data: (rows, columns)
@@ -182,11 +185,11 @@ class Tracker:
             import wandb
 
             table = wandb.Table(columns=list(columns), data=[list(row) for row in data], allow_mixed_types=True)
-            within(_FROZEN, lambda: run.log({**at, name: table}))
+            within(_FROZEN_AFTER, lambda: run.log({**at, name: table}))
         except Exception as error:
             reason = told(error)
         else:
-            if time.monotonic() - started < _PATIENCE:
+            if time.monotonic() - started < _TABLE_PATIENCE:
                 return
             reason = "the server does not answer"
         self._takes_tables = False
@@ -195,17 +198,17 @@ class Tracker:
     def finish(self, *, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None = None) -> None:
         """Write the scalars of `summary` and close the W&B run, with the model as an artifact if the config says so.
 
-        What is None is taken back, if an earlier start has written it. W&B has `finish_timeout` seconds for what it has
-        not uploaded yet, the model included.
+        Entries that are None are removed, since an earlier start may have written them. W&B has `finish_timeout`
+        seconds to upload the remaining data, including the model.
         """
         run, self._run = self._run, None
         if run is None:
             return
         try:
             within(self._finish_timeout + _GRACE, lambda: self._close(run, exit_code, summary, model_dir))
-        except (_NotInTime, TimeoutError) as error:
-            if not isinstance(error, _NotInTime):
-                _end_process()  # else this one would wait for it at its own end
+        except (_UploadTimeout, TimeoutError) as error:
+            if not isinstance(error, _UploadTimeout):
+                _end_process()  # otherwise this process would wait for it at its end
             _log.warning("W&B has not taken the whole run in time; to upload the rest: %s", _sync_command(run))
         except Exception as error:
             self._turn_off(error)
@@ -218,7 +221,7 @@ class Tracker:
             if self._is_on:
                 entries = hidden(summary)
                 run.summary.update({name: x for name, x in entries.items() if isinstance(x, str | int | float)})
-                _forget(run, [name for name, x in summary.items() if x is None])
+                _remove_entries(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:
                     _log_artifact(run, model_dir)
         except Exception as error:
@@ -226,7 +229,7 @@ class Tracker:
         try:
             run.finish(exit_code=exit_code)
         except TimeoutError as error:
-            raise _NotInTime from error
+            raise _UploadTimeout from error
 
     def _turn_off(self, error: Exception) -> None:
         if self._is_on:
@@ -235,20 +238,20 @@ class Tracker:
 
 
 def _end_process() -> None:
-    """Kill W&B's process, which does not answer; wandb has no public way to do so."""
+    """Kill W&B's process, which does not answer; wandb has no public function for this."""
     import wandb
 
     with contextlib.suppress(Exception):
         process = wandb.setup()._connection._proc._process  # type: ignore[union-attr]
         process.kill()
         process.wait(_GRACE)
-    # Else wandb would want to hear from it at this process's end.
+    # Otherwise wandb would wait for an answer from it at this process's end.
     with contextlib.suppress(Exception, SystemExit):
         within(_GRACE, wandb.teardown)
 
 
-def _forget(run: wandb.Run, names: Iterable[str]) -> None:
-    """Take entries of the summary back; W&B keeps them over all starts of a run."""
+def _remove_entries(run: wandb.Run, names: Iterable[str]) -> None:
+    """Remove entries of the summary, which W&B keeps over all starts of a run."""
     for name in names:
         with contextlib.suppress(KeyError):  # a disabled run's summary is a plain dict
             del run.summary[name]  # type: ignore[no-untyped-call]
@@ -258,12 +261,12 @@ def _log_artifact(run: wandb.Run, model_dir: Path) -> None:
     import wandb
 
     artifact = wandb.Artifact(f"model-{run.id}", type="model")
-    artifact.add_dir(str(model_dir), policy="immutable")  # by default every file is copied first
+    artifact.add_dir(str(model_dir), policy="immutable")  # by default W&B first copies every file
     run.log_artifact(artifact)
 
 
 def _sync_command(run: wandb.Run) -> str:
-    """What uploads the run: all its folders, for each start offline makes another one; done ones are skipped."""
+    """The command that uploads all folders of the run: each offline start makes one; W&B skips uploaded ones."""
     folder = Path(run.sync_dir)
     if not run.offline:
         return command("wandb", "sync", "--include-online", place(shown(folder)))
@@ -272,8 +275,8 @@ def _sync_command(run: wandb.Run) -> str:
 
 
 @contextlib.contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Set W&B's variables; meanwhile the program's arguments, which W&B records, are masked."""
+def _set_environment() -> Iterator[None]:
+    """Set W&B's variables for a while; meanwhile the program's arguments, which W&B records, are masked."""
     given, sys.argv = sys.argv, masked_words(sys.argv)
     try:
         with wandb_environment(_ENVIRONMENT):

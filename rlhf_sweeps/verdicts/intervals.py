@@ -1,8 +1,8 @@
-"""Means and win rates with 95 % intervals, of outcomes that share seeds and prompts.
+"""Means and win rates with 95 % confidence intervals, of outcomes that share seeds and prompts.
 
-Outcomes are given as (seeds, prompts): every seed has answered the same prompts. Both are taken as drawn at random, so
-the intervals are about other seeds on other prompts. One seed tells nothing of how seeds differ: its intervals are
-about other prompts only.
+Outcomes are given as (seeds, prompts): every seed has answered the same prompts. Seeds and prompts are both random
+effects, so the intervals are about other seeds on other prompts. A single seed does not show how much seeds differ: its
+intervals are about other prompts only.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Outcomes = Floats
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its interval; without bounds where outcomes do not show how much others would differ."""
+    """A mean and its interval; the bounds are None where the outcomes do not show how much others would differ."""
 
     mean: float
     low: float | None
@@ -24,10 +24,10 @@ class Interval:
 
 
 def mean_estimate(values: Outcomes) -> Interval:
-    """The mean with Student's interval; a single prompt, or outcomes that are all alike, have none.
+    """The mean with Student's interval, which has no bounds for a single prompt or for outcomes that are all equal.
 
     Args:
-        values: of any scale, (seeds, prompts).
+        values: (seeds, prompts), in any unit.
     """
     mean = float(values.mean())
     if values.shape[1] == 1 or np.ptp(values) == 0:
@@ -40,19 +40,19 @@ def mean_estimate(values: Outcomes) -> Interval:
 def win_rate_estimate(wins: Outcomes) -> Interval:
     """The mean with Wilson's interval at the effective sample size, after Korn and Graubard (1998); within 0 and 1.
 
-    The effective size is that of independent wins and losses whose mean varies as much: ties make it larger, seeds and
-    prompts that differ make it smaller. Outcomes that are all alike tell nothing of how seeds differ and count once for
-    each prompt. For one seed without ties it is Wilson's interval itself.
+    The effective sample size is the number of independent wins and losses whose mean has the same variance: ties make
+    it larger, seeds and prompts that differ make it smaller. Outcomes that are all equal do not show how much seeds
+    differ and count once for each prompt. For one seed without ties the result is Wilson's interval itself.
 
     Args:
-        wins: 1 won, 0 lost, 1/2 tied, or means of such, (seeds, prompts).
+        wins: 1 for a win, 0 for a loss, 1/2 for a tie, or means of these, (seeds, prompts).
     """
     num_seeds, num_prompts = wins.shape
     rate = float(wins.mean())
     binary = rate * (1 - rate)
     if binary == 0:
         return _wilson(rate, num_prompts, student_quantile(np.inf))
-    # As if two prompts more had not been tied: a few wins among many ties would pass for certain otherwise.
+    # Two prompts without a tie are added: otherwise a few wins among many ties would count as certain.
     independent = binary - float((wins * (1 - wins)).mean()) * num_prompts / (num_prompts + 2)
     if num_seeds == 1 or num_prompts == 1 or np.ptp(wins) == 0:
         return _wilson(rate, binary / independent * num_prompts, student_quantile(np.inf))
@@ -64,9 +64,9 @@ def win_rate_estimate(wins: Outcomes) -> Interval:
 def _variance_of_mean(values: Outcomes) -> tuple[float, float]:
     """The variance of the mean, and its degrees of freedom after Satterthwaite.
 
-    With several seeds it is (seeds + prompts - error) / size in mean squares of the crossed layout, but never less than
-    any of the three alone would give. The degrees of freedom count all three even then: that two seeds are alike may be
-    luck.
+    With several seeds the variance is (seeds + prompts - error) / size, in mean squares of the crossed layout, but
+    never less than any of the three mean squares alone gives. The degrees of freedom count all three even then, since
+    two seeds may agree by luck.
     """
     num_seeds, num_prompts = values.shape
     if num_seeds == 1:

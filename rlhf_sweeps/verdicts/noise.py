@@ -1,4 +1,4 @@
-"""How much runs of one setting differ, where one noise stands for all settings."""
+"""How much runs of one setting differ, with one standard deviation for all settings."""
 
 import math
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ class Noise:
     """The noise of one run.
 
     Attributes:
-        deviation: standard deviation of a run's objective among runs of its setting; nan where nothing tells it.
-        freedom: degrees of freedom that it is known with; 0 where nothing tells it.
-        repetitions: runs on other seeds that have a part in it.
-        is_fitted: whether the scatter about a smooth fit has a part in it, too.
+        deviation: standard deviation of the objective among runs of the same setting; nan where it is unknown.
+        freedom: degrees of freedom of that estimate; 0 where it is unknown.
+        repetitions: number of runs on further seeds that the estimate uses.
+        is_fitted: whether the estimate also uses the residuals of a smooth fit.
     """
 
     deviation: float = math.nan
@@ -25,28 +25,28 @@ class Noise:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything tells it; runs that are all alike do not show how much others would differ."""
+        """Whether there is an estimate above 0; runs that are all equal do not show how much others would differ."""
         return self.freedom > 0 and self.deviation > 0
 
     def margin(self, num_first: int, num_second: int) -> float:
-        """What the difference of two means must be above to be more than noise at 5 %: Student's, for this pair.
+        """The least difference of two means that is significant at 5 %, by Student's test of this pair alone.
 
-        It is not adjusted for being one of many pairs. To say that the best setting beats the second, it need not be:
-        of settings that are equal, the best two are closer to each other than any two.
+        It is not adjusted for the number of pairs. The comparison of the best setting with the second needs no
+        adjustment: among equal settings, the best two are closer to each other than two settings drawn at random.
 
         Args:
-            num_first, num_second: how many runs each of the two is the mean of.
+            num_first, num_second: the number of runs in each of the two means.
         """
         error = self.deviation * math.sqrt(1 / num_first + 1 / num_second)
         return student_quantile(self.freedom) * error if self.is_known else math.nan
 
 
 def noise_within(groups: Iterable[Floats]) -> Noise:
-    """What repetitions alone tell, pooled over groups of runs that differ in nothing but their seeds, (runs,) each."""
+    """The noise, pooled over groups of runs that differ only in their seeds, (runs,) each."""
     squares, freedom = 0.0, 0
     for values in groups:
         if len(values) > 1:
-            # From the first value on, so that the rounding of a mean is no noise of runs that are all alike.
+            # The first value is subtracted, so that the rounding of a mean does not count as noise of equal runs.
             others = values - values[0]
             squares += float(((others - others.mean()) ** 2).sum())
             freedom += len(values) - 1

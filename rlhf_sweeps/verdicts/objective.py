@@ -1,7 +1,7 @@
-"""What a run is worth: by default the held-out score of its best evaluation within the KL budget.
+"""The objectives of a run: by default the held-out score of its best evaluation within the KL budget.
 
-Training reward cannot rank runs, since it contains the KL penalty, whose coefficient is being chosen. All here is a
-function of the recorded metrics, so that a sweep can follow a running trial by its record alone.
+The training reward cannot rank runs, since it contains the KL penalty, whose coefficient is itself swept. Everything
+here is computed from the recorded metrics, so that a sweep can follow a running trial by its record alone.
 """
 
 import math
@@ -16,22 +16,23 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation: after which update, mean score, mean sequence KL to the reference policy in nats."""
+    """An evaluation: its update, the mean score, and the mean sequence KL to the reference policy in nats."""
 
     update: int
     score: float
     kl: float
 
     def beats(self, best: "Evaluated | None", kl_budget: float | None) -> bool:
-        """Whether this is the best so far; one beyond the budget never is, and of equal scores the earlier stays."""
+        """Whether it is better than the best so far: within the KL budget, and with a strictly higher score."""
         return (kl_budget is None or self.kl <= kl_budget) and (best is None or self.score > best.score)
 
 
 def objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | None:
-    """The value of each of `config.metrics`, were the run to end here; None if there is none yet.
+    """The value of each of `config.metrics` if the run ended here; None if there is no value yet.
 
-    Only updates count that have the metrics and whose KL is within the budget. Where none is, a score is worth the base
-    policy's, since that is what one is left with; other metrics then have no value.
+    Only updates count that have all of the metrics and whose KL is within the budget. If there is no such update, the
+    value of `eval/score` is the base policy's score, since the base policy is what remains; other metrics have no
+    value.
     """
     chosen = counted(rows, config)
     if chosen:
@@ -42,32 +43,32 @@ def objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | No
 
 
 def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]:
-    """Constraint -> by how much the updates that give the objectives break it; 0 and below: kept.
+    """Constraint -> by how much the updates that give the objectives break it; 0 or less if they keep it.
 
-    Where such an update has not the constraint's metric, as one without an evaluation has no length of answers, the
-    newest value up to there counts, or else the next one.
+    If such an update lacks the constraint's metric (the length of answers is measured only by an evaluation), the
+    newest earlier value counts, or else the next one.
     """
-    found = {}
+    excesses = {}
     for text in config.constraints:
         parts = CONSTRAINT.fullmatch(text)
         assert parts is not None  # from_hydra has checked it
-        known = [row for row in rows if parts["metric"] in row]
-        if known and (chosen := counted(rows, config)):
-            before = [[row for row in known if row["update"] <= one["update"]] for one in chosen]
-            values = [(found_rows or known[:1])[-1][parts["metric"]] for found_rows in before]
+        measured_rows = [row for row in rows if parts["metric"] in row]
+        if measured_rows and (chosen := counted(rows, config)):
+            before = [[row for row in measured_rows if row["update"] <= chosen_row["update"]] for chosen_row in chosen]
+            values = [(earlier_rows or measured_rows[:1])[-1][parts["metric"]] for earlier_rows in before]
             excess = fmean(values) - float(parts["limit"])
-            found[text] = excess if parts["sign"] == "<" else -excess
-    return found
+            excesses[text] = excess if parts["sign"] == "<" else -excess
+    return excesses
 
 
 def missing(rows: Sequence[Row], config: ObjectiveConfig) -> list[str]:
-    """The metrics of objective and constraints that no update has."""
+    """The metrics of the objectives and constraints that no update has recorded."""
     limited = [parts["metric"] for text in config.constraints if (parts := CONSTRAINT.fullmatch(text))]
     return [metric for metric in (*config.metrics, *limited) if not any(metric in row for row in rows)]
 
 
 def is_judged(metrics: Sequence[str]) -> bool:
-    """Whether judges alone tell what a run is worth, so that runs of different reward models can be compared."""
+    """Whether judges alone measure the objectives, so that runs of different reward models can be compared."""
     return all(metric.startswith("judge/") for metric in metrics)
 
 
@@ -87,9 +88,9 @@ def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
 
 
 def counted(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
-    """The updates whose mean the objectives are: the best one by the first metric, the last, or the last few.
+    """The updates over which the objectives are averaged: the best by the first metric, the last, or the last few.
 
-    None where no update with the metrics has a KL within the budget.
+    The list is empty if no update with the metrics has a KL within the budget.
     """
     allowed = [row for row in measured(rows, config) if not is_over_budget(row, config)]
     if not allowed or config.reduction == "last":

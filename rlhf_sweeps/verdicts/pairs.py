@@ -1,10 +1,10 @@
-"""Groups of runs ranked, and every two of them compared: which differ by more than noise?
+"""Rank groups of runs, and compare every two of them: which differ by more than noise?
 
-The noise of a pair is taken from the two groups or from all groups together, whichever says more, so that the few runs
-of one pair that happen to agree do not pass for certainty. Degrees of freedom are Satterthwaite's over all groups, or
-over the two alone where these are of unequal sizes and say more; p values are adjusted for all pairs, after Holm. For
-groups drawn from one distribution some pair is called better in at most 5 % of all comparisons:
-test_pair_false_alarms.py measures that, and how often what differs is found.
+The noise of a pair is estimated from its two groups or from all groups together, whichever is larger: otherwise a few
+runs of one pair that happen to agree would count as certainty. Degrees of freedom are Satterthwaite's over all groups,
+or over the two alone where these are of unequal sizes and have the larger noise. P values are adjusted for all pairs by
+Holm's method. For groups drawn from one distribution, some pair is called better in at most 5 % of all comparisons:
+test_pair_false_alarms.py measures this, and how often a true difference is detected.
 """
 
 import math
@@ -30,26 +30,26 @@ from rlhf_sweeps.verdicts.estimates import (
 from rlhf_sweeps.verdicts.student import Floats, p_value, satterthwaite, student_quantile
 
 BETTER, NOISE, UNKNOWN = "better", "within noise", "cannot tell"
-WORSE = "worse in the settings that both have"  # although the better one over all of its settings
+WORSE = "worse in the settings that both have"  # although its mean over all of its settings is better
 LEVEL = 0.05
 MEAN, INTERQUARTILE = "mean", "interquartile mean"
-MOST_GROUPS = 30  # the best ones, of which every two are compared
-# How two groups were compared: setting by setting, with one run of each; run by run within settings that both have;
-# or all runs as they are, since their settings are different ones. Where outcomes by prompt are there, see `crossed`.
+MOST_GROUPS = 30  # every two of the best so many are compared
+# How two groups were compared: setting by setting, with one run of each; run by run within settings that both have; or
+# all runs together, since the groups have different settings. BY_PROMPT: see `crossed`.
 BY_SETTING, BY_STRATUM, BY_RUN = "paired by setting", "within settings", "different settings"
 BY_PROMPT = "paired by prompt"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The better one of two groups against the other.
+    """The better of two groups compared with the other.
 
     Attributes:
-        first, second: labels; the first goes before the second in the ranking.
-        difference: of their means, first less second.
-        low, high: 95 % interval of this difference alone; nan where the noise is unknown.
-        probability: that a run of the first beats one of the second.
-        p_value: adjusted for all pairs; nan where the noise is unknown.
+        first, second: labels; the first is before the second in the ranking.
+        difference: of their means, first minus second.
+        low, high: 95 % confidence interval of this difference alone; nan where the noise is unknown.
+        probability: that a run of the first group beats a run of the second.
+        p_value: adjusted for all pairs by Holm's method; nan where the noise is unknown.
         verdict: BETTER, NOISE, UNKNOWN or WORSE.
         design: BY_SETTING, BY_STRATUM, BY_RUN or BY_PROMPT.
     """
@@ -73,7 +73,7 @@ class Ranking:
         labels: of the groups.
         estimates: label -> its mean.
         pairs: of the best MOST_GROUPS groups, in the order of the ranking.
-        statistic: which mean it is: MEAN or INTERQUARTILE.
+        statistic: MEAN or INTERQUARTILE.
     """
 
     labels: Sequence[str]
@@ -86,7 +86,7 @@ class Ranking:
         return {(pair.first, pair.second): pair for pair in self.pairs}
 
     def against_best(self, label: str) -> Pair | None:
-        """The best group against this one; None for the best itself and beyond MOST_GROUPS."""
+        """The pair of the best group and this group; None for the best itself and beyond MOST_GROUPS."""
         return self._by_labels.get((self.labels[0], label))
 
     @property
@@ -98,7 +98,7 @@ class Ranking:
 
 
 def verdict_text(pair: Pair | None) -> str:
-    """The verdict as the second group of a pair sees it; `-` for the best group, which has no such pair."""
+    """The verdict for the second group of a pair: 'beaten' if the first is better; `-` for the best group (no pair)."""
     return "-" if pair is None else {BETTER: "beaten"}.get(pair.verdict, pair.verdict)
 
 
@@ -107,30 +107,31 @@ def rank(
 ) -> Ranking:
     """Sort groups by their means (see `statistic_of`) and compare every two.
 
-    Groups that were run on test seeds go before all others, by what they are worth there, as `settings.rank_key` has
-    it. Two of them are compared on these seeds, any other two on those that choose.
+    Groups that were run on test seeds go before all others, sorted by their means there, as in `settings.rank_key`. Two
+    such groups are compared on the test seeds, any other two on the seeds that chose the settings.
 
     Args:
         groups: label -> other settings -> values, finite and at least one for each group.
-        is_lower_better: turns the order, and who beats whom, around.
-        tested: the same on test seeds, of those groups that have such values.
+        is_lower_better: whether a lower value is better.
+        tested: the values on test seeds, of the groups that have some.
     """
     sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
     statistic = statistic_of([*groups.values(), *tested.values()])
     chosen, on_tests = _Samples(groups, statistic), _Samples(tested, statistic)
     estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
-    by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))  # for those that are equal on test seeds
+    # Decides between groups that are equal on test seeds.
+    by_worth = sorted(groups, key=lambda label: -sign * chosen.value(label))
     labels = sorted(by_worth, key=lambda label: (label not in tested, -sign * estimates[label].value))
-    told = [on_tests.estimate(label) for label in tested]
+    repeated = [on_tests.estimate(label) for label in tested]
     if len(tested) < len(groups):
-        told += [chosen.estimate(label) for label in groups]
-    noise = _pooled_noise(told)
+        repeated += [chosen.estimate(label) for label in groups]
+    noise = _pool_noise(repeated)
     names = list(combinations(labels[:MOST_GROUPS], 2))
-    found = [_difference(on_tests if {*both} <= {*tested} else chosen, *both, noise) for both in names]
+    differences = [_compare(on_tests if {*both} <= {*tested} else chosen, *both, noise) for both in names]
     num_pairs = len(labels) * (len(labels) - 1) // 2
-    p_values = holm(np.array([one.p_value for one in found], dtype=np.float64), num_pairs)
-    pairs = [_pair(one, p_value, sign) for one, p_value in zip(found, p_values, strict=True)]
-    # What was not run on test seeds may look better on those that choose, which is luck or not: nobody knows.
+    p_values = holm(np.array([difference.p_value for difference in differences], dtype=np.float64), num_pairs)
+    pairs = [_make_pair(difference, p_value, sign) for difference, p_value in zip(differences, p_values, strict=True)]
+    # A group without test seeds may look better on the seeds that chose it. That may be luck, so it is no verdict.
     pairs = [
         replace(pair, verdict=NOISE)
         if pair.verdict == WORSE and (pair.first in tested) > (pair.second in tested)
@@ -140,50 +141,52 @@ def rank(
     return Ranking(labels, estimates, pairs, MEAN if statistic is mean else INTERQUARTILE)
 
 
-_UNMATCHED = "unmatched"  # no setting: those are tuples
+_UNMATCHED = "unmatched"  # never the key of a setting: those are tuples
 
 
 class _Samples:
-    """The groups' values, each part of them resampled once only."""
+    """The groups' values, with their estimates, each computed only once."""
 
     def __init__(self, groups: Mapping[str, Strata], statistic: Statistic) -> None:
         self.groups = groups
         self.statistic = statistic
-        self._known: dict[tuple[Hashable, ...], Estimate] = {}
+        self._estimates: dict[tuple[Hashable, ...], Estimate] = {}
 
     def value(self, label: str) -> float:
-        """What a group is worth, without its noise."""
+        """The statistic of a group, without an interval."""
         return float(self.statistic(np.concatenate(list(self.groups[label].values()))))
 
     def estimate(self, label: str, keys: Sequence[Hashable] | None = None) -> Estimate:
-        """Of a group's values within some of its settings, in all of them if None is given."""
+        """The estimate of a group's values within some of its settings, or within all of them if `keys` is None."""
         strata = self.groups[label]
         place = (label, *(strata if keys is None else keys))
-        if place not in self._known:
-            self._known[place] = estimate([strata[key] for key in place[1:]], statistic=self.statistic)
-        return self._known[place]
+        if place not in self._estimates:
+            self._estimates[place] = estimate([strata[key] for key in place[1:]], statistic=self.statistic)
+        return self._estimates[place]
 
     def estimate_unmatched(self, label: str) -> Estimate:
-        """Of all of its values as if they were of one setting, where other groups have other settings."""
+        """The estimate of all values of a group as if they had one setting, for groups with different settings."""
         if all(len(values) == 1 for values in self.groups[label].values()) or len(self.groups[label]) == 1:
             return self.estimate(label)  # the same
         place = (label, _UNMATCHED)
-        if place not in self._known:
+        if place not in self._estimates:
             pooled = np.concatenate(list(self.groups[label].values()))
-            self._known[place] = estimate([pooled], statistic=self.statistic)
-        return self._known[place]
+            self._estimates[place] = estimate([pooled], statistic=self.statistic)
+        return self._estimates[place]
 
-    def shared(self, first: str, second: str) -> list[Hashable]:
-        """The settings that both groups have; none if these are less than half of either group's runs."""
+    def find_shared(self, first: str, second: str) -> list[Hashable]:
+        """The settings that both groups have; empty if they hold less than half of the runs of either group."""
         ours, theirs = self.groups[first], self.groups[second]
         keys = [key for key in ours if key in theirs]
-        is_most = all(2 * _size(each[key] for key in keys) >= _size(each.values()) for each in (ours, theirs))
-        return keys if is_most else []
+        is_most = [
+            2 * _count_runs(strata[key] for key in keys) >= _count_runs(strata.values()) for strata in (ours, theirs)
+        ]
+        return keys if all(is_most) else []
 
 
 @dataclass(frozen=True)
 class _Difference:
-    """Of two groups: with its standard error and degrees of freedom (0: unknown), and the values that it is of."""
+    """A difference of two groups, its standard error, its degrees of freedom (0: unknown), and the compared values."""
 
     names: tuple[str, str]
     design: str
@@ -195,16 +198,16 @@ class _Difference:
 
     @property
     def p_value(self) -> float:
-        """Of no difference, both sides; nan where the noise is unknown."""
+        """Of the two-sided test of no difference; nan where the noise is unknown."""
         return p_value(self.value, self.error, self.freedom)
 
 
-def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, float]) -> _Difference:
-    names, keys = (first, second), samples.shared(first, second)
+def _compare(samples: _Samples, first: str, second: str, noise: tuple[float, float]) -> _Difference:
+    names, keys = (first, second), samples.find_shared(first, second)
     if not keys:
         ours, theirs = ([np.concatenate(list(samples.groups[name].values()))] for name in names)
         unmatched = samples.estimate_unmatched(first), samples.estimate_unmatched(second)
-        return _Difference(names, BY_RUN, ours, theirs, *_noise_of(*unmatched, noise))
+        return _Difference(names, BY_RUN, ours, theirs, *_estimate_noise(*unmatched, noise))
     ours, theirs = ([samples.groups[name][key] for key in keys] for name in names)
     if len(keys) > 1 and all(len(values) == 1 for values in [*ours, *theirs]):
         differences = np.concatenate(ours) - np.concatenate(theirs)
@@ -213,10 +216,10 @@ def _difference(samples: _Samples, first: str, second: str, noise: tuple[float, 
         freedom = 0.0 if are_equal(differences, size) else paired.freedom
         return _Difference(names, BY_SETTING, ours, theirs, paired.value, paired.error, freedom)
     matched = samples.estimate(first, keys), samples.estimate(second, keys)
-    return _Difference(names, BY_STRATUM, ours, theirs, *_noise_of(*matched, noise))
+    return _Difference(names, BY_STRATUM, ours, theirs, *_estimate_noise(*matched, noise))
 
 
-def _noise_of(ours: Estimate, theirs: Estimate, noise: tuple[float, float]) -> tuple[float, float, float]:
+def _estimate_noise(ours: Estimate, theirs: Estimate, noise: tuple[float, float]) -> tuple[float, float, float]:
     """The difference of two independent estimates, its standard error, and degrees of freedom (0: unknown)."""
     difference = ours.value - theirs.value
     if min(ours.num_runs, theirs.num_runs) < 2:
@@ -225,39 +228,39 @@ def _noise_of(ours: Estimate, theirs: Estimate, noise: tuple[float, float]) -> t
     pooled = variance * (1 / ours.num_runs + 1 / theirs.num_runs)
     own = ours.error**2 + theirs.error**2
     if own > pooled and ours.num_runs != theirs.num_runs:
-        # Their noise may lie in the smaller group alone, where the runs of the others tell nothing about it.
+        # The smaller group alone may be noisier; the other groups then say nothing about its noise.
         freedom = satterthwaite([ours.error**2, theirs.error**2], [ours.freedom, theirs.freedom])
-    # Runs that are all alike do not show how much others would differ.
+    # Runs that are all equal do not show how much others would differ.
     error = math.sqrt(max(own, pooled))
     return difference, error, max(freedom, min(ours.freedom, theirs.freedom)) if error > 0 else 0.0
 
 
-def _pooled_noise(estimates: Iterable[Estimate]) -> tuple[float, float]:
-    """The variance of a run over all groups that show one, and its degrees of freedom after Satterthwaite."""
-    known = [one for one in estimates if one.freedom > 0]
-    if not known:
+def _pool_noise(estimates: Iterable[Estimate]) -> tuple[float, float]:
+    """The variance of a run, pooled over groups with repeated runs, and its degrees of freedom after Satterthwaite."""
+    repeated = [estimate for estimate in estimates if estimate.freedom > 0]
+    if not repeated:
         return 0.0, 0.0
-    freedoms = [one.freedom for one in known]
-    parts = [one.freedom / sum(freedoms) * one.num_runs * one.error**2 for one in known]
+    freedoms = [estimate.freedom for estimate in repeated]
+    parts = [estimate.freedom / sum(freedoms) * estimate.num_runs * estimate.error**2 for estimate in repeated]
     return sum(parts), satterthwaite(parts, freedoms)
 
 
-def _pair(found: _Difference, p_value: float, sign: float) -> Pair:
-    margin = student_quantile(found.freedom) * found.error if found.freedom > 0 else math.nan
+def _make_pair(difference: _Difference, p_value: float, sign: float) -> Pair:
+    margin = student_quantile(difference.freedom) * difference.error if difference.freedom > 0 else math.nan
     verdict = UNKNOWN if math.isnan(p_value) else NOISE
     if p_value <= LEVEL:
-        verdict = BETTER if sign * found.value > 0 else WORSE
+        verdict = BETTER if sign * difference.value > 0 else WORSE
     return Pair(
-        *found.names,
-        found.value,
-        found.value - margin,
-        found.value + margin,
-        probability([sign * values for values in found.first], [sign * values for values in found.second]),
+        *difference.names,
+        difference.value,
+        difference.value - margin,
+        difference.value + margin,
+        probability([sign * values for values in difference.first], [sign * values for values in difference.second]),
         float(p_value),
         verdict,
-        found.design,
+        difference.design,
     )
 
 
-def _size(strata: Iterable[Floats]) -> int:
+def _count_runs(strata: Iterable[Floats]) -> int:
     return sum(len(values) for values in strata)

@@ -1,9 +1,9 @@
-"""How far a policy is from its reference, and how many answers it still has: one threshold for each word about them.
+"""How far a policy is from its reference, and how varied its answers still are: one threshold for each word.
 
-Every state has to last: it holds in 60 % of a whole window (a tenth of the updates, 3 to 50), and then still at the end
-or in a quarter of all updates (`Series.where`). The thresholds were set on runs of the embedded model (see
-tests/helpers/health_records/README.md): sound ones ended at 0.02 to 0.8 nats a token, those that wrote nonsense at
-1.7 to 14.
+Every state has to last: it holds in 60 % of a whole window (a tenth of the updates, 3 to 50), and then either at the
+end or in a quarter of all updates (`Series.where`). The thresholds were set on runs of the embedded model (see
+tests/helpers/health_records/README.md): sound runs ended at 0.02 to 0.8 nats a token, runs that wrote nonsense at 1.7
+to 14.
 """
 
 import math
@@ -18,14 +18,14 @@ from rlhf_sweeps.verdicts.series import Flags, Series, gain
 UNDER_CONTROL, CLOSE, OVER_BUDGET = "under control", "close to the budget", "over the budget"
 BLOW_UP, NEGATIVE, COLLAPSE, RISE = "blow-up", "negative", "collapse", "rise"
 
-USUAL_BUDGET = 15.0  # nats of a whole response: conf/config.yaml's objective.kl_budget
-NEAR_BUDGET = 0.8  # of the budget
-TIMES_BUDGET = 2.0
-NATS_PER_TOKEN = 1.0
-NATS, NATS_OF_ANY = 100.0, 50.0  # of a whole response: a long one; one of unknown length, under no budget
-TIMES_BEFORE, LEAST = 10.0, 0.2  # of what it was, and nats, of a token or of a response
+USUAL_BUDGET = 15.0  # nats of a whole response; objective.kl_budget in conf/config.yaml
+NEAR_BUDGET = 0.8  # of the budget; above it a run is close to the budget
+TIMES_BUDGET = 2.0  # budgets; above them the KL blows up
+NATS_PER_TOKEN = 1.0  # above it the KL blows up
+NATS, NATS_OF_ANY = 100.0, 50.0  # of a whole response: of any length; of unknown length, without a budget
+TIMES_BEFORE, LEAST = 10.0, 0.2  # times its earlier level, and nats of a token or of a response
 BELOW_ZERO, ERRORS_BELOW_ZERO = 0.1, 5.0  # nats, and standard errors of the level
-ENTROPY_LEFT = 0.25  # of the entropy at the start; sound runs 0.77, the published one 0.35
+ENTROPY_LEFT = 0.25  # of the entropy at the start; sound runs keep 0.77 of it, the published run 0.35
 ENTROPY_RISEN = 2.5  # times the entropy at the start
 
 _NOTHING = Series(np.empty(0), np.empty(0))
@@ -33,12 +33,12 @@ _NOTHING = Series(np.empty(0), np.empty(0))
 
 @dataclass(frozen=True)
 class Onset:
-    """Where a state begins.
+    """The beginning of a state.
 
     Attributes:
-        update: the first one.
-        limit: what is passed there, in the metric's unit.
-        why: what the limit is, as `a nat a token`; empty where the word says it.
+        update: the first update in that state.
+        limit: the value that the metric passes there, in the metric's unit.
+        why: a description of the limit, such as `a nat a token`; empty where the state's word says enough.
         evidence: name -> number.
     """
 
@@ -50,15 +50,15 @@ class Onset:
 
 @dataclass(frozen=True, eq=False)
 class Divergence:
-    """The KL of one run, and what is said of it.
+    """The KL of one run, and the words that it gets.
 
     Attributes:
         kl: in training, nats of a whole response.
         evaluations: the KL of the held-out responses.
-        budget: the KL beyond which evaluations count for nothing; None where there is none, or it is unknown.
-        is_budget_unknown: whether nothing tells of a budget; the usual one then says what is over it.
-        length: tokens of a response, their median over the updates; None where it is unknown.
-        scores: what the reward model gave, on the updates of `kl`.
+        budget: evaluations with a KL above it do not count; None where there is no budget, or it is unknown.
+        is_budget_unknown: whether the record names no budget; the usual one is then used.
+        length: tokens of a response, as median over the updates; None where it is unknown.
+        scores: mean scores of the reward model, at the updates of `kl`.
     """
 
     kl: Series
@@ -70,14 +70,14 @@ class Divergence:
 
     @property
     def measure(self) -> float | None:
-        """The budget that says what is over it and what is under control; None where the run has none."""
+        """The budget that the KL is compared with; None where the run has none."""
         if self.is_budget_unknown:
             return USUAL_BUDGET
         return self.budget if self.budget is not None and self.budget > 0 else None
 
     @property
     def word(self) -> str | None:
-        """The gravest that is true; None without a KL, and without a budget where nothing else is wrong."""
+        """The most severe word that is true; None without a KL, or if nothing is wrong and there is no budget."""
         if not len(self.kl) and not len(self.evaluations):
             return None
         if self.blow_up:
@@ -94,16 +94,17 @@ class Divergence:
     def blow_up(self) -> Onset | None:
         """The KL leaves the range in which answers stay language: twice the budget, or a nat a token.
 
-        Of a KL of whatever unit (a mean over tokens?): ten times what it was, and the score has gained nothing by it.
+        Independent of the KL's unit (it may be a mean over tokens): ten times its earlier level, without a gain in
+        score.
         """
-        limit, why = self._limit()
+        limit, why = self._find_limit()
         update = self.kl.where(self.kl.values > limit)
         if update is None:
-            return self._runs_off()
+            return self._find_runaway()
         evidence = {"limit": limit, "KL at the end": self.kl.end, "largest KL": float(self.kl.values.max())}
         return Onset(update, limit, why, evidence)
 
-    def _limit(self) -> tuple[float, str]:
+    def _find_limit(self) -> tuple[float, str]:
         limits = [(NATS, "a lot for any response")]
         if self.length is not None:
             limits.append((NATS_PER_TOKEN * max(1.0, self.length), "a nat a token"))
@@ -111,7 +112,7 @@ class Divergence:
             limits.append((TIMES_BUDGET * self.budget, f"{TIMES_BUDGET:g} times objective.kl_budget"))
         return min(limits) if len(limits) > 1 else (NATS_OF_ANY, "a lot for a response")
 
-    def _runs_off(self) -> Onset | None:
+    def _find_runaway(self) -> Onset | None:
         kl, scores = self.kl, self.scores
         if len(kl) < 20 or len(scores) != len(kl):
             return None
@@ -130,7 +131,7 @@ class Divergence:
 
     @cached_property
     def negative(self) -> Onset | None:
-        """A KL is never negative; an estimate that stays so is not of the distribution that was sampled from."""
+        """A true KL is never negative; an estimate that stays negative is of another distribution than was sampled."""
         kl = self.kl
         is_below = kl.values < -BELOW_ZERO
         if len(kl) < 5 or not is_below.any():
@@ -144,17 +145,17 @@ class Divergence:
 
     @cached_property
     def over_budget(self) -> Onset | None:
-        """The KL of training lasts above the budget."""
+        """The KL in training stays above the budget."""
         if self.measure is None:
             return None
-        update = _begin(self.kl, self.kl.values > self.measure)
+        update = _find_begin(self.kl, self.kl.values > self.measure)
         return None if update is None else Onset(update, self.measure)
 
     @cached_property
     def lost_evaluations(self) -> Onset | None:
-        """Evaluations beyond the budget count for nothing: all of them, or all since the middle of the run.
+        """All evaluations are above the budget, or all since the middle of the run; such evaluations do not count.
 
-        Its limit is the budget, its update the first evaluation that is lost for good.
+        The limit is the budget; the update is that of the first evaluation after which none counts any more.
         """
         kl = self.evaluations
         if self.budget is None or not len(kl):
@@ -169,20 +170,20 @@ class Divergence:
         return Onset(int(kl.updates[last + 1]), self.budget, evidence=evidence)
 
 
-def _begin(values: Series, flags: Flags) -> int | None:
-    """Where a state begins that lasts; of fewer values than a window has, where it first holds."""
+def _find_begin(values: Series, flags: Flags) -> int | None:
+    """The first update of a state that lasts; for fewer values than a window, the first update in that state."""
     if len(values) < values.window:
         return int(values.updates[np.argmax(flags)]) if flags.any() else None
     return values.where(flags)
 
 
 def entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None:
-    """The policy has hardly a choice left: less than a quarter of the entropy that it began with.
+    """The policy has less than a quarter of the entropy that it began with: it hardly varies its answers.
 
     Args:
         entropy: of a token.
-        is_sum: whether it is that of whole responses of unknown length, which falls with their length, too: by half of
-            it at most, as is assumed here.
+        is_sum: whether it is the entropy of whole responses of unknown length. This falls with their length, too; it is
+            assumed that the length at most halves it.
     """
     if len(entropy) < 5 or not entropy.start > 0:
         return None
@@ -193,7 +194,7 @@ def entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None:
 
 
 def entropy_rise(entropy: Series) -> Onset | None:
-    """The policy gets ever less sure of its next token, as it does where it writes nonsense.
+    """The policy gets less and less sure of its next token, as policies that write nonsense do.
 
     Args:
         entropy: of a token.

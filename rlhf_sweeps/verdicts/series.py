@@ -1,4 +1,4 @@
-"""One metric of one run over its updates: its level, its noise, and where a state begins that lasts."""
+"""One metric of one run over its updates: its level, its noise, and the beginning of a state that lasts."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Series:
     """One metric of one run.
 
     Attributes:
-        updates: that have it, ascending, (n,).
+        updates: those that recorded the metric, ascending, (n,).
         values: finite, (n,).
     """
 
@@ -29,35 +29,37 @@ class Series:
 
     @property
     def window(self) -> int:
-        """Updates that make a level: a tenth of them, 3 to 50."""
+        """Number of updates over which a level is taken: a tenth of all, 3 to 50."""
         return min(max(3, len(self) // 10), 50)
 
     @cached_property
     def start(self) -> float:
-        """Median of the first window; nan of an empty series."""
+        """Median of the first window; nan for an empty series."""
         return float(np.median(self.values[: self.window])) if len(self) else math.nan
 
     @cached_property
     def end(self) -> float:
-        """Median of the last window; nan of an empty series."""
+        """Median of the last window; nan for an empty series."""
         return float(np.median(self.values[-self.window :])) if len(self) else math.nan
 
     @cached_property
     def noise(self) -> float:
-        """Standard deviation of a value about the trend: of the differences, by their median (the trend drops out).
+        """Standard deviation of a value about the trend, from the median absolute difference of successive values.
 
-        It is widened for short series, where a median of a few differences is often far too small.
+        It is widened for short series, where the median of a few differences is often far too small.
         """
         if len(self) < 3:
             return math.inf
         steps = np.abs(np.diff(self.values)) / math.sqrt(2.0)
-        robust = float(np.median(steps)) / 0.6745  # of a normal distribution, half of |x| is below 0.6745 deviations
+        # Half of a normal distribution lies within 0.6745 standard deviations.
+        robust = float(np.median(steps)) / 0.6745
         return max(robust, float(steps.mean()) * 0.6) * (1.0 + 4.0 / len(self))
 
     def where(self, flags: Flags, share: float = 0.6) -> int | None:
-        """The update from which a state lasts; None if it never does.
+        """The update from which a state lasts; None if it never lasts.
 
-        It has to hold in `share` of a whole window of updates, and then either still at the end or in a quarter of all.
+        It has to hold in `share` of a whole window of updates, and then either at the end or in a quarter of all
+        updates.
 
         Args:
             flags: whether a value is in that state, (n,).
@@ -74,7 +76,7 @@ class Series:
 
 
 def _first_long_bout(flags: Flags) -> int:
-    """Where the first stretch begins that is at least half as long as the longest: what soon passed is no beginning."""
+    """The start of the first stretch that is at least half as long as the longest; shorter ones do not count."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     starts, lengths = edges[::2], edges[1::2] - edges[::2]
     return int(starts[np.argmax(2 * lengths >= lengths.max())])
@@ -82,7 +84,7 @@ def _first_long_bout(flags: Flags) -> int:
 
 @dataclass(frozen=True)
 class Change:
-    """How far a level moved, and how sure that is.
+    """How far a level moved, with its standard error.
 
     Attributes:
         size: of the change, in the metric's unit.
@@ -94,14 +96,14 @@ class Change:
 
     @property
     def deviations(self) -> float:
-        """The change in standard errors; 0 where neither is known."""
+        """The change in standard errors; 0 if the change and its error are both 0."""
         if self.error > 0:
             return self.size / self.error
         return math.copysign(math.inf, self.size) if self.size else 0.0
 
 
 def rolling_mean(values: Floats, width: int) -> Floats:
-    """Means of all whole windows, (n - width + 1,); empty if there is none."""
+    """Means of all whole windows, (n - width + 1,); empty if the values are fewer than a window."""
     if len(values) < width:
         return np.empty(0)
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -110,7 +112,7 @@ def rolling_mean(values: Floats, width: int) -> Floats:
 
 
 def gain(values: Series) -> Change:
-    """From the first fifth to the last one."""
+    """The change from the mean of the first fifth to the mean of the last fifth."""
     width = max(3, len(values) // 5)
     if len(values) < 2 * width:
         return Change(0.0, math.inf)

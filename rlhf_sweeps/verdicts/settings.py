@@ -1,4 +1,4 @@
-"""What a setting is worth, and which setting is the best: one rule for the sweep and for all that read its record."""
+"""The objectives of a setting, and which setting is the best: one rule for the sweep and for its readers."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,55 +6,56 @@ from statistics import fmean
 
 
 def mean_over_seeds(runs: Iterable[Sequence[float] | None]) -> list[float] | None:
-    """What a setting is worth: for each objective the mean over those of its runs that came to their end.
+    """The objectives of a setting: the mean of each over those of its runs that completed.
 
     Args:
-        runs: what each is worth, a value for each objective; None: it did not come to its end.
+        runs: the objectives of each run; None for a run that did not complete.
 
     Returns:
-        None where no run did, or where they are worth different numbers of values.
+        None if no run completed, or if runs have different numbers of objectives.
     """
-    found = [values for values in runs if values is not None]
-    if not found or len({len(values) for values in found}) > 1:
+    complete = [values for values in runs if values is not None]
+    if not complete or len({len(values) for values in complete}) > 1:
         return None
-    return [fmean(column) for column in zip(*found, strict=True)]
+    return [fmean(column) for column in zip(*complete, strict=True)]
 
 
 def mean_broken(runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """By how much a setting breaks each constraint, 0 and below: kept; the mean over those of its runs that tell.
+    """By how much a setting breaks each constraint, as mean over its runs; 0 or less if it keeps the constraint.
 
-    A run that never stayed within the KL budget is worth the base policy, which is held to no constraint: it tells
-    none.
+    A run that was never within the KL budget counts as the base policy, which no constraint applies to: it has no
+    value.
 
     Args:
-        runs: constraint -> by how much each breaks it; nan or absent: it does not tell.
+        runs: for each run, constraint -> by how much the run breaks it; nan or absent if it has no value.
 
     Returns:
-        nan where no run tells.
+        Constraint -> mean; nan if no run has a value.
     """
-    told: dict[str, list[float]] = {}
+    by_constraint: dict[str, list[float]] = {}
     for run in runs:
         for name, excess in run.items():
-            told.setdefault(name, []).extend([] if math.isnan(excess) else [excess])
-    return {name: fmean(values) if values else math.nan for name, values in told.items()}
+            by_constraint.setdefault(name, []).extend([] if math.isnan(excess) else [excess])
+    return {name: fmean(values) if values else math.nan for name, values in by_constraint.items()}
 
 
 def keeps(violations: Mapping[str, float]) -> bool:
-    """Whether all constraints are known to be kept: each is broken by 0 or less, and none by nan."""
+    """Whether all constraints are kept: each is broken by 0 or less, and none by nan."""
     return all(excess <= 0 for excess in violations.values())
 
 
 def rank_key(
     worth: Sequence[float], tested: Sequence[float] | None, directions: Sequence[str]
 ) -> tuple[bool, list[float], list[float]]:
-    """What settings are sorted by, best first.
+    """The key that sorts settings, best first.
 
-    With one objective, those that were run on test seeds go before all others, by what they are worth there: the seeds
-    that chose them make the luckiest look best. With several, test seeds change nothing, since no setting is the best.
+    With one objective, settings that were run on test seeds go before all others, sorted by their means there: on the
+    seeds that chose them, the luckiest setting looks best. With several objectives, test seeds change nothing, since no
+    setting is the best.
 
     Args:
-        worth: the mean over the seeds that choose.
-        tested: the mean over the test seeds; None where there is none.
+        worth: the mean over the seeds that choose settings.
+        tested: the mean over the test seeds; None if the setting was not run on any.
         directions: "maximize" or "minimize" for each objective.
     """
     chosen = losses(worth, directions)
@@ -64,7 +65,7 @@ def rank_key(
 
 
 def losses(objectives: Sequence[float] | None, directions: Sequence[str]) -> list[float]:
-    """The objectives, signed so that lower is better; empty where there are not as many numbers as there should be."""
+    """The objectives, signed so that lower is better; empty unless there is a number for each direction."""
     values = [float(value) for value in objectives] if objectives is not None else []
     if len(values) != len(directions) or any(map(math.isnan, values)):
         return []
@@ -72,12 +73,12 @@ def losses(objectives: Sequence[float] | None, directions: Sequence[str]) -> lis
 
 
 def find_front(losses: Sequence[Sequence[float]]) -> list[int]:
-    """The places of those on the Pareto front, which no other beats in all objectives, by the objectives in turn.
+    """The indices of the settings on the Pareto front, sorted by their first objective, then the second, and so on.
 
-    Of those that are equal in every objective only the first is among them.
+    Of settings that are equal in every objective, only the first is on the front.
     """
     front: list[int] = []
-    # In this order one can be beaten, or equalled, only by one before it.
+    # In this order a setting can be beaten, or equalled, only by an earlier one.
     for place in sorted(range(len(losses)), key=lambda place: (tuple(losses[place]), place)):
         if not any(_is_no_worse(losses[other], losses[place]) for other in front):
             front.append(place)

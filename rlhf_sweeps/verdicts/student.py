@@ -1,4 +1,4 @@
-"""What is told from noise: Student's and Wilson's margins, and Satterthwaite's degrees of freedom."""
+"""Student's and Wilson's margins, and Satterthwaite's degrees of freedom."""
 
 import math
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ Floats = NDArray[np.float64]
 
 
 def student_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """Half the width of an interval in standard errors; the normal distribution's for infinite degrees of freedom."""
+    """Half the width of a confidence interval, in standard errors; normal for infinite degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + confidence) / 2))
 
 
 def p_value(difference: float, error: float, freedom: float) -> float:
-    """How likely no difference looks like this one or more, to either side; nan where the noise is unknown.
+    """The p value of Student's two-sided test of no difference; nan where the noise is unknown.
 
     Args:
-        freedom: degrees of freedom of the standard error `error`; 0 where that is unknown.
+        freedom: degrees of freedom of the standard error `error`; 0 where the error is unknown.
     """
     from scipy.special import stdtr
 
@@ -36,7 +36,7 @@ def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> floa
 
 
 def mean_and_margin(values: Floats) -> tuple[float, float]:
-    """The mean, and how far its 95 % interval (Student's) reaches on either side; nan for a single value."""
+    """The mean, and half the width of its 95 % confidence interval (Student's), which is nan for a single value."""
     if len(values) < 2:
         return float(values.mean()), math.nan
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -44,10 +44,10 @@ def mean_and_margin(values: Floats) -> tuple[float, float]:
 
 
 def wilson(rate: float, size: float, quantile: float | None = None) -> tuple[float, float]:
-    """The ends of Wilson's score interval (1927) of a rate within 0 and 1 among so many wins and losses.
+    """The ends of Wilson's score interval (1927) of a rate within 0 and 1.
 
     Args:
-        size: need not be whole, as where it is an effective one.
+        size: the number of wins and losses; an effective sample size need not be whole.
         quantile: the normal distribution's by default.
     """
     excess = (student_quantile(math.inf) if quantile is None else quantile) ** 2 / size

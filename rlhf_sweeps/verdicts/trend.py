@@ -1,6 +1,6 @@
-"""What a curve must change by to have a trend."""
+"""The least change of a curve that counts as a trend."""
 
 NO_TREND = "no trend"
 
-CHANCE = 0.005  # how likely pure noise may be taken for a rise or a fall
-LEAST_CHANGE = 0.1  # share of the curve's range below which a change is none
+CHANCE = 0.005  # the largest p value of a rise or a fall
+LEAST_CHANGE = 0.1  # as a share of the curve's range; a smaller change is no trend

@@ -130,7 +130,7 @@ def test_a_sweep_varies_references_and_no_secrets(tmp_path: Path, monkeypatch: p
     keys = ("reward_model=callable", "reward_model.function=keyed_reward.score", *FAST)
     monkeypatch.setenv("ONE_KEY", "variable-one")
     monkeypatch.setenv("OTHER_KEY", "variable-two")
-    with pytest.raises(ConfigError, match="api_key: a sweep records what it varies, ") as told:
+    with pytest.raises(ConfigError, match="api_key: a sweep records the values that it varies, ") as told:
         sweep(tmp_path / "sweep", *keys, "+reward_model.arguments.api_key=literal-one,literal-two")
     assert "literal" not in str(told.value)
     assert not (tmp_path / "sweep").exists()

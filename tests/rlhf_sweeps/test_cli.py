@@ -55,7 +55,7 @@ def test_help_and_config_load_nothing_slow(flags: list[str], command_line: Comma
         (["~model"], "model: 7 of its keys have no value (model.dtype, ...); must be a choice: model=NAME"),
         (["model.path=no/such/folder"], "model.path=no/such/folder: no such file or folder"),
         (["model.path=embedded:nothing"], "model.path=embedded:nothing: no embedded asset"),
-        (["model.path=nobody/nothing"], "model.path=nobody/nothing: neither a folder here nor to be had from the hub"),
+        (["model.path=nobody/nothing"], "model.path=nobody/nothing: neither a local folder nor available on the hub"),
         (["dataset.path=none.jsonl"], "dataset.path=none.jsonl: no such file"),
         (["dataset.prompt_column=question"], "dataset.prompt_column=question: "),
         (["ppo.response_length=1000"], "ppo.response_length=1000: with dataset.max_prompt_length=64 must fit"),
@@ -90,11 +90,11 @@ def test_what_counts_in_a_sweep_alone_is_told_where_nothing_is_swept(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = ["hydra.sweeper.n_trials=0", "hydra.run.dir=x", "+hydra.sweeper.sampler_args={a:1}", "hydra.sweep.dir=y"]
-    cli._name_idle(OmegaConf.create({"hydra": {"overrides": {"hydra": given}}}))
-    told = "hydra.sweeper.n_trials=0 +hydra.sweeper.sampler_args={a:1} hydra.sweep.dir=y: counts in a sweep alone"
+    cli._warn_of_unused(OmegaConf.create({"hydra": {"overrides": {"hydra": given}}}))
+    told = "hydra.sweeper.n_trials=0 +hydra.sweeper.sampler_args={a:1} hydra.sweep.dir=y: used only in a sweep"
     assert told in caplog.text
     caplog.clear()
-    cli._name_idle(OmegaConf.create({"hydra": {"overrides": {"hydra": ["hydra.run.dir=x"]}}}))
+    cli._warn_of_unused(OmegaConf.create({"hydra": {"overrides": {"hydra": ["hydra.run.dir=x"]}}}))
     assert caplog.text == ""
 
 
@@ -117,12 +117,13 @@ def run_and_end(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             OSError(errno.ENOSPC, "No space left on device", "m"),
             2,
-            "error: no space is left on the disk: m; once that is mended, the same command goes on with this folder\n",
+            "error: no space is left on the disk: m; "
+            "once this is repaired, the same command continues in this folder\n",
         ),
         (
             OSError(errno.EDQUOT, "Disk quota exceeded"),
             2,
-            "error: the disk quota is used up; once that is mended, the same command goes on with this folder\n",
+            "error: the disk quota is used up; once this is repaired, the same command continues in this folder\n",
         ),
         (ConfigError("a=1: must be > 1\nb=2: must be > 2"), 2, "error: a=1: must be > 1\nerror: b=2: must be > 2\n"),
         (
@@ -244,7 +245,7 @@ def test_a_sweep_of_trainings_of_reward_models_is_checked_too(command_line: Comm
         ("--password=hunter2", "--password=***: there is no such option"),
         ("--cfg wrong", "argument --cfg/-c: invalid choice: 'wrong'"),
         ("--conf x", "ambiguous option: --conf could match"),
-        ("--experimental-rerun config.pickle", "--experimental-rerun: not taken, since it runs what a file says"),
+        ("--experimental-rerun config.pickle", "--experimental-rerun: not supported, since it runs a pickled job"),
         ("seed=1 --config-dir nowhere name=x", "hydra"),
     ],
 )
@@ -284,7 +285,7 @@ def test_jobs_of_hydras_own_sweepers_are_numbered(
     with read_write(composed), open_dict(composed):
         composed.hydra.mode, composed.hydra.job.num, composed.hydra.runtime.output_dir = mode, 3, str(tmp_path)
     HydraConfig.instance().set_config(composed)
-    cli._run(cli.task_config(composed))
+    cli._train(cli.task_config(composed))
     assert given == [expected]
 
 

@@ -1,6 +1,6 @@
-"""What Hydra sees of the sweep engine: it takes plugins from the namespace hydra_plugins alone.
+"""The sweep engine as a Hydra plugin, in hydra_plugins since Hydra takes plugins only from this namespace.
 
-The folder above is put on the path by the command line. Loads nothing slow: --help comes by here, too.
+The command line puts the folder above on the path. Nothing slow is imported here, since --help loads this file, too.
 """
 
 from typing import Any
@@ -17,15 +17,15 @@ class Sweeper(HydraSweeper):
         pass
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra hands over."""
+        """Store Hydra's config loader and config."""
         self._loader, self._master = hydra_context.config_loader, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the sweep that the overrides describe; raises as `run_sweep`."""
+        """Run the sweep that the overrides describe; raises what `run_sweep` raises."""
         from rlhf_sweeps.command_line.job_environment import job_environment
         from rlhf_sweeps.sweep.workers import open_executor
 
-        # Before there are workers: a fork server hands on the environment that it was started with.
+        # Set before workers start: a fork server passes on the environment that it was started with.
         with job_environment(self._master, is_sweep=True), open_executor(self._master) as executor:
             from rlhf_sweeps.sweep.sweeper import run_sweep
 

@@ -1,6 +1,6 @@
-"""A module as a command that does not outlive a process: `python -m ...companion PROCESS MODULE ...`.
+"""Run a module as a command that ends with the process that started it: `python -m ...companion PROCESS MODULE ...`.
 
-PROCESS is the number of the one that starts it. However that ends, nobody waits for this one any more.
+PROCESS is the id of that process. When it ends, in whatever way, nobody waits for this command any more.
 """
 
 import os
@@ -11,11 +11,11 @@ import time
 
 from rlhf_sweeps.platforms import system
 
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_LOOKS = 0.5  # chosen
 
 
 def main() -> None:
-    """Run the module with the arguments that are left, as `python -m` does."""
+    """Run the module with the remaining arguments, as `python -m` does."""
     starter, module = int(sys.argv[1]), sys.argv[2]
     threading.Thread(target=_end_with, args=(starter,), daemon=True).start()
     del sys.argv[:2]
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _end_with(starter: int) -> None:
-    # Windows goes on naming a parent that is gone; elsewhere the dead are there until somebody has asked for them.
+    # Windows still names a parent that has ended; elsewhere a dead process exists until its status is read.
     while os.getppid() == starter and system.is_running(starter):
         time.sleep(SECONDS_BETWEEN_LOOKS)
     os._exit(1)

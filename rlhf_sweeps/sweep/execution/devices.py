@@ -1,4 +1,4 @@
-"""What a machine has for trials: CUDA devices and cores, and how workers share them. Loads no torch."""
+"""The CUDA devices and cores of a machine, and how workers share them. Loads no torch."""
 
 import os
 import subprocess
@@ -6,15 +6,15 @@ import subprocess
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.platforms import memory, system
 
-# Models small enough to train on a CPU gain little from many cores, and each run needs its own memory.
+# Models that are small enough for a CPU gain little from many cores, and each run needs its own memory. Chosen.
 WORKERS_ON_CPU = 2
-SMALLEST_SHARE = 2**28  # bytes; torch and transformers alone take about as many
+SMALLEST_SHARE = 2**28  # bytes; torch and transformers alone take about this much
 
 
 def detect_devices(device: str) -> list[str]:
-    """The CUDA devices among which runs with the setting `device` can be divided, as CUDA_VISIBLE_DEVICES names them.
+    """The CUDA devices among which runs with the setting `device` can be divided, named as in CUDA_VISIBLE_DEVICES.
 
-    Empty if there are none, and if the setting leaves no choice: cpu, mps, cuda:1. A graphics card that is cut into
+    Empty if there are none, or if the setting leaves no choice: cpu, mps, cuda:1. A graphics card that is divided into
     instances (MIG) counts once, unless CUDA_VISIBLE_DEVICES lists the instances.
     """
     if device not in ("auto", "cuda"):
@@ -24,11 +24,11 @@ def detect_devices(device: str) -> list[str]:
 
 
 def divide_workers(workers: int | None, num_devices: int, workers_per_device: int) -> tuple[int, int]:
-    """The number of workers and the threads of each, so that together they use no more cores than this process may.
+    """The number of workers and the threads of each; together they use no more cores than this process may use.
 
     Args:
-        workers: as the user gave it; 0 stands for the sweeper's own process, None for `workers_per_device` on every
-            device, or without devices two.
+        workers: the user's setting; 0 means the sweeper's own process, None means `workers_per_device` on every device,
+            or two without a device.
 
     Raises:
         ConfigError: if a count is too small.
@@ -41,17 +41,17 @@ def divide_workers(workers: int | None, num_devices: int, workers_per_device: in
     if workers is None:
         workers = num_devices * workers_per_device or min(WORKERS_ON_CPU, cores)
     threads = max(1, cores // max(1, workers))
-    limit = _thread_limit()
+    limit = _read_thread_limit()
     return workers, threads if limit is None else min(threads, limit)
 
 
 def divide_memory(workers: int) -> int | None:
-    """Each worker's share of this machine's memory, in bytes; None: what there is, or nobody knows.
+    """Each worker's share of this machine's free memory, in bytes; None: all of it, or it is unknown.
 
-    Several that looked at what there is at the same moment would each take all of it for theirs.
+    Without shares, several workers that look at the free memory at the same moment would each count on all of it.
 
     Raises:
-        ConfigError: if that is too little for a process.
+        ConfigError: if a share is too small for a process.
     """
     left = memory.left()
     if left is None or workers <= 1:
@@ -59,7 +59,7 @@ def divide_memory(workers: int) -> int | None:
     if left < workers * SMALLEST_SHARE:
         raise ConfigError(
             f"hydra.sweeper.workers={workers}: leaves each of them less than {SMALLEST_SHARE // 2**20} MiB of the "
-            f"{left / 2**30:.1f} GiB that there are; must be <= {max(1, left // SMALLEST_SHARE)}"
+            f"{left / 2**30:.1f} GiB that are free; must be <= {max(1, left // SMALLEST_SHARE)}"
         )
     return left // workers
 
@@ -75,7 +75,7 @@ def _list_installed() -> list[str]:
 
 
 def _parse_visible(visible: str) -> list[str]:
-    """CUDA ends its list at the first entry that names no device, such as -1."""
+    """Parse CUDA_VISIBLE_DEVICES, which ends at the first entry that names no device, such as -1."""
     devices = []
     for name in visible.split(","):
         name = name.strip()
@@ -85,7 +85,7 @@ def _parse_visible(visible: str) -> list[str]:
     return devices
 
 
-def _thread_limit() -> int | None:
-    """OMP_NUM_THREADS as the user set it; of a list such as 4,2 (for nested regions) the first counts."""
+def _read_thread_limit() -> int | None:
+    """The user's OMP_NUM_THREADS; of a list such as 4,2 (for nested regions) the first number."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(given) if given.isdigit() and int(given) > 0 else None

@@ -1,8 +1,8 @@
-"""Where trials run: each in a fresh process of this machine, or all in this process for debugging.
+"""Run trials: each in a new process of this machine, or all in this process for debugging.
 
-An executor is handed a run's folder and nothing more: what to run in it is the executor's `trial`, a dotted path to a
-function (folder, watch) -> None, which each process imports for itself. So executors for other machines can stand
-beside these. The sweeper loads no torch; the fork server does, once, and every trial is forked from it.
+An executor gets only a run's folder. What it runs there is its `trial`, the dotted path of a function (folder, watch)
+-> None, which each process imports itself. So executors for other machines can be added. The sweeper does not load
+torch; the fork server loads it once, and every trial is forked from the server.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from rlhf_sweeps.sweep.execution.trial_process import exit_status_of_trial, run_
 
 
 class Executor(Protocol):
-    """A place with room for `num_workers` trials at a time. Closes itself at the end of a `with` block."""
+    """Runs at most `num_workers` trials at a time. Closes itself at the end of a `with` block."""
 
     num_workers: int
 
@@ -38,11 +38,11 @@ class Executor(Protocol):
         ...
 
     def kill(self, folder: Path) -> None:
-        """End the trial of that folder at once, if it is still there; its status is then -9, on Windows -15."""
+        """End the trial of that folder at once, if it is running; its status is then -9, on Windows -15."""
         ...
 
     def close(self) -> None:
-        """Kill what is left and release everything; nothing can be submitted any more."""
+        """Kill the running trials and release everything; after that nothing can be submitted."""
         ...
 
     def __enter__(self) -> Self:
@@ -55,13 +55,13 @@ class Executor(Protocol):
 
 
 class InProcess(Executor):
-    """Runs a trial right in `submit`, in the calling thread, where a debugger sees it.
+    """Runs a trial within `submit`, in the calling thread, where a debugger can follow it.
 
     Args:
         trial: dotted path, "package.module.function".
 
     Attributes:
-        watch: handed to the trial, which calls it after every update, so that the sweeper can look at the record.
+        watch: passed to the trial, which calls it after every update, so that the sweeper can read the record.
     """
 
     def __init__(self, trial: str) -> None:
@@ -70,7 +70,7 @@ class InProcess(Executor):
         self.watch: Callable[[], None] = lambda: None
 
     def submit(self, folder: Path) -> Future[int]:
-        """Run the trial; KeyboardInterrupt passes through, and what `watch` raises, which is no error of the trial."""
+        """Run the trial; a KeyboardInterrupt passes through, and so do errors of `watch`, which are not the trial's."""
         future: Future[int] = Future()
 
         def watch() -> None:
@@ -83,7 +83,7 @@ class InProcess(Executor):
             pkgutil.resolve_name(self._trial)(folder, watch)
             status = 0
         except Carried as carried:
-            raise carried.error  # noqa: B904 (it is where it came from)
+            raise carried.error  # noqa: B904 (the cause is the wrapped error itself)
         except SystemExit as error:
             status = _exit_status(error)
         except Exception as error:
@@ -93,10 +93,10 @@ class InProcess(Executor):
         return future
 
     def kill(self, folder: Path) -> None:
-        """Nothing is left to kill once `submit` has returned."""
+        """Does nothing: no trial runs after `submit` has returned."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is nothing to release."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +106,20 @@ class _Running:
 
 
 class LocalProcesses(Executor):
-    """Every trial in a process of its own; one that dies, however it does, leaves the others alone.
+    """Runs every trial in a process of its own; when one dies, in whatever way, the others are not affected.
 
-    There can be one open executor of this kind in a process. As with all of multiprocessing, a script that opens one
-    needs its `if __name__ == "__main__"`.
+    A process can have one open executor of this kind. As for all of multiprocessing, a script that opens one needs `if
+    __name__ == "__main__"`.
 
     Args:
         trial: dotted path, "package.module.function".
-        start_method: "forkserver", or "spawn" for a fresh interpreter each time: slow to start, and nothing shared; of
-            the two, other systems than Linux have the second alone.
-        devices: CUDA devices, one for each worker in turn, the only one that its trials see. Empty: all see the same.
+        start_method: "forkserver", or "spawn" for a new interpreter each time, which is slow to start and shares
+            nothing. Systems other than Linux have only "spawn".
+        devices: CUDA devices, assigned to the workers in turn; a trial sees only its worker's. Empty: all see the same.
         threads: of torch, in each trial.
-        preload: modules for the fork server; one that is missing is passed over. They may only be imported there:
-            threads or a CUDA context would not survive the fork.
-        memory: each trial's share of this machine's, in bytes; None: they take what there is.
+        preload: modules for the fork server; missing ones are skipped. The server must only import them: threads or a
+            CUDA context would not survive the fork.
+        memory: each trial's share of this machine's memory, in bytes; None: no limit.
     """
 
     def __init__(
@@ -138,22 +138,23 @@ class LocalProcesses(Executor):
         self._memory = memory
         self._free_slots = set(range(num_workers))
         self._running: dict[Path, _Running] = {}
-        # Two threads must not ask for one process's status at once: multiprocessing would lose it.
+        # Two threads must not read a process's status at once: multiprocessing would lose it.
         self._lock = threading.Lock()
         self._closed = False
         self._starter = processes.Starter(start_method, threads, [*preload, run_trial.__module__])
-        # Registered after multiprocessing's own handler, so called before it, which would wait for the trials.
+        # Registered after multiprocessing's own handler, and so called before it; that handler would wait for the
+        # trials.
         atexit.register(self.close)
 
     def submit(self, folder: Path) -> Future[int]:
         """Start a process for the folder's trial.
 
         Raises:
-            RuntimeError: if all workers are taken, the folder's trial is running, the executor is closed, or no
-                process can be started.
+            RuntimeError: if all workers are busy, the folder's trial is running, the executor is closed, or no process
+                can be started.
         """
         with self._lock:
-            if reason := self._refusal(folder):
+            if reason := self._explain_refusal(folder):
                 raise RuntimeError(f"{folder}: cannot start, {reason}")
             slot = min(self._free_slots)
             variables = {**lifted_variables(), **self._pin(slot)}
@@ -173,20 +174,20 @@ class LocalProcesses(Executor):
                 system.kill(self._running[folder].process)
 
     def close(self) -> None:
-        """Kill what runs, wait until it is gone, end the fork server."""
+        """Kill the running trials, wait until they have ended, end the fork server."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            left = list(self._running.values())
-            for running in left:
+            all_running = list(self._running.values())
+            for running in all_running:
                 system.kill(running.process)
-        for running in left:
+        for running in all_running:
             running.follower.join()
         self._starter.close()
         atexit.unregister(self.close)
 
-    def _refusal(self, folder: Path) -> str | None:
+    def _explain_refusal(self, folder: Path) -> str | None:
         if self._closed:
             return "the executor is closed"
         if folder in self._running:
@@ -197,7 +198,7 @@ class LocalProcesses(Executor):
         return {"CUDA_VISIBLE_DEVICES": self._devices[slot % len(self._devices)]} if self._devices else {}
 
     def _follow(self, folder: Path, process: processes.Process, slot: int, future: Future[int]) -> None:
-        """Wait for the end of a process, then give its slot free and say how it ended."""
+        """Wait for the end of a process, then free its slot and set the result of its future."""
         processes.wait(process)
         with self._lock:
             status = processes.take_status(process)
@@ -207,7 +208,7 @@ class LocalProcesses(Executor):
 
 
 def _exit_status(error: SystemExit) -> int:
-    """As the interpreter itself takes it: a text is printed and counts as 1."""
+    """The exit status that the interpreter itself would use: a text is printed and counts as 1."""
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
     print(error.code, file=sys.stderr)

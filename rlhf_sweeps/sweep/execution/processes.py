@@ -1,4 +1,4 @@
-"""Starting and ending processes with multiprocessing: its fork server or fresh interpreters, threads, status."""
+"""Start and end processes with multiprocessing: its fork server or new interpreters, threads, status."""
 
 import contextlib
 import logging
@@ -14,22 +14,22 @@ from rlhf_sweeps.sweep.execution import guard
 
 Process = BaseProcess
 log = logging.getLogger("rlhf_sweeps")
-# What multiprocessing reports of a process whose fork server is gone, and also of one that exits with this status.
+# The status that multiprocessing reports for a process whose fork server has ended; a process may also exit with it.
 UNKNOWN_STATUS = 255
 KILLED = -9
-PAUSES = (0.0, 0.1, 0.5)  # seconds between tries to start a process
+PAUSES = (0.0, 0.1, 0.5)  # seconds between attempts to start a process; chosen
 
 
 class Starter:
     """Starts processes by one method, with one number of threads.
 
-    A fork server begins to import here, in the background; the first `start` waits for it. Python has one in a process,
-    so that no two starters may use it at a time.
+    The fork server begins to import in the background; the first `start` waits for it. A process has one fork server,
+    so two starters must not use it at the same time.
 
     Args:
-        start_method: "forkserver" or "spawn"; where there can be no fork server, it is "spawn" in any case.
+        start_method: "forkserver" or "spawn"; without a fork server it is always "spawn".
         threads: for OMP_NUM_THREADS and MKL_NUM_THREADS.
-        preload: modules that the fork server imports; missing ones are passed over.
+        preload: modules that the fork server imports; missing ones are skipped.
     """
 
     def __init__(self, start_method: Literal["forkserver", "spawn"], threads: int, preload: Sequence[str]) -> None:
@@ -37,8 +37,8 @@ class Starter:
         self._threads, self._preload = str(threads), [guard.__name__, *preload]
         try:
             self._ensure_server()
-        except OSError as error:  # as where TMPDIR is too long for the name of its socket
-            log.warning("no fork server can be had (%s); each trial loads torch anew, which takes seconds", error)
+        except OSError as error:  # for example if TMPDIR is too long for the name of its socket
+            log.warning("no fork server can be started (%s); each trial loads torch itself, which takes seconds", error)
             self._method = "spawn"
 
     def start(self, target: Callable[..., None], arguments: Sequence[Any]) -> Process:
@@ -48,7 +48,7 @@ class Starter:
             RuntimeError: if that fails.
         """
         process = system.process_class(self._method)(target=target, args=tuple(arguments))
-        # A fork server that was killed is replaced once it is seen to be gone; unless its imports are what ends it.
+        # A killed fork server is replaced as soon as its end is noticed; but its imports may end the new one, too.
         for seconds in (*PAUSES, None):
             try:
                 self._try_to_start(process)
@@ -66,19 +66,22 @@ class Starter:
 
     def _try_to_start(self, process: Process) -> None:
         self._ensure_server()
-        # What a fork server starts has inherited it from the server.
-        with self._inherited() if self._method == "spawn" else contextlib.nullcontext():
+        # Processes of a fork server inherit this from the server.
+        with self._set_inherited() if self._method == "spawn" else contextlib.nullcontext():
             process.start()
 
     def _ensure_server(self) -> None:
         if self._method == "forkserver":
-            with self._inherited():
+            with self._set_inherited():
                 system.open_server(self._preload)
 
     @contextlib.contextmanager
-    def _inherited(self) -> Iterator[None]:
-        """What a process started meanwhile inherits: the number of threads, which torch reads when it is imported;
-        whose fork server it is; and no Ctrl-C, which would end it before it ignores that."""
+    def _set_inherited(self) -> Iterator[None]:
+        """Set what a process that is started meanwhile inherits.
+
+        This is the number of threads, which torch reads when it is imported; the id of the sweeper; and a block of
+        Ctrl-C, which would end the process before it ignores the signal.
+        """
         new = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), self._threads) | {guard.SWEEPER: str(os.getpid())}
         old = {key: os.environ.get(key) for key in new}
         with system.shielded():
@@ -93,14 +96,14 @@ class Starter:
 
 
 def wait(process: Process) -> None:
-    """Wait until a process ends, without asking for its status."""
+    """Wait until a process ends, without reading its status."""
     connection.wait([process.sentinel])
 
 
 def take_status(process: Process) -> int:
     """The exit status of a process that has ended, or minus the signal that ended it. Releases the process.
 
-    One whose fork server is gone can no longer be followed: it is killed.
+    A process whose fork server has ended can no longer be followed, so it is killed.
     """
     process.join()
     status = process.exitcode

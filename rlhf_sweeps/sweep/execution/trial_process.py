@@ -1,4 +1,4 @@
-"""The inside of a trial's process: out of the terminal's reach, output into the run's log, gone with the sweeper."""
+"""Inside a trial's process: it leaves the terminal, writes its output to the run's log, and ends with the sweeper."""
 
 import contextlib
 import faulthandler
@@ -19,14 +19,17 @@ from rlhf_sweeps.record import Run, hide
 
 
 def run_trial(trial: str, folder: Path, environment: Mapping[str, str], memory: int | None) -> None:
-    """The whole life of a trial's process; multiprocessing turns what it raises into a traceback and a status.
+    """Run a trial in this process; multiprocessing turns an exception into a traceback and a status.
 
-    Its working directory is the sweeper's and its stdin empty, by multiprocessing as well.
+    Multiprocessing also sets the sweeper's working directory and an empty stdin.
 
     Args:
-        memory: its share, in bytes; None: no limit but the machine's.
+        trial: dotted path of the function to call.
+        folder: the run's folder.
+        environment: variables to set.
+        memory: the process's share of memory in bytes; None: no limit except the machine's.
     """
-    system.leave_terminal()  # Ctrl-C is the sweeper's to answer
+    system.leave_terminal()  # the sweeper handles Ctrl-C
     threading.Thread(target=_die_with_sweeper, daemon=True).start()
     os.environ.update(environment)
     room.share = memory
@@ -41,12 +44,12 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str], memory: 
 
 
 def exit_status_of_trial(error: Exception) -> int:
-    """What tells the sweeper whether the environment is at fault, also where no summary can be written."""
+    """The exit status that shows whether the environment is at fault, since there may be no summary."""
     return 1 if fault(error) is None else EXIT_STATUS
 
 
 def _die_with_sweeper() -> None:
-    """Only the sweeper holds the other end of this pipe: it is closed when the sweeper is gone, however it went."""
+    """End this process when the sweeper ends, in whatever way: only the sweeper holds the other end of this pipe."""
     sweeper = multiprocessing.parent_process()
     assert sweeper is not None
     sweeper.join()
@@ -54,7 +57,7 @@ def _die_with_sweeper() -> None:
 
 
 def _redirect(log: Path) -> None:
-    """Standard streams by descriptor, so that what C code and a crashing interpreter write is in the log, too."""
+    """Redirect the standard streams by descriptor, so that the log also gets output of C code and of a crash."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.flush()
@@ -67,4 +70,4 @@ def _redirect(log: Path) -> None:
 
 
 def _watch_nothing() -> None:
-    """The sweeper follows a process by its record."""
+    """Do nothing: the sweeper follows a process by its record."""

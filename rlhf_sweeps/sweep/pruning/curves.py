@@ -1,4 +1,4 @@
-"""What the rules that end trials early look at: the objectives that running trials would end with."""
+"""The curves that the pruning rules use: the objective of a trial at each step, if it had ended there."""
 
 import math
 from bisect import bisect_right
@@ -12,16 +12,15 @@ from rlhf_sweeps.config.fields import number
 
 @dataclass(frozen=True)
 class Curve:
-    """What is known of one trial.
+    """The objective of a trial over its steps.
 
     Attributes:
-        number: the trial's.
+        number: the trial's number.
         values: step -> the objective if the trial had ended there, higher is better. Steps are the first seed's
-            updates, then (k + 1) * num_steps once seed k is through. Where runs differ in their number of updates, a
-            peer's steps are stretched to those of the trial in question, so that the same step is the same share of a
-            run.
-        by_seed: seed -> its objective, for the seeds that are through.
-        sign: what turns these values into the metric as it was recorded, 1 or -1.
+            updates, then (k + 1) * num_steps after seed k has ended. If runs differ in their number of updates, a
+            peer's steps are scaled to those of the trial in question, so that a step is the same share of a run.
+        by_seed: seed -> its objective, for the seeds that have ended.
+        sign: 1, or -1 if the recorded metric is minimized; it turns these values into recorded ones.
     """
 
     number: int
@@ -35,25 +34,25 @@ class Curve:
 
     @property
     def step(self) -> float:
-        """The newest step; 0 without any."""
+        """The newest step; 0 if there is none."""
         return self._steps[-1] if self._steps else 0
 
     def at(self, step: float) -> float:
-        """The newest value at or before a step; NaN if the trial has not got that far or had none yet."""
+        """The newest value at or before a step; NaN if the trial has not reached the step or has no value yet."""
         position = bisect_right(self._steps, step)
         return self.values[self._steps[position - 1]] if position and self._steps[-1] >= step else math.nan
 
 
 class Pruner(Protocol):
-    """A rule."""
+    """A rule that ends trials early."""
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
-        """Whether a trial should end now; to be asked once at each new step but the trial's last.
+        """Whether a trial should end now; called once at each new step except the trial's last.
 
         Args:
-            trial: the one in question, with at least one value; a newest value that is NaN prunes it.
-            peers: all other trials that can be compared: finished, pruned and running; those without a value are none.
-            num_steps: updates of one run.
+            trial: the trial in question, with at least one value; if its newest value is NaN, it is pruned.
+            peers: all other trials that can be compared and have a value: finished, pruned and running ones.
+            num_steps: updates of a run.
         """
 
 
@@ -63,15 +62,15 @@ def setting(default: float, **bounds: float) -> Any:
 
 
 def values_at(step: float, peers: Sequence[Curve]) -> list[float]:
-    """Those of the peers that have got to the step, best first."""
+    """The values at a step of the peers that have reached it, best first."""
     return _numbers([peer.at(step) for peer in peers])
 
 
 def newest_values(peers: Sequence[Curve]) -> list[float]:
-    """Each peer's newest, best first."""
+    """The newest value of each peer, best first."""
     return _numbers([peer.at(peer.step) for peer in peers])
 
 
 def _numbers(values: Sequence[float]) -> list[float]:
-    """Without those of trials that have none, which compare with nothing; best first."""
+    """The values without NaN, best first."""
     return sorted((value for value in values if not math.isnan(value)), reverse=True)

@@ -1,4 +1,4 @@
-"""Which running trials end or wait, decided by the reports of all trials so far."""
+"""The reports of all trials so far, and the pruner's decisions by them: which running trials end or wait."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,137 +9,138 @@ from rlhf_sweeps.sweep.pruning.curves import Curve, Pruner
 from rlhf_sweeps.sweep.pruning.halving import Asha
 from rlhf_sweeps.verdicts.objective import Row, is_over_budget, measured
 
-WHOLE = 1.0  # the share of a run that a new trial has before it
+WHOLE = 1.0  # the share of a run that is left before a new trial
 
 
 @dataclass
-class _Known:
-    """What is known of one trial; see `Judge.know`."""
+class _TrialReports:
+    """The reports of a trial; see `Judge.know`."""
 
     num_steps: int | None
     group: object
     reports: dict[float, float] = field(default_factory=dict)
     by_seed: dict[int, float] = field(default_factory=dict)
-    # As a peer: updates of the run in question -> curve, None without a report. Made again when there is news.
+    # Its curve as a peer, by the updates of the run in question; None without a report. Cleared at each new report.
     curves: dict[int, Curve | None] = field(default_factory=dict)
 
 
 class Judge:
-    """Holds every trial's reports, signed so that higher is better, and decides by them.
+    """Holds the reports of every trial, signed so that higher is better, and asks the pruner about them.
 
-    Trials are compared at the same share of their runs, whatever their numbers of updates, and within a group only. One
-    without a report takes no part.
+    Trials are compared at the same share of their runs, whatever their numbers of updates, and only within a group.
+    Trials without a report are not compared.
 
     Args:
-        sign: 1 where the objective is maximized, -1 where it is minimized.
+        sign: 1 if the objective is maximized, -1 if it is minimized.
     """
 
     def __init__(self, pruner: Pruner, sign: int = 1) -> None:
         self._pruner, self._sign = pruner, sign
-        self._known: dict[int, _Known] = {}
+        self._trials: dict[int, _TrialReports] = {}
 
-    def know(
+    def add_trial(
         self, number: int, reports: Mapping[int, float], num_steps: int | None = None, group: object = None
     ) -> None:
-        """Take in a trial.
+        """Add a trial.
 
         Args:
-            reports: update -> what the trial would have been worth if it had ended there, as recorded.
-            num_steps: updates of one of its runs; None: not known yet, or as many as the trial in question has.
-            group: trials of one group can be compared.
+            reports: update -> the recorded objective if the trial had ended there.
+            num_steps: updates of each of its runs; None: unknown yet, taken to be those of the trial in question.
+            group: only trials of the same group are compared.
         """
         signed: dict[float, float] = {step: self._sign * reports[step] for step in sorted(reports)}
-        self._known[number] = _Known(num_steps, group, signed)
+        self._trials[number] = _TrialReports(num_steps, group, signed)
 
     def measure(self, number: int, num_steps: int) -> bool:
-        """Let it be known how many updates a trial's runs have; whether that is news."""
-        known = self._known[number]
-        is_new = known.num_steps != num_steps
-        known.num_steps = num_steps
-        known.curves.clear()
+        """Set the number of updates of a trial's runs; returns whether it has changed."""
+        trial = self._trials[number]
+        is_new = trial.num_steps != num_steps
+        trial.num_steps = num_steps
+        trial.curves.clear()
         return is_new
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Add what a trial would have been worth, as recorded; False where that step's report stands already."""
-        known = self._known[number]
-        if step in known.reports:
+        """Add the recorded objective of a trial at a step; returns False if the step already has a report."""
+        trial = self._trials[number]
+        if step in trial.reports:
             return False
-        known.reports[step] = self._sign * value
-        known.curves.clear()
+        trial.reports[step] = self._sign * value
+        trial.curves.clear()
         return True
 
     def reports(self, number: int) -> dict[int, float]:
-        """A trial's reports as they were recorded."""
-        return {int(step): self._sign * value for step, value in self._known[number].reports.items()}
+        """A trial's reports with the recorded sign."""
+        return {int(step): self._sign * value for step, value in self._trials[number].reports.items()}
 
     def end_seeds(self, number: int, by_seed: Mapping[int, float]) -> None:
-        """Let it be known what the seeds that a trial has finished were worth, as recorded."""
-        self._known[number].by_seed = {seed: self._sign * value for seed, value in by_seed.items()}
-        self._known[number].curves.clear()
+        """Set the recorded objectives of the seeds that a trial has finished."""
+        self._trials[number].by_seed = {seed: self._sign * value for seed, value in by_seed.items()}
+        self._trials[number].curves.clear()
 
     def newest(self, number: int) -> float | None:
-        """A trial's last report, higher being better; None if it has none that is a number."""
-        values = [value for value in self._known[number].reports.values() if math.isfinite(value)]
+        """A trial's last finite report, higher is better; None if it has none."""
+        values = [value for value in self._trials[number].reports.values() if math.isfinite(value)]
         return values[-1] if values else None
 
     def progress(self, number: int) -> tuple[float, float]:
-        """The share of its runs' updates up to a trial's last report, and what it was worth; 0 without one."""
-        known = self._known[number]
-        step = max(known.reports, default=0)
-        return (step / known.num_steps if known.num_steps else 0.0), known.reports.get(step, 0.0)
+        """The share of a run up to a trial's last report, and the report; both 0 without a report."""
+        trial = self._trials[number]
+        step = max(trial.reports, default=0)
+        return (step / trial.num_steps if trial.num_steps else 0.0), trial.reports.get(step, 0.0)
 
-    def rest(self, number: int, index: int) -> float:
-        """The share of its run on the seed of this index that a trial still has before it."""
+    def remaining(self, number: int, index: int) -> float:
+        """The share of a trial's run on the seed of this index that is left."""
         done, _ = self.progress(number)
         return WHOLE - min(max(done - index, 0.0), WHOLE)
 
     def should_prune(self, number: int) -> bool:
-        """Whether the pruner gives up a trial after its newest report."""
-        return self._pruner.should_prune(self._curve(number), self._peers(number), self._num_steps(number))
+        """Whether the pruner ends a trial after its newest report."""
+        curve, peers = self._make_curve(number), self._list_peers(number)
+        return self._pruner.should_prune(curve, peers, self._find_num_steps(number))
 
     def should_wait(self, number: int) -> bool:
-        """Whether a trial should give its worker to another for now."""
+        """Whether a trial should wait while another gets its worker."""
         rule = self._pruner
         if not isinstance(rule, Asha):
             return False
-        return rule.should_wait(self._curve(number), self._peers(number), self._num_steps(number))
+        return rule.should_wait(self._make_curve(number), self._list_peers(number), self._find_num_steps(number))
 
     def may_resume(self, number: int) -> bool:
-        """Whether a trial that waits has become one of the best."""
+        """Whether a waiting trial is now one of the best."""
         rule = self._pruner
-        return isinstance(rule, Asha) and rule.may_resume(self._curve(number), self._peers(number))
+        return isinstance(rule, Asha) and rule.may_resume(self._make_curve(number), self._list_peers(number))
 
-    def _num_steps(self, number: int) -> int:
-        num_steps = self._known[number].num_steps
-        assert num_steps is not None  # of a trial that is asked about
+    def _find_num_steps(self, number: int) -> int:
+        num_steps = self._trials[number].num_steps
+        assert num_steps is not None  # known for every trial that is in question
         return num_steps
 
-    def _curve(self, number: int) -> Curve:
-        known = self._known[number]
-        return Curve(number, known.reports, known.by_seed, self._sign)
+    def _make_curve(self, number: int) -> Curve:
+        trial = self._trials[number]
+        return Curve(number, trial.reports, trial.by_seed, self._sign)
 
-    def _peers(self, number: int) -> list[Curve]:
-        """All others of the group that have a report, their steps stretched to those of the trial."""
-        group, num_steps = self._known[number].group, self._num_steps(number)
-        others = (peer for peer, known in self._known.items() if peer != number and known.group == group)
-        return [curve for peer in others if (curve := self._peer(peer, num_steps)) is not None]
+    def _list_peers(self, number: int) -> list[Curve]:
+        """The curves of all other trials of the group with a report, their steps scaled to those of the trial."""
+        group, num_steps = self._trials[number].group, self._find_num_steps(number)
+        others = (peer for peer, trial in self._trials.items() if peer != number and trial.group == group)
+        return [curve for peer in others if (curve := self._make_peer(peer, num_steps)) is not None]
 
-    def _peer(self, number: int, num_steps: int) -> Curve | None:
-        """A trial by the steps of a run of another length; reports that are no number tell nothing."""
-        known = self._known[number]
-        if num_steps not in known.curves:
-            own = known.num_steps or num_steps
+    def _make_peer(self, number: int, num_steps: int) -> Curve | None:
+        """A trial's curve, scaled to a run with `num_steps` updates, without reports that are not finite."""
+        trial = self._trials[number]
+        if num_steps not in trial.curves:
+            own = trial.num_steps or num_steps
             values = {
                 step if own == num_steps else step * num_steps / own: value
-                for step, value in known.reports.items()
+                for step, value in trial.reports.items()
                 if math.isfinite(value)
             }
-            known.curves[num_steps] = Curve(number, values, known.by_seed, self._sign) if values else None
-        return known.curves[num_steps]
+            trial.curves[num_steps] = Curve(number, values, trial.by_seed, self._sign) if values else None
+        return trial.curves[num_steps]
 
 
 def is_over_budget_for_good(rows: Sequence[Row], config: ObjectiveConfig, patience: int | None) -> bool:
-    """Whether the last `patience` evaluations were all beyond the KL budget, and the KL is not on its way back."""
+    """Whether the last `patience` evaluations were all above the KL budget, and the KL did not fall over them."""
     if patience is None:
         return False
     newest = measured(rows, config)[-patience:]

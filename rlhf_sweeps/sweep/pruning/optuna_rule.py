@@ -12,37 +12,37 @@ from rlhf_sweeps.sweep.pruning.curves import Curve
 
 
 class OptunaRule:
-    """Any pruner of Optuna's, which looks at an in-memory study that mirrors the curves.
+    """Any pruner of Optuna, applied to an in-memory study that mirrors the curves.
 
-    Values and direction are those of the metric as it was recorded, since a pruner's arguments may hold limits of it.
-    Steps are updates of the trial in question. Pruners compare values of the very same step; so a peer that was
-    evaluated at other shares of its run has there what it was worth last.
+    Values and direction are those of the recorded metric, since a pruner's arguments may contain limits of it. Steps
+    are updates of the trial in question. Pruners compare values at exactly the same step; so a peer that was evaluated
+    at other shares of its run gets its last value there.
 
-    Trials that have come through a whole run count as complete there; what a pruner keeps with a trial, as successive
-    halving keeps its rungs, is kept from call to call, though not beyond the process.
+    Trials that have completed a whole run are complete in the mirror. Attributes that a pruner stores with a trial,
+    such as the rungs of successive halving, are passed to the next call, but are lost with the process.
     """
 
     def __init__(self, pruner: optuna.pruners.BasePruner) -> None:
         self._pruner = pruner
-        self._kept: dict[int, dict[str, Any]] = {}
+        self._attributes: dict[int, dict[str, Any]] = {}
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
-        """Where Optuna's pruner says so."""
+        """Whether Optuna's pruner ends the trial."""
         if math.isnan(trial.at(trial.step)):
             return True
         direction = StudyDirection.MAXIMIZE if trial.sign > 0 else StudyDirection.MINIMIZE
         study = optuna.create_study(direction=direction, study_name="mirror")
         curves = {curve.number: curve for curve in (*peers, trial)}
         for position in range(max(curves) + 1):
-            done = position != trial.number and curves.get(position, trial).step >= num_steps
-            values = _values(curves.get(position), trial)
-            study.add_trial(_mirrored(values, done, self._kept.get(position, {})))
+            is_complete = position != trial.number and curves.get(position, trial).step >= num_steps
+            values = _list_values(curves.get(position), trial)
+            study.add_trial(_mirror(values, is_complete, self._attributes.get(position, {})))
         should_prune = self._pruner.prune(study, study.trials[trial.number])
-        self._kept[trial.number] = study.trials[trial.number].system_attrs
+        self._attributes[trial.number] = study.trials[trial.number].system_attrs
         return should_prune
 
 
-def _values(curve: Curve | None, trial: Curve) -> dict[int, float]:
+def _list_values(curve: Curve | None, trial: Curve) -> dict[int, float]:
     """Step -> value of a curve, at its own steps and at those of the trial in question; empty without a curve."""
     if curve is None:
         return {}
@@ -51,9 +51,9 @@ def _values(curve: Curve | None, trial: Curve) -> dict[int, float]:
     return {step: curve.sign * value for step, value in (own | shared).items() if math.isfinite(value)}
 
 
-def _mirrored(values: dict[int, float], done: bool, kept: dict[str, Any]) -> FrozenTrial:
+def _mirror(values: dict[int, float], is_complete: bool, attributes: dict[str, Any]) -> FrozenTrial:
     if not values:
         return create_trial(state=TrialState.FAIL)
-    if done:
-        return create_trial(value=values[max(values)], intermediate_values=values, system_attrs=kept)
-    return create_trial(state=TrialState.RUNNING, intermediate_values=values, system_attrs=kept)
+    if is_complete:
+        return create_trial(value=values[max(values)], intermediate_values=values, system_attrs=attributes)
+    return create_trial(state=TrialState.RUNNING, intermediate_values=values, system_attrs=attributes)

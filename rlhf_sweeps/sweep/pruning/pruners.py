@@ -1,6 +1,6 @@
-"""Which trials end early: rules over the objectives that running trials would end with, higher being better.
+"""Pruners by name: rules that end trials early, from their curves of objectives (higher is better).
 
-A rule needs no study. What it decides is a function of what it is given, so a resumed sweep decides the same.
+A rule needs no study. Its decision depends only on its arguments, so a resumed sweep decides the same.
 """
 
 import math
@@ -25,18 +25,18 @@ class Nothing:
     """Every trial runs to its end."""
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
-        """Never."""
+        """Never ends a trial."""
         return False
 
 
 @dataclass(frozen=True)
 class Percentile:
-    """A trial below the best `percentile` per cent of the peers that have got as far ends; asked at every step.
+    """A trial ends if it is not among the best `percentile` per cent of the peers at its step.
 
     Attributes:
-        percentile: 25 lets a quarter go on, 100 everyone but a trial that is worse than all others.
-        min_peers: as long as fewer have got as far, nobody ends.
-        warmup: the fraction of a run before which nobody ends.
+        percentile: with 25 the best quarter continues, with 100 all trials except one that is worse than all others.
+        min_peers: no trial ends before so many peers have reached its step.
+        warmup: the fraction of a run before which no trial ends.
     """
 
     percentile: float = setting(25.0, above=0, at_most=100)
@@ -44,7 +44,7 @@ class Percentile:
     warmup: float = setting(0.25, at_least=0, at_most=1)
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
-        """At every step after the warm-up."""
+        """See `Pruner`; a trial can end at every step after the warm-up."""
         step, value = trial.step, trial.at(trial.step)
         if math.isnan(value):
             return True
@@ -56,23 +56,23 @@ class Percentile:
 
 @dataclass(frozen=True)
 class Median(Percentile):
-    """A trial below the median of the peers that have got as far ends; min_peers and warmup as for percentile."""
+    """A trial ends below the median of the peers at its step; min_peers and warmup as in `Percentile`."""
 
     percentile: float = field(default=50.0, init=False)
 
 
 @dataclass(frozen=True)
 class Wilcoxon:
-    """A trial of several seeds ends once it is worse than the best peer, seed by seed, by the signed-rank test.
+    """A trial of several seeds ends if it is worse than the best peer, seed by seed, by the signed-rank test.
 
     Attributes:
-        p_threshold: the error it may make. With n seeds no p is below 2 ** -n, so 0.1 takes four seeds.
+        p_threshold: the largest p value that ends a trial. With n seeds no p is below 2 ** -n, so 0.1 needs four seeds.
     """
 
     p_threshold: float = setting(0.1, above=0, below=1)
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
-        """At the end of a seed."""
+        """See `Pruner`; a trial can end only at the end of a seed."""
         if math.isnan(trial.at(trial.step)):
             return True
         own = trial.by_seed
@@ -83,7 +83,7 @@ class Wilcoxon:
         differences = [value - best[seed] for seed, value in own.items()]
         if sum(differences) >= 0:
             return False
-        # Half a second to import, for the few who want it.
+        # The import takes half a second, and few sweeps use this rule.
         from scipy.stats import wilcoxon
 
         return bool(wilcoxon(differences, alternative="less", zero_method="zsplit").pvalue < self.p_threshold)
@@ -91,12 +91,12 @@ class Wilcoxon:
 
 @dataclass
 class Patient:
-    """Another rule, heard only while the trial does not improve.
+    """Another rule, which can end a trial only while the trial does not improve.
 
     Attributes:
-        patience: for so many steps the best value has to stand still.
-        pruner, pruner_args: the other rule, as for make_pruner.
-        min_delta: a rise no greater than this does not count.
+        patience: the number of steps without an improvement of the best value.
+        pruner, pruner_args: the other rule, see `make_pruner`.
+        min_delta: an improvement must be larger than this.
     """
 
     patience: int = setting(10, at_least=1)
@@ -108,7 +108,7 @@ class Patient:
         self._rule = make_pruner(self.pruner, self.pruner_args)
 
     def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
-        """Where the other rule says so and the trial stands still."""
+        """Whether the other rule ends the trial and the trial does not improve."""
         should_prune = self._rule.should_prune(trial, peers, num_steps)
         before = [value for step, value in trial.values.items() if step <= trial.step - self.patience]
         since = [value for step, value in trial.values.items() if step > trial.step - self.patience]
@@ -128,11 +128,11 @@ PRUNERS: Mapping[str, type[Pruner]] = {
 
 
 def make_pruner(name: str, arguments: Mapping[str, Any]) -> Pruner:
-    """The rule of that name.
+    """Make the rule of that name.
 
     Args:
-        name: one of PRUNERS or the dotted path of a class of Optuna's pruners.
-        arguments: the class's own.
+        name: one of PRUNERS or the dotted path of a pruner class of Optuna.
+        arguments: of the class.
 
     Raises:
         ConfigError: naming hydra.sweeper.pruner or hydra.sweeper.pruner_args.

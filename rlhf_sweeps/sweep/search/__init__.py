@@ -1,1 +1,1 @@
-"""What a sweep tries: axes, their relations, the search space, samplers."""
+"""The settings that a sweep tries: axes, their relations, the search space, samplers."""

@@ -1,4 +1,4 @@
-"""How swept keys depend on each other: some move together, some are swept only where others allow it."""
+"""Relations of swept keys: ties (keys that change together) and conditions (when a key is swept)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.sweep.search.axes import Values, as_text
 
-# The keys that share one parameter, which is named for the first; a key that is not tied is a group of its own.
+# The keys that share a parameter, which has the name of the first; a key without a tie is a group of its own.
 Group = Mapping[str, Values]
 Conditions = Mapping[str, tuple[str, ...]]
 
 
 def read_ties(axes: Mapping[str, Values], ties: Sequence[Sequence[str]]) -> dict[str, Group]:
-    """Parameter -> the keys that it sets, itself first, in the order typed."""
+    """Parameter -> the keys that it sets, first the key with its own name, in the order typed."""
     leaders: dict[str, str] = {}
     members: dict[str, list[str]] = {}
     for tie in ties:
@@ -22,7 +22,7 @@ def read_ties(axes: Mapping[str, Values], ties: Sequence[Sequence[str]]) -> dict
         for key in keys:
             if key in leaders or keys.count(key) > 1:
                 raise ConfigError(f"ties: {key}: is in there twice; must be in one tie, once")
-        leader = _leader(axes, keys)
+        leader = _choose_leader(axes, keys)
         leaders |= dict.fromkeys(keys, leader)
         members[leader] = [leader, *(key for key in keys if key != leader)]
     names = dict.fromkeys(leaders.get(key, key) for key in axes)
@@ -32,8 +32,8 @@ def read_ties(axes: Mapping[str, Values], ties: Sequence[Sequence[str]]) -> dict
     }
 
 
-def _leader(axes: Mapping[str, Values], keys: Sequence[str]) -> str:
-    """The first whose values differ, so that each of its values stands for one item of all lists."""
+def _choose_leader(axes: Mapping[str, Values], keys: Sequence[str]) -> str:
+    """The first key whose values all differ, so that each of its values selects an item of all lists."""
     lists = [axes[key].texts for key in keys]
     if not any(lists):
         return keys[0]
@@ -51,7 +51,7 @@ def _leader(axes: Mapping[str, Values], keys: Sequence[str]) -> str:
 
 
 def read_conditions(groups: Mapping[str, Group], conditions: Mapping[str, Any]) -> dict[str, Conditions]:
-    """Parameter -> its conditions, those of its parents included."""
+    """Parameter -> its conditions, including those of its parents."""
     owners = {key: name for name, group in groups.items() for key in group}
     own: dict[str, list[tuple[str, tuple[str, ...]]]] = {name: [] for name in groups}
     for given, rule in conditions.items():
@@ -64,18 +64,18 @@ def read_conditions(groups: Mapping[str, Group], conditions: Mapping[str, Any]) 
             axis, leader = groups[owners[key]][key], groups[owners[key]][owners[key]]
             if axis.texts is None or leader.texts is None:
                 raise ConfigError(f"{where}: {other} must be swept over a list, is an interval")
-            taken = _positions(axis, allowed, where)
+            taken = _find_positions(axis, allowed, where)
             own[child].append((owners[key], tuple(leader.texts[position] for position in sorted(taken))))
-    return {name: _closed(name, own, ()) for name in groups}
+    return {name: _add_parents(name, own, ()) for name in groups}
 
 
-def _positions(axis: Values, allowed: Any, where: str) -> set[int]:
-    """Where a list has the allowed values, given plainly or as Hydra's texts."""
+def _find_positions(axis: Values, allowed: Any, where: str) -> set[int]:
+    """The positions of the allowed values in a list; they are given plainly or as Hydra's texts."""
     assert axis.texts is not None
     assert axis.values is not None
     taken: set[int] = set()
     for value in allowed if isinstance(allowed, list | tuple) else [allowed]:
-        # True is equal to 1 in Python, not here.
+        # True equals 1 in Python, but not here.
         equal = [(type(item) is bool, item) == (type(value) is bool, value) for item in axis.values]
         if not any(equal):
             equal = [text in (value, as_text(value)) for text in axis.texts]
@@ -85,14 +85,14 @@ def _positions(axis: Values, allowed: Any, where: str) -> set[int]:
     return taken
 
 
-def _closed(
+def _add_parents(
     name: str, own: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]], children: tuple[str, ...]
 ) -> dict[str, tuple[str, ...]]:
     if name in children:
         raise ConfigError(f"conditions: {' needs '.join((*children, name))}; must not lead back to the same key")
     needs = list(own[name])
     for parent, _ in own[name]:
-        needs += _closed(parent, own, (*children, name)).items()
+        needs += _add_parents(parent, own, (*children, name)).items()
     closed: dict[str, tuple[str, ...]] = {}
     for parent, texts in needs:
         closed[parent] = tuple(text for text in closed.get(parent, texts) if text in texts)
@@ -102,7 +102,7 @@ def _closed(
 
 
 def _find(keys: Collection[str], given: str, where: str) -> str:
-    """The swept key that is meant; a plus sign typed before it may be left out."""
+    """The swept key that is meant; its plus sign may be omitted."""
     for key in (given, f"+{given}", f"++{given}"):
         if key in keys:
             return key

@@ -1,7 +1,9 @@
-"""Which settings a search tries: Optuna's samplers by name, made so that a resumed sweep goes on as if never killed.
+"""Optuna's samplers by name, made so that a resumed sweep continues as if it had not been killed.
 
-A sampler is made anew for every suggestion. Its random numbers are then a function of the sweep's seed and the trial's
-number, and whatever else it knows it reads from the study. So nothing is lost when the process that asked is killed.
+A new sampler is made for every suggestion. Its random numbers depend only on the sweep's seed and the trial's number,
+and it reads everything else from the study. So nothing is lost when the process that asked is killed.
+
+DEFAULTS were chosen for searches of a few dozen trials. tests/benchmarks measures none of them.
 """
 
 import importlib
@@ -27,7 +29,8 @@ from optuna.samplers import (
 from rlhf_sweeps.config.fields import ConfigError
 
 T = TypeVar("T")
-_OBJECT = re.compile(r"Callable\b|Base[A-Z]|np\.|dict\b|list\b|Sequence\b")  # annotations that no plain value fits
+# Annotations of arguments that a config cannot hold.
+_OBJECT_TYPE = re.compile(r"Callable\b|Base[A-Z]|np\.|dict\b|list\b|Sequence\b")
 KEY = "hydra.sweeper.sampler"
 SAMPLERS: Mapping[str, type[BaseSampler]] = {
     "tpe": TPESampler,
@@ -38,13 +41,13 @@ SAMPLERS: Mapping[str, type[BaseSampler]] = {
     "qmc": QMCSampler,
     "random": RandomSampler,
 }
-# With a sampler a suggestion, Optuna's notes on parameters that it draws at random would come with every one of them.
+# Since each suggestion has a new sampler, Optuna would repeat its notes on randomly drawn parameters each time.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    # The keys interact, some are there only under conditions (group), and trials run side by side (constant_liar).
+    # The keys interact (multivariate), some exist only under conditions (group), trials run at once (constant_liar).
     "tpe": {"multivariate": True, "group": True, "constant_liar": True},
     "gp": {"warn_independent_sampling": False},
     "cmaes": {"warn_independent_sampling": False},
-    # Optuna's generation of 50 would leave a whole search of PPO runs to chance.
+    # With Optuna's default of 50, the first generation would be a whole search of PPO runs at random.
     "nsgaii": {"population_size": 10},
     "nsgaiii": {"population_size": 10},
     "qmc": {"scramble": True, "warn_independent_sampling": False},
@@ -52,14 +55,14 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def make_sampler(name: str, arguments: Mapping[str, Any], seed: int, number: int, num_objectives: int) -> BaseSampler:
-    """The sampler that suggests one trial; to be put into the study right before it is asked.
+    """The sampler for the suggestion of one trial; the study gets it right before that.
 
     Args:
         name: one of SAMPLERS or the dotted path of a sampler's class.
-        arguments: the class's own, over DEFAULTS; all but its seed.
+        arguments: of the class, except its seed; they replace DEFAULTS.
         seed: the sweep's, >= 0.
-        number: of the trial that is to be suggested, >= 0.
-        num_objectives: how many values the study's trials have.
+        number: of the suggested trial, >= 0.
+        num_objectives: the number of values of the study's trials.
 
     Raises:
         ConfigError: naming hydra.sweeper.sampler or hydra.sweeper.sampler_args.
@@ -75,16 +78,16 @@ def make_sampler(name: str, arguments: Mapping[str, Any], seed: int, number: int
             raise ConfigError(f"{KEY}_args.{argument}={value}: must be >= 0")
     if issubclass(cls, CmaEsSampler) and num_objectives > 1:
         raise ConfigError(f"{KEY}={name}: takes one objective, there are {num_objectives}; take nsgaii, tpe or gp")
-    return build(cls, {**DEFAULTS.get(name, {}), **arguments}, _seeding(cls, seed, number), f"{KEY}_args")
+    return build(cls, {**DEFAULTS.get(name, {}), **arguments}, _choose_seeds(cls, seed, number), f"{KEY}_args")
 
 
-def _seeding(cls: type[BaseSampler], seed: int, number: int) -> dict[str, Any]:
-    """What makes the sampler of one trial its own, as arguments of its class."""
+def _choose_seeds(cls: type[BaseSampler], seed: int, number: int) -> dict[str, Any]:
+    """The arguments of a sampler's class that set the seed for one trial."""
     if "seed" not in inspect.signature(cls).parameters:
         return {}
     of_trial = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if issubclass(cls, QMCSampler):
-        # The sequence is one for all trials and named by its seed; what it leaves out must vary all the same.
+        # All trials share one sequence, given by its seed; parameters that it does not cover must still vary.
         return {"seed": seed, "independent_sampler": RandomSampler(seed=of_trial)}
     return {"seed": of_trial}
 
@@ -94,12 +97,12 @@ def load_class(path: str, base: type[T], key: str, names: Iterable[str]) -> type
 
     Args:
         path: "package.module.Class".
-        base: what the class must extend.
+        base: the class that it must extend.
         key: the config key that holds the path.
-        names: what else the key may be.
+        names: the other allowed values of the key.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is no such class.
     """
     allowed = f"must be one of {', '.join(names)} or the dotted path of a class that extends {base.__name__}"
     module, _, name = path.rpartition(".")
@@ -115,30 +118,30 @@ def load_class(path: str, base: type[T], key: str, names: Iterable[str]) -> type
 
 
 def build(cls: type[T], arguments: Mapping[str, Any], own: Mapping[str, Any], key: str) -> T:
-    """An object of a class whose arguments a user gives.
+    """Make an object of a class with the user's arguments.
 
     Args:
         cls: any class with a signature.
         arguments: the user's, by name.
-        own: those that are not the user's to give, though the class may take them.
+        own: arguments that the user cannot give.
         key: the config key that holds the arguments.
 
     Raises:
-        ConfigError: for an argument that the class has not, or a value that it does not take.
+        ConfigError: for an argument that the class does not have, or a value that it refuses.
     """
     parameters = inspect.signature(cls).parameters
     allowed = [name for name in parameters if name != "seed"]
     for name, value in arguments.items():
         given = f"{key}.{name}={value}"
         if name not in allowed:
-            known = f"{cls.__name__} takes {', '.join(allowed)}" if allowed else f"{cls.__name__} takes none"
-            raise ConfigError(f"{given}: there is no such argument ({known})")
+            signature_text = f"{cls.__name__} takes {', '.join(allowed)}" if allowed else f"{cls.__name__} takes none"
+            raise ConfigError(f"{given}: there is no such argument ({signature_text})")
         annotation = parameters[name].annotation
         if not fits(value, annotation):
             raise ConfigError(f"{given}: must be {getattr(annotation, '__name__', annotation)}")
     try:
         with warnings.catch_warnings():
-            # Chosen knowingly, by DEFAULTS or by the user; every suggestion would repeat it.
+            # DEFAULTS or the user chose experimental features on purpose; every suggestion would warn again.
             warnings.simplefilter("ignore", ExperimentalWarning)
             warnings.simplefilter("ignore", FutureWarning)
             return cls(**{**own, **arguments})
@@ -148,16 +151,16 @@ def build(cls: type[T], arguments: Mapping[str, Any], own: Mapping[str, Any], ke
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the annotated type, where that is made of int, float, bool, str and None (else True)."""
+    """Whether a value has the annotated type, if that consists of int, float, bool, str and None (else True)."""
     kinds = {"int": int, "float": int | float, "bool": bool, "str": str, "None": type(None)}
     options = str(getattr(annotation, "__name__", annotation)).split(" | ")
     if not set(options) <= kinds.keys():
-        # No file holds a function or an object.
-        return isinstance(value, dict | list) or value is None or not any(_OBJECT.match(option) for option in options)
-    # Python's True is an int, but nobody means it so.
+        # A config cannot hold a function or an object.
+        return isinstance(value, dict | list) or value is None or not any(map(_OBJECT_TYPE.match, options))
+    # Python's True is an int, but it is not meant as a number here.
     return any(isinstance(value, kinds[name]) and isinstance(value, bool) <= (name == "bool") for name in options)
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, in one line."""
+    """The first line of an exception's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,6 +1,6 @@
-"""Hydra overrides <-> Optuna distributions: what a sweep varies, on which conditions, and how a point is written.
+"""The search space of a sweep: Hydra overrides -> Optuna distributions, and points of the space -> overrides.
 
-A point is a dict, parameter -> value, as Optuna has it. Neither files nor a study are touched here.
+A point is a dict, parameter -> value, as in Optuna. This module reads no file and no study.
 """
 
 import itertools
@@ -25,13 +25,13 @@ log = logging.getLogger("rlhf_sweeps")
 
 @dataclass(frozen=True)
 class Parameter:
-    """What Optuna chooses; one swept key, or several that are tied.
+    """A parameter of Optuna: a swept key, or several tied ones.
 
     Attributes:
-        name: the Hydra key as typed, such as ppo.lr, reward_model or +x; of tied keys the one that stands for all.
-        distribution: where its values come from.
+        name: the Hydra key as typed, such as ppo.lr, reward_model or +x; of tied keys the leading one.
+        distribution: of its values.
         texts: Hydra's text for each choice of a list; None for an interval.
-        when: parameter -> texts at which this one is active, its parents' own conditions included; empty: always.
+        when: parameter -> texts at which this one is active, including its parents' conditions; empty: always.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class _Key:
-    """A swept Hydra key, and how it follows its parameter's value."""
+    """A swept Hydra key, whose value follows from its parameter's."""
 
     name: str
     parameter: Parameter
@@ -56,11 +56,11 @@ class _Key:
         assert isinstance(leader, Interval)
         assert self.axis.interval is not None
         number = value if self.name == self.parameter.name else stretched(value, leader, self.axis.interval)
-        # Samplers may hand out NumPy's numbers.
+        # Samplers may return NumPy numbers.
         return repr(int(number) if isinstance(self.axis.interval, IntDistribution) else float(number))
 
     def recorded(self) -> Axis:
-        """As the record has it."""
+        """The key's axis for the record."""
         tied_to = None if self.name == self.parameter.name else self.parameter.name
         if self.parameter.texts is not None:
             return Axis(self.name, self.axis.texts or (), tied_to=tied_to, when=self.parameter.when)
@@ -71,13 +71,13 @@ class _Key:
 
 
 class SearchSpace:
-    """Everything that a sweep varies.
+    """The search space of a sweep.
 
     Attributes:
-        fixed: overrides that every trial gets, as typed.
-        parameters: what varies, in the order typed.
-        seeds: over which a grid averages each setting, where they are listed; they are no parameter.
-        is_grid: every axis is a list, so that the sweep is its points, each once; one interval makes it a search.
+        fixed: overrides of every trial, as typed.
+        parameters: in the order typed.
+        seeds: the seeds over which a grid averages each setting, if they are listed; they are no parameter.
+        is_grid: whether every axis is a list, so that the sweep runs each point once; an interval makes it a search.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class SearchSpace:
         self._keys = keys
         self._by_name = {key.parameter.name: key.parameter for key in keys}
         self.parameters = list(self._by_name.values())
-        # A parameter has all conditions of its parents and one more.
+        # A parameter has more conditions than its parents: theirs and one of its own.
         self._parents_first = sorted(self.parameters, key=lambda parameter: len(parameter.when))
         shuffled = {key.parameter.name for key in keys if key.axis.is_shuffled}
-        self._order = {name: _order(self._by_name[name], name in shuffled) for name in self._by_name}
+        self._order = {name: _choose_order(self._by_name[name], name in shuffled) for name in self._by_name}
 
     @classmethod
     def parse(
@@ -103,64 +103,65 @@ class SearchSpace:
         config_loader: ConfigLoader | None = None,
         same: Callable[[str, Any, str], Hashable] = lambda key, value, text: text,
     ) -> "SearchSpace":
-        """The space of a command line.
+        """Parse the space of a command line.
 
         Args:
             overrides: in Hydra's syntax, without those of hydra itself.
-            params: key -> what would be typed behind the equals sign, or a plain value, or a mapping with type (float,
-                int, categorical), low, high, step, log, choices. An override of the same key wins.
-            conditions: key -> other swept key -> the value, or list of values, at which the first is searched; at
-                others it stays as configured. Several others must all have such values.
-            ties: lists of keys that move together: lists item by item, intervals by the position between the bounds.
+            params: key -> the text after the equals sign, or a plain value, or a mapping with type (float, int,
+                categorical), low, high, step, log, choices. An override of the same key replaces it.
+            conditions: key -> other swept key -> the value, or list of values, at which the first key is swept; at
+                other values it stays as configured. If there are several other keys, all must have such a value.
+            ties: lists of keys that change together: lists item by item, intervals by the position between the bounds.
             config_loader: Hydra's, for glob().
-            same: key, value and text -> what is equal for texts that are one value of the key, which is tried once.
+            same: (key, value, text) -> an object that is equal for equal values of the key, each of which is tried
+                once.
 
         Raises:
             ConfigError: naming the key, what was given and what is allowed.
         """
         fixed, axes = read(overrides, params, config_loader)
         tied = {key.lstrip("+") for tie in ties for key in tie}
-        axes = {key: axis if key.lstrip("+") in tied else _once(key, axis, same) for key, axis in axes.items()}
+        axes = {key: axis if key.lstrip("+") in tied else _drop_repeated(key, axis, same) for key, axis in axes.items()}
         is_grid = all(axis.texts is not None for axis in axes.values())
         if not is_grid and SEED in {key.lstrip("+") for key in axes}:
             raise ConfigError("seed: a search does not choose seeds; sweep.seeds=3 averages over them")
         seeds = take_seeds(axes, ties, conditions)
-        if seeds:  # the first stands for the setting wherever one run is meant
+        if seeds:  # the first seed is used wherever a setting has one run
             fixed = [*fixed, f"{SEED}={seeds[0]}"]
         groups = read_ties(axes, ties)
         when = read_conditions(groups, conditions)
         parents = {parent for conditions in when.values() for parent in conditions}
         parameters = {
-            name: _parameter(name, group, when[name], is_grid or name in parents) for name, group in groups.items()
+            name: _make_parameter(name, group, when[name], is_grid or name in parents) for name, group in groups.items()
         }
         owners = {key: name for name, group in groups.items() for key in group}
         keys = [_Key(key, parameters[owners[key]], groups[owners[key]][key]) for key in axes]
         return cls(fixed, keys, is_grid, seeds)
 
     def grid(self) -> list[dict[str, Any]]:
-        """All points of a grid in Hydra's order, the last key fastest; without inactive parameters, each point once."""
+        """All points of a grid in Hydra's order, the last key fastest; each once, without inactive parameters."""
         assert self.is_grid, "a search has no list of points"
         points: list[dict[str, Any]] = [{}]
         for parameter in self._parents_first:
-            points = list(self._extended(points, parameter, self._order[parameter.name]))
+            points = list(self._extend(points, parameter, self._order[parameter.name]))
         return sorted(points, key=self._rank)
 
     def choices(self, most: int) -> list[dict[str, Any]] | None:
-        """All points, where there are no more than so many; None where there are more."""
+        """All points if there are at most `most`; else None."""
         points: list[dict[str, Any]] = [{}]
         for parameter in self._parents_first:
-            values = _values(parameter.distribution)
+            values = _list_values(parameter.distribution)
             if values is None or len(values) > most:
                 return None
-            points = list(itertools.islice(self._extended(points, parameter, values), most + 1))
+            points = list(itertools.islice(self._extend(points, parameter, values), most + 1))
             if len(points) > most:
                 return None
         return points
 
-    def _extended(
+    def _extend(
         self, points: Sequence[dict[str, Any]], parameter: Parameter, values: Sequence[Any]
     ) -> Iterator[dict[str, Any]]:
-        """Each point with each value of another parameter, or as it is where that one is not active."""
+        """Yield each point with each value of a further parameter; without it where it is not active."""
         for point in points:
             if self._is_active(parameter, point):
                 yield from ({**point, parameter.name: value} for value in values)
@@ -168,7 +169,7 @@ class SearchSpace:
                 yield point
 
     def suggest(self, suggest: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
-        """A point whose values come from `suggest(name, distribution)`; asked for active parameters, parents first."""
+        """A point with values from `suggest(name, distribution)`, called for active parameters, parents first."""
         point: dict[str, Any] = {}
         for parameter in self._parents_first:
             if self._is_active(parameter, point):
@@ -188,81 +189,82 @@ class SearchSpace:
         return [*self.fixed, *(f"{key}={text}" for key, text in self.settings(params).items())]
 
     def probes(self) -> list[dict[str, Any]]:
-        """Points that show whether all of the space can be run: one parameter changed at a time, parents if need be."""
-        points = [self._point({})]
+        """Points that test the whole space: each changes one parameter, and its parents if needed."""
+        points = [self._make_point({})]
         for parameter in self.parameters:
-            needed = {name: _choice(self._by_name[name], texts[0]) for name, texts in parameter.when.items()}
-            points += [self._point({**needed, parameter.name: value}) for value in _ends(parameter.distribution)]
+            needed = {name: _find_choice(self._by_name[name], texts[0]) for name, texts in parameter.when.items()}
+            ends = _list_ends(parameter.distribution)
+            points += [self._make_point({**needed, parameter.name: value}) for value in ends]
         return list({tuple(point.items()): point for point in points}.values())
 
     def axes(self) -> list[Axis]:
-        """Every swept key as the record has it, those that move along with another one right after it."""
+        """The axes of all swept keys for the record; tied keys follow their leading key."""
         groups = [[key for key in self._keys if key.parameter is parameter] for parameter in self.parameters]
-        # Itself first.
+        # The leading key is first.
         ordered = (sorted(group, key=lambda key: (key.name != key.parameter.name, key.name)) for group in groups)
         return [key.recorded() for group in ordered for key in group]
 
     def describe(self) -> dict[str, str]:
-        """Parameter -> its space in words; see `runs.describe`."""
+        """Parameter -> a description of its values; see `record.describe`."""
         return describe(self.axes())
 
     def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
         return all(
-            name in point and point[name] in [_choice(self._by_name[name], text) for text in texts]
+            name in point and point[name] in [_find_choice(self._by_name[name], text) for text in texts]
             for name, texts in parameter.when.items()
         )
 
-    def _point(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """The wanted values, and the first of all other active parameters."""
-        return self.suggest(lambda name, distribution: wanted.get(name, _ends(distribution)[0]))
+    def _make_point(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The point with the wanted values, and the first value of all other active parameters."""
+        return self.suggest(lambda name, distribution: wanted.get(name, _list_ends(distribution)[0]))
 
     def _rank(self, point: Mapping[str, Any]) -> tuple[int, ...]:
-        """Where Hydra comes to a point first: with the first value of what is inactive."""
+        """The position of a point in Hydra's order, with the first value of inactive parameters."""
         return tuple(order.index(point[name]) if name in point else 0 for name, order in self._order.items())
 
 
-def _once(key: str, axis: Values, same: Callable[[str, Any, str], Hashable]) -> Values:
-    """The axis with each value once; says what it leaves out."""
-    found = axis.unique(lambda value, text: same(key, value, text))
-    if axis.texts is not None and found.texts is not None and len(found.texts) < len(axis.texts):
+def _drop_repeated(key: str, axis: Values, same: Callable[[str, Any, str], Hashable]) -> Values:
+    """The axis with each value once; warns of repeated values."""
+    distinct = axis.unique(lambda value, text: same(key, value, text))
+    if axis.texts is not None and distinct.texts is not None and len(distinct.texts) < len(axis.texts):
         log.warning(
-            "%s=%s: the same value stands there more than once; each is run once (%s)",
+            "%s=%s: a value is given more than once; each is run once (%s)",
             key,
             ",".join(axis.texts),
-            ",".join(found.texts),
+            ",".join(distinct.texts),
         )
-    return found
+    return distinct
 
 
-def _parameter(name: str, group: Group, when: Conditions, must_be_list: bool) -> Parameter:
-    """A list becomes a categorical; so does a range, where its values are taken one by one."""
+def _make_parameter(name: str, group: Group, when: Conditions, must_be_list: bool) -> Parameter:
+    """Make a parameter: a list becomes a categorical distribution, and so does a range if `must_be_list`."""
     axis = group[name]
     if axis.interval is not None and (axis.texts is None or not (must_be_list or len(group) > 1)):
         return Parameter(name, axis.interval, None, when)
     assert axis.values is not None
     assert axis.texts is not None
     are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in axis.values)
-    # Numbers tell a sampler, and a reader of the study, more than their texts; but 2 and 2.0 are equal.
+    # A sampler, and a reader of the study, can use numbers better than texts; but 2 and 2.0 would be equal.
     choices = axis.values if are_numbers and len(set(axis.values)) == len(axis.values) else axis.texts
     return Parameter(name, CategoricalDistribution(choices), axis.texts, when)
 
 
-def _order(parameter: Parameter, is_shuffled: bool) -> list[Any]:
-    """How a grid goes through the choices. The distribution keeps the order typed, or no study could be continued."""
+def _choose_order(parameter: Parameter, is_shuffled: bool) -> list[Any]:
+    """The order of the choices in a grid. The distribution keeps the order typed, so that a study can be continued."""
     if not isinstance(parameter.distribution, CategoricalDistribution):
         return []
     choices = list(parameter.distribution.choices)
     return random.sample(choices, len(choices)) if is_shuffled else choices
 
 
-def _choice(parameter: Parameter, text: str) -> Any:
+def _find_choice(parameter: Parameter, text: str) -> Any:
     assert isinstance(parameter.distribution, CategoricalDistribution)
     assert parameter.texts is not None
     return parameter.distribution.choices[parameter.texts.index(text)]
 
 
-def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
-    """All that a parameter can be; None of a real number without a step."""
+def _list_values(distribution: BaseDistribution) -> Sequence[Any] | None:
+    """All values of a parameter; None for real numbers without a step."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     if isinstance(distribution, IntDistribution):
@@ -274,8 +276,8 @@ def _values(distribution: BaseDistribution) -> Sequence[Any] | None:
     return [min(distribution.low + index * step, distribution.high) for index in range(last + 1)]
 
 
-def _ends(distribution: BaseDistribution) -> tuple[Any, ...]:
-    """All choices, or both bounds."""
+def _list_ends(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """All choices of a list, or both bounds of an interval."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     assert isinstance(distribution, Interval)

@@ -1,4 +1,4 @@
-"""A seed that is swept is no setting: a grid over seeds averages each of its settings over all of them."""
+"""Take a swept seed out of a grid's axes: the grid averages each setting over all of its seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ SEED = "seed"
 def take_seeds(
     axes: dict[str, Values], ties: Sequence[Sequence[str]], conditions: Mapping[str, Any]
 ) -> tuple[int, ...] | None:
-    """Take the seed out of a grid's axes: its values in the order typed; None where it is not swept.
+    """Remove the seed from a grid's axes and return its values in the order typed; None if it is not swept.
 
     Args:
-        axes: key -> what it may become, all of them lists; the seed's is removed.
-        ties, conditions: as the user gives them.
+        axes: key -> its values, all of them lists; the seed's entry is removed.
+        ties, conditions: the user's.
 
     Raises:
         ConfigError: if other keys depend on the seed, or a value is no seed.
@@ -40,5 +40,5 @@ def take_seeds(
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether the config takes it for a whole number; 007 is a text to Hydra."""
+    """Whether the config reads the value as a whole number; Hydra reads 007 as a text."""
     return type(value) is int or (isinstance(value, str) and value.isdecimal())

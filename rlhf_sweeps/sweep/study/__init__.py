@@ -1,1 +1,1 @@
-"""The Optuna study of a sweep: where it is kept, whose it is, which trials it holds."""
+"""The Optuna study of a sweep: its storage, its owner, its trials."""

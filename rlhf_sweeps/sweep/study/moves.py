@@ -1,4 +1,4 @@
-"""A trial as it stands in another study: Optuna keeps a study's choices, and a trial's end, for ever."""
+"""Copy trials to another study, since Optuna never changes a study's choices or the end of a trial."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-# What is noted of a trial when it ends, as user attributes.
+# The user attributes that the end of a trial sets.
 ENDING = ("seconds", "worker_seconds", "by_seed", "cause", "message", "has_run")
 
 
 def are_compatible(old: BaseDistribution, new: BaseDistribution) -> bool:
-    """Whether one study can have both: lists must be the same, and intervals of one kind."""
+    """Whether a study can have both: lists must be equal, and intervals of the same type."""
     try:
         check_distribution_compatibility(old, new)
     except ValueError:
@@ -22,12 +22,12 @@ def are_compatible(old: BaseDistribution, new: BaseDistribution) -> bool:
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
     try:
         return distribution._contains(distribution.to_internal_repr(value))
-    except (ValueError, TypeError):  # a text for a number
+    except (ValueError, TypeError):  # a text instead of a number
         return False
 
 
 def reopened(trial: FrozenTrial) -> FrozenTrial:
-    """A failed trial as one that runs: as it was before its end, which is noted."""
+    """A copy of a failed trial that runs again; its failure is added to `failed_before`."""
     notes = {key: value for key, value in trial.user_attrs.items() if key not in ENDING}
     end = {key: trial.user_attrs.get(key) for key in ("cause", "message")}
     return create_trial(
@@ -41,14 +41,14 @@ def reopened(trial: FrozenTrial) -> FrozenTrial:
 
 
 def moved(trial: FrozenTrial, wanted: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """A trial as it stands in a study with other choices and intervals."""
-    kept = {key: wanted.get(key, old) for key, old in trial.distributions.items()}
-    if all(_holds(new, trial.params[key]) for key, new in kept.items()):
+    """A copy of a trial for a study with other choices and intervals."""
+    distributions = {key: wanted.get(key, old) for key, old in trial.distributions.items()}
+    if all(_holds(new, trial.params[key]) for key, new in distributions.items()):
         return create_trial(
             state=trial.state,
             values=trial.values,
             params=trial.params,
-            distributions=kept,
+            distributions=distributions,
             user_attrs=trial.user_attrs,
             system_attrs=trial.system_attrs,
             intermediate_values=trial.intermediate_values,

@@ -1,6 +1,6 @@
-"""Whose a study is: it keeps the id of the sweep that made it, and no other sweep takes its trials for its own.
+"""The owner of a study: a study keeps the id of the sweep that made it, and no other sweep uses its trials.
 
-Several sweeps may share a storage, and by default a study is called like the last part of its sweep's folder.
+Several sweeps may share a storage. By default a study has the name of its sweep's folder.
 """
 
 import warnings
@@ -16,20 +16,20 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.study.storage import one_commit
 
-# Begins a user attribute of the study; after it comes the id of sweep.json. A journal takes what it is told one by one,
-# so that of several sweeps that begin at once each may claim a study: the first counts, which all of them see alike.
+# Prefix of a user attribute of the study, before the id in sweep.json. A journal writes entries one by one, so several
+# sweeps that begin at once may each claim a study: the first claim counts, and all of them see the same first one.
 OWNER = "sweep:"
-# A user attribute of a study in a storage that folders may share: where its sweep lay when it was last gone on with.
+# A user attribute of a study in a shared storage: the folder in which its sweep was last continued.
 FOLDER = "folder"
 
 
 class ForeignStudyError(ConfigError):
-    """The study of this name is another sweep's."""
+    """The study of this name belongs to another sweep."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
             f"hydra.sweeper.study_name={name}: the study of this name in hydra.sweeper.storage is another sweep's; "
-            "choose another name, or go on with that sweep in its own hydra.sweep.dir"
+            "choose another name, or continue that sweep in its own hydra.sweep.dir"
         )
 
 
@@ -41,14 +41,14 @@ def own_study(
     owner: str,
     is_known: bool,
 ) -> optuna.Study:
-    """The sweep's study of this name; it is made where there is none.
+    """The sweep's study of this name; it is made if there is none.
 
     Args:
         owner: the sweep's id.
-        is_known: as for `is_foreign`.
+        is_known: see `is_foreign`.
 
     Raises:
-        ConfigError: if it is another sweep's, or has other directions.
+        ConfigError: if it belongs to another sweep, or has other directions.
     """
     try:
         study = make_study(storage, name, directions, metrics, owner)
@@ -60,7 +60,7 @@ def own_study(
         raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
     if owner_of(study) is None:
         study.set_user_attr(OWNER + owner, True)
-    if owner_of(study) != owner:  # another has claimed it since
+    if owner_of(study) != owner:  # another sweep has claimed it meanwhile
         raise ForeignStudyError(name)
     if study.metric_names is None:
         _name_objectives(study, metrics)
@@ -68,27 +68,27 @@ def own_study(
 
 
 def keep_folder(study: optuna.Study, owner: str, folder: Path) -> None:
-    """Note where the study's sweep lies; a moved folder goes on with it, and of a copied one but the first.
+    """Record the folder of the study's sweep; a moved folder can continue it, but a copied folder cannot.
 
     Args:
         owner: the sweep's id.
 
     Raises:
-        ConfigError: if the folder is a copy of one that still is where it was.
+        ConfigError: if the folder is a copy and the original still exists.
     """
     before, here = study.user_attrs.get(FOLDER), str(folder.resolve())
     if before == here:
         return
     if before is not None and (Sweep(before).start() or {}).get("id") == owner:
         raise ConfigError(
-            f"hydra.sweep.dir={folder}: is a copy of {before}, which goes on with the same study "
-            f"({study.study_name} in hydra.sweeper.storage); go on there, remove one of both, or choose a new folder"
+            f"hydra.sweep.dir={folder}: is a copy of {before}, which uses the same study "
+            f"({study.study_name} in hydra.sweeper.storage); continue there, remove one of both, or choose a new folder"
         )
     study.set_user_attr(FOLDER, here)
 
 
 def refuse_taken(storage: BaseStorage, name: str, owner: str) -> None:
-    """Raise ForeignStudyError if a new sweep's study cannot be called so."""
+    """Raise ForeignStudyError if a new sweep's study cannot have this name."""
     is_there = name in optuna.get_all_study_names(storage)
     if is_there and is_foreign(optuna.load_study(storage=storage, study_name=name), owner, is_known=False):
         raise ForeignStudyError(name)
@@ -97,13 +97,13 @@ def refuse_taken(storage: BaseStorage, name: str, owner: str) -> None:
 def make_study(
     storage: BaseStorage, name: str, directions: Sequence[str], metrics: Sequence[str] | None, owner: str
 ) -> optuna.Study:
-    """A new study, which keeps its owner from the first moment; in a journal, from the second.
+    """Make a study with its owner in one commit; in a journal, the owner follows as the second entry.
 
     Args:
-        metrics: what each objective is called; None: nothing.
+        metrics: the names of the objectives; None: no names.
 
     Raises:
-        DuplicatedStudyError: if there is one of this name.
+        DuplicatedStudyError: if there is a study of this name.
     """
     with one_commit(storage):
         study = optuna.create_study(storage=storage, study_name=name, directions=study_directions(directions))
@@ -114,28 +114,28 @@ def make_study(
 
 
 def is_foreign(study: optuna.Study, owner: str, is_known: bool) -> bool:
-    """Whether a study is another sweep's.
+    """Whether a study belongs to another sweep.
 
-    Studies of earlier versions keep no owner. Without trials they are anybody's, as where a kill came right after they
-    were made.
+    Studies of earlier versions have no owner. Without trials they belong to any sweep, since a kill may have come right
+    after they were made.
 
     Args:
         owner: the sweep's id.
         is_known: whether the sweep's own record names the study.
     """
-    found = owner_of(study)
-    if found is None:
+    recorded_owner = owner_of(study)
+    if recorded_owner is None:
         return not is_known and bool(study.get_trials(deepcopy=False))
-    return found != owner
+    return recorded_owner != owner
 
 
 def owner_of(study: optuna.Study) -> str | None:
-    """The id of the sweep whose study it is; None: it does not say."""
+    """The id of the sweep that the study belongs to; None if it names none."""
     return next((key.removeprefix(OWNER) for key in study.user_attrs if key.startswith(OWNER)), None)
 
 
 def study_directions(directions: Sequence[str]) -> list[StudyDirection]:
-    """Optuna's own, of "maximize" and "minimize"."""
+    """Convert "maximize" and "minimize" to Optuna's directions."""
     return [StudyDirection[name.upper()] for name in directions]
 
 

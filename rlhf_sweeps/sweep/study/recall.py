@@ -1,4 +1,4 @@
-"""A trial that has ended, as an earlier start of the sweep has left it in the study."""
+"""Restore ended trials of earlier starts from the study and the record."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,10 @@ from rlhf_sweeps.sweep.study.trials import COMPLETE, Trial
 
 
 def recall(trial: Trial, frozen: FrozenTrial, first_seed: int) -> None:
-    """Let a trial be what the study says of its end.
+    """Restore the end of a trial from the study.
 
     Args:
-        first_seed: of its configuration; where it had one seed only, the study does not name it.
+        first_seed: of its configuration; the study does not record the seed if there was only one.
     """
     notes = frozen.user_attrs
     trial.state, trial.cause, trial.message = STATES[frozen.state], notes.get("cause"), notes.get("message")
@@ -29,7 +29,7 @@ def recall(trial: Trial, frozen: FrozenTrial, first_seed: int) -> None:
 
 
 def recall_tests(trial: Trial, sweep: Sweep, seeds: Iterable[int]) -> None:
-    """Let a complete trial know what it is worth on the test seeds that it has had; it may not be tested again."""
+    """Restore a complete trial's objectives on the test seeds, also if it is no longer a finalist."""
     for seed in seeds if trial.state == COMPLETE else ():
         summary = sweep.test_run(trial.number, seed).summary()
         if summary is not None and state_of(summary) == COMPLETE and (values := objectives_in(summary)):

@@ -1,4 +1,4 @@
-"""What is left to suggest of a trial whose suggestion a kill has cut short, as in a journal, written line by line."""
+"""Complete the suggestion of a trial that a kill has interrupted; a journal writes it parameter by parameter."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 
 def rest_of(trial: Trial, before: FrozenTrial) -> Callable[[str, BaseDistribution], Any]:
-    """A trial's own way to suggest; its sampler draws what was drawn before again, so that all else is as it would be.
+    """A trial's `suggest` whose sampler first repeats the earlier draws, so that later draws are not changed.
 
     Args:
         before: the trial as the kill has left it.
@@ -26,7 +26,7 @@ def rest_of(trial: Trial, before: FrozenTrial) -> Callable[[str, BaseDistributio
 
 
 def _draw(trial: Trial, before: FrozenTrial, name: str, distribution: BaseDistribution) -> None:
-    """Move the sampler's random numbers on, if this parameter has taken any."""
+    """Advance the sampler's random numbers, if this parameter has used any."""
     is_given = trial._is_fixed_param(name, distribution) or name in trial.relative_params
     if not is_given and not distribution.single():
         trial.study.sampler.sample_independent(trial.study, before, name, distribution)

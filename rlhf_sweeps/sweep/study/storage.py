@@ -1,4 +1,4 @@
-"""Where Optuna keeps a study: opened safely, written in few commits."""
+"""Open Optuna's storage of a study safely, and write to it in few commits."""
 
 import contextlib
 import sqlite3
@@ -16,20 +16,20 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep, masked_url
 from rlhf_sweeps.wording import told
 
-# Seconds that a write waits for a reader of the file, such as a dashboard.
+# Seconds that a write waits for a reader of the file, such as a dashboard; chosen.
 LOCK_TIMEOUT = 60
 
 
 @contextlib.contextmanager
 def one_commit(storage: BaseStorage) -> Iterator[None]:
-    """Commit at the end what Optuna commits write by write: SQLite waits for the disk four times at each."""
+    """Join Optuna's commits, one for each write, to a single one: SQLite waits for the disk four times in each."""
     if not isinstance(storage, RDBStorage):
         yield
         return
     sessions, engine = storage.scoped_session, storage.engine
     sessions.remove()
     with engine.begin() as connection:
-        # Sessions of a connection that is within a transaction leave its end to who began it.
+        # Sessions of a connection with an open transaction do not commit it.
         sessions.configure(bind=connection)
         try:
             yield
@@ -39,7 +39,7 @@ def one_commit(storage: BaseStorage) -> Iterator[None]:
 
 
 def file_url(path: Path) -> str:
-    """The URL of an SQLite file, whatever its folder is called: Optuna would fill in braces as a template."""
+    """The URL of an SQLite file; braces in its path are escaped, since Optuna would read them as a template."""
     return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
 
 
@@ -52,7 +52,7 @@ def open_storage(url: str) -> BaseStorage:
     try:
         if url.startswith("journal:"):
             return _open_journal(Path(url.removeprefix("journal:")).absolute())
-        if (file := _sqlite_file(url)) is not None:
+        if (file := _find_sqlite_file(url)) is not None:
             _check_database(file)
         return _open_database(url)
     except Exception as error:
@@ -62,7 +62,7 @@ def open_storage(url: str) -> BaseStorage:
 def _open_journal(path: Path) -> JournalStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = JournalFileOpenLock(str(path))
-    lock.acquire()  # another sweep may be in the middle of its line
+    lock.acquire()  # another sweep may be writing a line
     try:
         _drop_torn_line(path)
     finally:
@@ -70,8 +70,8 @@ def _open_journal(path: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
-def _sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL that names one which is there already."""
+def _find_sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL, if it exists; else None."""
     parsed = make_url(url)
     if not parsed.drivername.startswith("sqlite") or parsed.query or parsed.database in (None, "", ":memory:"):
         return None
@@ -80,44 +80,44 @@ def _sqlite_file(url: str) -> Path | None:
 
 
 def _check_database(path: Path) -> None:
-    """Raise ValueError, in a line, if an SQLite file is damaged: Optuna would go on until it comes to the place.
+    """Raise ValueError if an SQLite file is damaged: Optuna would notice it only when it reads the damaged place.
 
-    Opened to be written, since what a killed process has left half committed is first taken back.
+    The file is opened for writing, so that SQLite first rolls back a commit that a killed process has left unfinished.
     """
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", LOCK_TIMEOUT, uri=True)) as opened:
-        found = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
-    if found != ["ok"]:
-        raise ValueError(f"damaged: {' '.join(found[0].split())}")
+        problems = [str(row[0]) for row in opened.execute("PRAGMA integrity_check(1)")]
+    if problems != ["ok"]:
+        raise ValueError(f"damaged: {' '.join(problems[0].split())}")
 
 
 def _open_database(url: str) -> RDBStorage:
-    """Optuna looks which tables are there, then makes the others: of several sweeps that begin at once, one is first.
+    """Open a database, several times if needed: of several sweeps that begin at once, each tries to make the tables.
 
-    Where a statement was refused, the next try finds what the others have made by then.
+    If a statement is refused, the next attempt finds the tables that another sweep has made by then.
     """
-    # A connection that broke since it was last used, as where a server was started again, is replaced without an error.
-    arguments = {"pool_pre_ping": True, "connect_args": _connect_arguments(make_url(url).drivername)}
+    # A connection that has broken, for example by a restart of the server, is replaced without an error.
+    arguments = {"pool_pre_ping": True, "connect_args": _choose_timeouts(make_url(url).drivername)}
     for _ in range(20):
         try:
             return RDBStorage(url, engine_kwargs=arguments)
         except DBAPIError as error:
-            if error.statement is None:  # it cannot even be reached
+            if error.statement is None:  # the server cannot be reached
                 raise
             time.sleep(0.1)
     return RDBStorage(url, engine_kwargs=arguments)
 
 
-def _connect_arguments(driver: str) -> dict[str, Any]:
-    """Nothing waits for ever: neither for a lock nor for a server that is gone without a word."""
+def _choose_timeouts(driver: str) -> dict[str, Any]:
+    """Time limits, so that nothing waits forever for a lock or for a server that has disappeared."""
     if driver.startswith("sqlite"):
         return {"timeout": LOCK_TIMEOUT}
-    if driver in ("postgresql", "postgresql+psycopg2", "postgresql+psycopg"):  # which hand these to libpq
+    if driver in ("postgresql", "postgresql+psycopg2", "postgresql+psycopg"):  # which pass these to libpq
         return {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 1000 * LOCK_TIMEOUT}
     return {}
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cut a last line that a power cut left unfinished: the next one would be added to it, and the file be lost."""
+    """Remove an unfinished last line after a power failure: the next line would be added to it."""
     if path.exists():
         content = path.read_bytes()
         if content and not content.endswith(b"\n"):
@@ -126,14 +126,17 @@ def _drop_torn_line(path: Path) -> None:
 
 
 def refuse_strays(sweep: Sweep, num_trials: int) -> None:
-    """A trial is in the study before it has a folder: what a study of so many does not know are another's results.
+    """Refuse folders of trials that the study does not have: a trial is in its study before it has a folder.
+
+    Args:
+        num_trials: of the study.
 
     Raises:
-        ConfigError: if there are any.
+        ConfigError: if there are such folders.
     """
     strays = [str(n) for n in sweep.trials() if n >= num_trials and any(sweep.trial(n).iterdir())]
     if strays:
         raise ConfigError(
             f"hydra.sweep.dir={sweep.folder}: holds trials that its study does not know ({', '.join(strays)}); "
-            "bring back its study.db or hydra.sweeper.storage, or choose another folder"
+            "restore its study.db or hydra.sweeper.storage, or choose another folder"
         )

@@ -1,6 +1,6 @@
-"""The Optuna study of a sweep: the one place that writes it, and the sampler's view of it.
+"""The Optuna study of a sweep: only this module writes to it; and the view of it that samplers get.
 
-Optuna knows four ends of a trial; why one failed stands in its user attribute `cause`.
+Optuna has four final states of a trial; the cause of a failure is in the trial's user attribute `cause`.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from rlhf_sweeps.sweep.study.owners import keep_folder, make_study, own_study
 from rlhf_sweeps.sweep.study.redraw import rest_of
 from rlhf_sweeps.sweep.study.storage import one_commit, open_storage
 from rlhf_sweeps.sweep.study.trials import BAD_SETTING, RUNNING
-from rlhf_sweeps.sweep.study.unasked import Point, Unasked
+from rlhf_sweeps.sweep.study.unasked import Point, UntriedSampler
 from rlhf_sweeps.wording import told
 
 STATES = {
@@ -34,25 +34,25 @@ STATES = {
     TrialState.WAITING: RUNNING,
     **{TrialState[name]: state for name, state in ENDS.items()},
 }
-# Walks a search space: for each parameter it asks for a value in its distribution; returns them all.
+# Walks a search space: calls its argument with the name and distribution of each parameter; returns all values.
 Suggest = Callable[[Callable[[str, BaseDistribution], Any]], dict[str, Any]]
-WHOLE_RUN = 1_000_000  # steps that a sampler sees in a run of whatever length
+WHOLE_RUN = 1_000_000  # samplers see the updates of any run scaled to so many steps
 
 
 class Study:
-    """An Optuna study that one process writes.
+    """An Optuna study; only one process writes to it.
 
     Args:
         url: an SQLAlchemy URL, or journal:PATH.
         make_sampler: trial number -> the sampler that suggests it.
         is_compared: user attributes of a trial -> whether samplers may learn from it.
-        num_updates: of a run, where a trial has not noted its own.
-        owner: the id of the sweep that the study is to be of.
+        num_updates: of a run, for trials that have not recorded their own.
+        owner: the id of the sweep that the study belongs to.
         is_known: whether the sweep's own record names the study.
-        folder: of the sweep, where others may share the storage; else None.
+        folder: of the sweep, if other sweeps may share the storage; else None.
 
     Raises:
-        ConfigError: if the study cannot be had, or is another sweep's.
+        ConfigError: if the study cannot be opened, or belongs to another sweep.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Study:
         self.name = name
         self._owner = owner
         self._view = _View(len(directions) > 1, is_compared, num_updates)
-        self._study = _Learning(name, study._storage, self._view)
+        self._study = _StudyWithView(name, study._storage, self._view)
         self._num_trials = len(self.trials())
         self._running: dict[int, optuna.Trial] = {}
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials as they are, oldest first."""
+        """All trials as recorded, oldest first."""
         return self._study._storage.get_all_trials(self._study._study_id, deepcopy=False)
 
     def ask(
@@ -98,16 +98,16 @@ class Study:
         fixed: Point | None = None,
         left: Sequence[Point] | None = None,
     ) -> tuple[int, dict[str, Any]]:
-        """Begin a trial: its number and its parameters.
+        """Begin a trial; returns its number and its parameters.
 
         Args:
-            suggest: walks the search space, asking for one parameter after another.
-            note: parameters -> what is noted of the trial at once, as user attributes.
-            fixed: the parameters, where they are given (a point of a grid).
-            left: the points of which it must be one; None: any.
+            suggest: walks the search space, one parameter after another.
+            note: parameters -> user attributes that are recorded at once.
+            fixed: the parameters, if they are given (a point of a grid).
+            left: the points that are allowed; None: any.
         """
         sampler = self._make_sampler(self._num_trials)
-        self._study.sampler = Unasked(sampler, left) if left else sampler
+        self._study.sampler = UntriedSampler(sampler, left) if left else sampler
         with one_commit(self._storage):
             if fixed is not None:
                 self._study.enqueue_trial(dict(fixed))
@@ -120,19 +120,19 @@ class Study:
         return trial.number, params
 
     def resume(self, trial: FrozenTrial, suggest: Suggest) -> dict[str, Any]:
-        """The parameters of a trial that has begun; those that a kill has kept from being suggested are now."""
+        """Continue a trial; returns its parameters, of which those that a kill has prevented are suggested now."""
         self.take_up(trial)
         return suggest(rest_of(self._running[trial.number], trial))
 
     def take_up(self, trial: FrozenTrial) -> None:
-        """Go on with a trial that has begun, whatever its parameters."""
+        """Continue a trial with any parameters."""
         self._study.sampler = self._make_sampler(trial.number)
         if trial.state == TrialState.WAITING:
             self._study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         self._running[trial.number] = optuna.trial.Trial(self._study, trial._trial_id)
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Record what a running trial would be worth at a step; Optuna's own report refuses several objectives."""
+        """Record a running trial's objective at a step; Optuna's own method refuses several objectives."""
         self._study._storage.set_trial_intermediate_value(self._running[number]._trial_id, step, value)
 
     def note(self, number: int, **attributes: Any) -> None:
@@ -148,23 +148,23 @@ class Study:
         values: Sequence[float] | None = None,
         violations: Mapping[str, float] | None = None,
     ) -> None:
-        """End a trial: COMPLETE with its values, PRUNED or FAILED; violations of constraints are above 0."""
+        """End a trial: COMPLETE with its values, PRUNED or FAILED; a violation above 0 breaks its constraint."""
         trial = self._running.pop(number)
         self._study.sampler = self._make_sampler(number)
         ended = next(key for key, name in STATES.items() if name == state)
         with one_commit(self._storage):
-            known = self._study._storage.get_trial(trial._trial_id).constraints  # of an end that was cut short
+            earlier_constraints = self._study._storage.get_trial(trial._trial_id).constraints  # of an interrupted call
             for name, violation in (violations or {}).items():
-                if name not in known:
+                if name not in earlier_constraints:
                     trial.set_constraint(name, violation)
             self._study.tell(number, None if values is None else list(values), state=ended)
 
     def move_to(self, parameters: Sequence[Parameter]) -> bool:
-        """Make room for another search space, if need be; whether that took another study, whose name is then `name`.
+        """Prepare the study for another search space; returns whether this needed a new study, with a new `name`.
 
-        Optuna keeps a list's choices, and what kind an interval is, for ever. So the trials are copied to a new study
-        beside the old one; those whose values are no more among the choices stand there without them, as failed unless
-        they still run, so that the numbers stay.
+        Optuna never changes the choices of a list or the type of an interval. So the trials are copied to a new study
+        beside the old one. Trials whose values are no longer among the choices are copied without them, as failed
+        unless they still run, so that the numbers of trials stay.
         """
         wanted = {parameter.name: parameter.distribution for parameter in parameters}
         trials = self.trials()
@@ -175,14 +175,14 @@ class Study:
         return True
 
     def reopen(self, numbers: Collection[int]) -> None:
-        """Have failed trials run again, in another study, whose name is then `name`: Optuna closes a trial for good.
+        """Open failed trials again, in a new study, whose name is then `name`: Optuna never opens a closed trial.
 
-        Why one had failed stands in its user attribute `failed_before`.
+        The user attribute `failed_before` of a trial has its earlier failures.
         """
         self._move([reopened(trial) if trial.number in numbers else trial for trial in self.trials()])
 
     def _move(self, trials: Sequence[FrozenTrial]) -> None:
-        """Go on with a new study beside this one, which has these trials."""
+        """Continue with a new study beside this one, with these trials."""
         directions = [direction.name.lower() for direction in self._study.directions]
         for n in itertools.count(2):
             with contextlib.suppress(DuplicatedStudyError):
@@ -190,10 +190,10 @@ class Study:
                 break
         new.add_trials(trials)
         self.name = new.study_name
-        self._study = _Learning(self.name, new._storage, self._view)
+        self._study = _StudyWithView(self.name, new._storage, self._view)
 
     def importances(self) -> dict[str, float]:
-        """Parameter -> its share of the variance of the (first) objective; empty where there are too few trials."""
+        """Parameter -> its share of the variance of the (first) objective; empty if there are too few trials."""
         target = None if len(self._study.directions) == 1 else lambda trial: float(trial.values[0])
         try:
             with warnings.catch_warnings():
@@ -204,49 +204,50 @@ class Study:
 
 
 class _View:
-    """What samplers see of a trial: all that is known of it, and nothing of one that tells them nothing.
+    """The trials as samplers see them.
 
-    A setting that ran out of memory, diverged or cannot be is the worst there is, not one never tried: it has failed,
-    but samplers skip failed trials, and rank those last that were pruned before any report. A trial that runs or waits
-    is worth what it has reported, as if it had been pruned there; samplers would take it for a bad one until it ends.
-    Of two pruned trials the one that got further is taken for the better: by its share of a run, not by its updates.
+    A setting that ran out of memory, diverged or is impossible should count as the worst. Samplers ignore failed
+    trials, but rank those last that were pruned before any report; so such a trial is shown as pruned without a report.
+    A running or waiting trial is shown as pruned after its last report; otherwise samplers would take it for a bad one
+    until it ends. Of two pruned trials, samplers prefer the one with the larger last step; so steps are shown as shares
+    of a run instead of updates. Trials that cannot be compared are shown as failed.
 
     Args:
-        has_many: whether there are several objectives; samplers then compare no reports.
-        is_compared, num_updates: as for Study.
+        has_many: whether there are several objectives; samplers then ignore reports.
+        is_compared, num_updates: see `Study`.
     """
 
     def __init__(
         self, has_many: bool, is_compared: Callable[[Mapping[str, Any]], bool], num_updates: int | None
     ) -> None:
         self._has_many, self._is_compared, self._num_updates = has_many, is_compared, num_updates
-        self._ended: dict[int, FrozenTrial] = {}  # by identity; what has ended looks the same for ever
+        self._ended: dict[int, FrozenTrial] = {}  # by Optuna's trial id; the view of an ended trial does not change
 
     def of(self, trial: FrozenTrial) -> FrozenTrial:
-        """The trial as it is seen."""
+        """The view of a trial."""
         if (seen := self._ended.get(trial._trial_id)) is None:
-            seen = self._make(trial)
+            seen = self._make_view(trial)
             if trial.state.is_finished():
                 self._ended[trial._trial_id] = seen
         return seen
 
-    def _make(self, trial: FrozenTrial) -> FrozenTrial:
+    def _make_view(self, trial: FrozenTrial) -> FrozenTrial:
         notes = trial.user_attrs
         has_lost_values = notes.get("settings") and not trial.params and trial.state.is_finished()
         if has_lost_values or not self._is_compared(notes):
-            return _seen(trial, TrialState.FAIL, {})
+            return _make_seen(trial, TrialState.FAIL, {})
         if trial.state == TrialState.FAIL and (notes.get("cause") in BAD_SETTING or notes.get("has_run") is False):
-            return _seen(trial, TrialState.PRUNED, {})
+            return _make_seen(trial, TrialState.PRUNED, {})
         if trial.state not in (TrialState.RUNNING, TrialState.PRUNED) or not trial.intermediate_values:
             return trial
         if self._has_many:
-            return trial if trial.state == TrialState.RUNNING else _seen(trial, TrialState.PRUNED, {})
+            return trial if trial.state == TrialState.RUNNING else _make_seen(trial, TrialState.PRUNED, {})
         length = notes.get("num_updates", self._num_updates) or WHOLE_RUN
         reports = {round(step * WHOLE_RUN / length): value for step, value in trial.intermediate_values.items()}
-        return _seen(trial, TrialState.PRUNED, reports)
+        return _make_seen(trial, TrialState.PRUNED, reports)
 
 
-def _seen(trial: FrozenTrial, state: TrialState, reports: Mapping[int, float]) -> FrozenTrial:
+def _make_seen(trial: FrozenTrial, state: TrialState, reports: Mapping[int, float]) -> FrozenTrial:
     is_failed = state == TrialState.FAIL
     seen = create_trial(
         state=state,
@@ -258,8 +259,8 @@ def _seen(trial: FrozenTrial, state: TrialState, reports: Mapping[int, float]) -
     return seen
 
 
-class _Learning(optuna.Study):
-    """A study whose samplers see its trials by a view."""
+class _StudyWithView(optuna.Study):
+    """A study whose samplers see the trials through a view."""
 
     def __init__(self, name: str, storage: optuna.storages.BaseStorage, view: _View) -> None:
         super().__init__(name, storage)

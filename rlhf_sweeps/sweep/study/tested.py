@@ -1,32 +1,32 @@
-"""What the best settings are worth on seeds that had no part in choosing them: values, and runs that gave none."""
+"""The objectives of the best settings on test seeds, which had no part in choosing them, and failures there."""
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Test seed -> one value for each objective, or in their place the cause why there is none.
+# Test seed -> a value for each objective, or the cause why there is none.
 BySeed = Mapping[int, Sequence[float] | str]
 NO_VALUE = "no value within objective.kl_budget"
 
 
 def measured(by_seed: BySeed) -> dict[int, Sequence[float]]:
-    """The seeds that gave values."""
+    """The test seeds with values."""
     return {seed: values for seed, values in by_seed.items() if not isinstance(values, str)}
 
 
 def failures(by_seed: BySeed) -> dict[int, str]:
-    """The seeds that gave none, and why."""
+    """The test seeds without values, with the causes."""
     return {seed: cause for seed, cause in by_seed.items() if isinstance(cause, str)}
 
 
 def nothing_measured(tested: Sequence[BySeed]) -> bool:
-    """Whether settings were run on test seeds and not one run gave a value."""
+    """Whether settings were run on test seeds and no run gave a value."""
     return any(tested) and not any(map(measured, tested))
 
 
 def test_entry(by_seed: BySeed) -> dict[str, Any]:
-    """Of one trial, for optimization_results.yaml; empty where it was not tested."""
+    """The entry of a trial in optimization_results.yaml; empty if it was not run on test seeds."""
     entry: dict[str, Any] = {}
     if values := measured(by_seed):
         numbers = [mean_and_error(column) for column in zip(*values.values(), strict=True)]
@@ -38,10 +38,10 @@ def test_entry(by_seed: BySeed) -> dict[str, Any]:
 
 
 def test_text(by_seed: BySeed, names: Sequence[str]) -> str:
-    """Of one trial, a line without its indentation.
+    """A line about a trial's test seeds.
 
     Args:
-        names: of the objectives, as a user reads them.
+        names: the names of the objectives for the user.
     """
     values, failed = measured(by_seed), failures(by_seed)
     which = ", ".join(f"{seed} {cause}" for seed, cause in sorted(failed.items()))
@@ -58,11 +58,11 @@ def test_text(by_seed: BySeed, names: Sequence[str]) -> str:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard error of the mean; values that are all alike do not show how much others would differ."""
+    """Mean and standard error of the mean; the error is None for equal values, which show no variation."""
     mean = statistics.fmean(values)
     return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(set(values)) > 1 else None
 
 
 def only(values: Sequence[Any]) -> Any:
-    """As Hydra's plugin has it: a number for one objective, a list for several."""
+    """A number for one objective, a list for several, as in Hydra's plugin."""
     return values[0] if len(values) == 1 else list(values)

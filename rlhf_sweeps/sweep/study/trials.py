@@ -1,4 +1,4 @@
-"""A trial: one setting, the runs it takes (one for each seed), and what has become of it."""
+"""A trial: a setting, its runs (one for each seed), and its state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from rlhf_sweeps.record.trials import WAITING as WAITING
 from rlhf_sweeps.sweep.study.tested import measured
 from rlhf_sweeps.verdicts.settings import keeps, mean_over_seeds
 
-# Why a trial failed. The first two tell that a setting is bad; the others say nothing about it.
+# Causes of a failure. These two show that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
-# What lies outside of the run and can be mended: the next start of the sweep goes on with it. Of the environment's
-# faults this start tries again by itself.
+# Causes outside of the run that can be repaired: the next start of the sweep continues the trial. After a fault of the
+# environment this start itself tries again.
 ENVIRONMENT = "environment"
 MENDABLE = ("reward_model", ENVIRONMENT)
 CAUSES = (*BAD_SETTING, *MENDABLE, "config", "error", "lost_process", "timeout")
@@ -26,31 +26,33 @@ COMPARED = "compared"  # the group of all trials that can be compared with new o
 
 @dataclass
 class Trial:
-    """One suggestion and its runs.
+    """A suggestion and its runs.
 
     Attributes:
-        number: Optuna's, and the folder's name.
-        params: parameter -> value, as Optuna has them.
-        settings: Hydra key -> text, for every swept key; what the user reads.
-        folder: of the trial; its runs are in there if there are several.
+        number: Optuna's number, and the folder's name.
+        params: parameter -> value, as in Optuna.
+        settings: Hydra key -> text, for every swept key, as shown to the user.
+        folder: of the trial; it contains the folders of its runs if there are several.
         state: RUNNING, WAITING, COMPLETE, PRUNED or FAILED.
         cause: of a failure, one of CAUSES.
         message: the failure in one line.
-        objectives: one value for each objective, once complete; the mean over seeds.
-        violations: constraint -> by how much a complete trial breaks it, in the mean over seeds; 0 and below: kept.
-        broken: the same for every seed that has finished.
+        objectives: a value for each objective, as mean over seeds; None unless complete.
+        violations: constraint -> by how much a complete trial breaks it, as mean over seeds; 0 or less if it keeps it.
+        broken: seed -> the same for every seed that has finished.
         by_seed: the objectives of every seed that has finished.
         tested: test seed -> objectives, or the cause why there are none; see tested.py.
-        num_runs: on how many of its seeds a run was begun, or is to begin.
-        going: seed -> how far its run is, of those that have a worker and have recorded an update.
-        update, num_updates: how far the current run is; of several at once, the one that is furthest behind.
+        num_runs: number of its seeds whose run has begun or is queued.
+        going: seed -> the last update of its run, for runs that have a worker and have recorded an update.
+        update, num_updates: the current run's last update, and the updates of a whole run; of several runs at once,
+            those of the slowest.
         score, kl: of its newest evaluation, if there is one.
         seconds: of training so far.
-        worker_seconds: for which its runs have had workers, starting and saving included; 0: not measured.
-        reward_model: of a complete trial in a comparison of them, the one that it was trained on, as the record has it.
-        configuration: the index of what it was begun under, in `Configurations`.
-        is_compared: whether that, and its values, are such that it can be compared with those to come.
-        has_run: False where there was nothing to run: a setting that cannot be, or that was run already.
+        worker_seconds: how long its runs had workers, including starting and saving; 0: not measured.
+        reward_model: the reward model that it was trained on, from the record; only for complete trials of a comparison
+            of reward models.
+        configuration: index in `Configurations` of the configuration under which it began.
+        is_compared: whether it can be compared with new trials, by its configuration and its values.
+        has_run: False if there was nothing to run: an impossible setting, or one that another trial has run.
     """
 
     number: int
@@ -80,7 +82,7 @@ class Trial:
 
     @property
     def group(self) -> object:
-        """Which trials it may be judged by."""
+        """The group of trials that it may be compared with."""
         return COMPARED if self.is_compared else self.configuration
 
     @property
@@ -90,10 +92,10 @@ class Trial:
 
     @property
     def test_mean(self) -> list[float] | None:
-        """What it is worth on the test seeds; None where none gave a value."""
+        """The mean objectives over the test seeds; None if none has a value."""
         return mean_over_seeds(measured(self.tested).values())
 
     @property
     def has_ended(self) -> bool:
-        """Whether its state is the last one."""
+        """Whether its state is final."""
         return self.state not in (RUNNING, WAITING)

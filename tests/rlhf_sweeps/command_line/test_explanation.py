@@ -24,11 +24,11 @@ def hydra_of_ours() -> Iterator[None]:
     [
         ("ppo=null", "ppo=null: must name a choice of the group ppo (see --info defaults-tree)"),
         ("=1", "=1: must be KEY=VALUE, and has no key"),
-        ("~ppo.lr", "~ppo.lr: cannot be taken away; must be given another value"),
+        ("~ppo.lr", "~ppo.lr: cannot be removed; it must have a value"),
         ("ppo.kl_coef=", "ppo.kl_coef=: Value '' of type 'str' could not be converted to Float"),
         (
             "name=Größe",
-            "name=Größe: must be KEY=VALUE in Hydra's syntax; a text with other characters stands in quotes: "
+            "name=Größe: must be KEY=VALUE in Hydra's syntax; a text with special characters needs quotes: "
             "\"name='Größe'\"",
         ),
         ("ppo.lr=[1", "ppo.lr=[1: must be KEY=VALUE in Hydra's syntax (no viable alternative at input '[1')"),
@@ -37,7 +37,7 @@ def hydra_of_ours() -> Iterator[None]:
         ("ppo=gone", "ppo/gone: there is no such choice (allowed: default, n_details, smollm2_human_like, trl)"),
         (
             "hydra.job.env_set.A=1",
-            "hydra.job.env_set.A: there is no such key; where it is to be a new one, write +hydra.job.env_set.A=...",
+            "hydra.job.env_set.A: there is no such key; to add a new one, write +hydra.job.env_set.A=...",
         ),
     ],
 )

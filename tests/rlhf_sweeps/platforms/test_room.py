@@ -116,7 +116,7 @@ def test_a_share_is_of_all_that_the_process_has(share: int | None, total: int, p
 
 
 def test_what_is_mapped_or_taken_back_later_may_yet_be_used(pretend: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "MEASURED_FOR", 0.0)
+    monkeypatch.setattr(memory, "SECONDS_VALID", 0.0)
     room = Room(pretend(proc__meminfo=MEMINFO, proc__self__status=status(1500, 300)))
     room.most_data()
     # 500 are mapped from a file, and not yet read or written; then 100 of what was reserved are used.

@@ -93,7 +93,7 @@ def test_a_later_start_knows_all_of_a_trial_that_has_ended(tmp_path: Path, state
     outcomes = Outcomes(
         plan, first, judge, configurations, schedule, nothing, nothing, nothing, Patience(), lambda: False
     )  # type: ignore[arg-type]
-    outcomes._tell(Active(trial, Run(trial.folder), 8, 1), state, own["message"])
+    outcomes._end_trial(Active(trial, Run(trial.folder), 8, 1), state, own["message"])
     judge = Judge(Nothing())
     later = Schedule(place, plan, study(), judge, configurations)
     later.adopt()

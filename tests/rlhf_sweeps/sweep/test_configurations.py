@@ -88,7 +88,7 @@ def test_a_begun_trial_ends_under_its_own_configuration_and_all_points_are_run_u
     assert "best: trial 3," in output
     assert "run trial 3 again: " in output
     assert LONG in output.partition("run trial 3 again: ")[2].splitlines()[0]
-    assert "begun under an earlier configuration, and not compared: trial 0, 1\n" in output
+    assert "begun under an earlier configuration, so not compared: trial 0, 1\n" in output
     assert (tmp_path / "test" / "3_seed_1000000").is_dir()
 
 
@@ -241,7 +241,7 @@ def test_where_no_new_trial_is_complete_no_old_one_is_named(tmp_path: Path, caps
         sweep(tmp_path, "ppo.kl_coef=0.01,0.02", LONG, ACCEPT)
     output = capsys.readouterr().out
     assert "no trial of the present configuration is complete, so there is no best setting" in output
-    assert "begun under an earlier configuration, and not compared: trial 0, 1\n" in output
+    assert "begun under an earlier configuration, so not compared: trial 0, 1\n" in output
 
 
 def test_samplers_learn_nothing_from_old_trials(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def screen(trials: list[Trial], console: Console, metrics: tuple[str, ...] = ("e
 def test_lines_from_start_to_end(caplog: pytest.LogCaptureFixture) -> None:
     with plain() as shown:
         shown.show([make(0), make(1, update=12)], None)
-        assert lines_of(caplog) == ["trial 0 started: ppo.lr=0e-5", "trial 1 goes on after update 12: ppo.lr=1e-5"]
+        assert lines_of(caplog) == ["trial 0 started: ppo.lr=0e-5", "trial 1 continues after update 12: ppo.lr=1e-5"]
         shown.show([complete(0, 1.23456, seconds=18.6), make(1)], None)
         assert lines_of(caplog) == [
             "trial 0 complete: objective 1.235, 19 s",
@@ -241,7 +241,7 @@ def test_while_reward_models_are_compared_none_is_the_best(caplog: pytest.LogCap
     assert not [line for line in lines_of(caplog) if "best" in line]
     console = terminal()
     with Display(["eval/score"], ["maximize"], 2, 0, console, is_comparison=True) as shown:
-        table = shown._table([complete(0, 1.0), complete(1, 2.0)], 9, 100)
+        table = shown._make_table([complete(0, 1.0), complete(1, 2.0)], 9, 100)
     assert [str(cell) for cell in table.columns[0].cells] == ["0", "1"]  # in no order of scores
     assert len({str(row.style) for row in table.rows}) == 1
 
@@ -249,4 +249,4 @@ def test_while_reward_models_are_compared_none_is_the_best(caplog: pytest.LogCap
 def test_trials_that_do_not_count_come_on_top_of_the_total(caplog: pytest.LogCaptureFixture) -> None:
     """Of five that are wanted one is complete; of two others one is a copy, and one of an earlier configuration."""
     trials = [complete(0, 1.5), complete(1, 1.5, has_run=False), complete(2, 1.0, is_compared=False)]
-    assert plain(total=5)._progress_text(trials, None).startswith("3/7 trials done")
+    assert plain(total=5)._describe_progress(trials, None).startswith("3/7 trials done")

@@ -223,7 +223,7 @@ def lines_of(folder: Path, workers: int, **limits: Any) -> list[str]:
     config, settings = defaults()
     config = replace(config, sweep=replace(config.sweep, seeds=2, **limits))
     plan = Simulation(World(folder), config, settings, ("ppo.lr=1e-4,2e-4,3e-4,4e-4,5e-4",)).plan()
-    return dry_run._time_lines(plan, dry_run.Measured(6.0, 2.0, 1.0, 0.5, 30, 4), workers)
+    return dry_run._describe_time(plan, dry_run.RunTime(6.0, 2.0, 1.0, 0.5, 30, 4), workers)
 
 
 def test_the_time_and_its_price_by_hand(tmp_path: Path) -> None:

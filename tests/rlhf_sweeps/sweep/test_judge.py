@@ -31,7 +31,7 @@ def test_seeds_are_compared_in_the_metrics_direction(sign: int) -> None:
     """Worse in five seeds of five: p is 2 ** -5."""
     judge = Judge(make_pruner("wilcoxon", {}), sign)
     for number, offset in enumerate((0.0, -1.0, 1.0)):
-        judge.know(number, {10 * step: sign * offset for step in range(1, 6)}, 10)
+        judge.add_trial(number, {10 * step: sign * offset for step in range(1, 6)}, 10)
         judge.end_seeds(number, {seed: sign * (offset + seed / 100) for seed in range(7, 12)})
     assert judge.should_prune(1)
     assert not judge.should_prune(2)
@@ -40,8 +40,8 @@ def test_seeds_are_compared_in_the_metrics_direction(sign: int) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_a_peer_has_reported_since_counts(sign: int) -> None:
     judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}), sign)
-    judge.know(0, {5: sign * 1.0}, 10)
-    judge.know(1, {5: sign * 2.0}, 10)
+    judge.add_trial(0, {5: sign * 1.0}, 10)
+    judge.add_trial(1, {5: sign * 2.0}, 10)
     assert not judge.should_prune(1)
     assert judge.report(0, 10, sign * 3.0)
     assert judge.report(1, 10, sign * 2.5)
@@ -55,8 +55,8 @@ def test_what_a_peer_has_reported_since_counts(sign: int) -> None:
 
 def test_trials_of_another_group_are_no_peers() -> None:
     judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}))
-    judge.know(0, {5: 1.0}, 10, group=1)
-    judge.know(1, {5: 0.5}, 10, group=0)
+    judge.add_trial(0, {5: 1.0}, 10, group=1)
+    judge.add_trial(1, {5: 0.5}, 10, group=0)
     assert not judge.should_prune(1)
-    judge.know(2, {5: 0.75}, 10, group=0)
+    judge.add_trial(2, {5: 0.75}, 10, group=0)
     assert judge.should_prune(1)

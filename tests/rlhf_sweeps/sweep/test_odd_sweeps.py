@@ -91,10 +91,10 @@ def test_what_was_begun_ends_before_anything_else_begins(base: Any, tmp_path: Pa
     order = [start.split("/")[0] for start in simulation.world.starts]
     assert order == sorted(order)
     # Before a second seed there is a whole run, before a third of the first one two thirds.
-    engine._judge.know(0, {30: 0.5}, 30)
-    assert engine._judge.rest(0, index=1) == 1.0
-    engine._judge.know(0, {10: 0.5}, 30)
-    assert engine._judge.rest(0, index=0) == pytest.approx(2 / 3)
+    engine._judge.add_trial(0, {30: 0.5}, 30)
+    assert engine._judge.remaining(0, index=1) == 1.0
+    engine._judge.add_trial(0, {10: 0.5}, 30)
+    assert engine._judge.remaining(0, index=0) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -178,7 +178,7 @@ def test_the_objective_that_prunes_may_be_the_second(base: Any, tmp_path: Path) 
         steps = {step: score(setting, step / total) for step in (5, total)}
         assert {step: trial.intermediate_values[step] for step in steps} == pytest.approx(steps)
         ends = {seed: score({**setting, "seed": seed}, 1.0) for seed in (7, 8)}
-        assert judge._known[trial.number].by_seed == pytest.approx(ends)
+        assert judge._trials[trial.number].by_seed == pytest.approx(ends)
         assert trial.values == pytest.approx([1.0, sum(ends.values()) / 2])
 
 
@@ -239,7 +239,9 @@ def test_of_those_that_wait_a_promising_one_comes_before_one_that_has_got_furthe
     far, near = (Active(trial, Run(trial.folder), 0, 0) for trial in trials[:2])
     progress = {0: (0.5, 9.0), 1: (0.25, 1.0)}
     judge: Any = SimpleNamespace(
-        progress=progress.get, rest=lambda number, index: 1 - progress[number][0], may_resume=lambda number: number == 1
+        progress=progress.get,
+        remaining=lambda number, index: 1 - progress[number][0],
+        may_resume=lambda number: number == 1,
     )
     assert next_waiting([far, near], judge, 1.0, is_last_resort=True) is near
     judge.may_resume = lambda number: False

@@ -83,6 +83,6 @@ def test_a_value_that_is_given_twice_is_run_once(
     axis: str, kept: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sweep(tmp_path / "sweep", axis, SHORT)
-    told = f"the same value stands there more than once; each is run once ({kept})"
+    told = f"a value is given more than once; each is run once ({kept})"
     assert (told in caplog.text) == (kept is not None)
     assert len(Sweep(tmp_path / "sweep").trials()) == 2

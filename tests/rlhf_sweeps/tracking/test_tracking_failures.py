@@ -94,7 +94,7 @@ def test_a_frozen_process_costs_finish_timeout_and_no_more(
 def test_a_process_that_takes_nothing_is_given_nothing_more(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tracking, "_FROZEN", 0.1)
+    monkeypatch.setattr(tracking, "_FROZEN_AFTER", 0.1)
     held, logged = threading.Event(), []
 
     class Frozen:
@@ -145,7 +145,7 @@ def test_a_server_that_never_answers_holds_up_neither_start_nor_exit() -> None:
 def test_slow_samples_are_given_up_and_metrics_go_on(
     server: WandbStub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tracking, "_PATIENCE", 0.0)
+    monkeypatch.setattr(tracking, "_TABLE_PATIENCE", 0.0)
     tracker = start()
     for update in (1, 2):
         tracker.log_samples([{"update": update, "prompt": "p"}])

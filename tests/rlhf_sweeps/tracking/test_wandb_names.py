@@ -36,7 +36,7 @@ def test_variables_name_what_the_config_leaves_open(
     keys = ("project", "entity", "displayName", "tags", "notes", "groupName", "jobType")
     assert [found[key] for key in keys] == ["p", "e", "n-3", ["a", "b"], "of mine", "g", "j"]
     assert set(server.runs) == {"abc"}
-    assert "WANDB_RUN_ID, WANDB_RESUME: left out" in caplog.text
+    assert "WANDB_RUN_ID, WANDB_RESUME: ignored" in caplog.text
 
 
 def test_what_the_config_says_wins(server: WandbStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,7 +208,7 @@ def test_a_length_reward_is_over_optimized(tmp_path: Path) -> None:
     assert lines[2].split()[-3:] == ["4", "10", "3"]
     assert lines[-1] == (
         "length: wins 100 % under its own judge and 10 % under tiny: "
-        "over-optimized, or the judges want different things"
+        "over-optimized, or the judges reward different things"
     )
 
 

@@ -67,4 +67,4 @@ def test_what_waited_is_gone_on_with_where_it_stopped_and_ends_as_it_would_have(
 def test_each_point_to_wait_at_is_twice_as_far_as_the_one_before() -> None:
     """At a sixteenth, an eighth and a quarter of a run; the first rung is at a half."""
     rule = Asha(first_wait=1 / 16)
-    assert [rule._num_waits(step, 16) for step in range(9)] == [0, 1, 2, 2, 3, 3, 3, 3, 3]
+    assert [rule._count_waits(step, 16) for step in range(9)] == [0, 1, 2, 2, 3, 3, 3, 3, 3]

@@ -55,7 +55,7 @@ def test_upper_confidence_bounds_agree_with_the_textbook() -> None:
             return math.hypot(*steps, float(one["b"] != other["b"]))
 
         def k(one: dict[str, object], other: dict[str, object]) -> float:
-            return math.exp(-(distance(one, other) ** 2) / (2 * promise.LENGTH**2))
+            return math.exp(-(distance(one, other) ** 2) / (2 * promise.LENGTH_SCALE**2))
 
         values = np.array([value for _, value in tried])
         scaled = (values - values.mean()) / values.std()
@@ -64,7 +64,7 @@ def test_upper_confidence_bounds_agree_with_the_textbook() -> None:
         bounds = []
         for point in left:
             cross = np.array([k(point, other) for other, _ in tried])
-            bounds.append(cross @ inverse @ scaled + promise.BOLDNESS * math.sqrt(1 - cross @ inverse @ cross))
+            bounds.append(cross @ inverse @ scaled + promise.CONFIDENCE_FACTOR * math.sqrt(1 - cross @ inverse @ cross))
         assert most_promising(grid.parameters, left, tried) == int(np.argmax(bounds))
 
 
@@ -80,7 +80,7 @@ def test_every_point_of_a_grid_is_reached_also_where_parameters_depend_on_others
 
 
 def test_words_lie_as_far_apart_as_the_ends_of_an_axis_of_numbers() -> None:
-    places = [promise._places(parameter) for parameter in space("a=1,2,3", "b=x,y,z").parameters]
+    places = [promise._place_choices(parameter) for parameter in space("a=1,2,3", "b=x,y,z").parameters]
     assert [places[0][number] for number in (1, 2, 3)] == [(0.0,), (0.5,), (1.0,)]
     for one, other in itertools.combinations("xyz", 2):
         assert math.dist(places[1][one], places[1][other]) == pytest.approx(1.0)
@@ -92,7 +92,7 @@ def test_points_that_run_count_as_what_they_promised() -> None:
     points, generator = line.grid(), np.random.default_rng(7)
 
     def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        found: np.ndarray = np.exp(-cdist(one, other, "sqeuclidean") / (2 * promise.LENGTH**2))
+        found: np.ndarray = np.exp(-cdist(one, other, "sqeuclidean") / (2 * promise.LENGTH_SCALE**2))
         return found
 
     def posterior(known: np.ndarray, values: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,4 +110,4 @@ def test_points_that_run_count_as_what_they_promised() -> None:
         tried = [(points[i], float(value)) for i, value in zip(order[:3], values, strict=True)]
         tried += [(points[i], None) for i in order[3:5]]
         chosen = most_promising(line.parameters, [points[i] for i in order[5:]], tried)
-        assert chosen == int(np.argmax(mean + promise.BOLDNESS * deviation))
+        assert chosen == int(np.argmax(mean + promise.CONFIDENCE_FACTOR * deviation))

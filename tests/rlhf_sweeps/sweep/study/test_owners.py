@@ -58,7 +58,7 @@ def test_of_a_sweep_and_its_copy_one_goes_on_with_the_study(tmp_path: Path, kind
     shutil.copytree(first, copy)
     (copy / "1" / "summary.json").unlink()
     with pytest.raises(
-        ConfigError, match=rf"^hydra.sweep.dir={copy}: is a copy of {first}, which goes on with"
+        ConfigError, match=rf"^hydra.sweep.dir={copy}: is a copy of {first}, which uses"
     ) as told:
         sweep(copy, *LOW, url)
     assert "\n" not in str(told.value)
@@ -88,7 +88,7 @@ def test_a_name_that_the_user_gives_is_refused_where_it_is_another_sweeps(tmp_pa
         sweep(tmp_path / "b", *LOW, *given)
     assert str(error.value) == (
         "hydra.sweeper.study_name=mine: the study of this name in hydra.sweeper.storage is another sweep's; choose "
-        "another name, or go on with that sweep in its own hydra.sweep.dir"
+        "another name, or continue that sweep in its own hydra.sweep.dir"
     )
     assert not (tmp_path / "b" / "sweep.json").exists()
     sweep(tmp_path / "b", *LOW, given[0], "hydra.sweeper.study_name=yours")

@@ -15,7 +15,7 @@ from rlhf_sweeps.sweep import SweepFailedError, engine, schedule
 from rlhf_sweeps.sweep.search.samplers import SAMPLERS
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.study.study import Study
-from rlhf_sweeps.sweep.study.unasked import Unasked
+from rlhf_sweeps.sweep.study.unasked import UntriedSampler
 
 PRUNED, FAIL = TrialState.PRUNED, TrialState.FAIL
 FOUR_BY_FOUR = ("ppo.lr=1e-5,1e-4,5e-4,1e-3", "ppo.kl_coef=0.001,0.01,0.1,1.0")
@@ -73,7 +73,7 @@ def test_settings_that_cannot_be_are_told_to_the_sampler_and_are_no_failures(
     assert len(bad) == len(found) - 8 > 0
     (counts,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"{len(found)} trials: ")]
     assert "failed" not in counts
-    assert counts.endswith(f"; {len(bad)} settings cannot be")
+    assert counts.endswith(f"; {len(bad)} settings impossible")
     for trial in bad:
         assert trial.params["ppo.batch_size"] % 4 != 0
         assert trial.user_attrs["cause"] == "config"
@@ -106,7 +106,7 @@ def test_a_search_that_finds_nothing_to_run_ends_with_the_reason(
         monkeypatch.setattr(module, "MOST_FUTILE", 4)
     arguments = ("ppo.batch_size=tag(int,interval(16,48))", "ppo.num_minibatches=16", "hydra.sweeper.sampler=random")
     message = (
-        r"of 4 settings in a row none could be run; trial \d+: ppo\.num_minibatches=16: must divide ppo\.batch_size="
+        r"none of 4 settings in a row could be run; trial \d+: ppo\.num_minibatches=16: must divide ppo\.batch_size="
     )
     with pytest.raises(SweepFailedError, match=message):
         sweep(tmp_path, *arguments, "ppo.lr=tag(log,interval(1e-4,1e-3))", "hydra.sweeper.n_trials=50")
@@ -123,7 +123,7 @@ def test_the_nearest_setting_that_is_left_is_taken() -> None:
             return wanted[name]
 
     left = [{"x": 1, "y": "c"}, {"x": 4, "y": "a"}, {"x": 4, "y": "b"}]
-    study = optuna.create_study(sampler=Unasked(Fixed(), left))
+    study = optuna.create_study(sampler=UntriedSampler(Fixed(), left))
     trial = study.ask({"x": IntDistribution(1, 5), "y": CategoricalDistribution(["a", "b", "c"])})
     assert trial.params == {"x": 4, "y": "b"}
     left.append({"x": 3, "y": "c"})
