@@ -43,8 +43,7 @@ def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
         return CallableRewardModel(function(**config.arguments), config.timeout, given, _source(function))
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these "
-            f"({told(error)})"
+            f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these ({told(error)})"
         ) from error
 
 

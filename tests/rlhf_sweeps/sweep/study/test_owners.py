@@ -57,9 +57,7 @@ def test_of_a_sweep_and_its_copy_one_goes_on_with_the_study(tmp_path: Path, kind
     before = found(kind.format(tmp_path), "first")
     shutil.copytree(first, copy)
     (copy / "1" / "summary.json").unlink()
-    with pytest.raises(
-        ConfigError, match=rf"^hydra.sweep.dir={copy}: is a copy of {first}, which uses"
-    ) as told:
+    with pytest.raises(ConfigError, match=rf"^hydra.sweep.dir={copy}: is a copy of {first}, which uses") as told:
         sweep(copy, *LOW, url)
     assert "\n" not in str(told.value)
     sweep(first, *LOW, url)
