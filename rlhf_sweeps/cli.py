@@ -24,27 +24,27 @@ from rlhf_sweeps import preflight
 from rlhf_sweeps.command_line.carried import Carried
 from rlhf_sweeps.command_line.command_options import read_options
 from rlhf_sweeps.command_line.composed_files import (
+    describe_unreadable,
     keep_config_of_job,
-    masked_hydra,
-    overrides_of_job,
-    plain,
-    unreadable,
+    mask_hydra,
+    read_overrides_of_job,
+    to_plain,
 )
-from rlhf_sweeps.command_line.destinations import destination, reserve
+from rlhf_sweeps.command_line.destinations import find_destination, reserve
 from rlhf_sweeps.command_line.explanation import explain, is_refusal
-from rlhf_sweeps.command_line.hydra_part import answering, as_job
-from rlhf_sweeps.command_line.job_environment import job_environment
-from rlhf_sweeps.command_line.shown_config import showing_masked
+from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
+from rlhf_sweeps.command_line.job_environment import set_job_environment
+from rlhf_sweeps.command_line.masked_output import mask_printed_configs
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.literals import learn, learn_words, lift
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.platforms.output import tolerate
-from rlhf_sweeps.process.environment import mendable
-from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT, exit_status, naming
+from rlhf_sweeps.process.environment import find_repairable_fault
+from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT, choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
-from rlhf_sweeps.process.interruption import ending_at_once
+from rlhf_sweeps.process.interruption import end_at_once_on_signals
 from rlhf_sweeps.record import (
     NotOursError,
     Sweep,
@@ -99,12 +99,12 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     # alone was as fast as before.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     try:
-        with ending_at_once():
+        with end_at_once_on_signals():
             _run_by_hydra(config_name, job)
     except ConfigError as error:
         refuse(error)
     except (DivergedError, RewardModelError, SweepFailedError) as error:
-        refuse(error, status=exit_status(error))
+        refuse(error, status=choose_exit_status(error))
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
             print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
@@ -116,9 +116,9 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     except Exception as error:
         if is_refusal(error):
             refuse(error)
-        if (place := unreadable(error)) is not None:
+        if (place := describe_unreadable(error)) is not None:
             refuse(ConfigError(place))
-        if (what := mendable(error)) is None:
+        if (what := find_repairable_fault(error)) is None:
             raise
         refuse(ConfigError(f"{what}; once this is repaired, the same command continues in this folder"))
 
@@ -133,7 +133,7 @@ def _run_by_hydra(config_name: str, job: Callable[[DictConfig], Any]) -> None:
 
     sys.argv[1:], package = read_options(sys.argv[1:])
     try:
-        with showing_masked(package):
+        with mask_printed_configs(package):
             hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(carry)()
     except Carried as end:
         raise end.error  # noqa: B904 (the cause is the wrapped error itself)
@@ -151,27 +151,27 @@ class Preflight(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a run on its own, before it has a folder."""
-        learn(plain(config))
+        learn(to_plain(config))
         try:
             _warn_of_unused(config)
-            with job_environment(config, is_sweep=False), running(config) as folder:
-                task = task_config(config)
+            with set_job_environment(config, is_sweep=False), answer_as_run(config) as folder:
+                task = select_task(config)
                 lift(task, {})
                 self.check(task, folder)
-            with answering(config):
+            with answer_from(config):
                 reserve(config, "hydra.run.dir")
         except (ConfigError, OmegaConfBaseException) as error:
             refuse(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the folder of a sweep by Hydra's own sweeper, before it writes there; our sweeper checks it itself."""
-        learn(plain(config))
+        learn(to_plain(config))
         if config.hydra.sweeper._target_ == OWN_SWEEPER:
             return
         try:
             _refuse_secrets(config)
-            with answering(as_job(config, Path(), number=0)):
-                sweep = Sweep(destination(config, "hydra.sweep.dir"))
+            with answer_from(as_job(config, Path(), number=0)):
+                sweep = Sweep(find_destination(config, "hydra.sweep.dir"))
                 sweep.refuse_foreign()
                 _refuse_another(sweep, config)
                 reserve(config, "hydra.sweep.dir")
@@ -185,7 +185,7 @@ class Preflight(Callback):
         job = HydraConfig.get()
         if job.mode == RunMode.MULTIRUN:
             try:
-                self.check(task_config(config), Path(job.runtime.output_dir))
+                self.check(select_task(config), Path(job.runtime.output_dir))
             except (ConfigError, OmegaConfBaseException) as error:
                 refuse(error)
 
@@ -223,8 +223,8 @@ def _select_fixed(value: Any) -> Any:
 
 def _refuse_secrets(config: DictConfig) -> None:
     """Refuse secrets in a sweep by Hydra's own sweeper, which writes configs unmasked."""
-    content = plain(config)
-    masked_config = masked({**content, "hydra": {**masked_hydra(content["hydra"])}})
+    content = to_plain(config)
+    masked_config = masked({**content, "hydra": {**mask_hydra(content["hydra"])}})
     given = preflight.flatten(content)
     for key, value in sorted(preflight.flatten(masked_config).items(), key=lambda entry: entry[0].startswith("hydra.")):
         if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
@@ -233,11 +233,11 @@ def _refuse_secrets(config: DictConfig) -> None:
 
 
 @contextlib.contextmanager
-def running(composed: DictConfig) -> Iterator[Path]:
+def answer_as_run(composed: DictConfig) -> Iterator[Path]:
     """Let Hydra answer as if the job of this config ran already; yields the job's folder."""
-    with answering(composed):
-        folder = destination(composed, "hydra.run.dir")
-    with answering(as_job(composed, folder)):
+    with answer_from(composed):
+        folder = find_destination(composed, "hydra.run.dir")
+    with answer_from(as_job(composed, folder)):
         yield folder
 
 
@@ -257,8 +257,8 @@ def _train(composed: DictConfig) -> float | None:
 
     is_alone = job.mode == RunMode.RUN
     number = None if is_alone else int(job.job.num)
-    with naming("hydra.run.dir", folder):
-        summary = train(config, folder, overrides=overrides_of_job(), begin=begin, number=number)
+    with name_folder_in_faults("hydra.run.dir", folder):
+        summary = train(config, folder, overrides=read_overrides_of_job(), begin=begin, number=number)
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # A job of a sweep gets here only if Hydra's own sweeper runs it.
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
@@ -267,7 +267,7 @@ def _train(composed: DictConfig) -> float | None:
     return objective
 
 
-def task_config(composed: DictConfig) -> DictConfig:
+def select_task(composed: DictConfig) -> DictConfig:
     """The composed config without Hydra's own part."""
     task = composed.copy()
     with open_dict(task):

@@ -133,7 +133,7 @@ def check_folder(config: Config, folder: Path) -> None:
     start = Run(folder).start()
     if start is None:
         return
-    changed = differences(start["config"], as_dict(config)) or other_values(start, config)
+    changed = describe_differences(start["config"], as_dict(config)) or describe_changed_values(start, config)
     if changed:
         raise ConfigError(f"hydra.run.dir={folder}: holds a run with other settings ({changed}); choose another folder")
 
@@ -144,7 +144,7 @@ def check_batch(config: Config) -> None:
     Raises:
         ConfigError: if they do not fit.
     """
-    ppo, left = config.ppo, memory.left()
+    ppo, left = config.ppo, memory.measure_free_memory()
     needed = ppo.batch_size * ppo.response_length * BYTES_PER_TOKEN
     if left is not None and ppo.response_length * BYTES_PER_TOKEN > left:
         raise ConfigError(
@@ -159,7 +159,7 @@ def check_batch(config: Config) -> None:
         )
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """The changed keys as text, without those that do not affect a run's numbers; empty if there are none."""
     before, after = flatten(old), flatten(new)
     keys = [key for key in sorted(before | after) if not key.startswith(FREE_KEYS)]
@@ -167,7 +167,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     return ", ".join(f"{key} was {before.get(key)}, is {after.get(key)}" for key in changed)
 
 
-def other_values(start: dict[str, Any], config: Config) -> str:
+def describe_changed_values(start: dict[str, Any], config: Config) -> str:
     """The references, as text, whose variables have other values now than when the record `start` was written."""
     recorded = start.get("references")
     if not isinstance(recorded, dict) or not recorded:

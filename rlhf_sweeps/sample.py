@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps.cli import conf_dir
-from rlhf_sweeps.command_line.hydra_part import literal
+from rlhf_sweeps.command_line.hydra_answers import to_literal
 from rlhf_sweeps.config.fields import ConfigError, in_line, out_of_range
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
@@ -152,7 +152,7 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has no {key}")
     names = [entry.name for entry in dataclasses.fields(section)]  # type: ignore[arg-type]
     # Not resolved: the record may come from somebody else, and must not read our environment variables.
-    given = literal({name: recorded[name] if name in recorded else values.get(name) for name in names})
+    given = to_literal({name: recorded[name] if name in recorded else values.get(name) for name in names})
     schema: Any = OmegaConf.structured(section)
     try:
         made: Any = OmegaConf.to_object(OmegaConf.merge(schema, given))

@@ -18,7 +18,7 @@ from rlhf_sweeps.config.fields import ConfigError, TooLargeError
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config
-from rlhf_sweeps.process.environment import fault
+from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.record import InUseError, Run, Sweep, hide_in_log
 
 DECISION_SECONDS = 0.1  # for the sweeper, which looks more often, to decide about an evaluation; chosen
@@ -51,7 +51,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
             raise  # the record belongs to another process
         # If the disk is full, only the exit status tells the sweeper about the fault.
         with contextlib.suppress(OSError):
-            if isinstance(error, ConfigError) and fault(error) is None:
+            if isinstance(error, ConfigError) and find_fault(error) is None:
                 cause = "out_of_memory" if isinstance(error, TooLargeError) else "config"
                 record.write_summary({"status": "failed", "cause": cause, "message": str(error), "objective": None})
             elif record.summary() is None:

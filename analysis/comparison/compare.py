@@ -12,8 +12,8 @@ from analysis.comparison.own_matrix import NOT_BEST, Matrix, own_pairs
 from analysis.comparison.run_values import OTHER_JUDGES, Measure, measure
 from analysis.records.runs import Source
 from analysis.wording.short_labels import list_labels, short_names
-from rlhf_sweeps.verdicts.estimates import Estimate, Strata, of_rate
-from rlhf_sweeps.verdicts.pairs import BY_PROMPT, Pair, Ranking, rank
+from rlhf_sweeps.verdicts.estimates import Estimate, Strata, bound_as_rate
+from rlhf_sweeps.verdicts.pairs import BY_PROMPT, GroupPair, GroupRanking, rank
 
 NO_VALUE = "without a value"
 
@@ -56,7 +56,7 @@ class GroupComparison:
     by: str
     measure: Measure
     groups: Sequence[ComparedGroup]
-    ranking: Ranking | None
+    ranking: GroupRanking | None
     matrix: Matrix | None
     grouping: Grouping
     notes: Sequence[str]
@@ -82,7 +82,7 @@ class GroupComparison:
         return self.ranking.winner if self.ranking else None
 
     @property
-    def pairs(self) -> Sequence[Pair]:
+    def pairs(self) -> Sequence[GroupPair]:
         """Every two groups, the better one first."""
         return self.ranking.pairs if self.ranking else ()
 
@@ -136,7 +136,7 @@ def compare(source: Source, by: str | None = None, metric: str | None = None) ->
     return GroupComparison(", ".join(grouped.keys), measured, groups, ranking, judged, grouped.alike, notes)
 
 
-def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure) -> Ranking | None:
+def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure) -> GroupRanking | None:
     """The groups that have a value, of equal ones the first trial first; None where none has."""
     groups = [group for group in compared.groups if strata[group.label]]
     if not groups:
@@ -149,7 +149,7 @@ def _ranked(compared: Grouping, strata: Mapping[str, Strata], measured: Measure)
 
 
 def _compared(
-    group: Group, place: int, ranking: Ranking | None, measured: Measure, num_settings: int, is_own: bool
+    group: Group, place: int, ranking: GroupRanking | None, measured: Measure, num_settings: int, is_own: bool
 ) -> ComparedGroup:
     values = {run.name: measured.values[run.name] for run in group.runs if run.name in measured.values}
     excluded = Counter(group.excluded)
@@ -157,7 +157,7 @@ def _compared(
         excluded[NO_VALUE] += len(group.runs) - len(values)
     estimated = ranking.estimates.get(group.label) if ranking else None
     if estimated is not None and measured.is_rate and not is_own:
-        estimated = of_rate(estimated, measured.num_prompts)
+        estimated = bound_as_rate(estimated, measured.num_prompts)
     return ComparedGroup(group.label, place, estimated, values, num_settings, dict(excluded))
 
 

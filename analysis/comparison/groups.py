@@ -13,7 +13,7 @@ from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import identity, labels, place
 from analysis.wording.short_labels import list_labels
 from rlhf_sweeps.verdicts.estimates import Strata
-from rlhf_sweeps.verdicts.settings import mean_broken
+from rlhf_sweeps.verdicts.settings import mean_violations
 
 # States of runs that came to their end, also by their KL budget. A stopped run waits or was interrupted, and can go on.
 SOUND = (COMPLETE,)
@@ -226,7 +226,7 @@ def _banned(source: Source, runs: Sequence[RunRecord]) -> dict[int, str]:
     trials = [trial for trial in source.trials if trial.number in numbers]
     ended = [trial for trial in trials if trial.state in SOUND]
     reasons = {trial.number: f"whose trial is {trial.state}" for trial in trials if trial not in ended}
-    broken = mean_broken([trial.violations for trial in ended]).values()
+    broken = mean_violations([trial.violations for trial in ended]).values()
     if any(not excess <= 0 for excess in broken):
         why = BROKEN if any(excess > 0 for excess in broken) else UNSURE
         reasons |= {trial.number: why for trial in ended}

@@ -13,7 +13,7 @@ from analysis.comparison.own_matrix import REWARD_MODEL, Cell, Matrix, written_m
 from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
 from analysis.records.runs import RunRecord, Source
 from rlhf_sweeps.record import natural
-from rlhf_sweeps.verdicts.estimates import Statistic, Strata, estimate, of_rate, statistic_of
+from rlhf_sweeps.verdicts.estimates import Statistic, Strata, bound_as_rate, choose_statistic, estimate
 
 OWN = "own reward model"  # a column for reward models that are not among the judges
 
@@ -49,7 +49,7 @@ def _from_metrics(grouping: Grouping) -> Matrix | None:
             if strata:
                 are_own[group.label, judge] = judge == OWN or models == {judge}
                 strata_of_cell[group.label, judge] = {setting: np.array(values) for setting, values in strata.items()}
-    statistic = statistic_of(strata_of_cell.values())
+    statistic = choose_statistic(strata_of_cell.values())
     cells = {place: _cell(strata, statistic, are_own[place], prompts) for place, strata in strata_of_cell.items()}
     labels = [group.label for group in grouping.groups if any((group.label, judge) in cells for judge in judges)]
     least = f", at least as wide as {prompts} prompts make them" if prompts else ""
@@ -73,5 +73,5 @@ def _rates(run: RunRecord, judges: Sequence[str]) -> dict[str, float]:
 
 
 def _cell(strata: Strata, statistic: Statistic, is_own: bool, prompts: int | None) -> Cell:
-    estimated = of_rate(estimate(strata.values(), statistic=statistic), prompts)
+    estimated = bound_as_rate(estimate(strata.values(), statistic=statistic), prompts)
     return Cell(estimated.value, estimated.low, estimated.high, estimated.num_runs, is_own)

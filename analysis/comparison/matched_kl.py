@@ -10,8 +10,8 @@ from analysis.comparison.groups import Grouping, grouping
 from analysis.comparison.run_values import common_judges, num_prompts, scale
 from analysis.comparison.thresholds import KL_SHARES, MAX_LEFT_OUT
 from analysis.records.runs import Floats, Source
-from rlhf_sweeps.verdicts.estimates import Strata, of_rate
-from rlhf_sweeps.verdicts.pairs import Ranking, rank
+from rlhf_sweeps.verdicts.estimates import Strata, bound_as_rate
+from rlhf_sweeps.verdicts.pairs import GroupRanking, rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Level:
     """
 
     kl: float
-    ranking: Ranking
+    ranking: GroupRanking
     num_reached: Mapping[str, int]
     num_before: Mapping[str, int]
     num_runs: Mapping[str, int]
@@ -157,5 +157,5 @@ def _level(kl: float, paths: Mapping[str, Mapping[Hashable, Sequence[Path]]], is
 
 
 def _bounded(level: Level, prompts: int | None) -> Level:
-    estimates = {label: of_rate(estimate, prompts) for label, estimate in level.ranking.estimates.items()}
+    estimates = {label: bound_as_rate(estimate, prompts) for label, estimate in level.ranking.estimates.items()}
     return replace(level, ranking=replace(level.ranking, estimates=estimates))

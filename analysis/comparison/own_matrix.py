@@ -16,8 +16,8 @@ from analysis.comparison.groups import Group, Grouping
 from analysis.comparison.run_values import OTHER_JUDGES, values_of
 from analysis.records.runs import COMPLETE, Source
 from analysis.wording.statements import counted, listed, number
-from rlhf_sweeps.verdicts.estimates import Strata, probability
-from rlhf_sweeps.verdicts.pairs import BY_PROMPT, MEAN, Pair, Ranking
+from rlhf_sweeps.verdicts.estimates import Strata, estimate_probability
+from rlhf_sweeps.verdicts.pairs import BY_PROMPT, MEAN, GroupPair, GroupRanking
 
 REWARD_MODEL = "reward_model"
 NOT_BEST = "not of the best setting"
@@ -104,7 +104,7 @@ class OwnPairs:
             sentences.append(f"on test seeds, by which nothing was chosen, the {OTHER_JUDGES} is {listed(means)}")
         return sentences
 
-    def ranked(self, ranking: Ranking, values: Mapping[str, Strata]) -> Ranking:
+    def ranked(self, ranking: GroupRanking, values: Mapping[str, Strata]) -> GroupRanking:
         """A ranking of these groups by their runs, with the sweep's order, rates and verdicts.
 
         Args:
@@ -117,7 +117,7 @@ class OwnPairs:
             for label, estimate in ranking.estimates.items()
             for mean, low, high in [self.rates[label]]
         }
-        return Ranking(labels, estimates, pairs, MEAN)
+        return GroupRanking(labels, estimates, pairs, MEAN)
 
 
 def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -> OwnPairs | None:
@@ -155,12 +155,12 @@ def own_pairs(source: Source, grouping: Grouping, values: Mapping[str, float]) -
     return OwnPairs(runs, rates, trials, pairs) if pairs else None
 
 
-def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> Pair:
+def _pair(own: Mapping[str, Any], values: Mapping[str, Strata]) -> GroupPair:
     first, second = (str(own[side]) for side in ("first", "second"))
     (low, high), p_value = _bounds(own), _or_nan(own["p_value"])
     ours, theirs = ([np.concatenate(list(values[label].values()))] for label in (first, second))
-    chance = probability(ours, theirs)
-    return Pair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
+    chance = estimate_probability(ours, theirs)
+    return GroupPair(first, second, float(own["value"]), low, high, chance, p_value, str(own["verdict"]), BY_PROMPT)
 
 
 def _bounds(written: Mapping[str, Any]) -> tuple[float, float]:

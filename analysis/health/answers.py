@@ -24,7 +24,7 @@ from analysis.health.thresholds import (
 )
 from analysis.records.runs import RunRecord
 from analysis.wording.statements import number
-from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
+from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 LENGTH = "length runs away"
 MARKER = "surface marker runs away"
@@ -39,7 +39,7 @@ def length_runs_away(run: RunRecord) -> Finding | None:
     factor = length.end / length.start
     if SHORTER <= factor <= LONGER:
         return None
-    change = gain(score(run))
+    change = measure_gain(score(run))
     if not change.size > 0 or change.deviations < SURE:
         return None
     has_begun = (

@@ -12,7 +12,7 @@ from analysis.health.thresholds import LEAST_FALL, OWN_WINS, SURE
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import number
 from rlhf_sweeps.record import natural
-from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
+from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 HACKING = "reward hacking"
 HELD_OUT_FALLS = "held-out score falls"
@@ -86,7 +86,7 @@ def own_is_up(run: RunRecord) -> bool:
     wins, held_out = series(run, "eval/win_rate"), series(run, "eval/score")
     if len(wins):
         return float(wins.values[-2:].mean()) > 0.5 + SURE * win_error(run, 2)
-    change = gain(held_out if len(held_out) >= 6 else score(run))
+    change = measure_gain(held_out if len(held_out) >= 6 else score(run))
     return change.size > 0 and change.deviations > SURE
 
 
@@ -145,7 +145,7 @@ def held_out_falls(run: RunRecord) -> Finding | None:
     wins = series(run, "eval/win_rate")
     width = _evaluations(wins)
     means = rolling_mean(wins.values, width)
-    if len(wins) < 4 or gain(score(run)).size <= 0:
+    if len(wins) < 4 or measure_gain(score(run)).size <= 0:
         return None
     best, end, error = float(means.max()), float(means[-1]), win_error(run, width)
     if best - end < max(LEAST_FALL, SURE * math.sqrt(2.0) * error):

@@ -8,7 +8,7 @@ from analysis.health.signals import Finding, score, series, setting
 from analysis.health.thresholds import GAIN_LOST, SAME_SCORES, SPENT_KL, SPREAD_LEFT, STILL_KL
 from analysis.records.runs import RunRecord
 from analysis.wording.statements import number
-from rlhf_sweeps.verdicts.series import Series, gain, rolling_mean
+from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 CONSTANT_SCORES = "constant scores"
 NO_LEARNING = "learns nothing"
@@ -45,7 +45,7 @@ def no_learning(run: RunRecord) -> Finding | None:
     if len(kl) < 10 or len(scores) < 10 or _is_warming_up(run):
         return None
     farthest = float(np.abs(kl.values[len(kl) // 2 :]).max())
-    change = gain(scores)
+    change = measure_gain(scores)
     if farthest > STILL_KL or change.deviations > 4.0:
         return None
     text = f"the policy stays where it began (KL of {number(kl.end, 1)} nats at the end), and the score's change of"
@@ -69,7 +69,7 @@ def no_gain(run: RunRecord) -> Finding | None:
     kl, scores = series(run, "objective/kl"), score(run)
     if len(kl) < 10 or len(scores) < 10 or not kl.end > SPENT_KL:
         return None
-    change = gain(scores)
+    change = measure_gain(scores)
     spread = series(run, "objective/scores_std")
     worth = 0.1 * spread.start if len(spread) else 0.0
     if change.size > worth or change.size > 2.0 * change.error or _best_gain(scores) > 4.0:

@@ -12,8 +12,8 @@ from rlhf_sweeps.verdicts.policy import (
     RISE,
     Divergence,
     Onset,
-    entropy_collapse,
-    entropy_rise,
+    find_entropy_collapse,
+    find_entropy_rise,
 )
 from rlhf_sweeps.verdicts.series import Series
 
@@ -45,7 +45,7 @@ def collapsed(run: RunRecord) -> Onset | None:
     """Where the entropy of a run collapses, as every verdict on it has it; None where it does not."""
     # A sum over responses falls with their length, too.
     is_sum = "policy/entropy_avg" not in run.metrics and "objective/length" not in run.metrics
-    return entropy_collapse(_entropy(run), is_sum)
+    return find_entropy_collapse(_entropy(run), is_sum)
 
 
 def kl_blow_up(run: RunRecord) -> Finding | None:
@@ -130,7 +130,7 @@ def collapse(run: RunRecord) -> Finding | None:
 
 def rise(run: RunRecord) -> Finding | None:
     """The policy gets ever less sure of its next token, as it does where it writes nonsense."""
-    onset = entropy_rise(series(run, "policy/entropy_avg"))
+    onset = find_entropy_rise(series(run, "policy/entropy_avg"))
     if onset is None:
         return None
     start, end = number(onset.evidence["at the start"]), number(onset.evidence["at the end"])

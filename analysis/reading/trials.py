@@ -7,7 +7,7 @@ from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHE
 from analysis.records.worth import broken
 from rlhf_sweeps.record import as_mapping, masked
 from rlhf_sweeps.record.trials import end_of_trial, settings_in
-from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
+from rlhf_sweeps.verdicts.settings import mean_over_seeds, mean_violations
 
 
 def trials_of(source: Source, study: Any, num_seeds: int) -> list[Trial]:
@@ -54,7 +54,7 @@ def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: So
 def _violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float]:
     """The excesses over the constraints by the study, else by the runs with objectives."""
     stated = dict(getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
-    return {**mean_broken([broken(run) for run in runs if run.objectives]), **stated}
+    return {**mean_violations([broken(run) for run in runs if run.objectives]), **stated}
 
 
 def _settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:

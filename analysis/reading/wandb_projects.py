@@ -15,7 +15,7 @@ from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, read_table, s
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import Samples, Source
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.process.wandb_environment import wandb_environment
+from rlhf_sweeps.process.wandb_environment import set_wandb_environment
 from rlhf_sweeps.record import natural
 
 GROUP = "group:"
@@ -108,7 +108,7 @@ def connected(what: str, entity: str) -> Iterator[Any]:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        wandb_environment(_ENVIRONMENT, fixed={"WANDB_DIR": folder}, unset=_UNSET),
+        set_wandb_environment(_ENVIRONMENT, fixed={"WANDB_DIR": folder}, unset=_UNSET),
     ):
         server = wandb.setup().settings.base_url
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.records.objective import CONSTRAINTS, listed_in
 from analysis.records.runs import UPDATE, RunRecord, as_number
 from rlhf_sweeps.config.schema import CONSTRAINT, ObjectiveConfig
-from rlhf_sweeps.verdicts.objective import Row, counted, objectives, violations
+from rlhf_sweeps.verdicts.objective import Row, compute_objectives, compute_violations, select_counted_updates
 
 _SAME = 1e-6  # values that differ less, or by less than this share, are the same
 _BASE, _KLS = "eval/base_score", ("eval/kl", "objective/kl")
@@ -25,7 +25,7 @@ def counted_rows(run: RunRecord) -> list[Row]:
     config = _objective(run)
     if config is None:
         return []
-    rows = counted(_rows(run, config, config.metrics), config)
+    rows = select_counted_updates(_rows(run, config, config.metrics), config)
     means = [fmean(row[metric] for row in rows) for metric in config.metrics] if rows else []
     return rows if run.objectives is None or _are_close(means, run.objectives) else []
 
@@ -38,13 +38,13 @@ def kl_of(row: Row) -> float | None:
 def computed(run: RunRecord) -> list[float] | None:
     """The objectives of a run by its recorded evaluations; None where they are unknown."""
     config = _objective(run)
-    return objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
+    return compute_objectives(_rows(run, config, [*config.metrics, _BASE]), config) if config is not None else None
 
 
 def is_worth_the_base(run: RunRecord) -> bool:
     """Whether no evaluation stayed within the KL budget, so that its score is the base policy's."""
     config = _objective(run)
-    if config is None or counted(_rows(run, config, config.metrics), config):
+    if config is None or select_counted_updates(_rows(run, config, config.metrics), config):
         return False
     base = computed(run)  # without an evaluation that counts, the base policy's score
     return base is not None and (run.objectives is None or _are_close(base, run.objectives))
@@ -64,7 +64,7 @@ def broken(run: RunRecord) -> dict[str, float]:
         return dict.fromkeys(names, math.nan)
     limits = {text: parts for text in names if (parts := CONSTRAINT.fullmatch(text))}
     rows = _rows(run, config, [*config.metrics, *(parts["metric"] for parts in limits.values())])
-    excesses = violations(rows, replace(config, constraints=list(limits)))
+    excesses = compute_violations(rows, replace(config, constraints=list(limits)))
     return {text: excesses.get(text, math.nan) for text in names}
 
 

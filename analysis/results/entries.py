@@ -8,7 +8,7 @@ from statistics import fmean
 from analysis.records.runs import COMPLETE, RunRecord, as_number
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.wording.statements import clipped
-from rlhf_sweeps.verdicts.settings import keeps, mean_over_seeds
+from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds
 
 _MAX_TEXT = 160  # letters of a setting
 
@@ -49,7 +49,7 @@ class Entry:
     @property
     def is_allowed(self) -> bool:
         """Whether it is known to keep all constraints."""
-        return keeps(self.violations)
+        return keeps_constraints(self.violations)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from analysis.comparison.run_values import OTHER_JUDGES, values_of
 from analysis.records.runs import Source
 from analysis.sweep.settings import REWARD_MODEL
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.verdicts.estimates import statistic_of
+from rlhf_sweeps.verdicts.estimates import choose_statistic
 
 
 def rates_by_others(source: Source) -> dict[str, float]:
@@ -30,7 +30,7 @@ def written_rates(source: Source) -> dict[str, float]:
 
 
 def _estimated(source: Source) -> dict[str, float]:
-    """The mean over a reward model's runs, plain or interquartile, as `statistic_of` has it."""
+    """The mean over a reward model's runs, plain or interquartile, as `choose_statistic` has it."""
     try:
         grouped = grouping(source, REWARD_MODEL)
     except AnalysisError:  # the study alone knows of reward models
@@ -39,7 +39,7 @@ def _estimated(source: Source) -> dict[str, float]:
     if measured.name != OTHER_JUDGES:
         return {}
     strata_of_model = {group.label: strata_of(grouped, group.runs, measured.values) for group in grouped.groups}
-    statistic = statistic_of(strata_of_model.values())
+    statistic = choose_statistic(strata_of_model.values())
     return {
         label: float(statistic(np.concatenate(list(strata.values()))))
         for label, strata in strata_of_model.items()

@@ -14,7 +14,7 @@ from analysis.sweep.optimum import Optimum, optimum
 from analysis.sweep.settings import Setting, View, are_incomparable, views
 from analysis.sweep.slices import Slice, slices
 from analysis.wording.statements import Statement
-from rlhf_sweeps.verdicts.settings import find_front, losses
+from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
 # Nobody reads about more reward models than these; each takes seconds.
 _MAX_VIEWS = 12
@@ -105,5 +105,5 @@ def front(view: View) -> list[Setting]:
     Of settings that are equal in all objectives only the first is among them. By the first objective, the best first.
     """
     settings = [setting for setting in view.settings if setting.is_feasible]
-    found = [losses(setting.objectives.tolist(), view.directions) for setting in settings]
+    found = [compute_losses(setting.objectives.tolist(), view.directions) for setting in settings]
     return [settings[place] for place in find_front(found)]

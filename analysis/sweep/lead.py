@@ -10,7 +10,7 @@ from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import MAX_PAIRED
 from rlhf_sweeps.verdicts.estimates import Strata
 from rlhf_sweeps.verdicts.noise import Noise
-from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, Pair, rank
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, GroupPair, rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Lead:
     are_tested: Sequence[bool]
     noise: Noise
     limit: float
-    pairs: Sequence[Pair] | None
+    pairs: Sequence[GroupPair] | None
 
     @property
     def best(self) -> Setting:
@@ -86,7 +86,7 @@ def _sizes(best: Setting, other: Setting, is_tested: bool) -> tuple[int, int]:
     return (len(best.by_test), len(other.by_test)) if is_tested else (len(best.by_run), len(other.by_run))
 
 
-def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
+def _paired(view: View, ranked: Sequence[Setting]) -> list[GroupPair]:
     """The best against each other setting; one with a better mean over runs than the best is within noise of it."""
     groups: dict[str, Strata] = {
         str(place): {(): np.array(setting.by_run[:, 0])} for place, setting in enumerate(ranked)
@@ -101,5 +101,5 @@ def _paired(view: View, ranked: Sequence[Setting]) -> list[Pair]:
     return [pair if pair.first == "0" or pair.verdict != BETTER else _turned(pair) for pair in pairs]
 
 
-def _turned(pair: Pair) -> Pair:
+def _turned(pair: GroupPair) -> GroupPair:
     return replace(pair, verdict=NOISE)

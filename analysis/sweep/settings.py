@@ -20,8 +20,8 @@ from analysis.sweep.thresholds import SAME_POSITION
 from analysis.wording.labels import setting_labels
 from analysis.wording.statements import setting_text
 from rlhf_sweeps.record import Axis
-from rlhf_sweeps.verdicts.noise import Noise, noise_within
-from rlhf_sweeps.verdicts.settings import keeps, mean_broken, mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.noise import Noise, pool_noise
+from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds, mean_violations, rank_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Setting:
     @property
     def is_feasible(self) -> bool:
         """Whether it is known to keep all constraints."""
-        return keeps(self.violations)
+        return keeps_constraints(self.violations)
 
     @cached_property
     def tested(self) -> list[float] | None:
@@ -98,7 +98,7 @@ class View:
     def noise(self, objective: int = 0) -> Noise:
         """The noise of an objective by repetitions alone; runs on test seeds are groups of their own."""
         groups = [runs for setting in self.settings for runs in (setting.by_run, setting.by_test)]
-        return noise_within(runs[:, objective] for runs in groups)
+        return pool_noise(runs[:, objective] for runs in groups)
 
     def positions(self, settings: Sequence[Mapping[str, str]] | None = None) -> Floats:
         """Where settings lie on each axis, nan where a key is not active, (settings, axes)."""
@@ -225,7 +225,7 @@ def _merged(trials: Sequence[Trial], num_objectives: int, keys: Sequence[str]) -
             np.array(by_trial[0] if len(group) == 1 else mean_over_seeds(runs.tolist())),
             runs,
             np.concatenate([_of_runs(trial.tests, num_objectives) for trial in group]),
-            mean_broken([trial.violations for trial in group]),
+            mean_violations([trial.violations for trial in group]),
         )
 
 

@@ -18,7 +18,7 @@ from analysis.views.judges import judge_parts
 from analysis.views.reward_against_kl import kl_parts
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import Statement, counted, number
-from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, Pair, verdict_text
+from rlhf_sweeps.verdicts.pairs import BETTER, MEAN, UNKNOWN, GroupPair, describe_verdict
 
 _MAX_KEYS = 6
 _MAX_GROUPS = 30  # of a chart
@@ -213,18 +213,18 @@ def _row(comparison: GroupComparison, group: ComparedGroup) -> list[Cell]:
         number_cell(group.num_settings),
         _probability_cell(pair),
         _p_cell(pair),
-        Cell(verdict_text(pair)),
+        Cell(describe_verdict(pair)),
         Cell(excluded or "-"),
     ]
 
 
-def _probability_cell(pair: Pair | None) -> Cell:
+def _probability_cell(pair: GroupPair | None) -> Cell:
     if pair is None or pair.verdict == UNKNOWN:
         return Cell("-")
     return Cell(probability_text(pair.probability), pair.probability.value)
 
 
-def _p_cell(pair: Pair | None) -> Cell:
+def _p_cell(pair: GroupPair | None) -> Cell:
     if pair is None or math.isnan(pair.p_value):
         return Cell("-")
     value = pair.p_value

@@ -11,7 +11,7 @@ from analysis.comparison.matched_kl import Level, MatchedKl
 from analysis.comparison.own_matrix import Matrix
 from analysis.output.parts import Document, Part, Rows
 from analysis.views.comparison_sentences import statements
-from rlhf_sweeps.verdicts.pairs import Ranking
+from rlhf_sweeps.verdicts.pairs import GroupRanking
 
 _ESTIMATE = ("value", "low", "high", "percentile_low", "percentile_high", "error", "freedom")
 _COLUMNS = ("place", "measure", "num_runs", "num_settings", "num_not_counted", *_ESTIMATE)
@@ -69,7 +69,7 @@ def _content(comparison: GroupComparison) -> dict[str, Any]:
     }
 
 
-def _pairs(ranking: Ranking | None) -> list[dict[str, Any]]:
+def _pairs(ranking: GroupRanking | None) -> list[dict[str, Any]]:
     return [asdict(pair) for pair in ranking.pairs] if ranking else []
 
 

@@ -6,7 +6,7 @@ from analysis.comparison.compare import ComparedGroup, GroupComparison
 from analysis.wording.short_labels import list_labels
 from analysis.wording.statements import Statement
 from rlhf_sweeps.verdicts.estimates import FEW_RUNS
-from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, Pair
+from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, BY_RUN, BY_SETTING, NOISE, UNKNOWN, WORSE, GroupPair
 
 
 def statements(comparison: GroupComparison) -> list[Statement]:
@@ -59,7 +59,7 @@ def answer(comparison: GroupComparison) -> Statement:
     return Statement(f"{name} has the best value: {_verdicts(comparison, pairs)}", evidence)
 
 
-def _verdicts(comparison: GroupComparison, pairs: Sequence[Pair]) -> str:
+def _verdicts(comparison: GroupComparison, pairs: Sequence[GroupPair]) -> str:
     """How the best group stands against the others, verdict by verdict."""
     starts = {
         NOISE: "within noise of",
@@ -74,7 +74,9 @@ def _verdicts(comparison: GroupComparison, pairs: Sequence[Pair]) -> str:
     return "; ".join(f"{start} {names[verdict]}" for verdict, start in starts.items() if labels[verdict])
 
 
-def _why_unknown(comparison: GroupComparison, name: str, groups: Sequence[ComparedGroup], pairs: Sequence[Pair]) -> str:
+def _why_unknown(
+    comparison: GroupComparison, name: str, groups: Sequence[ComparedGroup], pairs: Sequence[GroupPair]
+) -> str:
     """Why the noise is unknown in every pair: groups of one run, or runs that are all alike; and what would help."""
     is_single = [len(group.values) == 1 for group in groups]
     if all(is_single):
@@ -95,7 +97,7 @@ def _why_unknown(comparison: GroupComparison, name: str, groups: Sequence[Compar
     return f"{name} has the best value, but {why}"
 
 
-def design_sentences(pairs: Sequence[Pair]) -> list[str]:
+def design_sentences(pairs: Sequence[GroupPair]) -> list[str]:
     """Which runs were compared with which, where that is not simply all runs of one group with all of the other."""
     designs = {pair.design for pair in pairs if pair.verdict != UNKNOWN}
     if designs == {BY_PROMPT}:

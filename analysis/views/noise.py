@@ -12,7 +12,7 @@ from analysis.views.comparison_sentences import answer
 from analysis.views.sweep_sentences import noise_source
 from analysis.wording.intervals import probability_text
 from analysis.wording.statements import counted, listed, number
-from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, Pair
+from rlhf_sweeps.verdicts.pairs import BETTER, NOISE, UNKNOWN, WORSE, GroupPair
 
 _MOST_NAMES = 6  # of settings whose lead is unknown
 
@@ -45,7 +45,7 @@ def _of_reward_models(comparison: GroupComparison) -> list[str]:
     return [f"{word}: {answer(comparison).text}"]
 
 
-def _of_seeds(standing: Lead, pairs: Sequence[Pair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
+def _of_seeds(standing: Lead, pairs: Sequence[GroupPair], titles: Mapping[tuple[int, ...], str]) -> list[str]:
     """For settings that ran on several seeds each: the best one compared with every other."""
     if standing.is_clear is None:
         return [_why_unknown(standing)]

@@ -14,7 +14,7 @@ from analysis.output.parts import Cell, Column, Part, Sentences, Table, interval
 from analysis.views.intervals import estimate_cell, interval_lines, row_axis, row_height, value_axis
 from analysis.wording.short_labels import list_labels, short_names, shorten_apart
 from analysis.wording.statements import counted, listed, number
-from rlhf_sweeps.verdicts.pairs import verdict_text
+from rlhf_sweeps.verdicts.pairs import describe_verdict
 
 _MAX_LINES = len(COLORS)  # groups in a panel
 _MAX_ROWS = 30
@@ -203,7 +203,7 @@ def _level_rows(level: Level) -> list[list[Cell]]:
     for place, label in enumerate([*level.ranking.labels, *_never_reached(level)], start=1):
         has_value = label in level.ranking.estimates
         reached = Cell(f"{level.num_reached[label]} of {level.num_runs[label]}", level.num_reached[label])
-        verdict = verdict_text(level.ranking.against_best(label)) if has_value else "never reached"
+        verdict = describe_verdict(level.ranking.against_best(label)) if has_value else "never reached"
         own_place = number_cell(place if has_value else None)
         value = estimate_cell(level.ranking.estimates.get(label))
         rows.append([number_cell(level.kl), own_place, text_cell(label), value, reached, Cell(verdict)])

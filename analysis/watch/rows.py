@@ -10,7 +10,14 @@ from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
 from analysis.wording.labels import setting_labels
 from rlhf_sweeps.record.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
-from rlhf_sweeps.verdicts.settings import find_front, keeps, losses, mean_broken, mean_over_seeds, rank_key
+from rlhf_sweeps.verdicts.settings import (
+    compute_losses,
+    find_front,
+    keeps_constraints,
+    mean_over_seeds,
+    mean_violations,
+    rank_key,
+)
 
 SEED = "seed"
 CONTINUE = "continue with "  # what stands in a note before a command
@@ -51,7 +58,7 @@ class Row:
     @property
     def is_feasible(self) -> bool:
         """Whether it keeps the objective's constraints."""
-        return keeps(self.violations)
+        return keeps_constraints(self.violations)
 
     @property
     def is_open(self) -> bool:
@@ -157,12 +164,12 @@ class Seen:
 
     def is_feasible(self, row: Row) -> bool:
         """Whether a trial's setting keeps the constraints, in the mean over its seeds."""
-        return keeps(mean_broken(trial.violations for trial in self.same(row)))
+        return keeps_constraints(mean_violations(trial.violations for trial in self.same(row)))
 
     def _ordered(self) -> list[Row]:
         """The trials that can be best, best first."""
         complete = [row for row in self.trials if row.state == COMPLETE and self.is_feasible(row)]
-        valued = [row for row in complete if losses(self.worth(row), self.directions)]
+        valued = [row for row in complete if compute_losses(self.worth(row), self.directions)]
         return sorted(valued, key=self._rank_key)
 
     def _rank_key(self, row: Row) -> tuple[bool, list[float], list[float]]:
@@ -171,7 +178,10 @@ class Seen:
     def _front(self, ordered: Sequence[Row]) -> list[Row]:
         if len(self.directions) == 1:
             return list(ordered[:1])
-        return [ordered[place] for place in find_front([losses(self.worth(row), self.directions) for row in ordered])]
+        return [
+            ordered[place]
+            for place in find_front([compute_losses(self.worth(row), self.directions) for row in ordered])
+        ]
 
     def counts(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
@@ -226,7 +236,7 @@ def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, s
 def _violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:
     """The excesses over the constraints by the study, else their means over seeds."""
     stated = (getattr(optuna_trial, "constraints", None) or {}) if optuna_trial is not None else {}
-    return {**mean_broken(run.broken for run in runs), **stated}
+    return {**mean_violations(run.broken for run in runs), **stated}
 
 
 def _objectives(runs: Sequence[FollowedRun], optuna_trial: Any) -> list[float] | None:

@@ -32,7 +32,7 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
     """
     target = folder / ".hydra"
     target.mkdir(parents=True, exist_ok=True)
-    _save({"hydra": masked_hydra(hydra)}, target / "hydra.yaml")
+    _save({"hydra": mask_hydra(hydra)}, target / "hydra.yaml")
     _save(masked_words(overrides), target / "overrides.yaml")
     _save(task, target / "config.yaml")
 
@@ -40,17 +40,17 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
 def keep_config_of_job(folder: Path, task: DictConfig) -> None:
     """Write the files of .hydra for the job that Hydra runs now, whose config this is."""
     hydra: Any = HydraConfig.instance().cfg
-    keep_config(folder, plain(task), plain(hydra)["hydra"], overrides_of_job())
+    keep_config(folder, to_plain(task), to_plain(hydra)["hydra"], read_overrides_of_job())
 
 
-def overrides_of_job() -> list[str]:
+def read_overrides_of_job() -> list[str]:
     """The overrides of the task, as given, for the job that Hydra runs now."""
     hydra: Any = HydraConfig.instance().cfg
     # Hydra's own access would resolve the interpolations in them.
-    return [str(word) for word in plain(hydra.hydra.overrides)["task"]]
+    return [str(word) for word in to_plain(hydra.hydra.overrides)["task"]]
 
 
-def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
+def mask_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
     """Hydra's own part of a config with its secrets masked; it is for reading only."""
     content: dict[str, Any] = masked(hydra)
     given = hydra.get("overrides") or {}
@@ -64,12 +64,12 @@ def masked_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def plain(node: DictConfig) -> dict[str, Any]:
+def to_plain(node: DictConfig) -> dict[str, Any]:
     """A config as plain values, with interpolations as they are written."""
     return cast(dict[str, Any], OmegaConf.to_container(node, enum_to_str=True))
 
 
-def unreadable(error: Exception) -> str | None:
+def describe_unreadable(error: Exception) -> str | None:
     """The place in a config file that is no YAML, from Hydra's error about it; None for any other error."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from rlhf_sweeps.command_line.hydra_part import literal
+from rlhf_sweeps.command_line.hydra_answers import to_literal
 from rlhf_sweeps.config.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, in_line, is_part_of_path
-from rlhf_sweeps.process.environment import fault
+from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.record import is_secret_variable, masked_words, variables
 
 Key = Literal["hydra.run.dir", "hydra.sweep.dir"]
 
 
-def destination(composed: DictConfig, key: Key) -> Path:
+def find_destination(composed: DictConfig, key: Key) -> Path:
     """The folder that a key names.
 
     Raises:
@@ -61,9 +61,9 @@ def reserve(composed: DictConfig, key: Key) -> Path:
     """Make the folder that a key names; if the command line gives none, make a new one and write it into the config.
 
     Raises:
-        ConfigError: as `destination`, and if the folder cannot be made.
+        ConfigError: as `find_destination`, and if the folder cannot be made.
     """
-    folder = destination(composed, key)
+    folder = find_destination(composed, key)
     try:
         if _is_given(composed, key):
             folder.mkdir(parents=True, exist_ok=True)
@@ -72,18 +72,18 @@ def reserve(composed: DictConfig, key: Key) -> Path:
     except FileExistsError as error:
         raise ConfigError(f"{key}={folder}: {error.filename} is no folder; choose another folder") from error
     except OSError as error:
-        if fault(error) is not None:
+        if find_fault(error) is not None:
             raise
         raise ConfigError(f"{key}={folder}: cannot be made ({error.strerror}); choose another folder") from error
     with read_write(composed):
-        OmegaConf.update(composed, key, literal(str(new)))
+        OmegaConf.update(composed, key, to_literal(str(new)))
     return new
 
 
 @contextlib.contextmanager
-def reserved(composed: DictConfig, key: Key) -> Iterator[Path]:
+def reserve_for_a_while(composed: DictConfig, key: Key) -> Iterator[Path]:
     """Reserve a folder for a while: folders that this makes are removed in the end if they are empty."""
-    folder = destination(composed, key)
+    folder = find_destination(composed, key)
     before = [path for path in (folder, *folder.parents) if path.exists()]
     folder = reserve(composed, key)
     try:

@@ -25,7 +25,7 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
 @contextlib.contextmanager
-def answering(composed: DictConfig, now: Callable[[str], str] | None = None) -> Iterator[None]:
+def answer_from(composed: DictConfig, now: Callable[[str], str] | None = None) -> Iterator[None]:
     """Let Hydra answer from this config, which includes the part `hydra`, as if its job ran.
 
     Args:
@@ -76,7 +76,7 @@ def answer_questions(task: DictConfig) -> None:
     """
     with keeping(lambda reference: f"{_REFERENCE_MARKS[0]}{reference[2:-1]}{_REFERENCE_MARKS[1]}"):
         for node, key in list(_find_all_questions(task)):
-            node[key] = literal(node[key])
+            node[key] = to_literal(node[key])
 
 
 def _find_all_questions(task: DictConfig) -> Iterator[tuple[Any, Any]]:
@@ -94,14 +94,14 @@ def _find_questions(node: DictConfig | ListConfig, keys: Iterable[Any]) -> Itera
             yield from _find_questions(child, range(len(child)) if isinstance(child, ListConfig) else list(child))
 
 
-def literal(value: Any) -> Any:
+def to_literal(value: Any) -> Any:
     """An answer, escaped so that it is not read as an interpolation again."""
     if isinstance(value, Container):
-        return literal(OmegaConf.to_container(value, resolve=True))
+        return to_literal(OmegaConf.to_container(value, resolve=True))
     if isinstance(value, dict):
-        return {key: literal(item) for key, item in value.items()}
+        return {key: to_literal(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [literal(item) for item in value]
+        return [to_literal(item) for item in value]
     if not isinstance(value, str):
         return value
     return _INTERPOLATION.sub(r"\1\1\\${", value).replace(_REFERENCE_MARKS[0], "${").replace(_REFERENCE_MARKS[1], "}")

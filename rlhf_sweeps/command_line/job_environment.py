@@ -13,7 +13,7 @@ _OF_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:[^{}]*\}")
 
 
 @contextlib.contextmanager
-def job_environment(composed: DictConfig, is_sweep: bool) -> Iterator[None]:
+def set_job_environment(composed: DictConfig, is_sweep: bool) -> Iterator[None]:
     """Set these variables in this process, and so in the processes that it starts, for a while, as Hydra does in a job.
 
     A sweep is one job: its trials share the variables. No message shows a value, since it may be a secret.

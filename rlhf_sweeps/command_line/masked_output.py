@@ -8,14 +8,14 @@ from hydra._internal import hydra as printing
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from rlhf_sweeps.command_line.composed_files import masked_hydra, plain
+from rlhf_sweeps.command_line.composed_files import mask_hydra, to_plain
 from rlhf_sweeps.config.fields import in_line
 from rlhf_sweeps.config.literals import learn
 from rlhf_sweeps.record import hide, masked, masked_word
 
 
 @contextlib.contextmanager
-def showing_masked(package: str | None) -> Iterator[None]:
+def mask_printed_configs(package: str | None) -> Iterator[None]:
     """Let Hydra mask the secrets that it prints.
 
     Args:
@@ -26,7 +26,7 @@ def showing_masked(package: str | None) -> Iterator[None]:
     class Masking(OmegaConf):
         @staticmethod
         def to_yaml(cfg: Any, *, resolve: bool = False, sort_keys: bool = False) -> str:
-            learn(plain(cfg))
+            learn(to_plain(cfg))
             content: Any = OmegaConf.to_container(cfg, resolve=resolve, enum_to_str=True)
             content = _select_part_of_hydra(cfg, path) if path[0] == "hydra" else _mask_by_name(content, path[-1])
             return OmegaConf.to_yaml(OmegaConf.create(_hide_known_secrets(content)), sort_keys=sort_keys)
@@ -40,7 +40,7 @@ def showing_masked(package: str | None) -> Iterator[None]:
 
         @staticmethod
         def resolve(cfg: Any) -> None:
-            learn(plain(cfg))  # before resolving, which removes the references
+            learn(to_plain(cfg))  # before resolving, which removes the references
             OmegaConf.resolve(cfg)
 
     def print_value(value: object) -> None:
@@ -60,7 +60,7 @@ def _mask_by_name(content: Any, name: str) -> Any:
     """Mask a config, with Hydra's part or without, or the part of it with this name."""
     whole = masked(content, name)
     if isinstance(content, dict) and "hydra" in content:
-        whole["hydra"] = masked_hydra(content["hydra"])
+        whole["hydra"] = mask_hydra(content["hydra"])
     return whole
 
 
@@ -75,7 +75,7 @@ def _hide_known_secrets(content: Any) -> Any:
 
 def _select_part_of_hydra(node: Any, path: list[str]) -> Any:
     """Mask Hydra's own part and select a part of it; overrides occur there at several places."""
-    part: Any = {"hydra": masked_hydra(plain(node._get_root())["hydra"])}
+    part: Any = {"hydra": mask_hydra(to_plain(node._get_root())["hydra"])}
     for key in path:
         part = part[int(key)] if isinstance(part, list) else part[key]
     return part

@@ -74,7 +74,7 @@ class Room:
 
     def _measure(self) -> None:
         own = _read_numbers(self.root / "proc/self/status")
-        room = left(self.root)
+        room = measure_free_memory(self.root)
         if room is None or not {"VmData", "RssAnon"} <= own.keys():
             return
         resident = _sum_resident(own)
@@ -96,7 +96,7 @@ def _count_untouched(own: dict[str, int]) -> int:
     return own["VmData"] - _sum_resident(own)
 
 
-def left(root: Path = Path("/")) -> int | None:
+def measure_free_memory(root: Path = Path("/")) -> int | None:
     """Bytes that the machine and the control groups have left, minus a reserve; None: unknown.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 
-def within(seconds: float, act: Callable[[], None]) -> None:
+def run_within(seconds: float, act: Callable[[], None]) -> None:
     """Call a function in a thread of its own and wait for it; an exception in there is raised here.
 
     Raises:

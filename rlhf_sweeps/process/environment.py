@@ -40,14 +40,14 @@ class EnvironmentFault(RuntimeError):
     """A fault of the environment that lasted longer than this process waits; nothing is lost by it."""
 
 
-def fault(error: BaseException) -> str | None:
+def find_fault(error: BaseException) -> str | None:
     """Describe the fault if an error or one of its causes comes from the environment and may pass; else return None."""
-    return next(filter(None, map(_find_fault, _walk_causes(error))), None)
+    return next(filter(None, map(_find_own_fault, _walk_causes(error))), None)
 
 
-def mendable(error: BaseException) -> str | None:
+def find_repairable_fault(error: BaseException) -> str | None:
     """A description of an error that a user can mend: a fault, or a missing right, which does not pass by itself."""
-    if (what := fault(error)) is not None:
+    if (what := find_fault(error)) is not None:
         return what
     return _describe(error, _LASTING) if isinstance(error, OSError) else None
 
@@ -65,7 +65,7 @@ def _walk_causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or getattr(error, "orig", None) or context
 
 
-def _find_fault(error: BaseException) -> str | None:
+def _find_own_fault(error: BaseException) -> str | None:
     if isinstance(error, (InUseError, EnvironmentFault)):
         return str(error)
     if isinstance(error, sqlite3.Error):

@@ -8,14 +8,14 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.process.environment import EnvironmentFault, fault, mendable
+from rlhf_sweeps.process.environment import EnvironmentFault, find_fault, find_repairable_fault
 
 FAILED = 1
 WRONG_INPUT = 2
 INTERRUPTED = 130  # a shell's exit status for Ctrl-C
 
 
-def exit_status(error: BaseException | None) -> int:
+def choose_exit_status(error: BaseException | None) -> int:
     """The exit status of a process that ends with this error; 0 without one."""
     if error is None:
         return 0
@@ -23,13 +23,16 @@ def exit_status(error: BaseException | None) -> int:
         return INTERRUPTED
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
-    if isinstance(error, (ConfigError, HydraException, OmegaConfBaseException)) or mendable(error) is not None:
+    if (
+        isinstance(error, (ConfigError, HydraException, OmegaConfBaseException))
+        or find_repairable_fault(error) is not None
+    ):
         return WRONG_INPUT
     return FAILED
 
 
 @contextlib.contextmanager
-def naming(key: str, folder: Path) -> Iterator[None]:
+def name_folder_in_faults(key: str, folder: Path) -> Iterator[None]:
     """Add the folder that can be continued to the message of a fault of the environment.
 
     Args:
@@ -41,6 +44,6 @@ def naming(key: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := fault(error)) is None:
+        if isinstance(error, (ConfigError, EnvironmentFault)) or (what := find_fault(error)) is None:
             raise
         raise EnvironmentFault(f"{key}={folder}: {what}") from error

@@ -17,7 +17,7 @@ log = logging.getLogger("rlhf_sweeps")
 
 
 @contextlib.contextmanager
-def ending_at_once() -> Iterator[None]:
+def end_at_once_on_signals() -> Iterator[None]:
     """Let these signals end the process at once, as Ctrl-C does; for the time outside of an `Interruption`.
 
     Raises:

@@ -9,7 +9,7 @@ QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 
 
 @contextlib.contextmanager
-def wandb_environment(
+def set_wandb_environment(
     defaults: Mapping[str, str], *, fixed: Mapping[str, str] | None = None, unset: Sequence[str] = ()
 ) -> Iterator[None]:
     """Set variables and QUIET; afterwards restore all, also those that W&B sets (a socket's address for children).

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 from rlhf_sweeps.data import Pair
 from rlhf_sweeps.reward_models.surface_rules import Rule
 from rlhf_sweeps.reward_training.constants import NUM_BINS, SIGNIFICANCE
-from rlhf_sweeps.verdicts.intervals import win_rate_estimate
+from rlhf_sweeps.verdicts.intervals import estimate_win_rate
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def outcomes(margins: Sequence[float]) -> list[float]:
 
 def share(right: Sequence[float]) -> Share:
     """The mean of outcomes with its confidence interval."""
-    estimate = win_rate_estimate(np.array([right]))
+    estimate = estimate_win_rate(np.array([right]))
     assert estimate.low is not None
     assert estimate.high is not None
     return Share(estimate.mean, estimate.low, estimate.high, len(right))

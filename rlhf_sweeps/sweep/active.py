@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf_sweeps.record import Run
-from rlhf_sweeps.sweep.study.trials import WAITING, Trial
+from rlhf_sweeps.sweep.study.trials import WAITING, SweepTrial
 
 # Why the sweeper asks a run to stop. The run's own updates decide about the first three; the last two end the sweep.
 PRUNE, OVER_BUDGET, NO_METRIC = "pruned", "kl_budget", "no_metric"
@@ -32,7 +32,7 @@ class Active:
         future: the exit status of its process to come; None before it is started.
     """
 
-    trial: Trial
+    trial: SweepTrial
     run: Run
     seed: int
     index: int | None

@@ -13,7 +13,7 @@ from optuna.samplers import RandomSampler
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.study.owners import study_directions
+from rlhf_sweeps.sweep.study.owners import to_study_directions
 from rlhf_sweeps.wording import told
 
 # The largest number allowed in sampler_args: a sampler may draw so many numbers for each suggestion. Chosen.
@@ -93,7 +93,7 @@ def check_sampler(plan: Plan) -> None:
 
 def _try(plan: Plan, num_tried: int) -> None:
     """Let a random sampler make `num_tried` trials, each with a value, and then the plan's sampler one."""
-    study = optuna.create_study(sampler=RandomSampler(seed=0), directions=study_directions(plan.directions))
+    study = optuna.create_study(sampler=RandomSampler(seed=0), directions=to_study_directions(plan.directions))
     for number in range(num_tried):
         trial = study.ask()
         plan.space.suggest(trial._suggest)
@@ -102,7 +102,7 @@ def _try(plan: Plan, num_tried: int) -> None:
     plan.space.suggest(study.ask()._suggest)
 
 
-def canonical(master: DictConfig) -> Callable[[str, Any, str], Hashable]:
+def make_canonical(master: DictConfig) -> Callable[[str, Any, str], Hashable]:
     """Make a function (key, value, text) -> an object that is equal for texts with the same meaning, by the key's type.
 
     For a number 1 and 1.0 are the same value, for a switch true and yes. Values of keys without a type differ if their

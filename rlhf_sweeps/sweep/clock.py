@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.results import finalists
-from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, Trial
+from rlhf_sweeps.sweep.results import choose_finalists
+from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, SweepTrial
 
 # Reserve for runs on the test seeds: they may take so many times as long as those that chose the setting; chosen.
 SPARE = 1.1
@@ -37,12 +37,12 @@ class Clock:
         hours = self._plan.config.sweep.budget_hours
         return None if hours is None else hours * 3600 - self.seconds
 
-    def of_run(self, trials: Sequence[Trial]) -> float:
+    def of_run(self, trials: Sequence[SweepTrial]) -> float:
         """The mean time of a whole run over the complete trials; 0 as long as there is none."""
         each = [_seconds_of_run(trial) for trial in trials if trial.state == COMPLETE and _is_predictive(trial)]
         return fmean(each) if each else 0.0
 
-    def of_tests(self, trials: Sequence[Trial], num_more: int = 0) -> float:
+    def of_tests(self, trials: Sequence[SweepTrial], num_more: int = 0) -> float:
         """The time of the runs on the test seeds, if each takes as long as the runs that chose its setting.
 
         Args:
@@ -57,10 +57,10 @@ class Clock:
                 heapq.heapreplace(busy, busy[0] + seconds)
         return max(busy)
 
-    def _finalists(self, trials: Sequence[Trial]) -> list[Trial]:
-        return finalists(trials, self._plan.directions, self._plan.num_finalists, self._plan.has_own_scales)
+    def _finalists(self, trials: Sequence[SweepTrial]) -> list[SweepTrial]:
+        return choose_finalists(trials, self._plan.directions, self._plan.num_finalists, self._plan.has_own_scales)
 
-    def share_in_time(self, trials: Sequence[Trial]) -> float:
+    def share_in_time(self, trials: Sequence[SweepTrial]) -> float:
         """The largest share of a run that may begin, so that there is time for the runs on the test seeds.
 
         It is below 0 if nothing may begin, and infinite without a budget or if the time of a run is unknown.
@@ -72,19 +72,19 @@ class Clock:
             return math.inf if left > 0 else -math.inf
         return (left / SPARE - tests) / run
 
-    def is_time_for_tests(self, trials: Sequence[Trial]) -> bool:
+    def is_time_for_tests(self, trials: Sequence[SweepTrial]) -> bool:
         """Whether the time that is left is only enough for the runs on the test seeds."""
         return self._is_left_only_for_tests(SPARE, trials)
 
-    def is_too_late(self, trials: Sequence[Trial]) -> bool:
+    def is_too_late(self, trials: Sequence[SweepTrial]) -> bool:
         """Whether the tests must begin now: runs that have not stopped for them have used half of the reserve."""
         return self._is_left_only_for_tests((1 + SPARE) / 2, trials)
 
-    def _is_left_only_for_tests(self, factor: float, trials: Sequence[Trial]) -> bool:
+    def _is_left_only_for_tests(self, factor: float, trials: Sequence[SweepTrial]) -> bool:
         left, tests = self.of_budget, self.of_tests(trials)
         return left is not None and tests > 0 and left <= factor * tests
 
-    def left(self, trials: Sequence[Trial], num_left: int | None) -> float | None:
+    def left(self, trials: Sequence[SweepTrial], num_left: int | None) -> float | None:
         """The time until the sweep's end, estimated from the trials that have ended; None if unknown.
 
         Args:
@@ -100,15 +100,15 @@ class Clock:
         return left if self.of_budget is None else min(left, self.of_budget)
 
 
-def _is_predictive(trial: Trial) -> bool:
+def _is_predictive(trial: SweepTrial) -> bool:
     """Whether the time of a trial can predict the time of the next ones."""
     return trial.has_run and trial.is_compared
 
 
-def _seconds_of_run(trial: Trial) -> float:
+def _seconds_of_run(trial: SweepTrial) -> float:
     return _seconds(trial) / max(1, len(trial.by_seed))
 
 
-def _seconds(trial: Trial) -> float:
+def _seconds(trial: SweepTrial) -> float:
     """How long a trial had a worker; for trials of earlier starts at least the time of training is known."""
     return max(trial.seconds, trial.worker_seconds)

@@ -12,7 +12,7 @@ MOST_LEFT_OUT = 10  # sentences about runs that were left out
 Entry = Mapping[str, Any]
 
 
-def table(comparison: Mapping[str, Any]) -> str:
+def write_table(comparison: Mapping[str, Any]) -> str:
     """Write win rates under every judge, the ranking, and warnings, in lines of at most 120 characters.
 
     Args:

@@ -12,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from rlhf_sweeps.command_line.composed_files import keep_config, plain
-from rlhf_sweeps.command_line.hydra_part import answer_questions, answering, asks_for_the_job, has_questions
+from rlhf_sweeps.command_line.composed_files import keep_config, to_plain
+from rlhf_sweeps.command_line.hydra_answers import answer_from, answer_questions, asks_for_the_job, has_questions
 from rlhf_sweeps.config.choices import expand
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.literals import learn, lift
@@ -52,7 +52,7 @@ class Composer:
     @property
     def hydra(self) -> dict[str, Any]:
         """Hydra's own part of the sweep's config, as plain values."""
-        return plain(self._master.hydra)
+        return to_plain(self._master.hydra)
 
     def config(self, overrides: Sequence[str], number: int = 0) -> Config:
         """The checked config of a run.
@@ -71,7 +71,7 @@ class Composer:
         """
         task, hydra = self._compose(overrides, number, folder, sweep or self.folder)
         config = from_hydra(task)
-        keep_config(folder, plain(task), hydra, list(overrides))
+        keep_config(folder, to_plain(task), hydra, list(overrides))
         return config
 
     def rewrite(self, source: Path, seed: int | None, folder: Path) -> Config:
@@ -117,7 +117,7 @@ class Composer:
         task = task.copy()
         ConfigLoaderImpl._apply_overrides_to_config(values, task)
         asks_for_number = self._answer(task, hydra)
-        with answering(self._master):
+        with answer_from(self._master):
             task = expand(task)
         lift(task, self._lifted)
         # The choices that `expand` has added may need answers, too.
@@ -136,7 +136,7 @@ class Composer:
         asks_for_number = asks_for_the_job(task)
         with open_dict(task):
             task["hydra"] = hydra
-            with answering(task, self._now):
+            with answer_from(task, self._now):
                 answer_questions(task)
             del task["hydra"]
         return asks_for_number
@@ -148,10 +148,10 @@ class Composer:
 
     def _load(self, groups: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._master, list(groups))
-        hydra = plain(composed.hydra)
+        hydra = to_plain(composed.hydra)
         with open_dict(composed):
             del composed["hydra"]
-        learn(plain(composed))
+        learn(to_plain(composed))
         return composed, hydra
 
     def _is_value(self, override: Override) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.preflight import differences
+from rlhf_sweeps.preflight import describe_differences
 from rlhf_sweeps.record import Axis, Sweep, describe, read_axes, runs_of
 
 # The configuration of a sweep in sweep.json: axes, config (flat), directions, seeds, and `fixed`, the overrides that
@@ -49,7 +49,7 @@ class Configurations:
     """
 
     def __init__(self, records: Sequence[Record], new: Record) -> None:
-        same = [index for index, record in enumerate(records) if not changes(record, new)]
+        same = [index for index, record in enumerate(records) if not describe_changes(record, new)]
         self.records = [*records] if same else [*records, new]
         self.current = same[0] if same else len(records)
         self._all = [
@@ -98,12 +98,12 @@ def _is_sound(record: Any) -> bool:
     return all(f"objective.{field.name}" in record["config"] for field in fields(ObjectiveConfig))
 
 
-def changes(old: Record, new: Record) -> str:
+def describe_changes(old: Record, new: Record) -> str:
     """The relevant differences between two configurations, as text; empty if there are none."""
     axes = [read_axes(record["axes"]) for record in (old, new)]
     if _sweeps_seed(axes[0]) and not _sweeps_seed(axes[1]):
         return "begun by a version that had a trial for each seed; now each setting is averaged over its seeds"
-    return "; ".join(filter(None, [differences(*map(describe, axes)), *_list_differences(old, new)]))
+    return "; ".join(filter(None, [describe_differences(*map(describe, axes)), *_list_differences(old, new)]))
 
 
 def _sweeps_seed(axes: Sequence[Axis]) -> bool:
@@ -117,7 +117,7 @@ def _list_differences(old: Record, new: Record) -> list[str]:
     swept = tuple(f"{axis.key}." for record in (old, new) for axis in read_axes(record["axes"]) if axis.tied_to is None)
     flat = [record["config"].items() for record in (old, new)]
     shared = [{key: x for key, x in items if not f"{key}.".startswith(swept)} for items in flat]
-    texts = [differences(*shared)]
+    texts = [describe_differences(*shared)]
     texts += [f"{key} was {old[key]}, is {new[key]}" for key in ("directions", "seeds") if old[key] != new[key]]
     within = [[word for word in record.get("fixed", []) if _is_within(word, swept)] for record in (old, new)]
     if "fixed" in old and within[0] != within[1]:

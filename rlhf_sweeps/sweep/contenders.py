@@ -15,15 +15,15 @@ from rlhf_sweeps.config.references import recorded, unresolved, written
 from rlhf_sweeps.config.reward_models import RewardModelConfig
 from rlhf_sweeps.record import Run, Sweep, as_mapping
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.results import by_reward_model, ranking
+from rlhf_sweeps.sweep.results import group_by_reward_model, rank
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
-from rlhf_sweeps.sweep.study.trials import Trial
-from rlhf_sweeps.verdicts.matrix import Compared
+from rlhf_sweeps.sweep.study.trials import SweepTrial
+from rlhf_sweeps.verdicts.matrix import ComparedSetting
 
 Contenders = dict[str, dict[str, Any]]
 
 
-def contenders(space: SearchSpace, composer: Composer) -> Contenders:
+def find_contenders(space: SearchSpace, composer: Composer) -> Contenders:
     """Name -> plain config of each reward model of a sweep; empty if there are fewer than two.
 
     The names of reward models with the same name are extended by the values that differ: length[weight=0.1].
@@ -69,28 +69,30 @@ def _find_label(own: Mapping[Any, Any], others: Contenders) -> str | None:
     return next(iter(exact or (alike if len(alike) == 1 else [])), None)
 
 
-def best_settings(
-    trials: Sequence[Trial], sweep: Sweep, seeds: Sequence[int], directions: Sequence[str]
-) -> list[Compared]:
+def find_best_settings(
+    trials: Sequence[SweepTrial], sweep: Sweep, seeds: Sequence[int], directions: Sequence[str]
+) -> list[ComparedSetting]:
     """The best setting of each reward model with its runs, in the order of the trials.
 
     Args:
         seeds: of every trial; a trial has a run for each of several seeds.
         directions: "maximize" or "minimize" for each objective.
     """
-    groups = by_reward_model(trials).items()
-    best = {name: ranked[0] for name, group in groups if (ranked := ranking(group, directions))}
-    return [Compared(name, won.number, won.settings, _list_runs(won, sweep, seeds)) for name, won in best.items()]
+    groups = group_by_reward_model(trials).items()
+    best = {name: ranked[0] for name, group in groups if (ranked := rank(group, directions))}
+    return [
+        ComparedSetting(name, won.number, won.settings, _list_runs(won, sweep, seeds)) for name, won in best.items()
+    ]
 
 
-def trained_on(run: Run) -> str | None:
+def read_reward_model(run: Run) -> str | None:
     """The name of a run's reward model; None if its record does not contain it."""
     reward_model = as_mapping(as_mapping((run.start() or {}).get("config")).get("reward_model"))
     name = reward_model.get("name")
     return name if isinstance(name, str) else None
 
 
-def _list_runs(trial: Trial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
+def _list_runs(trial: SweepTrial, sweep: Sweep, seeds: Sequence[int]) -> list[Run]:
     return [sweep.run(trial.number, seed) for seed in seeds] if len(seeds) > 1 else [sweep.run(trial.number, None)]
 
 

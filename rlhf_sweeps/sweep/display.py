@@ -16,15 +16,15 @@ from rich.text import Text
 
 from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
 from rlhf_sweeps.sweep.results import (
-    best,
-    counts_of,
-    objective_names,
-    objectives_text,
-    ranking,
-    settings_text,
-    worth_text,
+    describe_counts,
+    describe_worth,
+    find_best,
+    format_objectives,
+    format_settings,
+    name_objectives,
+    rank,
 )
-from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, RUNNING, SweepTrial
 
 SECONDS_BETWEEN_LINES = 15.0  # chosen
 SECONDS_BETWEEN_TABLES = 0.5  # chosen; to draw a tall table takes 20 ms
@@ -87,7 +87,7 @@ class Display:
         else:
             self._live.console.print(Text(f"{time.strftime('%H:%M:%S')} {text}"))
 
-    def show(self, trials: Sequence[Trial], seconds_left: float | None) -> None:
+    def show(self, trials: Sequence[SweepTrial], seconds_left: float | None) -> None:
         """Show the state of all trials.
 
         Args:
@@ -110,7 +110,7 @@ class Display:
             running = ", ".join(_describe_running(trial) for trial in trials if trial.state == RUNNING)
             self.event(f"{progress}; {running}" if running else progress)
 
-    def _show_changes(self, trials: Sequence[Trial]) -> None:
+    def _show_changes(self, trials: Sequence[SweepTrial]) -> None:
         if self._states is None:
             ended = sorted((trial for trial in trials if trial.has_ended), key=lambda trial: trial.number)
             self._states = {trial.number: trial.state for trial in ended[: self._done_before]}
@@ -122,54 +122,54 @@ class Display:
             if self._live is None and (before is None or trial.state == RUNNING):
                 is_continued = trial.state == RUNNING and trial.update
                 start = f"continues after update {trial.update}" if is_continued else "started"
-                self.event(f"trial {trial.number} {start}: {settings_text(trial)}")
+                self.event(f"trial {trial.number} {start}: {format_settings(trial)}")
             if trial.state == FAILED or (self._live is None and trial.state != RUNNING):
                 self.event(f"trial {trial.number} {self._describe_outcome(trial)}")
-        numbers = [trial.number for trial in best(trials, self._directions)]
+        numbers = [trial.number for trial in find_best(trials, self._directions)]
         if numbers != self._best:
             self._best = numbers
             if self._live is None and not self._is_comparison:
                 self.event(self._describe_best(trials))
 
-    def _describe_outcome(self, trial: Trial) -> str:
+    def _describe_outcome(self, trial: SweepTrial) -> str:
         if trial.state == FAILED:
             return f"failed ({trial.cause}): {trial.message}"
         if trial.state == COMPLETE and trial.objectives is not None:
-            return f"complete: {objectives_text(trial.objectives, self._metrics)}, {trial.seconds:.0f} s"
+            return f"complete: {format_objectives(trial.objectives, self._metrics)}, {trial.seconds:.0f} s"
         return f"{trial.state} after update {trial.update}/{trial.num_updates}"
 
-    def _describe_progress(self, trials: Sequence[Trial], seconds_left: float | None) -> str:
+    def _describe_progress(self, trials: Sequence[SweepTrial], seconds_left: float | None) -> str:
         num_done = sum(trial.has_ended for trial in trials)
         # Trials that the total does not include: those of an earlier configuration, and those that repeat a setting.
         extra = sum(not (trial.is_compared and trial.has_run) for trial in trials)
         of_total = "" if self._total is None else f"/{self._total + extra}"
         left = "" if seconds_left is None else f", {timedelta(seconds=round(seconds_left))} left"
-        counts = counts_of(trials)
+        counts = describe_counts(trials)
         return f"{num_done}{of_total} trials done{left}" + (f": {counts}" if counts else "")
 
-    def _describe_best(self, trials: Sequence[Trial]) -> str:
+    def _describe_best(self, trials: Sequence[SweepTrial]) -> str:
         if self._is_comparison:
             return "best: known after the comparison"
-        winners = best(trials, self._directions)
+        winners = find_best(trials, self._directions)
         if not winners:
             return "best so far: none yet"
         if len(winners) > 1 or len(self._directions) > 1:
             return f"best so far (Pareto front): trials {', '.join(str(trial.number) for trial in winners)}"
         (winner,) = winners
-        return f"best so far: {worth_text(winner, self._metrics)}, trial {winner.number}: {settings_text(winner)}"
+        return f"best so far: {describe_worth(winner, self._metrics)}, trial {winner.number}: {format_settings(winner)}"
 
-    def _rank(self, trials: Sequence[Trial]) -> list[Trial]:
+    def _rank(self, trials: Sequence[SweepTrial]) -> list[SweepTrial]:
         """The ranked trials, best first; in the order of their numbers where reward models cannot be compared."""
         if self._is_comparison:
             return [trial for trial in trials if trial.state == COMPLETE]
-        return ranking(trials, self._directions) if len(self._directions) == 1 else best(trials, self._directions)
+        return rank(trials, self._directions) if len(self._directions) == 1 else find_best(trials, self._directions)
 
-    def _make_table(self, trials: Sequence[Trial], room: int, width: int) -> Table:
+    def _make_table(self, trials: Sequence[SweepTrial], room: int, width: int) -> Table:
         """Draw at most `room` rows, and as many columns as fit."""
         chosen = _choose_rows(trials, self._rank(trials), room)
-        winners = {trial.number for trial in best(trials, self._directions)} if not self._is_comparison else set()
+        winners = {trial.number for trial in find_best(trials, self._directions)} if not self._is_comparison else set()
         values = [[f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen]
-        names = objective_names(self._metrics)
+        names = name_objectives(self._metrics)
         states = [state_text(trial.state, trial.cause if trial.state == FAILED else None) for trial in chosen]
         columns = [
             Column("trial", [str(trial.number) for trial in chosen]),
@@ -183,7 +183,7 @@ class Display:
         return draw_table(columns, [style_of(trial.state, trial.number in winners) for trial in chosen], width)
 
 
-def _choose_rows(trials: Sequence[Trial], ranked: Sequence[Trial], room: int) -> list[Trial]:
+def _choose_rows(trials: Sequence[SweepTrial], ranked: Sequence[SweepTrial], room: int) -> list[SweepTrial]:
     """The trials that fit: running trials first; then the best and the newest that have ended, in that order."""
     running = [trial for trial in trials if trial.state == RUNNING][:room]
     room -= len(running)
@@ -202,12 +202,12 @@ def _format_value(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _describe_running(trial: Trial) -> str:
+def _describe_running(trial: SweepTrial) -> str:
     score = "" if trial.score is None else f" score {trial.score:.3g}"
     return f"trial {trial.number} {_format_progress(trial)}{score}"
 
 
-def _format_progress(trial: Trial) -> str:
+def _format_progress(trial: SweepTrial) -> str:
     """`12/30`; if several of its seeds run, the progress of the last one: `12/30 (3 seeds)`."""
     seeds = f" ({len(trial.going)} seeds)" if len(trial.going) > 1 else ""
     return f"{trial.update}/{trial.num_updates}{seeds}"

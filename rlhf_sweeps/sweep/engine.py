@@ -25,11 +25,11 @@ from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.outcomes import ENDED, Outcomes
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.pruning.judge import Judge
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.schedule import MOST_FUTILE, Schedule
 from rlhf_sweeps.sweep.study.study import Study
 from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, MENDABLE, WAITING
-from rlhf_sweeps.sweep.twins import ended_twin
+from rlhf_sweeps.sweep.twins import find_ended_twin
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 
 SECONDS_BETWEEN_LOOKS = 0.05  # chosen
@@ -52,7 +52,7 @@ class Engine:
         sweep: Sweep,
         plan: Plan,
         study: Study,
-        judge: Judge,
+        pruning: PruningState,
         configurations: Configurations,
         composer: Composer,
         executor: Executor,
@@ -60,15 +60,15 @@ class Engine:
         tracker: SweepTracker,
         patience: Patience,
     ) -> None:
-        self._sweep, self._plan, self.study, self._judge = sweep, plan, study, judge
+        self._sweep, self._plan, self.study, self._pruning = sweep, plan, study, pruning
         self._configurations, self._composer, self._executor = configurations, composer, executor
         self._display, self._patience = display, patience
-        self.schedule = Schedule(sweep, plan, study, judge, configurations)
-        self._follower = Follower(plan, study, judge, configurations, self._may_wait)
+        self.schedule = Schedule(sweep, plan, study, pruning, configurations)
+        self._follower = Follower(plan, study, pruning, configurations, self._may_wait)
         self._outcomes = Outcomes(
             plan,
             study,
-            judge,
+            pruning,
             configurations,
             self.schedule,
             self._follower,
@@ -219,7 +219,7 @@ class Engine:
     def _start(self, active: Active) -> None:
         """Compose the run and give it to a worker, unless it has already ended."""
         trial, run = active.trial, active.run
-        if (twin := ended_twin(active, self.schedule.trials)) is not None:
+        if (twin := find_ended_twin(active, self.schedule.trials)) is not None:
             self._outcomes.copy(active, twin)
             return
         if self.schedule.hold(active):
@@ -234,7 +234,7 @@ class Engine:
             return
         if active.index is not None:
             trial.num_updates = config.ppo.num_updates
-            if self._judge.measure(trial.number, trial.num_updates):
+            if self._pruning.measure(trial.number, trial.num_updates):
                 self.study.note(trial.number, num_updates=trial.num_updates)
         active.begun = active.seen = time.monotonic()
         if self._has_ended(active):

@@ -7,17 +7,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.command_line.composed_files import masked_hydra, plain
+from rlhf_sweeps.command_line.composed_files import mask_hydra, to_plain
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.references import fingerprints
 from rlhf_sweeps.config.schema import as_dict
-from rlhf_sweeps.preflight import flatten, other_values
+from rlhf_sweeps.preflight import describe_changed_values, flatten
 from rlhf_sweeps.record import Sweep, as_mapping, masked, masked_words, words_of
-from rlhf_sweeps.sweep.configurations import KEYS, Configurations, changes, read_start
+from rlhf_sweeps.sweep.configurations import KEYS, Configurations, describe_changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.retries import Wanted, failed_trials, open_again
+from rlhf_sweeps.sweep.retries import Wanted, choose_failed_trials, open_again
 from rlhf_sweeps.sweep.study.owners import ForeignStudyError, refuse_taken
-from rlhf_sweeps.sweep.study.storage import file_url, open_storage, refuse_strays
+from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage, refuse_strays
 from rlhf_sweeps.sweep.study.study import Study
 
 log = logging.getLogger("rlhf_sweeps")
@@ -40,11 +40,11 @@ def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[s
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
-    elif changed := other_values(start, plan.config):
+    elif changed := describe_changed_values(start, plan.config):
         raise ConfigError(f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder")
     else:
         records = start.get("configurations") or [{key: start[key] for key in KEYS}]
-        if changed := changes(start, new):
+        if changed := describe_changes(start, new):
             if not plan.settings.accept_changes:
                 raise ConfigError(
                     f"hydra.sweep.dir={sweep.folder}: holds another sweep ({changed}); choose another folder, or "
@@ -82,7 +82,7 @@ def open_study(
     settings = plan.settings
     if settings.storage is None and not sweep.study.exists():
         refuse_strays(sweep, num_trials=0)
-    url = settings.storage or file_url(sweep.study)
+    url = settings.storage or make_file_url(sweep.study)
 
     def open_as(name: str, is_new: bool) -> Study:
         if is_new:
@@ -109,10 +109,10 @@ def open_study(
     if sweep.start() is not None:
         study = open_as(start["study_name"], is_new=False)
     else:
-        failed_trials([], retry_failed)
+        choose_failed_trials([], retry_failed)
         study = _begin_study(sweep, start, open_as, is_named=settings.study_name is not None)
     refuse_strays(sweep, len(study.trials()))
-    failed = failed_trials(study.trials(), retry_failed)
+    failed = choose_failed_trials(study.trials(), retry_failed)
     sweep.begin(_as_yaml(master))
     study.move_to(plan.space.parameters)
     open_again(failed, study, sweep)
@@ -124,8 +124,8 @@ def open_study(
 
 def _as_yaml(master: DictConfig) -> str:
     """The config of the sweep for its folder, with secrets masked."""
-    content = plain(master)
-    return OmegaConf.to_yaml(OmegaConf.create({**masked(content), "hydra": masked_hydra(content["hydra"])}))
+    content = to_plain(master)
+    return OmegaConf.to_yaml(OmegaConf.create({**masked(content), "hydra": mask_hydra(content["hydra"])}))
 
 
 def _begin_study(

@@ -12,19 +12,19 @@ from typing import Any
 from rlhf_sweeps.process.environment import EXIT_STATUS
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED, NO_METRIC, OVER_BUDGET, PRUNE, TIMEOUT, Active
 from rlhf_sweeps.sweep.configurations import Configuration, Configurations
-from rlhf_sweeps.sweep.contenders import trained_on
+from rlhf_sweeps.sweep.contenders import read_reward_model
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.pruning.judge import Judge
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.schedule import Schedule
 from rlhf_sweeps.sweep.study.study import Study
 from rlhf_sweeps.sweep.study.tested import NO_VALUE
-from rlhf_sweeps.sweep.study.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, ENVIRONMENT, FAILED, MENDABLE, PRUNED, WAITING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-from rlhf_sweeps.verdicts.objective import missing, objectives, violations
-from rlhf_sweeps.verdicts.settings import mean_broken, mean_over_seeds
+from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations, find_missing_metrics
+from rlhf_sweeps.verdicts.settings import mean_over_seeds, mean_violations
 from rlhf_sweeps.wording import LONGEST, cut
 
 # A run with such a status in its summary is not started again.
@@ -43,7 +43,7 @@ class Outcomes:
         self,
         plan: Plan,
         study: Study,
-        judge: Judge,
+        pruning: PruningState,
         configurations: Configurations,
         schedule: Schedule,
         follower: Follower,
@@ -52,16 +52,16 @@ class Outcomes:
         patience: Patience,
         is_stopping: Callable[[], bool],
     ) -> None:
-        self._plan, self._study, self._judge, self._configurations = plan, study, judge, configurations
+        self._plan, self._study, self._pruning, self._configurations = plan, study, pruning, configurations
         self._schedule, self._follower, self._display, self._tracker = schedule, follower, display, tracker
         self._patience, self._is_stopping = patience, is_stopping
         self._num_ended = 0  # runs that have ended in this start of the sweep
 
-    def copy(self, active: Active, twin: Trial) -> None:
+    def copy(self, active: Active, twin: SweepTrial) -> None:
         """End a trial like an earlier trial of the same setting; as a peer of others only the earlier one counts."""
         trial = active.trial
-        self._judge.add_trial(trial.number, {})
-        for step, value in self._judge.reports(twin.number).items():
+        self._pruning.add_trial(trial.number, {})
+        for step, value in self._pruning.reports(twin.number).items():
             self._study.report(trial.number, step, value)
         trial.num_updates, trial.update = twin.num_updates, twin.update
         trial.objectives, trial.by_seed, trial.violations = twin.objectives, twin.by_seed, twin.violations
@@ -100,7 +100,9 @@ class Outcomes:
         if reason == PRUNE:  # decided, whatever updates it made after that
             self._end_trial(active, PRUNED)
         elif reason == OVER_BUDGET:
-            self._complete_run(active, objectives(active.rows, self._find_configuration(active.trial).objective))
+            self._complete_run(
+                active, compute_objectives(active.rows, self._find_configuration(active.trial).objective)
+            )
         elif reason == WAITING and status not in ENDED:
             self._schedule.wait(active)
         elif reason == INTERRUPTED and active.run.stop_reason() != INTERRUPTED:
@@ -116,23 +118,25 @@ class Outcomes:
         elif status == "failed":
             self._fail(active, summary["cause"], str(summary["message"]))
         elif status == "complete":
-            self._complete_run(active, objectives(active.rows, self._find_configuration(active.trial).objective))
+            self._complete_run(
+                active, compute_objectives(active.rows, self._find_configuration(active.trial).objective)
+            )
         else:
             self._end_trial(active, PRUNED, f"stopped: {reason}")
         return None
 
-    def _find_configuration(self, trial: Trial) -> Configuration:
+    def _find_configuration(self, trial: SweepTrial) -> Configuration:
         return self._configurations[trial.configuration]
 
     def _explain_missing(self, active: Active) -> str:
-        names = missing(active.rows, self._find_configuration(active.trial).objective)
+        names = find_missing_metrics(active.rows, self._find_configuration(active.trial).objective)
         recorded = sorted({name for row in active.rows for name in row})
         return f"objective: no update has {', '.join(names)} (recorded: {', '.join(recorded)})"
 
     def _complete_run(self, active: Active, values: Sequence[float] | None) -> None:
         """Handle a run that ended with these objectives: the setting continues with other seeds, or is complete."""
         trial, seeds = active.trial, self._find_configuration(active.trial).seeds
-        if values is None and missing(active.rows, self._find_configuration(trial).objective):
+        if values is None and find_missing_metrics(active.rows, self._find_configuration(trial).objective):
             self._fail(active, "config", self._explain_missing(active))
             return
         if values is None or not all(math.isfinite(value) for value in values):
@@ -147,13 +151,13 @@ class Outcomes:
             return
         by_seed = {**trial.by_seed, active.seed: list(values)}
         trial.by_seed = {seed: by_seed[seed] for seed in seeds if seed in by_seed}
-        trial.broken[active.seed] = violations(active.rows, self._find_configuration(trial).objective)
+        trial.broken[active.seed] = compute_violations(active.rows, self._find_configuration(trial).objective)
         self._schedule.note_seeds(trial)
         is_last = len(trial.by_seed) == len(seeds)
         if len(seeds) > 1:
             self._report_seeds(trial, seeds)
             self._note_end(active)
-            if not is_last and self._judge.should_prune(trial.number):
+            if not is_last and self._pruning.should_prune(trial.number):
                 self._end_trial(active, PRUNED)
                 return
         if is_last:
@@ -162,7 +166,7 @@ class Outcomes:
         else:
             self._schedule.go_on(trial)
 
-    def _report_seeds(self, trial: Trial, seeds: Sequence[int]) -> None:
+    def _report_seeds(self, trial: SweepTrial, seeds: Sequence[int]) -> None:
         """Report the mean over the first seed, the first two, ...: these do not depend on the order of the ends."""
         done = [trial.by_seed[seed] for seed in takewhile(trial.by_seed.__contains__, seeds)]
         for count in range(1, len(done) + 1):
@@ -248,8 +252,8 @@ class Outcomes:
         notes = {key: value for key, value in notes.items() if value}
         self._study.note(trial.number, **notes, **({} if trial.has_run else {"has_run": False}))
         if state == COMPLETE and trial.has_run:
-            trial.violations = mean_broken(trial.broken.values())
-            trial.reward_model = trained_on(active.run) if self._plan.is_comparison else None
+            trial.violations = mean_violations(trial.broken.values())
+            trial.reward_model = read_reward_model(active.run) if self._plan.is_comparison else None
         self._study.tell(trial.number, state, trial.objectives, trial.violations)
         self._note_end(active)  # after the study has it, since the study's disk may be the full one
         self._tracker.log(self._schedule.trials)

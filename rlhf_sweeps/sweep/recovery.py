@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from rlhf_sweeps.process.environment import fault
+from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.sweep import SweepInterruptedError
 from rlhf_sweeps.sweep.patience import Patience
@@ -80,7 +80,7 @@ def run_patiently(
 
 def _wait(error: Exception, patience: Patience, tell: Callable[[str], None], interruption: Interruption) -> None:
     """Wait after a fault of the environment; raise every other error."""
-    if (what := fault(error)) is None:
+    if (what := find_fault(error)) is None:
         raise error
     end = time.monotonic() + patience.note(what, time.monotonic())
     if patience.is_over:

@@ -16,7 +16,7 @@ TIME_LIMIT = 600.0  # seconds; chosen
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def report_line(folder: Path, storage: str | None = None) -> str:
+def write_report(folder: Path, storage: str | None = None) -> str:
     """Write the report of the sweep in `folder`; returns a line with its place, or with the reason why there is none.
 
     It never raises: a failed report is no failure of the sweep.

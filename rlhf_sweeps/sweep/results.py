@@ -8,16 +8,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rlhf_sweeps.record import run_again
 from rlhf_sweeps.record.trials import counts_text
-from rlhf_sweeps.sweep.study.tested import measured, test_text
-from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
-from rlhf_sweeps.verdicts.settings import find_front, losses, rank_key
+from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
+from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
 from rlhf_sweeps.wording import shown
 
 NUM_NEXT = 3  # settings of the ranking that are printed after the best
 MOST_LISTED = 20  # at most so many points are printed one by one
 
 
-def ranking(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
+def rank(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
     """Complete trials that keep the constraints, sorted by `rank_key`, best first; equal ones by their numbers.
 
     Args:
@@ -28,20 +28,20 @@ def ranking(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
     return sorted(candidates, key=lambda trial: rank_key(trial.objectives or [], trial.test_mean, directions))
 
 
-def best(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
-    """The best complete trial, if there is one; with several objectives the Pareto front, in the order of `ranking`.
+def find_best(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
+    """The best complete trial, if there is one; with several objectives the Pareto front, in the order of `rank`.
 
     Of trials that are equal in every objective, the list has only that with the lowest number.
     """
-    ranked = ranking(trials, directions)
+    ranked = rank(trials, directions)
     if len(directions) == 1:
         return ranked[:1]
-    return [ranked[place] for place in find_front([losses(trial.objectives, directions) for trial in ranked])]
+    return [ranked[place] for place in find_front([compute_losses(trial.objectives, directions) for trial in ranked])]
 
 
-def finalists(
-    trials: Sequence[Trial], directions: Sequence[str], number: int, is_comparison: bool = False
-) -> list[Trial]:
+def choose_finalists(
+    trials: Sequence[SweepTrial], directions: Sequence[str], number: int, is_comparison: bool = False
+) -> list[SweepTrial]:
     """The trials whose settings are run on the test seeds: the best on the seeds that choose.
 
     Args:
@@ -50,68 +50,68 @@ def finalists(
             reward model is chosen.
     """
     if is_comparison:
-        groups = by_reward_model(trials).values()
-        return [trial for group in groups for trial in finalists(group, directions, 1)][:number]
+        groups = group_by_reward_model(trials).values()
+        return [trial for group in groups for trial in choose_finalists(group, directions, 1)][:number]
     if len(directions) > 1:
-        return best(trials, directions)[:number]
+        return find_best(trials, directions)[:number]
     candidates = _find_candidates(trials, directions)
-    return sorted(candidates, key=lambda trial: (losses(trial.objectives, directions), trial.number))[:number]
+    return sorted(candidates, key=lambda trial: (compute_losses(trial.objectives, directions), trial.number))[:number]
 
 
-def by_reward_model(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+def group_by_reward_model(trials: Sequence[SweepTrial]) -> dict[str, list[SweepTrial]]:
     """Reward model -> the trials that were trained on it, in the order of their first trials."""
-    groups: dict[str, list[Trial]] = {}
+    groups: dict[str, list[SweepTrial]] = {}
     for trial in trials:
         if trial.reward_model is not None:
             groups.setdefault(trial.reward_model, []).append(trial)
     return groups
 
 
-def _find_candidates(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
+def _find_candidates(trials: Sequence[SweepTrial], directions: Sequence[str]) -> list[SweepTrial]:
     """The trials that can be the best; of trials with the same setting only the one that has run."""
     feasible = [trial for trial in trials if trial.is_compared and trial.has_run and trial.is_feasible]
-    return [trial for trial in feasible if trial.state == COMPLETE and losses(trial.objectives, directions)]
+    return [trial for trial in feasible if trial.state == COMPLETE and compute_losses(trial.objectives, directions)]
 
 
-def setting_values(trial: Trial) -> dict[str, Any]:
+def read_setting_values(trial: SweepTrial) -> dict[str, Any]:
     """Hydra key -> plain value, for every setting; parsed by Hydra, since 1e-5 is no number in YAML 1.1."""
     parser = OverridesParser.create()
     return {key: parser.parse_override(f"key={text}").value() for key, text in trial.settings.items()}
 
 
-def settings_text(trial: Trial) -> str:
+def format_settings(trial: SweepTrial) -> str:
     """The settings as overrides, without quotes for a shell."""
     return " ".join(f"{key}={text}" for key, text in trial.settings.items()) or "the config as it is"
 
 
-def objectives_text(values: Sequence[float], metrics: Sequence[str]) -> str:
+def format_objectives(values: Sequence[float], metrics: Sequence[str]) -> str:
     """`objective 1.23`; with several objectives `eval/score 1.23, eval/kl 4.5`."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(objective_names(metrics), values, strict=True))
+    return ", ".join(f"{name} {value:.4g}" for name, value in zip(name_objectives(metrics), values, strict=True))
 
 
-def objective_names(metrics: Sequence[str]) -> list[str]:
+def name_objectives(metrics: Sequence[str]) -> list[str]:
     """The names of the objectives: "objective" for a single one, else their metrics."""
     return ["objective"] if len(metrics) == 1 else list(metrics)
 
 
-def worth_text(trial: Trial, metrics: Sequence[str]) -> str:
+def describe_worth(trial: SweepTrial, metrics: Sequence[str]) -> str:
     """`objective 1.23`; for a trial with test seeds `objective 1.1 on 3 test seeds, chosen by objective 1.23`."""
-    chosen = objectives_text(trial.objectives or [], metrics)
+    chosen = format_objectives(trial.objectives or [], metrics)
     if (tested := trial.test_mean) is None:
         return chosen
-    seeds = _count(len(measured(trial.tested)), "test seed")
-    return f"{objectives_text(tested, metrics)} on {seeds}, chosen by {chosen}"
+    seeds = _count(len(select_measured(trial.tested)), "test seed")
+    return f"{format_objectives(tested, metrics)} on {seeds}, chosen by {chosen}"
 
 
-def counts_of(trials: Sequence[Trial]) -> str:
+def describe_counts(trials: Sequence[SweepTrial]) -> str:
     """The states of trials; impossible settings are no failures: `9 complete; 4 settings impossible`."""
     impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
     text = counts_text((trial.state, trial.cause) for trial in trials if trial not in impossible)
     return "; ".join(filter(None, [text, f"{_count(len(impossible), 'setting')} impossible" if impossible else ""]))
 
 
-def last_block(
-    trials: Sequence[Trial],
+def write_last_lines(
+    trials: Sequence[SweepTrial],
     *,
     metrics: Sequence[str],
     directions: Sequence[str],
@@ -135,13 +135,13 @@ def last_block(
         num_test_seeds: the number of test seeds in the plan.
         is_comparison: whether objectives of different reward models cannot be compared.
     """
-    winners = best(trials, directions)
+    winners = find_best(trials, directions)
     if is_comparison:
         lines = ["objectives, each under the trial's own reward model:"]
     else:
         lines = _describe_best(winners, metrics) or [_explain_no_best(trials)]
     lines += _describe_others(trials, winners, metrics, directions, is_grid, is_comparison)
-    lines.append(f"{_count(len(trials), 'trial')}: {counts_of(trials)}" if trials else "no trial was run")
+    lines.append(f"{_count(len(trials), 'trial')}: {describe_counts(trials)}" if trials else "no trial was run")
     if earlier := [str(trial.number) for trial in trials if not trial.is_compared]:
         which = f"trial {', '.join(earlier)}" if len(earlier) <= MOST_LISTED else f"{len(earlier)} trials"
         lines.append(f"begun under an earlier configuration, so not compared: {which}")
@@ -153,34 +153,34 @@ def last_block(
                 f"the best of {num_settings} settings looks better than it is on the seeds that it was chosen by; "
                 + (how or "sweep.test_seeds=3 measures it on others")
             )
-        lines.append(f"run trial {winners[0].number} again: {rerun_command(winners[0], fixed, hydra)}")
+        lines.append(f"run trial {winners[0].number} again: {make_rerun_command(winners[0], fixed, hydra)}")
     lines.append(f"all in {shown(folder)}")
     return "\n".join(lines)
 
 
-def rerun_command(trial: Trial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
+def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
     return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
 
 
-def _describe_best(winners: Sequence[Trial], metrics: Sequence[str]) -> list[str]:
+def _describe_best(winners: Sequence[SweepTrial], metrics: Sequence[str]) -> list[str]:
     """Lines about the best settings, beginning with the number to report: that of the test seeds, if there is one."""
     lines = []
     for trial in winners[:MOST_LISTED]:
         title = "best" if len(metrics) == 1 else "on the Pareto front"
         texts = [_describe_objectives(trial, metrics)]
         if trial.tested:
-            texts.append(test_text(trial.tested, objective_names(metrics)))
+            texts.append(describe_tests(trial.tested, name_objectives(metrics)))
         if trial.test_mean is not None:
             texts = [texts[1], f"chosen by {texts[0]}"]
-        lines += [f"{title}: trial {trial.number}, {texts[0]}", f"    {settings_text(trial)}"]
+        lines += [f"{title}: trial {trial.number}, {texts[0]}", f"    {format_settings(trial)}"]
         lines += [f"    {text}" for text in texts[1:]]
     if len(winners) > MOST_LISTED:
         lines.append(f"and {len(winners) - MOST_LISTED} more on the Pareto front, in optimization_results.yaml")
     return lines
 
 
-def _explain_no_best(trials: Sequence[Trial]) -> str:
+def _explain_no_best(trials: Sequence[SweepTrial]) -> str:
     """The reason why no trial is the best."""
     broken = [trial for trial in trials if trial.state == COMPLETE and trial.is_compared and not trial.is_feasible]
     if not broken:
@@ -195,8 +195,8 @@ def _explain_no_best(trials: Sequence[Trial]) -> str:
     )
 
 
-def _describe_objectives(trial: Trial, metrics: Sequence[str]) -> str:
-    text = objectives_text(trial.objectives or [], metrics)
+def _describe_objectives(trial: SweepTrial, metrics: Sequence[str]) -> str:
+    text = format_objectives(trial.objectives or [], metrics)
     if len(trial.by_seed) < 2:
         return text
     ranges = [f"{min(values):.4g} to {max(values):.4g}" for values in zip(*trial.by_seed.values(), strict=True)]
@@ -204,8 +204,8 @@ def _describe_objectives(trial: Trial, metrics: Sequence[str]) -> str:
 
 
 def _describe_others(
-    trials: Sequence[Trial],
-    winners: Sequence[Trial],
+    trials: Sequence[SweepTrial],
+    winners: Sequence[SweepTrial],
     metrics: Sequence[str],
     directions: Sequence[str],
     is_grid: bool,
@@ -216,32 +216,32 @@ def _describe_others(
     In a comparison of reward models no objective ranks them: lines are about all points of a small grid in their order,
     else about the best setting of each reward model.
     """
-    ranked = ranking(trials, directions)
+    ranked = rank(trials, directions)
     if is_grid and 1 < len(trials) <= MOST_LISTED:
         first = [] if is_comparison else ranked
         numbers = {trial.number for trial in first}
         return [_describe_trial(trial, metrics) for trial in [*first, *(t for t in trials if t.number not in numbers)]]
     if is_comparison:
-        each = [ranking(group, directions)[:1] for group in by_reward_model(trials).values()]
+        each = [rank(group, directions)[:1] for group in group_by_reward_model(trials).values()]
         return [_describe_trial(trial, metrics) for winner in each for trial in winner]
     if len(metrics) > 1:
         return []
     return [_describe_trial(trial, metrics) for trial in ranked[len(winners) :][:NUM_NEXT]]
 
 
-def _describe_trial(trial: Trial, metrics: Sequence[str]) -> str:
+def _describe_trial(trial: SweepTrial, metrics: Sequence[str]) -> str:
     if trial.state == COMPLETE and trial.objectives is not None:
-        outcome = worth_text(trial, metrics)
+        outcome = describe_worth(trial, metrics)
     elif trial.state == FAILED and not trial.has_run:
         outcome = "impossible"
     elif trial.state == FAILED:
         outcome = f"failed ({trial.cause})"
     else:
         outcome = f"{trial.state} at update {trial.update}"
-    return f"{outcome}  {settings_text(trial)}  {shown(trial.folder)}"
+    return f"{outcome}  {format_settings(trial)}  {shown(trial.folder)}"
 
 
-def _count_settings(trials: Sequence[Trial]) -> int:
+def _count_settings(trials: Sequence[SweepTrial]) -> int:
     """The number of settings that the best was chosen from, including pruned ones."""
     tried = [trial.settings for trial in trials if trial.state in (COMPLETE, PRUNED) and trial.is_compared]
     return len({tuple(settings.items()) for settings in tried})

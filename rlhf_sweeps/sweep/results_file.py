@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rlhf_sweeps.sweep.results import best, setting_values
-from rlhf_sweeps.sweep.study.tested import only, test_entry
-from rlhf_sweeps.sweep.study.trials import Trial
+from rlhf_sweeps.sweep.results import find_best, read_setting_values
+from rlhf_sweeps.sweep.study.tested import make_test_entry, unwrap_single
+from rlhf_sweeps.sweep.study.trials import SweepTrial
 
 
-def optimization_results(
-    trials: Sequence[Trial],
+def make_results(
+    trials: Sequence[SweepTrial],
     directions: Sequence[str],
     comparison: Mapping[str, Any] | None = None,
     is_comparison: bool = False,
@@ -29,16 +29,16 @@ def optimization_results(
         is_comparison: whether objectives of different reward models cannot be compared. Then no setting is the best:
             the keys above are null, or there are no solutions.
     """
-    content = _best_results([] if is_comparison else best(trials, directions), directions)
-    return content if comparison is None else {**content, "comparison": list(_compared(trials, comparison))}
+    content = _make_best([] if is_comparison else find_best(trials, directions), directions)
+    return content if comparison is None else {**content, "comparison": list(_list_compared(trials, comparison))}
 
 
-def _best_results(winners: Sequence[Trial], directions: Sequence[str]) -> dict[str, Any]:
+def _make_best(winners: Sequence[SweepTrial], directions: Sequence[str]) -> dict[str, Any]:
     if len(directions) > 1:
         solutions = [
             {
-                "params": setting_values(trial),
-                **test_entry(trial.tested),
+                "params": read_setting_values(trial),
+                **make_test_entry(trial.tested),
                 "values": list(trial.objectives or []),
                 "trial": trial.number,
             }
@@ -48,11 +48,16 @@ def _best_results(winners: Sequence[Trial], directions: Sequence[str]) -> dict[s
     if not winners:
         return {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
     (winner,) = winners
-    setting = {"best_params": setting_values(winner), **test_entry(winner.tested)}
-    return {"name": "optuna", **setting, "best_value": only(winner.objectives or []), "best_trial": winner.number}
+    setting = {"best_params": read_setting_values(winner), **make_test_entry(winner.tested)}
+    return {
+        "name": "optuna",
+        **setting,
+        "best_value": unwrap_single(winner.objectives or []),
+        "best_trial": winner.number,
+    }
 
 
-def _compared(trials: Sequence[Trial], comparison: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _list_compared(trials: Sequence[SweepTrial], comparison: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the best setting of each reward model, sorted by the other judges, best first; unjudged ones are last."""
     by_number = {trial.number: trial for trial in trials}
     ranked = {entry["reward_model"]: entry for entry in comparison["ranking"]}
@@ -61,10 +66,10 @@ def _compared(trials: Sequence[Trial], comparison: Mapping[str, Any]) -> Iterato
         trial, rank = by_number[entries[name]["trial"]], ranked.get(name)
         yield {
             "reward_model": name,
-            "params": setting_values(trial),
-            **test_entry(trial.tested),
+            "params": read_setting_values(trial),
+            **make_test_entry(trial.tested),
             "win_rate": None if rank is None else {key: float(rank[key]) for key in ("mean", "low", "high")},
             "within_noise_of": None if rank is None else rank["within_noise_of"],
-            "value": only(trial.objectives or []),
+            "value": unwrap_single(trial.objectives or []),
             "trial": trial.number,
         }

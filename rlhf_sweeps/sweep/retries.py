@@ -10,7 +10,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep, runs_of
 from rlhf_sweeps.sweep.configurations import read_start
 from rlhf_sweeps.sweep.settings import SweeperConfig
-from rlhf_sweeps.sweep.study.storage import file_url, open_storage
+from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage
 from rlhf_sweeps.sweep.study.study import STATES, Study
 from rlhf_sweeps.sweep.study.trials import FAILED
 
@@ -18,7 +18,7 @@ log = logging.getLogger("rlhf_sweeps")
 Wanted = bool | Sequence[str | int]
 
 
-def failed_trials(trials: Sequence[FrozenTrial], wanted: Wanted) -> list[FrozenTrial]:
+def choose_failed_trials(trials: Sequence[FrozenTrial], wanted: Wanted) -> list[FrozenTrial]:
     """The failed trials that the user wants to open again.
 
     A number of a trial that has not failed is ignored, so that the same command works after the trial was opened again.
@@ -53,11 +53,11 @@ def announce(sweep: Sweep, settings: SweeperConfig) -> list[str]:
     start = read_start(sweep)
     if start is None or settings.retry_failed is False or (settings.storage is None and not sweep.study.exists()):
         return []
-    storage = open_storage(settings.storage or file_url(sweep.study))
+    storage = open_storage(settings.storage or make_file_url(sweep.study))
     if start["study_name"] not in optuna.get_all_study_names(storage):  # a kill came before the study was made
         return []
     study = optuna.load_study(study_name=start["study_name"], storage=storage)
-    return [f"opened again: {describe(failed_trials(study.get_trials(deepcopy=False), settings.retry_failed))}"]
+    return [f"opened again: {describe(choose_failed_trials(study.get_trials(deepcopy=False), settings.retry_failed))}"]
 
 
 def describe(trials: Collection[FrozenTrial]) -> str:

@@ -13,18 +13,18 @@ from optuna.trial import FrozenTrial
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.contenders import trained_on
+from rlhf_sweeps.sweep.contenders import read_reward_model
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.pruning.judge import WHOLE, Judge
-from rlhf_sweeps.sweep.results import finalists
-from rlhf_sweeps.sweep.search.promise import most_promising
+from rlhf_sweeps.sweep.pruning.pruning_state import WHOLE, PruningState
+from rlhf_sweeps.sweep.results import choose_finalists
+from rlhf_sweeps.sweep.search.grid_order import choose_most_promising
 from rlhf_sweeps.sweep.seed_runs import SeedRuns
 from rlhf_sweeps.sweep.study.recall import recall, recall_tests
 from rlhf_sweeps.sweep.study.study import STATES, Study
-from rlhf_sweeps.sweep.study.trials import COMPARED, COMPLETE, FAILED, RUNNING, WAITING, Trial
-from rlhf_sweeps.sweep.study.unasked import Point
-from rlhf_sweeps.sweep.twins import open_twin
-from rlhf_sweeps.sweep.waiting import next_waiting
+from rlhf_sweeps.sweep.study.trials import COMPARED, COMPLETE, FAILED, RUNNING, WAITING, SweepTrial
+from rlhf_sweeps.sweep.study.untried_sampler import Point
+from rlhf_sweeps.sweep.twins import find_open_twin
+from rlhf_sweeps.sweep.waiting import choose_next_waiting
 
 # After so many successive suggestions without anything to run, the search ends; chosen.
 MOST_FUTILE = 100
@@ -37,11 +37,13 @@ class Schedule:
         trials: all trials, also those of earlier starts, oldest first.
     """
 
-    def __init__(self, sweep: Sweep, plan: Plan, study: Study, judge: Judge, configurations: Configurations) -> None:
-        self._plan, self._study, self._judge = plan, study, judge
+    def __init__(
+        self, sweep: Sweep, plan: Plan, study: Study, pruning: PruningState, configurations: Configurations
+    ) -> None:
+        self._plan, self._study, self._pruning = plan, study, pruning
         self._sweep, self._configurations = sweep, configurations
         self._runs = SeedRuns(sweep, configurations)
-        self.trials: list[Trial] = []
+        self.trials: list[SweepTrial] = []
         self._first: deque[Active] = deque()
         self._waiting: list[Active] = []
         self._points = {_key(point): point for point in plan.points or plan.choices or []}
@@ -64,7 +66,7 @@ class Schedule:
                 self.note_seeds(trial)
                 recall_tests(trial, self._sweep, self._plan.test_seeds)
                 if trial.state == COMPLETE and self._plan.is_comparison:
-                    trial.reward_model = trained_on(self._runs.record(trial))
+                    trial.reward_model = read_reward_model(self._runs.record(trial))
                 continue
             trial = self._take_up(frozen)
             active = self._runs.first(trial)
@@ -92,12 +94,12 @@ class Schedule:
         active.run = Run(active.run.folder)  # a new object, which reads the record from its beginning
         self._waiting.append(active)
 
-    def go_on(self, trial: Trial) -> None:
+    def go_on(self, trial: SweepTrial) -> None:
         """Queue the run on a trial's next seed, if there is one."""
         if (following := self._runs.next(trial)) is not None:
             self.first(following)
 
-    def drop(self, trial: Trial) -> None:
+    def drop(self, trial: SweepTrial) -> None:
         """Remove the queued runs of a trial that has ended."""
         self._first = deque(active for active in self._first if active.trial is not trial or active.index is None)
         self._waiting = [active for active in self._waiting if active.trial is not trial]
@@ -109,7 +111,7 @@ class Schedule:
             share_in_time: the largest share of a run for which there is time.
             is_idle: whether no run is active, so that the best settings cannot change any more.
         """
-        free = (active for active in self._held if open_twin(active, self.trials) is None)
+        free = (active for active in self._held if find_open_twin(active, self.trials) is None)
         if (held := next(free, None)) is not None:
             self._held.remove(held)
             held.trial.state = RUNNING
@@ -143,7 +145,7 @@ class Schedule:
 
     def hold(self, active: Active) -> bool:
         """Let a new run wait while another trial of its setting runs; returns whether there is such a trial."""
-        if open_twin(active, self.trials) is None:
+        if find_open_twin(active, self.trials) is None:
             return False
         active.trial.state = WAITING
         self._held.append(active)
@@ -182,10 +184,10 @@ class Schedule:
         ended = [trial.state for trial in self.trials if trial.has_ended and trial.has_run and trial.is_compared]
         return ended.count(FAILED), len(ended)
 
-    def note_seeds(self, trial: Trial) -> None:
+    def note_seeds(self, trial: SweepTrial) -> None:
         """Pass the objectives of the seeds that a trial has finished to the pruning."""
         index = self._plan.pruned_by
-        self._judge.end_seeds(trial.number, {seed: values[index] for seed, values in trial.by_seed.items()})
+        self._pruning.end_seeds(trial.number, {seed: values[index] for seed, values in trial.by_seed.items()})
 
     def _may_ask(self, share_in_time: float) -> bool:
         return share_in_time >= WHOLE and self.num_left != 0
@@ -202,12 +204,12 @@ class Schedule:
         for active in self._first:
             if (active.ended_before is not None) != is_put_off:
                 continue
-            if active.index is None or self._judge.remaining(active.trial.number, active.index) <= share_in_time:
+            if active.index is None or self._pruning.remaining(active.trial.number, active.index) <= share_in_time:
                 return active
         return None
 
     def _next_waiting(self, waiting: Sequence[Active], share_in_time: float) -> Active | None:
-        return next_waiting(waiting, self._judge, share_in_time, not self._may_ask(share_in_time))
+        return choose_next_waiting(waiting, self._pruning, share_in_time, not self._may_ask(share_in_time))
 
     @property
     def _open(self) -> list[Point]:
@@ -223,7 +225,7 @@ class Schedule:
             fixed=self._next_point(),
             left=None if self._plan.choices is None else self._open,
         )
-        self._judge.add_trial(number, {}, group=COMPARED)
+        self._pruning.add_trial(number, {}, group=COMPARED)
         return self._runs.first(self._add(number, params, current))
 
     def _next_point(self) -> Point | None:
@@ -234,20 +236,20 @@ class Schedule:
         if self._plan.pruner == "none":
             return left[0]
         tried = [
-            (trial.params, self._judge.newest(trial.number))
+            (trial.params, self._pruning.newest(trial.number))
             for trial in self.trials
             if trial.is_compared and _key(trial.params) in self._points
         ]
-        return left[most_promising(self._plan.space.parameters, left, tried)]
+        return left[choose_most_promising(self._plan.space.parameters, left, tried)]
 
     def _plan_tests(self) -> None:
         """Queue the runs of the best settings on the test seeds."""
         self._has_planned_tests = True
         plan = self._plan
-        for trial in finalists(self.trials, plan.directions, plan.num_finalists, plan.has_own_scales):
+        for trial in choose_finalists(self.trials, plan.directions, plan.num_finalists, plan.has_own_scales):
             self._first += [self._runs.test(trial, seed) for seed in plan.test_seeds]
 
-    def _take_up(self, frozen: FrozenTrial) -> Trial:
+    def _take_up(self, frozen: FrozenTrial) -> SweepTrial:
         """Continue a trial that has not ended."""
         if self._configurations[frozen.user_attrs.get("configuration", 0)].is_current:
             params = self._study.resume(frozen, self._plan.space.suggest)
@@ -258,7 +260,7 @@ class Schedule:
             params = frozen.params
         return self._adopt(frozen, params)
 
-    def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> Trial:
+    def _adopt(self, frozen: FrozenTrial, params: Mapping[str, Any]) -> SweepTrial:
         notes = frozen.user_attrs
         trial = self._add(frozen.number, params, notes.get("configuration", 0), notes.get("settings"))
         # The study has dropped values that are no longer among the choices.
@@ -268,14 +270,14 @@ class Schedule:
         # A copy has the reports of another trial, which is already known.
         reports = frozen.intermediate_values if notes.get("has_run", True) else {}
         num_updates = notes.get("num_updates", self._plan.config.ppo.num_updates)
-        self._judge.add_trial(frozen.number, reports, num_updates, trial.group)
+        self._pruning.add_trial(frozen.number, reports, num_updates, trial.group)
         return trial
 
     def _add(
         self, number: int, params: Mapping[str, Any], configuration: int, settings: Mapping[str, str] | None = None
-    ) -> Trial:
+    ) -> SweepTrial:
         """Add a trial; `settings` are given for a trial of an earlier start, whose space may have been another."""
-        trial = Trial(
+        trial = SweepTrial(
             number,
             params,
             self._plan.space.settings(params) if settings is None else settings,

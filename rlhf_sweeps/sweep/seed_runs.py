@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.study.trials import Trial
+from rlhf_sweeps.sweep.study.trials import SweepTrial
 
 
 class SeedRuns:
@@ -14,30 +14,30 @@ class SeedRuns:
     def __init__(self, sweep: Sweep, configurations: Configurations) -> None:
         self._sweep, self._configurations = sweep, configurations
 
-    def seeds(self, trial: Trial) -> Sequence[int]:
+    def seeds(self, trial: SweepTrial) -> Sequence[int]:
         """The seeds over which a trial's objectives are averaged."""
         return self._configurations[trial.configuration].seeds
 
-    def first(self, trial: Trial) -> Active:
+    def first(self, trial: SweepTrial) -> Active:
         """The run on a trial's first seed."""
         trial.num_runs = 1
         return self._make_run(trial, 0)
 
-    def next(self, trial: Trial) -> Active | None:
+    def next(self, trial: SweepTrial) -> Active | None:
         """The run on the next seed; None if all runs were given."""
         if trial.num_runs == len(self.seeds(trial)):
             return None
         trial.num_runs += 1
         return self._make_run(trial, trial.num_runs - 1)
 
-    def test(self, trial: Trial, seed: int) -> Active:
+    def test(self, trial: SweepTrial, seed: int) -> Active:
         """The run of a trial's setting on a test seed."""
         return Active(trial, self._sweep.test_run(trial.number, seed), seed, None)
 
-    def record(self, trial: Trial, index: int = 0) -> Run:
+    def record(self, trial: SweepTrial, index: int = 0) -> Run:
         """The record of a trial's run, by default that on its first seed."""
         seeds = self.seeds(trial)
         return self._sweep.run(trial.number, seeds[index] if len(seeds) > 1 else None)
 
-    def _make_run(self, trial: Trial, index: int) -> Active:
+    def _make_run(self, trial: SweepTrial, index: int) -> Active:
         return Active(trial, self.record(trial, index), self.seeds(trial)[index], index)

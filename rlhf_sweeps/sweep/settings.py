@@ -94,7 +94,7 @@ def _refuse_unreadable(url: str) -> None:
         ) from None
 
 
-def directions(settings: SweeperConfig, config: Config) -> list[str]:
+def choose_directions(settings: SweeperConfig, config: Config) -> list[str]:
     """The directions of the objectives: the sweeper's if given, else the config's.
 
     Raises:

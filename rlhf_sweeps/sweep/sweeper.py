@@ -10,21 +10,21 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.command_line.destinations import reserved
-from rlhf_sweeps.command_line.hydra_part import answering, as_job
+from rlhf_sweeps.command_line.destinations import reserve_for_a_while
+from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.environment import EnvironmentFault
-from rlhf_sweeps.process.exit_status import exit_status, naming
+from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
 from rlhf_sweeps.record import InUseError, NotOursError, Sweep, masked_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
-from rlhf_sweeps.sweep.checks import canonical, check_sampler, check_seeds, check_trial_function
-from rlhf_sweeps.sweep.comparison_table import table
+from rlhf_sweeps.sweep.checks import check_sampler, check_seeds, check_trial_function, make_canonical
+from rlhf_sweeps.sweep.comparison_table import write_table
 from rlhf_sweeps.sweep.composition import Composer
 from rlhf_sweeps.sweep.configurations import Configurations
-from rlhf_sweeps.sweep.contenders import best_settings, contenders, introduce
+from rlhf_sweeps.sweep.contenders import find_best_settings, find_contenders, introduce
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.dry_run import dry_run
 from rlhf_sweeps.sweep.engine import Engine
@@ -32,20 +32,20 @@ from rlhf_sweeps.sweep.execution.executors import Executor
 from rlhf_sweeps.sweep.opening import describe, open_study
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
-from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.recovery import run_patiently
-from rlhf_sweeps.sweep.report import report_line
-from rlhf_sweeps.sweep.results import best, last_block
-from rlhf_sweeps.sweep.results_file import optimization_results
+from rlhf_sweeps.sweep.report import write_report
+from rlhf_sweeps.sweep.results import find_best, write_last_lines
+from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.retries import announce
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
-from rlhf_sweeps.sweep.settings import OWN_TRIAL, directions, read_settings
+from rlhf_sweeps.sweep.settings import OWN_TRIAL, choose_directions, read_settings
 from rlhf_sweeps.sweep.study.study import STATES, Study
-from rlhf_sweeps.sweep.study.tested import nothing_measured
-from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.tested import is_nothing_measured
+from rlhf_sweeps.sweep.study.trials import ENVIRONMENT, FAILED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
-from rlhf_sweeps.verdicts.matrix import compare, rows
+from rlhf_sweeps.verdicts.matrix import compare, list_rows
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -65,8 +65,8 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
     """
     with contextlib.ExitStack() as stack:
         # Values that all trials share are taken from the first trial.
-        with answering(as_job(master, Path(), number=0)):
-            sweep = Sweep(stack.enter_context(reserved(master, "hydra.sweep.dir")))
+        with answer_from(as_job(master, Path(), number=0)):
+            sweep = Sweep(stack.enter_context(reserve_for_a_while(master, "hydra.sweep.dir")))
             composer = Composer(loader, master)
             plan = make_plan(master, loader, composer, arguments)
         _check(plan, composer, sweep)
@@ -81,7 +81,7 @@ def run_sweep(master: DictConfig, loader: ConfigLoader, arguments: Sequence[str]
                     log.warning("%s", problem)
                 open_it = partial(open_study, sweep, plan, start, configurations, master)
                 study = open_it(plan.settings.retry_failed)
-                with naming("hydra.sweep.dir", sweep.folder):
+                with name_folder_in_faults("hydra.sweep.dir", sweep.folder):
                     _run(sweep, plan, composer, start, configurations, study, lambda: open_it(False), executor)
         except (InUseError, NotOursError) as error:
             raise ConfigError(f"hydra.sweep.dir={sweep.folder}: {error}; choose another folder") from error
@@ -95,7 +95,9 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     if not str(master.hydra.launcher.get("_target_")).startswith("hydra._internal."):
         raise ConfigError("hydra/launcher: the sweeper starts trials itself; see hydra.sweeper.workers")
     check_trial_function(settings.trial)
-    space = SearchSpace.parse(arguments, settings.params, settings.conditions, settings.ties, loader, canonical(master))
+    space = SearchSpace.parse(
+        arguments, settings.params, settings.conditions, settings.ties, loader, make_canonical(master)
+    )
     _refuse_secrets(space)
     choices = space.choices(MOST_CHOICES)
     if choices is None and space.is_grid and settings.n_trials is None:
@@ -106,7 +108,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     is_grid = space.is_grid and choices is not None and (settings.n_trials or len(choices)) >= len(choices)
     points = space.grid() if is_grid else None
     config = composer.config(space.overrides(space.probes()[0]))
-    compared_models = contenders(space, composer)
+    compared_models = find_contenders(space, composer)
     if compared_models:
         composer.finish = lambda task: introduce(task, compared_models)
     if settings.prune_on not in (None, *config.objective.metrics):
@@ -116,7 +118,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
     if (count := config.sweep.seeds) > 1 and space.seeds is not None:
         raise ConfigError(f"sweep.seeds={count}: chooses seeds, and so does seed=...; give one of them")
     choices = None if is_grid else choices
-    plan = Plan(space, settings, config, directions(settings, config), points, choices, list(compared_models))
+    plan = Plan(space, settings, config, choose_directions(settings, config), points, choices, list(compared_models))
     check_seeds(plan)
     check_sampler(plan)
     return plan
@@ -179,7 +181,7 @@ def _run(
         end = error
         raise
     finally:
-        tracker.finish(exit_code=exit_status(end))
+        tracker.finish(exit_code=choose_exit_status(end))
     _print_answer(sweep, plan, engine, comparison, composer.hydra)
     if end is not None:
         raise end
@@ -205,14 +207,14 @@ def _train(
         trials = engine.schedule.trials
         engine.save()
         comparison = _compare(sweep, plan, trials)
-        sweep.write_results(optimization_results(trials, plan.directions, comparison, plan.has_own_scales))
+        sweep.write_results(make_results(trials, plan.directions, comparison, plan.has_own_scales))
         tracker.conclude(trials, engine.study.importances(), comparison["rows"] if comparison else [])
 
     with Display(metrics, plan.directions, plan.num_trials, num_ended, is_comparison=plan.has_own_scales) as display:
 
         def open_engine(study: Study) -> Engine:
-            judge = Judge(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
-            return Engine(sweep, plan, study, judge, configurations, composer, executor, display, tracker, patience)
+            pruning = PruningState(make_pruner(plan.pruner, plan.settings.pruner_args), plan.sign)
+            return Engine(sweep, plan, study, pruning, configurations, composer, executor, display, tracker, patience)
 
         def replace(engine: Engine) -> Engine:
             """Continue from the record, as the same command does when it is given again."""
@@ -224,12 +226,12 @@ def _train(
     return engine, comparison
 
 
-def _compare(sweep: Sweep, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
+def _compare(sweep: Sweep, plan: Plan, trials: Sequence[SweepTrial]) -> dict[str, Any] | None:
     """Write the matrix of reward models and judges to the record, and return it; None without a comparison."""
     if not plan.is_comparison:
         return None
-    comparison = compare(best_settings(trials, sweep, plan.seeds, plan.directions))
-    comparison["rows"] = rows(comparison)
+    comparison = compare(find_best_settings(trials, sweep, plan.seeds, plan.directions))
+    comparison["rows"] = list_rows(comparison)
     sweep.write_comparison(comparison)
     return comparison
 
@@ -245,7 +247,7 @@ def _choose_end(sweep: Sweep, engine: Engine) -> BaseException | None:
     trials = [trial for trial in engine.schedule.trials if trial.is_compared]
     if trials and all(trial.state == FAILED for trial in trials):
         return SweepFailedError("every trial failed")
-    if nothing_measured([trial.tested for trial in trials]):
+    if is_nothing_measured([trial.tested for trial in trials]):
         return SweepFailedError("every run on the test seeds failed, so there is nothing to report")
     return None
 
@@ -255,13 +257,13 @@ def _print_answer(
 ) -> None:
     """Print the last lines, and the place of the report."""
     if comparison is not None:
-        print(table(comparison), end="\n\n")
+        print(write_table(comparison), end="\n\n")
     trials = engine.schedule.trials
-    if winners := best(trials, plan.directions):
+    if winners := find_best(trials, plan.directions):
         run = sweep.run(winners[0].number, plan.seeds[0] if len(plan.seeds) > 1 else None)
         hydra = salvage_hydra(run, []) or hydra
     print(
-        last_block(
+        write_last_lines(
             trials,
             metrics=plan.config.objective.metrics,
             directions=plan.directions,
@@ -276,4 +278,4 @@ def _print_answer(
     if engine.stopping == BUDGET:
         print("the time is over; the same command with a larger sweep.budget_hours and this hydra.sweep.dir continues")
     if plan.config.sweep.report and engine.stopping != INTERRUPTED:
-        print(report_line(sweep.folder, plan.settings.storage))
+        print(write_report(sweep.folder, plan.settings.storage))

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.config.schema import TrackingConfig
-from rlhf_sweeps.sweep.results import best, objective_names, setting_values
-from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.sweep.results import find_best, name_objectives, read_setting_values
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.tracking import wandb_run as tracking
-from rlhf_sweeps.verdicts.settings import losses
+from rlhf_sweeps.verdicts.settings import compute_losses
 
 BEST, TO_REPORT = "sweep/best", "sweep/to_report"
 
@@ -55,7 +55,7 @@ class SweepTracker:
             axis="trial",
         )
 
-    def log(self, trials: Sequence[Trial]) -> None:
+    def log(self, trials: Sequence[SweepTrial]) -> None:
         """Send the state of the sweep; called whenever a trial has ended.
 
         The x axis, trial, is the number of ended trials; sweep/seconds is the training time of all trials.
@@ -67,7 +67,7 @@ class SweepTracker:
 
     def conclude(
         self,
-        trials: Sequence[Trial],
+        trials: Sequence[SweepTrial],
         importance: Mapping[str, float],
         comparison: Sequence[Mapping[str, Any]] = (),
     ) -> None:
@@ -102,7 +102,7 @@ class SweepTracker:
         """
         self._tracker.finish(exit_code=exit_code, summary=self._summary)
 
-    def _summarise(self, trials: Sequence[Trial]) -> dict[str, float]:
+    def _summarise(self, trials: Sequence[SweepTrial]) -> dict[str, float]:
         states = Counter(trial.state for trial in trials)
         values: dict[str, float] = {
             "trial": sum(trial.has_ended for trial in trials),
@@ -111,18 +111,18 @@ class SweepTracker:
         }
         return values | self._summarise_best(trials)
 
-    def _summarise_best(self, trials: Sequence[Trial]) -> dict[str, float]:
+    def _summarise_best(self, trials: Sequence[SweepTrial]) -> dict[str, float]:
         """sweep/best; with several objectives sweep/best/<metric>, the best of each on the Pareto front.
 
         These are the objectives on the seeds that chose the trial; sweep/to_report has those of the same trial on the
         test seeds, after it was run on some.
         """
         values: dict[str, float] = {}
-        winners = [] if self._is_comparison else best(trials, self._directions)
+        winners = [] if self._is_comparison else find_best(trials, self._directions)
         names = zip(self._list_names(BEST), self._list_names(TO_REPORT), strict=True)
         for place, (name, to_report) in enumerate(names):
             if winners:
-                first = min(winners, key=lambda trial: losses(trial.objectives, self._directions)[place])
+                first = min(winners, key=lambda trial: compute_losses(trial.objectives, self._directions)[place])
                 values[name] = (first.objectives or [])[place]
                 if (tested := first.test_mean) is not None:
                     values[to_report] = tested[place]
@@ -132,13 +132,13 @@ class SweepTracker:
         return [name] if len(self._metrics) == 1 else [f"{name}/{metric}" for metric in self._metrics]
 
 
-def _make_trials_table(trials: Sequence[Trial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+def _make_trials_table(trials: Sequence[SweepTrial], metrics: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of a table with a row for each trial, and a column for each key that any trial sets."""
     keys = list(dict.fromkeys(key for trial in trials for key in trial.settings))
-    columns = ["trial", *keys, "state", "cause", *objective_names(metrics), "seeds", "seconds"]
+    columns = ["trial", *keys, "state", "cause", *name_objectives(metrics), "seeds", "seconds"]
     rows = []
     for trial in trials:
-        values = setting_values(trial)
+        values = read_setting_values(trial)
         settings = [_to_cell(values.get(key)) for key in keys]
         objectives: Sequence[float | None] = trial.objectives or [None] * len(metrics)
         seeds = ", ".join(str(seed) for seed in trial.by_seed)

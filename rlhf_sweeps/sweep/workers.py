@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from omegaconf import DictConfig
 
-from rlhf_sweeps.command_line.hydra_part import answering, as_job
+from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.sweep.execution.devices import detect_devices, divide_memory, divide_workers
 from rlhf_sweeps.sweep.execution.executors import Executor, InProcess, LocalProcesses
 from rlhf_sweeps.sweep.settings import read_settings
@@ -23,7 +23,7 @@ def open_executor(master: DictConfig) -> Executor:
     Raises:
         ConfigError: if the settings are wrong.
     """
-    with answering(as_job(master, Path(), number=0)):
+    with answer_from(as_job(master, Path(), number=0)):
         settings, device = read_settings(master), str(master.device)
     if settings.wanted_workers == 0:
         return InProcess(settings.trial)

@@ -23,7 +23,7 @@ def is_off(mode: str) -> bool:
     return mode == "disabled" or (mode == "auto" and (variables[0] == "disabled" or variables[1] in _TRUE))
 
 
-def names_of(
+def make_names(
     project: str | None, name: str, group: str | None, job_type: str, part: str | None, is_named: bool
 ) -> dict[str, Any]:
     """The arguments of wandb.init that name a run. wandb.init itself reads WANDB_ENTITY and WANDB_NOTES.
@@ -49,22 +49,22 @@ def names_of(
         raise ValueError(f"WANDB_PROJECT={in_line(project)}: must be {WANDB_PROJECT}")
     return {
         "project": project,
-        "name": shortened(run_name),
-        "group": shortened(os.environ.get("WANDB_RUN_GROUP") or group or "") or None,
+        "name": shorten(run_name),
+        "group": shorten(os.environ.get("WANDB_RUN_GROUP") or group or "") or None,
         "job_type": job_type if part == "" else os.environ.get("WANDB_JOB_TYPE") or job_type,
     }
 
 
-def part_of(folder: Path, sweep: Path) -> str:
+def name_part(folder: Path, sweep: Path) -> str:
     """The part of a folder's path that names a sweep's run: 3, or 3-seed_1."""
     folder, sweep = folder.absolute(), sweep.absolute()
     return "-".join(folder.relative_to(sweep).parts) if folder.is_relative_to(sweep) else folder.name
 
 
-def tags_of(tags: Sequence[str]) -> list[str]:
+def choose_tags(tags: Sequence[str]) -> list[str]:
     """The tags in the config, each once; if it has none, those of WANDB_TAGS."""
     given = tags or [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",")]
-    return list(dict.fromkeys(shortened(tag, LONGEST_TAG) for tag in given if tag))
+    return list(dict.fromkeys(shorten(tag, LONGEST_TAG) for tag in given if tag))
 
 
 def hide_variables() -> None:
@@ -76,7 +76,7 @@ def hide_variables() -> None:
         os.environ.pop(variable, None)
 
 
-def shortened(name: str, longest: int = LONGEST) -> str:
+def shorten(name: str, longest: int = LONGEST) -> str:
     """The name, with … in the middle if it is too long for W&B: names mostly differ at their ends."""
     if len(name) <= longest:
         return name

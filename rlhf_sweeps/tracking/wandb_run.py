@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf_sweeps.process.deadline import within
-from rlhf_sweeps.process.wandb_environment import wandb_environment
+from rlhf_sweeps.process.deadline import run_within
+from rlhf_sweeps.process.wandb_environment import set_wandb_environment
 from rlhf_sweeps.record import command, hidden, masked_words, place
-from rlhf_sweeps.tracking.names import hide_variables, is_off, names_of, tags_of
+from rlhf_sweeps.tracking.names import choose_tags, hide_variables, is_off, make_names
 from rlhf_sweeps.wording import shown, told
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def start(
 
     Args:
         run_dir: the folder for W&B's own files, unless WANDB_DIR names another.
-        name, group, job_type, part, is_named: see `names_of`.
+        name, group, job_type, part, is_named: see `make_names`.
         settings: the whole config, nested, as plain values.
         axis: the metric that is the x axis of all others.
     """
@@ -85,8 +85,8 @@ def start(
         fields["dir"] = str(run_dir)
     try:
         with _set_environment():
-            fields |= names_of(config.project, name, group, job_type, part, is_named)
-            fields["tags"] = tags_of(config.tags) or None
+            fields |= make_names(config.project, name, group, job_type, part, is_named)
+            fields["tags"] = choose_tags(config.tags) or None
             hide_variables()
             run = _open(config, fields)
             run.define_metric("*", step_metric=axis, step_sync=True)
@@ -158,7 +158,7 @@ class Tracker:
         if (run := self._run) is None or not self._is_on:
             return
         try:
-            within(_FROZEN_AFTER, lambda: run.log(dict(metrics)))
+            run_within(_FROZEN_AFTER, lambda: run.log(dict(metrics)))
         except Exception as error:
             self._turn_off(error)
 
@@ -185,7 +185,7 @@ class Tracker:
             import wandb
 
             table = wandb.Table(columns=list(columns), data=[list(row) for row in data], allow_mixed_types=True)
-            within(_FROZEN_AFTER, lambda: run.log({**at, name: table}))
+            run_within(_FROZEN_AFTER, lambda: run.log({**at, name: table}))
         except Exception as error:
             reason = told(error)
         else:
@@ -205,7 +205,7 @@ class Tracker:
         if run is None:
             return
         try:
-            within(self._finish_timeout + _GRACE, lambda: self._close(run, exit_code, summary, model_dir))
+            run_within(self._finish_timeout + _GRACE, lambda: self._close(run, exit_code, summary, model_dir))
         except (_UploadTimeout, TimeoutError) as error:
             if not isinstance(error, _UploadTimeout):
                 _end_process()  # otherwise this process would wait for it at its end
@@ -247,7 +247,7 @@ def _end_process() -> None:
         process.wait(_GRACE)
     # Otherwise wandb would wait for an answer from it at this process's end.
     with contextlib.suppress(Exception, SystemExit):
-        within(_GRACE, wandb.teardown)
+        run_within(_GRACE, wandb.teardown)
 
 
 def _remove_entries(run: wandb.Run, names: Iterable[str]) -> None:
@@ -279,7 +279,7 @@ def _set_environment() -> Iterator[None]:
     """Set W&B's variables for a while; meanwhile the program's arguments, which W&B records, are masked."""
     given, sys.argv = sys.argv, masked_words(sys.argv)
     try:
-        with wandb_environment(_ENVIRONMENT):
+        with set_wandb_environment(_ENVIRONMENT):
             yield
     finally:
         sys.argv = given

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rlhf_sweeps.files.placing import FORMER, place
-from rlhf_sweeps.process.environment import fault
+from rlhf_sweeps.process.environment import find_fault
 from rlhf_sweeps.record import differing, digest_of, salvage_object, write_object
 
 _UNFINISHED = "unfinished"
@@ -220,7 +220,7 @@ def _load_file(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
-        if fault(error) is not None:  # a fault of the environment: the file may be undamaged
+        if find_fault(error) is not None:  # a fault of the environment: the file may be undamaged
             raise
         raise DamagedError(f"{file.parent.name}/{file.name}: cannot be read ({error})") from error
 

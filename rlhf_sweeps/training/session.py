@@ -33,7 +33,7 @@ from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.base_policy import BasePolicy, exchanges_of, responses_of
 from rlhf_sweeps.training.evaluation import Evaluator
 from rlhf_sweeps.training.prompt_record import load_encoded
-from rlhf_sweeps.verdicts.objective import Evaluated
+from rlhf_sweeps.verdicts.objective import Evaluation
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -65,8 +65,8 @@ class Session:
     policy_digest: str
     tokenizer: PreTrainedTokenizerBase
     adapter: "PeftModel | None" = None
-    best: Evaluated | None = None
-    last: Evaluated | None = None
+    best: Evaluation | None = None
+    last: Evaluation | None = None
     seconds: float = 0.0
     tokens: int = 0
     checkpoint: Path | None = None
@@ -96,7 +96,7 @@ class Session:
         state = checkpoints.read_state(folder)
         try:
             update, trainer, scorers = int(state["update"]), state["trainer"], state["scorers"]
-            best, last = (Evaluated(**state[key]) if state[key] else None for key in ("best", "last"))
+            best, last = (Evaluation(**state[key]) if state[key] else None for key in ("best", "last"))
             seconds, tokens = float(state["seconds"]), int(state["tokens"])
         except (KeyError, TypeError, ValueError) as error:
             raise checkpoints.DamagedError(f"{folder.name}/state.json: damaged ({error!r})") from error

@@ -21,19 +21,19 @@ from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.models.card import model_card
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo.memory import is_out_of_memory
-from rlhf_sweeps.process.environment import fault
-from rlhf_sweeps.process.exit_status import INTERRUPTED, exit_status
+from rlhf_sweeps.process.environment import find_fault
+from rlhf_sweeps.process.exit_status import INTERRUPTED, choose_exit_status
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.process.progress import Progress
 from rlhf_sweeps.record import InUseError, Run, Sweep, masked_words
 from rlhf_sweeps.tracking import wandb_run as tracking
-from rlhf_sweeps.tracking.names import part_of
+from rlhf_sweeps.tracking.names import name_part
 from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.training.stock import take_stock
-from rlhf_sweeps.verdicts.objective import Evaluated, objectives
+from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
 RESUMABLE = ("interrupted", "budget", "timeout", "waiting", "environment")
@@ -98,7 +98,7 @@ def _train(
         group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
         settings={**as_dict(config), "overrides": masked_words(overrides), "versions": _versions()},
-        part=part if sweep is None else part_of(run.folder, sweep.folder),
+        part=part if sweep is None else name_part(run.folder, sweep.folder),
         is_named=any(override.startswith("name=") for override in overrides),
     )
     try:
@@ -113,7 +113,7 @@ def _train(
             with contextlib.suppress(OSError):  # the disk may be full
                 if (run.summary() or {}).get("status") != "complete":  # complete: only the clean-up has failed
                     run.write_summary(summary)
-        tracker.finish(exit_code=exit_status(error), summary=summary)
+        tracker.finish(exit_code=choose_exit_status(error), summary=summary)
         raise
     # A single run that was interrupted ends the command line with this status. A trial was asked to stop by its sweep.
     exit_code = INTERRUPTED if sweep is None and stop_reason == "interrupted" else 0
@@ -164,7 +164,7 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
     samples = [{"update": update, **sample} for sample in samples]
     session.run.append_samples(samples)
     tracker.log_samples(samples)
-    session.last = Evaluated(update, metrics["eval/score"], metrics["eval/kl"])
+    session.last = Evaluation(update, metrics["eval/score"], metrics["eval/kl"])
     is_best = session.last.beats(session.best, session.config.objective.kl_budget)
     if is_best:
         session.best = session.last
@@ -176,7 +176,7 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     run, best, last = session.run, session.best, session.last
     if reason := run.lacks(session.trainer.update):
         log.warning("%s, which what the run was worth is taken from", reason)
-    values = objectives(run.metrics(), session.config.objective)
+    values = compute_objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
         "status": "stopped" if stop_reason else "complete",
         "stop_reason": stop_reason,
@@ -251,7 +251,7 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
 
 def failure(error: BaseException, update: int) -> dict[str, Any]:
     """The summary of a run that failed in this update."""
-    at_fault = fault(error)
+    at_fault = find_fault(error)
     message = {
         "message": at_fault or f"{type(error).__name__}: {error}",
         "traceback": "".join(traceback.format_exception(error)),

@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 
-from rlhf_sweeps.verdicts.estimates import holm
+from rlhf_sweeps.verdicts.estimates import adjust_by_holm
 from rlhf_sweeps.verdicts.intervals import Outcomes
 from rlhf_sweeps.verdicts.pairs import BETTER, LEVEL, NOISE, UNKNOWN
 from rlhf_sweeps.verdicts.student import p_value, student_quantile
@@ -46,7 +46,7 @@ class Difference:
     verdict: str
 
 
-def differences(groups: Mapping[str, Outcomes]) -> list[Difference]:
+def compare_by_prompt(groups: Mapping[str, Outcomes]) -> list[Difference]:
     """Compare every two groups, in the order of their means, highest first.
 
     Args:
@@ -57,7 +57,7 @@ def differences(groups: Mapping[str, Outcomes]) -> list[Difference]:
     pooled = _pool_seed_variance(groups)
     noises = [_estimate_noise(groups[first], groups[second], pooled) for first, second in pairs]
     values = [float(groups[first].mean() - groups[second].mean()) for first, second in pairs]
-    p_values = holm(np.array([p_value(value, *noise) for value, noise in zip(values, noises, strict=True)]))
+    p_values = adjust_by_holm(np.array([p_value(value, *noise) for value, noise in zip(values, noises, strict=True)]))
     compared = []
     for (first, second), value, (error, freedom), p in zip(pairs, values, noises, p_values.tolist(), strict=True):
         if not freedom:

@@ -1,7 +1,7 @@
 """Means of runs and probabilities of improvement over seeds, with 95 % intervals that hold for few seeds.
 
 Runs of one setting are summarised by their plain mean over seeds, as in a sweep. Runs of several settings are
-summarised by the interquartile mean over settings and seeds (see `statistic_of`).
+summarised by the interquartile mean over settings and seeds (see `choose_statistic`).
 
 The point estimates and the percentile interval are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of
 the Statistical Precipice" (2021, arXiv 2108.13264), section 4, on scipy's bootstrap. The percentile interval of two,
@@ -68,7 +68,7 @@ def mean(values: Floats, axis: int = -1) -> Floats:
     return np.asarray(fmean(values) if values.ndim == 1 else np.mean(values, axis=axis))
 
 
-def statistic_of(groups: Iterable[Strata]) -> Statistic:
+def choose_statistic(groups: Iterable[Strata]) -> Statistic:
     """The plain mean if every group is one setting, run on one or more seeds; else the interquartile mean."""
     return mean if all(len(strata) < 2 for strata in groups) else interquartile_mean
 
@@ -82,7 +82,7 @@ def estimate(strata: Iterable[Floats], seed: int = 0, statistic: Statistic = int
 
     Args:
         strata: values of runs that differ only in their seeds, (runs,) each, finite. A single run cannot be resampled
-            alone: see `resampled`.
+            alone: see `join_single_strata`.
         seed: of the random numbers that draw the resamples.
         statistic: `mean` or `interquartile_mean`.
 
@@ -91,7 +91,7 @@ def estimate(strata: Iterable[Floats], seed: int = 0, statistic: Statistic = int
     """
     from scipy.stats import bootstrap
 
-    samples = resampled(strata)
+    samples = join_single_strata(strata)
     pooled = np.concatenate(samples)
     value, nan = float(statistic(pooled)), float("nan")
     if len(pooled) == 1:
@@ -137,7 +137,7 @@ def are_equal(values: Floats, size: float | None = None) -> bool:
     return bool(np.ptp(values) <= _RELATIVE_TOLERANCE * scale)
 
 
-def of_rate(estimated: Estimate, num_prompts: int | None = None) -> Estimate:
+def bound_as_rate(estimated: Estimate, num_prompts: int | None = None) -> Estimate:
     """Replace the interval by that of a rate: within 0 and 1, and never of width 0 because seeds happen to agree.
 
     A rate is a share of prompts, so its interval is at least as wide as Wilson's for that many prompts. All seeds
@@ -160,7 +160,7 @@ def of_rate(estimated: Estimate, num_prompts: int | None = None) -> Estimate:
     return replace(estimated, low=min(low for low, _ in bounds), high=max(high for _, high in bounds))
 
 
-def resampled(strata: Iterable[Floats]) -> list[Floats]:
+def join_single_strata(strata: Iterable[Floats]) -> list[Floats]:
     """Join strata of one run, so that each has at least two, as in survey sampling (Cochran 1977, 5A.12).
 
     Joined strata make intervals wider rather than narrower, since their settings differ, too. If there is only one
@@ -208,7 +208,7 @@ class Probability:
         return Probability(1 - self.value, 1 - self.high, 1 - self.low)
 
 
-def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probability:
+def estimate_probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probability:
     """P(X > Y) + P(X = Y) / 2 as in rliable, averaged over the strata that both groups have.
 
     The interval is the score interval of Newcombe (2006, Statistics in Medicine 25, 559-573, method 5) with Student's
@@ -242,7 +242,7 @@ def probability(first: Sequence[Floats], second: Sequence[Floats]) -> Probabilit
     return Probability(value, float(min(low, value)), float(max(high, value)))
 
 
-def holm(p_values: Floats, num_tests: int | None = None) -> Floats:
+def adjust_by_holm(p_values: Floats, num_tests: int | None = None) -> Floats:
     """P values adjusted for their number (Holm 1979): rejecting below 5 % errs in at most 5 % of all families of tests.
 
     Args:

@@ -23,7 +23,7 @@ class Interval:
     high: float | None
 
 
-def mean_estimate(values: Outcomes) -> Interval:
+def estimate_mean(values: Outcomes) -> Interval:
     """The mean with Student's interval, which has no bounds for a single prompt or for outcomes that are all equal.
 
     Args:
@@ -37,7 +37,7 @@ def mean_estimate(values: Outcomes) -> Interval:
     return Interval(mean, mean - margin, mean + margin)
 
 
-def win_rate_estimate(wins: Outcomes) -> Interval:
+def estimate_win_rate(wins: Outcomes) -> Interval:
     """The mean with Wilson's interval at the effective sample size, after Korn and Graubard (1998); within 0 and 1.
 
     The effective sample size is the number of independent wins and losses whose mean has the same variance: ties make

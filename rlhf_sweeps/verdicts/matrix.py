@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from rlhf_sweeps.record import Run
-from rlhf_sweeps.verdicts.crossed import Difference, differences
-from rlhf_sweeps.verdicts.intervals import Outcomes, mean_estimate, win_rate_estimate
+from rlhf_sweeps.verdicts.crossed import Difference, compare_by_prompt
+from rlhf_sweeps.verdicts.intervals import Outcomes, estimate_mean, estimate_win_rate
 from rlhf_sweeps.verdicts.pairs import NOISE
 from rlhf_sweeps.verdicts.student import CONFIDENCE
 
@@ -23,7 +23,7 @@ MEASURES = ("score", "gain", "win_rate")
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedSetting:
     """The best setting of a reward model, which represents it in the comparison.
 
     Attributes:
@@ -54,7 +54,7 @@ class _UnusableError(Exception):
     """A run has nothing that can be compared; the message says why."""
 
 
-def compare(settings: Sequence[Compared]) -> dict[str, Any]:
+def compare(settings: Sequence[ComparedSetting]) -> dict[str, Any]:
     """The matrix of train reward models and judges, in plain values for a JSON file.
 
     Scores are as recorded. A gain is the score minus the base policy's score, in standard deviations of the judge's
@@ -97,7 +97,7 @@ def compare(settings: Sequence[Compared]) -> dict[str, Any]:
         entries.append(_make_entry(setting, evaluations, scores, wins))
         if wins is not None:
             others[setting.reward_model] = wins
-    pairs = differences(others)
+    pairs = compare_by_prompt(others)
     return {
         "confidence": CONFIDENCE,
         "num_prompts": len(order),
@@ -110,7 +110,7 @@ def compare(settings: Sequence[Compared]) -> dict[str, Any]:
     }
 
 
-def rows(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_rows(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A flat row for every train reward model and judge; update and kl are means over seeds."""
     flat = []
     for entry in comparison["reward_models"]:
@@ -126,11 +126,11 @@ def rows(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     return flat
 
 
-def _describe_run(setting: Compared, seed: int | None) -> str:
+def _describe_run(setting: ComparedSetting, seed: int | None) -> str:
     return f"{setting.reward_model}, trial {setting.trial}" + ("" if seed is None else f", seed {seed}")
 
 
-def _read_evaluations(setting: Compared, left_out: list[str]) -> Iterator[_Evaluation]:
+def _read_evaluations(setting: ComparedSetting, left_out: list[str]) -> Iterator[_Evaluation]:
     """Yield the best evaluation of each run; runs without one, and further runs with the same seed, are left out."""
     seeds: set[int] = set()
     for run in setting.runs:
@@ -186,7 +186,7 @@ def _find_common_prompts(evaluations: Iterable[_Evaluation]) -> frozenset[Prompt
 
 
 def _collect_scores(
-    setting: Compared,
+    setting: ComparedSetting,
     evaluations: Sequence[_Evaluation],
     judges: Sequence[str],
     prompts: Sequence[Prompt],
@@ -206,7 +206,7 @@ def _collect_scores(
     return by_judge
 
 
-def _mean_wins_of_others(setting: Compared, num_seeds: int, scores: Mapping[str, Outcomes]) -> Outcomes | None:
+def _mean_wins_of_others(setting: ComparedSetting, num_seeds: int, scores: Mapping[str, Outcomes]) -> Outcomes | None:
     """The mean wins under all other judges, (seeds, prompts); None without another judge.
 
     Wins can be averaged only over the same seeds, so a judge that has not scored every seed does not count.
@@ -220,7 +220,7 @@ def _mean_wins_of_others(setting: Compared, num_seeds: int, scores: Mapping[str,
 
 
 def _make_entry(
-    setting: Compared,
+    setting: ComparedSetting,
     evaluations: Sequence[_Evaluation],
     scores: Mapping[str, Outcomes],
     others: Outcomes | None,
@@ -237,7 +237,7 @@ def _make_entry(
         "kls": kls,
         "kl": float(np.mean(kls)),
         "judges": {judge: _measure(pairs) for judge, pairs in scores.items()},
-        "others": None if others is None else asdict(win_rate_estimate(others)),
+        "others": None if others is None else asdict(estimate_win_rate(others)),
     }
 
 
@@ -251,14 +251,14 @@ def _measure(pairs: Outcomes) -> dict[str, Any]:
     scores, base_scores = pairs[..., 0], pairs[..., 1]
     gain = None
     if np.ptp(base_scores) > 0:
-        gain = asdict(mean_estimate((scores - base_scores) / base_scores.std(ddof=1)))
+        gain = asdict(estimate_mean((scores - base_scores) / base_scores.std(ddof=1)))
     return {
         "num_seeds": len(scores),
         "num_prompts": scores.shape[1],
         "base_score": float(base_scores.mean()),
-        "score": asdict(mean_estimate(scores)),
+        "score": asdict(estimate_mean(scores)),
         "gain": gain,
-        "win_rate": asdict(win_rate_estimate(_count_wins(pairs))),
+        "win_rate": asdict(estimate_win_rate(_count_wins(pairs))),
     }
 
 

@@ -41,7 +41,7 @@ class Noise:
         return student_quantile(self.freedom) * error if self.is_known else math.nan
 
 
-def noise_within(groups: Iterable[Floats]) -> Noise:
+def pool_noise(groups: Iterable[Floats]) -> Noise:
     """The noise, pooled over groups of runs that differ only in their seeds, (runs,) each."""
     squares, freedom = 0.0, 0
     for values in groups:

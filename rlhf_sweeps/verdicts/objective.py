@@ -15,34 +15,34 @@ Row = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluation:
     """An evaluation: its update, the mean score, and the mean sequence KL to the reference policy in nats."""
 
     update: int
     score: float
     kl: float
 
-    def beats(self, best: "Evaluated | None", kl_budget: float | None) -> bool:
+    def beats(self, best: "Evaluation | None", kl_budget: float | None) -> bool:
         """Whether it is better than the best so far: within the KL budget, and with a strictly higher score."""
         return (kl_budget is None or self.kl <= kl_budget) and (best is None or self.score > best.score)
 
 
-def objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | None:
+def compute_objectives(rows: Sequence[Row], config: ObjectiveConfig) -> list[float] | None:
     """The value of each of `config.metrics` if the run ended here; None if there is no value yet.
 
     Only updates count that have all of the metrics and whose KL is within the budget. If there is no such update, the
     value of `eval/score` is the base policy's score, since the base policy is what remains; other metrics have no
     value.
     """
-    chosen = counted(rows, config)
+    chosen = select_counted_updates(rows, config)
     if chosen:
         return [fmean(row[metric] for row in chosen) for metric in config.metrics]
-    if config.metrics == ["eval/score"] and (evaluated := measured(rows, config)):
+    if config.metrics == ["eval/score"] and (evaluated := select_measured_updates(rows, config)):
         return [evaluated[-1]["eval/base_score"]]
     return None
 
 
-def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]:
+def compute_violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]:
     """Constraint -> by how much the updates that give the objectives break it; 0 or less if they keep it.
 
     If such an update lacks the constraint's metric (the length of answers is measured only by an evaluation), the
@@ -53,7 +53,7 @@ def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]
         parts = CONSTRAINT.fullmatch(text)
         assert parts is not None  # from_hydra has checked it
         measured_rows = [row for row in rows if parts["metric"] in row]
-        if measured_rows and (chosen := counted(rows, config)):
+        if measured_rows and (chosen := select_counted_updates(rows, config)):
             before = [[row for row in measured_rows if row["update"] <= chosen_row["update"]] for chosen_row in chosen]
             values = [(earlier_rows or measured_rows[:1])[-1][parts["metric"]] for earlier_rows in before]
             excess = fmean(values) - float(parts["limit"])
@@ -61,7 +61,7 @@ def violations(rows: Sequence[Row], config: ObjectiveConfig) -> dict[str, float]
     return excesses
 
 
-def missing(rows: Sequence[Row], config: ObjectiveConfig) -> list[str]:
+def find_missing_metrics(rows: Sequence[Row], config: ObjectiveConfig) -> list[str]:
     """The metrics of the objectives and constraints that no update has recorded."""
     limited = [parts["metric"] for text in config.constraints if (parts := CONSTRAINT.fullmatch(text))]
     return [metric for metric in (*config.metrics, *limited) if not any(metric in row for row in rows)]
@@ -77,7 +77,7 @@ def is_evaluated(row: Row) -> bool:
     return any(name.startswith("eval/") for name in row)
 
 
-def measured(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
+def select_measured_updates(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     """The updates that have all of the objective's metrics."""
     return [row for row in rows if all(metric in row for metric in config.metrics)]
 
@@ -87,12 +87,12 @@ def is_over_budget(row: Row, config: ObjectiveConfig) -> bool:
     return config.kl_budget is not None and row.get("eval/kl", row["objective/kl"]) > config.kl_budget
 
 
-def counted(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
+def select_counted_updates(rows: Sequence[Row], config: ObjectiveConfig) -> list[Row]:
     """The updates over which the objectives are averaged: the best by the first metric, the last, or the last few.
 
     The list is empty if no update with the metrics has a KL within the budget.
     """
-    allowed = [row for row in measured(rows, config) if not is_over_budget(row, config)]
+    allowed = [row for row in select_measured_updates(rows, config) if not is_over_budget(row, config)]
     if not allowed or config.reduction == "last":
         return allowed[-1:]
     if config.reduction == "mean":

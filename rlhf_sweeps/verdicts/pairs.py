@@ -20,12 +20,12 @@ from rlhf_sweeps.verdicts.estimates import (
     Probability,
     Statistic,
     Strata,
+    adjust_by_holm,
     are_equal,
+    choose_statistic,
     estimate,
-    holm,
+    estimate_probability,
     mean,
-    probability,
-    statistic_of,
 )
 from rlhf_sweeps.verdicts.student import Floats, p_value, satterthwaite, student_quantile
 
@@ -41,7 +41,7 @@ BY_PROMPT = "paired by prompt"
 
 
 @dataclass(frozen=True)
-class Pair:
+class GroupPair:
     """The better of two groups compared with the other.
 
     Attributes:
@@ -66,7 +66,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class GroupRanking:
     """Groups, best first.
 
     Attributes:
@@ -78,14 +78,14 @@ class Ranking:
 
     labels: Sequence[str]
     estimates: Mapping[str, Estimate]
-    pairs: Sequence[Pair]
+    pairs: Sequence[GroupPair]
     statistic: str
 
     @cached_property
-    def _by_labels(self) -> dict[tuple[str, str], Pair]:
+    def _by_labels(self) -> dict[tuple[str, str], GroupPair]:
         return {(pair.first, pair.second): pair for pair in self.pairs}
 
-    def against_best(self, label: str) -> Pair | None:
+    def against_best(self, label: str) -> GroupPair | None:
         """The pair of the best group and this group; None for the best itself and beyond MOST_GROUPS."""
         return self._by_labels.get((self.labels[0], label))
 
@@ -97,15 +97,15 @@ class Ranking:
         return self.labels[0] if is_sure else None
 
 
-def verdict_text(pair: Pair | None) -> str:
+def describe_verdict(pair: GroupPair | None) -> str:
     """The verdict for the second group of a pair: 'beaten' if the first is better; `-` for the best group (no pair)."""
     return "-" if pair is None else {BETTER: "beaten"}.get(pair.verdict, pair.verdict)
 
 
 def rank(
     groups: Mapping[str, Strata], is_lower_better: bool = False, tested: Mapping[str, Strata] | None = None
-) -> Ranking:
-    """Sort groups by their means (see `statistic_of`) and compare every two.
+) -> GroupRanking:
+    """Sort groups by their means (see `choose_statistic`) and compare every two.
 
     Groups that were run on test seeds go before all others, sorted by their means there, as in `settings.rank_key`. Two
     such groups are compared on the test seeds, any other two on the seeds that chose the settings.
@@ -116,7 +116,7 @@ def rank(
         tested: the values on test seeds, of the groups that have some.
     """
     sign, tested = -1.0 if is_lower_better else 1.0, tested or {}
-    statistic = statistic_of([*groups.values(), *tested.values()])
+    statistic = choose_statistic([*groups.values(), *tested.values()])
     chosen, on_tests = _Samples(groups, statistic), _Samples(tested, statistic)
     estimates = {label: (on_tests if label in tested else chosen).estimate(label) for label in groups}
     # Decides between groups that are equal on test seeds.
@@ -129,7 +129,7 @@ def rank(
     names = list(combinations(labels[:MOST_GROUPS], 2))
     differences = [_compare(on_tests if {*both} <= {*tested} else chosen, *both, noise) for both in names]
     num_pairs = len(labels) * (len(labels) - 1) // 2
-    p_values = holm(np.array([difference.p_value for difference in differences], dtype=np.float64), num_pairs)
+    p_values = adjust_by_holm(np.array([difference.p_value for difference in differences], dtype=np.float64), num_pairs)
     pairs = [_make_pair(difference, p_value, sign) for difference, p_value in zip(differences, p_values, strict=True)]
     # A group without test seeds may look better on the seeds that chose it. That may be luck, so it is no verdict.
     pairs = [
@@ -138,7 +138,7 @@ def rank(
         else pair
         for pair in pairs
     ]
-    return Ranking(labels, estimates, pairs, MEAN if statistic is mean else INTERQUARTILE)
+    return GroupRanking(labels, estimates, pairs, MEAN if statistic is mean else INTERQUARTILE)
 
 
 _UNMATCHED = "unmatched"  # never the key of a setting: those are tuples
@@ -245,17 +245,19 @@ def _pool_noise(estimates: Iterable[Estimate]) -> tuple[float, float]:
     return sum(parts), satterthwaite(parts, freedoms)
 
 
-def _make_pair(difference: _Difference, p_value: float, sign: float) -> Pair:
+def _make_pair(difference: _Difference, p_value: float, sign: float) -> GroupPair:
     margin = student_quantile(difference.freedom) * difference.error if difference.freedom > 0 else math.nan
     verdict = UNKNOWN if math.isnan(p_value) else NOISE
     if p_value <= LEVEL:
         verdict = BETTER if sign * difference.value > 0 else WORSE
-    return Pair(
+    return GroupPair(
         *difference.names,
         difference.value,
         difference.value - margin,
         difference.value + margin,
-        probability([sign * values for values in difference.first], [sign * values for values in difference.second]),
+        estimate_probability(
+            [sign * values for values in difference.first], [sign * values for values in difference.second]
+        ),
         float(p_value),
         verdict,
         difference.design,

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rlhf_sweeps.verdicts.series import Flags, Series, gain
+from rlhf_sweeps.verdicts.series import Flags, Series, measure_gain
 
 UNDER_CONTROL, CLOSE, OVER_BUDGET = "under control", "close to the budget", "over the budget"
 BLOW_UP, NEGATIVE, COLLAPSE, RISE = "blow-up", "negative", "collapse", "rise"
@@ -122,7 +122,7 @@ class Divergence:
             if not (level > 0 and kl.end > max(TIMES_BEFORE * level, LEAST)):
                 continue
             update = kl.where(kl.values > TIMES_BEFORE * level)
-            late = gain(Series(scores.updates[begin:], scores.values[begin:]))
+            late = measure_gain(Series(scores.updates[begin:], scores.values[begin:]))
             if update is None or late.size > 0:
                 continue
             evidence = {"KL before": level, "KL at the end": kl.end, "gain in score since": late.size}
@@ -177,7 +177,7 @@ def _find_begin(values: Series, flags: Flags) -> int | None:
     return values.where(flags)
 
 
-def entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None:
+def find_entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None:
     """The policy has less than a quarter of the entropy that it began with: it hardly varies its answers.
 
     Args:
@@ -193,7 +193,7 @@ def entropy_collapse(entropy: Series, is_sum: bool = False) -> Onset | None:
     return None if update is None else Onset(update, limit, evidence=evidence)
 
 
-def entropy_rise(entropy: Series) -> Onset | None:
+def find_entropy_rise(entropy: Series) -> Onset | None:
     """The policy gets less and less sure of its next token, as policies that write nonsense do.
 
     Args:

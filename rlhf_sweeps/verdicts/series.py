@@ -111,7 +111,7 @@ def rolling_mean(values: Floats, width: int) -> Floats:
     return means
 
 
-def gain(values: Series) -> Change:
+def measure_gain(values: Series) -> Change:
     """The change from the mean of the first fifth to the mean of the last fifth."""
     width = max(3, len(values) // 5)
     if len(values) < 2 * width:

@@ -20,7 +20,7 @@ def mean_over_seeds(runs: Iterable[Sequence[float] | None]) -> list[float] | Non
     return [fmean(column) for column in zip(*complete, strict=True)]
 
 
-def mean_broken(runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+def mean_violations(runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """By how much a setting breaks each constraint, as mean over its runs; 0 or less if it keeps the constraint.
 
     A run that was never within the KL budget counts as the base policy, which no constraint applies to: it has no
@@ -39,7 +39,7 @@ def mean_broken(runs: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(values) if values else math.nan for name, values in by_constraint.items()}
 
 
-def keeps(violations: Mapping[str, float]) -> bool:
+def keeps_constraints(violations: Mapping[str, float]) -> bool:
     """Whether all constraints are kept: each is broken by 0 or less, and none by nan."""
     return all(excess <= 0 for excess in violations.values())
 
@@ -58,13 +58,13 @@ def rank_key(
         tested: the mean over the test seeds; None if the setting was not run on any.
         directions: "maximize" or "minimize" for each objective.
     """
-    chosen = losses(worth, directions)
+    chosen = compute_losses(worth, directions)
     if tested is None or len(directions) > 1:
         return True, chosen, []
-    return False, losses(tested, directions), chosen
+    return False, compute_losses(tested, directions), chosen
 
 
-def losses(objectives: Sequence[float] | None, directions: Sequence[str]) -> list[float]:
+def compute_losses(objectives: Sequence[float] | None, directions: Sequence[str]) -> list[float]:
     """The objectives, signed so that lower is better; empty unless there is a number for each direction."""
     values = [float(value) for value in objectives] if objectives is not None else []
     if len(values) != len(directions) or any(map(math.isnan, values)):

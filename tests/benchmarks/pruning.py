@@ -20,7 +20,7 @@ from typing import Any
 
 import optuna
 
-from rlhf_sweeps.sweep.pruning.pruners import Curve, make_pruner
+from rlhf_sweeps.sweep.pruning.pruners import ObjectiveCurve, make_pruner
 
 KL_BUDGET = 15.0
 RULES: Sequence[tuple[str, Mapping[str, Any]]] = (
@@ -120,11 +120,11 @@ def replay(sweep: Sweep, order: Sequence[str], workers: int, name: str, argument
         step, end = min(known for known in curve if known > before), max(curve)
         spent += step - before
         seen.setdefault(number, {})[step] = curve[step]
-        peers = [Curve(other, values) for other, values in seen.items() if other != number]
+        peers = [ObjectiveCurve(other, values) for other, values in seen.items() if other != number]
         if step == end:
             finished[order[number]] = now
             start(now)
-        elif pruner.should_prune(Curve(number, seen[number]), peers, end):
+        elif pruner.should_prune(ObjectiveCurve(number, seen[number]), peers, end):
             start(now)
         else:
             heapq.heappush(events, (now + min(known for known in curve if known > step) - step, number, step))

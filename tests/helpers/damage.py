@@ -21,7 +21,7 @@ from analysis import command as analysis
 from helpers import sweeping
 from rlhf_sweeps import preflight, sample
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.process.exit_status import WRONG_INPUT, exit_status
+from rlhf_sweeps.process.exit_status import WRONG_INPUT, choose_exit_status
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.sweep import SweepFailedError
 from rlhf_sweeps.training import train
@@ -73,12 +73,12 @@ def told(act: Callable[[], Any]) -> Told:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
             status = act() or 0
     except SystemExit as end:
-        status = exit_status(end)
+        status = choose_exit_status(end)
     except (ConfigError, SweepFailedError) as error:
-        status = exit_status(error)
+        status = choose_exit_status(error)
         text.write(f"error: {error}\n")
     except OSError as error:
-        status = exit_status(error)
+        status = choose_exit_status(error)
         text.write(f"error: {error.filename}: {error.strerror}\n")
         failure = "" if status == WRONG_INPUT else traceback.format_exc()
     except Exception:

@@ -5,19 +5,19 @@ from typing import Any
 
 import yaml
 
-from rlhf_sweeps.sweep.results import last_block
-from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, Trial
+from rlhf_sweeps.sweep.results import write_last_lines
+from rlhf_sweeps.sweep.study.trials import COMPLETE, RUNNING, SweepTrial
 
 SWEEP = Path("outputs/sweep")
 
 
-def make(number: int, objectives: list[float] | None = None, **changes: Any) -> Trial:
+def make(number: int, objectives: list[float] | None = None, **changes: Any) -> SweepTrial:
     fields = {"params": {}, "settings": {"ppo.kl_coef": f"0.0{number}"}, "folder": SWEEP / str(number)}
     state = RUNNING if objectives is None else COMPLETE
-    return Trial(number=number, **{**fields, "state": state, "objectives": objectives, **changes})
+    return SweepTrial(number=number, **{**fields, "state": state, "objectives": objectives, **changes})
 
 
-def block(trials: list[Trial], **changes: Any) -> list[str]:
+def block(trials: list[SweepTrial], **changes: Any) -> list[str]:
     arguments: dict[str, Any] = {
         "metrics": ["eval/score"],
         "directions": ["maximize"],
@@ -25,10 +25,10 @@ def block(trials: list[Trial], **changes: Any) -> list[str]:
         "hydra": {},
         "folder": SWEEP,
     }
-    return last_block(trials, **{**arguments, "is_grid": False, **changes}).splitlines()
+    return write_last_lines(trials, **{**arguments, "is_grid": False, **changes}).splitlines()
 
 
-def numbers(trials: list[Trial]) -> list[int]:
+def numbers(trials: list[SweepTrial]) -> list[int]:
     return [trial.number for trial in trials]
 
 

@@ -12,7 +12,7 @@ from analysis.reading.study import rebuilt_study
 from analysis.records.runs import RunRecord, Source, Trial
 from helpers.records import axes
 from rlhf_sweeps.record import Run
-from rlhf_sweeps.verdicts.matrix import Compared, compare
+from rlhf_sweeps.verdicts.matrix import ComparedSetting, compare
 
 # Reward model -> judge -> 1 won, 0 lost, (seeds, prompts).
 Wins = Mapping[str, Mapping[str, NDArray[np.float64]]]
@@ -75,7 +75,7 @@ def written(wins: Wins, settings: Mapping[str, Mapping[str, str]] | None = None)
             for seed in range(len(judged[name]))
         ]
         own = (settings or {}).get(name, {})
-        compared.append(Compared(name, number, {"reward_model": name, **own}, cast("list[Run]", runs)))
+        compared.append(ComparedSetting(name, number, {"reward_model": name, **own}, cast("list[Run]", runs)))
     return compare(compared)
 
 

@@ -24,10 +24,10 @@ from analysis.views.sweep import sweep_view
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import Statement, listed
 from helpers.claims import ONE_MODEL, Said
-from rlhf_sweeps.sweep.comparison_table import table
-from rlhf_sweeps.sweep.results import last_block
-from rlhf_sweeps.sweep.results_file import optimization_results
-from rlhf_sweeps.sweep.study.trials import Trial
+from rlhf_sweeps.sweep.comparison_table import write_table
+from rlhf_sweeps.sweep.results import write_last_lines
+from rlhf_sweeps.sweep.results_file import make_results
+from rlhf_sweeps.sweep.study.trials import SweepTrial
 
 
 def everything_said(source: Source) -> list[Said]:
@@ -164,12 +164,12 @@ def _run_of(title: str, ranking: Ranking) -> str:
 def _end(source: Source) -> Iterator[Said]:
     """The sweep's last lines, where its trials are settings: seeds as settings are not ranked there as here yet."""
     if source.comparison is not None:
-        lines = table(source.comparison).splitlines()
+        lines = write_table(source.comparison).splitlines()
         yield from (Said("last lines", line.strip(), key=REWARD_MODEL) for line in lines)
     if not source.trials or any("seed" in trial.settings for trial in source.trials):
         return
     trials = [
-        Trial(
+        SweepTrial(
             one.number,
             {},
             one.settings,
@@ -184,10 +184,10 @@ def _end(source: Source) -> Iterator[Said]:
         for one in source.trials
     ]
     if source.comparison is None:
-        found = optimization_results(trials, source.directions)
+        found = make_results(trials, source.directions)
         if found["best_trial"] is not None:
             yield Said("optimization_results.yaml", f"best: trial {found['best_trial']}, {found['best_params']}")
-    block = last_block(
+    block = write_last_lines(
         trials,
         metrics=source.metrics,
         directions=source.directions,

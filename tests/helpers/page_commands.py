@@ -15,8 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.cli import conf_dir, register, task_config
-from rlhf_sweeps.command_line.hydra_part import answering, as_job
+from rlhf_sweeps.cli import conf_dir, register, select_task
+from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.reward_training import config as reward_training
 from rlhf_sweeps.sweep.composition import Composer
@@ -30,14 +30,14 @@ def words_of(command: str) -> list[str]:
 
 def check_run(words: list[str]) -> None:
     """Compose and check the config of `python -m rlhf_sweeps WORDS`; raises what is wrong with it."""
-    with _composed("config", words, RunMode.RUN) as (_, config, _), answering(config):
-        from_hydra(task_config(config))
+    with _composed("config", words, RunMode.RUN) as (_, config, _), answer_from(config):
+        from_hydra(select_task(config))
 
 
 def check_sweep(words: list[str]) -> None:
     """Make the plan of `python -m rlhf_sweeps -m WORDS`, and compose every value once; raises what is wrong."""
     with _composed("config", words, RunMode.MULTIRUN) as (loader, config, overrides):
-        with answering(as_job(config, Path(), number=0)):
+        with answer_from(as_job(config, Path(), number=0)):
             composer = Composer(loader, config)
             plan = make_plan(config, loader, composer, overrides)
         for point in plan.space.probes():
@@ -47,8 +47,8 @@ def check_sweep(words: list[str]) -> None:
 def check_training(words: list[str]) -> None:
     """Compose and check the config of `python -m rlhf_sweeps.reward_models train WORDS`; raises what is wrong."""
     reward_training.register()
-    with _composed("reward_model_training", words, RunMode.RUN) as (_, config, _), answering(config):
-        reward_training.from_hydra(task_config(config))
+    with _composed("reward_model_training", words, RunMode.RUN) as (_, config, _), answer_from(config):
+        reward_training.from_hydra(select_task(config))
 
 
 def existing_keys() -> set[str]:

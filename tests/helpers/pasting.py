@@ -23,8 +23,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.cli import conf_dir, register, task_config
-from rlhf_sweeps.command_line.hydra_part import answering
+from rlhf_sweeps.cli import conf_dir, register, select_task
+from rlhf_sweeps.command_line.hydra_answers import answer_from
 from rlhf_sweeps.config.choices import expand
 
 TESTS = ROOT / "tests"
@@ -120,8 +120,8 @@ def composed(words: list[str]) -> tuple[DictConfig, Any]:
         hydra = Hydra.create_main_hydra2("rlhf_sweeps", path)
         mode = RunMode.MULTIRUN if given.multirun else RunMode.RUN
         config = hydra.config_loader.load_configuration(given.config_name or "config", given.overrides, mode)
-        with answering(config):
-            task = OmegaConf.to_container(expand(task_config(config)), resolve=True)
+        with answer_from(config):
+            task = OmegaConf.to_container(expand(select_task(config)), resolve=True)
         return config, task
     finally:
         GlobalHydra.instance().clear()

@@ -29,8 +29,8 @@ from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.patience import Patience
 from rlhf_sweeps.sweep.plan import MOST_CHOICES, Plan
-from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.search.samplers import make_sampler
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import SweeperConfig, read_settings
@@ -123,7 +123,7 @@ class Simulation:
         executor, nothing = SimulatedExecutor(world), lambda *arguments, **named: None
         display = SimpleNamespace(event=nothing, show=nothing)
         tracker = SimpleNamespace(log=nothing)
-        judge, composer = Judge(make_pruner(plan.pruner, {}), plan.sign), SimulatedComposer(world, plan.config)
+        judge, composer = PruningState(make_pruner(plan.pruner, {}), plan.sign), SimulatedComposer(world, plan.config)
         world.engine = Engine(
             sweep, plan, study, judge, configurations, composer, executor, display, tracker, Patience(),  # type: ignore[arg-type]
         )  # fmt: skip

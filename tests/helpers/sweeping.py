@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from rlhf_sweeps.cli import conf_dir, register
-from rlhf_sweeps.command_line.job_environment import job_environment
+from rlhf_sweeps.command_line.job_environment import set_job_environment
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.sweep.sweeper import run_sweep
 from rlhf_sweeps.sweep.workers import open_executor
@@ -45,7 +45,7 @@ def sweep(folder: Path, *overrides: str, workers: int = 0) -> None:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", arguments, RunMode.MULTIRUN)
-        with job_environment(master, is_sweep=True), open_executor(master) as executor:  # as our plugin does
+        with set_job_environment(master, is_sweep=True), open_executor(master) as executor:  # as our plugin does
             arguments = OmegaConf.to_container(master.hydra.overrides.task, resolve=False)  # as Hydra does
             run_sweep(master, loader, cast(list[str], arguments), executor)
 

@@ -31,7 +31,7 @@ class Change:
 
     @property
     def name(self) -> str:
-        """`sweep: rlhf_sweeps/sweep/pruning/judge.py: a falling KL`."""
+        """`sweep: rlhf_sweeps/sweep/pruning/pruning_state.py: a falling KL`."""
         return f"{self.room}: {self.file}: {self.why}"
 
     def made(self) -> str:

@@ -13,7 +13,7 @@ from optuna.samplers import RandomSampler
 from sqlalchemy import event
 
 from rlhf_sweeps.record import BaseRecord, Run, Sweep, salvage, salvage_samples, write_atomically
-from rlhf_sweeps.sweep.study.storage import file_url
+from rlhf_sweeps.sweep.study.storage import make_file_url
 from rlhf_sweeps.sweep.study.study import Study
 from rlhf_sweeps.sweep.study.trials import COMPLETE
 
@@ -183,7 +183,7 @@ def noted(params: Mapping[str, float]) -> dict[str, Any]:
 
 
 def open_study(folder: Path, kind: str) -> Study:
-    url = file_url(folder / "study.db") if kind == "sqlite" else f"journal:{folder / 'study.jnl'}"
+    url = make_file_url(folder / "study.db") if kind == "sqlite" else f"journal:{folder / 'study.jnl'}"
     return Study(url, "s", ["kl"], ["minimize"], lambda number: RandomSampler(seed=7 + number))
 
 

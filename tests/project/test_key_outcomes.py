@@ -141,10 +141,10 @@ OBJECTIVES: dict[str, tuple[dict[str, Any], list[float], dict[str, float]]] = {
 @pytest.mark.parametrize("key", OBJECTIVES)
 def test_keys_of_the_objective(key: str) -> None:
     changes, value, excess = OBJECTIVES[key]
-    assert worth.objectives(ROWS, PLAIN) == [3.0]
+    assert worth.compute_objectives(ROWS, PLAIN) == [3.0]
     config = replace(PLAIN, **changes)
-    assert worth.objectives(ROWS, config) == value
-    assert worth.violations(ROWS, config) == excess
+    assert worth.compute_objectives(ROWS, config) == value
+    assert worth.compute_violations(ROWS, config) == excess
 
 
 def test_names_and_suggestions_reach_what_they_are_for(compose_config: Compose) -> None:

@@ -155,7 +155,7 @@ def test_a_report_that_failed_can_be_written_again(
     name: str, paste: Paste, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    words = paste(sweep_report.report_line(Path(name)).rpartition("; ")[2])
+    words = paste(sweep_report.write_report(Path(name)).rpartition("; ")[2])
     assert words[:3] == ["-m", "analysis", "report"]
     assert analyse(words[2:]) == 2
     assert capsys.readouterr().err.startswith(f"error: {words[3]}: ")
@@ -191,7 +191,7 @@ def test_what_is_pasted_really_runs(paste: Paste, monkeypatch: pytest.MonkeyPatc
     assert (Run("again").summary() or {})["status"] == "complete"
     assert (Run("again").start() or {})["config"] == as_dict(from_hydra(merged(Path("s ä {b}") / number)))
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    line = sweep_report.report_line(Path("s ä {b}")).rpartition("; ")[2]
+    line = sweep_report.write_report(Path("s ä {b}")).rpartition("; ")[2]
     subprocess.run(["bash", "-c", line], check=True, capture_output=True)
     assert report_file(Path("s ä {b}")).is_file()
 

@@ -285,7 +285,7 @@ def test_jobs_of_hydras_own_sweepers_are_numbered(
     with read_write(composed), open_dict(composed):
         composed.hydra.mode, composed.hydra.job.num, composed.hydra.runtime.output_dir = mode, 3, str(tmp_path)
     HydraConfig.instance().set_config(composed)
-    cli._train(cli.task_config(composed))
+    cli._train(cli.select_task(composed))
     assert given == [expected]
 
 

@@ -18,7 +18,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config, as_dict
 from rlhf_sweeps.platforms import memory
-from rlhf_sweeps.preflight import check_folder, check_inputs, differences, flatten
+from rlhf_sweeps.preflight import check_folder, check_inputs, describe_differences, flatten
 from rlhf_sweeps.record import Run
 
 FREE = {"name"}
@@ -43,7 +43,7 @@ def test_each_key_but_the_free_ones_keeps_a_run_from_being_continued(compose_con
             node = node[part]
         node[name] = "odd"
         is_free = key in FREE or key.split(".")[0] in FREE_SECTIONS
-        assert (differences(plain, changed) == "") == is_free, key
+        assert (describe_differences(plain, changed) == "") == is_free, key
     other = replace(config, eval=replace(config.eval, every=7))
     with pytest.raises(
         ConfigError, match=r"holds a run with other settings \(eval.every was 5, is 7\); choose another"
@@ -91,12 +91,12 @@ def test_a_batch_may_take_what_memory_is_left(compose_config: Compose, monkeypat
     """A response of 32 tokens of 32 bytes is a KiB, so that 32 of them are 32 KiB."""
     config = compose_config()
     assert (config.ppo.batch_size, config.ppo.response_length) == (32, 32)
-    monkeypatch.setattr(memory, "left", lambda: 2**15)
+    monkeypatch.setattr(memory, "measure_free_memory", lambda: 2**15)
     checked(config)
-    monkeypatch.setattr(memory, "left", lambda: 2**15 - 1)
+    monkeypatch.setattr(memory, "measure_free_memory", lambda: 2**15 - 1)
     with pytest.raises(ConfigError, match=r"^ppo.batch_size=32: so many responses .*; must be at most 31$"):
         checked(config)
-    monkeypatch.setattr(memory, "left", lambda: None)
+    monkeypatch.setattr(memory, "measure_free_memory", lambda: None)
     checked(config)
 
 

@@ -22,11 +22,11 @@ class Sweeper(HydraSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that the overrides describe; raises what `run_sweep` raises."""
-        from rlhf_sweeps.command_line.job_environment import job_environment
+        from rlhf_sweeps.command_line.job_environment import set_job_environment
         from rlhf_sweeps.sweep.workers import open_executor
 
         # Set before workers start: a fork server passes on the environment that it was started with.
-        with job_environment(self._master, is_sweep=True), open_executor(self._master) as executor:
+        with set_job_environment(self._master, is_sweep=True), open_executor(self._master) as executor:
             from rlhf_sweeps.sweep.sweeper import run_sweep
 
             run_sweep(self._master, self._loader, arguments, executor)

@@ -53,7 +53,7 @@ def divide_memory(workers: int) -> int | None:
     Raises:
         ConfigError: if a share is too small for a process.
     """
-    left = memory.left()
+    left = memory.measure_free_memory()
     if left is None or workers <= 1:
         return None
     if left < workers * SMALLEST_SHARE:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
-from rlhf_sweeps.process.environment import EXIT_STATUS, fault
+from rlhf_sweeps.process.environment import EXIT_STATUS, find_fault
 from rlhf_sweeps.record import Run, hide
 
 
@@ -45,7 +45,7 @@ def run_trial(trial: str, folder: Path, environment: Mapping[str, str], memory: 
 
 def exit_status_of_trial(error: Exception) -> int:
     """The exit status that shows whether the environment is at fault, since there may be no summary."""
-    return 1 if fault(error) is None else EXIT_STATUS
+    return 1 if find_fault(error) is None else EXIT_STATUS
 
 
 def _die_with_sweeper() -> None:

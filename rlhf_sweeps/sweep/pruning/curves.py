@@ -11,7 +11,7 @@ from rlhf_sweeps.config.fields import number
 
 
 @dataclass(frozen=True)
-class Curve:
+class ObjectiveCurve:
     """The objective of a trial over its steps.
 
     Attributes:
@@ -46,7 +46,7 @@ class Curve:
 class Pruner(Protocol):
     """A rule that ends trials early."""
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """Whether a trial should end now; called once at each new step except the trial's last.
 
         Args:
@@ -56,21 +56,21 @@ class Pruner(Protocol):
         """
 
 
-def setting(default: float, **bounds: float) -> Any:
+def argument(default: float, **bounds: float) -> Any:
     """An argument of a rule, with its default and bounds."""
     return field(default=default, metadata=number(**bounds).metadata)
 
 
-def values_at(step: float, peers: Sequence[Curve]) -> list[float]:
+def list_values_at(step: float, peers: Sequence[ObjectiveCurve]) -> list[float]:
     """The values at a step of the peers that have reached it, best first."""
-    return _numbers([peer.at(step) for peer in peers])
+    return _sort_numbers([peer.at(step) for peer in peers])
 
 
-def newest_values(peers: Sequence[Curve]) -> list[float]:
+def list_newest_values(peers: Sequence[ObjectiveCurve]) -> list[float]:
     """The newest value of each peer, best first."""
-    return _numbers([peer.at(peer.step) for peer in peers])
+    return _sort_numbers([peer.at(peer.step) for peer in peers])
 
 
-def _numbers(values: Sequence[float]) -> list[float]:
+def _sort_numbers(values: Sequence[float]) -> list[float]:
     """The values without NaN, best first."""
     return sorted((value for value in values if not math.isnan(value)), reverse=True)

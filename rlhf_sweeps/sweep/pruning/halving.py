@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf_sweeps.sweep.pruning.curves import Curve, newest_values, setting, values_at
+from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve, argument, list_newest_values, list_values_at
 
 
 @dataclass(frozen=True)
@@ -30,41 +30,41 @@ class Asha:
         wait_factor: the best 1/wait_factor of the trials at such a point do not wait; 1: no trial waits.
     """
 
-    first_rung: float = setting(0.5, above=0, at_most=1)
-    rung_factor: float = setting(1.5, above=1)
-    reduction_factor: float = setting(2.0, above=1)
-    min_peers: int = setting(3, at_least=1)
-    slope_factor: float = setting(2.0, at_least=0)
-    slope_window: float = setting(0.25, above=0, at_most=1)
-    first_wait: float = setting(1 / 6, above=0, at_most=1)
-    wait_factor: float = setting(2.0, at_least=1)
+    first_rung: float = argument(0.5, above=0, at_most=1)
+    rung_factor: float = argument(1.5, above=1)
+    reduction_factor: float = argument(2.0, above=1)
+    min_peers: int = argument(3, at_least=1)
+    slope_factor: float = argument(2.0, at_least=0)
+    slope_window: float = argument(0.25, above=0, at_most=1)
+    first_wait: float = argument(1 / 6, above=0, at_most=1)
+    wait_factor: float = argument(2.0, at_least=1)
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """See `Pruner`; a trial can end only at rungs."""
         step, value = trial.step, trial.at(trial.step)
         if math.isnan(value):
             return True
         previous = max((earlier_step for earlier_step in trial.values if earlier_step < step), default=0)
-        values = values_at(step, peers)
+        values = list_values_at(step, peers)
         if self._count_rungs(previous, num_steps) == self._count_rungs(step, num_steps) or len(values) < self.min_peers:
             return False
         num_promoted = math.ceil((len(values) + 1) / self.reduction_factor)
         better = sum(other > value for other in values)
-        return better >= num_promoted and self._extrapolate(trial, num_steps) < newest_values(peers)[0]
+        return better >= num_promoted and self._extrapolate(trial, num_steps) < list_newest_values(peers)[0]
 
-    def should_wait(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_wait(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """Whether a trial should wait while another gets its worker; called once at each new step."""
         step = trial.step
         previous = max((earlier_step for earlier_step in trial.values if earlier_step < step), default=0)
         if self._count_waits(previous, num_steps) == self._count_waits(step, num_steps):
             return False
-        values = values_at(step, peers)
+        values = list_values_at(step, peers)
         better = sum(other > trial.at(step) for other in values)
         return bool(values) and better >= math.ceil((len(values) + 1) / self.wait_factor)
 
-    def may_resume(self, trial: Curve, peers: Sequence[Curve]) -> bool:
+    def may_resume(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve]) -> bool:
         """Whether a waiting trial is now among the best at its step."""
-        values = values_at(trial.step, peers)
+        values = list_values_at(trial.step, peers)
         better = sum(other > trial.at(trial.step) for other in values)
         return better < (len(values) + 1) // self.wait_factor
 
@@ -84,7 +84,7 @@ class Asha:
             num_rungs += 1
         return num_rungs
 
-    def _extrapolate(self, trial: Curve, num_steps: int) -> float:
+    def _extrapolate(self, trial: ObjectiveCurve, num_steps: int) -> float:
         """The objective at the end of the first run, extrapolated with the recent slope."""
         step, value = trial.step, trial.at(trial.step)
         latest = step - self.slope_window * num_steps
@@ -105,18 +105,18 @@ class Hyperband:
         first_rung, reduction_factor, min_peers: of the first bracket, as in `Asha`.
     """
 
-    num_brackets: int = setting(2, at_least=1)
-    first_rung: float = setting(0.25, above=0, at_most=1)
-    reduction_factor: float = setting(2.0, above=1)
-    min_peers: int = setting(3, at_least=1)
+    num_brackets: int = argument(2, at_least=1)
+    first_rung: float = argument(0.25, above=0, at_most=1)
+    reduction_factor: float = argument(2.0, above=1)
+    min_peers: int = argument(3, at_least=1)
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """See `Pruner`; a trial can end only at rungs of its bracket."""
         bracket = self._choose_bracket(trial)
         first_rung = min(1.0, self.first_rung * self.reduction_factor**bracket)
         rule = Asha(first_rung, self.reduction_factor, self.reduction_factor, self.min_peers, slope_factor=0.0)
         return rule.should_prune(trial, [peer for peer in peers if self._choose_bracket(peer) == bracket], num_steps)
 
-    def _choose_bracket(self, trial: Curve) -> int:
+    def _choose_bracket(self, trial: ObjectiveCurve) -> int:
         # The number is hashed first: in a grid, every second trial may share a setting.
         return zlib.crc32(str(trial.number).encode()) % self.num_brackets

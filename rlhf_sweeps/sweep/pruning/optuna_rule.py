@@ -8,7 +8,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rlhf_sweeps.sweep.pruning.curves import Curve
+from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve
 
 
 class OptunaRule:
@@ -26,7 +26,7 @@ class OptunaRule:
         self._pruner = pruner
         self._attributes: dict[int, dict[str, Any]] = {}
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """Whether Optuna's pruner ends the trial."""
         if math.isnan(trial.at(trial.step)):
             return True
@@ -42,7 +42,7 @@ class OptunaRule:
         return should_prune
 
 
-def _list_values(curve: Curve | None, trial: Curve) -> dict[int, float]:
+def _list_values(curve: ObjectiveCurve | None, trial: ObjectiveCurve) -> dict[int, float]:
     """Step -> value of a curve, at its own steps and at those of the trial in question; empty without a curve."""
     if curve is None:
         return {}

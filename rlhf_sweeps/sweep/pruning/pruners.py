@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 
 from rlhf_sweeps.config.fields import ConfigError, out_of_range
-from rlhf_sweeps.sweep.pruning.curves import Curve, Pruner, setting, values_at
+from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve, Pruner, argument, list_values_at
 from rlhf_sweeps.sweep.pruning.halving import Asha, Hyperband
 from rlhf_sweeps.sweep.pruning.optuna_rule import OptunaRule
 from rlhf_sweeps.sweep.search.samplers import build, load_class
@@ -24,7 +24,7 @@ KEY = "hydra.sweeper.pruner"
 class Nothing:
     """Every trial runs to its end."""
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """Never ends a trial."""
         return False
 
@@ -39,16 +39,16 @@ class Percentile:
         warmup: the fraction of a run before which no trial ends.
     """
 
-    percentile: float = setting(25.0, above=0, at_most=100)
-    min_peers: int = setting(4, at_least=1)
-    warmup: float = setting(0.25, at_least=0, at_most=1)
+    percentile: float = argument(25.0, above=0, at_most=100)
+    min_peers: int = argument(4, at_least=1)
+    warmup: float = argument(0.25, at_least=0, at_most=1)
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """See `Pruner`; a trial can end at every step after the warm-up."""
         step, value = trial.step, trial.at(trial.step)
         if math.isnan(value):
             return True
-        values = values_at(step, peers)
+        values = list_values_at(step, peers)
         if step < self.warmup * num_steps or len(values) < self.min_peers:
             return False
         return bool(value < np.percentile(values, 100 - self.percentile))
@@ -69,9 +69,9 @@ class Wilcoxon:
         p_threshold: the largest p value that ends a trial. With n seeds no p is below 2 ** -n, so 0.1 needs four seeds.
     """
 
-    p_threshold: float = setting(0.1, above=0, below=1)
+    p_threshold: float = argument(0.1, above=0, below=1)
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """See `Pruner`; a trial can end only at the end of a seed."""
         if math.isnan(trial.at(trial.step)):
             return True
@@ -99,15 +99,15 @@ class Patient:
         min_delta: an improvement must be larger than this.
     """
 
-    patience: int = setting(10, at_least=1)
+    patience: int = argument(10, at_least=1)
     pruner: str = "asha"
     pruner_args: Mapping[str, Any] = field(default_factory=dict)
-    min_delta: float = setting(0.0, at_least=0)
+    min_delta: float = argument(0.0, at_least=0)
 
     def __post_init__(self) -> None:
         self._rule = make_pruner(self.pruner, self.pruner_args)
 
-    def should_prune(self, trial: Curve, peers: Sequence[Curve], num_steps: int) -> bool:
+    def should_prune(self, trial: ObjectiveCurve, peers: Sequence[ObjectiveCurve], num_steps: int) -> bool:
         """Whether the other rule ends the trial and the trial does not improve."""
         should_prune = self._rule.should_prune(trial, peers, num_steps)
         before = [value for step, value in trial.values.items() if step <= trial.step - self.patience]

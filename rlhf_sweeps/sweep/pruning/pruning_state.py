@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.sweep.pruning.curves import Curve, Pruner
+from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve, Pruner
 from rlhf_sweeps.sweep.pruning.halving import Asha
-from rlhf_sweeps.verdicts.objective import Row, is_over_budget, measured
+from rlhf_sweeps.verdicts.objective import Row, is_over_budget, select_measured_updates
 
 WHOLE = 1.0  # the share of a run that is left before a new trial
 
@@ -21,10 +21,10 @@ class _TrialReports:
     reports: dict[float, float] = field(default_factory=dict)
     by_seed: dict[int, float] = field(default_factory=dict)
     # Its curve as a peer, by the updates of the run in question; None without a report. Cleared at each new report.
-    curves: dict[int, Curve | None] = field(default_factory=dict)
+    curves: dict[int, ObjectiveCurve | None] = field(default_factory=dict)
 
 
-class Judge:
+class PruningState:
     """Holds the reports of every trial, signed so that higher is better, and asks the pruner about them.
 
     Trials are compared at the same share of their runs, whatever their numbers of updates, and only within a group.
@@ -115,17 +115,17 @@ class Judge:
         assert num_steps is not None  # known for every trial that is in question
         return num_steps
 
-    def _make_curve(self, number: int) -> Curve:
+    def _make_curve(self, number: int) -> ObjectiveCurve:
         trial = self._trials[number]
-        return Curve(number, trial.reports, trial.by_seed, self._sign)
+        return ObjectiveCurve(number, trial.reports, trial.by_seed, self._sign)
 
-    def _list_peers(self, number: int) -> list[Curve]:
+    def _list_peers(self, number: int) -> list[ObjectiveCurve]:
         """The curves of all other trials of the group with a report, their steps scaled to those of the trial."""
         group, num_steps = self._trials[number].group, self._find_num_steps(number)
         others = (peer for peer, trial in self._trials.items() if peer != number and trial.group == group)
         return [curve for peer in others if (curve := self._make_peer(peer, num_steps)) is not None]
 
-    def _make_peer(self, number: int, num_steps: int) -> Curve | None:
+    def _make_peer(self, number: int, num_steps: int) -> ObjectiveCurve | None:
         """A trial's curve, scaled to a run with `num_steps` updates, without reports that are not finite."""
         trial = self._trials[number]
         if num_steps not in trial.curves:
@@ -135,7 +135,7 @@ class Judge:
                 for step, value in trial.reports.items()
                 if math.isfinite(value)
             }
-            trial.curves[num_steps] = Curve(number, values, trial.by_seed, self._sign) if values else None
+            trial.curves[num_steps] = ObjectiveCurve(number, values, trial.by_seed, self._sign) if values else None
         return trial.curves[num_steps]
 
 
@@ -143,6 +143,6 @@ def is_over_budget_for_good(rows: Sequence[Row], config: ObjectiveConfig, patien
     """Whether the last `patience` evaluations were all above the KL budget, and the KL did not fall over them."""
     if patience is None:
         return False
-    newest = measured(rows, config)[-patience:]
+    newest = select_measured_updates(rows, config)[-patience:]
     kls = [row.get("eval/kl", row["objective/kl"]) for row in newest]
     return len(newest) == patience and all(is_over_budget(row, config) for row in newest) and kls[-1] >= kls[0]

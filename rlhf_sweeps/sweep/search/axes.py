@@ -64,7 +64,7 @@ class Values:
         return replace(self, texts=tuple(t for t, _ in items.values()), values=tuple(v for _, v in items.values()))
 
 
-def read(
+def parse_overrides(
     overrides: Sequence[str], params: Mapping[str, Any], config_loader: ConfigLoader | None
 ) -> tuple[list[str], dict[str, Values]]:
     """Return the overrides that are not swept, as typed, and key -> values of the others, in Hydra's order.
@@ -92,12 +92,12 @@ def read(
     return fixed, {key: entry for key, entry in merged.items() if isinstance(entry, Values)}
 
 
-def as_text(value: Any) -> str:
+def to_text(value: Any) -> str:
     """Hydra's text for a value; Hydra parses it to exactly this value."""
     return str(Transformer.str(_quote(value)))
 
 
-def stretched(value: float, source: Interval, target: Interval) -> float:
+def rescale(value: float, source: Interval, target: Interval) -> float:
     """The number between the target's bounds at the same relative position as the value between the source's bounds."""
     width = source.high - source.low
     position = (value - source.low) / width if width else 0.0
@@ -121,7 +121,7 @@ def _strip_plus(key: str) -> str:
 def _read_param(key: str, value: Any, config_loader: ConfigLoader | None) -> tuple[str, Values | str]:
     if isinstance(value, Mapping):
         return key, _read_mapping(f"{key}={dict(value)}", value)
-    return _read_override(f"{key}={value if isinstance(value, str) else as_text(value)}", config_loader)
+    return _read_override(f"{key}={value if isinstance(value, str) else to_text(value)}", config_loader)
 
 
 def _read_override(line: str, config_loader: ConfigLoader | None) -> tuple[str, Values | str]:
@@ -165,7 +165,7 @@ def _read_list(given: str, values: Iterable[Any], is_shuffled: bool = False) -> 
     if any(isinstance(value, Sweep | Glob) for value in values):
         raise ConfigError(f"{given}: must hold plain values, not sweeps within a sweep")
     plain = tuple(value.text if isinstance(value, QuotedString) else value for value in values)
-    return Values(plain, tuple(map(as_text, values)), is_shuffled=is_shuffled)
+    return Values(plain, tuple(map(to_text, values)), is_shuffled=is_shuffled)
 
 
 def _read_range(given: str, sweep: RangeSweep) -> Values:

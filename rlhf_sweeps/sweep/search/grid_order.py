@@ -20,7 +20,7 @@ NOISE = 0.1  # variance of the noise of a value; the variance of all values is 1
 CONFIDENCE_FACTOR = 1.0  # standard deviations in the upper confidence bound
 
 
-def most_promising(
+def choose_most_promising(
     parameters: Sequence[Parameter],
     points: Sequence[Mapping[str, Any]],
     tried: Sequence[tuple[Mapping[str, Any], float | None]],
@@ -32,9 +32,9 @@ def most_promising(
         tried: the earlier points, each with its newest value (higher is better), or None if it has no value yet.
     """
     axes = {parameter.name: _place_choices(parameter) for parameter in parameters}
-    left = np.array([_coordinates(axes, point) for point in points])
-    measured = np.array([_coordinates(axes, point) for point, value in tried if value is not None])
-    pending = np.array([_coordinates(axes, point) for point, value in tried if value is None])
+    left = np.array([_list_coordinates(axes, point) for point in points])
+    measured = np.array([_list_coordinates(axes, point) for point, value in tried if value is not None])
+    pending = np.array([_list_coordinates(axes, point) for point, value in tried if value is None])
     values = np.array([value for _, value in tried if value is not None])
     if len(tried) == 0:
         return int(np.argmin(np.linalg.norm(left - left.mean(axis=0), axis=1)))
@@ -74,7 +74,7 @@ def _place_choices(parameter: Parameter) -> dict[Any, tuple[float, ...]]:
     return {choice: tuple(np.eye(len(choices))[i] / np.sqrt(2)) for i, choice in enumerate(choices)}
 
 
-def _coordinates(place: Mapping[str, Mapping[Any, tuple[float, ...]]], point: Mapping[str, Any]) -> list[float]:
+def _list_coordinates(place: Mapping[str, Mapping[Any, tuple[float, ...]]], point: Mapping[str, Any]) -> list[float]:
     """The coordinates of a point on all axes; an inactive parameter is in the middle of its axes."""
     middles = {name: np.mean(list(where.values()), axis=0) for name, where in place.items() if name not in point}
     return [x for name, where in place.items() for x in (where[point[name]] if name in point else middles[name])]

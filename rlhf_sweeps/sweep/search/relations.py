@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.sweep.search.axes import Values, as_text
+from rlhf_sweeps.sweep.search.axes import Values, to_text
 
 # The keys that share a parameter, which has the name of the first; a key without a tie is a group of its own.
 Group = Mapping[str, Values]
@@ -78,7 +78,7 @@ def _find_positions(axis: Values, allowed: Any, where: str) -> set[int]:
         # True equals 1 in Python, but not here.
         equal = [(type(item) is bool, item) == (type(value) is bool, value) for item in axis.values]
         if not any(equal):
-            equal = [text in (value, as_text(value)) for text in axis.texts]
+            equal = [text in (value, to_text(value)) for text in axis.texts]
         if not any(equal):
             raise ConfigError(f"{where}: never takes {value} (values: {', '.join(axis.texts)})")
         taken |= {position for position, is_equal in enumerate(equal) if is_equal}

@@ -111,7 +111,7 @@ def load_class(path: str, base: type[T], key: str, names: Iterable[str]) -> type
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{key}={path}: {allowed} ({first_line(error)})") from error
+        raise ConfigError(f"{key}={path}: {allowed} ({take_first_line(error)})") from error
     if not (inspect.isclass(cls) and issubclass(cls, base)) or inspect.isabstract(cls):
         raise ConfigError(f"{key}={path}: {allowed}")
     return cls
@@ -147,7 +147,7 @@ def build(cls: type[T], arguments: Mapping[str, Any], own: Mapping[str, Any], ke
             return cls(**{**own, **arguments})
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        raise ConfigError(f"{key}={{{given}}}: {first_line(error)}") from error
+        raise ConfigError(f"{key}={{{given}}}: {take_first_line(error)}") from error
 
 
 def fits(value: Any, annotation: Any) -> bool:
@@ -161,6 +161,6 @@ def fits(value: Any, annotation: Any) -> bool:
     return any(isinstance(value, kinds[name]) and isinstance(value, bool) <= (name == "bool") for name in options)
 
 
-def first_line(error: Exception) -> str:
+def take_first_line(error: Exception) -> str:
     """The first line of an exception's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

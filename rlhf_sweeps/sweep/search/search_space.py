@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Axis, describe
-from rlhf_sweeps.sweep.search.axes import Interval, Values, read, stretched
+from rlhf_sweeps.sweep.search.axes import Interval, Values, parse_overrides, rescale
 from rlhf_sweeps.sweep.search.relations import Conditions, Group, read_conditions, read_ties
 from rlhf_sweeps.sweep.search.seed_axis import SEED, take_seeds
 
@@ -55,7 +55,7 @@ class _Key:
             return self.axis.texts[leader.choices.index(value)]
         assert isinstance(leader, Interval)
         assert self.axis.interval is not None
-        number = value if self.name == self.parameter.name else stretched(value, leader, self.axis.interval)
+        number = value if self.name == self.parameter.name else rescale(value, leader, self.axis.interval)
         # Samplers may return NumPy numbers.
         return repr(int(number) if isinstance(self.axis.interval, IntDistribution) else float(number))
 
@@ -119,7 +119,7 @@ class SearchSpace:
         Raises:
             ConfigError: naming the key, what was given and what is allowed.
         """
-        fixed, axes = read(overrides, params, config_loader)
+        fixed, axes = parse_overrides(overrides, params, config_loader)
         tied = {key.lstrip("+") for tie in ties for key in tie}
         axes = {key: axis if key.lstrip("+") in tied else _drop_repeated(key, axis, same) for key, axis in axes.items()}
         is_grid = all(axis.texts is not None for axis in axes.values())

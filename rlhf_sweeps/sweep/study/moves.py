@@ -26,7 +26,7 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
-def reopened(trial: FrozenTrial) -> FrozenTrial:
+def make_reopened_copy(trial: FrozenTrial) -> FrozenTrial:
     """A copy of a failed trial that runs again; its failure is added to `failed_before`."""
     notes = {key: value for key, value in trial.user_attrs.items() if key not in ENDING}
     end = {key: trial.user_attrs.get(key) for key in ("cause", "message")}
@@ -40,7 +40,7 @@ def reopened(trial: FrozenTrial) -> FrozenTrial:
     )
 
 
-def moved(trial: FrozenTrial, wanted: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def make_moved_copy(trial: FrozenTrial, wanted: Mapping[str, BaseDistribution]) -> FrozenTrial:
     """A copy of a trial for a study with other choices and intervals."""
     distributions = {key: wanted.get(key, old) for key, old in trial.distributions.items()}
     if all(_holds(new, trial.params[key]) for key, new in distributions.items()):

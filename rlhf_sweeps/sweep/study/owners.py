@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Sweep
-from rlhf_sweeps.sweep.study.storage import one_commit
+from rlhf_sweeps.sweep.study.storage import join_commits
 
 # Prefix of a user attribute of the study, before the id in sweep.json. A journal writes entries one by one, so several
 # sweeps that begin at once may each claim a study: the first claim counts, and all of them see the same first one.
@@ -33,7 +33,7 @@ class ForeignStudyError(ConfigError):
         )
 
 
-def own_study(
+def open_own_study(
     storage: BaseStorage,
     name: str,
     directions: Sequence[str],
@@ -58,9 +58,9 @@ def own_study(
         raise ForeignStudyError(name)
     if [direction.name.lower() for direction in study.directions] != list(directions):
         raise ConfigError(f"hydra.sweeper.study_name={name}: there is a study of this name with other directions")
-    if owner_of(study) is None:
+    if find_owner(study) is None:
         study.set_user_attr(OWNER + owner, True)
-    if owner_of(study) != owner:  # another sweep has claimed it meanwhile
+    if find_owner(study) != owner:  # another sweep has claimed it meanwhile
         raise ForeignStudyError(name)
     if study.metric_names is None:
         _name_objectives(study, metrics)
@@ -105,8 +105,8 @@ def make_study(
     Raises:
         DuplicatedStudyError: if there is a study of this name.
     """
-    with one_commit(storage):
-        study = optuna.create_study(storage=storage, study_name=name, directions=study_directions(directions))
+    with join_commits(storage):
+        study = optuna.create_study(storage=storage, study_name=name, directions=to_study_directions(directions))
         study.set_user_attr(OWNER + owner, True)
         if metrics is not None:
             _name_objectives(study, metrics)
@@ -123,18 +123,18 @@ def is_foreign(study: optuna.Study, owner: str, is_known: bool) -> bool:
         owner: the sweep's id.
         is_known: whether the sweep's own record names the study.
     """
-    recorded_owner = owner_of(study)
+    recorded_owner = find_owner(study)
     if recorded_owner is None:
         return not is_known and bool(study.get_trials(deepcopy=False))
     return recorded_owner != owner
 
 
-def owner_of(study: optuna.Study) -> str | None:
+def find_owner(study: optuna.Study) -> str | None:
     """The id of the sweep that the study belongs to; None if it names none."""
     return next((key.removeprefix(OWNER) for key in study.user_attrs if key.startswith(OWNER)), None)
 
 
-def study_directions(directions: Sequence[str]) -> list[StudyDirection]:
+def to_study_directions(directions: Sequence[str]) -> list[StudyDirection]:
     """Convert "maximize" and "minimize" to Optuna's directions."""
     return [StudyDirection[name.upper()] for name in directions]
 

@@ -7,10 +7,10 @@ from optuna.trial import FrozenTrial
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.record.trials import objectives_in, state_of
 from rlhf_sweeps.sweep.study.study import STATES
-from rlhf_sweeps.sweep.study.trials import COMPLETE, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, SweepTrial
 
 
-def recall(trial: Trial, frozen: FrozenTrial, first_seed: int) -> None:
+def recall(trial: SweepTrial, frozen: FrozenTrial, first_seed: int) -> None:
     """Restore the end of a trial from the study.
 
     Args:
@@ -28,7 +28,7 @@ def recall(trial: Trial, frozen: FrozenTrial, first_seed: int) -> None:
         trial.by_seed = trial.by_seed or {first_seed: trial.objectives}
 
 
-def recall_tests(trial: Trial, sweep: Sweep, seeds: Iterable[int]) -> None:
+def recall_tests(trial: SweepTrial, sweep: Sweep, seeds: Iterable[int]) -> None:
     """Restore a complete trial's objectives on the test seeds, also if it is no longer a finalist."""
     for seed in seeds if trial.state == COMPLETE else ():
         summary = sweep.test_run(trial.number, seed).summary()

@@ -8,7 +8,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 
-def rest_of(trial: Trial, before: FrozenTrial) -> Callable[[str, BaseDistribution], Any]:
+def resume_suggestion(trial: Trial, before: FrozenTrial) -> Callable[[str, BaseDistribution], Any]:
     """A trial's `suggest` whose sampler first repeats the earlier draws, so that later draws are not changed.
 
     Args:

@@ -21,7 +21,7 @@ LOCK_TIMEOUT = 60
 
 
 @contextlib.contextmanager
-def one_commit(storage: BaseStorage) -> Iterator[None]:
+def join_commits(storage: BaseStorage) -> Iterator[None]:
     """Join Optuna's commits, one for each write, to a single one: SQLite waits for the disk four times in each."""
     if not isinstance(storage, RDBStorage):
         yield
@@ -38,7 +38,7 @@ def one_commit(storage: BaseStorage) -> Iterator[None]:
             sessions.configure(bind=engine)
 
 
-def file_url(path: Path) -> str:
+def make_file_url(path: Path) -> str:
     """The URL of an SQLite file; braces in its path are escaped, since Optuna would read them as a template."""
     return URL.create("sqlite", database=str(path.absolute())).render_as_string(hide_password=False)
 

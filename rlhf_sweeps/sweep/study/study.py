@@ -21,12 +21,12 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import masked_url
 from rlhf_sweeps.record.trials import ENDS
 from rlhf_sweeps.sweep.search.search_space import Parameter
-from rlhf_sweeps.sweep.study.moves import are_compatible, moved, reopened
-from rlhf_sweeps.sweep.study.owners import keep_folder, make_study, own_study
-from rlhf_sweeps.sweep.study.redraw import rest_of
-from rlhf_sweeps.sweep.study.storage import one_commit, open_storage
+from rlhf_sweeps.sweep.study.moves import are_compatible, make_moved_copy, make_reopened_copy
+from rlhf_sweeps.sweep.study.owners import keep_folder, make_study, open_own_study
+from rlhf_sweeps.sweep.study.redraw import resume_suggestion
+from rlhf_sweeps.sweep.study.storage import join_commits, open_storage
 from rlhf_sweeps.sweep.study.trials import BAD_SETTING, RUNNING
-from rlhf_sweeps.sweep.study.unasked import Point, UntriedSampler
+from rlhf_sweeps.sweep.study.untried_sampler import Point, UntriedSampler
 from rlhf_sweeps.wording import told
 
 STATES = {
@@ -73,7 +73,7 @@ class Study:
         self._make_sampler = make_sampler
         self._storage = open_storage(url)
         try:
-            study = own_study(self._storage, name, directions, metrics, owner, is_known)
+            study = open_own_study(self._storage, name, directions, metrics, owner, is_known)
             if folder is not None:
                 keep_folder(study, owner, folder)
         except ConfigError:
@@ -108,7 +108,7 @@ class Study:
         """
         sampler = self._make_sampler(self._num_trials)
         self._study.sampler = UntriedSampler(sampler, left) if left else sampler
-        with one_commit(self._storage):
+        with join_commits(self._storage):
             if fixed is not None:
                 self._study.enqueue_trial(dict(fixed))
             trial = self._study.ask()
@@ -122,7 +122,7 @@ class Study:
     def resume(self, trial: FrozenTrial, suggest: Suggest) -> dict[str, Any]:
         """Continue a trial; returns its parameters, of which those that a kill has prevented are suggested now."""
         self.take_up(trial)
-        return suggest(rest_of(self._running[trial.number], trial))
+        return suggest(resume_suggestion(self._running[trial.number], trial))
 
     def take_up(self, trial: FrozenTrial) -> None:
         """Continue a trial with any parameters."""
@@ -137,7 +137,7 @@ class Study:
 
     def note(self, number: int, **attributes: Any) -> None:
         """Set user attributes of a running trial."""
-        with one_commit(self._storage):
+        with join_commits(self._storage):
             for key, value in attributes.items():
                 self._running[number].set_user_attr(key, value)
 
@@ -152,7 +152,7 @@ class Study:
         trial = self._running.pop(number)
         self._study.sampler = self._make_sampler(number)
         ended = next(key for key, name in STATES.items() if name == state)
-        with one_commit(self._storage):
+        with join_commits(self._storage):
             earlier_constraints = self._study._storage.get_trial(trial._trial_id).constraints  # of an interrupted call
             for name, violation in (violations or {}).items():
                 if name not in earlier_constraints:
@@ -171,7 +171,7 @@ class Study:
         pairs = [(old, wanted.get(key, old)) for trial in trials for key, old in trial.distributions.items()]
         if all(are_compatible(old, new) for old, new in pairs):
             return False
-        self._move([moved(trial, wanted) for trial in trials])
+        self._move([make_moved_copy(trial, wanted) for trial in trials])
         return True
 
     def reopen(self, numbers: Collection[int]) -> None:
@@ -179,7 +179,7 @@ class Study:
 
         The user attribute `failed_before` of a trial has its earlier failures.
         """
-        self._move([reopened(trial) if trial.number in numbers else trial for trial in self.trials()])
+        self._move([make_reopened_copy(trial) if trial.number in numbers else trial for trial in self.trials()])
 
     def _move(self, trials: Sequence[FrozenTrial]) -> None:
         """Continue with a new study beside this one, with these trials."""

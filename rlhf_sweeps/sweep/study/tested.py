@@ -10,40 +10,40 @@ BySeed = Mapping[int, Sequence[float] | str]
 NO_VALUE = "no value within objective.kl_budget"
 
 
-def measured(by_seed: BySeed) -> dict[int, Sequence[float]]:
+def select_measured(by_seed: BySeed) -> dict[int, Sequence[float]]:
     """The test seeds with values."""
     return {seed: values for seed, values in by_seed.items() if not isinstance(values, str)}
 
 
-def failures(by_seed: BySeed) -> dict[int, str]:
+def select_failures(by_seed: BySeed) -> dict[int, str]:
     """The test seeds without values, with the causes."""
     return {seed: cause for seed, cause in by_seed.items() if isinstance(cause, str)}
 
 
-def nothing_measured(tested: Sequence[BySeed]) -> bool:
+def is_nothing_measured(tested: Sequence[BySeed]) -> bool:
     """Whether settings were run on test seeds and no run gave a value."""
-    return any(tested) and not any(map(measured, tested))
+    return any(tested) and not any(map(select_measured, tested))
 
 
-def test_entry(by_seed: BySeed) -> dict[str, Any]:
+def make_test_entry(by_seed: BySeed) -> dict[str, Any]:
     """The entry of a trial in optimization_results.yaml; empty if it was not run on test seeds."""
     entry: dict[str, Any] = {}
-    if values := measured(by_seed):
+    if values := select_measured(by_seed):
         numbers = [mean_and_error(column) for column in zip(*values.values(), strict=True)]
         means, errors = [mean for mean, _ in numbers], [error for _, error in numbers]
-        entry = {"mean": only(means), "standard_error": only(errors), "seeds": sorted(values)}
-    if failed := failures(by_seed):
+        entry = {"mean": unwrap_single(means), "standard_error": unwrap_single(errors), "seeds": sorted(values)}
+    if failed := select_failures(by_seed):
         entry["failed"] = dict(sorted(failed.items()))
     return {"test": entry} if entry else {}
 
 
-def test_text(by_seed: BySeed, names: Sequence[str]) -> str:
+def describe_tests(by_seed: BySeed, names: Sequence[str]) -> str:
     """A line about a trial's test seeds.
 
     Args:
         names: the names of the objectives for the user.
     """
-    values, failed = measured(by_seed), failures(by_seed)
+    values, failed = select_measured(by_seed), select_failures(by_seed)
     which = ", ".join(f"{seed} {cause}" for seed, cause in sorted(failed.items()))
     if not values:
         return f"nothing to report: all test seeds failed ({which})"
@@ -63,6 +63,6 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(set(values)) > 1 else None
 
 
-def only(values: Sequence[Any]) -> Any:
+def unwrap_single(values: Sequence[Any]) -> Any:
     """A number for one objective, a list for several, as in Hydra's plugin."""
     return values[0] if len(values) == 1 else list(values)

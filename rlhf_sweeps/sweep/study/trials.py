@@ -10,8 +10,8 @@ from rlhf_sweeps.record.trials import FAILED as FAILED
 from rlhf_sweeps.record.trials import PRUNED as PRUNED
 from rlhf_sweeps.record.trials import RUNNING as RUNNING
 from rlhf_sweeps.record.trials import WAITING as WAITING
-from rlhf_sweeps.sweep.study.tested import measured
-from rlhf_sweeps.verdicts.settings import keeps, mean_over_seeds
+from rlhf_sweeps.sweep.study.tested import select_measured
+from rlhf_sweeps.verdicts.settings import keeps_constraints, mean_over_seeds
 
 # Causes of a failure. These two show that a setting is bad; the others say nothing about it.
 BAD_SETTING = ("out_of_memory", "diverged")
@@ -25,7 +25,7 @@ COMPARED = "compared"  # the group of all trials that can be compared with new o
 
 
 @dataclass
-class Trial:
+class SweepTrial:
     """A suggestion and its runs.
 
     Attributes:
@@ -88,12 +88,12 @@ class Trial:
     @property
     def is_feasible(self) -> bool:
         """Whether it keeps all of objective.constraints."""
-        return keeps(self.violations)
+        return keeps_constraints(self.violations)
 
     @property
     def test_mean(self) -> list[float] | None:
         """The mean objectives over the test seeds; None if none has a value."""
-        return mean_over_seeds(measured(self.tested).values())
+        return mean_over_seeds(select_measured(self.tested).values())
 
     @property
     def has_ended(self) -> bool:

@@ -40,7 +40,7 @@ def test_values_above_1_are_no_shares_whatever_their_name(metric: str, values: S
     best = found.groups[0].estimate
     assert (best.low, best.high) == pytest.approx((np.mean(values) - margin, np.mean(values) + margin), rel=0.01)
     one = estimates.estimate([np.array(values)])
-    assert estimates.of_rate(one, 60) == one
+    assert estimates.bound_as_rate(one, 60) == one
 
 
 def students(found: GroupComparison) -> list[Mapping[str, float]]:

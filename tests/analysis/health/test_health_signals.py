@@ -7,7 +7,7 @@ import pytest
 
 from analysis.health.signals import series, together
 from analysis.records.runs import RunRecord
-from rlhf_sweeps.verdicts.series import Change, Series, gain, rolling_mean
+from rlhf_sweeps.verdicts.series import Change, Series, measure_gain, rolling_mean
 
 
 def of(values: list[float]) -> Series:
@@ -75,11 +75,11 @@ def test_a_state_may_have_to_hold_in_more_of_a_window() -> None:
 
 def test_a_gain_is_from_the_first_fifth_to_the_last() -> None:
     """Of 20 values four make a fifth: 1.5 to 17.5. Each mean has a variance of a quarter of a value's."""
-    found = gain(of([float(n) for n in range(20)]))
+    found = measure_gain(of([float(n) for n in range(20)]))
     noise = 1 / math.sqrt(2) / 0.6745 * 1.2
     assert (found.size, found.error) == (16.0, pytest.approx(noise * math.sqrt(2 / 4)))
-    assert gain(of([0.0, 0.0, 0.0, 1.0, 1.0, 4.0])).size == 2.0
-    few = gain(of([0.0, 0.0, 0.0, 1.0, 1.0]))
+    assert measure_gain(of([0.0, 0.0, 0.0, 1.0, 1.0, 4.0])).size == 2.0
+    few = measure_gain(of([0.0, 0.0, 0.0, 1.0, 1.0]))
     assert (few.size, few.deviations) == (0.0, 0.0)
 
 

@@ -14,7 +14,7 @@ from analysis.reading.study import rebuilt_study
 from analysis.records.runs import RunRecord, Source, Trial
 from analysis.results.ranking import rank
 from analysis.sweep.settings import views
-from rlhf_sweeps.sweep.study.storage import file_url, open_storage
+from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage
 
 POINTS = [{"ppo.lr": lr} for lr in (1e-5, 1e-4, 1e-3)]
 
@@ -52,7 +52,7 @@ def test_a_study_that_lies_elsewhere(tmp_path: Path) -> None:
 def test_a_study_in_a_folder_of_any_name(name: str, tmp_path: Path) -> None:
     """The file that the sweeper makes, at the URL that it uses, is the one that the analysis opens."""
     made = write_sweep(tmp_path / "sweep", POINTS, updates=4).folder.rename(tmp_path / name)
-    study = optuna.load_study(study_name="made", storage=open_storage(file_url(made / "study.db")))
+    study = optuna.load_study(study_name="made", storage=open_storage(make_file_url(made / "study.db")))
     assert len(study.trials) == 3
     source = read(made)
     assert source.problems == ()

@@ -20,7 +20,7 @@ from analysis.records.runs import COMPLETE, UNFINISHED
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.sweep.study.trials import COMPLETE as TRIAL_COMPLETE
 from rlhf_sweeps.sweep.study.trials import FAILED as TRIAL_FAILED
-from rlhf_sweeps.sweep.study.trials import Trial
+from rlhf_sweeps.sweep.study.trials import SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking import wandb_run as tracking
 
@@ -97,8 +97,12 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         )
         made: dict[str, Any] = {"params": {}, "folder": folder}
         trials = [
-            Trial(0, settings={"ppo.kl_coef": "0.1"}, state=TRIAL_COMPLETE, objectives=[2.5], seconds=60.0, **made),
-            Trial(1, settings={"ppo.kl_coef": "0.2"}, state=TRIAL_FAILED, cause="out_of_memory", seconds=9.0, **made),
+            SweepTrial(
+                0, settings={"ppo.kl_coef": "0.1"}, state=TRIAL_COMPLETE, objectives=[2.5], seconds=60.0, **made
+            ),
+            SweepTrial(
+                1, settings={"ppo.kl_coef": "0.2"}, state=TRIAL_FAILED, cause="out_of_memory", seconds=9.0, **made
+            ),
         ]
         tracker.conclude(trials, {"ppo.kl_coef": 1.0})
         tracker.finish(exit_code=0)

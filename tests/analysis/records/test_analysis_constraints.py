@@ -16,7 +16,7 @@ from analysis.records.worth import broken, counted_rows
 from analysis.results.ranking import rank
 from analysis.views.trial_charts import history_chart
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.verdicts.objective import violations
+from rlhf_sweeps.verdicts.objective import compute_violations
 
 
 def limited(folder: Path, limit: str = "eval/length<=30", **more: Any) -> None:
@@ -80,7 +80,7 @@ def test_constraints_are_those_of_the_engine(reduction: str) -> None:
     columns = {name: np.array([row.get(name, np.nan) for row in metrics]) for name in metrics[-1] | metrics[0]}
     run = RunRecord("a", columns, flat)
     engine = ObjectiveConfig(["eval/score"], ["maximize"], reduction, 2, 7.8, given)
-    assert broken(run) == pytest.approx(violations(metrics, engine))
+    assert broken(run) == pytest.approx(compute_violations(metrics, engine))
     updates = [row["update"] for row in counted_rows(run)]
     # eval/kl is 8 (1 - exp(-update / 5)): 5.06, 6.92, 7.60 and 7.85 at 5, 10, 15 and 20, of which the last is too much.
     assert updates == {"best": [15], "last": [15], "mean": [10, 15]}[reduction]

@@ -25,7 +25,7 @@ from analysis.watch.run import FollowedRun
 from analysis.wording.statements import duration, setting_text
 from rlhf_sweeps.record import Axis, Run
 from rlhf_sweeps.verdicts import pairs
-from rlhf_sweeps.verdicts.noise import Noise, noise_within
+from rlhf_sweeps.verdicts.noise import Noise, pool_noise
 
 
 def test_the_margin_is_students() -> None:
@@ -34,7 +34,7 @@ def test_the_margin_is_students() -> None:
     assert margin == pytest.approx(2.776 * 0.1 * math.sqrt(1 + 1 / 4), rel=1e-3)
     assert math.isnan(Noise().margin(1, 1))
     assert not Noise(0.0, 3, 3).is_known  # runs that are all alike
-    assert not noise_within([np.full(7, 0.1)]).is_known  # whose mean is rounded
+    assert not pool_noise([np.full(7, 0.1)]).is_known  # whose mean is rounded
 
 
 @pytest.mark.parametrize(("num", "num_repetitions"), [(14, 0), (14, 1), (14, 4), (30, 1)])
@@ -241,10 +241,10 @@ def test_a_setting_with_one_seed_is_told_from_none_as_compare_has_it() -> None:
 
 def test_two_runs_of_one_setting_tell_the_noise() -> None:
     """Of 0 and 2: a deviation of root 2, of one degree of freedom; Student's quantile is 12.706."""
-    found = noise_within([np.array([0.0, 2.0])])
+    found = pool_noise([np.array([0.0, 2.0])])
     assert (found.is_known, found.freedom, found.repetitions) == (True, 1, 1)
     assert found.margin(1, 1) == pytest.approx(12.706 * math.sqrt(2) * math.sqrt(2), rel=1e-4)
     assert noise_source(found) == "1 repetition on other seeds"
     assert noise_source(replace(found, is_fitted=True)) == f"{noise_source(found)} and the scatter about a smooth fit"
-    nothing = noise_within([np.zeros(1)])
+    nothing = pool_noise([np.zeros(1)])
     assert (nothing.is_known, nothing.repetitions, noise_source(nothing)) == (False, 0, "")

@@ -12,7 +12,7 @@ from helpers.folders import BASIC, RUN, module_of, refused, tree
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from rlhf_sweeps.command_line.destinations import destination, reserved
+from rlhf_sweeps.command_line.destinations import find_destination, reserve_for_a_while
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Run
 
@@ -55,7 +55,7 @@ def test_names_that_no_folder_can_have(name: str, given: str | None, expected: s
     setup_globals()  # as Hydra does, which answers ${now:...} then
     config = OmegaConf.create({"name": name, "hydra": {"sweep": {"dir": where}, "overrides": {"hydra": told}}})
     with pytest.raises(ConfigError) as refusal:
-        destination(config, "hydra.sweep.dir")
+        find_destination(config, "hydra.sweep.dir")
     assert str(refusal.value).startswith(expected)
     assert len(str(refusal.value).splitlines()) == 1
 
@@ -63,7 +63,7 @@ def test_names_that_no_folder_can_have(name: str, given: str | None, expected: s
 def test_names_that_a_folder_can_have(compose_config: Compose) -> None:
     for name in ("\u00e9" * 110, "a b", "..", "a\\b", "lr=1e-4,kl=0.1", "\U0001f642"):
         config = OmegaConf.create({"name": name, "hydra": {"run": {"dir": "o/t_${name}"}, "overrides": {"hydra": []}}})
-        assert destination(config, "hydra.run.dir") == Path("o") / f"t_{name}"
+        assert find_destination(config, "hydra.run.dir") == Path("o") / f"t_{name}"
     with pytest.raises(ConfigError, match="name=a/b: must be a text without"):
         compose_config("name=a/b")
 
@@ -77,7 +77,7 @@ def _reserve(folder: str, barrier: "multiprocessing.synchronize.Barrier", told: 
     )
     setup_globals()
     barrier.wait()
-    with reserved(config, "hydra.run.dir") as new:
+    with reserve_for_a_while(config, "hydra.run.dir") as new:
         (new / "mine").touch()
         told.put(str(config.hydra.run.dir))
 
@@ -122,6 +122,6 @@ def test_the_folder_that_is_told_is_the_one_that_was_made(command_line: CommandL
 
 def test_a_new_folder_that_nothing_came_into_is_removed(tmp_path: Path) -> None:
     config = {"name": "x", "hydra": {"sweep": {"dir": str(tmp_path / "a" / "b")}, "overrides": {"hydra": []}}}
-    with pytest.raises(ConfigError), reserved(OmegaConf.create(config), "hydra.sweep.dir"):
+    with pytest.raises(ConfigError), reserve_for_a_while(OmegaConf.create(config), "hydra.sweep.dir"):
         raise ConfigError("no")
     assert tree(tmp_path) == {}

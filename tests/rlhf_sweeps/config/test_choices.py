@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.cli import conf_dir, register, task_config
-from rlhf_sweeps.command_line.hydra_part import answering
+from rlhf_sweeps.cli import conf_dir, register, select_task
+from rlhf_sweeps.command_line.hydra_answers import answer_from
 from rlhf_sweeps.config.choices import expand
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reading import _read_sources, from_hydra
@@ -175,8 +175,8 @@ def loaded(config_name: str, *overrides: str, folder: str | None = None) -> Dict
     training_config.register()
     with initialize_config_dir(folder or conf_dir(), version_base="1.3"):
         master = GlobalHydra.instance().config_loader().load_configuration(config_name, list(overrides), RunMode.RUN)
-        with answering(master):
-            return expand(task_config(master))
+        with answer_from(master):
+            return expand(select_task(master))
 
 
 NAMED = ["eval.judges=[mine,team,judge,{reward_model: mine, name: again}]", "dataset=both"]

@@ -8,7 +8,7 @@ import pytest
 from conftest import Compose
 from omegaconf import OmegaConf
 
-from rlhf_sweeps.command_line.hydra_part import answer_questions
+from rlhf_sweeps.command_line.hydra_answers import answer_questions
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.literals import learn_words, lift, refuse_masked
 from rlhf_sweeps.config.references import fingerprints, recorded, refer, reference_of, written

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlhf_sweeps.platforms import memory
-from rlhf_sweeps.platforms.memory import RESERVE, Room, left
+from rlhf_sweeps.platforms.memory import RESERVE, Room, measure_free_memory
 
 MIB = 2**20
 Pretend = Callable[..., Path]
@@ -48,16 +48,16 @@ V2 = ("memory.max", "memory.current", "")
 
 
 def test_the_reserve_is_kept_from_what_the_machine_has(pretend: Pretend) -> None:
-    assert left(pretend(proc__meminfo=MEMINFO)) == 4096 * MIB - RESERVE == 3840 * MIB
+    assert measure_free_memory(pretend(proc__meminfo=MEMINFO)) == 4096 * MIB - RESERVE == 3840 * MIB
 
 
 def test_nobody_knows_where_there_is_no_proc(tmp_path: Path) -> None:
-    assert left(tmp_path) is None
+    assert measure_free_memory(tmp_path) is None
     assert Room(tmp_path).most_data() is None
 
 
 def test_nothing_is_less_than_nothing(pretend: Pretend) -> None:
-    assert left(pretend(proc__meminfo="MemAvailable: 1024 kB\n")) == 0
+    assert measure_free_memory(pretend(proc__meminfo="MemAvailable: 1024 kB\n")) == 0
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_scarcest_group_counts(inner: str, outer: str, expected: int, preten
     (root / "sys/fs/cgroup/controllers").rename(root / "sys/fs/cgroup/cgroup.controllers")
     write_group(root / "sys/fs/cgroup/user/job", inner, 400, 100, V2)
     write_group(root / "sys/fs/cgroup/user", outer, 500, 50, V2)
-    assert left(root) == expected * MIB - RESERVE
+    assert measure_free_memory(root) == expected * MIB - RESERVE
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_the_scarcest_group_counts(inner: str, outer: str, expected: int, preten
 def test_groups_of_either_version(line: str, folder: str, pretend: Pretend) -> None:
     root = pretend(proc__meminfo=MEMINFO, proc__self__cgroup=f"5:devices:/\n{line}\n")
     write_group(root / "sys/fs/cgroup" / folder, f"{2000 * MIB}", 700, 30, V2 if "unified" in folder else V1)
-    assert left(root) == (2000 - 700 + 30 + 1) * MIB - RESERVE
+    assert measure_free_memory(root) == (2000 - 700 + 30 + 1) * MIB - RESERVE
 
 
 def test_version_ones_number_for_no_limit(pretend: Pretend) -> None:
     root = pretend(proc__meminfo=MEMINFO, proc__self__cgroup="4:memory:/\n")
     write_group(root / "sys/fs/cgroup/memory", "9223372036854771712", 5000, 0, V1)
-    assert left(root) == 3840 * MIB
+    assert measure_free_memory(root) == 3840 * MIB
 
 
 def status(data: int, resident: int, swapped: int = 0) -> str:
@@ -143,7 +143,7 @@ def test_it_is_measured_once_in_a_while(pretend: Pretend, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nobody knows elsewhere")
 def test_this_machine() -> None:
-    found, most = left(), Room().most_data()
+    found, most = measure_free_memory(), Room().most_data()
     assert found is not None
     assert most is not None
     total = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) * 1024

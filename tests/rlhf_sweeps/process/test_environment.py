@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.process.environment import EnvironmentFault, fault
-from rlhf_sweeps.process.exit_status import exit_status
+from rlhf_sweeps.process.environment import EnvironmentFault, find_fault
+from rlhf_sweeps.process.exit_status import choose_exit_status
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.record import InUseError, Run, Sweep
 from rlhf_sweeps.training.train import failure
@@ -53,7 +53,7 @@ def raised(act: Callable[[], object]) -> Exception:
     ],
 )
 def test_what_is_at_fault(error: Exception, told: str | None) -> None:
-    assert fault(error) == told
+    assert find_fault(error) == told
 
 
 def test_what_led_to_an_error_counts_too() -> None:
@@ -69,15 +69,15 @@ def test_what_led_to_an_error_counts_too() -> None:
         except OSError:
             raise RuntimeError("unexpected pos")  # noqa: B904
 
-    assert fault(raised(given)) == "too many files are open (see ulimit -n)"
-    assert fault(raised(in_passing)) == "no space is left on the disk"
+    assert find_fault(raised(given)) == "too many files are open (see ulimit -n)"
+    assert find_fault(raised(in_passing)) == "no space is left on the disk"
     error = RewardModelError("raised OSError")
     error.__cause__ = OSError(errno.ENOSPC, "x")
-    assert fault(error) is None  # a function of the user's own, which has its own disk
-    assert (exit_status(error), failure(error, 1)["cause"]) == (1, "reward_model")
+    assert find_fault(error) is None  # a function of the user's own, which has its own disk
+    assert (choose_exit_status(error), failure(error, 1)["cause"]) == (1, "reward_model")
     circle = ValueError("x")
     circle.__context__ = circle
-    assert fault(circle) is None
+    assert find_fault(circle) is None
 
 
 def test_sqlite_says_what_is_at_fault(tmp_path: Path) -> None:
@@ -90,15 +90,15 @@ def test_sqlite_says_what_is_at_fault(tmp_path: Path) -> None:
         one.rollback()
         one.execute("PRAGMA max_page_count = 2")
         full = raised(lambda: one.executemany("INSERT INTO t VALUES (?)", [("x" * 1000,)] * 10))
-    assert fault(locked) == "another process keeps the database locked"
-    assert fault(full) == "no space is left on the disk"
+    assert find_fault(locked) == "another process keeps the database locked"
+    assert find_fault(full) == "no space is left on the disk"
     engine = create_engine(f"sqlite:///{tmp_path / 'none' / 'study.db'}")
-    assert fault(raised(engine.connect)) == "the database cannot be opened"
+    assert find_fault(raised(engine.connect)) == "the database cannot be opened"
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         error = raised(lambda: connection.execute(text("SELECT * FROM nothing")))
     assert isinstance(error, SQLAlchemyError)
-    assert fault(error) is None
+    assert find_fault(error) is None
 
 
 def test_a_database_that_went_away_is_at_fault() -> None:
@@ -106,7 +106,7 @@ def test_a_database_that_went_away_is_at_fault() -> None:
         """As psycopg raises it."""
 
     error = OperationalError("server closed the connection unexpectedly\n\tThis probably means")
-    assert fault(error) == (
+    assert find_fault(error) == (
         "the database does not answer (OperationalError: server closed the connection unexpectedly This probably means)"
     )
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_for_a_moment_is_neither_missing_nor_damaged(
 
     monkeypatch.setattr(os, "open", refuse)
     for read in (run.start, run.summary, run.metrics, run.new_metrics, place.start):
-        assert fault(raised(read)), read
+        assert find_fault(raised(read)), read
     is_broken = False
     assert [row["update"] for row in run.new_metrics()] == [1]
     assert place.start_file.read_bytes() == before

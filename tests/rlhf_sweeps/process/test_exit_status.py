@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.process.environment import EnvironmentFault
-from rlhf_sweeps.process.exit_status import exit_status
+from rlhf_sweeps.process.exit_status import choose_exit_status
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.engine import Engine
@@ -172,4 +172,4 @@ def test_runs_end_as_their_wandb_runs(server: WandbStub, tmp_path: Path) -> None
     ],
 )
 def test_errors_have_a_status(error: BaseException | None, status: int) -> None:
-    assert exit_status(error) == status
+    assert choose_exit_status(error) == status

@@ -22,7 +22,7 @@ from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.record import Run, open_record, parse_object, salvage, salvage_rows, salvage_yaml
 from rlhf_sweeps.record import reading as limits
-from rlhf_sweeps.sweep.study.storage import file_url, open_storage
+from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage
 
 # A billion nodes in nine lines, and one that holds itself.
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -180,7 +180,7 @@ def test_a_database_that_is_asked_for_and_is_not_there_is_not_made(tmp_path: Pat
 
 def test_a_study_that_is_damaged_is_told_before_anything_is_run(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    open_storage(file_url(path))
+    open_storage(make_file_url(path))
     with sqlite3.connect(path) as opened:
         (page,) = opened.execute("select rootpage from sqlite_master where name = 'trials'").fetchone()
         (size,) = opened.execute("pragma page_size").fetchone()
@@ -188,7 +188,7 @@ def test_a_study_that_is_damaged_is_told_before_anything_is_run(tmp_path: Path) 
     content[(page - 1) * size : (page - 1) * size + 8] = b"\xff" * 8
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"^hydra.sweeper.storage=sqlite:.*study.db: cannot be opened \(.*") as caught:
-        open_storage(file_url(path))
+        open_storage(make_file_url(path))
     assert "\n" not in str(caught.value)
 
 

@@ -29,12 +29,12 @@ from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.configurations import Configurations
 from rlhf_sweeps.sweep.outcomes import Outcomes
 from rlhf_sweeps.sweep.patience import Patience
-from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.pruning.pruners import Nothing
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.schedule import Schedule
 from rlhf_sweeps.sweep.search.samplers import make_sampler
 from rlhf_sweeps.sweep.study.study import Study
-from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 
 # What ends a trial, by its state; the rest of its fields is ODD.
 ENDS: dict[str, dict[str, Any]] = {
@@ -83,22 +83,22 @@ def test_a_later_start_knows_all_of_a_trial_that_has_ended(tmp_path: Path, state
         sampler = make_sampler("random", {}, 7, 0, 1)
         return Study(url(tmp_path), "s", ["eval/score"], plan.directions, lambda number: sampler)
 
-    first, judge = study(), Judge(Nothing())
+    first, judge = study(), PruningState(Nothing())
     for params in ({"ppo.lr": 2e-4, "ppo.kl_coef": 0.05}, ODD["params"]):
         first.ask(plan.space.suggest, lambda p: {"settings": plan.space.settings(p), "configuration": 1}, params)
     first.report(1, 11, 0.25)
     own = {**ODD, "folder": tmp_path / "1", "state": state, **ENDS[state]}
-    trial, schedule = Trial(**own), SimpleNamespace(trials=[], drop=lambda trial: None)
+    trial, schedule = SweepTrial(**own), SimpleNamespace(trials=[], drop=lambda trial: None)
     nothing: Any = SimpleNamespace(log=lambda trials: None)
     outcomes = Outcomes(
         plan, first, judge, configurations, schedule, nothing, nothing, nothing, Patience(), lambda: False
     )  # type: ignore[arg-type]
     outcomes._end_trial(Active(trial, Run(trial.folder), 8, 1), state, own["message"])
-    judge = Judge(Nothing())
+    judge = PruningState(Nothing())
     later = Schedule(place, plan, study(), judge, configurations)
     later.adopt()
     found = later.trials[1]
-    for entry in fields(Trial):
+    for entry in fields(SweepTrial):
         assert (entry.name in own) != (entry.name in NOT_CARRIED), f"{entry.name}: carried, or why not?"
         if entry.name in own:
             assert getattr(found, entry.name) == own[entry.name], entry.name

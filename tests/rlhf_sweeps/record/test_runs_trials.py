@@ -13,7 +13,7 @@ from rlhf_sweeps.record.trials import (
     objectives_in,
     state_of,
 )
-from rlhf_sweeps.verdicts.settings import find_front, losses
+from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
 
 def test_counts_have_one_order_and_failures_their_causes() -> None:
@@ -88,7 +88,7 @@ def test_what_a_run_is_worth(summary: dict[str, Any], expected: list[float] | No
 def test_the_front_by_hand() -> None:
     """More of the first and less of the second is better: (2, 6) and (1, 5) are; (1, 5) again is the same."""
     values = [[1.0, 5.0], [2.0, 6.0], [0.5, 7.0], [1.0, 5.0], [2.0, 8.0]]
-    found = [losses(one, ["maximize", "minimize"]) for one in values]
+    found = [compute_losses(one, ["maximize", "minimize"]) for one in values]
     assert found[1] == [-2.0, 6.0]
     assert find_front(found) == [1, 0]
     assert find_front([]) == []
@@ -96,4 +96,4 @@ def test_the_front_by_hand() -> None:
 
 @pytest.mark.parametrize("values", [None, [], [1.0], [1.0, math.nan]])
 def test_what_has_no_two_numbers_is_worth_nothing_by_two(values: list[float] | None) -> None:
-    assert losses(values, ["maximize", "minimize"]) == []
+    assert compute_losses(values, ["maximize", "minimize"]) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlhf_sweeps.sweep.clock import Clock
-from rlhf_sweeps.sweep.study.trials import COMPLETE, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, PRUNED, RUNNING, SweepTrial
 
 
 def plan(hours: float | None = None, test_seeds: int = 0) -> Any:
@@ -18,11 +18,11 @@ def plan(hours: float | None = None, test_seeds: int = 0) -> Any:
     return SimpleNamespace(config=config, directions=["maximize"], **tests)
 
 
-def trial(number: int, state: str, seconds: float, seeds: int = 1, **fields: Any) -> Trial:
+def trial(number: int, state: str, seconds: float, seeds: int = 1, **fields: Any) -> SweepTrial:
     by_seed = {seed: [0.0] for seed in range(seeds)}
     objectives = [0.0] if state == COMPLETE else None
     common = {"state": state, "seconds": seconds, "by_seed": by_seed, "objectives": objectives}
-    return Trial(number, {}, {}, Path(), **{**common, **fields})
+    return SweepTrial(number, {}, {}, Path(), **{**common, **fields})
 
 
 TRIALS = [trial(0, COMPLETE, 40.0, seeds=2), trial(1, PRUNED, 20.0), trial(2, RUNNING, 10.0)]

@@ -13,9 +13,9 @@ from rlhf_sweeps.cli import conf_dir, register
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.record import Sweep
 from rlhf_sweeps.sweep.composition import Composer
-from rlhf_sweeps.sweep.contenders import best_settings, trained_on
+from rlhf_sweeps.sweep.contenders import find_best_settings, read_reward_model
 from rlhf_sweeps.sweep.plan import Plan
-from rlhf_sweeps.sweep.study.trials import COMPLETE, PRUNED, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, PRUNED, SweepTrial
 from rlhf_sweeps.sweep.sweeper import make_plan
 
 
@@ -103,19 +103,19 @@ def test_one_setting_of_each_reward_model_is_tested_unless_a_judge_of_all_compar
 
 def test_what_a_run_was_trained_on_is_told_by_its_record(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
-    assert trained_on(sweep.run(0, None)) is None  # which has not begun
+    assert read_reward_model(sweep.run(0, None)) is None  # which has not begun
     for number, config in enumerate(
         ({"reward_model": {"name": "a"}}, {"reward_model": {"name": 1}}, {"reward_model": 1}, {})
     ):
         sweep.run(number, None).begin(config)
-    assert [trained_on(sweep.run(number, None)) for number in range(4)] == ["a", None, None, None]
+    assert [read_reward_model(sweep.run(number, None)) for number in range(4)] == ["a", None, None, None]
 
 
-def trial(sweep: Sweep, number: int, objective: float, state: str = COMPLETE, **settings: str) -> Trial:
+def trial(sweep: Sweep, number: int, objective: float, state: str = COMPLETE, **settings: str) -> SweepTrial:
     config: dict[str, Any] = {"reward_model": {"name": settings["reward_model"]}, "seed": settings.get("seed", 0)}
     sweep.run(number, None).begin(config)
-    name = trained_on(sweep.run(number, None))
-    return Trial(number, {}, settings, sweep.trial(number), state, objectives=[objective], reward_model=name)
+    name = read_reward_model(sweep.run(number, None))
+    return SweepTrial(number, {}, settings, sweep.trial(number), state, objectives=[objective], reward_model=name)
 
 
 def test_the_best_setting_stands_for_a_reward_model(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_the_best_setting_stands_for_a_reward_model(tmp_path: Path) -> None:
         trial(sweep, 2, 2.0, reward_model="a", lr="2"),
         trial(sweep, 3, 7.0, reward_model="a", lr="3", state=PRUNED),
     ]
-    found = best_settings(trials, sweep, [0], ["maximize"])
+    found = find_best_settings(trials, sweep, [0], ["maximize"])
     assert [(one.reward_model, one.trial) for one in found] == [("a", 2), ("b", 1)]
-    assert [one.trial for one in best_settings(trials, sweep, [0], ["minimize"])] == [0, 1]
+    assert [one.trial for one in find_best_settings(trials, sweep, [0], ["minimize"])] == [0, 1]
 
 
 def test_a_setting_has_a_run_for_each_seed(tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_a_setting_has_a_run_for_each_seed(tmp_path: Path) -> None:
         for seed in seeds:
             sweep.run(number, seed).begin({"reward_model": {"name": "a"}, "seed": seed})
         fields: dict[str, Any] = {"objectives": [objective], "reward_model": "a"}
-        trials.append(Trial(number, {}, settings, sweep.trial(number), COMPLETE, **fields))
-    (best,) = best_settings(trials, sweep, seeds, ["maximize"])
+        trials.append(SweepTrial(number, {}, settings, sweep.trial(number), COMPLETE, **fields))
+    (best,) = find_best_settings(trials, sweep, seeds, ["maximize"])
     assert [run.folder for run in best.runs] == [tmp_path / "1" / "seed_4", tmp_path / "1" / "seed_2"]
 
 
@@ -148,4 +148,4 @@ def test_a_setting_that_breaks_a_constraint_stands_for_nothing(tmp_path: Path) -
     sweep = Sweep(tmp_path)
     trials = [trial(sweep, 0, 9.0, reward_model="a", lr="1"), trial(sweep, 1, 2.0, reward_model="a", lr="2")]
     trials[0].violations = {"eval/kl<=3": 0.5}
-    assert [one.trial for one in best_settings(trials, sweep, [0], ["maximize"])] == [1]
+    assert [one.trial for one in find_best_settings(trials, sweep, [0], ["maximize"])] == [1]

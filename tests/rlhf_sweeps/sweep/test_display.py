@@ -12,15 +12,15 @@ from rich.console import Console
 
 from rlhf_sweeps.sweep import display
 from rlhf_sweeps.sweep.display import Display
-from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, RUNNING, SweepTrial
 
 
-def make(number: int, state: str = RUNNING, **changes: Any) -> Trial:
+def make(number: int, state: str = RUNNING, **changes: Any) -> SweepTrial:
     fields = {"params": {}, "settings": {"ppo.lr": f"{number}e-5"}, "folder": Path(str(number)), "num_updates": 30}
-    return Trial(number=number, **{**fields, "state": state, **changes})
+    return SweepTrial(number=number, **{**fields, "state": state, **changes})
 
 
-def complete(number: int, value: float, **changes: Any) -> Trial:
+def complete(number: int, value: float, **changes: Any) -> SweepTrial:
     return make(number, COMPLETE, objectives=[value], update=30, **changes)
 
 
@@ -62,7 +62,7 @@ def terminal(width: int = 100, height: int = 20) -> Console:
     )
 
 
-def screen(trials: list[Trial], console: Console, metrics: tuple[str, ...] = ("eval/score",)) -> list[str]:
+def screen(trials: list[SweepTrial], console: Console, metrics: tuple[str, ...] = ("eval/score",)) -> list[str]:
     """What one look at these trials draws."""
     directions = ["maximize", "minimize"][: len(metrics)]
     with Display(list(metrics), directions, 50, 0, console=console) as shown:

@@ -18,7 +18,7 @@ import pytest
 from helpers.sweeping import contents, misbehave, printed, start_sweep, sweep, trials, until, updates
 
 from rlhf_sweeps.process.environment import EnvironmentFault
-from rlhf_sweeps.process.exit_status import exit_status
+from rlhf_sweeps.process.exit_status import choose_exit_status
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.sweep import recovery
 from rlhf_sweeps.sweep.active import Active
@@ -26,7 +26,7 @@ from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.outcomes import Outcomes
 from rlhf_sweeps.sweep.patience import PAUSES, Patience
 from rlhf_sweeps.sweep.study import storage
-from rlhf_sweeps.sweep.study.trials import RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import RUNNING, SweepTrial
 
 GRID = "ppo.kl_coef=0.01,0.02,0.03"
 
@@ -80,7 +80,7 @@ def test_what_stays_at_fault_ends_the_sweep_open_and_the_same_command_goes_on(tm
     with pytest.raises(EnvironmentFault) as caught:
         sweep(folder, GRID, "hydra.sweeper.max_failure_rate=0")
     assert str(caught.value) == f"hydra.sweep.dir={folder}: no space is left on the disk"
-    assert exit_status(caught.value) == 2
+    assert choose_exit_status(caught.value) == 2
     assert [str(trial.state).removeprefix("TrialState.").lower() for trial in trials(folder)] == ["complete", RUNNING]
     assert (folder / "1" / "history").read_text().count("start") == 3  # at first, and after each of two pauses
     misbehave(folder)
@@ -128,18 +128,18 @@ def test_only_what_has_run_shows_that_the_environment_is_mended(has_process: boo
     outcomes = Outcomes(plan, *others, patience, lambda: False)
     patience.note("full", 0.0)
     for index in (0, 1):
-        active = Active(Trial(0, {}, {}, Path()), Run(Path()), 0, index)
+        active = Active(SweepTrial(0, {}, {}, Path()), Run(Path()), 0, index)
         active.future = Future() if has_process else None
         outcomes.refuse(active, "cannot be composed")
         assert patience.fault == (None if has_process else "full")
-    copied = Active(Trial(1, {}, {}, Path()), Run(Path()), 0, 0)
+    copied = Active(SweepTrial(1, {}, {}, Path()), Run(Path()), 0, 0)
     patience.note("full", 1.0)
-    outcomes.copy(copied, Trial(0, {}, {}, Path()))
+    outcomes.copy(copied, SweepTrial(0, {}, {}, Path()))
     assert patience.fault == "full"
 
 
 def test_faults_with_progress_between_them_are_several() -> None:
-    active = Active(Trial(0, {}, {}, Path()), Run(Path()), 0, 0)
+    active = Active(SweepTrial(0, {}, {}, Path()), Run(Path()), 0, 0)
     counted = []
     for update in (0, 0, 7, 3, 7, 8):  # it goes on from its checkpoint
         active.rows = [{"update": update}]

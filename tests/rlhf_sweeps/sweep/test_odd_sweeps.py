@@ -18,9 +18,9 @@ from rlhf_sweeps.sweep.active import Active
 from rlhf_sweeps.sweep.engine import SECONDS_BETWEEN_SAVES
 from rlhf_sweeps.sweep.follower import Follower
 from rlhf_sweeps.sweep.settings import SweeperConfig
-from rlhf_sweeps.sweep.study.trials import Trial
-from rlhf_sweeps.sweep.twins import ended_twin, open_twin
-from rlhf_sweeps.sweep.waiting import next_waiting
+from rlhf_sweeps.sweep.study.trials import SweepTrial
+from rlhf_sweeps.sweep.twins import find_ended_twin, find_open_twin
+from rlhf_sweeps.sweep.waiting import choose_next_waiting
 
 LR, KL = "ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0.001,1))"
 LENGTHS = ("ppo.lr=1e-4,5e-4", "ppo.batch_size=16,48")
@@ -91,10 +91,10 @@ def test_what_was_begun_ends_before_anything_else_begins(base: Any, tmp_path: Pa
     order = [start.split("/")[0] for start in simulation.world.starts]
     assert order == sorted(order)
     # Before a second seed there is a whole run, before a third of the first one two thirds.
-    engine._judge.add_trial(0, {30: 0.5}, 30)
-    assert engine._judge.remaining(0, index=1) == 1.0
-    engine._judge.add_trial(0, {10: 0.5}, 30)
-    assert engine._judge.remaining(0, index=0) == pytest.approx(2 / 3)
+    engine._pruning.add_trial(0, {30: 0.5}, 30)
+    assert engine._pruning.remaining(0, index=1) == 1.0
+    engine._pruning.add_trial(0, {10: 0.5}, 30)
+    assert engine._pruning.remaining(0, index=0) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -144,7 +144,7 @@ def test_nothing_is_pruned_after_its_last_seed(base: Any, tmp_path: Path) -> Non
 def test_what_a_run_does_after_it_was_told_to_wait_decides_nothing(base: Any, tmp_path: Path) -> None:
     """Two evaluations are seen at one look; the first one has it wait."""
     reports: dict[int, float] = {}
-    judge: Any = SimpleNamespace(
+    pruning: Any = SimpleNamespace(
         report=lambda number, step, value: reports.setdefault(step, value) is value,
         reports=lambda number: reports,
         should_prune=lambda number: False,
@@ -152,13 +152,13 @@ def test_what_a_run_does_after_it_was_told_to_wait_decides_nothing(base: Any, tm
     )
     plan = simulated(base, tmp_path, LENGTHS).plan()
     configurations: Any = [SimpleNamespace(objective=plan.config.objective)]
-    follower = Follower(plan, SimpleNamespace(report=lambda *a: None), judge, configurations, lambda active: True)  # type: ignore[arg-type]
+    follower = Follower(plan, SimpleNamespace(report=lambda *a: None), pruning, configurations, lambda active: True)  # type: ignore[arg-type]
     run = Run(tmp_path / "0")
     run.begin({})
     for update in range(1, 11):
         row = {"update": update, "objective/kl": 1.0, "perf/update_seconds": 2.0}
         run.append_metrics(row | ({} if update % 5 else {"eval/score": 1.0, "eval/kl": 1.0, "eval/base_score": 0.0}))
-    active = Active(Trial(0, {}, {}, run.folder, num_updates=30), run, 7, 0)
+    active = Active(SweepTrial(0, {}, {}, run.folder, num_updates=30), run, 7, 0)
     follower.follow(active)
     assert (active.verdict, run.stop_reason()) == ("waiting", "waiting")
     assert list(reports) == [5]
@@ -170,15 +170,15 @@ def test_the_objective_that_prunes_may_be_the_second(base: Any, tmp_path: Path) 
     simulation = simulated(
         base, tmp_path, LENGTHS, {"seeds": 2}, {"prune_on": "eval/score", "pruner": "wilcoxon"}, objective
     )
-    judge = simulation.finish()._judge
-    assert judge._sign == 1
+    pruning = simulation.finish()._pruning
+    assert pruning._sign == 1
     for trial in trials(tmp_path):
         setting = setting_of(tmp_path / str(trial.number) / "seed_7")
         total = num_updates(setting)
         steps = {step: score(setting, step / total) for step in (5, total)}
         assert {step: trial.intermediate_values[step] for step in steps} == pytest.approx(steps)
         ends = {seed: score({**setting, "seed": seed}, 1.0) for seed in (7, 8)}
-        assert judge._trials[trial.number].by_seed == pytest.approx(ends)
+        assert pruning._trials[trial.number].by_seed == pytest.approx(ends)
         assert trial.values == pytest.approx([1.0, sum(ends.values()) / 2])
 
 
@@ -217,38 +217,40 @@ def test_one_that_waits_is_unfinished_when_the_time_is_over(base: Any, tmp_path:
 
 
 def test_of_two_trials_of_a_setting_the_first_runs(tmp_path: Path) -> None:
-    both = [Trial(number, {"ppo.lr": 1e-4}, {}, tmp_path / str(number)) for number in (0, 1)]
+    both = [SweepTrial(number, {"ppo.lr": 1e-4}, {}, tmp_path / str(number)) for number in (0, 1)]
     first, second = (Active(trial, Run(trial.folder), 7, 0) for trial in both)
-    assert open_twin(first, both) is None
-    assert open_twin(second, both) is both[0]
-    assert ended_twin(second, both) is None
+    assert find_open_twin(first, both) is None
+    assert find_open_twin(second, both) is both[0]
+    assert find_ended_twin(second, both) is None
     both[0].state, both[0].cause = "failed", "out_of_memory"
-    assert ended_twin(second, both) is both[0]
-    assert open_twin(second, both) is None
+    assert find_ended_twin(second, both) is both[0]
+    assert find_open_twin(second, both) is None
     both[0].cause = "lost_process"  # which says nothing about the setting
-    assert ended_twin(second, both) is None
+    assert find_ended_twin(second, both) is None
 
 
 def test_a_constraint_that_is_met_exactly_is_kept(tmp_path: Path) -> None:
-    assert Trial(0, {}, {}, tmp_path, violations={"a": 0.0, "b": -1.0}).is_feasible
-    assert not Trial(0, {}, {}, tmp_path, violations={"a": 1e-9, "b": -1.0}).is_feasible
+    assert SweepTrial(0, {}, {}, tmp_path, violations={"a": 0.0, "b": -1.0}).is_feasible
+    assert not SweepTrial(0, {}, {}, tmp_path, violations={"a": 1e-9, "b": -1.0}).is_feasible
 
 
 def test_of_those_that_wait_a_promising_one_comes_before_one_that_has_got_further(base: Any, tmp_path: Path) -> None:
     trials = simulated(base, tmp_path, LENGTHS).start().schedule.trials
     far, near = (Active(trial, Run(trial.folder), 0, 0) for trial in trials[:2])
     progress = {0: (0.5, 9.0), 1: (0.25, 1.0)}
-    judge: Any = SimpleNamespace(
+    pruning: Any = SimpleNamespace(
         progress=progress.get,
         remaining=lambda number, index: 1 - progress[number][0],
         may_resume=lambda number: number == 1,
     )
-    assert next_waiting([far, near], judge, 1.0, is_last_resort=True) is near
-    judge.may_resume = lambda number: False
-    assert next_waiting([far, near], judge, 1.0, is_last_resort=True) is far
-    assert next_waiting([far, near], judge, 1.0, is_last_resort=False) is None
-    assert next_waiting([far, near], judge, 0.5, is_last_resort=True) is far
-    assert next_waiting([near], judge, 0.5, is_last_resort=True) is None  # three quarters of a run are before it
+    assert choose_next_waiting([far, near], pruning, 1.0, is_last_resort=True) is near
+    pruning.may_resume = lambda number: False
+    assert choose_next_waiting([far, near], pruning, 1.0, is_last_resort=True) is far
+    assert choose_next_waiting([far, near], pruning, 1.0, is_last_resort=False) is None
+    assert choose_next_waiting([far, near], pruning, 0.5, is_last_resort=True) is far
+    assert (
+        choose_next_waiting([near], pruning, 0.5, is_last_resort=True) is None
+    )  # three quarters of a run are before it
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -256,7 +258,7 @@ def test_reward_models_are_compared_by_their_best_settings(
     direction: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(sweeper, "best_settings", lambda *arguments: asked.append(arguments) or [])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(sweeper, "find_best_settings", lambda *arguments: asked.append(arguments) or [])  # type: ignore[func-returns-value]
     plan: Any = SimpleNamespace(is_comparison=True, seeds=[7, 8], directions=[direction])
     found = sweeper._compare(Sweep(tmp_path), plan, [])
     assert [(seeds, way) for _, _, seeds, way in asked] == [([7, 8], [direction])]

@@ -3,8 +3,8 @@
 import pytest
 
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.sweep.pruning.judge import Judge, is_over_budget_for_good
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState, is_over_budget_for_good
 
 
 def test_patience_beyond_the_kl_budget() -> None:
@@ -29,34 +29,34 @@ def test_patience_beyond_the_kl_budget() -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_seeds_are_compared_in_the_metrics_direction(sign: int) -> None:
     """Worse in five seeds of five: p is 2 ** -5."""
-    judge = Judge(make_pruner("wilcoxon", {}), sign)
+    pruning = PruningState(make_pruner("wilcoxon", {}), sign)
     for number, offset in enumerate((0.0, -1.0, 1.0)):
-        judge.add_trial(number, {10 * step: sign * offset for step in range(1, 6)}, 10)
-        judge.end_seeds(number, {seed: sign * (offset + seed / 100) for seed in range(7, 12)})
-    assert judge.should_prune(1)
-    assert not judge.should_prune(2)
+        pruning.add_trial(number, {10 * step: sign * offset for step in range(1, 6)}, 10)
+        pruning.end_seeds(number, {seed: sign * (offset + seed / 100) for seed in range(7, 12)})
+    assert pruning.should_prune(1)
+    assert not pruning.should_prune(2)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_a_peer_has_reported_since_counts(sign: int) -> None:
-    judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}), sign)
-    judge.add_trial(0, {5: sign * 1.0}, 10)
-    judge.add_trial(1, {5: sign * 2.0}, 10)
-    assert not judge.should_prune(1)
-    assert judge.report(0, 10, sign * 3.0)
-    assert judge.report(1, 10, sign * 2.5)
-    assert judge.should_prune(1)
-    assert judge.reports(1) == {5: sign * 2.0, 10: sign * 2.5}
-    assert judge.newest(1) == 2.5
-    assert judge.progress(1) == (1.0, 2.5)
-    judge.measure(0, 20)  # what it reported after 10 updates is at half of its run
-    assert not judge.should_prune(1)
+    pruning = PruningState(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}), sign)
+    pruning.add_trial(0, {5: sign * 1.0}, 10)
+    pruning.add_trial(1, {5: sign * 2.0}, 10)
+    assert not pruning.should_prune(1)
+    assert pruning.report(0, 10, sign * 3.0)
+    assert pruning.report(1, 10, sign * 2.5)
+    assert pruning.should_prune(1)
+    assert pruning.reports(1) == {5: sign * 2.0, 10: sign * 2.5}
+    assert pruning.newest(1) == 2.5
+    assert pruning.progress(1) == (1.0, 2.5)
+    pruning.measure(0, 20)  # what it reported after 10 updates is at half of its run
+    assert not pruning.should_prune(1)
 
 
 def test_trials_of_another_group_are_no_peers() -> None:
-    judge = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}))
-    judge.add_trial(0, {5: 1.0}, 10, group=1)
-    judge.add_trial(1, {5: 0.5}, 10, group=0)
-    assert not judge.should_prune(1)
-    judge.add_trial(2, {5: 0.75}, 10, group=0)
-    assert judge.should_prune(1)
+    pruning = PruningState(make_pruner("percentile", {"percentile": 50, "min_peers": 1, "warmup": 0}))
+    pruning.add_trial(0, {5: 1.0}, 10, group=1)
+    pruning.add_trial(1, {5: 0.5}, 10, group=0)
+    assert not pruning.should_prune(1)
+    pruning.add_trial(2, {5: 0.75}, 10, group=0)
+    assert pruning.should_prune(1)

@@ -8,25 +8,25 @@ import pytest
 from helpers.ended_trials import block, make, numbers, written
 
 from rlhf_sweeps.sweep.results import (
-    best,
-    counts_of,
-    finalists,
-    last_block,
-    ranking,
-    rerun_command,
+    choose_finalists,
+    describe_counts,
+    find_best,
+    make_rerun_command,
+    rank,
+    write_last_lines,
 )
-from rlhf_sweeps.sweep.results_file import optimization_results
+from rlhf_sweeps.sweep.results_file import make_results
 from rlhf_sweeps.sweep.study.trials import FAILED, PRUNED
 
 
 def test_the_best_of_one_objective() -> None:
     trials = [make(3, [2.0]), make(1, [1.0]), make(2, [2.0]), make(4, [float("nan")]), make(5)]
     trials += [make(6, state=PRUNED), make(7, [9.0], state=FAILED)]
-    assert numbers(ranking(trials, ["maximize"])) == [2, 3, 1]
-    assert numbers(ranking(trials, ["minimize"])) == [1, 2, 3]
-    assert numbers(best(trials, ["maximize"])) == [2]
-    assert numbers(best(trials, ["minimize"])) == [1]
-    assert best(trials[3:], ["maximize"]) == []
+    assert numbers(rank(trials, ["maximize"])) == [2, 3, 1]
+    assert numbers(rank(trials, ["minimize"])) == [1, 2, 3]
+    assert numbers(find_best(trials, ["maximize"])) == [2]
+    assert numbers(find_best(trials, ["minimize"])) == [1]
+    assert find_best(trials[3:], ["maximize"]) == []
 
 
 @pytest.mark.parametrize("directions", [["maximize", "minimize"], ["minimize", "minimize", "maximize"]])
@@ -42,14 +42,14 @@ def test_the_front_is_optunas_with_equals_once(directions: list[str]) -> None:
         first: dict[tuple[float, ...], int] = {}
         for trial in study.best_trials:
             first.setdefault(tuple(trial.values), trial.number)
-        assert sorted(numbers(best(trials, directions))) == sorted(first.values())
+        assert sorted(numbers(find_best(trials, directions))) == sorted(first.values())
 
 
 def test_counts() -> None:
     trials = [make(0, [1.0]), make(1, state=PRUNED), make(2, state=FAILED, cause="diverged"), make(3)]
-    assert counts_of(trials) == "1 complete, 1 pruned, 1 failed (diverged), 1 running"
+    assert describe_counts(trials) == "1 complete, 1 pruned, 1 failed (diverged), 1 running"
     failed = [make(n, state=FAILED, cause=cause) for n, cause in enumerate(["error", "diverged", "error"])]
-    assert counts_of(failed) == "3 failed (2 error, 1 diverged)"
+    assert describe_counts(failed) == "3 failed (2 error, 1 diverged)"
 
 
 def test_the_block_of_a_search() -> None:
@@ -93,11 +93,11 @@ def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None
         make(2, [4.5], tested={7: "error", 8: "error"}),
         make(3, [1.0]),
     ]
-    assert numbers(ranking(trials, ["maximize"])) == [1, 0, 2, 3]
-    assert numbers(ranking(trials, ["minimize"])) == [0, 1, 3, 2]
-    assert numbers(best(trials, ["maximize"])) == [1]
+    assert numbers(rank(trials, ["maximize"])) == [1, 0, 2, 3]
+    assert numbers(rank(trials, ["minimize"])) == [0, 1, 3, 2]
+    assert numbers(find_best(trials, ["maximize"])) == [1]
     # What is tested is chosen by the seeds that choose, and does not change while tests are run.
-    assert numbers(finalists(trials, ["maximize"], 3)) == [0, 2, 1]
+    assert numbers(choose_finalists(trials, ["maximize"], 3)) == [0, 2, 1]
     lines = block(trials, is_grid=True)
     assert lines[:5] == [
         "best: trial 1, to report: objective 3, on 1 test seed; 1 more failed (8 diverged)",
@@ -106,7 +106,7 @@ def test_of_several_tested_settings_the_best_is_that_on_the_test_seeds() -> None
         "objective 3 on 1 test seed, chosen by objective 4  ppo.kl_coef=0.01  outputs/sweep/1",
         "objective 2 on 2 test seeds, chosen by objective 5  ppo.kl_coef=0.00  outputs/sweep/0",
     ]
-    results = optimization_results(trials, ["maximize"])
+    results = make_results(trials, ["maximize"])
     assert list(results) == ["name", "best_params", "test", "best_value", "best_trial"]
     assert (results["best_trial"], results["best_value"], results["test"]["mean"]) == (1, 4.0, 3.0)
 
@@ -175,7 +175,7 @@ def test_folders_are_shown_from_here() -> None:
 def test_the_command_is_quoted_for_a_shell() -> None:
     trial = make(0, [1.0], settings={"+ppo.stop_strings": "['a b',c]", "reward_model": "tiny"})
     command = """python -m rlhf_sweeps '+ppo.stop_strings=['"'"'a b'"'"',c]' reward_model=tiny"""
-    assert rerun_command(trial, [], {}) == command
+    assert make_rerun_command(trial, [], {}) == command
 
 
 SETTINGS = {"ppo.lr": "1e-05", "ppo.batch_size": "8", "reward_model": "tiny", "ppo.kl_target": "null", "b": "[1,'x y']"}
@@ -185,9 +185,9 @@ VALUES = {"ppo.lr": 0.00001, "ppo.batch_size": 8, "reward_model": "tiny", "ppo.k
 def test_results_as_hydras_plugin_writes_them() -> None:
     trials = [make(0, [1.5], settings=SETTINGS), make(1, [0.5])]
     expected = {"name": "optuna", "best_params": VALUES, "best_value": 1.5, "best_trial": 0}
-    assert written(optimization_results(trials, ["maximize"])) == expected
+    assert written(make_results(trials, ["maximize"])) == expected
     trials[0].tested = {102: [3.0], 100: [1.0]}
-    assert written(optimization_results(trials, ["maximize"])) == {
+    assert written(make_results(trials, ["maximize"])) == {
         **expected,
         "test": {"seeds": [100, 102], "mean": 2.0, "standard_error": 1.0},
     }
@@ -196,7 +196,7 @@ def test_results_as_hydras_plugin_writes_them() -> None:
 def test_results_of_several_objectives() -> None:
     trials = [make(0, [1.0, 0.5]), make(1, [2.0, 3.0]), make(2, [1.0, 4.0])]
     trials[1].tested = {100: [5.0, 6.0]}
-    assert written(optimization_results(trials, ["maximize", "minimize"])) == {
+    assert written(make_results(trials, ["maximize", "minimize"])) == {
         "name": "optuna",
         "solutions": [
             {
@@ -212,12 +212,12 @@ def test_results_of_several_objectives() -> None:
 
 def test_results_without_a_complete_trial() -> None:
     nothing = {"name": "optuna", "best_params": None, "best_value": None, "best_trial": None}
-    assert written(optimization_results([make(0)], ["maximize"])) == nothing
+    assert written(make_results([make(0)], ["maximize"])) == nothing
 
 
 def test_a_comparison_of_reward_models_has_no_best_objective() -> None:
     trials = [make(0, [1.0], settings={"reward_model": "a"}), make(1, [2.0], settings={"reward_model": "b"})]
-    block = last_block(
+    block = write_last_lines(
         trials,
         metrics=["eval/score"],
         directions=["maximize"],
@@ -234,8 +234,8 @@ def test_a_comparison_of_reward_models_has_no_best_objective() -> None:
 
 def test_a_copy_is_not_ranked_beside_the_trial_that_it_is_one_of() -> None:
     trials = [make(0, [1.0]), make(1, [2.0]), make(2, [2.0], has_run=False), make(3, [1.5], is_compared=False)]
-    assert numbers(ranking(trials, ["maximize"])) == [1, 0]
-    assert numbers(ranking(trials, ["minimize"])) == [0, 1]
+    assert numbers(rank(trials, ["maximize"])) == [1, 0]
+    assert numbers(rank(trials, ["minimize"])) == [0, 1]
 
 
 def test_the_nearest_is_the_one_that_breaks_the_constraints_least() -> None:

@@ -2,12 +2,12 @@
 
 from helpers.ended_trials import block, make, numbers, written
 
-from rlhf_sweeps.sweep.results import finalists
-from rlhf_sweeps.sweep.results_file import optimization_results
-from rlhf_sweeps.sweep.study.trials import Trial
+from rlhf_sweeps.sweep.results import choose_finalists
+from rlhf_sweeps.sweep.results_file import make_results
+from rlhf_sweeps.sweep.study.trials import SweepTrial
 
 
-def of_two_reward_models() -> list[Trial]:
+def of_two_reward_models() -> list[SweepTrial]:
     """The scores under b are a hundred times those under a."""
     worths = [("a", 1.0), ("b", 300.0), ("a", 2.0), ("b", 400.0), ("b", 500.0), ("a", 3.0)]
     trials = [
@@ -20,11 +20,11 @@ def of_two_reward_models() -> list[Trial]:
 
 def test_of_each_reward_model_the_best_setting_is_tested() -> None:
     trials = of_two_reward_models()
-    assert numbers(finalists(trials, ["maximize"], 2, is_comparison=True)) == [2, 4]
-    assert numbers(finalists(trials, ["minimize"], 2, is_comparison=True)) == [0, 1]
-    assert numbers(finalists(trials, ["maximize"], 2)) == [4, 3]
+    assert numbers(choose_finalists(trials, ["maximize"], 2, is_comparison=True)) == [2, 4]
+    assert numbers(choose_finalists(trials, ["minimize"], 2, is_comparison=True)) == [0, 1]
+    assert numbers(choose_finalists(trials, ["maximize"], 2)) == [4, 3]
     trials[3].tested = {7: [9.0]}  # as an earlier start has chosen; what is tested goes by the seeds that choose
-    assert numbers(finalists(trials, ["maximize"], 2, is_comparison=True)) == [2, 4]
+    assert numbers(choose_finalists(trials, ["maximize"], 2, is_comparison=True)) == [2, 4]
 
 
 def test_the_last_lines_of_a_comparison_are_in_no_order_of_scores() -> None:
@@ -44,7 +44,7 @@ def test_where_reward_models_are_compared_the_file_has_the_best_setting_of_each(
     ]
     entries = [{"reward_model": "c", "trial": 0}, {"reward_model": "b", "trial": 4}, {"reward_model": "a", "trial": 2}]
     comparison = {"ranking": ranking, "reward_models": entries}
-    told = written(optimization_results(trials, ["maximize"], comparison, is_comparison=True))
+    told = written(make_results(trials, ["maximize"], comparison, is_comparison=True))
     assert {key: value for key, value in told.items() if key != "comparison"} == {
         "name": "optuna", "best_params": None, "best_value": None, "best_trial": None,
     }  # fmt: skip
@@ -63,9 +63,9 @@ def test_where_reward_models_are_compared_the_file_has_the_best_setting_of_each(
     ]  # fmt: skip
     assert told["comparison"][2]["win_rate"] is None
     # By a judge of all, one setting is the best: here the only one that was tested.
-    told = optimization_results(trials, ["maximize"], comparison)
+    told = make_results(trials, ["maximize"], comparison)
     assert (told["best_trial"], len(told["comparison"])) == (2, 3)
-    front = optimization_results(
+    front = make_results(
         [make(0, [1.0, 2.0])],
         ["maximize"] * 2,
         comparison={**comparison, "reward_models": [], "ranking": []},

@@ -14,7 +14,7 @@ from analysis.command import _parser as analysis_parser
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError, report
 from rlhf_sweeps.sweep.engine import INTERRUPTED, Engine
-from rlhf_sweeps.sweep.report import report_line
+from rlhf_sweeps.sweep.report import write_report
 
 WITH_REPORT = "sweep.report=true"
 WRITES = "folder = pathlib.Path(sys.argv[2]); (folder / 'report.html').write_text(' '.join(sys.argv[1:]))"
@@ -39,9 +39,9 @@ def program(main: Path, *lines: str) -> None:
 def test_it_is_written_into_the_folder_and_named_from_here(stand_in: Path) -> None:
     program(stand_in, WRITES)
     folder = Path("outputs/s")
-    assert report_line(folder) == "report: outputs/s/report.html"
+    assert write_report(folder) == "report: outputs/s/report.html"
     assert (folder / "report.html").read_text(encoding="utf-8") == "report outputs/s"
-    assert report_line(folder.absolute()) == "report: outputs/s/report.html"
+    assert write_report(folder.absolute()) == "report: outputs/s/report.html"
 
 
 def test_a_folder_named_analysis_where_the_user_works_is_not_taken_for_it(
@@ -53,7 +53,7 @@ def test_a_folder_named_analysis_where_the_user_works_is_not_taken_for_it(
         program(place / "analysis" / "__main__.py", "sys.exit('the wrong one')")
         (place / "analysis.py").write_text("raise SystemExit('the wrong one')", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd() / "libraries"))
-    assert report_line(Path("outputs/s")) == "report: outputs/s/report.html"
+    assert write_report(Path("outputs/s")) == "report: outputs/s/report.html"
 
 
 def test_the_package_stands_beside_the_analysis() -> None:
@@ -75,17 +75,17 @@ def test_the_package_stands_beside_the_analysis() -> None:
 def test_a_failure_is_one_line_with_the_command_to_try_again(stand_in: Path, line: str, reason: str) -> None:
     program(stand_in, line)
     again = "python -m analysis report outputs/s"
-    assert report_line(Path("outputs/s")) == f"no report: {reason}; {again}"
+    assert write_report(Path("outputs/s")) == f"no report: {reason}; {again}"
 
 
 def test_the_url_of_a_study_is_in_no_list_of_processes(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(stand_in, WRITES.replace("sys.argv[1:]", "sys.argv[1:] + [os.environ['RLHF_SWEEPS_STORAGE']]"))
     url = "postgresql://me:hunter2@host/db"
-    assert report_line(Path("outputs/s"), url) == "report: outputs/s/report.html"
+    assert write_report(Path("outputs/s"), url) == "report: outputs/s/report.html"
     assert Path("outputs/s/report.html").read_text(encoding="utf-8") == f"report outputs/s {url}"
     program(stand_in, "sys.exit(3)")
     again = "python -m analysis report outputs/s '--storage=postgresql://me:***@host/db'"
-    assert report_line(Path("outputs/s"), url) == f"no report: exit status 3; {again}"
+    assert write_report(Path("outputs/s"), url) == f"no report: exit status 3; {again}"
     monkeypatch.setenv("RLHF_SWEEPS_STORAGE", url)
     assert analysis_parser().parse_args(["report", "outputs/s"]).storage == url
 
@@ -93,14 +93,14 @@ def test_the_url_of_a_study_is_in_no_list_of_processes(stand_in: Path, monkeypat
 def test_it_has_a_time_limit(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(stand_in, "time.sleep(60)")
     monkeypatch.setattr(report, "TIME_LIMIT", 0.5)
-    assert report_line(Path("outputs/s")).startswith("no report: not done after 0.5 s; ")
+    assert write_report(Path("outputs/s")).startswith("no report: not done after 0.5 s; ")
 
 
 def test_ctrl_c_skips_it(stand_in: Path) -> None:
     program(stand_in, "os.kill(os.getppid(), 2); time.sleep(60)")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored in the background
     try:
-        assert report_line(Path("outputs/s")).startswith("no report: interrupted; ")
+        assert write_report(Path("outputs/s")).startswith("no report: interrupted; ")
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -122,7 +122,7 @@ def test_it_ends_with_a_sweeper_that_is_killed(stand_in: Path) -> None:
 
 def test_without_an_interpreter_there_is_a_line_too(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert report_line(Path("outputs/s")).startswith("no report: FileNotFoundError: ")
+    assert write_report(Path("outputs/s")).startswith("no report: FileNotFoundError: ")
 
 
 def test_what_a_user_types_meanwhile_is_not_for_it(stand_in: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_a_user_types_meanwhile_is_not_for_it(stand_in: Path) -> None:
     os.close(writing)
     try:
         os.dup2(reading, 0)
-        assert report_line(Path("outputs/s")).startswith("no report: nothing to read; ")
+        assert write_report(Path("outputs/s")).startswith("no report: nothing to read; ")
     finally:
         os.dup2(kept, 0)
         os.close(kept)
@@ -142,7 +142,7 @@ def test_what_a_user_types_meanwhile_is_not_for_it(stand_in: Path) -> None:
 def test_one_thread_is_enough(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     program(stand_in, "sys.exit(os.environ['OMP_NUM_THREADS'])")
-    assert report_line(Path("outputs/s")).startswith("no report: 1; ")
+    assert write_report(Path("outputs/s")).startswith("no report: 1; ")
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 

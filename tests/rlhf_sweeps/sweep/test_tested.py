@@ -12,9 +12,9 @@ from helpers.sweeping import sweep
 from omegaconf import OmegaConf
 
 from rlhf_sweeps.sweep import SweepFailedError
-from rlhf_sweeps.sweep.study.tested import nothing_measured
-from rlhf_sweeps.sweep.study.tested import test_entry as entry_of
-from rlhf_sweeps.sweep.study.tested import test_text as text_of
+from rlhf_sweeps.sweep.study.tested import describe_tests as text_of
+from rlhf_sweeps.sweep.study.tested import is_nothing_measured
+from rlhf_sweeps.sweep.study.tested import make_test_entry as entry_of
 
 GRID = ("ppo.kl_coef=0.01,0.02", "ppo.total_episodes=160", "sweep.test_seeds=2", "sweep.num_tested=1")
 TEST_SEEDS = (1_000_000, 1_000_001)
@@ -79,7 +79,7 @@ def test_mean_and_error_are_of_the_seeds_that_gave_values() -> None:
 def test_nothing_is_measured_where_no_run_gave_a_value(
     tested: list[dict[int, list[float] | str]], is_nothing: bool
 ) -> None:
-    assert nothing_measured(tested) == is_nothing
+    assert is_nothing_measured(tested) == is_nothing
 
 
 def test_a_sweep_that_is_extended_knows_the_tests_of_its_earlier_starts(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.wandb_stub import StubRun, Tracking, WandbStub
 
-from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, RUNNING, Trial
+from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, RUNNING, SweepTrial
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking import wandb_run as tracking
 
@@ -22,9 +22,11 @@ def start(folder: Path, mode: str = "online", **changes: Any) -> SweepTracker:
     return SweepTracker(config, folder=folder / "sweep", run_id="abc", settings={"sampler": "tpe"}, **objectives)
 
 
-def make(number: int, state: str = RUNNING, settings: dict[str, str] | None = None, **changes: Any) -> Trial:
+def make(number: int, state: str = RUNNING, settings: dict[str, str] | None = None, **changes: Any) -> SweepTrial:
     settings = settings or {"ppo.lr": f"{number}e-5"}
-    return Trial(number, params={}, settings=settings, folder=Path(str(number)), state=state, seconds=10.0, **changes)
+    return SweepTrial(
+        number, params={}, settings=settings, folder=Path(str(number)), state=state, seconds=10.0, **changes
+    )
 
 
 TRIALS = [

@@ -12,7 +12,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.tracking import wandb_run as tracking
-from rlhf_sweeps.tracking.names import is_off, names_of, part_of
+from rlhf_sweeps.tracking.names import is_off, make_names, name_part
 
 
 def sent(server: WandbStub, folder: Path, **changes: Any) -> dict[str, Any]:
@@ -65,13 +65,14 @@ def test_wandb_name_names_a_sweep_and_numbers_its_trials(monkeypatch: pytest.Mon
     monkeypatch.setenv("WANDB_NAME", "mine")
     monkeypatch.setenv("WANDB_JOB_TYPE", "j")
     called = [
-        names_of(None, "x", "s", "sweep", part, False) for part in ("", "0", part_of(tmp_path / "1/seed_4", tmp_path))
+        make_names(None, "x", "s", "sweep", part, False)
+        for part in ("", "0", name_part(tmp_path / "1/seed_4", tmp_path))
     ]
     assert [one["name"] for one in called] == ["mine", "mine-0", "mine-1-seed_4"]
     assert [one["job_type"] for one in called] == ["sweep", "j", "j"]  # by it the analysis knows a sweep's own run
-    assert names_of(None, "x", None, "train", None, False)["name"] == "mine"
+    assert make_names(None, "x", None, "train", None, False)["name"] == "mine"
     monkeypatch.setenv("WANDB_NAME", "é" * 130)
-    assert names_of(None, "x", "s", "train", "12", False)["name"] == "é" * 63 + "…" + "é" * 61 + "-12"
+    assert make_names(None, "x", "s", "train", "12", False)["name"] == "é" * 63 + "…" + "é" * 61 + "-12"
 
 
 @pytest.mark.parametrize(

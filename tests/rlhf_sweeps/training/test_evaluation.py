@@ -23,7 +23,7 @@ from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.training.base_policy import BasePolicy
 from rlhf_sweeps.training.evaluation import Evaluator, Judged, marker_rates
-from rlhf_sweeps.verdicts.objective import Evaluated
+from rlhf_sweeps.verdicts.objective import Evaluation
 
 SEED = 7
 
@@ -191,12 +191,12 @@ def test_markers_are_counted_once_a_text() -> None:
 
 
 def test_the_best_is_the_highest_score_within_the_budget() -> None:
-    first, better, far = Evaluated(1, 1.0, 2.0), Evaluated(2, 2.0, 5.0), Evaluated(3, 3.0, 15.1)
+    first, better, far = Evaluation(1, 1.0, 2.0), Evaluation(2, 2.0, 5.0), Evaluation(3, 3.0, 15.1)
     assert first.beats(None, kl_budget=15)
     assert better.beats(first, kl_budget=15)
     assert not far.beats(better, kl_budget=15)
     assert far.beats(better, kl_budget=None)
-    assert not Evaluated(4, 2.0, 1.0).beats(better, kl_budget=15)
+    assert not Evaluation(4, 2.0, 1.0).beats(better, kl_budget=15)
     assert not far.beats(None, kl_budget=15)
-    assert Evaluated(3, 3.0, 15.0).beats(better, kl_budget=15)  # all of the budget is still within it
-    assert not Evaluated(5, float("nan"), 1.0).beats(better, kl_budget=15)
+    assert Evaluation(3, 3.0, 15.0).beats(better, kl_budget=15)  # all of the budget is still within it
+    assert not Evaluation(5, float("nan"), 1.0).beats(better, kl_budget=15)

@@ -26,7 +26,7 @@ from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
 from rlhf_sweeps.reward_models.scorer import Cost
 from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.session import Session, load_session
-from rlhf_sweeps.verdicts.objective import Evaluated
+from rlhf_sweeps.verdicts.objective import Evaluation
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_whatever_a_run_carries_survives_a_checkpoint(compose_config: Compose, t
     session = load_session(config, Run(tmp_path))
     carried = {field.name for field in dataclasses.fields(Session)} - PARTS
     odd = {
-        "best": Evaluated(3, 0.5, 1.25),
-        "last": Evaluated(4, -2.5, 7.75),
+        "best": Evaluation(3, 0.5, 1.25),
+        "last": Evaluation(4, -2.5, 7.75),
         "seconds": 12.5,
         "tokens": 1234567,
     }
@@ -147,7 +147,7 @@ def test_the_best_policy_so_far_goes_from_checkpoint_to_checkpoint(compose_confi
     def save(update: int, best: int | None) -> float:
         """The first weight of the best policy, which at an update is its number."""
         session.trainer.update = update
-        session.best = None if best is None else Evaluated(best, 1.0, 1.0)
+        session.best = None if best is None else Evaluation(best, 1.0, 1.0)
         with torch.no_grad():
             weight.fill_(update)
         session.save()

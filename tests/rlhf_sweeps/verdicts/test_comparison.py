@@ -12,8 +12,8 @@ from helpers.records import lose
 from scipy import stats
 
 from rlhf_sweeps.record import Run
-from rlhf_sweeps.sweep.comparison_table import table
-from rlhf_sweeps.verdicts.matrix import Compared, compare, rows
+from rlhf_sweeps.sweep.comparison_table import write_table
+from rlhf_sweeps.verdicts.matrix import ComparedSetting, compare, list_rows
 
 # One for each held-out prompt: score and base score.
 Pairs = Sequence[tuple[float, float]]
@@ -42,11 +42,11 @@ def make_run(folder: Path, seed: int, own: Pairs, judges: Mapping[str, Pairs], *
     return run
 
 
-def compared(name: str, trial: int, *runs: Run) -> Compared:
-    return Compared(name, trial, {"reward_model": name}, runs)
+def compared(name: str, trial: int, *runs: Run) -> ComparedSetting:
+    return ComparedSetting(name, trial, {"reward_model": name}, runs)
 
 
-def with_wins(folder: Path, name: str, trial: int, num_wins: Mapping[str, int], num_seeds: int = 1) -> Compared:
+def with_wins(folder: Path, name: str, trial: int, num_wins: Mapping[str, int], num_seeds: int = 1) -> ComparedSetting:
     """Runs that win so many of 20 prompts under each judge, their own among them, in every seed."""
     pairs = {judge: wins(number) for judge, number in num_wins.items()}
     runs = [make_run(folder / f"{trial}_{seed}", seed, pairs[name], pairs) for seed in range(num_seeds)]
@@ -75,7 +75,7 @@ def test_one_cell_by_hand(tmp_path: Path) -> None:
 
 def test_rows_are_flat(tmp_path: Path) -> None:
     comparison = compare([with_wins(tmp_path, "tiny", 0, {"tiny": 18, "length": 5}, num_seeds=3)])
-    first, second = rows(comparison)
+    first, second = list_rows(comparison)
     assert (first["reward_model"], first["judge"], second["judge"]) == ("tiny", "tiny", "length")
     expected = {"trial": 0, "num_seeds": 3, "num_prompts": 20, "update": 10, "kl": 4.0, "base_score": 0.5}
     assert expected.items() <= first.items()
@@ -119,7 +119,7 @@ def test_seeds_that_differ_are_pooled_by_hand(tmp_path: Path) -> None:
     assert cell["base_score"] == pytest.approx((4 - 5) / 8)
     # Gains 3, 2, 1, -1, -1, -1, -1, 5; base scores with a sum of squares of 31 about 0 and a mean of -1/8.
     assert cell["gain"]["mean"] == pytest.approx(7 / 8 / ((31 - 8 / 64) / 7) ** 0.5)
-    assert table(found).splitlines()[2].split()[-3:] == ["3", "10-20", "2"]
+    assert write_table(found).splitlines()[2].split()[-3:] == ["3", "10-20", "2"]
 
 
 def broken(folder: Path, what: str) -> Run:
@@ -159,12 +159,12 @@ def test_a_run_that_cannot_be_compared_is_left_out(what: str, reason: str, tmp_p
     assert len(found["left_out"]) == 1
     assert found["left_out"][0].startswith(reason)
     assert [entry["seeds"] for entry in found["reward_models"]] == [[0], [0]]
-    assert f"left out: {found['left_out'][0]}"[:60] in table(found)
+    assert f"left out: {found['left_out'][0]}"[:60] in write_table(found)
     # Alone it leaves nothing, and that is said.
     if what not in ("seed", "text", "fewer"):
         alone = compare([compared("tiny", 0, Run(tmp_path / "broken"))])
-        assert (alone["reward_models"], rows(alone)) == ([], [])
-        assert table(alone).startswith("nothing to compare")
+        assert (alone["reward_models"], list_rows(alone)) == ([], [])
+        assert write_table(alone).startswith("nothing to compare")
 
 
 def test_a_judge_that_is_missing_somewhere(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_judge_that_is_missing_somewhere(tmp_path: Path) -> None:
     assert tiny["others"]["mean"] == pytest.approx(0.25)
     assert (list(vader["judges"]), vader["others"]) == (["vader"], None)
     assert [ranked["reward_model"] for ranked in found["ranking"]] == ["tiny"]
-    assert table(found).splitlines()[3].split()[:3] == ["vader", "-", "100"]
+    assert write_table(found).splitlines()[3].split()[:3] == ["vader", "-", "100"]
 
 
 def test_a_length_reward_is_over_optimized(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_length_reward_is_over_optimized(tmp_path: Path) -> None:
     assert list(means.items()) == [("vader", 0.6), ("tiny", 0.575), ("length", 0.325)]
     assert found["ranking"][0]["within_noise_of"] is None
     assert found["ranking"][1]["within_noise_of"] == "vader"
-    lines = table(found).splitlines()
+    lines = write_table(found).splitlines()
     assert lines[1].split() == ["trained", "on", "length", "tiny", "vader", "KL", "update", "seeds"]
     # Wilson's intervals for 20 of 20, at 20; KL 4 and update 10 in all three runs.
     assert lines[2].split()[:4] == ["length", "100", "[84,", "100]*"]
@@ -232,9 +232,9 @@ def test_ranks_are_within_noise_of_the_first_that_they_cannot_be_told_from(tmp_p
 def test_one_seed_is_warned_of(tmp_path: Path) -> None:
     one = with_wins(tmp_path, "tiny", 0, {"tiny": 15, "vader": 12})
     three = with_wins(tmp_path, "vader", 1, {"tiny": 15, "vader": 12}, num_seeds=3)
-    assert "warning: one seed each, so" in table(compare([one]))
-    assert "warning: one seed of tiny, so" in table(compare([one, three]))
-    assert "warning" not in table(compare([three]))
+    assert "warning: one seed each, so" in write_table(compare([one]))
+    assert "warning: one seed of tiny, so" in write_table(compare([one, three]))
+    assert "warning" not in write_table(compare([three]))
 
 
 @pytest.mark.parametrize("num_models", range(2, 9))
@@ -244,7 +244,7 @@ def test_tables_fit_a_terminal(num_models: int, suffix: str, tmp_path: Path) -> 
     settings = [
         with_wins(tmp_path, name, i, {n: (20 if n == name else 1) for n in names}) for i, name in enumerate(names)
     ]
-    text = table(compare(settings))
+    text = write_table(compare(settings))
     assert max(map(len, text.splitlines())) <= 120
     matrix, ranking = text.split("by mean win rate under the other judges:")
     # Every pair once, the own ones marked: 20 of 20 and 1 of 20.

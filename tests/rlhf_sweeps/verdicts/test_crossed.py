@@ -15,8 +15,8 @@ from analysis.results.other_judges import rates_by_others
 from analysis.results.results import Results
 from analysis.views.comparison_sentences import answer, statements
 from analysis.views.noise import noise_sentences
-from rlhf_sweeps.sweep.comparison_table import table
-from rlhf_sweeps.verdicts.crossed import differences
+from rlhf_sweeps.sweep.comparison_table import write_table
+from rlhf_sweeps.verdicts.crossed import compare_by_prompt
 from rlhf_sweeps.verdicts.pairs import BETTER, BY_PROMPT, NOISE, UNKNOWN
 
 
@@ -24,7 +24,7 @@ def test_one_pair_by_hand() -> None:
     """Two seeds, three prompts; every mean square below is of these few numbers."""
     first = np.array([[4.0, 5.0, 9.0], [6.0, 7.0, 11.0]])  # prompts 5, 6, 10; seeds 6, 8; no error
     second = np.array([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])  # prompts 1.5, 1.5, 3; seeds 2, 2; error below
-    (found,) = differences({"b": second, "a": first})
+    (found,) = compare_by_prompt({"b": second, "a": first})
     # By prompt 3.5, 4.5 and 7: variance 13 / 4 - their mean is 5.
     prompts = (1.5**2 + 0.5**2 + 2**2) / 2 / 3
     # The seeds of the first deviate by root 2, those of the second not at all: 2 / 2, as is half of it over all groups.
@@ -41,10 +41,10 @@ def test_one_pair_by_hand() -> None:
 def test_one_seed_is_students_paired_test_and_never_better() -> None:
     random = np.random.default_rng(0)
     far, near = random.random((1, 40)), random.random((1, 40)) + 0.05
-    (found,) = differences({"a": near + 1.0, "b": far})
+    (found,) = compare_by_prompt({"a": near + 1.0, "b": far})
     assert found.p_value == pytest.approx(stats.ttest_rel((near + 1.0)[0], far[0]).pvalue)
     assert found.verdict == UNKNOWN
-    (found,) = differences({"a": near, "b": far})
+    (found,) = compare_by_prompt({"a": near, "b": far})
     assert found.p_value == pytest.approx(stats.ttest_rel(near[0], far[0]).pvalue)
     assert found.verdict == NOISE
 
@@ -52,8 +52,8 @@ def test_one_seed_is_students_paired_test_and_never_better() -> None:
 def test_a_prompt_that_is_hard_for_both_is_no_noise_and_seeds_that_differ_are() -> None:
     hard = np.tile(np.linspace(0, 1, 60), (3, 1))
     level = np.array([[-0.01], [0.0], [0.01]])
-    assert [one.verdict for one in differences({"a": hard + level + 0.1, "b": hard + level})] == [BETTER]
-    assert [one.verdict for one in differences({"a": hard + 20 * level + 0.1, "b": hard + 20 * level})] == [NOISE]
+    assert [one.verdict for one in compare_by_prompt({"a": hard + level + 0.1, "b": hard + level})] == [BETTER]
+    assert [one.verdict for one in compare_by_prompt({"a": hard + 20 * level + 0.1, "b": hard + 20 * level})] == [NOISE]
 
 
 def test_seeds_of_one_pair_that_happen_to_agree_are_no_certainty() -> None:
@@ -61,17 +61,17 @@ def test_seeds_of_one_pair_that_happen_to_agree_are_no_certainty() -> None:
     prompts = np.random.default_rng(0).normal(0, 0.02, 60)
     alike, other = np.tile(prompts, (3, 1)), np.tile(0 * prompts, (3, 1))
     pair = {"a": alike + 0.1, "b": other}
-    assert [one.verdict for one in differences(pair)] == [BETTER]
+    assert [one.verdict for one in compare_by_prompt(pair)] == [BETTER]
     third = other - 0.5 + np.array([[-0.4], [0.0], [0.4]])
-    best, *_ = differences(pair | {"c": third})
+    best, *_ = compare_by_prompt(pair | {"c": third})
     assert (best.first, best.second, best.verdict) == ("a", "b", NOISE)
 
 
 def test_wins_that_are_all_alike_are_told_from_losses_and_not_from_wins() -> None:
     won, lost = np.ones((3, 60)), np.zeros((3, 60))
-    assert [one.verdict for one in differences({"a": won, "b": lost})] == [BETTER]
-    assert [one.verdict for one in differences({"a": won, "b": won})] == [NOISE]
-    single = [(one.verdict, one.p_value) for one in differences({"a": won[:, :1], "b": lost[:, :1]})]
+    assert [one.verdict for one in compare_by_prompt({"a": won, "b": lost})] == [BETTER]
+    assert [one.verdict for one in compare_by_prompt({"a": won, "b": won})] == [NOISE]
+    single = [(one.verdict, one.p_value) for one in compare_by_prompt({"a": won[:, :1], "b": lost[:, :1]})]
     assert single == [(UNKNOWN, None)]
 
 
@@ -88,7 +88,7 @@ def test_groups_that_do_not_differ_are_seldom_called_better(
     wrong = 0
     for _ in range(400):
         wins = drawn(random, names, num_seeds, 120, prompt_deviation, seed_deviation)
-        wrong += any(one.verdict == BETTER for one in differences({name: wins[name]["judge"] for name in wins}))
+        wrong += any(one.verdict == BETTER for one in compare_by_prompt({name: wins[name]["judge"] for name in wins}))
     assert wrong / 400 <= 0.075
 
 
@@ -100,7 +100,7 @@ def test_the_sweeps_last_lines_and_the_report_say_the_same() -> None:
         wins = drawn(random, {"one": 0.74, "two": 0.62})
         source = judged_source(wins, json.loads(json.dumps(written(wins))))
         assert source.comparison is not None
-        is_noise = "within noise of" in table(source.comparison)
+        is_noise = "within noise of" in write_table(source.comparison)
         found = compare(source, "reward_model")
         (pair,) = found.pairs
         assert (pair.verdict == NOISE) == is_noise

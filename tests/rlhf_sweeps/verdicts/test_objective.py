@@ -6,7 +6,7 @@ import pytest
 from conftest import Compose
 
 from rlhf_sweeps.config.schema import ObjectiveConfig
-from rlhf_sweeps.verdicts.objective import objectives, violations
+from rlhf_sweeps.verdicts.objective import compute_objectives, compute_violations
 
 
 def row(update: int, score: float | None = None, kl: float = 1.0, train: float = 0.0) -> dict[str, float]:
@@ -48,25 +48,28 @@ ROWS = [
 def test_the_updates_that_count(
     overrides: tuple[str, ...], expected: list[float] | None, compose_config: Compose
 ) -> None:
-    found = objectives(ROWS, compose_config(*overrides).objective)
+    found = compute_objectives(ROWS, compose_config(*overrides).objective)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
 def test_a_run_without_an_evaluation_is_worth_nothing_yet(compose_config: Compose) -> None:
-    assert objectives([row(1)], compose_config().objective) is None
-    assert objectives([], compose_config().objective) is None
+    assert compute_objectives([row(1)], compose_config().objective) is None
+    assert compute_objectives([], compose_config().objective) is None
 
 
 def test_constraints_are_held_against_the_updates_that_count(compose_config: Compose) -> None:
     def config(*constraints: str) -> ObjectiveConfig:
         return compose_config(f"objective.constraints={list(constraints)}").objective
 
-    assert violations(ROWS, config("eval/kl<=10", "eval/length>=25")) == {"eval/kl<=10": 2.0, "eval/length>=25": 5.0}
-    assert violations(ROWS, config("eval/length<=1e3", "eval/length >= -5")) == {
+    assert compute_violations(ROWS, config("eval/kl<=10", "eval/length>=25")) == {
+        "eval/kl<=10": 2.0,
+        "eval/length>=25": 5.0,
+    }
+    assert compute_violations(ROWS, config("eval/length<=1e3", "eval/length >= -5")) == {
         "eval/length<=1e3": -980.0,
         "eval/length >= -5": -25.0,
     }
-    assert violations([row(1)], config("eval/kl<=10")) == {}
+    assert compute_violations([row(1)], config("eval/kl<=10")) == {}
 
 
 def test_a_constraint_holds_also_where_the_update_that_counts_was_not_evaluated(compose_config: Compose) -> None:
@@ -77,9 +80,9 @@ def test_a_constraint_holds_also_where_the_update_that_counts_was_not_evaluated(
     scores = {1: 0.1, 2: 0.2, 3: 0.9, 4: 0.3}
     rows = [{"update": update, "objective/scores": score, "objective/kl": 1.0} for update, score in scores.items()]
     rows[1]["eval/length"], rows[3]["eval/length"] = 30.0, 5.0
-    assert objectives(rows, config) == [0.9]
-    assert violations(rows, config) == {"eval/length<=10": 20.0}
-    assert violations(rows[2:], config) == {"eval/length<=10": -5.0}  # none before it: the next one
+    assert compute_objectives(rows, config) == [0.9]
+    assert compute_violations(rows, config) == {"eval/length<=10": 20.0}
+    assert compute_violations(rows[2:], config) == {"eval/length<=10": -5.0}  # none before it: the next one
 
 
 def test_what_is_no_number_is_not_the_best_and_the_newest_base_score_counts() -> None:
@@ -89,7 +92,7 @@ def test_what_is_no_number_is_not_the_best_and_the_newest_base_score_counts() ->
         for n, (score, kl, base) in enumerate([(float("nan"), 1.0, 0.5), (2.0, 4.0, 0.25), (3.0, 6.0, 0.125)])
     ]
     for ordered in (rows, rows[::-1]):
-        assert objectives(ordered, config) == [2.0]
-        assert objectives(ordered, replace(config, directions=["maximize"])) == [2.0]
-    assert objectives(rows, replace(config, kl_budget=0.5)) == [0.125]
-    assert objectives(rows[:2], replace(config, kl_budget=0.5)) == [0.25]
+        assert compute_objectives(ordered, config) == [2.0]
+        assert compute_objectives(ordered, replace(config, directions=["maximize"])) == [2.0]
+    assert compute_objectives(rows, replace(config, kl_budget=0.5)) == [0.125]
+    assert compute_objectives(rows[:2], replace(config, kl_budget=0.5)) == [0.25]

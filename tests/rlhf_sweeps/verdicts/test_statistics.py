@@ -12,12 +12,12 @@ from analysis.wording.intervals import probability_text
 from rlhf_sweeps.verdicts import estimates
 from rlhf_sweeps.verdicts.estimates import (
     Probability,
+    adjust_by_holm,
+    bound_as_rate,
     estimate,
-    holm,
+    estimate_probability,
     interquartile_mean,
-    of_rate,
-    probability,
-    resampled,
+    join_single_strata,
 )
 
 RLIABLE = json.loads((ROOT / "tests" / "parity" / "rliable.json").read_text(encoding="utf-8"))
@@ -34,7 +34,7 @@ def test_agrees_with_rliable(group):
 
 def test_probability_agrees_with_rliable():
     first, second = (list(np.array(RLIABLE["groups"][index]["scores"]).T) for index in (0, 1))
-    assert probability(first, second).value == pytest.approx(RLIABLE["probability"], abs=1e-12)
+    assert estimate_probability(first, second).value == pytest.approx(RLIABLE["probability"], abs=1e-12)
 
 
 def test_interquartile_mean_drops_a_quarter_at_both_ends():
@@ -74,9 +74,9 @@ def test_strata_keep_their_differences_out_of_the_interval():
 
 
 def test_single_runs_are_joined():
-    parts = resampled([np.array([1.0]), np.array([2.0, 3.0]), np.array([4.0]), np.empty(0)])
+    parts = join_single_strata([np.array([1.0]), np.array([2.0, 3.0]), np.array([4.0]), np.empty(0)])
     assert [part.tolist() for part in parts] == [[2.0, 3.0], [1.0, 4.0]]
-    parts = resampled([np.array([1.0]), np.array([2.0, 3.0, 4.0]), np.array([5.0, 6.0])])
+    parts = join_single_strata([np.array([1.0]), np.array([2.0, 3.0, 4.0]), np.array([5.0, 6.0])])
     assert [part.tolist() for part in parts] == [[2.0, 3.0, 4.0], [5.0, 6.0, 1.0]]
 
 
@@ -110,10 +110,10 @@ def test_no_runs_are_refused():
 
 
 def test_rates_stay_within_0_and_1():
-    found = of_rate(estimate([np.array([0.9, 0.99])]))
+    found = bound_as_rate(estimate([np.array([0.9, 0.99])]))
     assert found.high == 1.0
     assert 0 <= found.low < 0.9
-    assert np.isnan(of_rate(estimate([np.array([0.5])]), 100).low)
+    assert np.isnan(bound_as_rate(estimate([np.array([0.5])]), 100).low)
 
 
 def wilson(rate: float, size: int) -> tuple[float, float]:
@@ -123,18 +123,18 @@ def wilson(rate: float, size: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("rate", [1.0, 0.0, 0.5])
 def test_equal_rates_have_the_interval_of_their_prompts(rate):
-    found = of_rate(estimate([np.full(3, rate)]), 120)
+    found = bound_as_rate(estimate([np.full(3, rate)]), 120)
     assert (found.low, found.high) == pytest.approx(wilson(rate, 120))
     # Without their number, each of four runs counts as one prompt.
-    found = of_rate(estimate([np.full(4, rate)]))
+    found = bound_as_rate(estimate([np.full(4, rate)]))
     assert (found.low, found.high) == pytest.approx(wilson(rate, 4))
 
 
 def test_the_interval_of_a_rate_is_the_wider_of_seeds_and_prompts():
-    near = of_rate(estimate([np.array([0.89, 0.9, 0.91])]), 100)
+    near = bound_as_rate(estimate([np.array([0.89, 0.9, 0.91])]), 100)
     assert (near.low, near.high) == pytest.approx(wilson(0.9, 100))
     far = estimate([np.array([0.7, 0.8, 0.9])])
-    assert of_rate(far, 1000).low == far.low
+    assert bound_as_rate(far, 1000).low == far.low
 
 
 def _coverage(monkeypatch, size: int, draw, truth: float, draws: int = 250) -> tuple[float, float]:
@@ -174,31 +174,31 @@ def test_coverage_over_strata(monkeypatch):
 
 def test_probability_by_hand():
     # 3 beats 1 and 2, 2 beats 1 and ties with 2: 3.5 of 4.
-    assert probability([np.array([3.0, 2.0])], [np.array([1.0, 2.0])]).value == 0.875
+    assert estimate_probability([np.array([3.0, 2.0])], [np.array([1.0, 2.0])]).value == 0.875
 
 
 def test_strata_weigh_the_same():
     first, second = [np.array([1.0, 1.0, 1.0]), np.array([0.0])], [np.array([0.0, 0.0]), np.array([1.0])]
-    assert probability(first, second).value == 0.5
+    assert estimate_probability(first, second).value == 0.5
 
 
 def test_probability_is_turned_around_with_its_interval():
     random = np.random.default_rng(0)
     first, second = random.normal(size=5), random.normal(0.8, size=7)
-    one, other = probability([first], [second]), probability([second], [first])
+    one, other = estimate_probability([first], [second]), estimate_probability([second], [first])
     assert one.value == pytest.approx(1 - other.value)
     assert one.low == pytest.approx(1 - other.high, abs=1e-3)
 
 
 def test_interval_narrows_with_runs_and_few_runs_are_never_certain():
-    few = probability([np.arange(3.0) + 10], [np.arange(3.0)])
-    many = probability([np.arange(30.0) + 100], [np.arange(30.0)])
+    few = estimate_probability([np.arange(3.0) + 10], [np.arange(3.0)])
+    many = estimate_probability([np.arange(30.0) + 100], [np.arange(30.0)])
     assert few.value == many.value == 1.0
     assert few.low < 0.5 < 0.9 < many.low
 
 
 def test_probability_without_strata():
-    assert np.isnan(probability([], []).value)
+    assert np.isnan(estimate_probability([], []).value)
 
 
 # Of 4,000 draws it covered 97 to 100 % for 2 and 3 runs, 96 to 99 % for 5, 97 to 98 % for 10.
@@ -206,7 +206,7 @@ def test_probability_without_strata():
 @pytest.mark.parametrize(("shift", "truth"), [(0.0, 0.5), (1.0, 0.7602), (2.0, 0.9214)])  # Phi(shift / sqrt(2))
 def test_coverage_of_probability(size, shift, truth):
     random = np.random.default_rng(size)
-    found = [probability([random.normal(shift, size=size)], [random.normal(size=size)]) for _ in range(400)]
+    found = [estimate_probability([random.normal(shift, size=size)], [random.normal(size=size)]) for _ in range(400)]
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.94
 
 
@@ -214,7 +214,7 @@ def pairs_won(num_won: int, num_settings: int) -> Probability:
     """One run of each group in so many settings, whose levels have nothing to do with who wins."""
     levels = 100.0 * np.arange(num_settings)
     won = [np.array([level + (1.0 if place < num_won else -1.0)]) for place, level in enumerate(levels)]
-    return probability(won, [np.array([level]) for level in levels])
+    return estimate_probability(won, [np.array([level]) for level in levels])
 
 
 def test_one_run_in_each_of_eight_settings_by_hand():
@@ -231,7 +231,7 @@ def test_one_run_in_each_of_eight_settings_by_hand():
 def test_single_pairs_among_larger_strata_have_their_own_degrees_of_freedom():
     # Two strata of three against three leave 8 degrees, two pairs one more: 9, whose quantile is 2.2622.
     three, one = np.array([5.0, 6.0, 7.0]), np.array([5.0])
-    found = probability([three, three, one, one], [three - 9, three - 9, one - 9, one - 9])
+    found = estimate_probability([three, three, one, one], [three - 9, three - 9, one - 9, one - 9])
     low = found.low
     inside = [2 * (1 + 2 * ((1 - low) / (2 - low) + low / (1 + low))) / 9 + 2]  # variances over low (1 - low)
     assert 1 - low == pytest.approx(2.2622 * (low * (1 - low) * inside[0]) ** 0.5 / 4, abs=2e-3)
@@ -265,10 +265,10 @@ def test_coverage_of_one_run_in_each_setting_over_all_truths():
 
 def test_holm_by_hand():
     # 0.01 * 3, then 0.03 * 2, then 0.04 * 1 but not less than the one before.
-    assert holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])
-    assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
-    assert holm(np.array([0.01, np.nan]), num_tests=10)[0] == pytest.approx(0.1)
-    assert np.isnan(holm(np.array([np.nan]))).all()
+    assert adjust_by_holm(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.06, 0.03, 0.06])
+    assert adjust_by_holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
+    assert adjust_by_holm(np.array([0.01, np.nan]), num_tests=10)[0] == pytest.approx(0.1)
+    assert np.isnan(adjust_by_holm(np.array([np.nan]))).all()
 
 
 def test_a_probability_told_and_seen_from_the_other_side() -> None:

@@ -97,13 +97,13 @@ def test_counts_too_small_are_refused(machine: Path, workers: int, per_device: i
     ("left", "workers", "share"), [(2**30 + 1, 2, 2**29), (2**29, 2, 2**28), (1001, 1, None), (None, 2, None)]
 )
 def test_memory_is_divided(left: int | None, workers: int, share: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "left", lambda: left)
+    monkeypatch.setattr(memory, "measure_free_memory", lambda: left)
     assert divide_memory(workers) == share
 
 
 def test_so_many_workers_that_no_memory_is_left_for_one_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 256 MiB each five take 1.25 GiB."""
-    monkeypatch.setattr(memory, "left", lambda: 2**30)
+    monkeypatch.setattr(memory, "measure_free_memory", lambda: 2**30)
     with pytest.raises(
         ConfigError, match=r"^hydra\.sweeper\.workers=5: leaves .* 256 MiB of the 1\.0 GiB .*must be <= 4$"
     ):

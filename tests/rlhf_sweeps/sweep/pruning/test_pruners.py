@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.sweep.pruning.pruners import PRUNERS, Curve, Pruner, make_pruner
+from rlhf_sweeps.sweep.pruning.pruners import PRUNERS, ObjectiveCurve, Pruner, make_pruner
 
 NUM_STEPS = 8
 # Textbook successive halving: rungs at 2 and 4 of 8, the better half goes on, no mercy.
@@ -21,12 +21,12 @@ def quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def curve(number: int, *values: float, step: int = 1) -> Curve:
+def curve(number: int, *values: float, step: int = 1) -> ObjectiveCurve:
     """Values at every `step` updates from the start."""
-    return Curve(number, {step * (index + 1): value for index, value in enumerate(values)})
+    return ObjectiveCurve(number, {step * (index + 1): value for index, value in enumerate(values)})
 
 
-def flat(*levels: float, steps: int = 8) -> list[Curve]:
+def flat(*levels: float, steps: int = 8) -> list[ObjectiveCurve]:
     """Peers 1, 2 ... that stay at a level each."""
     return [curve(number + 1, *[level] * steps) for number, level in enumerate(levels)]
 
@@ -35,25 +35,27 @@ def rule(name: str, **arguments: Any) -> Pruner:
     return make_pruner(name, arguments)
 
 
-def asked(pruner: Pruner, trial: Curve, peers: list[Curve]) -> list[int]:
+def asked(pruner: Pruner, trial: ObjectiveCurve, peers: list[ObjectiveCurve]) -> list[int]:
     """The steps at which a trial that goes on regardless is told to end."""
     steps = sorted(trial.values)
     return [
         step
         for step in steps[:-1]
         if pruner.should_prune(
-            Curve(trial.number, {known: trial.values[known] for known in steps if known <= step}), peers, NUM_STEPS
+            ObjectiveCurve(trial.number, {known: trial.values[known] for known in steps if known <= step}),
+            peers,
+            NUM_STEPS,
         )
     ]
 
 
 def test_a_value_between_two_evaluations_is_the_one_before() -> None:
-    trial = Curve(0, {2: 0.5, 5: 0.7})
+    trial = ObjectiveCurve(0, {2: 0.5, 5: 0.7})
     assert (trial.step, trial.at(2), trial.at(4), trial.at(5)) == (5, 0.5, 0.5, 0.7)
     assert math.isnan(trial.at(1))
     # It has not got that far.
     assert math.isnan(trial.at(6))
-    assert Curve(0, {}).step == 0
+    assert ObjectiveCurve(0, {}).step == 0
 
 
 def test_half_of_those_at_a_rung_go_on() -> None:
@@ -71,13 +73,13 @@ def test_a_rung_is_passed_at_the_first_value_at_or_after_it() -> None:
     asha = rule("asha", **STRICT)
     assert asked(asha, curve(0, 0.0, 0.0, 0.0, step=3), flat(1.0, 2.0, 3.0, steps=9)) == [3, 6]
     # Both rungs between two values: one question.
-    assert asha.should_prune(Curve(0, {5: 0.0}), flat(1.0, 2.0, 3.0), NUM_STEPS)
+    assert asha.should_prune(ObjectiveCurve(0, {5: 0.0}), flat(1.0, 2.0, 3.0), NUM_STEPS)
 
 
 def test_rungs_stand_at_the_end_of_every_seed() -> None:
     asha = rule("asha", **STRICT)
-    peers = [Curve(number, {4: 3.0, 8: 3.0, 16: 3.0}) for number in (1, 2, 3)]
-    assert asked(asha, Curve(0, {4: 3.0, 7: 0.0, 8: 0.0, 16: 0.0, 24: 0.0}), peers) == [8, 16]
+    peers = [ObjectiveCurve(number, {4: 3.0, 8: 3.0, 16: 3.0}) for number in (1, 2, 3)]
+    assert asked(asha, ObjectiveCurve(0, {4: 3.0, 7: 0.0, 8: 0.0, 16: 0.0, 24: 0.0}), peers) == [8, 16]
 
 
 def test_few_peers_hold_nobody_back() -> None:
@@ -103,11 +105,11 @@ def test_a_trial_that_still_rises_enough_goes_on() -> None:
 
 
 def test_after_its_first_seed_no_trial_rises_any_more() -> None:
-    trial = Curve(0, {6: 0.0, 7: 0.9, 8: 1.0, 16: 1.0})
+    trial = ObjectiveCurve(0, {6: 0.0, 7: 0.9, 8: 1.0, 16: 1.0})
     assert asked(rule("asha", first_rung=1.0), trial, flat(2.0, 2.0, 2.0)) == [8]
     # Nor does a mean over seeds that falls count as one that rises backwards.
-    peers = [Curve(number, {8: 1.2, 16: 1.2, 24: 1.2}) for number in (1, 2, 3)]
-    assert asked(rule("asha", first_rung=1.0), Curve(0, {8: 1.3, 16: 0.9, 24: 0.9}), peers) == [16]
+    peers = [ObjectiveCurve(number, {8: 1.2, 16: 1.2, 24: 1.2}) for number in (1, 2, 3)]
+    assert asked(rule("asha", first_rung=1.0), ObjectiveCurve(0, {8: 1.3, 16: 0.9, 24: 0.9}), peers) == [16]
 
 
 def test_the_defaults_spare_a_late_bloomer_and_end_a_dead_trial_at_half_time() -> None:
@@ -143,9 +145,9 @@ def test_below_the_median_and_below_the_best_quarter() -> None:
     assert asked(rule("percentile", percentile=75, warmup=0.8), curve(0, *[1.7] * 8), peers) == [7]
 
 
-def by_seed(number: int, *values: float) -> Curve:
+def by_seed(number: int, *values: float) -> ObjectiveCurve:
     steps = {NUM_STEPS * (index + 1): sum(values[: index + 1]) / (index + 1) for index in range(len(values))}
-    return Curve(number, steps, dict(enumerate(values)))
+    return ObjectiveCurve(number, steps, dict(enumerate(values)))
 
 
 def test_seed_by_seed_against_the_best() -> None:
@@ -167,7 +169,7 @@ def test_seed_by_seed_against_the_best() -> None:
     # Nor is it worse where the means are equal, for all that p is the same.
     assert not wilcoxon.should_prune(by_seed(0, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0, 28.0), [level], NUM_STEPS)
     # Between two seeds it is not asked.
-    between = Curve(0, {33: 0.0}, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0})
+    between = ObjectiveCurve(0, {33: 0.0}, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0})
     assert not wilcoxon.should_prune(between, [best], NUM_STEPS)
 
 
@@ -184,13 +186,13 @@ def test_patience_waits_until_a_trial_stands_still() -> None:
 
 @pytest.mark.parametrize("name", [*sorted(set(PRUNERS) - {"none"}), "optuna.pruners.MedianPruner"])
 def test_what_is_no_number_ends_at_once(name: str) -> None:
-    assert rule(name).should_prune(Curve(0, {1: 0.5, 2: math.nan}), [], NUM_STEPS)
-    assert not rule("none").should_prune(Curve(0, {1: math.nan}), [], NUM_STEPS)
+    assert rule(name).should_prune(ObjectiveCurve(0, {1: 0.5, 2: math.nan}), [], NUM_STEPS)
+    assert not rule("none").should_prune(ObjectiveCurve(0, {1: math.nan}), [], NUM_STEPS)
 
 
 @pytest.mark.parametrize("name", ["asha", "median"])
 def test_peers_that_are_no_number_do_not_count(name: str) -> None:
-    lost = [Curve(number, dict.fromkeys(range(1, 9), math.nan)) for number in range(4, 9)]
+    lost = [ObjectiveCurve(number, dict.fromkeys(range(1, 9), math.nan)) for number in range(4, 9)]
     assert asked(rule(name, min_peers=3), curve(0, *[0.0] * 8), [*flat(1.0, 1.0, 1.0), *lost]) != []
     assert asked(rule(name, min_peers=4), curve(0, *[0.0] * 8), [*flat(1.0, 1.0, 1.0), *lost]) == []
 
@@ -224,14 +226,14 @@ def test_optunas_pruners_decide_as_in_a_study(path: str, arguments: Mapping[str,
             trial.report(slope * step, step)
             values[step] = slope * step
             if step < 8 and (expected := trial.should_prune()) is not None:
-                assert mirrored.should_prune(Curve(number, dict(values)), curves, NUM_STEPS) == expected
+                assert mirrored.should_prune(ObjectiveCurve(number, dict(values)), curves, NUM_STEPS) == expected
                 if expected:
                     break
         study.tell(
             trial, state=optuna.trial.TrialState.PRUNED if step < 8 else None, values=None if step < 8 else slope * 8
         )
         ended.append(step)
-        curves.append(Curve(number, values))
+        curves.append(ObjectiveCurve(number, values))
     assert min(ended) < 8 == max(ended)
 
 
@@ -273,18 +275,18 @@ def test_what_cannot_work_is_said_in_one_line(name: str, arguments: dict[str, An
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 def test_a_first_peer_without_a_value_saves_nobody(name: str) -> None:
     """The number of a peer that has no value comes first: a maximum that begins with it would stay no number."""
-    peers = [Curve(0, {}), Curve(1, {8: math.nan}), *flat(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
+    peers = [ObjectiveCurve(0, {}), ObjectiveCurve(1, {8: math.nan}), *flat(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)]
     for number in range(30, 34):  # of any bracket
-        assert rule(name).should_prune(Curve(number, dict.fromkeys(range(1, 5), 0.0)), peers, NUM_STEPS)
+        assert rule(name).should_prune(ObjectiveCurve(number, dict.fromkeys(range(1, 5), 0.0)), peers, NUM_STEPS)
 
 
 def test_the_best_peer_is_the_one_over_the_seeds_that_the_trial_has_had() -> None:
     """Over its four seeds peer 1 is the best, over all five that they have had peer 2. Worse in all four: p is 1/16."""
     peers = [
-        Curve(1, {NUM_STEPS * n: 1.0 for n in range(1, 6)}, {7: 1.0, 8: 1.1, 9: 1.2, 10: 1.3, 11: -100.0}),
-        Curve(2, {NUM_STEPS * n: 0.0 for n in range(1, 6)}, {7: 0.0, 8: 0.1, 9: 0.2, 10: 0.3, 11: 100.0}),
+        ObjectiveCurve(1, {NUM_STEPS * n: 1.0 for n in range(1, 6)}, {7: 1.0, 8: 1.1, 9: 1.2, 10: 1.3, 11: -100.0}),
+        ObjectiveCurve(2, {NUM_STEPS * n: 0.0 for n in range(1, 6)}, {7: 0.0, 8: 0.1, 9: 0.2, 10: 0.3, 11: 100.0}),
     ]
-    trial = Curve(3, {NUM_STEPS * 4: 0.5}, {7: 0.5, 8: 0.55, 9: 0.6, 10: 0.65})
+    trial = ObjectiveCurve(3, {NUM_STEPS * 4: 0.5}, {7: 0.5, 8: 0.55, 9: 0.6, 10: 0.65})
     assert rule("wilcoxon").should_prune(trial, peers, NUM_STEPS)
     assert not rule("wilcoxon").should_prune(trial, peers[1:], NUM_STEPS)
 
@@ -292,6 +294,8 @@ def test_the_best_peer_is_the_one_over_the_seeds_that_the_trial_has_had() -> Non
 def test_the_trial_in_question_is_no_complete_one_for_optuna() -> None:
     """At the end of its first seed; with two complete trials the pruner begins, and there is one."""
     pruner = rule("optuna.pruners.MedianPruner", n_startup_trials=2, n_warmup_steps=0)
-    trial = Curve(1, {NUM_STEPS: 1.0})
-    assert not pruner.should_prune(trial, [Curve(0, {NUM_STEPS: 2.0})], NUM_STEPS)
-    assert pruner.should_prune(trial, [Curve(0, {NUM_STEPS: 2.0}), Curve(2, {NUM_STEPS: 2.0})], NUM_STEPS)
+    trial = ObjectiveCurve(1, {NUM_STEPS: 1.0})
+    assert not pruner.should_prune(trial, [ObjectiveCurve(0, {NUM_STEPS: 2.0})], NUM_STEPS)
+    assert pruner.should_prune(
+        trial, [ObjectiveCurve(0, {NUM_STEPS: 2.0}), ObjectiveCurve(2, {NUM_STEPS: 2.0})], NUM_STEPS
+    )

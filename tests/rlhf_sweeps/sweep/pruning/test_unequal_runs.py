@@ -9,8 +9,8 @@ from helpers.fake_trainer import value
 from helpers.sweeping import misbehave, sweep, trials
 from optuna.trial import TrialState
 
-from rlhf_sweeps.sweep.pruning.judge import Judge
 from rlhf_sweeps.sweep.pruning.pruners import make_pruner
+from rlhf_sweeps.sweep.pruning.pruning_state import PruningState
 from rlhf_sweeps.sweep.study.study import WHOLE_RUN, Study
 
 PRUNERS = ("asha", "hyperband", "median", "optuna.pruners.MedianPruner", "optuna.pruners.SuccessiveHalvingPruner")
@@ -18,9 +18,11 @@ SEARCH = ("ppo.lr=tag(log,interval(1e-5,1e-2))", "ppo.kl_coef=tag(log,interval(0
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
 
-def judge(pruner: str, lengths: dict[int, int], level: dict[int, float], sign: int = 1, **arguments: float) -> Judge:
+def pruning(
+    pruner: str, lengths: dict[int, int], level: dict[int, float], sign: int = 1, **arguments: float
+) -> PruningState:
     """Each trial has come to `level` at the end, in a straight line that was reported at every tenth of its run."""
-    found = Judge(make_pruner(pruner, arguments), sign)
+    found = PruningState(make_pruner(pruner, arguments), sign)
     for number, length in lengths.items():
         shares = [step for step in range(1, length + 1) if step * 10 % length == 0]
         found.add_trial(number, {step: sign * level[number] * step / length for step in shares}, length)
@@ -33,7 +35,7 @@ def test_runs_that_are_alike_at_each_share_are_alike_whatever_their_length(prune
     for length in (10, 30, 60, 300):
         lengths = {1: 30, 2: 60, 3: 10, 4: 30, 5: 300}
         peers = {1: 1.0, 2: 1.1, 3: 2.1, 4: 0.9, 5: 1.2}
-        found = judge(pruner, lengths, peers)
+        found = pruning(pruner, lengths, peers)
         found.add_trial(9, {length // 2: 0.5 * 1.15}, length)  # third of six
         assert not found.should_prune(9)
 
@@ -41,7 +43,7 @@ def test_runs_that_are_alike_at_each_share_are_alike_whatever_their_length(prune
 @pytest.mark.parametrize("pruner", ["asha", "median", "percentile", "optuna.pruners.MedianPruner"])
 @pytest.mark.parametrize("length", [10, 30, 60, 300])
 def test_the_worst_at_half_of_a_run_ends_whatever_its_length(pruner: str, length: int) -> None:
-    found = judge(pruner, {1: 30, 2: 60, 3: 10, 4: 30, 5: 300}, {1: 1.0, 2: 1.1, 3: 2.1, 4: 0.9, 5: 1.2})
+    found = pruning(pruner, {1: 30, 2: 60, 3: 10, 4: 30, 5: 300}, {1: 1.0, 2: 1.1, 3: 2.1, 4: 0.9, 5: 1.2})
     found.add_trial(9, {length // 2: 0.1}, length)
     assert found.should_prune(9)
 
@@ -50,7 +52,7 @@ def test_the_worst_at_half_of_a_run_ends_whatever_its_length(pruner: str, length
 def test_a_peer_that_was_evaluated_at_other_shares_has_there_what_it_was_worth_last(pruner: str) -> None:
     """Peers at thirds of 30 updates, the trial at half of 20: they had 0.33 by then, in a run that ends at 1."""
     for own, is_bad in ((0.3, True), (0.4, False)):
-        found = Judge(make_pruner(pruner, {}))
+        found = PruningState(make_pruner(pruner, {}))
         for number in range(1, 7):
             found.add_trial(number, {10: 1 / 3, 20: 2 / 3, 30: 1.0}, 30)
         found.add_trial(9, {10: own}, 20)
@@ -61,7 +63,7 @@ def test_a_peer_that_was_evaluated_at_other_shares_has_there_what_it_was_worth_l
 def test_where_one_minimizes_the_highest_ends(pruner: str) -> None:
     """A loss: -level as higher is better, so the trial in question has 0.05 or 5 where the others have about 0.5."""
     for own, is_bad in ((0.05, False), (5.0, True)):
-        found = judge(pruner, dict.fromkeys(range(1, 7), 30), dict.fromkeys(range(1, 7), -1.0), sign=-1)
+        found = pruning(pruner, dict.fromkeys(range(1, 7), 30), dict.fromkeys(range(1, 7), -1.0), sign=-1)
         found.add_trial(9, {15: own}, 30)
         assert found.reports(1)[15] == 0.5
         if pruner == "optuna.pruners.SuccessiveHalvingPruner":
@@ -71,7 +73,7 @@ def test_where_one_minimizes_the_highest_ends(pruner: str) -> None:
 
 
 def test_who_waits_is_decided_by_shares_too() -> None:
-    found = judge("asha", {1: 300, 2: 10, 3: 60}, {1: 1.0, 2: 1.2, 3: 0.8})
+    found = pruning("asha", {1: 300, 2: 10, 3: 60}, {1: 1.0, 2: 1.2, 3: 0.8})
     found.add_trial(9, {6: 0.25}, 30)  # a fifth of the run; the others have 0.2, 0.24 and 0.16 there
     assert not found.should_wait(9)
     found.add_trial(9, {6: 0.1}, 30)
@@ -83,7 +85,7 @@ def test_who_waits_is_decided_by_shares_too() -> None:
 
 def test_who_has_got_furthest_is_decided_by_shares_too() -> None:
     """5 of 10 updates are more of a run than 6 of 60; values are higher the better."""
-    found = judge("asha", {1: 10, 2: 60}, {1: 1.0, 2: 1.0}, sign=-1)
+    found = pruning("asha", {1: 10, 2: 60}, {1: 1.0, 2: 1.0}, sign=-1)
     found.add_trial(3, {5: -0.25}, 10)
     found.add_trial(4, {6: 0.5}, 60)
     found.add_trial(5, {}, 60)
@@ -93,7 +95,7 @@ def test_who_has_got_furthest_is_decided_by_shares_too() -> None:
 
 def test_ends_of_seeds_are_compared_with_ends_of_seeds() -> None:
     """Two seeds of 10 updates are through after 20, in which a run of 30 is not."""
-    found = Judge(make_pruner("percentile", {"percentile": 50, "min_peers": 3}))
+    found = PruningState(make_pruner("percentile", {"percentile": 50, "min_peers": 3}))
     for number, length in ((1, 30), (2, 60), (3, 30)):
         found.add_trial(number, {length // 2: 0.5, length: 1.0, 2 * length: 1.0}, length)
     found.add_trial(9, {5: 0.5, 10: 1.1}, 10)
@@ -107,7 +109,7 @@ def test_peers_without_a_value_are_none(pruner: str) -> None:
     """Trial 0 was the first and has reported nothing, or nothing that is a number."""
     for nothing in ({}, {15: math.nan}, {15: -math.inf}):
         lengths, level = dict.fromkeys(range(1, 9), 30), dict.fromkeys(range(1, 9), 1.0)
-        found = Judge(make_pruner(pruner, {}))
+        found = PruningState(make_pruner(pruner, {}))
         found.add_trial(0, nothing, 30)
         for number in lengths:
             found.add_trial(number, {step: level[number] * step / 30 for step in (5, 10, 15, 20, 25, 30)}, 30)

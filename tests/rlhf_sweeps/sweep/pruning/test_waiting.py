@@ -6,15 +6,15 @@ import pytest
 from helpers.fake_trainer import value
 from helpers.sweeping import starts, sweep, trials
 
-from rlhf_sweeps.sweep.pruning.curves import Curve
+from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve
 from rlhf_sweeps.sweep.pruning.halving import Asha
 
 RULE = Asha()
 
 
-def curve(number: int, **values: float) -> Curve:
+def curve(number: int, **values: float) -> ObjectiveCurve:
     """at_5=0.1"""
-    return Curve(number, {int(step.removeprefix("at_")): value for step, value in values.items()})
+    return ObjectiveCurve(number, {int(step.removeprefix("at_")): value for step, value in values.items()})
 
 
 PEERS = [curve(1, at_5=0.4, at_10=0.5), curve(2, at_5=0.3), curve(3, at_5=0.2)]
@@ -32,7 +32,7 @@ PEERS = [curve(1, at_5=0.4, at_10=0.5), curve(2, at_5=0.3), curve(3, at_5=0.2)]
         (curve(0, at_7=0.1), True),  # the first update after the first
     ],
 )
-def test_the_worse_half_waits_at_a_sixth_and_a_third(trial: Curve, expected: bool) -> None:
+def test_the_worse_half_waits_at_a_sixth_and_a_third(trial: ObjectiveCurve, expected: bool) -> None:
     assert RULE.should_wait(trial, PEERS, 30) == expected
 
 

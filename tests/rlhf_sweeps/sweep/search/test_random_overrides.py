@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rlhf_sweeps.record import override
-from rlhf_sweeps.sweep.search.axes import as_text
+from rlhf_sweeps.sweep.search.axes import to_text
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 
 few = settings(max_examples=20, derandomize=True, deadline=None, database=None)
@@ -45,13 +45,13 @@ def parse(*overrides: str, **params: Any) -> SearchSpace:
 @few
 @given(VALUES)
 def test_a_value_is_written_as_hydra_reads_it(value: Any) -> None:
-    assert is_same(meant(as_text(value)), value)
+    assert is_same(meant(to_text(value)), value)
 
 
 @few
 @given(st.lists(VALUES, min_size=1, max_size=4) | st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1))
 def test_so_are_lists_and_mappings_of_values(value: Any) -> None:
-    found = meant(as_text(value))
+    found = meant(to_text(value))
     plain = found.values() if isinstance(found, dict) else found
     given_ones = value.values() if isinstance(value, dict) else value
     assert len(plain) == len(given_ones)
@@ -63,7 +63,7 @@ def test_so_are_lists_and_mappings_of_values(value: Any) -> None:
 @given(st.lists(VALUES, min_size=2, max_size=5, unique_by=lambda value: (type(value), str(value))))
 def test_a_list_of_choices_comes_back_value_by_value(values: list[Any]) -> None:
     """From text to space to point to text, for lists on the command line and in params."""
-    typed = f"key={','.join(map(as_text, values))}"
+    typed = f"key={','.join(map(to_text, values))}"
     spaces = [parse(typed), parse(key={"type": "categorical", "choices": values})]
     for space in spaces:
         points = space.grid()
@@ -119,4 +119,4 @@ def test_a_text_in_a_printed_command_is_the_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
 def test_odd_texts_stay_texts_in_a_list(text: str) -> None:
-    assert meant(as_text([text, 1])) == [text, 1]
+    assert meant(to_text([text, 1])) == [text, 1]

@@ -110,14 +110,14 @@ def test_a_study_of_an_earlier_version_is_that_of_the_sweep_whose_record_names_i
     url = f"sqlite:///{tmp_path}/shared.db"
     sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}")
     study = optuna.load_study(study_name="s", storage=open_storage(url))
-    assert owners.owner_of(study) == (Sweep(tmp_path / "s").start() or {})["id"]
-    before = owners.owner_of(study)
+    assert owners.find_owner(study) == (Sweep(tmp_path / "s").start() or {})["id"]
+    before = owners.find_owner(study)
     storage = study._storage._backend  # type: ignore[attr-defined]
     with storage.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM study_user_attributes")
     sweep(tmp_path / "s", *LOW, f"hydra.sweeper.storage={url}")
     again = optuna.load_study(study_name="s", storage=open_storage(url))
-    assert (len(again.trials), owners.owner_of(again)) == (2, before)
+    assert (len(again.trials), owners.find_owner(again)) == (2, before)
 
 
 @pytest.mark.parametrize("kind", ["sqlite:///{}/shared.db", "journal:{}/shared.log"])
@@ -161,11 +161,11 @@ def test_of_sweeps_that_begin_at_once_one_has_the_study(tmp_path: Path, kind: st
 
     def claim(number: int) -> None:
         try:
-            owners.own_study(open_storage(url), "s", ["maximize"], ["eval/score"], str(number), is_known=False)
+            owners.open_own_study(open_storage(url), "s", ["maximize"], ["eval/score"], str(number), is_known=False)
         except owners.ForeignStudyError:
             return
         (tmp_path / f"{number}.mine").touch()
 
     assert at_once(4, claim) == [0] * 4
-    owner = owners.owner_of(optuna.load_study(study_name="s", storage=open_storage(url)))
+    owner = owners.find_owner(optuna.load_study(study_name="s", storage=open_storage(url)))
     assert [path.stem for path in tmp_path.glob("*.mine")] == [owner]

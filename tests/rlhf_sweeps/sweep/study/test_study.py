@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.sweep.search.search_space import Parameter
-from rlhf_sweeps.sweep.study.storage import file_url, open_storage
+from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage
 from rlhf_sweeps.sweep.study.study import Study
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED
 
@@ -154,7 +154,7 @@ def test_a_study_that_moves_to_another_space_keeps_all_of_its_trials(tmp_path: P
 
 
 def test_a_write_waits_a_minute_for_a_reader_of_the_file(tmp_path: Path) -> None:
-    storage: Any = open_storage(file_url(tmp_path / "study.db"))
+    storage: Any = open_storage(make_file_url(tmp_path / "study.db"))
     with storage.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 60_000
 

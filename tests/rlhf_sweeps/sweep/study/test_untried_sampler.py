@@ -15,7 +15,7 @@ from rlhf_sweeps.sweep import SweepFailedError, engine, schedule
 from rlhf_sweeps.sweep.search.samplers import SAMPLERS
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.study.study import Study
-from rlhf_sweeps.sweep.study.unasked import UntriedSampler
+from rlhf_sweeps.sweep.study.untried_sampler import UntriedSampler
 
 PRUNED, FAIL = TrialState.PRUNED, TrialState.FAIL
 FOUR_BY_FOUR = ("ppo.lr=1e-5,1e-4,5e-4,1e-3", "ppo.kl_coef=0.001,0.01,0.1,1.0")
