@@ -36,7 +36,7 @@ from rlhf_sweeps.command_line.hydra_answers import answer_from, as_job
 from rlhf_sweeps.command_line.job_environment import set_job_environment
 from rlhf_sweeps.command_line.masked_output import mask_printed_configs
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.literals import learn, learn_words, lift
+from rlhf_sweeps.config.lifted_secrets import learn, learn_words, lift
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.resolvers import register_resolvers
 from rlhf_sweeps.config.schema import Config
@@ -48,17 +48,17 @@ from rlhf_sweeps.process.interruption import end_at_once_on_signals
 from rlhf_sweeps.record import (
     NotOursError,
     Sweep,
-    go_on,
     hide,
     hide_in_log,
     hide_in_tracebacks,
-    masked,
-    masked_word,
+    mask_secrets,
+    mask_word,
     salvage_hydra,
+    write_continuation,
 )
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.settings import SweeperConfig
-from rlhf_sweeps.wording import shown
+from rlhf_sweeps.wording import display_path
 
 log = logging.getLogger("rlhf_sweeps")
 OWN_SWEEPER = "hydra_plugins.rlhf_sweeps.Sweeper"
@@ -107,7 +107,8 @@ def run(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         refuse(error, status=choose_exit_status(error))
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, SweepInterruptedError):
-            print(f"Continue with: {go_on(sys.argv[1:], 'hydra.sweep.dir', shown(interrupt.folder.absolute()))}")
+            folder = display_path(interrupt.folder.absolute())
+            print(f"Continue with: {write_continuation(sys.argv[1:], 'hydra.sweep.dir', folder)}")
         elif interrupt.args:
             print(f"Continue with: {interrupt}")
         else:
@@ -196,7 +197,7 @@ def _warn_of_unused(config: DictConfig) -> None:
     if unused := [
         word for word in words if word.lstrip("+").startswith(("hydra.sweeper", "hydra/sweeper", "hydra.sweep."))
     ]:
-        log.warning("%s: used only in a sweep, and nothing is swept without -m", " ".join(map(masked_word, unused)))
+        log.warning("%s: used only in a sweep, and nothing is swept without -m", " ".join(map(mask_word, unused)))
 
 
 def _refuse_another(sweep: Sweep, config: DictConfig) -> None:
@@ -224,7 +225,7 @@ def _select_fixed(value: Any) -> Any:
 def _refuse_secrets(config: DictConfig) -> None:
     """Refuse secrets in a sweep by Hydra's own sweeper, which writes configs unmasked."""
     content = to_plain(config)
-    masked_config = masked({**content, "hydra": {**mask_hydra(content["hydra"])}})
+    masked_config = mask_secrets({**content, "hydra": {**mask_hydra(content["hydra"])}})
     given = preflight.flatten(content)
     for key, value in sorted(preflight.flatten(masked_config).items(), key=lambda entry: entry[0].startswith("hydra.")):
         if given.get(key) != value and not key.startswith("hydra.job.override_dirname"):
@@ -262,7 +263,7 @@ def _train(composed: DictConfig) -> float | None:
     if summary["status"] == "stopped" and summary["stop_reason"] == "interrupted":
         # A job of a sweep gets here only if Hydra's own sweeper runs it.
         key, place = ("hydra.run.dir", folder) if is_alone else ("hydra.sweep.dir", Path(job.sweep.dir).absolute())
-        raise KeyboardInterrupt(go_on(sys.argv[1:], key, shown(place)))
+        raise KeyboardInterrupt(write_continuation(sys.argv[1:], key, display_path(place)))
     objective: float | None = summary["objective"]
     return objective
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.config.fields import ConfigError, in_line
+from rlhf_sweeps.config.fields import ConfigError, format_value
 from rlhf_sweeps.config.functions import check_rule
 from rlhf_sweeps.config.metric_names import check_metrics
-from rlhf_sweeps.config.references import fingerprints
+from rlhf_sweeps.config.references import take_fingerprints
 from rlhf_sweeps.config.reward_models import ClassifierConfig, EncoderConfig, EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.config.schema import Config, DatasetConfig, ModelConfig, as_dict, value_model_config
 from rlhf_sweeps.data import load_pairs, load_prompts, read_ahead
@@ -172,7 +172,7 @@ def describe_changed_values(start: dict[str, Any], config: Config) -> str:
     recorded = start.get("references")
     if not isinstance(recorded, dict) or not recorded:
         return ""
-    now = fingerprints(config, str(start["id"]))
+    now = take_fingerprints(config, str(start["id"]))
     return ", ".join(f"{key} has another value" for key in recorded if key in now and now[key] != recorded[key])
 
 
@@ -212,7 +212,7 @@ def read_model_config(model: ModelConfig | ClassifierConfig, key: str) -> dict[s
         raise ConfigError(f"{given}: its config.json must hold an object, holds a {type(content).__name__}")
     for name, kind in _KINDS.items():
         if (value := content.get(name)) is not None and not isinstance(value, kind):
-            raise ConfigError(f"{given}: its config.json must have {_NOUNS[kind]} as {name}, has {in_line(value)}")
+            raise ConfigError(f"{given}: its config.json must have {_NOUNS[kind]} as {name}, has {format_value(value)}")
     return content
 
 

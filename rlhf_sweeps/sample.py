@@ -16,17 +16,17 @@ from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.command_line.hydra_answers import to_literal
-from rlhf_sweeps.config.fields import ConfigError, in_line, out_of_range
+from rlhf_sweeps.config.fields import ConfigError, find_out_of_range, format_value
 from rlhf_sweeps.config.schema import ModelConfig, PPOConfig
 from rlhf_sweeps.data import encode
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.platforms.output import tolerate
 from rlhf_sweeps.ppo.agreement import check_reader
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.preflight import check_policy
 from rlhf_sweeps.process.exit_status import INTERRUPTED, WRONG_INPUT
-from rlhf_sweeps.record import MASK, Run, command, is_masked, override, variables
+from rlhf_sweeps.record import MASK, Run, find_variables, is_masked, write_command, write_override
 
 Section = TypeVar("Section")
 REMEDY = "a shorter question, or --response-length"
@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="a run's folder: outputs/<run> or outputs/<sweep>/<number>")
     parser.add_argument("question", nargs="?", help="without one, a prompt opens")
     parser.add_argument("--base", help="the base policy, a folder or hub id; default: the one that the record names")
-    parser.add_argument("--temperature", type=_positive, help="default: the run's")
-    parser.add_argument("--response-length", type=_count, help="tokens at most; default: the run's")
+    parser.add_argument("--temperature", type=_parse_positive, help="default: the run's")
+    parser.add_argument("--response-length", type=_parse_count, help="tokens at most; default: the run's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
@@ -61,27 +61,29 @@ def _serve(options: argparse.Namespace) -> None:
         lost = f"{run.start_file.name} is damaged" if run.start_file.exists() else "holds no run"
         raise ConfigError(f"run={options.run}: {lost}; allowed: a folder with a run.json")
     if not run.model.is_dir():
-        again = command(override("hydra.run.dir", str(options.run)))
+        again = write_command(write_override("hydra.run.dir", str(options.run)))
         raise ConfigError(f"run={options.run}: has no model/ yet; continue it with {again}")
-    if changed := run.changed(run.summary() or {}, run.model):
+    if changed := run.find_changed_files(run.summary() or {}, run.model):
         raise ConfigError(f"run={options.run}: {changed[0]}; the command that trained it exports it again")
     transformers_logging.disable_progress_bar()
     device = models.pick_device(options.device)
-    base = _base_policy(run, options)
+    base = _choose_base(run, options)
     trained = dataclasses.replace(base, path=str(run.model), revision=None, pypi_wheel=None, sha256=None)
     tokenizer = models.load_tokenizer(trained)
     policies = {"base": _load_policy(base, tokenizer, device), "trained": _load_policy(trained, tokenizer, device)}
     ppo = _read(PPOConfig, run, "ppo", "ppo/default.yaml")
     for text in ppo.stop_strings:
-        if variables(text) or (is_masked(text) and text != MASK):
-            raise ConfigError(f"run={options.run}: ppo.stop_strings holds {in_line(text)}, whose value is not recorded")
+        if find_variables(text) or (is_masked(text) and text != MASK):
+            raise ConfigError(
+                f"run={options.run}: ppo.stop_strings holds {format_value(text)}, whose value is not recorded"
+            )
     ppo = dataclasses.replace(
         ppo,
         response_length=options.response_length or ppo.response_length,
         temperature=options.temperature or ppo.temperature,
         static_decoding=False,  # compiling takes longer than any answer
     )
-    sampler = models.make_sampler(policies["base"], tokenizer, ppo, Halving("batch", 1))
+    sampler = models.make_sampler(policies["base"], tokenizer, ppo, BatchSize("batch", 1))
     chat = Chat(policies, tokenizer, ppo, sampler)
     if options.question is not None:
         chat.answer(options.question, options.seed)
@@ -105,7 +107,7 @@ def _load_policy(model: ModelConfig, tokenizer: PreTrainedTokenizerBase, device:
     return policy
 
 
-def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
+def _choose_base(run: Run, options: argparse.Namespace) -> ModelConfig:
     """The base policy of a run.
 
     The record may come from somebody else, so only wheels that our own conf/ names are fetched, and no environment
@@ -118,19 +120,19 @@ def _base_policy(run: Run, options: argparse.Namespace) -> ModelConfig:
     if options.base is not None:
         return dataclasses.replace(base, path=options.base, revision=None, pypi_wheel=None, sha256=None)
     problem = None
-    if any(map(variables, (str(base.path), str(base.revision)))) or is_masked(str(base.path)):
-        problem = f"its base policy, {in_line(base.path)}, is not in the record"
+    if any(map(find_variables, (str(base.path), str(base.revision)))) or is_masked(str(base.path)):
+        problem = f"its base policy, {format_value(base.path)}, is not in the record"
     elif base.pypi_wheel is not None:
-        pinned = _pinned_wheels()
+        pinned = _read_pinned_wheels()
         base = dataclasses.replace(base, sha256=base.sha256 or pinned.get(base.pypi_wheel))
         if (base.pypi_wheel, base.sha256) not in pinned.items():
-            problem = f"its record names a wheel that is none of ours, {in_line(base.pypi_wheel)}"
+            problem = f"its record names a wheel that is none of ours, {format_value(base.pypi_wheel)}"
     if problem is not None:
         raise ConfigError(f"run={options.run}: {problem}; --base=FOLDER names the base policy")
     return base
 
 
-def _pinned_wheels() -> dict[str, str]:
+def _read_pinned_wheels() -> dict[str, str]:
     """Wheel -> digest, for all wheels in conf/model."""
     digests: dict[str, str] = {}
     for file in Path(conf_dir(), "model").glob("*.yaml"):
@@ -159,7 +161,7 @@ def _read(section: Callable[..., Section], run: Run, key: str, defaults: str) ->
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"run={run.folder}: {key} in the config of its {run.start_file.name}: {reason}") from error
-    if problems := [*out_of_range(made, f"{key}.")]:
+    if problems := [*find_out_of_range(made, f"{key}.")]:
         raise ConfigError(f"run={run.folder}: the config in its {run.start_file.name} has {problems[0]}")
     return cast(Section, made)
 
@@ -198,18 +200,18 @@ class Chat:
         """Check the policies in the same way, and with the same errors, as a run does."""
         for policy in self.policies.values():
             given = f"model.path={policy.name_or_path}"
-            check_reader(models.language_model(policy, self.ppo), self.sampler, prompts[0], given, REMEDY)
+            check_reader(models.make_language_model(policy, self.ppo), self.sampler, prompts[0], given, REMEDY)
         self.longest = len(prompts[0])
 
 
-def _positive(given: str) -> float:
+def _parse_positive(given: str) -> float:
     value = float(given)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{given}: must be > 0")
     return value
 
 
-def _count(given: str) -> int:
+def _parse_count(given: str) -> int:
     value = int(given)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{given}: must be >= 1")

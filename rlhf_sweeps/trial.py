@@ -29,7 +29,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
     """Train the run in `folder`, and write a summary there in any case, unless the process is killed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     hide_in_log()
-    from rlhf_sweeps.training.train import failure, train
+    from rlhf_sweeps.training.train import describe_failure, train
 
     # Overrides may hold interpolations, which only the task's config can resolve.
     hydra: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra, resolve=False)
@@ -55,7 +55,7 @@ def run(folder: Path, after_update: Callable[[], None] = lambda: None) -> None:
                 cause = "out_of_memory" if isinstance(error, TooLargeError) else "config"
                 record.write_summary({"status": "failed", "cause": cause, "message": str(error), "objective": None})
             elif record.summary() is None:
-                record.write_summary(failure(error, update=0))
+                record.write_summary(describe_failure(error, update=0))
         raise
 
 

@@ -9,19 +9,19 @@ LONGEST = 300  # characters of a foreign error message
 WIDTH = 120  # of a terminal, in characters
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """The path as a user would type it: relative to the current folder if it lies below that folder."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """The type and the message of another package's error; the type alone if the message is empty."""
     message = cut(str(error), LONGEST)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def message_of(error: BaseException) -> str:
+def quote_message(error: BaseException) -> str:
     """The message of another package's error; its type if the message is empty."""
     return cut(str(error), LONGEST) or type(error).__name__
 
@@ -33,13 +33,13 @@ def cut(text: str, length: int) -> str:
     return line if len(line) <= length else f"{line[:length]}..."
 
 
-def short(name: str, longest: int) -> str:
+def shorten(name: str, longest: int) -> str:
     """The name without its middle if it has more than `longest` characters: names differ mostly at their ends."""
     half = longest // 2
     return name if len(name) <= longest else f"{name[: half - 1]}…{name[-half:]}"
 
 
-def in_columns(rows: Sequence[Sequence[str]], are_numbers: bool = False) -> list[str]:
+def align_columns(rows: Sequence[Sequence[str]], are_numbers: bool = False) -> list[str]:
     """One line for each row; the cells of a column are padded to the same width.
 
     Args:

@@ -66,7 +66,7 @@ def _libraries_are_no_garbage() -> None:
 @pytest.fixture(autouse=True)
 def _secrets_of_other_tests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process hides what it has learnt to be secret, in the messages of the next test, too."""
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
 
 
 # Marks of overrides that ask for what may change meanwhile: an environment variable, a file, a module.

@@ -12,7 +12,7 @@ from analysis.comparison.groups import Grouping
 from analysis.comparison.own_matrix import REWARD_MODEL, Cell, Matrix, written_matrix
 from analysis.comparison.run_values import WIN_RATE, are_shares, best_update, num_prompts, value_at
 from analysis.records.runs import RunRecord, Source
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.verdicts.estimates import Statistic, Strata, bound_as_rate, choose_statistic, estimate
 
 OWN = "own reward model"  # a column for reward models that are not among the judges
@@ -29,7 +29,7 @@ def matrix(source: Source, grouping: Grouping) -> Matrix | None:
 
 def _from_metrics(grouping: Grouping) -> Matrix | None:
     runs = [run for group in grouping.groups for run in group.runs]
-    judges = sorted({key.split("/")[1] for run in runs for key in run.metrics if _is_judge(key)}, key=natural)
+    judges = sorted({key.split("/")[1] for run in runs for key in run.metrics if _is_judge(key)}, key=natural_key)
     if not judges:
         return None
     if any(str(run.value(REWARD_MODEL)) not in judges for run in runs):

@@ -11,7 +11,7 @@ from analysis.records.runs import REWARD, SCORES, TOO_LARGE, RunRecord, Source, 
 from analysis.records.worth import computed
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import counted, listed
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 OBJECTIVE, OTHER_JUDGES, EVAL_SCORE, WIN_RATE = (
     "objective",
@@ -129,7 +129,7 @@ def other_judges(run: RunRecord) -> list[str]:
     """The judges that a run has win rates under, without its own reward model, sorted."""
     own = run.value("reward_model")
     judges = (key[len(_JUDGE) : -len(_WINS)] for key in run.metrics if key.startswith(_JUDGE) and key.endswith(_WINS))
-    return sorted((judge for judge in judges if judge != own), key=natural)
+    return sorted((judge for judge in judges if judge != own), key=natural_key)
 
 
 def win_rate_under_others(run: RunRecord, update: float | None, judges: Sequence[str]) -> float | None:
@@ -148,7 +148,7 @@ def common_judges(runs: Sequence[RunRecord]) -> list[str]:
     for run in runs:
         counts.update(other_judges(run))
         possible.update(names - {run.value("reward_model")})
-    return sorted((judge for judge in names if counts[judge] > possible[judge] / 2), key=natural)
+    return sorted((judge for judge in names if counts[judge] > possible[judge] / 2), key=natural_key)
 
 
 def _across_scales(source: Source, runs: Sequence[RunRecord]) -> Measure:

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.records.runs import CUMULATIVE_REWARD, REWARD, SCORES, TOO_LARGE, UPDATE, Floats, RunRecord
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 ENTROPY = "objective/entropy"
 ENTROPIES = (ENTROPY, "policy/entropy_avg")  # of a response, of a token
@@ -68,7 +68,7 @@ def chosen_metrics(runs: Sequence[RunRecord], wanted: Sequence[str] | None) -> l
         AnalysisError: if no run has such a metric.
     """
     panels = panel_metrics(runs)
-    recorded = sorted({name for run in runs for name in run.metrics} - {UPDATE}, key=natural)
+    recorded = sorted({name for run in runs for name in run.metrics} - {UPDATE}, key=natural_key)
     everything = [*panels, *(name for name in recorded if name not in panels)]
     if wanted is None:
         return panels or everything

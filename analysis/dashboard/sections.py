@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.records.runs import UPDATE
-from rlhf_sweeps.record import command
+from rlhf_sweeps.record import write_command
 
 # Values in W&B's summary of a run: the tracker asks for the last eval/kl and the highest eval/score.
 OBJECTIVE, LAST_KL, BEST_SCORE = "objective", "eval/kl.last", "eval/score.max"
@@ -68,7 +68,7 @@ def sections(project: str) -> list[Any]:
 
     wr = _reports()
     curves = [_plot(lines) for lines in CURVES]
-    elsewhere = _CUMULATIVE.format(command=command("python", "-m", "analysis", "curves", f"wandb:{project}"))
+    elsewhere = _CUMULATIVE.format(command=write_command("python", "-m", "analysis", "curves", f"wandb:{project}"))
     return [
         ws.Section(
             name="Curves",

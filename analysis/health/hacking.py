@@ -11,7 +11,7 @@ from analysis.health.signals import Finding, score, series, setting
 from analysis.health.thresholds import LEAST_FALL, OWN_WINS, SURE
 from analysis.records.runs import Floats, RunRecord
 from analysis.wording.statements import number
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 from rlhf_sweeps.verdicts.series import Series, measure_gain, rolling_mean
 
 HACKING = "reward hacking"
@@ -72,7 +72,7 @@ def judges(run: RunRecord) -> list[str]:
     """Names of the judges, the reward model of the run itself not among them."""
     parts = [name.split("/") for name in run.metrics if name.startswith("judge/")]
     names = {part[1] for part in parts if len(part) == 3 and part[2] in ("win_rate", "score")}
-    return sorted((name for name in names if name != run.value("reward_model")), key=natural)
+    return sorted((name for name in names if name != run.value("reward_model")), key=natural_key)
 
 
 def mean_win_rate(run: RunRecord, names: Sequence[str]) -> float:

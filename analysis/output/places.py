@@ -4,7 +4,7 @@ from pathlib import Path
 
 from analysis.records.runs import Source
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.record import Sweep, analysis_folder, is_run, kind_of, owner, report_file
+from rlhf_sweeps.record import Sweep, analysis_folder, find_owner, is_run, name_kind, report_file
 
 # In each folder that the analysis has made: shows that its files may be written anew.
 MARK = ".written_by_analysis"
@@ -48,7 +48,7 @@ def report_for(source: Source, out: Path | None) -> Path:
     Raises:
         AnalysisError: if that is a part of a record, or anything but a report or an empty file.
     """
-    if out is not None and owner(out) is not None:
+    if out is not None and find_owner(out) is not None:
         raise AnalysisError(f"--out {out}: is a part of a record; choose another file")
     if out is None:
         if (default := _own_folder(source)) is None:
@@ -57,7 +57,7 @@ def report_for(source: Source, out: Path | None) -> Path:
     else:
         file = out
     if file.exists() and not file.is_file():
-        raise AnalysisError(f"{file}: is {kind_of(file)}, must be a file; rename it, or choose another file by --out")
+        raise AnalysisError(f"{file}: is {name_kind(file)}, must be a file; rename it, or choose another file by --out")
     if file.is_file():
         with file.open("rb") as opened:
             start = opened.read(len(_REPORT))

@@ -14,17 +14,17 @@ from rlhf_sweeps.record import (
     Run,
     Sweep,
     as_mapping,
+    find_unread,
     is_compared,
     is_run,
+    list_runs,
     read_plan,
-    runs_of,
     salvage,
     salvage_hydra,
     salvage_object,
     salvage_samples,
-    unread,
 )
-from rlhf_sweeps.record.trials import state_of
+from rlhf_sweeps.record.trials import read_state
 
 
 def read_folder(place: Run | Sweep, name: str | None = None, storage: str | None = None) -> Source:
@@ -48,7 +48,7 @@ def read_run(run: Run, name: str, trial: int | None = None, is_test: bool = Fals
         name,
         columns(content.rows),
         flat(content.start["config"]),
-        state_of(content.summary),
+        read_state(content.summary),
         content.summary,
         trial,
         is_test,
@@ -88,13 +88,13 @@ def _read_sweep(sweep: Sweep, name: str, storage: str | None) -> Source:
     start = sweep.salvage_start(problems)
     if not start and not problems:
         problems.append(f"{sweep.start_file.name}: missing; what was swept is guessed from what differs")
-    if odd := unread(start):
+    if odd := find_unread(start):
         problems.append(
             f"{sweep.start_file.name}: not as a sweeper writes it ({listed(odd)}), read as far as it can be"
         )
     runs = [
         read_run(place.run, str(place.run.folder.relative_to(sweep.folder)), place.trial, place.is_test)
-        for place in runs_of(sweep)
+        for place in list_runs(sweep)
     ]
     plan = read_plan(start)
     config = as_mapping(start.get("config")) or next((run.config for run in runs if run.config), {})

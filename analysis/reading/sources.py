@@ -9,7 +9,7 @@ from analysis.reading.folders import read_folder
 from analysis.records.runs import RunRecord, Source
 from analysis.wording.errors import AnalysisError
 from analysis.wording.statements import listed
-from rlhf_sweeps.record import found, is_masked, owner
+from rlhf_sweeps.record import find_owner, find_records, is_masked
 
 PROJECT = "wandb:"
 TABLES = (".csv", ".tsv", ".parquet")
@@ -44,7 +44,7 @@ def read(place: str | Path, storage: str | None = None) -> Source:
     suffix = path.suffix.lower()
     if suffix == ".wandb":
         return _read_logs(path)
-    if suffix in (*_JSON, ".db", ".yaml") and (whole := owner(path)) is not None:
+    if suffix in (*_JSON, ".db", ".yaml") and (whole := find_owner(path)) is not None:
         return read_folder(whole, storage=storage)
     if suffix in (*TABLES, *_JSON):
         from analysis.reading.tables import read_table
@@ -97,7 +97,7 @@ def _joined(source: Source, run: RunRecord, label: str) -> RunRecord:
 
 def _read_directory(folder: Path, storage: str | None) -> Source:
     try:
-        places = list(found(folder))
+        places = list(find_records(folder))
     except OSError as error:
         raise AnalysisError(f"{error.filename or folder}: {error.strerror}") from error
     if len(places) == 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.records.runs import Source, Trial
-from rlhf_sweeps.record import Sweep, hide, masked_url, natural, open_record, passwords, remember
+from rlhf_sweeps.record import Sweep, find_passwords, hide, mask_url, natural_key, open_record, remember
 
 _MOST_NUMBERS = 10_000  # beyond, a rebuilt study has numbers of its own
 _WIDE = 30.0  # a range whose ends are a factor of so much apart is looked at on a log scale
@@ -24,7 +24,7 @@ def open_study(
         storage: an SQLAlchemy URL or journal:PATH that the user has asked to be opened.
     """
     if not sweep.study.exists() and not storage:
-        place = _shortened(masked_url(str(named)))
+        place = _shortened(mask_url(str(named)))
         where = f"the record names hydra.sweeper.storage={place}; --storage opens it" if named else "missing"
         problems.append(
             f"{sweep.study.name}: {where}; what the sweep decided about its trials is guessed from their runs"
@@ -45,8 +45,8 @@ def open_study(
             study.get_trials(deepcopy=False)
             return study
     except Exception as error:
-        where = f"--storage={masked_url(storage)}" if storage else sweep.study.name
-        remember(*passwords(storage or ""))
+        where = f"--storage={mask_url(storage)}" if storage else sweep.study.name
+        remember(*find_passwords(storage or ""))
         reason = _shortened(hide(str(error)) or type(error).__name__)
         problems.append(f"{where}: cannot be read ({reason}); its trials are guessed from their runs")
         return None
@@ -157,7 +157,7 @@ def _distribution(values: Sequence[Any]) -> Any:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
         low, high = float(min(given)), float(max(given))
         return FloatDistribution(low, high, log=low > 0 and high / low > _WIDE)
-    return CategoricalDistribution(sorted(set(given), key=lambda value: natural(repr(value))))
+    return CategoricalDistribution(sorted(set(given), key=lambda value: natural_key(repr(value))))
 
 
 def _reports(trial: Trial, source: Source) -> dict[int, float]:

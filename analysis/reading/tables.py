@@ -28,7 +28,7 @@ from analysis.records.runs import UPDATE, RunRecord, Source
 from analysis.wording.errors import AnalysisError
 from analysis.wording.labels import shown
 from analysis.wording.numbers import as_seed
-from rlhf_sweeps.record import alive, continued, natural, restarts
+from rlhf_sweeps.record import describe_restart, find_restarts, natural_key, select_current
 
 
 def read_table(path: Path) -> Source:
@@ -84,7 +84,7 @@ def _runs(path: Path, frame: Any, axis: str | None, problems: list[str]) -> list
     if not axis or any(rows[axis].duplicated().any() for rows in parts):
         parts = _split(frame, [*named, *telling])
     if name is not None:
-        parts.sort(key=lambda rows: natural(str(rows[name].iloc[0])))
+        parts.sort(key=lambda rows: natural_key(str(rows[name].iloc[0])))
     if axis:
         parts = [run for rows in parts for run in _apart(rows, axis, problems)]
     config = _settings(frame[others], parts)
@@ -135,11 +135,13 @@ def _split(frame: Any, columns: list[str]) -> list[Any]:
 def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
     """The runs in rows that have the same name."""
     progress = rows[axis].where(_are_progress(rows, axis))
-    going_back = restarts(progress.to_list())
+    going_back = find_restarts(progress.to_list())
     if not rows[axis].duplicated().any():
         last_update = progress.ffill()
-        problems += [continued(last_update.iloc[position - 1], last_update.iloc[position]) for position in going_back]
-        return [rows.iloc[alive(rows[axis].to_list(), going_back)]]
+        problems += [
+            describe_restart(last_update.iloc[position - 1], last_update.iloc[position]) for position in going_back
+        ]
+        return [rows.iloc[select_current(rows[axis].to_list(), going_back)]]
     if _agree(rows, axis):
         return [_merged(rows, axis)]
     runs: list[Any] = []
@@ -149,7 +151,7 @@ def _apart(rows: Any, axis: str, problems: list[str]) -> list[Any]:
         if runs and going_back and start > runs[-1][axis].min():
             before = runs.pop()
             runs.append(_joined(before, part, axis))
-            problems.append(continued(last_update[before.index[-1]], start))
+            problems.append(describe_restart(last_update[before.index[-1]], start))
         else:
             runs.append(part)
     return [_merged(run, axis) if _agree(run, axis) else run for run in runs]

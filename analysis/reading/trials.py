@@ -5,8 +5,8 @@ from typing import Any
 
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, UNFINISHED, RunRecord, Source, Trial, as_number
 from analysis.records.worth import broken
-from rlhf_sweeps.record import as_mapping, masked
-from rlhf_sweeps.record.trials import end_of_trial, settings_in
+from rlhf_sweeps.record import as_mapping, mask_secrets
+from rlhf_sweeps.record.trials import end_of_trial, read_settings
 from rlhf_sweeps.verdicts.settings import mean_over_seeds, mean_violations
 
 
@@ -39,7 +39,7 @@ def _trial(number: int, runs: Sequence[RunRecord], optuna_trial: Any, source: So
     return Trial(
         number,
         state,
-        masked(as_mapping(notes.get("settings"))) or _settings(chosen, optuna_trial, source),
+        mask_secrets(as_mapping(notes.get("settings"))) or _settings(chosen, optuna_trial, source),
         objectives if state == COMPLETE else None,
         (notes.get("cause") or (failed.cause if failed else None) or "unknown") if state == FAILED else None,
         notes.get("message") or (str(failed.summary.get("message") or "") or None if failed else None),
@@ -60,7 +60,7 @@ def _violations(runs: Sequence[RunRecord], optuna_trial: Any) -> dict[str, float
 def _settings(runs: Sequence[RunRecord], optuna_trial: Any, source: Source) -> dict[str, str]:
     """The swept keys among the overrides of the trial; else its values of the keys that differ between runs."""
     if runs:
-        if overrides := settings_in(runs[0].overrides, [axis.key for axis in source.space]):
+        if overrides := read_settings(runs[0].overrides, [axis.key for axis in source.space]):
             return overrides
         values = {key: runs[0].value(key) for key in source.axes}
         return {key: str(value) for key, value in values.items() if value is not None}

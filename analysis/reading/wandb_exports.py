@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.records.runs import UPDATE, RunRecord
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 _BETWEEN = " - "
 _EXTREMES = ("__MIN", "__MAX")
@@ -37,7 +37,7 @@ def runs_of(frame: Any, axis: str) -> list[RunRecord]:
             continue
         columns_of.setdefault(run, {})[metric] = frame[name].to_numpy(np.float64, na_value=np.nan)[order]
     runs = []
-    for run in sorted(columns_of, key=natural):
+    for run in sorted(columns_of, key=natural_key):
         metrics = columns_of[run]
         is_there = np.isfinite(updates[order]) & np.any([np.isfinite(values) for values in metrics.values()], axis=0)
         recorded = {metric: values[is_there] for metric, values in metrics.items()}

@@ -17,7 +17,7 @@ from analysis.reading.wandb_runs import SWEEP, WandbRun, make_run, named, read_t
 from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import RunRecord, Samples, Source
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.record import MOST_FILE, natural, read_bytes
+from rlhf_sweeps.record import MOST_FILE, natural_key, read_bytes
 
 _TABLES = "files/media/table"
 _FILE = re.compile(r"run-(.+)\.wandb")
@@ -121,14 +121,14 @@ def _by_start(paths: Iterable[Path]) -> list[WandbRun | tuple[WandbRun, Samples]
     for log in _logs(paths):  # one at a time: rows take ten times the memory that a record does
         run = _as_run(log)
         started.append((log.start_time, log.id, (run, _trials_table(log.paths)) if log.job_type == SWEEP else run))
-    return [run for _, _, run in sorted(started, key=lambda entry: (entry[0], natural(entry[1])))]
+    return [run for _, _, run in sorted(started, key=lambda entry: (entry[0], natural_key(entry[1])))]
 
 
 def _logs(paths: Iterable[Path]) -> Iterator[WandbLog]:
     """One log for each run; the files of one are called the same."""
     by_name: dict[str, list[Path]] = {}
     for path in sorted(
-        {file.resolve() for place in paths for file in _files(place)}, key=lambda path: natural(str(path))
+        {file.resolve() for place in paths for file in _files(place)}, key=lambda path: natural_key(str(path))
     ):
         by_name.setdefault(path.name, []).append(path)
     for files in by_name.values():

@@ -16,7 +16,7 @@ from analysis.reading.wandb_sweeps import make_source
 from analysis.records.runs import Samples, Source
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.process.wandb_environment import set_wandb_environment
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 GROUP = "group:"
 TIMEOUT = 20  # seconds for one answer of the server
@@ -147,7 +147,7 @@ def _find(api: Any, place: Place) -> list[Any]:
 def _nothing_there(api: Any, place: Place) -> str:
     if not place.group:
         return "the project holds no run"
-    groups = sorted({run.group for run in api.runs(place.path) if run.group}, key=natural)
+    groups = sorted({run.group for run in api.runs(place.path) if run.group}, key=natural_key)
     return f"no run is in group {place.group} (groups there: {', '.join(groups) or 'none'})"
 
 

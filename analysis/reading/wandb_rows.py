@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.records.runs import UPDATE
-from rlhf_sweeps.record import alive, as_update, continued, restarts, returns
+from rlhf_sweeps.record import as_update, describe_restart, find_restarts, find_steps_back, select_current
 
 Rows = Sequence[Mapping[str, Any]]
 STEP = "_step"  # W&B's own count of what was logged
@@ -47,12 +47,12 @@ def alive_rows(rows: Rows, axis: str, problems: list[str]) -> list[Mapping[str, 
     steps, updates = [[as_update(row.get(name)) for row in rows] for name in (STEP, axis)]
     is_progress = _are_progress(rows, axis)
     progress = [update if counts else math.nan for update, counts in zip(updates, is_progress, strict=True)]
-    rewound, restarted = returns(steps), restarts(progress)
+    rewound, restarted = find_steps_back(steps), find_restarts(progress)
     for position in sorted({*rewound, *restarted}):
         what, values = ("the updates", progress) if position in restarted else ("W&B's steps", steps)
         before = next(value for value in reversed(values[:position]) if not math.isnan(value))
-        problems.append(continued(before, values[position], what))
-    positions = set(alive(steps, rewound)) & set(alive(updates, restarted))
+        problems.append(describe_restart(before, values[position], what))
+    positions = set(select_current(steps, rewound)) & set(select_current(updates, restarted))
     return [rows[position] for position in sorted(positions)]
 
 

@@ -11,8 +11,8 @@ from analysis.reading.conversion import columns, flat
 from analysis.reading.metric_names import renamed
 from analysis.reading.wandb_rows import alive_rows, axis_of
 from analysis.records.runs import COMPLETE, FAILED, UNFINISHED, UPDATE, Floats, RunRecord, Samples
-from rlhf_sweeps.record import as_update, natural, read_bytes
-from rlhf_sweeps.record.trials import state_of
+from rlhf_sweeps.record import as_update, natural_key, read_bytes
+from rlhf_sweeps.record.trials import read_state
 
 SWEEP = "sweep"  # the job type of a sweep's own W&B run
 # Columns of TRL's tables of samples.
@@ -93,7 +93,7 @@ def named(runs: Iterable[WandbRun]) -> list[RunRecord]:
     """The records by trial, each with a name of its own; with the group before it where there are several groups."""
     runs = list(runs)
     groups = {run.group for run in runs}
-    order = [(natural(run.group), run.is_test, math.inf if run.trial is None else run.trial) for run in runs]
+    order = [(natural_key(run.group), run.is_test, math.inf if run.trial is None else run.trial) for run in runs]
     sorted_runs = [runs[index] for index in sorted(range(len(runs)), key=order.__getitem__)]
     names = [run.name or run.id for run in sorted_runs]
     if len(groups) > 1:
@@ -125,7 +125,7 @@ def samples_of(table: Sequence[Mapping[str, Any]]) -> Samples:
 def _state(summary: Mapping[str, Any], state: str) -> str:
     # What our own run has said of its end tells more: an interrupted one's process fails, too.
     if state in ("finished", "failed") and "status" in summary:
-        return state_of(summary)
+        return read_state(summary)
     return {"finished": COMPLETE, "failed": FAILED}.get(state, UNFINISHED)
 
 

@@ -11,7 +11,7 @@ from analysis.reading.trials import trials_of
 from analysis.reading.wandb_runs import WandbRun, named
 from analysis.records.objective import objective_of
 from analysis.records.runs import RunRecord, Source, Trial, as_number
-from rlhf_sweeps.record import SweepPlan, as_mapping, in_new_form, read_plan
+from rlhf_sweeps.record import SweepPlan, as_mapping, convert_start, read_plan
 
 Table = Sequence[Mapping[str, Any]]
 _STATES = ("complete", "pruned", "failed")
@@ -35,7 +35,7 @@ def make_source(
         return Source(name, "wandb", _alone(runs), **keywords(common_objective), folder=folder)
     (group,) = groups
     settings, table = next(((run.settings or {}, rows) for run, rows in sweeps if run.group == group), ({}, []))
-    settings = in_new_form(settings, {})
+    settings = convert_start(settings, {})
     plan = read_plan(settings)
     base = flat(as_mapping(settings.get("config"))) or runs[0].run.config
     source = Source(

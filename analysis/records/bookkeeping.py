@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from analysis.wording.labels import identity
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 _GROUPS = ("name", "run_name", "run_id", "output_dir", "seed", "tracking", "checkpoint", "device", "sweep")
 # Columns of tables of runs, such as W&B's.
@@ -23,6 +23,6 @@ def is_setting(key: str) -> bool:
 def differing_keys(configs: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys whose values differ between configs, sorted; without seeds, names and the like."""
     configs = list(configs)
-    keys = sorted({key for config in configs for key in config}, key=natural)
+    keys = sorted({key for config in configs for key in config}, key=natural_key)
     setting_keys = [key for key in keys if is_setting(key)]
     return [key for key in setting_keys if len({identity(config.get(key)) for config in configs}) > 1]

@@ -16,7 +16,7 @@ from analysis.records.spans import running_sum, spans
 from analysis.wording.errors import AnalysisError
 from analysis.wording.numbers import as_number as as_number
 from analysis.wording.numbers import as_seed
-from rlhf_sweeps.record import Axis, masked, masked_words, natural
+from rlhf_sweeps.record import Axis, mask_secrets, mask_words, natural_key
 from rlhf_sweeps.record.axes import as_number as number_in
 from rlhf_sweeps.record.trials import COMPLETE as COMPLETE
 from rlhf_sweeps.record.trials import DIVERGED as DIVERGED
@@ -24,7 +24,7 @@ from rlhf_sweeps.record.trials import FAILED as FAILED
 from rlhf_sweeps.record.trials import PRUNED as PRUNED
 from rlhf_sweeps.record.trials import STOPPED as STOPPED
 from rlhf_sweeps.record.trials import UNFINISHED as UNFINISHED
-from rlhf_sweeps.record.trials import cause_of, objectives_in, settings_in
+from rlhf_sweeps.record.trials import read_cause, read_objectives, read_settings
 
 Floats = NDArray[np.float64]
 Samples = list[dict[str, Any]]
@@ -73,7 +73,7 @@ class RunRecord:
     axis: str = UPDATE
 
     def __post_init__(self) -> None:
-        self.__dict__.update(config=masked(dict(self.config)), overrides=tuple(masked_words(self.overrides)))
+        self.__dict__.update(config=mask_secrets(dict(self.config)), overrides=tuple(mask_words(self.overrides)))
 
     @property
     def counts_updates(self) -> bool:
@@ -120,12 +120,12 @@ class RunRecord:
     @property
     def cause(self) -> str | None:
         """Why it failed: out_of_memory, diverged, reward_model, error, config, timeout."""
-        return cause_of(self.state, self.summary)
+        return read_cause(self.state, self.summary)
 
     @property
     def objectives(self) -> list[float] | None:
         """A value for each objective; None where it has none (yet)."""
-        return objectives_in(self.summary)
+        return read_objectives(self.summary)
 
     def curve(self, metric: str) -> tuple[Floats, Floats]:
         """The updates that have a metric, and its values there, (n,) each; both empty if none has.
@@ -164,7 +164,7 @@ class RunRecord:
             if name in self.config:
                 value = self.config[name]
                 return tuple(value) if isinstance(value, list) else value
-        override = settings_in(self.overrides, [key]).get(key)
+        override = read_settings(self.overrides, [key]).get(key)
         number = number_in(override)
         return override if number is None else int(number) if number.is_integer() else number
 
@@ -257,7 +257,7 @@ class Source:
     @cached_property
     def metric_names(self) -> list[str]:
         """Every metric that any run has, sorted, without `update`."""
-        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE}, key=natural)
+        return sorted({name for run in self.runs for name in run.metrics} - {UPDATE}, key=natural_key)
 
     @cached_property
     def axes(self) -> list[str]:
@@ -270,7 +270,7 @@ class Source:
         differing = differing_keys([run.config for run in self.runs])
         groups = [key.rpartition(".")[0] for key in differing if key.count(".") == 1 and key.endswith(".name")]
         ungrouped = [key for key in differing if key.partition(".")[0] not in groups]
-        return sorted([*groups, *ungrouped], key=natural)
+        return sorted([*groups, *ungrouped], key=natural_key)
 
     def key(self, text: str) -> str:
         """The config key that a user means: itself, a group, or the unique key that ends on it (`lr` for `ppo.lr`).
@@ -282,7 +282,7 @@ class Source:
         all_keys = {*self.axes, *(key for run in self.runs for key in run.config)}
         if text in all_keys or text in ("run", "trial") or f"{text}.name" in all_keys:
             return text
-        matches = sorted((key for key in all_keys if key.endswith(f".{text}")), key=natural)
+        matches = sorted((key for key in all_keys if key.endswith(f".{text}")), key=natural_key)
         differing = [key for key in matches if key in self.axes] or matches
         if len(differing) == 1:
             return differing[0]

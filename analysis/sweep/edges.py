@@ -8,7 +8,7 @@ import numpy as np
 from analysis.sweep.optimum import Optimum, Profile
 from analysis.sweep.settings import Setting, View
 from analysis.sweep.thresholds import MOSTLY_AT_EDGE, NEAR_EDGE, OUTER, SURE_EDGE
-from rlhf_sweeps.record import Axis, command
+from rlhf_sweeps.record import Axis, write_command
 
 # Keys that can go no further.
 _MOST = {"ppo.gamma": 1.0, "ppo.gae_lambda": 1.0, "ppo.top_p": 1.0, "ppo.clip_range": 0.95}
@@ -127,7 +127,7 @@ def _list_override(axis: Axis, is_high: bool, most: float) -> str | None:
     is_whole = all(text.lstrip("-").isdigit() for text in axis.choices)
     choices = [(str(round(value)) if is_whole else f"{value:.3g}") for value in further if value <= most]
     choices = list(dict.fromkeys(text for text in choices if float(text) not in (last, 0.0)))
-    return f"{axis.key}={command(','.join([ordered[-1], *choices]))}" if choices else None
+    return f"{axis.key}={write_command(','.join([ordered[-1], *choices]))}" if choices else None
 
 
 def override_text(axis: Axis, low: float, high: float) -> str:
@@ -138,4 +138,4 @@ def override_text(axis: Axis, low: float, high: float) -> str:
     tags = ["int"] * axis.is_int + ["log"] * axis.is_log
     interval = f"interval({','.join(ends)})"
     text = f"tag({','.join(tags)},{interval})" if tags else interval
-    return f"{axis.key}={command(text)}"
+    return f"{axis.key}={write_command(text)}"

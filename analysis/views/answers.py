@@ -15,7 +15,7 @@ from analysis.views.noise import noise_sentences
 from analysis.views.problems import failure_sentence
 from analysis.views.winner import lead_sentences, next_sentences, winner_sentences
 from analysis.wording.statements import counted, duration, listed, number
-from rlhf_sweeps.record.trials import counts_text
+from rlhf_sweeps.record.trials import format_counts
 
 
 def answers(source: Source, ranking: Ranking, noise: Sequence[str], advice: Sequence[str]) -> Answers:
@@ -82,7 +82,7 @@ def tiles(source: Source, ranking: Ranking) -> Tiles:
 
 
 def _counts(entries: Sequence[Entry]) -> str:
-    return counts_text((entry.state, entry.cause) for entry in entries)
+    return format_counts((entry.state, entry.cause) for entry in entries)
 
 
 def _asked(question: str, sentences: Sequence[str]) -> list[tuple[str, Sequence[str]]]:

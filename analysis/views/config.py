@@ -9,7 +9,7 @@ from analysis.records.runs import RunRecord
 from analysis.results.results import Results
 from analysis.wording.labels import exact, labels
 from analysis.wording.statements import clipped, counted, listed
-from rlhf_sweeps.record import Run, natural, run_again, salvage_hydra
+from rlhf_sweeps.record import Run, natural_key, salvage_hydra, write_rerun
 
 _MAX_KEYS = 200
 _MAX_VALUES = 8
@@ -28,10 +28,10 @@ def config_view(results: Results) -> list[Part]:
         if run.overrides:
             hydra = salvage_hydra(Run(run.folder), []) if run.folder else {}
             which = "the best run" if best is not None else f"run {run.name}, the best by its objective,"
-            parts.append(Command(f"{which} again", run_again(hydra, run.overrides)))
+            parts.append(Command(f"{which} again", write_rerun(hydra, run.overrides)))
     run = best or with_config[0]
     name = f"the best run, {run.name}" if best else f"run {run.name}"
-    rows = [[Cell(key), text_cell(exact(run.config[key]))] for key in sorted(run.config, key=natural)]
+    rows = [[Cell(key), text_cell(exact(run.config[key]))] for key in sorted(run.config, key=natural_key)]
     columns = [Column("Key"), Column("Value")]
     parts.append(Table("config", f"All of the config of {name}", columns, rows, is_filterable=True))
     return [*parts, *_versions(run, name)]
@@ -69,7 +69,7 @@ def _counts(counts: Counter[str]) -> str:
             return f"from {values[0]} to {values[-1]}"
         except ValueError:
             pass
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], natural(item[0])))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], natural_key(item[0])))
     return listed([f"{clipped(value, 60)} ({num})" for value, num in ordered], _MAX_VALUES)
 
 

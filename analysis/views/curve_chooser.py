@@ -19,7 +19,7 @@ from analysis.results.ranking import Ranking, leaders
 from analysis.results.results import Results
 from analysis.wording.labels import identity
 from analysis.wording.statements import counted, listed
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 _EVALUATED = "eval/score"
 _MAX_PANELS = 6
@@ -68,7 +68,9 @@ def _more_metrics(source: Source, panel_titles: Mapping[str, str]) -> list[str]:
     """Every metric without a panel: those that say most come first, counters and the machine last."""
     others = [metric for metric in source.metric_names if metric not in panel_titles]
     place = {group: index for index, group in enumerate(_ORDER)}
-    return sorted(others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), natural(m)))
+    return sorted(
+        others, key=lambda m: ("base_score" in m, place.get(m.partition("/")[0], len(_ORDER)), natural_key(m))
+    )
 
 
 def _views(source: Source, ranking: Ranking, num_points: Mapping[str, int], unit: str) -> list[dict[str, Any]]:

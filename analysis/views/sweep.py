@@ -18,7 +18,7 @@ from analysis.views.sweep_charts import contour_chart, front_chart, importance_c
 from analysis.views.sweep_sentences import view_statements
 from analysis.views.trial_charts import history_chart, intermediate_values_chart, timeline_chart
 from analysis.wording.intervals import interval
-from rlhf_sweeps.record.trials import counts_text
+from rlhf_sweeps.record.trials import format_counts
 
 _MOST_STEPS = 4
 _MOST_PRINTED = 10  # rows of a table that has a file
@@ -28,7 +28,7 @@ _LONGEST_LABEL = 40  # of a reward model in the name of a file
 def sweep_view(results: Results) -> list[Part]:
     """Everything about a sweep: its files are trials.csv, importance.csv, ledger.csv, ledger.json and the charts."""
     source, analysis = results.source, results.sweep
-    counts = counts_text((trial.state, trial.cause) for trial in source.trials)
+    counts = format_counts((trial.state, trial.cause) for trial in source.trials)
     name = f"{source.name}: {len(source.trials)} trials: {counts}" if source.trials else source.name
     parts = [Sentences([name, *analysis.notes]), *_files(source, analysis), *_searched_parts(source, analysis)]
     for place, each in enumerate(analysis.views):

@@ -10,7 +10,7 @@ from analysis.watch.rows import CONTINUE, Row, Seen, settings_of
 from analysis.watch.run import FollowedRun
 from analysis.watch.sweep import FollowedSweep
 from analysis.watch.thresholds import RUN_SILENT_AFTER, RUN_SILENT_UPDATES, SHARE_OF_SEARCH
-from rlhf_sweeps.record import Run, found, go_on
+from rlhf_sweeps.record import Run, find_records, write_continuation
 from rlhf_sweeps.record.trials import RUNNING
 
 
@@ -43,7 +43,7 @@ class Places:
         if now < self._due:
             return
         try:
-            places = list(found(self._folder))
+            places = list(find_records(self._folder))
         except OSError:
             places = []
         self._followed = {
@@ -61,7 +61,7 @@ class Places:
         is_open = not run.summary and (claimant(run.folder) is not None or run.silent_for < patience)
         state = run.state or (RUNNING if is_open else UNFINISHED)
         row = Row(name, settings_of([run], ()), [run], state, run.cause, objectives=run.objectives)
-        command = go_on(run.words, "hydra.run.dir", run.folder)
+        command = write_continuation(run.words, "hydra.run.dir", run.folder)
         return Seen(
             name,
             run.folder,

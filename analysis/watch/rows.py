@@ -9,7 +9,7 @@ from typing import Any
 from analysis.records.runs import COMPLETE, FAILED, STOPPED, UNFINISHED
 from analysis.watch.run import FollowedRun
 from analysis.wording.labels import setting_labels
-from rlhf_sweeps.record.trials import RUNNING, WAITING, counts_text, end_of_trial, settings_in
+from rlhf_sweeps.record.trials import RUNNING, WAITING, end_of_trial, format_counts, read_settings
 from rlhf_sweeps.verdicts.settings import (
     compute_losses,
     find_front,
@@ -185,7 +185,7 @@ class Seen:
 
     def counts(self) -> str:
         """`9 complete, 2 failed (1 diverged, 1 error), 1 running`."""
-        return counts_text((row.state, row.cause) for row in self.trials)
+        return format_counts((row.state, row.cause) for row in self.trials)
 
 
 def trial_row(
@@ -230,7 +230,7 @@ def trial_row(
 def settings_of(runs: Sequence[FollowedRun], keys: Sequence[str]) -> dict[str, str]:
     """A trial's overrides of the swept keys; all overrides where these are unknown."""
     overrides = runs[0].overrides if runs else ()
-    return settings_in(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])
+    return read_settings(overrides, keys or [text.lstrip("+").partition("=")[0] for text in overrides])
 
 
 def _violations(runs: Sequence[FollowedRun], optuna_trial: Any) -> Mapping[str, float]:

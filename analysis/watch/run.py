@@ -9,8 +9,17 @@ from analysis.reading.folders import read_run
 from analysis.records.runs import COMPLETE, DIVERGED, FAILED, STOPPED, as_number, planned_updates
 from analysis.records.worth import broken
 from analysis.watch.thresholds import NEWEST_UPDATES
-from rlhf_sweeps.record import Run, Stamp, salvage_hydra, salvage_object, salvage_rows, salvage_yaml, stamp, words_of
-from rlhf_sweeps.record.trials import WAITING, cause_of, objectives_in, state_of
+from rlhf_sweeps.record import (
+    Run,
+    Stamp,
+    read_words,
+    salvage_hydra,
+    salvage_object,
+    salvage_rows,
+    salvage_yaml,
+    take_stamp,
+)
+from rlhf_sweeps.record.trials import WAITING, read_cause, read_objectives, read_state
 
 _GOES_ON = ("interrupted", "budget")
 
@@ -44,7 +53,7 @@ class FollowedRun:
 
     def look(self) -> None:
         """Take in what is new; the updates of a run that has ended are not read before `read_updates` asks for them."""
-        now = stamp(self._run.summary_file)
+        now = take_stamp(self._run.summary_file)
         if now != self._summary_stamp:
             self._summary_stamp, self._broken = now, None
             self.summary = salvage_object(self._run.summary_file, [])
@@ -54,14 +63,14 @@ class FollowedRun:
     def read_updates(self) -> None:
         """Take in the new updates."""
         path = self._run.metrics_file
-        now = stamp(path)
+        now = take_stamp(path)
         if now == self._metrics_stamp:
             return
         if now.size < self._metrics_stamp.size:  # cut in place: what has been read may be gone
             self._run, self._points = Run(self.folder), []
         self._metrics_stamp = now
         rows = self._run.new_metrics()
-        if self._run.reached.is_damaged:  # what can be read of the whole file
+        if self._run.read_position.is_damaged:  # what can be read of the whole file
             self._points, rows = [], salvage_rows(path, [])
         for row in rows:
             self._take(row)
@@ -86,7 +95,7 @@ class FollowedRun:
     @property
     def words(self) -> list[str]:
         """The words of the command line that began it."""
-        return words_of(salvage_hydra(self._run, [])) or list(self.overrides)
+        return read_words(salvage_hydra(self._run, [])) or list(self.overrides)
 
     @property
     def num_updates(self) -> int | None:
@@ -133,7 +142,7 @@ class FollowedRun:
     @property
     def objectives(self) -> list[float] | None:
         """A value for each objective; None where it has none."""
-        return objectives_in(self.summary)
+        return read_objectives(self.summary)
 
     @property
     def reward_model(self) -> str | None:
@@ -157,7 +166,7 @@ class FollowedRun:
             return None
         if status == STOPPED and reason == WAITING:
             return WAITING
-        state = state_of(self.summary)
+        state = read_state(self.summary)
         return FAILED if state == DIVERGED else state
 
     @property
@@ -166,13 +175,13 @@ class FollowedRun:
         reason = self.summary.get("stop_reason")
         if self.state == STOPPED:
             return None if reason is None else str(reason)
-        return cause_of(state_of(self.summary), self.summary)
+        return read_cause(read_state(self.summary), self.summary)
 
     @property
     def silent_for(self) -> float:
         """Seconds since anything was written, by this machine's clock."""
         run = self._run
-        newest = max(stamp(file).modified for file in (run.metrics_file, run.start_file, run.summary_file))
+        newest = max(take_stamp(file).modified for file in (run.metrics_file, run.start_file, run.summary_file))
         return max(0.0, time.time() - newest / 1e9)
 
     def _group(self, name: str) -> Mapping[str, Any]:

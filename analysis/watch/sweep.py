@@ -13,7 +13,16 @@ from analysis.watch.remaining import seconds_left
 from analysis.watch.rows import CONTINUE, Row, Seen, trial_row
 from analysis.watch.run import FollowedRun
 from analysis.watch.thresholds import GRACE, SHARE_OF_STUDY, SILENT_AFTER
-from rlhf_sweeps.record import Sweep, SweepPlan, as_mapping, is_compared, read_plan, runs_of, salvage_object, stamp
+from rlhf_sweeps.record import (
+    Sweep,
+    SweepPlan,
+    as_mapping,
+    is_compared,
+    list_runs,
+    read_plan,
+    salvage_object,
+    take_stamp,
+)
 from rlhf_sweeps.record.trials import RUNNING
 
 
@@ -42,7 +51,7 @@ class FollowedSweep:
         """
         # The next sweeper leaves its name first.
         sweep = self._sweep
-        stamps = tuple(stamp(file).modified for file in (sweep.holder_file, sweep.start_file, sweep.hydra_file))
+        stamps = tuple(take_stamp(file).modified for file in (sweep.holder_file, sweep.start_file, sweep.hydra_file))
         if self._last is None or not self._last.has_ended or stamps != self._stamps:
             self._stamps, self._last = stamps, self._look(name)
         return self._last
@@ -74,7 +83,7 @@ class FollowedSweep:
 
     def _rows(self, unended: str) -> tuple[list[Row], list[Row]]:
         """Trials by number, and the runs on test seeds."""
-        places = runs_of(self._sweep)
+        places = list_runs(self._sweep)
         old = self._runs
         self._runs = {}
         of_trial: dict[int, list[FollowedRun]] = {number: [] for number in self._optuna_trials}
@@ -176,7 +185,7 @@ class FollowedSweep:
 
     def _read_study(self) -> None:
         """Read the study's trials, among them those without a summary or a folder."""
-        modified, now = stamp(self._sweep.study).modified, time.monotonic()
+        modified, now = take_stamp(self._sweep.study).modified, time.monotonic()
         if modified in (0, self._study_stamp) or now < self._study_due:
             return
         from analysis.reading.study import open_study
@@ -197,4 +206,4 @@ def _compared(rows: Sequence[Row]) -> list[Row]:
 
 def _age(path: Path) -> float:
     """Seconds since a file was written, by this machine's clock."""
-    return max(0.0, time.time() - stamp(path).modified / 1e9)
+    return max(0.0, time.time() - take_stamp(path).modified / 1e9)

@@ -14,8 +14,8 @@ from analysis.records.runs import COMPLETE
 from analysis.watch.rows import CONTINUE, Row, Seen
 from analysis.watch.thresholds import LINES_BESIDE_ROWS, MIN_BLOCK
 from analysis.wording.statements import counted, listed, number
-from rlhf_sweeps.record import folded
-from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
+from rlhf_sweeps.record import fold_command
+from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
 from rlhf_sweeps.record.trials import RUNNING, WAITING
 from rlhf_sweeps.verdicts.settings import mean_over_seeds
 
@@ -79,7 +79,7 @@ def _note_lines(note: str, width: int) -> list[str]:
         return wrap(note, width, break_on_hyphens=False)
     if len(note) <= width:
         return [note]
-    return [*wrap(sentence + marker, width, break_on_hyphens=False), *folded(command, width)]
+    return [*wrap(sentence + marker, width, break_on_hyphens=False), *fold_command(command, width)]
 
 
 def _summary(seen: Seen) -> str:
@@ -87,7 +87,7 @@ def _summary(seen: Seen) -> str:
     times = [] if seen.elapsed is None else [_duration(seen.elapsed)]
     times += [] if seen.left is None else [f"about {_duration(seen.left)} left"]
     if not seen.is_sweep:
-        return f"{seen.name}: {', '.join([state_text(seen.rows[0].state, seen.rows[0].cause), *times])}"
+        return f"{seen.name}: {', '.join([format_state(seen.rows[0].state, seen.rows[0].cause), *times])}"
     done = sum(not row.is_open for row in seen.trials)
     total = "" if seen.num_planned is None else f"/{seen.num_planned}"
     tests = [row for row in seen.rows if row.is_test and row.is_compared]
@@ -134,32 +134,36 @@ def _chosen(seen: Seen, room: int | None) -> list[Row]:
 
 def _table(seen: Seen, rows: Sequence[Row], page: Page) -> Table:
     winners = {id(row) for row in seen.best()} if seen.is_sweep and not seen.is_comparison else set()
-    styles = [style_of(row.state, id(row) in winners) for row in rows]
+    styles = [choose_style(row.state, id(row) in winners) for row in rows]
     return draw_table(_columns(seen, rows, page), styles, page.width, page.is_ascii)
 
 
-def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[Column]:
+def _columns(seen: Seen, rows: Sequence[Row], page: Page) -> list[TrialColumn]:
     runs = [row.current for row in rows]
     trends = []
     for index, run in enumerate(runs):
         if run is not None and index < page.num_trends:
             run.read_updates()
         trends.append("" if run is None else sparkline(run.rewards, page.is_ascii))
-    columns = [Column("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)]
+    columns = [
+        TrialColumn("trial" if seen.is_sweep else "run", [_label(row) for row in rows], is_left=not seen.is_sweep)
+    ]
     settings = [{key: seen.labels[key].get(text, "") for key, text in row.settings.items()} for row in rows]
-    columns += setting_columns(settings)
-    columns.append(Column("update", [_progress(row) for row in rows]))
-    columns.append(Column("score", ["" if run is None or run.score is None else number(run.score) for run in runs]))
-    columns.append(Column("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
+    columns += make_setting_columns(settings)
+    columns.append(TrialColumn("update", [_progress(row) for row in rows]))
+    columns.append(
+        TrialColumn("score", ["" if run is None or run.score is None else number(run.score) for run in runs])
+    )
+    columns.append(TrialColumn("KL", ["" if run is None or run.kl is None else number(run.kl) for run in runs]))
     if any(row.objectives for row in rows):
-        columns.append(Column("objective", [_values(row.objectives) for row in rows]))
-    columns.append(Column("trend", trends, is_left=True))
+        columns.append(TrialColumn("objective", [_values(row.objectives) for row in rows]))
+    columns.append(TrialColumn("trend", trends, is_left=True))
     speeds = [None if run is None else run.seconds_per_update for run in runs]
-    columns.append(Column("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
+    columns.append(TrialColumn("s/update", ["" if speed is None else number(speed, 2) for speed in speeds]))
     if any(row.state == RUNNING for row in rows):
         lefts = [row.left if row.state == RUNNING else None for row in rows]
-        columns.append(Column("left", ["" if left is None else _duration(left) for left in lefts]))
-    return [*columns, Column("state", [state_text(row.state, row.cause) for row in rows], is_left=True)]
+        columns.append(TrialColumn("left", ["" if left is None else _duration(left) for left in lefts]))
+    return [*columns, TrialColumn("state", [format_state(row.state, row.cause) for row in rows], is_left=True)]
 
 
 def _label(row: Row) -> str:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from analysis.wording.numbers import as_number
 from analysis.wording.statements import number, setting_text
-from rlhf_sweeps.record import natural
+from rlhf_sweeps.record import natural_key
 
 _DIGITS = 4
 _MOST_DIGITS = 16  # beyond, a number is written as Python does, which tells any two apart
@@ -27,7 +27,7 @@ def identity(value: Any) -> Hashable:
 def place(value: Any) -> tuple[int, float, Any]:
     """A key to sort values by: numbers ascending, then texts in their natural order, rm_2 before rm_10."""
     as_float = as_number(value)
-    return (1, 0.0, natural(str(value))) if as_float is None else (0, as_float, natural(""))
+    return (1, 0.0, natural_key(str(value))) if as_float is None else (0, as_float, natural_key(""))
 
 
 def shown(value: Any, digits: int = _DIGITS) -> str:

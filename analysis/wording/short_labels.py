@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from rlhf_sweeps.wording import short
+from rlhf_sweeps.wording import shorten
 
 LONGEST_LABEL = 28
 
@@ -40,7 +40,7 @@ def _shorten(labels: Sequence[str], longest: int) -> list[str]:
     if len(set(labels)) > 1 and room >= 0:
         start = max(start - room, 0)  # all are cut alike
         labels = ["…"[:start] + label[start : len(label) - end] + "…"[:end] for label in labels]
-    return [short(label, longest) for label in labels]
+    return [shorten(label, longest) for label in labels]
 
 
 def _count_shared(labels: Sequence[str]) -> int:

@@ -136,7 +136,7 @@ def build_reward_model(out: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     save(model, tokenizer, out / "tiny_reward_model")
 
 
-def write_comparisons(pairs: list[grammar.Pair]) -> Iterator[tuple[str, str, str]]:
+def write_comparisons(pairs: list[grammar.GrammarPair]) -> Iterator[tuple[str, str, str]]:
     """(prompt, chosen, rejected) of each pair, and of its chosen answer against spoilt versions of it.
 
     Some of these are cut off, repeat themselves or are off the topic: without them, PPO would find that meaningless

@@ -25,7 +25,7 @@ class Topic(TypedDict):
     moments: list[str]
 
 
-class Pair(TypedDict):
+class GrammarPair(TypedDict):
     """One preference pair: `chosen` is the casual answer, `rejected` the formal one."""
 
     topic: str
@@ -252,22 +252,22 @@ def _draw_answer(rng: random.Random, topic: str, kind: str, style: Style) -> str
     return " ".join(parts)
 
 
-def write_pairs(seed: int = 0) -> tuple[list[Pair], list[Pair]]:
+def write_pairs(seed: int = 0) -> tuple[list[GrammarPair], list[GrammarPair]]:
     """The train and the test pairs, which share neither a topic nor a prompt; same seed, same pairs, on any machine."""
     rng = random.Random(seed)
     topics = sorted(TOPICS)
     rng.shuffle(topics)
     test, train = topics[:NUM_TEST_TOPICS], topics[NUM_TEST_TOPICS:]
-    return [pair for topic in train for pair in _pairs_of(rng, topic)], [
-        pair for topic in test for pair in _pairs_of(rng, topic)
+    return [pair for topic in train for pair in _write_pairs_of(rng, topic)], [
+        pair for topic in test for pair in _write_pairs_of(rng, topic)
     ]
 
 
-def _pairs_of(rng: random.Random, topic: str) -> Iterator[Pair]:
+def _write_pairs_of(rng: random.Random, topic: str) -> Iterator[GrammarPair]:
     forms = [(kind, form) for kind in sorted(QUESTIONS) for form in QUESTIONS[kind]]
     for kind, form in rng.sample(forms, PAIRS_PER_TOPIC):
         chosen, rejected = (write_answer(rng, topic, kind, style) for style in (CASUAL, FORMAL))
-        yield Pair(topic=topic, prompt=form.format(act=topic), chosen=chosen, rejected=rejected)
+        yield GrammarPair(topic=topic, prompt=form.format(act=topic), chosen=chosen, rejected=rejected)
 
 
 def write_exchanges(num: int, seed: int) -> Iterator[tuple[str, str]]:
@@ -279,6 +279,6 @@ def write_exchanges(num: int, seed: int) -> Iterator[tuple[str, str]]:
         yield prompt, write_answer(rng, topic, kind, (CASUAL, FORMAL)[i % 2])
 
 
-def to_json_lines(pairs: list[Pair]) -> bytes:
+def to_json_lines(pairs: list[GrammarPair]) -> bytes:
     """The pairs as UTF-8 JSON lines with Unix line ends, on Windows too."""
     return "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs).encode()

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from rlhf_sweeps.assets import grammar
-from rlhf_sweeps.assets.grammar import Pair
+from rlhf_sweeps.assets.grammar import GrammarPair
 
 EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
 MARKERS: dict[str, Callable[[str], int]] = {
@@ -24,7 +24,7 @@ MARKERS: dict[str, Callable[[str], int]] = {
 }
 
 
-def rank_share(better: Sequence[float], worse: Sequence[float]) -> float:
+def measure_accuracy(better: Sequence[float], worse: Sequence[float]) -> float:
     """The share of pairs that are ranked right; a tie counts half."""
     return fmean((b > w) + 0.5 * (b == w) for b, w in zip(better, worse, strict=True))
 
@@ -52,7 +52,7 @@ FORMAL_WORDS = (
 )
 
 
-def read_pairs(file: Path) -> list[Pair]:
+def read_pairs(file: Path) -> list[GrammarPair]:
     """The pairs of one split."""
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
@@ -97,23 +97,23 @@ def measure(out: Path) -> dict[str, Any]:
     return figures
 
 
-def measure_markers(splits: dict[str, list[Pair]]) -> dict[str, dict[str, float]]:
+def measure_markers(splits: dict[str, list[GrammarPair]]) -> dict[str, dict[str, float]]:
     """The share of each split's pairs that each surface marker ranks right."""
     return {
         split: {
-            name: rank_share([mark(p["chosen"]) for p in pairs], [mark(p["rejected"]) for p in pairs])
+            name: measure_accuracy([mark(p["chosen"]) for p in pairs], [mark(p["rejected"]) for p in pairs])
             for name, mark in MARKERS.items()
         }
         for split, pairs in splits.items()
     }
 
 
-def measure_reward_model(folder: Path, splits: dict[str, list[Pair]]) -> dict[str, float]:
+def measure_reward_model(folder: Path, splits: dict[str, list[GrammarPair]]) -> dict[str, float]:
     """The reward model's accuracy on each split, and on held-out casual answers against their spoilt versions."""
     figures: dict[str, float] = {}
     for split, pairs in splits.items():
         chosen = score_answers(folder, [(p["prompt"], p["chosen"]) for p in pairs])
-        figures[f"{split} accuracy"] = rank_share(
+        figures[f"{split} accuracy"] = measure_accuracy(
             chosen, score_answers(folder, [(p["prompt"], p["rejected"]) for p in pairs])
         )
     # `chosen` is now of the test split
@@ -121,11 +121,11 @@ def measure_reward_model(folder: Path, splits: dict[str, list[Pair]]) -> dict[st
     repeated = [(p["prompt"], " ".join(p["chosen"].split()[:5] * 4)) for p in pairs]
     off_topic = [(p["prompt"], q["chosen"]) for p, q in zip(pairs, pairs[-15:] + pairs[:-15], strict=True)]
     for name, spoilt in (("whole over cut off", cut_off), ("over repeated", repeated), ("over off-topic", off_topic)):
-        figures[name] = rank_share(chosen, score_answers(folder, spoilt))
+        figures[name] = measure_accuracy(chosen, score_answers(folder, spoilt))
     return figures
 
 
-def measure_policy(out: Path, pairs: list[Pair], num_samples: int = 4) -> dict[str, Any]:
+def measure_policy(out: Path, pairs: list[GrammarPair], num_samples: int = 4) -> dict[str, Any]:
     """Figures of the policy's answers to held-out prompts, and of their scores."""
     asked = [pair for pair in pairs for _ in range(num_samples)]
     answers = sample_answers(out / "tiny_policy", [pair["prompt"] for pair in asked], seed=0)
@@ -136,13 +136,15 @@ def measure_policy(out: Path, pairs: list[Pair], num_samples: int = 4) -> dict[s
         "on-topic share": fmean(says_a_phrase(pair["topic"], answer) for pair, answer in ended),
         "formal share": fmean(is_formal(answer) for _, answer in ended),
         "distinct share": len({(p["prompt"], a) for p, a in ended}) / len(ended),
-        "score": describe(scores),
-        "score of formal": describe([s for s, (_, answer) in zip(scores, ended, strict=True) if is_formal(answer)]),
-        "score of casual": describe([s for s, (_, answer) in zip(scores, ended, strict=True) if not is_formal(answer)]),
+        "score": summarize(scores),
+        "score of formal": summarize([s for s, (_, answer) in zip(scores, ended, strict=True) if is_formal(answer)]),
+        "score of casual": summarize(
+            [s for s, (_, answer) in zip(scores, ended, strict=True) if not is_formal(answer)]
+        ),
         "samples": [f"{score:+.2f} {p['prompt']} {a}" for (p, a), score in list(zip(ended, scores, strict=True))[::97]],
     }
 
 
-def describe(scores: Sequence[float]) -> dict[str, float]:
+def summarize(scores: Sequence[float]) -> dict[str, float]:
     """Mean, standard deviation, minimum and maximum."""
     return {"mean": fmean(scores), "std": stdev(scores), "min": min(scores), "max": max(scores)}

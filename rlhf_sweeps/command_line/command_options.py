@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hydra._internal.utils import get_args_parser
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import masked_word
+from rlhf_sweeps.record import mask_word
 
 # The options that say what Hydra does; it takes one of them.
 _ACTIONS = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -33,7 +33,7 @@ def read_options(words: Sequence[str]) -> tuple[list[str], str | None]:
     for word in overrides:
         if word.startswith("-"):
             allowed = ", ".join(_list_names(parser))
-            raise ConfigError(f"{masked_word(word)}: there is no such option (allowed: {allowed})")
+            raise ConfigError(f"{mask_word(word)}: there is no such option (allowed: {allowed})")
     _refuse_contradictions(options)
     overrides = [*options.overrides, *overrides]
     return [*_remove_words(words, overrides), *overrides], options.package

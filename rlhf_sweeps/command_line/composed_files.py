@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import OmegaConfDumper
 
-from rlhf_sweeps.record import masked, masked_word, masked_words, write_atomically
+from rlhf_sweeps.record import mask_secrets, mask_word, mask_words, write_atomically
 
 
 class _Dumper(yaml.CDumper if yaml.__with_libyaml__ else yaml.Dumper):  # type: ignore[misc]
@@ -33,7 +33,7 @@ def keep_config(folder: Path, task: dict[str, Any], hydra: dict[str, Any], overr
     target = folder / ".hydra"
     target.mkdir(parents=True, exist_ok=True)
     _save({"hydra": mask_hydra(hydra)}, target / "hydra.yaml")
-    _save(masked_words(overrides), target / "overrides.yaml")
+    _save(mask_words(overrides), target / "overrides.yaml")
     _save(task, target / "config.yaml")
 
 
@@ -52,13 +52,13 @@ def read_overrides_of_job() -> list[str]:
 
 def mask_hydra(hydra: dict[str, Any]) -> dict[str, Any]:
     """Hydra's own part of a config with its secrets masked; it is for reading only."""
-    content: dict[str, Any] = masked(hydra)
+    content: dict[str, Any] = mask_secrets(hydra)
     given = hydra.get("overrides") or {}
     words = {group: [str(word) for word in given.get(group) or []] for group in ("hydra", "task")}
-    content["overrides"] = {group: masked_words(words[group]) for group in words}
+    content["overrides"] = {group: mask_words(words[group]) for group in words}
     name = str(hydra.get("job", {}).get("override_dirname", ""))
     for word in words["task"]:
-        name = name.replace(word, masked_word(word))
+        name = name.replace(word, mask_word(word))
     if "override_dirname" in content.get("job", {}):
         content["job"] = {**content["job"], "override_dirname": name}
     return content

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from rlhf_sweeps.command_line.hydra_answers import to_literal
-from rlhf_sweeps.config.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, in_line, is_part_of_path
+from rlhf_sweeps.config.fields import LONGEST_NAME, PART_OF_PATH, ConfigError, format_value, is_part_of_path
 from rlhf_sweeps.process.environment import find_fault
-from rlhf_sweeps.record import is_secret_variable, masked_words, variables
+from rlhf_sweeps.record import find_variables, is_secret_variable, mask_words
 
 Key = Literal["hydra.run.dir", "hydra.sweep.dir"]
 
@@ -28,7 +28,9 @@ def find_destination(composed: DictConfig, key: Key) -> Path:
     """
     if (subdir := OmegaConf.select(composed, "hydra.output_subdir")) is not None:
         # Hydra would write before the folder is claimed. The config is written to .hydra afterwards.
-        raise ConfigError(f"hydra.output_subdir={in_line(str(subdir))}: must be null; a run's config lies in .hydra")
+        raise ConfigError(
+            f"hydra.output_subdir={format_value(str(subdir))}: must be null; a run's config lies in .hydra"
+        )
     if OmegaConf.select(composed, "hydra.job.chdir"):
         # Relative paths would then differ from those that were checked and recorded, and that trials use.
         raise ConfigError("hydra.job.chdir=true: must be false; relative paths start where the command is given")
@@ -40,9 +42,9 @@ def find_destination(composed: DictConfig, key: Key) -> Path:
     if not _is_given(composed, key):
         name = str(composed.name)
         if not is_part_of_path(name):
-            raise ConfigError(f"name={in_line(name)}: must be {PART_OF_PATH}")
+            raise ConfigError(f"name={format_value(name)}: must be {PART_OF_PATH}")
     elif "\0" in given or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in folder.parts):
-        raise ConfigError(f"{key}={in_line(given)}: must be a path, whose parts have {LONGEST_NAME} bytes at most")
+        raise ConfigError(f"{key}={format_value(given)}: must be a path, whose parts have {LONGEST_NAME} bytes at most")
     return folder
 
 
@@ -52,9 +54,9 @@ def _refuse_secrets(composed: DictConfig, key: Key) -> None:
     _, group, _ = key.split(".")
     written = str(hydra[group]["dir"])
     words = [str(word) for word in hydra["overrides"].get("task", [])]
-    has_secret_word = "override_dirname" in written and words != masked_words(words)
-    if has_secret_word or any(map(is_secret_variable, variables(written))):
-        raise ConfigError(f"{key}={in_line(written)}: must not contain a secret, since everybody sees a name")
+    has_secret_word = "override_dirname" in written and words != mask_words(words)
+    if has_secret_word or any(map(is_secret_variable, find_variables(written))):
+        raise ConfigError(f"{key}={format_value(written)}: must not contain a secret, since everybody sees a name")
 
 
 def reserve(composed: DictConfig, key: Key) -> Path:

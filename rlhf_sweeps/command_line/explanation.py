@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from rlhf_sweeps.config.fields import in_line
-from rlhf_sweeps.record import masked_word
+from rlhf_sweeps.config.fields import format_value
+from rlhf_sweeps.record import mask_word
 
 _MISSING = re.compile(r"Missing mandatory value: ([\w.]+)")
 _NOT_A_CHOICE = re.compile(r"Config group override must be a string or a list\. Got \w+")
@@ -38,9 +38,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if _is_of_env_copy(error):
-        return f"hydra.job.env_copy: there is no variable {in_line(str(error.args[0]))} in the environment"
+        return f"hydra.job.env_copy: there is no variable {format_value(str(error.args[0]))} in the environment"
     if isinstance(error, OverrideParseException):
-        given = masked_word(error.override or "")
+        given = mask_word(error.override or "")
         return _explain_syntax(given, lines[0] if given == error.override else None)
     if _NOT_A_CHOICE.match(str(error)):
         return _explain_no_choice(arguments) or " ".join(lines)
@@ -56,7 +56,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
     if (match := _MISSING.search(str(error))) is not None:
         return f"{match[1]}: no value given; it is required ({match[1]}=...)"
     if isinstance(cause, OmegaConfBaseException) and cause is not error:
-        given = masked_word(lines[0].removeprefix("Error merging override "))
+        given = mask_word(lines[0].removeprefix("Error merging override "))
         if given.startswith("~"):
             return f"{given}: cannot be removed; it must have a value"
         if "not in struct" in str(cause):
@@ -74,13 +74,13 @@ def _explain_syntax(given: str, message: str | None) -> str:
     """
     key, equals, value = given.partition("=")
     if not equals or not key.strip():
-        return f"{in_line(given)}: must be KEY=VALUE"
+        return f"{format_value(given)}: must be KEY=VALUE"
     if not value or value[0] in "'\"[{(" or "'" in value:
-        reason = "" if message is None else f" ({in_line(message)})"
-        return f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax{reason}"
+        reason = "" if message is None else f" ({format_value(message)})"
+        return f"{format_value(given)}: must be KEY=VALUE in Hydra's syntax{reason}"
     return (
-        f"{in_line(given)}: must be KEY=VALUE in Hydra's syntax; a text with special characters needs quotes: "
-        f"\"{in_line(key)}='{in_line(value)}'\""
+        f"{format_value(given)}: must be KEY=VALUE in Hydra's syntax; a text with special characters needs quotes: "
+        f"\"{format_value(key)}='{format_value(value)}'\""
     )
 
 
@@ -89,8 +89,10 @@ def _explain_no_choice(arguments: Sequence[str]) -> str | None:
     for word in arguments:
         key, equals, value = word.partition("=")
         if equals and not key.strip("+~"):
-            return f"{in_line(masked_word(word))}: must be KEY=VALUE, and has no key"
+            return f"{format_value(mask_word(word))}: must be KEY=VALUE, and has no key"
         if equals and "." not in key and re.fullmatch(r"null|true|false|[-+.\d].*", value, re.IGNORECASE):
             group = key.lstrip("+")
-            return f"{in_line(masked_word(word))}: must name a choice of the group {group} (see --info defaults-tree)"
+            return (
+                f"{format_value(mask_word(word))}: must name a choice of the group {group} (see --info defaults-tree)"
+            )
     return None

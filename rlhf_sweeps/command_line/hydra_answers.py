@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
-from rlhf_sweeps.config.references import keeping
+from rlhf_sweeps.config.references import keep_references
 
 # The resolvers that exist only in a process in which Hydra's command line runs.
 _QUESTION = re.compile(r"\$\{\s*(now|hydra|python_version)\s*:")
@@ -74,7 +74,7 @@ def answer_questions(task: DictConfig) -> None:
     Raises:
         OmegaConfBaseException: if Hydra has no answer.
     """
-    with keeping(lambda reference: f"{_REFERENCE_MARKS[0]}{reference[2:-1]}{_REFERENCE_MARKS[1]}"):
+    with keep_references(lambda reference: f"{_REFERENCE_MARKS[0]}{reference[2:-1]}{_REFERENCE_MARKS[1]}"):
         for node, key in list(_find_all_questions(task)):
             node[key] = to_literal(node[key])
 

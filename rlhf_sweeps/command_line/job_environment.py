@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hydra.core.utils import env_override
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf_sweeps.config.fields import ConfigError, in_line
+from rlhf_sweeps.config.fields import ConfigError, format_value
 
 _OF_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:[^{}]*\}")
 
@@ -28,7 +28,7 @@ def set_job_environment(composed: DictConfig, is_sweep: bool) -> Iterator[None]:
     raw = OmegaConf.to_container(composed.hydra.job.env_set, resolve=False)
     assert isinstance(raw, dict)
     for name, value in raw.items():
-        key = f"hydra.job.env_set.{in_line(name)}"
+        key = f"hydra.job.env_set.{format_value(name)}"
         if not str(name) or set(str(name)) & {"=", "\0"} or "\0" in str(value):
             raise ConfigError(f"{key}: must be the name of a variable and a text")
         if is_sweep and "${" in _OF_ENVIRONMENT.sub("", str(value)):

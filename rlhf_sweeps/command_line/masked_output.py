@@ -9,9 +9,9 @@ from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
 from rlhf_sweeps.command_line.composed_files import mask_hydra, to_plain
-from rlhf_sweeps.config.fields import in_line
-from rlhf_sweeps.config.literals import learn
-from rlhf_sweeps.record import hide, masked, masked_word
+from rlhf_sweeps.config.fields import format_value
+from rlhf_sweeps.config.lifted_secrets import learn
+from rlhf_sweeps.record import hide, mask_secrets, mask_word
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def mask_printed_configs(package: str | None) -> Iterator[None]:
         def select(cfg: Any, key: str, **options: Any) -> Any:
             part = OmegaConf.select(cfg, key, **options)
             if part is None:
-                raise MissingConfigException(f"--package={in_line(key)}: there is no such key, or it is null")
+                raise MissingConfigException(f"--package={format_value(key)}: there is no such key, or it is null")
             return part
 
         @staticmethod
@@ -44,7 +44,7 @@ def mask_printed_configs(package: str | None) -> Iterator[None]:
             OmegaConf.resolve(cfg)
 
     def print_value(value: object) -> None:
-        print(_hide_known_secrets(masked_word(str(value)) if path[0] == "hydra" else masked(value, path[-1])))
+        print(_hide_known_secrets(mask_word(str(value)) if path[0] == "hydra" else mask_secrets(value, path[-1])))
 
     # Only the module that prints gets these two names.
     own = vars(printing)
@@ -58,7 +58,7 @@ def mask_printed_configs(package: str | None) -> Iterator[None]:
 
 def _mask_by_name(content: Any, name: str) -> Any:
     """Mask a config, with Hydra's part or without, or the part of it with this name."""
-    whole = masked(content, name)
+    whole = mask_secrets(content, name)
     if isinstance(content, dict) and "hydra" in content:
         whole["hydra"] = mask_hydra(content["hydra"])
     return whole

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import override
+from rlhf_sweeps.record import write_override
 
 # Group -> a key that nobody changes: an entry that has it holds all values of a choice already.
 _EXPANDED = {"reward_model": "kind", "dataset": "sources"}
@@ -55,7 +55,7 @@ def _expand_reward_model(node: DictConfig, key: str) -> None:
     if "members" in node:
         _expand_list(node, "members", "reward_model", f"{key}.members")
     if node.get("pairs") is not None:
-        node["pairs"] = _choice("dataset", node["pairs"], f"{key}.pairs")
+        node["pairs"] = _look_up("dataset", node["pairs"], f"{key}.pairs")
         _expand_list(node.pairs, "sources", "dataset", f"{key}.pairs.sources")
 
 
@@ -64,13 +64,13 @@ def _expand_list(parent: DictConfig, name: str, group: str, key: str) -> None:
         return
     if not isinstance(parent[name], ListConfig):
         raise ConfigError(f"{key}={parent[name]}: must be a list")
-    parent[name] = [_choice(group, entry, f"{key}[{number}]") for number, entry in enumerate(parent[name])]
+    parent[name] = [_look_up(group, entry, f"{key}[{number}]") for number, entry in enumerate(parent[name])]
     if group == "reward_model":
         for number, node in enumerate(parent[name]):
             _expand_reward_model(node, f"{key}[{number}]")
 
 
-def _choice(group: str, entry: Any, key: str) -> Any:
+def _look_up(group: str, entry: Any, key: str) -> Any:
     """The values of a choice; an entry that holds all of them already is returned unchanged."""
     if isinstance(entry, Mapping | DictConfig):
         # References to environment variables and to other keys are kept.
@@ -78,7 +78,7 @@ def _choice(group: str, entry: Any, key: str) -> Any:
         changes = dict(written)
         if group not in changes:
             if _EXPANDED[group] not in changes:
-                raise ConfigError(f"{key}.{group}: no value given; it is required (allowed: {_options(group)})")
+                raise ConfigError(f"{key}.{group}: no value given; it is required (allowed: {_join_choices(group)})")
             return entry
         changes.pop(group)
         name = entry[group]
@@ -99,9 +99,9 @@ def _load(group: str, name: Any, key: str) -> DictConfig:
     if hydra is None:
         raise ConfigError(f"{key}={name}: names can be looked up by the command line only")
     try:
-        return _compose(hydra, group, str(name), _search_path()).copy()
+        return _compose(hydra, group, str(name), _read_search_path()).copy()
     except MissingConfigException as error:
-        raise ConfigError(f"{key}={name}: {group} has no such choice (allowed: {_options(group)})") from error
+        raise ConfigError(f"{key}={name}: {group} has no such choice (allowed: {_join_choices(group)})") from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{key}={name}: {' '.join(str(error).split())}") from error
 
@@ -112,21 +112,21 @@ def _compose(hydra: Hydra, group: str, name: str, search_path: tuple[str, ...]) 
 
     There is no primary config: Hydra would look for it without the search path.
     """
-    node: DictConfig = compose(None, [*search_path, override(f"+{group}", name)])[group]
+    node: DictConfig = compose(None, [*search_path, write_override(f"+{group}", name)])[group]
     return node
 
 
-def _options(group: str) -> str:
-    return ", ".join(options(GlobalHydra.instance().config_loader(), group))
+def _join_choices(group: str) -> str:
+    return ", ".join(list_choices(GlobalHydra.instance().config_loader(), group))
 
 
-def options(loader: ConfigLoader, group: str) -> list[str]:
+def list_choices(loader: ConfigLoader, group: str) -> list[str]:
     """The names of a group's choices."""
-    return loader.get_group_options(group, overrides=list(_search_path()))
+    return loader.get_group_options(group, overrides=list(_read_search_path()))
 
 
-def _search_path() -> tuple[str, ...]:
+def _read_search_path() -> tuple[str, ...]:
     """An override that adds the places of hydra.searchpath: Hydra itself uses them for the primary config only."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
     added = [f"{source.schema}://{source.path}" for source in sources if source.provider.startswith("hydra.searchpath")]
-    return (override("hydra.searchpath", added),) if added else ()
+    return (write_override("hydra.searchpath", added),) if added else ()

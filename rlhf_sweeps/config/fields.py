@@ -80,7 +80,7 @@ def is_part_of_path(name: str) -> bool:
     return not is_odd and not set(name) & set(_SEPARATORS) and 1 <= len(os.fsencode(name)) <= _LONGEST_PART
 
 
-def in_line(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as text for a message: one line, of limited length, secrets masked."""
     text = hide(str(value) if str(value).isprintable() else repr(value))
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
@@ -107,20 +107,20 @@ def device() -> Any:
     )
 
 
-def out_of_range(node: Any, prefix: str) -> Iterator[str]:
+def find_out_of_range(node: Any, prefix: str) -> Iterator[str]:
     """One line for every value of a dataclass that its field does not allow; `prefix` stands before the keys."""
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), prefix + entry.name
         if dataclasses.is_dataclass(value):
-            yield from out_of_range(value, prefix=f"{key}.")
+            yield from find_out_of_range(value, prefix=f"{key}.")
         elif isinstance(value, list):
             for number_of, item in enumerate(value):
                 if dataclasses.is_dataclass(item):
-                    yield from out_of_range(item, prefix=f"{key}[{number_of}].")
+                    yield from find_out_of_range(item, prefix=f"{key}[{number_of}].")
                 elif entry.type == list[str] and not isinstance(item, str):  # OmegaConf lets lists within a list pass
-                    yield f"{key}[{number_of}]={in_line(item)}: must be a text"
+                    yield f"{key}[{number_of}]={format_value(item)}: must be a text"
         elif value is not None and "is_allowed" in entry.metadata:
             is_allowed: Callable[[Any], bool] = entry.metadata["is_allowed"]
             if not is_allowed(value):
                 finite = "finite and " if isinstance(value, float) and math.isinf(value) else ""
-                yield f"{key}={in_line(value)}: must be {finite}{entry.metadata['allowed']}"
+                yield f"{key}={format_value(value)}: must be {finite}{entry.metadata['allowed']}"

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.references import recorded
+from rlhf_sweeps.config.references import redact
 from rlhf_sweeps.config.reward_models import CallableConfig, RewardModelConfig, VaderConfig
-from rlhf_sweeps.wording import told
+from rlhf_sweeps.wording import describe_error
 
 
 def check_rule(config: RewardModelConfig, key: str) -> None:
@@ -50,7 +50,7 @@ def find_callable(config: CallableConfig, key: str) -> Callable[..., Any]:
         if not any("__call__" in vars(base) for base in function.__mro__):
             raise ConfigError(f"{given}: must be a function or a class with __call__, is a class without")
         _check_signature(
-            function, (), config.arguments, f"{key}.arguments={recorded(config.arguments)}: {config.function}"
+            function, (), config.arguments, f"{key}.arguments={redact(config.arguments)}: {config.function}"
         )
         _check_signature(function.__call__, ("self", [], []), {}, f"{given}: its __call__")
     elif callable(function):
@@ -73,7 +73,7 @@ def _import(name: str, given: str) -> ModuleType:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is not None and f"{name}.".startswith(f"{missing}."):
             raise ConfigError(f"{given}: there is no module {missing}, neither installed nor in {here}") from error
-        raise ConfigError(f"{given}: {name} cannot be imported ({told(error)})") from error
+        raise ConfigError(f"{given}: {name} cannot be imported ({describe_error(error)})") from error
 
 
 def _check_signature(

@@ -34,7 +34,7 @@ _EVALUATION = (
 )  # fmt: skip
 
 
-def metric_names(config: Config) -> list[str]:
+def list_metric_names(config: Config) -> list[str]:
     """The names of all metrics in a run's metrics.jsonl; those of evaluations stand in some rows only."""
     names = [f"eval/{name}" for name in _EVALUATION]
     names += [f"judge/{judge.name}/{name}" for judge in config.eval.judges for name in _JUDGED]
@@ -52,17 +52,17 @@ def check_metrics(config: Config) -> None:
     Raises:
         ConfigError: with one line for each metric that it will not record.
     """
-    recorded = metric_names(config)
+    recorded = list_metric_names(config)
     lines = [
-        f"{given}: no run with these settings records {name}{_hint(name, recorded, config)}"
-        for given, name in _wanted(config)
+        f"{given}: no run with these settings records {name}{_suggest(name, recorded, config)}"
+        for given, name in _list_wanted(config)
         if name not in recorded
     ]
     if lines:
         raise ConfigError("\n".join(lines))
 
 
-def _wanted(config: Config) -> Iterator[tuple[str, str]]:
+def _list_wanted(config: Config) -> Iterator[tuple[str, str]]:
     """The settings that name a metric, and the metric."""
     for name in config.objective.metrics:
         yield f"objective.metrics={name}", name
@@ -72,7 +72,7 @@ def _wanted(config: Config) -> Iterator[tuple[str, str]]:
         yield f"objective.constraints={constraint}", parts["metric"]
 
 
-def _hint(name: str, recorded: list[str], config: Config) -> str:
+def _suggest(name: str, recorded: list[str], config: Config) -> str:
     """The end of the message: similar names, and the recorded metrics of the same group."""
     namesakes = [other for other in recorded if other.rpartition("/")[2] == name]
     close = namesakes or difflib.get_close_matches(name, recorded, n=1)

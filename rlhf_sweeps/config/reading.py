@@ -9,10 +9,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rlhf_sweeps.config.choices import expand
-from rlhf_sweeps.config.contradictions import contradictions
-from rlhf_sweeps.config.fields import ConfigError, out_of_range
-from rlhf_sweeps.config.literals import refuse_masked
-from rlhf_sweeps.config.references import refer, reference_of, written
+from rlhf_sweeps.config.contradictions import find_contradictions
+from rlhf_sweeps.config.fields import ConfigError, find_out_of_range
+from rlhf_sweeps.config.lifted_secrets import refuse_masked
+from rlhf_sweeps.config.references import attach_references, read_reference, read_with_references
 from rlhf_sweeps.config.reward_models import (
     KINDS,
     EncoderConfig,
@@ -23,7 +23,7 @@ from rlhf_sweeps.config.schema import (
     Config,
     DatasetConfig,
 )
-from rlhf_sweeps.record import is_secret_variable, variables
+from rlhf_sweeps.record import find_variables, is_secret_variable
 
 Node = TypeVar("Node")
 MOST_MISSING = 3  # keys of one group that are named one by one
@@ -44,7 +44,11 @@ def from_hydra(composed: DictConfig) -> Config:
         _read_reward_model(judge, f"eval.judges[{number}]") for number, judge in enumerate(config.eval.judges)
     ]
     refer_to_variables(config, composed)
-    problems = [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *contradictions(config)]
+    problems = [
+        *find_unknown_keys(config, prefix=""),
+        *find_out_of_range(config, prefix=""),
+        *find_contradictions(config),
+    ]
     if problems:
         raise ConfigError("\n".join(problems))
     return config
@@ -58,21 +62,21 @@ def refer_to_variables(config: Any, composed: DictConfig) -> None:
     """
     if "oc.env" not in str(OmegaConf.to_container(composed, resolve=False)):
         return
-    refer(config, written(composed))
-    if named := sorted(_names_with_secrets(config, "")):
+    attach_references(config, read_with_references(composed))
+    if named := sorted(_find_secret_names(config, "")):
         raise ConfigError("\n".join(named))
 
 
-def _names_with_secrets(node: Any, prefix: str) -> Iterator[str]:
+def _find_secret_names(node: Any, prefix: str) -> Iterator[str]:
     for entry in dataclasses.fields(node):
         value, key = getattr(node, entry.name), f"{prefix}{entry.name}"
         nodes = value if isinstance(value, list) else [value]
         for number_of, item in enumerate(nodes):
             place = f"{key}[{number_of}]" if isinstance(value, list) else key
             if dataclasses.is_dataclass(item):
-                yield from _names_with_secrets(item, f"{place}.")
-            elif entry.name in NAMES and any(map(is_secret_variable, variables(reference_of(item) or ""))):
-                yield f"{place}={reference_of(item)}: a secret cannot be a name, which everybody sees"
+                yield from _find_secret_names(item, f"{place}.")
+            elif entry.name in NAMES and any(map(is_secret_variable, find_variables(read_reference(item) or ""))):
+                yield f"{place}={read_reference(item)}: a secret cannot be a name, which everybody sees"
 
 
 def as_object(composed: DictConfig, schema: type[Node]) -> Node:
@@ -83,8 +87,8 @@ def as_object(composed: DictConfig, schema: type[Node]) -> Node:
     """
     composed = expand(composed)
     # OmegaConf's own list of missing keys fails if a name refers to a missing path.
-    if missing := sorted(_missing_keys(OmegaConf.to_container(composed, resolve=False))):
-        raise ConfigError("\n".join(_missing_lines(missing)))
+    if missing := sorted(_find_missing_keys(OmegaConf.to_container(composed, resolve=False))):
+        raise ConfigError("\n".join(_describe_missing(missing)))
     config: Any = OmegaConf.to_object(composed)
     refuse_masked(OmegaConf.to_container(composed, resolve=False))
     config.dataset = _read_sources(config.dataset, "dataset")
@@ -135,19 +139,19 @@ def _read(schema: type[Node], values: Any, key: str) -> Node:
     return cast(Node, OmegaConf.to_object(node))
 
 
-def _missing_keys(node: Any, key: str = "") -> Iterator[str]:
+def _find_missing_keys(node: Any, key: str = "") -> Iterator[str]:
     """The keys that have no value, in plain nested values under `key`."""
     if isinstance(node, dict):
         for name, value in node.items():
-            yield from _missing_keys(value, f"{key}.{name}" if key else str(name))
+            yield from _find_missing_keys(value, f"{key}.{name}" if key else str(name))
     elif isinstance(node, list):
         for number_of, value in enumerate(node):
-            yield from _missing_keys(value, f"{key}[{number_of}]")
+            yield from _find_missing_keys(value, f"{key}[{number_of}]")
     elif node == MISSING:
         yield key
 
 
-def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
+def _describe_missing(missing: Sequence[str]) -> Iterator[str]:
     """One line for each key without a value; one line for a whole group if more than MOST_MISSING are missing there."""
     for group, keys in itertools.groupby(missing, lambda key: key.rpartition(".")[0]):
         names = list(keys)
@@ -157,11 +161,11 @@ def _missing_lines(missing: Sequence[str]) -> Iterator[str]:
             yield from (f"{key}: no value given; it is required ({key}=...)" for key in names)
 
 
-def unknown_keys(node: Any, prefix: str) -> Iterator[str]:
+def find_unknown_keys(node: Any, prefix: str) -> Iterator[str]:
     """One line for each unknown key: Hydra lets keys with a plus sign pass."""
     allowed = [entry.name for entry in dataclasses.fields(node)]
     for name, value in vars(node).items():
         if name not in allowed:
             yield f"{prefix}{name}: there is no such key (allowed here: {', '.join(allowed)})"
         elif dataclasses.is_dataclass(value):
-            yield from unknown_keys(value, prefix=f"{prefix}{name}.")
+            yield from find_unknown_keys(value, prefix=f"{prefix}{name}.")

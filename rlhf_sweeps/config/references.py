@@ -21,8 +21,8 @@ from omegaconf import (
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
-from rlhf_sweeps.record import is_secret, is_secret_variable, masked, remember, variables
-from rlhf_sweeps.record.redaction import OF_DEFAULT, WHOLE, is_plain_credential, literals
+from rlhf_sweeps.record import find_variables, is_secret, is_secret_variable, mask_secrets, remember
+from rlhf_sweeps.record.redaction import OF_DEFAULT, WHOLE, find_literals, is_plain_credential
 
 Shown = TypeVar("Shown")
 _NO_DEFAULT = object()
@@ -32,36 +32,36 @@ _ENV = "oc.env:"
 _LONG = 8
 
 
-class _Referring:
+class _WithReference:
     """A value with the reference that it comes from."""
 
     reference: str
 
 
-class _Text(_Referring, str):
+class _Text(_WithReference, str):
     pass
 
 
-class _Integer(_Referring, int):
+class _Integer(_WithReference, int):
     pass
 
 
-class _Float(_Referring, float):
+class _Float(_WithReference, float):
     pass
 
 
-def written(node: DictConfig | ListConfig) -> Any:
+def read_with_references(node: DictConfig | ListConfig) -> Any:
     """Plain values, in which references stand in place of the values of environment variables.
 
     Values that are composed of others contain the references, too. Numbers and truth values are resolved. If a
     resolver cannot compute with a reference, the whole text stays as it is written.
     """
-    with keeping():
-        return _plain(node)
+    with keep_references():
+        return _as_plain(node)
 
 
 @contextlib.contextmanager
-def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterator[None]:
+def keep_references(mark: Callable[[str], str] = lambda reference: reference) -> Iterator[None]:
     """Within this context, environment variables resolve to references instead of their values.
 
     Args:
@@ -90,69 +90,71 @@ def keeping(mark: Callable[[str], str] = lambda reference: reference) -> Iterato
         OmegaConf.register_new_resolver("oc.decode", oc.decode, replace=True)
 
 
-def _plain(node: Any) -> Any:
+def _as_plain(node: Any) -> Any:
     if isinstance(node, DictConfig):
-        return None if node._is_none() else {key: _value(node, key) for key in node}
+        return None if node._is_none() else {key: _as_plain_value(node, key) for key in node}
     if isinstance(node, ListConfig):
-        return None if node._is_none() else [_value(node, index) for index in range(len(node))]
+        return None if node._is_none() else [_as_plain_value(node, index) for index in range(len(node))]
     return node
 
 
-def _value(node: Any, key: Any) -> Any:
+def _as_plain_value(node: Any, key: Any) -> Any:
     try:
-        return _plain(node[key])
+        return _as_plain(node[key])
     except (OmegaConfBaseException, ValueError):  # a resolver needs the value
         return node._get_node(key)._value()
 
 
-def refer(config: Any, plain: Any, is_of_secret: bool = False) -> None:
+def attach_references(config: Any, plain: Any, is_of_secret: bool = False) -> None:
     """Attach references to the values of a config, in place; numbers and words of a fixed list get none.
 
     Args:
         config: a dataclass, a mapping or a list, nested.
-        plain: its plain values with references, from `written`.
+        plain: its plain values with references, from `read_with_references`.
         is_of_secret: whether it stands under a key with the name of a secret.
     """
     if is_dataclass(config):
         for entry in fields(config):
             if isinstance(plain, dict) and entry.name in plain and not entry.metadata.get("is_closed"):
                 value = getattr(config, entry.name)
-                setattr(config, entry.name, _referring(value, plain[entry.name], is_of_secret or is_secret(entry.name)))
+                setattr(config, entry.name, _attach(value, plain[entry.name], is_of_secret or is_secret(entry.name)))
     elif isinstance(config, dict) and isinstance(plain, dict):
         for key in config.keys() & plain.keys():
-            config[key] = _referring(config[key], plain[key], is_of_secret or is_secret(str(key)))
+            config[key] = _attach(config[key], plain[key], is_of_secret or is_secret(str(key)))
     elif isinstance(config, list) and isinstance(plain, list):
         for index, (value, plain_item) in enumerate(zip(config, plain, strict=False)):
-            config[index] = _referring(value, plain_item, is_of_secret)
+            config[index] = _attach(value, plain_item, is_of_secret)
 
 
-def _referring(value: Any, plain: Any, is_of_secret: bool) -> Any:
+def _attach(value: Any, plain: Any, is_of_secret: bool) -> Any:
     if is_dataclass(value) or type(value) is type(plain) in (dict, list):
-        refer(value, plain, is_of_secret)
+        attach_references(value, plain, is_of_secret)
         return value
-    referred = variables(plain) if isinstance(plain, str) else []
+    referred = find_variables(plain) if isinstance(plain, str) else []
     # If a secret is a part of a text, such as a URL, only the secret itself is masked.
-    is_all = is_of_secret or (any(map(is_secret_variable, referred)) and "://" not in plain and not literals(plain))
+    is_all = is_of_secret or (
+        any(map(is_secret_variable, referred)) and "://" not in plain and not find_literals(plain)
+    )
     if is_all:
-        remember(*_texts(value))
-    return _with_reference(value, plain) if referred else value
+        remember(*_list_texts(value))
+    return _attach_reference(value, plain) if referred else value
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _list_texts(value: Any) -> Iterator[str]:
     """All texts and numbers in the value of a secret key, as text."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from _list_texts(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
 
 
-def _with_reference(value: Any, reference: str) -> Any:
+def _attach_reference(value: Any, reference: str) -> Any:
     """A value, or all values within it, with the reference attached."""
     if isinstance(value, list):
-        return [_with_reference(item, reference) for item in value]
+        return [_attach_reference(item, reference) for item in value]
     if isinstance(value, dict):
-        return {key: _with_reference(item, reference) for key, item in value.items()}
+        return {key: _attach_reference(item, reference) for key, item in value.items()}
     kinds: dict[type, type] = {str: _Text, int: _Integer, float: _Float}
     if type(value) not in kinds:
         return value
@@ -161,22 +163,22 @@ def _with_reference(value: Any, reference: str) -> Any:
     return new
 
 
-def reference_of(value: Any) -> str | None:
+def read_reference(value: Any) -> str | None:
     """The reference that a value of a config comes from; None if it comes from none."""
-    return value.reference if isinstance(value, _Referring) else None
+    return value.reference if isinstance(value, _WithReference) else None
 
 
-def recorded(content: Any) -> Any:
+def redact(content: Any) -> Any:
     """Plain values of a config for records, W&B and messages: references instead of values, and secrets masked."""
-    return masked(unresolved(content))
+    return mask_secrets(restore_references(content))
 
 
-def as_recorded(config: Shown) -> Shown:
+def redact_config(config: Shown) -> Shown:
     """A copy of a nested dataclass whose texts are redacted in the same way, for display."""
     copied = copy.copy(config)
     for entry in fields(copied):  # type: ignore[arg-type]
         value = getattr(copied, entry.name)
-        items = [as_recorded(item) if is_dataclass(item) else recorded(item) for item in _as_list(value)]
+        items = [redact_config(item) if is_dataclass(item) else redact(item) for item in _as_list(value)]
         if isinstance(value, list | str | dict) or is_dataclass(value):
             setattr(copied, entry.name, items if isinstance(value, list) else items[0])
     return copied
@@ -186,25 +188,25 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def unresolved(content: Any) -> Any:
+def restore_references(content: Any) -> Any:
     """Plain values of a config for the config of another run: references instead of values."""
     if isinstance(content, dict):
-        return {key: unresolved(value) for key, value in content.items()}
+        return {key: restore_references(value) for key, value in content.items()}
     if isinstance(content, list):
-        return [unresolved(value) for value in content]
-    return content.reference if isinstance(content, _Referring) else content
+        return [restore_references(value) for value in content]
+    return content.reference if isinstance(content, _WithReference) else content
 
 
-def fingerprints(config: Any, salt: str) -> dict[str, str]:
+def take_fingerprints(config: Any, salt: str) -> dict[str, str]:
     """Reference -> a fingerprint of its value, which shows whether the value has changed and nothing else.
 
     Credentials have no fingerprint: they may be renewed during a run or a sweep. A value under a secret key that may
     be a setting of the run has one.
     """
     fingerprint_of = {
-        value.reference: _fingerprint(str(value), salt)
-        for name, value in _referring_values(config, "")
-        if not (is_secret(name) or any(map(is_secret_variable, variables(value.reference))))
+        value.reference: _take_fingerprint(str(value), salt)
+        for name, value in _list_referring_values(config, "")
+        if not (is_secret(name) or any(map(is_secret_variable, find_variables(value.reference))))
         or _is_setting(name, value.reference)
     }
     return dict(sorted(fingerprint_of.items()))
@@ -217,19 +219,19 @@ def _is_setting(name: str, reference: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1000)
-def _fingerprint(value: str, salt: str) -> str:
+def _take_fingerprint(value: str, salt: str) -> str:
     """A slow hash, so that nobody can find a short value by trying all."""
     return hashlib.scrypt(value.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=8).hex()
 
 
-def _referring_values(node: Any, name: str) -> Iterator[tuple[str, _Referring]]:
+def _list_referring_values(node: Any, name: str) -> Iterator[tuple[str, _WithReference]]:
     if is_dataclass(node) and not isinstance(node, type):
         node = {entry.name: getattr(node, entry.name) for entry in fields(node)}
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _referring_values(value, f"{name}.{key}")
+            yield from _list_referring_values(value, f"{name}.{key}")
     elif isinstance(node, list):
         for value in node:
-            yield from _referring_values(value, name)
-    elif isinstance(node, _Referring):
+            yield from _list_referring_values(value, name)
+    elif isinstance(node, _WithReference):
         yield name, node

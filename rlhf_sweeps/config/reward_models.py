@@ -107,6 +107,6 @@ KINDS: dict[str, type[RewardModelConfig]] = {
 }
 
 
-def plain_classifier(path: str, name: str, dtype: str) -> ClassifierConfig:
+def make_plain_classifier(path: str, name: str, dtype: str) -> ClassifierConfig:
     """A classifier with one output, read by its own template."""
     return ClassifierConfig("classifier", name, None, path, None, dtype, label=None, template=None, max_length=None)

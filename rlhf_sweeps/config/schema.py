@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from rlhf_sweeps.config.fields import CLOSED, choice, device, number, part_of_path, sha256, text, wandb_project, wheel
-from rlhf_sweeps.config.references import recorded
-from rlhf_sweeps.config.reward_models import DTYPES, ClassifierConfig, plain_classifier
+from rlhf_sweeps.config.references import redact
+from rlhf_sweeps.config.reward_models import DTYPES, ClassifierConfig, make_plain_classifier
 
 SEEDS = 2**31  # seeds are below this number
 # The distance of the first test seed from the first seed: larger than any number of seeds.
@@ -37,7 +37,7 @@ class ModelConfig:
     suggested_lr: float = number(above=0)
 
 
-def dtype_fault(model: ModelConfig, lora_rank: int | None, prefix: str) -> str | None:
+def find_dtype_fault(model: ModelConfig, lora_rank: int | None, prefix: str) -> str | None:
     """What is wrong with the data type of trained weights; None if nothing is.
 
     A step of AdamW changes a weight by about lr, far less than the spacing of numbers in bfloat16: most weights would
@@ -239,10 +239,10 @@ class Config:
 def value_model_config(config: Config) -> ClassifierConfig:
     """The classifier that ppo.value_path names."""
     assert config.ppo.value_path is not None
-    return plain_classifier(config.ppo.value_path, "value_model", config.model.dtype)
+    return make_plain_classifier(config.ppo.value_path, "value_model", config.model.dtype)
 
 
 def as_dict(config: Config) -> dict[str, Any]:
     """The config as plain nested values for records, W&B and comparisons: see `references.recorded`."""
-    plain: dict[str, Any] = recorded(dataclasses.asdict(config))
+    plain: dict[str, Any] = redact(dataclasses.asdict(config))
     return plain

@@ -4,31 +4,38 @@ Loads no torch, and loads `datasets` and pyarrow only for files that are not pla
 it starts a process.
 """
 
-from rlhf_sweeps.data.counts import Counts, SourceCounts, describe
-from rlhf_sweeps.data.encoding import Encoded, encode, num_with_control, template_errors, template_fault, without_end
+from rlhf_sweeps.data.counts import Counts, SourceCounts, describe_counts
+from rlhf_sweeps.data.encoding import (
+    Encoded,
+    count_with_control,
+    drop_end,
+    encode,
+    find_template_fault,
+    list_template_errors,
+)
+from rlhf_sweeps.data.locations import list_files
 from rlhf_sweeps.data.messages import Messages, as_text
-from rlhf_sweeps.data.pairs import Pair, Pairs, load_pairs
-from rlhf_sweeps.data.places import files_of
+from rlhf_sweeps.data.pairs import PreferencePair, PreferencePairs, load_pairs
 from rlhf_sweeps.data.prompts import Prompts, batch_indices, load_prompts, read_ahead
 
 __all__ = [
     "Counts",
     "Encoded",
     "Messages",
-    "Pair",
-    "Pairs",
+    "PreferencePair",
+    "PreferencePairs",
     "Prompts",
     "SourceCounts",
     "as_text",
     "batch_indices",
-    "describe",
+    "count_with_control",
+    "describe_counts",
+    "drop_end",
     "encode",
-    "files_of",
+    "find_template_fault",
+    "list_files",
+    "list_template_errors",
     "load_pairs",
     "load_prompts",
-    "num_with_control",
     "read_ahead",
-    "template_errors",
-    "template_fault",
-    "without_end",
 ]

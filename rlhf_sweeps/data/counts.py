@@ -46,7 +46,7 @@ class SourceCounts:
     num_held_out: int
 
 
-class _Counted(Protocol):
+class _Data(Protocol):
     """Prompts or Pairs."""
 
     @property
@@ -61,8 +61,8 @@ class _Counted(Protocol):
     def sources(self) -> tuple[SourceCounts, ...]: ...
 
 
-def describe(
-    data: _Counted, training: Encoded | None = None, held_out: Encoded | None = None, num_with_control: int = 0
+def describe_counts(
+    data: _Data, training: Encoded | None = None, held_out: Encoded | None = None, num_with_control: int = 0
 ) -> str:
     """One line for the log: the numbers of examples, and of those left out with the reasons; zeros are not mentioned.
 
@@ -79,18 +79,20 @@ def describe(
     evaluated = f" ({len(held_out.ids)} evaluated on)" if held_out is not None and held_out.num_unread else ""
     encoded = [part for part in (training, held_out) if part is not None]
     counts = data.counts
-    left_out = _mentioned(
+    left_out = _list_counts(
         (sum(part.num_too_long for part in encoded), "too long", "too long"),
         (sum(part.num_too_short for part in encoded), "too short", "too short"),
         (counts.num_duplicates, "duplicate", "duplicates"),
         (counts.num_bad_rows, "bad row skipped", "bad rows skipped"),
         (counts.num_shared, "for training whose prompt is held out", "for training whose prompts are held out"),
     )
-    line = f"{data.noun}: {num_train} to train on, {num_held_out} held out{evaluated}, of {_rows(counts.num_rows)}"
+    line = (
+        f"{data.noun}: {num_train} to train on, {num_held_out} held out{evaluated}, of {_count_rows(counts.num_rows)}"
+    )
     if left_out:
         line += f"; left out: {left_out}"
     control = "whose text holds control tokens of the model"
-    notes = _mentioned(
+    notes = _list_counts(
         (counts.num_contradictions, "contradiction", "contradictions"),
         (num_with_control + sum(part.num_with_control for part in encoded), control, control),
     )
@@ -106,9 +108,9 @@ def _describe_source(source: SourceCounts) -> str:
     return f"{source.name} {source.num_train}{repeats} + {source.num_held_out}"
 
 
-def _mentioned(*parts: tuple[int, str, str]) -> str:
+def _list_counts(*parts: tuple[int, str, str]) -> str:
     return ", ".join(f"{num} {singular if num == 1 else plural}" for num, singular, plural in parts if num)
 
 
-def _rows(num: int) -> str:
+def _count_rows(num: int) -> str:
     return f"{num} row" if num == 1 else f"{num} rows"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.constants import TOKENIZER_BATCH
 from rlhf_sweeps.data.messages import Messages
-from rlhf_sweeps.wording import message_of
+from rlhf_sweeps.wording import quote_message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,18 +70,18 @@ def encode(
         chosen += [i for i in range(first, len(lengths)) if min_length <= lengths[i] <= max_length]
     num_too_long = sum(length > max_length for length in lengths)
     if not chosen:
-        raise ConfigError(_nothing_left(sorted(lengths), max_length, min_length, num_too_long, noun))
+        raise ConfigError(_explain_empty(sorted(lengths), max_length, min_length, num_too_long, noun))
     return Encoded(
         [prompts[i] for i in chosen],
         [tokens[id(prompts[i])] for i in chosen],
         num_too_long,
         num_too_short=len(lengths) - len(chosen) - num_too_long,
         num_unread=len(prompts) - len(lengths),
-        num_with_control=num_with_control([prompts[i] for i in chosen], tokenizer),
+        num_with_control=count_with_control([prompts[i] for i in chosen], tokenizer),
     )
 
 
-def num_with_control(conversations: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
+def count_with_control(conversations: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase") -> int:
     """The number of conversations whose text contains a special token; a repeated conversation counts once."""
     special = {token.content for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special}
     distinct = {id(messages): messages for messages in conversations}.values()
@@ -91,7 +91,7 @@ def num_with_control(conversations: Sequence[Messages], tokenizer: "PreTrainedTo
     return sum(any(control.search(message["content"]) for message in messages) for messages in distinct)
 
 
-def _nothing_left(lengths: list[int], max_length: int, min_length: int, num_too_long: int, noun: str) -> str:
+def _explain_empty(lengths: list[int], max_length: int, min_length: int, num_too_long: int, noun: str) -> str:
     if not lengths:
         return f"dataset.path: there are no {noun}s to encode"
     if num_too_long == len(lengths):
@@ -110,21 +110,23 @@ def _tokenize(prompts: Sequence[Messages], tokenizer: "PreTrainedTokenizerBase")
         return []
     if not tokenizer.chat_template and any(len(messages) > 1 for messages in prompts):
         raise ConfigError("dataset.prompt_column: holds conversations, and the model's tokenizer has no chat template")
-    if tokenizer.chat_template and (fault := template_fault(prompts, lambda messages: _as_text(messages, tokenizer))):
+    if tokenizer.chat_template and (
+        fault := find_template_fault(prompts, lambda messages: _as_text(messages, tokenizer))
+    ):
         raise ConfigError(f"dataset.prompt_column: the model's chat template {fault}")
     try:
         texts = [_as_text(messages, tokenizer) for messages in prompts]
-    except template_errors() as error:
-        fault = f"refuses what one of the {len(prompts)} prompts says ({message_of(error)})"
+    except list_template_errors() as error:
+        fault = f"refuses what one of the {len(prompts)} prompts says ({quote_message(error)})"
         raise ConfigError(f"dataset.prompt_column: the model's chat template {fault}") from error
     # A template writes the special tokens itself. The tokenizer need not warn of long prompts, which are counted.
     has_template = bool(tokenizer.chat_template)
     encoded = tokenizer(texts, add_special_tokens=not has_template, return_attention_mask=False, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]
-    return ids if has_template else [without_end(part, tokenizer) for part in ids]
+    return ids if has_template else [drop_end(part, tokenizer) for part in ids]
 
 
-def template_fault(conversations: Iterable[Messages], render: Callable[[Messages], str]) -> str | None:
+def find_template_fault(conversations: Iterable[Messages], render: Callable[[Messages], str]) -> str | None:
     """What is wrong with a chat template for the roles in these conversations, as the end of a sentence; None if fine.
 
     Some templates refuse a system message, and others leave it out without an error.
@@ -133,21 +135,21 @@ def template_fault(conversations: Iterable[Messages], render: Callable[[Messages
         marked = [{"role": role, "content": f"x{number}q"} for number, role in enumerate(roles)]
         try:
             text = render(marked)
-        except template_errors() as error:
-            return f"refuses turns of {', '.join(roles)} ({message_of(error)})"
+        except list_template_errors() as error:
+            return f"refuses turns of {', '.join(roles)} ({quote_message(error)})"
         if lost := [message["role"] for message in marked if message["content"] not in text]:
             return f"leaves out the {lost[0]}'s turn in turns of {', '.join(roles)}"
     return None
 
 
-def template_errors() -> tuple[type[Exception], ...]:
+def list_template_errors() -> tuple[type[Exception], ...]:
     """The errors that chat templates raise: jinja's, for roles or orders that they do not support, and Python's."""
     from jinja2 import TemplateError
 
     return (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 
-def without_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+def drop_end(ids: Sequence[int], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """The tokens of a text that will be continued, without the end token that some tokenizers append to every text."""
     return list(ids[:-1] if ids and ids[-1] == getattr(tokenizer, "eos_token_id", None) else ids)
 

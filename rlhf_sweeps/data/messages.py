@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from rlhf_sweeps.data.constants import LONGEST_QUOTE
-from rlhf_sweeps.wording import cut, message_of
+from rlhf_sweeps.wording import cut, quote_message
 
 Messages = list[dict[str, str]]
 # Two prompts that differ in white space only have the same identity.
@@ -30,12 +30,12 @@ def as_text(messages: Messages) -> str:
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
-def identity(messages: Messages) -> Identity:
+def identify(messages: Messages) -> Identity:
     """The identity of a prompt: equal for two prompts that differ in white space only."""
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
-def digest(prompt: Identity) -> str:
+def hash_prompt(prompt: Identity) -> str:
     """The SHA-256 of a prompt's identity, 64 hexadecimal digits; it depends on no other row."""
     messages = [{"role": role, "content": content} for role, content in prompt]
     return hashlib.sha256(json.dumps(messages).encode()).hexdigest()
@@ -47,8 +47,8 @@ def read_prompt(cell: Any) -> Messages:
     Raises:
         RowError: if the cell holds something else.
     """
-    cell = _unwritten(cell)
-    prompt = _messages([{"role": "user", "content": cell}] if isinstance(cell, str) else cell, "a prompt")
+    cell = _parse_cell(cell)
+    prompt = _read_messages([{"role": "user", "content": cell}] if isinstance(cell, str) else cell, "a prompt")
     if not prompt or prompt[-1]["role"] != "user" or not prompt[-1]["content"].strip():
         raise RowError("a prompt must end on a user's text that is not empty")
     return prompt
@@ -60,15 +60,15 @@ def read_answer(cell: Any, prompt: Messages, name: str) -> str:
     Raises:
         RowError: if the cell holds something else; the message calls it `name`.
     """
-    cell = _unwritten(cell)
+    cell = _parse_cell(cell)
     if isinstance(cell, str):
         _check_text(cell)
         answer = cell
     else:
-        conversation = _messages(cell, name)
+        conversation = _read_messages(cell, name)
         if not conversation or conversation[-1]["role"] != "assistant":
             raise RowError(f"{name} must end on an assistant's message")
-        if len(conversation) > 1 and identity(conversation[:-1]) != identity(prompt):
+        if len(conversation) > 1 and identify(conversation[:-1]) != identify(prompt):
             raise RowError(
                 f"{name} must be one assistant message, or begin with the prompt and end on one "
                 "(prompt_column=null takes what both answers begin with as the prompt)"
@@ -85,17 +85,17 @@ def read_shared_prompt(chosen: Any, rejected: Any) -> Messages:
     Raises:
         RowError: if they share none, or anything else follows it.
     """
-    chosen, rejected = _unwritten(chosen), _unwritten(rejected)
+    chosen, rejected = _parse_cell(chosen), _parse_cell(rejected)
     if isinstance(chosen, str) or isinstance(rejected, str):
         raise RowError("both answers must be lists of messages for a prompt to be found in them, one is a text")
-    ours, theirs = _messages(chosen, "the chosen answer"), _messages(rejected, "the rejected answer")
+    ours, theirs = _read_messages(chosen, "the chosen answer"), _read_messages(rejected, "the rejected answer")
     ends = {message["role"] for conversation in (ours, theirs) for message in conversation[-1:]}
-    if identity(ours[:-1]) != identity(theirs[:-1]) or ends != {"assistant"}:
+    if identify(ours[:-1]) != identify(theirs[:-1]) or ends != {"assistant"}:
         raise RowError("the two conversations must be the same but for one last assistant message each")
     return read_prompt(ours[:-1])
 
 
-def _unwritten(cell: Any) -> Any:
+def _parse_cell(cell: Any) -> Any:
     """The messages that a text contains as JSON or as Python prints them, as in a CSV file; else the cell itself."""
     if not isinstance(cell, str) or cell.lstrip()[:1] not in ("[", "{", '"'):
         return cell
@@ -104,7 +104,7 @@ def _unwritten(cell: Any) -> Any:
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         if cell.lstrip()[0] == '"' or not _MESSAGE.search(cell):
             return cell  # a plain text that begins with a quotation mark or a bracket
-        raise RowError(f"messages in a text must be JSON, or as Python prints them ({message_of(error)})") from error
+        raise RowError(f"messages in a text must be JSON, or as Python prints them ({quote_message(error)})") from error
     if isinstance(content, dict) and "messages" in content:
         content = content["messages"]
     messages = [content] if isinstance(content, dict) else content
@@ -128,7 +128,7 @@ def _is_message(message: dict[str, Any]) -> bool:
     return message.get("role") in ROLES or {"from", "value"} <= message.keys()
 
 
-def _messages(cell: Any, name: str) -> Messages:
+def _read_messages(cell: Any, name: str) -> Messages:
     if hasattr(cell, "tolist"):  # arrays of numpy and pyarrow
         cell = cell.tolist()
     if not isinstance(cell, list | tuple) or not all(isinstance(message, dict) for message in cell):
@@ -136,12 +136,14 @@ def _messages(cell: Any, name: str) -> Messages:
         raise RowError(f"{name} must be a text or a list of messages, is {kind}")
     for message in cell:
         if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
-            raise RowError(f"a message must have a role ({', '.join(ROLES)}) and a text as content, {_found(message)}")
+            raise RowError(
+                f"a message must have a role ({', '.join(ROLES)}) and a text as content, {_describe_fault(message)}"
+            )
         _check_text(message["content"])
     return [{"role": message["role"], "content": message["content"]} for message in cell]
 
 
-def _found(message: dict[str, Any]) -> str:
+def _describe_fault(message: dict[str, Any]) -> str:
     """What is wrong with a message, as the end of a sentence."""
     if missing := [name for name in ("role", "content") if name not in message]:
         return f"has no {missing[0]} but {cut(', '.join(map(str, message)), LONGEST_QUOTE) or 'nothing'}"

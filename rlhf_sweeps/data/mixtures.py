@@ -8,7 +8,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.constants import MOST_EXAMPLES
 from rlhf_sweeps.data.counts import Counts, SourceCounts
-from rlhf_sweeps.data.split import Example, Split, check_not_empty, num_contradictions, split_source
+from rlhf_sweeps.data.split import Example, Split, check_not_empty, count_contradictions, split_source
 
 Item = TypeVar("Item")
 
@@ -31,18 +31,18 @@ def load_split(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
             "eval_path can name a file to hold out"
         )
     distinct = {id(example): example for example in (*split.train, *split.held_out)}
-    counts = dataclasses.replace(split.counts, num_contradictions=num_contradictions(distinct.values()))
+    counts = dataclasses.replace(split.counts, num_contradictions=count_contradictions(distinct.values()))
     return dataclasses.replace(split, counts=counts)
 
 
 def _mix(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     keys = [f"{key}.sources[{number}]" for number in range(len(dataset.sources))]
     splits = [split_source(source, its, with_answers) for source, its in zip(dataset.sources, keys, strict=True)]
-    splits = _apart(splits)
+    splits = _separate(splits)
     for source, its, split in zip(dataset.sources, keys, splits, strict=True):
         check_not_empty(split.train, len(split.held_out), f"{its}.path={source.path}", with_answers)
     weights = [source.weight for source in dataset.sources]
-    train = _repeated([split.train for split in splits], weights, keys)
+    train = _repeat([split.train for split in splits], weights, keys)
     held_out = [split.held_out for split in splits]
     sources = tuple(
         SourceCounts(source.name, len(repeated), len(split.train), len(split.held_out))
@@ -64,28 +64,28 @@ def interleave(parts: Sequence[Sequence[Item]], weights: Sequence[float]) -> lis
     return [parts[part][number] for _, part, number in sorted(places)]
 
 
-def _apart(splits: Sequence[Split]) -> list[Split]:
+def _separate(splits: Sequence[Split]) -> list[Split]:
     """The splits without training examples whose prompt any split holds out, and without examples of earlier splits."""
     all_held_out = set().union(*(split.held_out_prompts for split in splits))
     seen: set[tuple[object, ...]] = set()
     apart = []
     for split in splits:
         allowed = [example for example in split.train if example.identity not in all_held_out]
-        train, held_out = _unseen(allowed, seen), _unseen(split.held_out, seen)
+        train, held_out = _take_unseen(allowed, seen), _take_unseen(split.held_out, seen)
         num_dropped = len(allowed) + len(split.held_out) - len(train) - len(held_out)
         counts = Counts(num_duplicates=num_dropped, num_shared=len(split.train) - len(allowed))
         apart.append(Split(train, held_out, split.held_out_prompts, split.counts + counts))
     return apart
 
 
-def _unseen(examples: Sequence[Example], seen: set[tuple[object, ...]]) -> list[Example]:
+def _take_unseen(examples: Sequence[Example], seen: set[tuple[object, ...]]) -> list[Example]:
     """The examples that are not in `seen`; they are added to it."""
     fresh = [example for example in examples if (example.identity, example.answers) not in seen]
     seen.update((example.identity, example.answers) for example in fresh)
     return fresh
 
 
-def _repeated(parts: Sequence[list[Example]], weights: Sequence[float], keys: Sequence[str]) -> list[list[Example]]:
+def _repeat(parts: Sequence[list[Example]], weights: Sequence[float], keys: Sequence[str]) -> list[list[Example]]:
     """Each part repeated, the last time perhaps in part, so that the lengths are in proportion to the weights."""
     scales = [len(part) / weight for part, weight in zip(parts, weights, strict=True)]
     scale = max(scales)  # that of the part that is not repeated

@@ -10,7 +10,7 @@ from rlhf_sweeps.data.split import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """Two different answers to a prompt, neither empty."""
 
     prompt: Messages
@@ -19,26 +19,28 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PreferencePairs:
     """Preference pairs. No prompt occurs in both lists, and only the training part of a mixture repeats pairs."""
 
-    train: list[Pair]
-    held_out: list[Pair]
+    train: list[PreferencePair]
+    held_out: list[PreferencePair]
     counts: Counts
     sources: tuple[SourceCounts, ...] = ()
     noun = "pairs"
 
 
-def load_pairs(dataset: DatasetConfig, key: str = "dataset") -> Pairs:
+def load_pairs(dataset: DatasetConfig, key: str = "dataset") -> PreferencePairs:
     """The preference pairs of a data set or a mixture; a prompt's pairs are held out if `load_prompts` holds it out.
 
     Arguments and errors are those of `load_prompts`. Two pairs with the same answers in opposite order contradict each
     other: they are counted and kept.
     """
     split = load_split(dataset, key, with_answers=True)
-    return Pairs(list(map(_pair, split.train)), list(map(_pair, split.held_out)), split.counts, split.sources)
+    return PreferencePairs(
+        list(map(_make_pair, split.train)), list(map(_make_pair, split.held_out)), split.counts, split.sources
+    )
 
 
-def _pair(example: Example) -> Pair:
+def _make_pair(example: Example) -> PreferencePair:
     chosen, rejected = example.answers
-    return Pair(example.prompt, chosen, rejected)
+    return PreferencePair(example.prompt, chosen, rejected)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data import tables, text_files
-from rlhf_sweeps.data.places import Place
+from rlhf_sweeps.data.locations import DataLocation
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows
-from rlhf_sweeps.wording import message_of
+from rlhf_sweeps.wording import quote_message
 
 _FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {
     ".jsonl": text_files.read_json_lines,
@@ -17,7 +17,7 @@ _FILES: dict[str, Callable[[Path, str, Columns, BadRows], Rows]] = {
 }
 
 
-def read_rows(place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
+def read_rows(place: DataLocation, columns: Columns, bad_rows: BadRows) -> Rows:
     """The rows at a location, reduced to these columns, in order.
 
     Raises:
@@ -34,7 +34,7 @@ def read_rows(place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
         yield from _read_file(located, place, columns, bad_rows)
 
 
-def _read_file(file: Path, place: Place, columns: Columns, bad_rows: BadRows) -> Rows:
+def _read_file(file: Path, place: DataLocation, columns: Columns, bad_rows: BadRows) -> Rows:
     read = _FILES.get(file.suffix.lower())
     if read is None:
         raise ConfigError(f"{place.given}: must be a file that ends on {', '.join(_FILES)}, a folder or a hub id")
@@ -42,4 +42,4 @@ def _read_file(file: Path, place: Place, columns: Columns, bad_rows: BadRows) ->
     try:
         yield from read(file, place.given, columns, bad_rows)
     except OSError as error:
-        raise ConfigError(f"{place.given}: cannot be read ({message_of(error)})") from error
+        raise ConfigError(f"{place.given}: cannot be read ({quote_message(error)})") from error

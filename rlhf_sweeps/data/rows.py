@@ -39,7 +39,7 @@ class BadRows:
         self.first = self.first or fault
 
 
-def missing_column(columns: Columns, names: Iterable[str], where: str) -> str | None:
+def find_missing_column(columns: Columns, names: Iterable[str], where: str) -> str | None:
     """One line if a required column is not among these names; None if all are."""
     names = list(names)
     for key, column in columns.items():
@@ -57,7 +57,7 @@ def check_columns(columns: Columns, names: Iterable[str], where: str) -> None:
         ConfigError: naming the key, and the columns of the table.
     """
     names = list(names)
-    if fault := missing_column(columns, names, where):
+    if fault := find_missing_column(columns, names, where):
         raise ConfigError(fault)
     for key, column in columns.items():
         if names.count(column) > 1:

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data.counts import Counts, SourceCounts
+from rlhf_sweeps.data.locations import DataLocation, locate_held_out_rows, locate_training_rows
 from rlhf_sweeps.data.messages import (
     Identity,
     Messages,
     RowError,
-    digest,
-    identity,
+    hash_prompt,
+    identify,
     read_answer,
     read_prompt,
     read_shared_prompt,
 )
-from rlhf_sweeps.data.places import Place, held_out_place, training_place
 from rlhf_sweeps.data.readers import read_rows
 from rlhf_sweeps.data.rows import BadRows, Columns, Row
 
@@ -56,7 +56,7 @@ class Split:
     sources: tuple[SourceCounts, ...] = ()
 
 
-def noun(with_answers: bool) -> str:
+def name_examples(with_answers: bool) -> str:
     """The name of the examples in errors and in the log."""
     return "pairs" if with_answers else "prompts"
 
@@ -75,8 +75,8 @@ def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
     Raises:
         ConfigError: naming the key, and the file and line where there is one.
     """
-    own = _read(training_place(dataset, key), dataset, with_answers)
-    place = held_out_place(dataset, key)
+    own = _read(locate_training_rows(dataset, key), dataset, with_answers)
+    place = locate_held_out_rows(dataset, key)
     if place is None:
         other, counts = own, own.counts
         prompts = choose_held_out(own.prompts)
@@ -87,7 +87,7 @@ def split_source(dataset: DatasetConfig, key: str, with_answers: bool) -> Split:
         counts = own.counts + other.counts + Counts(num_shared=num_shared)
     train = [example for example in own.examples if example.identity not in prompts]
     held_out = [example for example in other.examples if example.identity in prompts]
-    held_out.sort(key=lambda example: digest(example.identity))
+    held_out.sort(key=lambda example: hash_prompt(example.identity))
     check_not_empty(train, len(held_out), f"{key}.path={dataset.path}", with_answers)
     return Split(train, held_out, prompts, counts)
 
@@ -98,7 +98,7 @@ def choose_held_out(prompts: Collection[Identity]) -> set[Identity]:
     There are two exceptions for very small data sets. If no hash is in the first tenth, the prompt with the smallest
     hash is held out. If all are, the prompt with the largest hash is used for training, unless it is the only one.
     """
-    digests = {prompt: digest(prompt) for prompt in prompts}
+    digests = {prompt: hash_prompt(prompt) for prompt in prompts}
     order = sorted(digests, key=digests.__getitem__)
     num_first = sum(hash_of_prompt < END_OF_TENTH for hash_of_prompt in digests.values())
     return set(order[: max(1, min(num_first, len(order) - 1))])
@@ -107,17 +107,19 @@ def choose_held_out(prompts: Collection[Identity]) -> set[Identity]:
 def check_not_empty(train: list[Example], num_held_out: int, given: str, with_answers: bool) -> None:
     """Refuse a data set without training examples."""
     if not train:
-        raise ConfigError(f"{given}: no {noun(with_answers)} are left to train on beside {num_held_out} held out")
+        raise ConfigError(
+            f"{given}: no {name_examples(with_answers)} are left to train on beside {num_held_out} held out"
+        )
 
 
-def num_contradictions(examples: Iterable[Example]) -> int:
+def count_contradictions(examples: Iterable[Example]) -> int:
     """Contradictions among distinct pairs: two pairs with the same answers in opposite order count once."""
     pairs = {(example.identity, example.answers) for example in examples if example.answers}
     return sum((prompt, answers[::-1]) in pairs for prompt, answers in pairs) // 2
 
 
 @dataclass
-class _Distinct:
+class _DistinctExamples:
     """The distinct examples at one location.
 
     Attributes:
@@ -130,14 +132,14 @@ class _Distinct:
     counts: Counts = field(default_factory=Counts)
 
 
-def _columns(dataset: DatasetConfig, key: str, with_answers: bool) -> Columns:
+def _list_columns(dataset: DatasetConfig, key: str, with_answers: bool) -> Columns:
     columns = {} if dataset.prompt_column is None else {f"{key}.prompt_column": dataset.prompt_column}
     if with_answers or dataset.prompt_column is None:
         columns |= {f"{key}.chosen_column": dataset.chosen_column, f"{key}.rejected_column": dataset.rejected_column}
     return columns
 
 
-def _read(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
+def _read(place: DataLocation, dataset: DatasetConfig, with_answers: bool) -> _DistinctExamples:
     examples = _read_examples(place, dataset, with_answers)
     if with_answers and examples.counts.num_bad_rows:
         # Rows are skipped for bad answers, too. The set of prompts must not depend on that: it is read as PPO reads it.
@@ -145,12 +147,12 @@ def _read(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct
     return examples
 
 
-def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> _Distinct:
+def _read_examples(place: DataLocation, dataset: DatasetConfig, with_answers: bool) -> _DistinctExamples:
     bad_rows = BadRows(skip=dataset.bad_rows == "skip")
-    result, seen, num_good = _Distinct(), set(), 0
-    for where, row in read_rows(place, _columns(dataset, place.key, with_answers), bad_rows):
+    result, seen, num_good = _DistinctExamples(), set(), 0
+    for where, row in read_rows(place, _list_columns(dataset, place.key, with_answers), bad_rows):
         try:
-            example = _example(row, dataset, with_answers)
+            example = _read_example(row, dataset, with_answers)
         except RowError as error:
             bad_rows.add(f"{where}: {error}")
             continue
@@ -163,20 +165,20 @@ def _read_examples(place: Place, dataset: DatasetConfig, with_answers: bool) -> 
     if not num_good:
         if num_bad:
             raise ConfigError(f"{bad_rows.first} (and no other row can be used: all {num_bad} are bad)")
-        raise ConfigError(f"{place.given}: holds no {noun(with_answers)}")
+        raise ConfigError(f"{place.given}: holds no {name_examples(with_answers)}")
     result.counts = Counts(num_good + num_bad, num_bad, num_good - len(result.examples))
     return result
 
 
-def _example(row: Row, dataset: DatasetConfig, with_answers: bool) -> Example:
+def _read_example(row: Row, dataset: DatasetConfig, with_answers: bool) -> Example:
     chosen, rejected = row.get(dataset.chosen_column), row.get(dataset.rejected_column)
     if dataset.prompt_column is None:
         prompt = read_shared_prompt(chosen, rejected)
     else:
         prompt = read_prompt(row[dataset.prompt_column])
     if not with_answers:
-        return Example(prompt, (), identity(prompt))
+        return Example(prompt, (), identify(prompt))
     answers = (read_answer(chosen, prompt, "the chosen answer"), read_answer(rejected, prompt, "the rejected answer"))
     if answers[0] == answers[1]:
         raise RowError("the chosen and the rejected answer are the same")
-    return Example(prompt, answers, identity(prompt))
+    return Example(prompt, answers, identify(prompt))

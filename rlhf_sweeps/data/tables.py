@@ -7,9 +7,9 @@ from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.constants import READER_BATCH
-from rlhf_sweeps.data.places import Place
+from rlhf_sweeps.data.locations import DataLocation
 from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns
-from rlhf_sweeps.wording import message_of
+from rlhf_sweeps.wording import quote_message
 
 _KINDS = {".json": "JSON", ".jsonl": "JSON", ".csv": "CSV", ".parquet": "parquet"}
 
@@ -27,17 +27,17 @@ def read_parquet(file: Path, given: str, columns: Columns, bad_rows: BadRows) ->
         table = ParquetFile(file)
         check_columns(columns, table.schema_arrow.names, given)
         batches = table.iter_batches(READER_BATCH, columns=list(columns.values()))
-        for number, row in enumerate((row for batch in batches for row in _values(batch)), start=1):
+        for number, row in enumerate((row for batch in batches for row in _read_values(batch)), start=1):
             where = f"{given}, row {number}"
             if row is None:
                 bad_rows.add(f"{where}: not UTF-8")
             else:
                 yield where, row
     except (pyarrow.ArrowException, OSError) as error:
-        raise ConfigError(f"{given}: cannot be read as parquet ({message_of(error)})") from error
+        raise ConfigError(f"{given}: cannot be read as parquet ({quote_message(error)})") from error
 
 
-def _values(batch: Any) -> Iterator[Mapping[str, Any] | None]:
+def _read_values(batch: Any) -> Iterator[Mapping[str, Any] | None]:
     """The rows of a batch as plain values; None for a row that is not UTF-8: parquet does not check that."""
     try:
         yield from batch.to_pylist()
@@ -54,7 +54,7 @@ def is_saved(folder: Path) -> bool:
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
 
 
-def load_saved(place: Place, folder: Path) -> Any:
+def load_saved(place: DataLocation, folder: Path) -> Any:
     """The Dataset in a folder that save_to_disk wrote; if it has splits, the one that the location names.
 
     Raises:
@@ -65,16 +65,16 @@ def load_saved(place: Place, folder: Path) -> Any:
     try:
         dataset = datasets.load_from_disk(str(folder))
     except Exception as error:  # an incomplete folder makes pyarrow and json raise errors of many kinds
-        raise ConfigError(f"{place.given}: cannot be read as a saved folder ({message_of(error)})") from error
+        raise ConfigError(f"{place.given}: cannot be read as a saved folder ({quote_message(error)})") from error
     if isinstance(dataset, datasets.DatasetDict):
         if place.split not in dataset:
-            raise place.no_such_split(", ".join(dataset))
+            raise place.make_split_error(", ".join(dataset))
         return dataset[place.split]
     place.check_needs_no_splits()
     return dataset
 
 
-def load_by_name(place: Place, folder: Path | None = None) -> Any:
+def load_by_name(place: DataLocation, folder: Path | None = None) -> Any:
     """The Dataset that load_dataset makes of a folder or, without one, of a hub id; no code from there is run.
 
     Raises:
@@ -89,10 +89,10 @@ def load_by_name(place: Place, folder: Path | None = None) -> Any:
     try:
         return datasets.load_dataset(path, place.subset, split=place.split, revision=place.revision)
     except Exception as error:  # datasets raises many kinds: no network, no such id, no such split
-        raise _refusal(place, folder, error) from error
+        raise _explain_refusal(place, folder, error) from error
 
 
-def _check_one_kind(place: Place, folder: Path) -> None:
+def _check_one_kind(place: DataLocation, folder: Path) -> None:
     """Refuse a folder with files of several kinds: load_dataset would read the most frequent kind only."""
     from datasets.data_files import FILES_TO_IGNORE
 
@@ -105,11 +105,11 @@ def _check_one_kind(place: Place, folder: Path) -> None:
         )
 
 
-def _refusal(place: Place, folder: Path | None, error: Exception) -> ConfigError:
+def _explain_refusal(place: DataLocation, folder: Path | None, error: Exception) -> ConfigError:
     # For a broken file, only the cause of the error says what is broken.
-    reason = message_of(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+    reason = quote_message(error.__cause__ if isinstance(error.__cause__, Exception) else error)
     if unknown := re.match(r"Unknown split .*\[(.*?)\]", reason):
-        return place.no_such_split(unknown[1].replace("'", ""))
+        return place.make_split_error(unknown[1].replace("'", ""))
     if unknown := re.match(r"BuilderConfig .* not found\. Available: \[(.*?)\]", reason):
         allowed = unknown[1].replace("'", "")
         return ConfigError(f"{place.key}.subset={place.subset}: {place.given} has no such subset (allowed: {allowed})")
@@ -137,4 +137,4 @@ def read_dataset(dataset: Any, given: str, columns: Columns) -> Rows:
         for number, row in enumerate(rows, start=1):
             yield f"{given}, row {number}", row
     except (ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{given}: cannot be read ({message_of(error)})") from error
+        raise ConfigError(f"{given}: cannot be read ({quote_message(error)})") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.data.constants import LONGEST_CELL
-from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, missing_column
+from rlhf_sweeps.data.rows import BadRows, Columns, Rows, check_columns, find_missing_column
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # other programs use these instead of commas
 
@@ -32,7 +32,7 @@ def read_json_lines(file: Path, given: str, columns: Columns, bad_rows: BadRows)
             except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is a plain ValueError
                 bad_rows.add(f"{where}: not a JSON object ({error})")
             else:
-                yield from _checked(row, where, columns, bad_rows)
+                yield from _check_row(row, where, columns, bad_rows)
 
 
 def read_json(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Rows:
@@ -55,13 +55,13 @@ def read_json(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Ro
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{given}: not a JSON array ({error})") from error
     for number, row in enumerate(rows, start=1):
-        yield from _checked(row, f"{given}, row {number}", columns, bad_rows)
+        yield from _check_row(row, f"{given}, row {number}", columns, bad_rows)
 
 
-def _checked(row: Any, where: str, columns: Columns, bad_rows: BadRows) -> Rows:
+def _check_row(row: Any, where: str, columns: Columns, bad_rows: BadRows) -> Rows:
     if not isinstance(row, dict):
         bad_rows.add(f"{where}: must be a JSON object, is a {type(row).__name__}")
-    elif fault := missing_column(columns, row, where):
+    elif fault := find_missing_column(columns, row, where):
         bad_rows.add(fault)
     else:
         yield where, row
@@ -77,7 +77,7 @@ def read_csv(file: Path, given: str, columns: Columns, bad_rows: BadRows) -> Row
     csv.field_size_limit(LONGEST_CELL)
     # Bytes that are not UTF-8 become surrogates, so that they are a fault of their row and not of the file.
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        records = _records(text, given, bad_rows)
+        records = _read_records(text, given, bad_rows)
         where, header = next(records, (given, None))
         if header is None:
             return
@@ -102,7 +102,7 @@ def _check_header(header: list[str], where: str, columns: Columns) -> None:
     check_columns(columns, names, where)
 
 
-def _records(text: Iterator[str], given: str, bad_rows: BadRows) -> Iterator[tuple[str, list[str]]]:
+def _read_records(text: Iterator[str], given: str, bad_rows: BadRows) -> Iterator[tuple[str, list[str]]]:
     """The readable records, each with the line on which it begins."""
     reader = csv.reader(text, strict=True)
     is_header = True

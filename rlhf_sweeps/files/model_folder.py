@@ -8,7 +8,7 @@ import operator
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.config.fields import ConfigError, in_line
+from rlhf_sweeps.config.fields import ConfigError, format_value
 
 # The names of the output layers of sequence classifiers in transformers.
 _HEADS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".logits_proj.weight")
@@ -38,7 +38,7 @@ def check_vocabulary(folder: Path, settings: dict[str, Any], given: str) -> None
     if highest >= rows:
         raise ConfigError(
             f"{given}: its embedding must have a row for each id of its tokenizer, has {rows} rows (vocab_size) and "
-            f"not the id {highest} of {in_line(tokens[highest])} (resize_token_embeddings adds rows)"
+            f"not the id {highest} of {format_value(tokens[highest])} (resize_token_embeddings adds rows)"
         )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf_sweeps.config.references import as_recorded
+from rlhf_sweeps.config.references import redact_config
 from rlhf_sweeps.config.reward_models import EnsembleConfig, RewardModelConfig
 from rlhf_sweeps.config.schema import Config
 
@@ -18,18 +18,18 @@ CURVES = (
 )
 
 
-def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+def write_model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
     """Markdown with the metadata block for model hubs; metrics that were not recorded are left out."""
-    config = as_recorded(config)
+    config = redact_config(config)
     update = summary["best_update"] or summary["updates"]
     evaluated = next((row for row in metrics if row["update"] == update), {})
-    evaluation = [(name, _short(value)) for name, value in evaluated.items() if name.startswith("eval/")]
+    evaluation = [(name, _format(value)) for name, value in evaluated.items() if name.startswith("eval/")]
     ends = (metrics[0], metrics[-1]) if metrics else ({}, {})
-    curves = [(name, *(_short(row[name]) for row in ends)) for name in CURVES if all(name in row for row in ends)]
+    curves = [(name, *(_format(row[name]) for row in ends)) for name in CURVES if all(name in row for row in ends)]
     hyperparameters = [(f"ppo.{key}", value) for key, value in dataclasses.asdict(config.ppo).items()]
     parts = [
         ("base model", config.model.path),
-        ("reward model", _reward_model(config.reward_model)),
+        ("reward model", _describe_reward_model(config.reward_model)),
         ("data", f"{config.dataset.path}, split {config.dataset.split}, column {config.dataset.prompt_column}"),
         ("seed", config.seed),
         ("KL budget", config.objective.kl_budget),
@@ -39,23 +39,23 @@ def model_card(config: Config, summary: Mapping[str, Any], metrics: Sequence[Map
     )
     versions = ", ".join(f"{package} {number}" for package, number in summary["versions"].items())
     sections = [
-        _metadata(config),
+        _write_metadata(config),
         f"# {config.name}",
         f"`{config.model.path}` after {update} of {summary['updates']} PPO updates by rlhf_sweeps.",
-        markdown_table(("part", "used"), parts),
+        write_markdown_table(("part", "used"), parts),
         "## Held-out evaluation",
         "Compared with the base model on the same prompts, scored by the reward model.",
-        markdown_table(("metric", "value"), evaluation),
+        write_markdown_table(("metric", "value"), evaluation),
         "## Training",
-        markdown_table(("metric", "first update", "last update"), curves),
+        write_markdown_table(("metric", "first update", "last update"), curves),
         "## Hyperparameters",
-        markdown_table(("key", "value"), hyperparameters),
+        write_markdown_table(("key", "value"), hyperparameters),
         f"{cost}; {versions}.",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _reward_model(config: RewardModelConfig) -> str:
+def _describe_reward_model(config: RewardModelConfig) -> str:
     """The reward model's name and source."""
     source = getattr(config, "path", None) or getattr(config, "function", None) or config.kind
     if isinstance(config, EnsembleConfig):
@@ -63,18 +63,18 @@ def _reward_model(config: RewardModelConfig) -> str:
     return f"{config.name} ({source})"
 
 
-def _metadata(config: Config) -> str:
+def _write_metadata(config: Config) -> str:
     lines = ["library_name: transformers", "pipeline_tag: text-generation", "tags: [ppo, rlhf, rlhf_sweeps]"]
     if not config.model.pypi_wheel and config.model.path.count("/") == 1 and ":" not in config.model.path:
         lines.append(f"base_model: {config.model.path}")
     return "\n".join(["---", *lines, "---"])
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def write_markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table whose cells hold no vertical bar."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).strip() for cell in line) + " |" for line in lines)
 
 
-def _short(value: float) -> str:
+def _format(value: float) -> str:
     return f"{value:.4g}"

@@ -35,15 +35,15 @@ def refuse_foreign_parts(model: str | Path, given: str, revision: str | None = N
             f"{given}: must be a whole model, is an adapter for {base} (merge_and_unload makes one of both)"
         )
     content, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
-    for key, kernel in _kernels(content):
+    for key, kernel in _find_kernels(content):
         raise ConfigError(f"{given}: its config.json must name no code of others, has {key}={kernel}")
 
 
-def _kernels(content: Any, key: str = "", is_named: bool = False) -> Iterator[tuple[str, str]]:
+def _find_kernels(content: Any, key: str = "", is_named: bool = False) -> Iterator[tuple[str, str]]:
     """The keys of a config, at any depth, that name a repository as an implementation, and the repositories."""
     if isinstance(content, dict):
         for name, value in content.items():
             # One for all layers, or one for each part of the model.
-            yield from _kernels(value, str(name), is_named or str(name).lstrip("_") in _IMPLEMENTATIONS)
+            yield from _find_kernels(value, str(name), is_named or str(name).lstrip("_") in _IMPLEMENTATIONS)
     elif is_named and isinstance(content, str) and "/" in content:
         yield key, content

@@ -23,10 +23,10 @@ from rlhf_sweeps.files.cache import make_once
 from rlhf_sweeps.files.sources import fetch_from_wheel, locate
 from rlhf_sweeps.models.foreign_parts import refuse_foreign_parts
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
-from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
-from rlhf_sweeps.ppo.packing import FAILURES, enable_packing, num_ids, trial_tokens
+from rlhf_sweeps.ppo.memory import BatchSize, is_out_of_memory, require_memory
+from rlhf_sweeps.ppo.packing import FAILURES, count_ids, draw_trial_tokens, enable_packing
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.wording import message_of
+from rlhf_sweeps.wording import quote_message
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -70,7 +70,9 @@ def load_policy(model: ModelConfig, device: torch.device, longest: int | None = 
     )
     if missing := sorted(info["missing_keys"]):
         # transformers fills them with random numbers and only warns.
-        raise ConfigError(f"model.path={model.path}: not a trained language model, its weights lack {named(missing)}")
+        raise ConfigError(
+            f"model.path={model.path}: not a trained language model, its weights lack {list_weights(missing)}"
+        )
     if policy.base_model is policy:
         raise ConfigError(f"model.path={model.path}: must have a trunk of its own, {type(policy).__name__} has none")
     policy.eval().to(device)
@@ -78,18 +80,18 @@ def load_policy(model: ModelConfig, device: torch.device, longest: int | None = 
     return policy
 
 
-def language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
+def make_language_model(policy: PreTrainedModel, ppo: PPOConfig) -> LanguageModel:
     """The policy as a `LanguageModel`, with the precision of the config."""
     return LanguageModel(
-        policy, ppo.temperature, autocast(ppo, policy.device), ppo.gradient_checkpointing, has_plain_head(policy)
+        policy, ppo.temperature, choose_autocast(ppo, policy.device), ppo.gradient_checkpointing, has_plain_head(policy)
     )
 
 
 def make_sampler(
-    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ppo: PPOConfig, batch: Halving
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ppo: PPOConfig, batch: BatchSize
 ) -> Sampler:
     """The sampler of this policy's responses, with the settings of the config."""
-    end_ids = stop_ids(policy, tokenizer)
+    end_ids = list_stop_ids(policy, tokenizer)
     return Sampler(
         end_ids,
         end_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
@@ -99,12 +101,12 @@ def make_sampler(
         top_p=ppo.top_p,
         stop_strings=tuple(ppo.stop_strings),
         decode=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True)),
-        autocast=autocast(ppo, policy.device),
+        autocast=choose_autocast(ppo, policy.device),
         is_static=ppo.static_decoding,
     )
 
 
-def autocast(ppo: PPOConfig, device: torch.device) -> torch.dtype | None:
+def choose_autocast(ppo: PPOConfig, device: torch.device) -> torch.dtype | None:
     """The data type of autocast; None: the weights' own type."""
     is_low = ppo.precision == "bfloat16" or (ppo.precision == "auto" and device.type == "cuda")
     return torch.bfloat16 if is_low else None
@@ -149,7 +151,7 @@ def add_adapter(model: nn.Module, ppo: PPOConfig, seed: int) -> "PeftModel":
 
 
 @contextmanager
-def reference(policy: PreTrainedModel, adapter: "PeftModel | None") -> Iterator[PreTrainedModel]:
+def open_reference(policy: PreTrainedModel, adapter: "PeftModel | None") -> Iterator[PreTrainedModel]:
     """The reference policy: a frozen copy, or the policy with its adapter off."""
     if adapter is None:
         yield policy
@@ -163,19 +165,19 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
     return copy.deepcopy(model).requires_grad_(False)
 
 
-def value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
+def make_value_model(policy: PreTrainedModel, is_shared: bool) -> ValueModel:
     """A value model with a new head, which predicts 0 everywhere, on the policy's trunk or on a copy of it."""
     # The head is float32, like all trained weights, whatever the type of the policy's frozen weights.
-    head = nn.Linear(_width(policy), 1, bias=False, device=policy.device)
+    head = nn.Linear(_measure_width(policy), 1, bias=False, device=policy.device)
     nn.init.zeros_(head.weight)
     return ValueModel(head, None if is_shared else copy.deepcopy(policy.base_model)).eval()
 
 
 @torch.no_grad()
-def _width(policy: PreTrainedModel) -> int:
+def _measure_width(policy: PreTrainedModel) -> int:
     """The size of a trunk's features: usually the hidden size, but OPT may add a projection behind its layers."""
     try:
-        ids = torch.tensor([trial_tokens(policy, 1)], device=policy.device)
+        ids = torch.tensor([draw_trial_tokens(policy, 1)], device=policy.device)
         return int(policy.base_model(input_ids=ids, use_cache=False).last_hidden_state.shape[-1])
     except FAILURES as error:  # the model will be refused later
         if is_out_of_memory(error):
@@ -191,7 +193,7 @@ def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given:
     Raises:
         ConfigError: if an id has no embedding.
     """
-    rows, highest = num_ids(model), max(tokenizer.get_vocab().values())
+    rows, highest = count_ids(model), max(tokenizer.get_vocab().values())
     if highest >= rows:
         token = tokenizer.convert_ids_to_tokens(highest)
         raise ConfigError(
@@ -200,14 +202,14 @@ def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, given:
         )
 
 
-def tokenizer_text(tokenizer: PreTrainedTokenizerBase) -> str:
+def describe_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     """A text that identifies a tokenizer by everything that its tokens depend on, but not by its path."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     made_of = sorted(tokenizer.get_vocab().items()) if backend is None else backend.to_str()
     return f"{tokenizer.special_tokens_map} {tokenizer.model_max_length} {tokenizer.chat_template} {made_of}"
 
 
-def digest(model: PreTrainedModel, about: str = "") -> str:
+def hash_model(model: PreTrainedModel, about: str = "") -> str:
     """A hash of a model's weights, of its config and of `about`."""
     sha256 = hashlib.sha256(f"{model.config.to_json_string()} {about}".encode())
     for name, tensor in model.state_dict().items():
@@ -216,7 +218,7 @@ def digest(model: PreTrainedModel, about: str = "") -> str:
     return sha256.hexdigest()
 
 
-def stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def list_stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens that end a response: the tokenizer's end token and those of the generation config."""
     configured = policy.generation_config.eos_token_id if policy.generation_config else None
     more: Sequence[int] = [configured] if isinstance(configured, int) else configured or []
@@ -237,7 +239,7 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
     else:
         source = locate(model.path, key)
     kwargs["trust_remote_code"] = False  # without this, transformers would ask on the terminal
-    with fitting(given, "a smaller model"):
+    with require_memory(given, "a smaller model"):
         place, hub = (model.path, {"revision": model.revision}) if source is None else (source, {})
         try:
             refuse_foreign_parts(place, given, **hub)
@@ -248,11 +250,11 @@ def load(auto_class: Any, model: ModelConfig | ClassifierConfig, key: str, **kwa
             if is_out_of_memory(error):
                 raise
             other_shapes = isinstance(error, RuntimeError) and "mismatched" in str(error)
-            reason = "its weights have other shapes than its config.json says" if other_shapes else message_of(error)
+            reason = "its weights have other shapes than its config.json says" if other_shapes else quote_message(error)
             raise ConfigError(f"{given}: {auto_class.__name__} cannot load it ({reason})") from error
 
 
-def named(weights: Sequence[str]) -> str:
+def list_weights(weights: Sequence[str]) -> str:
     """The names of the first three weights, and the number of the others."""
     return ", ".join(weights[:3]) + (f" and {len(weights) - 3} more" if len(weights) > 3 else "")
 

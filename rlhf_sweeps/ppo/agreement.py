@@ -15,11 +15,11 @@ from transformers import PreTrainedModel
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo.constants import MOST_STEPS, MOST_TOKENS
+from rlhf_sweeps.ppo.context_limits import check_context, check_positions, find_shortest_window
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
-from rlhf_sweeps.ppo.memory import Halving, fitting, is_out_of_memory
-from rlhf_sweeps.ppo.packing import FAILURES, is_same, num_ids, trial_tokens
-from rlhf_sweeps.ppo.reach import check_context, check_positions, shortest_window
+from rlhf_sweeps.ppo.memory import BatchSize, is_out_of_memory, require_memory
+from rlhf_sweeps.ppo.packing import FAILURES, count_ids, draw_trial_tokens, is_same
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, pad_left, pad_right
 from rlhf_sweeps.process.failures import DivergedError
@@ -55,7 +55,7 @@ def check_models(
         longest = len(prompt) + sampler.response_length + int(ppo.trl_metrics)
         check_positions(value_model.trunk, longest, value_given, remedy)
     if ppo.value_model in ("reward_model", "path") and value_model.trunk is not None:
-        with fitting(given, SMALLER):
+        with require_memory(given, SMALLER):
             check_trunk(policy, value_model.trunk, prompt, sampler.pad_id, value_given)
 
 
@@ -76,7 +76,7 @@ def check_reader(
     longest = len(prompt) + sampler.response_length + padding
     check_context(policy.model, longest, given, remedy)
     check_positions(policy.model, longest, given, remedy)
-    with fitting(given, SMALLER):
+    with require_memory(given, SMALLER):
         check_policy(policy, sampler, prompt, given)
 
 
@@ -92,13 +92,13 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         ConfigError: if one of the ways to read it fails, or gives other log-probabilities.
     """
     policy = replace(policy, autocast=None)
-    prompts = _three(prompt)
-    sampled = [prompts, *_before_a_window(policy.model, prompt, sampler.response_length)]
+    prompts = _shorten(prompt)
+    sampled = [prompts, *_make_window_prompts(policy.model, prompt, sampler.response_length)]
     trial = replace(
         sampler,
         response_length=min(sampler.response_length, MOST_STEPS),
         stop_strings=(),
-        batch=Halving(given, len(prompts)),
+        batch=BatchSize(given, len(prompts)),
         autocast=None,
         is_compiled=False,  # compiling would take longer than the whole check
     )
@@ -112,7 +112,7 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         stop_id = int(whole.response_ids[1, whole.response_ids.shape[1] // 3])
         batch = sample(replace(sampler, stop_ids=(stop_id,)), prompts)
         return all(
-            is_same(responses.logprobs, _plain_logprobs(policy, responses), policy.model.dtype)
+            is_same(responses.logprobs, _read_plainly(policy, responses), policy.model.dtype)
             for responses in (whole, batch)
         )
 
@@ -120,8 +120,8 @@ def check_policy(policy: LanguageModel, sampler: Sampler, prompt: Sequence[int],
         return all(is_sampled_right(sampler, prompts) for prompts in sampled)
 
     def check_reading() -> bool:
-        batch = _made_up(policy.model, prompts, sampler.pad_id, min(sampler.response_length, MOST_TOKENS))
-        return is_same(policy.logprobs(batch), _plain_logprobs(policy, batch), policy.model.dtype)
+        batch = _make_responses(policy.model, prompts, sampler.pad_id, min(sampler.response_length, MOST_TOKENS))
+        return is_same(policy.logprobs(batch), _read_plainly(policy, batch), policy.model.dtype)
 
     way = "can be sampled from, step by step, with prompts of several lengths at once"
     check_agreement(lambda: check_sampling(replace(trial, is_static=False)), given, way)
@@ -138,13 +138,13 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
         ConfigError: if the trunk is refused.
     """
     assert isinstance(trunk, PreTrainedModel)
-    if (rows := num_ids(trunk)) < (wanted := num_ids(policy.model)):
+    if (rows := count_ids(trunk)) < (wanted := count_ids(policy.model)):
         raise ConfigError(
             f"{given}: its embedding must have a row for each of the policy's {wanted} ids, has {rows} rows"
         )
 
     def check() -> bool:
-        batch = _made_up(policy.model, _three(prompt), pad_id, MOST_STEPS)
+        batch = _make_responses(policy.model, _shorten(prompt), pad_id, MOST_STEPS)
         features = replace(policy, autocast=None).trunk_features(trunk, batch)
         index, _ = features.places([length + 1 for length in batch.lengths])
         plain = [
@@ -157,21 +157,21 @@ def check_trunk(policy: LanguageModel, trunk: nn.Module, prompt: Sequence[int], 
     check_agreement(check, given, "reads responses of several lengths at once")
 
 
-def _three(prompt: Sequence[int]) -> list[list[int]]:
+def _shorten(prompt: Sequence[int]) -> list[list[int]]:
     """A prompt and its beginnings of a third of its length and of one token."""
     return [list(prompt[:length]) for length in (len(prompt), -(-len(prompt) // 3), 1)]
 
 
-def _before_a_window(model: PreTrainedModel, prompt: Sequence[int], response_length: int) -> list[list[list[int]]]:
+def _make_window_prompts(model: PreTrainedModel, prompt: Sequence[int], response_length: int) -> list[list[list[int]]]:
     """Prompts whose responses become longer than the shortest attention window within a few steps.
 
     There are none if no sequence of the run is longer than the window.
     """
-    longest, window = len(prompt) + response_length, shortest_window(model)
+    longest, window = len(prompt) + response_length, find_shortest_window(model)
     if window is None or window >= longest:
         return []
     length = max(1, min(window - MOST_STEPS // 2, longest - min(response_length, MOST_STEPS)))
-    return [_three(list(itertools.islice(itertools.cycle(prompt), length)))]
+    return [_shorten(list(itertools.islice(itertools.cycle(prompt), length)))]
 
 
 def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
@@ -197,17 +197,17 @@ def check_agreement(agrees: Callable[[], bool], given: str, way: str) -> None:
     raise ConfigError(f"{given}: must be of an architecture that {way} ({reason})")
 
 
-def _made_up(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, most: int) -> Responses:
+def _make_responses(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, most: int) -> Responses:
     """Made-up responses of several lengths to the prompts."""
     lengths = [most, -(-most // 2), most][: len(prompts)]
-    responses = [trial_tokens(model, length) for length in lengths]
+    responses = [draw_trial_tokens(model, length) for length in lengths]
     response_ids, response_mask = pad_right(responses, pad_id, model.device)
     ended = torch.ones(len(prompts), dtype=torch.bool, device=model.device)
     logprobs = torch.zeros(response_ids.shape, device=model.device)
     return Responses(*pad_left(prompts, pad_id, model.device), response_ids, response_mask, logprobs, ended)
 
 
-def _plain_logprobs(policy: LanguageModel, batch: Responses) -> Tensor:
+def _read_plainly(policy: LanguageModel, batch: Responses) -> Tensor:
     """Log-probabilities (batch, response) from a plain forward pass over each sequence: no mask, positions or cache."""
     logprobs = torch.zeros(batch.response_ids.shape, device=batch.response_ids.device)
     for row, (sequence, length) in enumerate(zip(batch.sequences, batch.lengths, strict=True)):

@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from rlhf_sweeps.ppo.constants import CHUNK_BYTES
 from rlhf_sweeps.ppo.equations import token_logprobs
 from rlhf_sweeps.ppo.memory import is_out_of_memory
-from rlhf_sweeps.ppo.packing import FAILURES, is_same, pack, packs, trial_tokens
+from rlhf_sweeps.ppo.packing import FAILURES, draw_trial_tokens, is_same, pack, reads_packed
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 
@@ -95,19 +95,19 @@ class LanguageModel:
         """The features that the head reads; has_padding adds a padding token to every response."""
         if self.has_plain_head:
             return self.trunk_features(self.model.base_model, batch, has_padding)
-        with self._computing(self.model):
-            logits = self.model(**_padded(batch, has_padding)).logits
-        return _flat(logits, batch)
+        with self._compute(self.model):
+            logits = self.model(**_pad(batch, has_padding)).logits
+        return _flatten(logits, batch)
 
     def trunk_features(self, trunk: nn.Module, batch: Responses, has_padding: bool = False) -> Features:
         """The features of any trunk; the other arguments are those of `features`."""
-        if not packs(trunk):
-            with self._computing(trunk):
-                hidden = trunk(**_padded(batch, has_padding)).last_hidden_state
-            return _flat(hidden, batch)
+        if not reads_packed(trunk):
+            with self._compute(trunk):
+                hidden = trunk(**_pad(batch, has_padding)).last_hidden_state
+            return _flatten(hidden, batch)
         padding = [0] if has_padding else []
         packed = pack([[*s, *padding] for s in batch.sequences], batch.prompt_ids.device, has_padding)
-        with self._computing(trunk):
+        with self._compute(trunk):
             hidden = packed.read(trunk)
         first = [start + n - 1 for start, n in zip(packed.starts, batch.prompt_lengths, strict=True)]
         return Features(hidden, first)
@@ -119,7 +119,7 @@ class LanguageModel:
         head = self.model.get_output_embeddings()
         # Without a bias, dividing the features gives the same, and they are far fewer than the logits.
         is_product = getattr(head, "bias", None) is None
-        with self._computing(self.model):
+        with self._compute(self.model):
             logits: Tensor = head(features / self.temperature if is_product else features)
         return logits.float() if is_product else logits.float() / self.temperature
 
@@ -154,7 +154,7 @@ class LanguageModel:
             logprobs[of_batch[at[0]], at[1]] = chunk_logprobs
 
     @contextmanager
-    def _computing(self, module: nn.Module) -> Iterator[None]:
+    def _compute(self, module: nn.Module) -> Iterator[None]:
         layers = [m for m in module.modules() if isinstance(m, GradientCheckpointingLayer)] if self.recomputes else []
         # Only the layer itself is put into training mode; in its parts that would turn on dropout.
         for layer in layers:
@@ -186,7 +186,7 @@ def _is_plain(model: PreTrainedModel) -> bool:
     head = model.get_output_embeddings()
     if head is None:
         return False
-    ids = torch.tensor([trial_tokens(model, 4)], device=model.device)
+    ids = torch.tensor([draw_trial_tokens(model, 4)], device=model.device)
     read: list[Tensor] = []
     given: list[Tensor] = []
 
@@ -204,7 +204,7 @@ def _is_plain(model: PreTrainedModel) -> bool:
     return len(read) == 1 and is_same(read[0], hidden, model.dtype) and torch.equal(logits.to(given[0].dtype), given[0])
 
 
-def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:
+def _pad(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:
     """The model's inputs for prompts and responses as a padded batch, with explicit mask and positions."""
     ids = torch.cat([batch.prompt_ids, batch.response_ids], dim=-1)
     mask = torch.cat([batch.prompt_mask, batch.response_mask], dim=-1).long()
@@ -218,7 +218,7 @@ def _padded(batch: Responses, has_padding: bool) -> dict[str, Tensor | bool]:
     }
 
 
-def _flat(values: Tensor, batch: Responses) -> Features:
+def _flatten(values: Tensor, batch: Responses) -> Features:
     """Features from values (batch, prompt + response, hidden)."""
     num_columns = values.shape[1]
     before_first = batch.prompt_ids.shape[1] - 1

@@ -31,7 +31,7 @@ SIGNS = (
 log = logging.getLogger("rlhf_sweeps")
 
 
-class Halving:
+class BatchSize:
     """The number of sequences in a batch; it is halved, and stays so, whenever memory runs out.
 
     Args:
@@ -50,7 +50,7 @@ class Halving:
         """
         while self.size > 1:
             try:
-                with _bounded():
+                with _limit_memory():
                     return work(self.size)
             except (RuntimeError, MemoryError, OSError) as error:
                 if not is_out_of_memory(error):
@@ -58,15 +58,18 @@ class Halving:
             # Not within the except clause, whose traceback keeps the tensors alive.
             self.size //= 2
             log.warning(
-                "out of memory%s: %s is %d from here on; the numbers stay the same", _room(), self.key, self.size
+                "out of memory%s: %s is %d from here on; the numbers stay the same",
+                _describe_room(),
+                self.key,
+                self.size,
             )
             keep_nothing()
-        with fitting(f"{self.key}=1", "a smaller model or shorter sequences"):
+        with require_memory(f"{self.key}=1", "a smaller model or shorter sequences"):
             return work(1)
 
 
 @contextlib.contextmanager
-def fitting(given: str, remedy: str) -> Iterator[None]:
+def require_memory(given: str, remedy: str) -> Iterator[None]:
     """Within this context, running out of memory raises an error that names a setting.
 
     Args:
@@ -77,24 +80,24 @@ def fitting(given: str, remedy: str) -> Iterator[None]:
         TooLargeError: if memory runs out.
     """
     try:
-        with _bounded():
+        with _limit_memory():
             yield
     except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = _room() or "".join(f" ({line})" for line in str(error).splitlines()[:1])
+        reason = _describe_room() or "".join(f" ({line})" for line in str(error).splitlines()[:1])
         raise TooLargeError(f"{given}: out of memory{reason}; must be {remedy}, or a machine with more") from error
 
 
 @contextlib.contextmanager
-def _bounded() -> Iterator[None]:
+def _limit_memory() -> Iterator[None]:
     """Limit this process to the available memory, if that is known and no GPU is in use."""
     most = None if torch.cuda.is_initialized() else room.most_data()
     with contextlib.nullcontext() if most is None else system.data_limit(most):
         yield
 
 
-def _room() -> str:
+def _describe_room() -> str:
     """The limit of memory in words; empty if it is unknown, or a GPU is in use."""
     if torch.cuda.is_initialized() or room.total is None:
         return ""
@@ -110,7 +113,7 @@ def keep_freed_memory() -> None:
     if system.is_limited_by_the_user():
         return
     trim_threshold, mmap_threshold = -1, -3  # glibc's malloc.h
-    with _glibc() as library:
+    with _load_glibc() as library:
         library.mallopt(trim_threshold, 2**31 - 1)
         library.mallopt(mmap_threshold, KEEPING_THRESHOLD)
 
@@ -120,7 +123,7 @@ def give_back_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    with _glibc() as library:
+    with _load_glibc() as library:
         library.malloc_trim(0)
 
 
@@ -131,14 +134,14 @@ def keep_nothing() -> None:
     """
     mmap_threshold = -3
     give_back_memory()
-    with _glibc() as library:
+    with _load_glibc() as library:
         library.mallopt(mmap_threshold, RETURNING_THRESHOLD)
         library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         room.set_aside(lambda size: library.malloc(size) is not None)
 
 
 @contextlib.contextmanager
-def _glibc() -> Iterator[Any]:
+def _load_glibc() -> Iterator[Any]:
     """The C library; if it is not glibc, calls of missing functions are ignored."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         yield ctypes.CDLL(None)

@@ -14,7 +14,7 @@ from rlhf_sweeps.ppo.rollout import Rollout
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenTerms:
     """The quantities of some tokens during optimization; each field is (tokens,)."""
 
     log_ratio: Tensor
@@ -25,7 +25,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class States:
+class StateTerms:
     """The quantities of some states during optimization; each field is (states,)."""
 
     loss: Tensor
@@ -58,14 +58,14 @@ class Tally:
             self.sums[name][epoch, rows] = 0.0
         self.visited[epoch, rows] = 1.0
 
-    def add_tokens(self, epoch: int, rows: Tensor, tokens: Tokens) -> None:
+    def add_tokens(self, epoch: int, rows: Tensor, tokens: TokenTerms) -> None:
         """Add the quantities of tokens; `rows`, (tokens,), are their rows in the rollout."""
         for name, formula in TOKEN.items():
             self.add(name, epoch, rows, formula(tokens))
         self.add("ratio_square", epoch, rows, tokens.ratio.square())
         self.ratio_max = torch.maximum(self.ratio_max, tokens.ratio.max())
 
-    def add_states(self, epoch: int, rows: Tensor, states: States) -> None:
+    def add_states(self, epoch: int, rows: Tensor, states: StateTerms) -> None:
         """Add the quantities of states; `rows`, (states,), are their rows in the rollout."""
         for name, formula in STATE.items():
             self.add(name, epoch, rows, formula(states))
@@ -169,37 +169,37 @@ def explained_variance(rollout: Rollout) -> Tensor:
     return equations.explained_variance(rollout.values, rollout.returns, rollout.state_mask)
 
 
-def approxkl(tokens: Tokens) -> Tensor:
+def approxkl(tokens: TokenTerms) -> Tensor:
     """half the mean squared log ratio of new to sampling policy"""
     return tokens.log_ratio.square() / 2
 
 
-def clipfrac(tokens: Tokens) -> Tensor:
+def clipfrac(tokens: TokenTerms) -> Tensor:
     """share of tokens where clipping raised the policy's loss"""
     return tokens.is_clipped
 
 
-def token_entropy(tokens: Tokens) -> Tensor:
+def token_entropy(tokens: TokenTerms) -> Tensor:
     """mean entropy of the next-token distribution"""
     return tokens.entropy
 
 
-def token_loss(tokens: Tokens) -> Tensor:
+def token_loss(tokens: TokenTerms) -> Tensor:
     """mean clipped surrogate loss of a token"""
     return tokens.loss
 
 
-def ratio(tokens: Tokens) -> Tensor:
+def ratio(tokens: TokenTerms) -> Tensor:
     """mean ratio of new to sampling policy"""
     return tokens.ratio
 
 
-def state_loss(states: States) -> Tensor:
+def state_loss(states: StateTerms) -> Tensor:
     """mean value loss of a state: half the squared error, clipped, without `vf_coef`"""
     return states.loss
 
 
-def value_clipfrac(states: States) -> Tensor:
+def value_clipfrac(states: StateTerms) -> Tensor:
     """share of states where clipping raised the value loss"""
     return states.is_clipped
 
@@ -248,14 +248,14 @@ ROLLOUT: dict[str, Callable[[Rollout], Tensor]] = {
     "val/num_eos_tokens": num_eos_tokens,
     "val/explained_variance": explained_variance,
 }
-TOKEN: dict[str, Callable[[Tokens], Tensor]] = {
+TOKEN: dict[str, Callable[[TokenTerms], Tensor]] = {
     "policy/approxkl_avg": approxkl,
     "policy/clipfrac_avg": clipfrac,
     "policy/entropy_avg": token_entropy,
     "loss/policy_avg": token_loss,
     "val/ratio": ratio,
 }
-STATE: dict[str, Callable[[States], Tensor]] = {
+STATE: dict[str, Callable[[StateTerms], Tensor]] = {
     "loss/value_avg": state_loss,
     "val/clipfrac_avg": value_clipfrac,
 }

@@ -16,10 +16,10 @@ from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.constants import CPU_TOKENS
 from rlhf_sweeps.ppo.language_model import Features, LanguageModel, ValueModel
-from rlhf_sweeps.ppo.memory import Halving, fitting
-from rlhf_sweeps.ppo.metrics import STATE, States, Tally, Tokens
+from rlhf_sweeps.ppo.memory import BatchSize, require_memory
+from rlhf_sweeps.ppo.metrics import STATE, StateTerms, Tally, TokenTerms
 from rlhf_sweeps.ppo.rollout import Rollout
-from rlhf_sweeps.ppo.steps import Step, steps
+from rlhf_sweeps.ppo.steps import Step, plan_steps
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Optimization:
     policy: LanguageModel
     value_model: ValueModel
     optimizer: torch.optim.Optimizer
-    microbatch: Halving
+    microbatch: BatchSize
 
     def run(self, rollout: Rollout, orders: Sequence[Sequence[int]], ends_pass: bool, trains_policy: bool) -> Tally:
         """Train for all epochs over a rollout, or until `target_kl` is exceeded.
@@ -54,7 +54,7 @@ class Optimization:
             trains_policy: False trains the value model only.
         """
         tally = Tally(rollout, len(orders))
-        for step in steps(self.config, rollout.response_mask, rollout.state_mask, orders, ends_pass):
+        for step in plan_steps(self.config, rollout.response_mask, rollout.state_mask, orders, ends_pass):
             self.microbatch.run(partial(self._train_policy, rollout, step, tally, trains_policy))
             if self._is_too_far(step, tally):
                 break
@@ -119,7 +119,7 @@ class Optimization:
                 (loss * weights[at]).sum().backward()
             entry.tally.add_tokens(entry.epoch, entry.rows[at[0]], tokens)
 
-    def _token_losses(self, logits: Tensor, part: Rollout, at: tuple[Tensor, Tensor]) -> tuple[Tensor, Tokens]:
+    def _token_losses(self, logits: Tensor, part: Rollout, at: tuple[Tensor, Tensor]) -> tuple[Tensor, TokenTerms]:
         """The loss of each token, (tokens,), and the quantities for the log; `at`: rows and positions of the tokens."""
         config = self.config
         distributions = logits.log_softmax(-1)
@@ -136,7 +136,7 @@ class Optimization:
                 logprobs, part.ref_logprobs[at], everywhere, config.kl_estimator
             )
         detached = (x.detach() for x in (log_ratio, ratio, entropy, clipped, is_clipped))
-        return loss, Tokens(*detached)
+        return loss, TokenTerms(*detached)
 
     def _backward_states(
         self, features: Features, rollout: Rollout, rows: Sequence[int], weights: Tensor, entry: "_Entry"
@@ -153,7 +153,7 @@ class Optimization:
             values, rollout.values[rows][at], rollout.returns[rows][at], self.config.value_clip_range
         )
         (self.config.vf_coef * loss * weights[at]).sum().backward()
-        entry.tally.add_states(entry.epoch, entry.rows[at[0]], States(loss.detach(), is_clipped))
+        entry.tally.add_states(entry.epoch, entry.rows[at[0]], StateTerms(loss.detach(), is_clipped))
 
     @torch.no_grad()
     def _tally_padding(self, features: Features, part: Rollout, width: int, entry: "_Entry") -> None:
@@ -185,7 +185,7 @@ class Optimization:
         models = {"policy": self.policy.model, "value": self.value_model}
         norms = {name: _clip_to_norm(model, self.config.max_grad_norm) for name, model in models.items()}
         # The first step allocates the optimizer's state, which is twice as large as the weights.
-        with fitting(f"ppo.lora_rank={self.config.lora_rank}", "adapters, of a low rank, or a smaller model"):
+        with require_memory(f"ppo.lora_rank={self.config.lora_rank}", "adapters, of a low rank, or a smaller model"):
             self.optimizer.step()
         return norms
 

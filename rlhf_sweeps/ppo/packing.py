@@ -24,7 +24,7 @@ FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, As
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedSequences:
     """Token sequences in one row.
 
     Attributes:
@@ -46,7 +46,7 @@ class Packed:
         return hidden
 
 
-def pack(sequences: Sequence[Sequence[int]], device: torch.device, has_hidden: bool = False) -> Packed:
+def pack(sequences: Sequence[Sequence[int]], device: torch.device, has_hidden: bool = False) -> PackedSequences:
     """Pack token ids; with has_hidden, no token sees the last token of a sequence, not even that token itself."""
     lengths = [len(sequence) for sequence in sequences]
     total, width = sum(lengths), max(lengths)
@@ -56,7 +56,7 @@ def pack(sequences: Sequence[Sequence[int]], device: torch.device, has_hidden: b
     layout = [rows]
     if has_hidden:
         layout.append([[int(t < n - 1) for t in range(width)] for n in lengths])
-    return Packed(
+    return PackedSequences(
         torch.tensor([[token for sequence in sequences for token in sequence]], device=device),
         torch.tensor([positions], device=device),
         torch.tensor([layout], device=device),
@@ -64,7 +64,7 @@ def pack(sequences: Sequence[Sequence[int]], device: torch.device, has_hidden: b
     )
 
 
-def attention(
+def attend(
     module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
     """transformers' own sdpa attention, with packed sequences (1, heads, tokens, dimension) laid out as a batch."""
@@ -92,18 +92,18 @@ def attention(
 _windows: set[int] = set()
 
 
-def _mask(*, local_size: int | None = None, **options: Any) -> Tensor | None:
+def _make_mask(*, local_size: int | None = None, **options: Any) -> Tensor | None:
     """transformers' own mask for padded batches; the size of a layer's attention window is noted in `_windows`."""
     if local_size:  # 0 where windows are turned off
         _windows.add(local_size)
     return sdpa_mask(local_size=local_size, **options)
 
 
-AttentionInterface.register(NAME, attention)
-AttentionMaskInterface.register(NAME, _mask)
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, _make_mask)
 
 
-def packs(model: torch.nn.Module) -> bool:
+def reads_packed(model: torch.nn.Module) -> bool:
     """Whether a model reads packed sequences."""
     config: Any = getattr(model, "config", None)
     return getattr(config, "_attn_implementation", None) == NAME
@@ -124,9 +124,9 @@ def enable_packing(trunk: torch.nn.Module, longest: int | None = None) -> bool:
     assert isinstance(trunk, PreTrainedModel)
     before = trunk.config._attn_implementation
     if before != "sdpa":
-        return packs(trunk)
+        return reads_packed(trunk)
     try:
-        sequences = trial_sequences(trunk, longest)
+        sequences = draw_trial_sequences(trunk, longest)
         expected = torch.cat([_read_alone(trunk, sequence) for sequence in sequences])
         trunk.set_attn_implementation(NAME)
         _windows.clear()
@@ -148,24 +148,24 @@ def is_same(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
     return actual.shape == expected.shape and torch.allclose(actual.float(), expected.float(), rtol=0.0, atol=allowed)
 
 
-def num_ids(model: PreTrainedModel) -> int:
+def count_ids(model: PreTrainedModel) -> int:
     """The number of token ids for which a model has an embedding."""
     embedding: Any = model.get_input_embeddings()
     return len(embedding.weight)
 
 
-def trial_tokens(model: PreTrainedModel, num: int) -> list[int]:
+def draw_trial_tokens(model: PreTrainedModel, num: int) -> list[int]:
     """Random tokens for a trial, the same at every call."""
-    tokens: list[int] = torch.randint(num_ids(model), (num,), generator=torch.Generator()).tolist()
+    tokens: list[int] = torch.randint(count_ids(model), (num,), generator=torch.Generator()).tolist()
     return tokens
 
 
-def trial_sequences(model: PreTrainedModel, longest: int | None) -> list[list[int]]:
+def draw_trial_sequences(model: PreTrainedModel, longest: int | None) -> list[list[int]]:
     """Sequences of three lengths for a trial; the first is as long as the model can read, up to LONGEST_TRIAL."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     # A model without a limit may say -1 (XLNet).
     length = min(limit for limit in (longest, positions, LONGEST_TRIAL) if limit is not None and limit > 0)
-    return [trial_tokens(model, num) for num in (length, -(-length // 3), 1)]
+    return [draw_trial_tokens(model, num) for num in (length, -(-length // 3), 1)]
 
 
 def _read_alone(trunk: PreTrainedModel, sequence: Sequence[int]) -> Tensor:

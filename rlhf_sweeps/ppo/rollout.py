@@ -136,7 +136,7 @@ def assess(
         kl_coef: the KL coefficient; the rewards contain the KL penalty unless ppo.kl_in=loss.
     """
     mask = batch.response_mask
-    state_mask = states(config, mask)
+    state_mask = mask_states(config, mask)
     scores = scores - _missing_eos_penalty(config, batch.ended)
     # With bootstrap_truncated, a cut response counts as unfinished: the value of its last state, which predicts its
     # final score, replaces its score and its penalty. Both together would count twice.
@@ -173,14 +173,14 @@ def mean_return(config: PPOConfig, batch: Responses, scores: Tensor) -> float:
     # With bootstrap_truncated, only responses that ended have a return; if all were cut, their scores are used.
     rows = batch.ended if config.bootstrap_truncated and batch.ended.any() else torch.ones_like(batch.ended)
     penalty = 0.0 if config.bootstrap_truncated else _missing_eos_penalty(config, batch.ended)
-    mask = states(config, batch.response_mask)[rows]
+    mask = mask_states(config, batch.response_mask)[rows]
     nothing = torch.zeros(mask.shape, device=mask.device)
     rewards = _token_rewards(config, nothing, (scores - penalty)[rows], mask, 0.0)
     returns = equations.generalized_advantages(rewards, nothing, config.gamma, gae_lambda=1.0)
     return equations.masked_mean(returns, mask).item()
 
 
-def states(config: PPOConfig, mask: Tensor) -> Tensor:
+def mask_states(config: PPOConfig, mask: Tensor) -> Tensor:
     """The mask of the states whose value counts, from the mask of response tokens; both (batch, response)."""
     return equations.add_state_after_end(mask) if config.score_at == "after_end" else mask
 

@@ -18,7 +18,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, StaticCache
 
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo.constants import BLOCK, CANDIDATES, ENDED_SHARE, STATIC_WIDTH
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.stop_strings import StopStringSearch
@@ -55,7 +55,7 @@ class Sampler:
     pad_id: int
     response_length: int
     temperature: float
-    batch: Halving
+    batch: BatchSize
     top_p: float = 1.0
     stop_strings: Sequence[str] = ()
     decode: Callable[[list[int]], str] | None = None
@@ -119,7 +119,7 @@ class Sampler:
         """
         batch, width = ids.shape
         length = width + self.response_length
-        cache = _static_cache(policy, batch, length) if self.is_static else DynamicCache(config=policy.config)
+        cache = _reset_static_cache(policy, batch, length) if self.is_static else DynamicCache(config=policy.config)
         mask = torch.cat([prompt_mask, torch.ones_like(uniform, dtype=torch.bool)], dim=-1)
         positions, logprobs, step = token_positions(prompt_mask), torch.zeros_like(uniform), _step
         rows, index, ended = list(range(batch)), torch.arange(batch, device=ids.device), [False] * batch
@@ -142,7 +142,7 @@ class Sampler:
             ids, positions = token.clone(), positions[:, -1:] + 1
             running = [i for i, row in enumerate(rows) if not ended[row]]
             if self.is_static:
-                step = compiled(policy.device.type) if self.is_compiled else _step
+                step = compile_step(policy.device.type) if self.is_compiled else _step
             elif len(running) <= len(rows) * (1 - ENDED_SHARE):
                 running_index = torch.tensor(running, device=ids.device)
                 cache.batch_select_indices(running_index)
@@ -213,7 +213,7 @@ def _step(
 
 
 @functools.cache
-def compiled(device_type: str) -> Callable[..., tuple[Tensor, Tensor]]:
+def compile_step(device_type: str) -> Callable[..., tuple[Tensor, Tensor]]:
     """The function for one step, compiled if that is possible."""
     if device_type == "cuda":
         return torch.compile(_step, mode="reduce-overhead", dynamic=False)
@@ -228,7 +228,7 @@ def draw(probabilities: Tensor, uniform: Tensor, top_p: float = 1.0, is_static: 
     probabilities are (batch, vocabulary), uniform is (batch, 1) in [0, 1).
     """
     if top_p < 1:
-        mass, tokens = _nucleus(probabilities, top_p, is_static)
+        mass, tokens = _find_nucleus(probabilities, top_p, is_static)
         index, _ = _invert(mass, uniform * mass.sum(-1, keepdim=True))
         return tokens.gather(-1, index)
     # A cumulative sum over the vocabulary costs more than the softmax: find a block first, then the token in it.
@@ -254,7 +254,7 @@ def _invert(weights: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return index, target - (sums - weights).gather(-1, index)
 
 
-def _nucleus(probabilities: Tensor, top_p: float, is_static: bool) -> tuple[Tensor, Tensor]:
+def _find_nucleus(probabilities: Tensor, top_p: float, is_static: bool) -> tuple[Tensor, Tensor]:
     """Probabilities, 0 outside the nucleus, and tokens, both (batch, candidates), the most probable first."""
     vocabulary = probabilities.shape[-1]
     # Sorting the whole vocabulary takes far longer than finding the few tokens of a typical nucleus.
@@ -267,7 +267,7 @@ def _nucleus(probabilities: Tensor, top_p: float, is_static: bool) -> tuple[Tens
     return mass.masked_fill(before >= top_p, 0.0), tokens
 
 
-def _static_cache(policy: PreTrainedModel, batch: int, length: int) -> StaticCache:
+def _reset_static_cache(policy: PreTrainedModel, batch: int, length: int) -> StaticCache:
     """An empty cache of this shape for the policy; always the same object, since a CUDA graph keeps its address."""
     caches = _static_caches.setdefault(policy, {})
     key = (batch, length, policy.device, policy.dtype)

@@ -9,7 +9,7 @@ import hashlib
 import torch
 
 
-def generator(seed: int, purpose: str, update: int, device: torch.device | None = None) -> torch.Generator:
+def make_generator(seed: int, purpose: str, update: int, device: torch.device | None = None) -> torch.Generator:
     """A fresh generator; the same arguments give the same stream."""
     digest = hashlib.sha256(f"{seed} {purpose} {update}".encode()).digest()
     return torch.Generator(device or torch.device("cpu")).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

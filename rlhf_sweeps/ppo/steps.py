@@ -32,13 +32,13 @@ class Step:
     state_weights: Tensor
 
 
-def microbatches(config: PPOConfig, order: Sequence[int]) -> list[list[list[int]]]:
+def split_into_microbatches(config: PPOConfig, order: Sequence[int]) -> list[list[list[int]]]:
     """The minibatches of an epoch, each as a list of microbatches, which are lists of rows."""
     size = config.batch_size // config.num_minibatches
     return [_split(minibatch, config.microbatch_size) for minibatch in _split(order, size)]
 
 
-def steps(
+def plan_steps(
     config: PPOConfig, mask: Tensor, state_mask: Tensor, orders: Iterable[Sequence[int]], ends_pass: bool
 ) -> Iterator[Step]:
     """All optimizer steps of an update.
@@ -49,7 +49,7 @@ def steps(
             in spite of accumulation_steps (accelerate forces a step while the data loader is at its end).
     """
     for epoch, order in enumerate(orders):
-        minibatches = microbatches(config, order)
+        minibatches = split_into_microbatches(config, order)
         num_accumulated = config.accumulation_steps
         if num_accumulated is not None:
             parts = [part for minibatch in minibatches for part in minibatch]
@@ -58,15 +58,15 @@ def steps(
             rows = [row for part in parts for row in part]
             divisor = num_accumulated or len(parts)
             weights, state_weights = (
-                torch.cat([_mean(config.loss_aggregation, each[part]) / divisor for part in parts])
+                torch.cat([_average(config.loss_aggregation, each[part]) / divisor for part in parts])
                 if config.loss_aggregation == "microbatch_mean"
-                else _mean(config.loss_aggregation, each[rows])
+                else _average(config.loss_aggregation, each[rows])
                 for each in (mask, state_mask)
             )
             yield Step(epoch, rows, weights, state_weights)
 
 
-def _mean(aggregation: str, mask: Tensor) -> Tensor:
+def _average(aggregation: str, mask: Tensor) -> Tensor:
     """The weights, (rows, response), of the mean over all tokens of the mask, or of the mean of its rows' means."""
     if aggregation == "sequence_mean":
         return mask / mask.sum(-1, keepdim=True) / len(mask)

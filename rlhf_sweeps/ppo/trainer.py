@@ -14,12 +14,12 @@ from transformers import PreTrainedModel
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.optimization import Optimization
-from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess, mean_return, states
+from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess, mask_states, mean_return
 from rlhf_sweeps.ppo.sampling import Sampler
 from rlhf_sweeps.ppo.schedules import RunningStatistics, lr_factor
-from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.ppo.trl_compat import trl_metrics
 from rlhf_sweeps.process.failures import DivergedError
 
@@ -61,7 +61,7 @@ class PPOTrainer:
         self.update = 0
         self.kl_coef = config.kl_coef
         self.score_statistics = RunningStatistics()
-        self.microbatch = Halving("ppo.microbatch_size", config.microbatch_size)
+        self.microbatch = BatchSize("ppo.microbatch_size", config.microbatch_size)
         groups = [
             {"params": [p for p in model.parameters() if p.requires_grad], "lr": lr, "highest_lr": lr}
             for model, lr in ((policy.model, config.lr), (value_model, config.highest_value_lr))
@@ -110,7 +110,7 @@ class PPOTrainer:
         if not self.value_model.head.weight.any():  # a new head returns the offset for any features
             return self.value_model.offset
         values = self.sampler.batch.run(lambda size: self._read_values(batch, size))[:, :-1]
-        return equations.masked_mean(values, states(self.config, batch.response_mask)).item()
+        return equations.masked_mean(values, mask_states(self.config, batch.response_mask)).item()
 
     def updates(self) -> Iterator[dict[str, float]]:
         """Train all remaining updates; yields the metrics of each."""
@@ -145,7 +145,7 @@ class PPOTrainer:
         lr = self._set_lr()
         clock = _Clock()
         indices = self.batch_indices(self.update)
-        noise = generator(self.seed, "rollout", self.update, self.policy.model.device)
+        noise = make_generator(self.seed, "rollout", self.update, self.policy.model.device)
         prompts = [self.prompts[i] for i in indices]
         batch = self.sampler.sample(self.policy.model, prompts, noise)
         clock.lap("sample")
@@ -202,7 +202,7 @@ class PPOTrainer:
 
     def _orders(self, num_rows: int) -> list[list[int]]:
         """A permutation of the rows for every epoch."""
-        shuffle = generator(self.seed, "minibatches", self.update)
+        shuffle = make_generator(self.seed, "minibatches", self.update)
         return [torch.randperm(num_rows, generator=shuffle).tolist() for _ in range(self.config.num_ppo_epochs)]
 
     def _ends_pass(self) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.ppo.metrics import STATE, TOKEN, Tally
-from rlhf_sweeps.ppo.steps import microbatches
+from rlhf_sweeps.ppo.steps import split_into_microbatches
 
 
 def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]) -> dict[str, Tensor]:
@@ -23,7 +23,7 @@ def trl_metrics(config: PPOConfig, tally: Tally, orders: Sequence[Sequence[int]]
     entries = [
         (epoch, part)
         for epoch, order in enumerate(orders)
-        for minibatch in microbatches(config, order)
+        for minibatch in split_into_microbatches(config, order)
         for part in minibatch
     ]
     width = tally.rollout.response_ids.shape[1]

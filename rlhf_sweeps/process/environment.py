@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.record.files import InUseError
 from rlhf_sweeps.record.reading import PASSING
-from rlhf_sweeps.wording import told
+from rlhf_sweeps.wording import describe_error
 
 # The exit status of a trial's process that such a fault ends ("temporary failure" in sysexits.h). So the sweeper learns
 # of the fault even if no file can be written, as on a full disk.
@@ -74,7 +74,7 @@ def _find_own_fault(error: BaseException) -> str | None:
         return description
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"OperationalError", "InterfaceError"} and not hasattr(error, "orig"):
-        return f"the database does not answer ({told(error)})"
+        return f"the database does not answer ({describe_error(error)})"
     return None
 
 

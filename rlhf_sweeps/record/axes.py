@@ -117,7 +117,7 @@ def as_number(text: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def describe(axes: Iterable[Axis]) -> dict[str, str]:
+def describe_axes(axes: Iterable[Axis]) -> dict[str, str]:
     """Parameter -> its search space as text. Two search spaces are the same if and only if these texts are equal."""
     axes = list(axes)
     described = {}
@@ -155,21 +155,21 @@ def read_axes(content: Any) -> tuple[Axis, ...]:
 def _read(entry: Mapping[str, Any], leaders: Collection[str]) -> Axis:
     name, when, leader = entry["key"], entry.get("when"), entry.get("tied_to")
     tied_to = leader if isinstance(leader, str) and leader in leaders else None
-    needs = {str(parent): _texts(texts) for parent, texts in when.items()} if isinstance(when, dict) else {}
-    if choices := _texts(entry.get("choices")):
+    needs = {str(parent): _as_texts(texts) for parent, texts in when.items()} if isinstance(when, dict) else {}
+    if choices := _as_texts(entry.get("choices")):
         return Axis(name, choices, tied_to=tied_to, when=needs)
-    low, high, step = (_number(entry.get(bound)) for bound in ("low", "high", "step"))
+    low, high, step = (_as_number(entry.get(bound)) for bound in ("low", "high", "step"))
     if low is None or high is None:
         return Axis(name, (), math.nan, math.nan, tied_to=tied_to, when=needs)
     is_log = bool(entry.get("log")) and low > 0
     return Axis(name, (), low, high, is_log, bool(entry.get("int")), step, tied_to, needs)
 
 
-def _texts(content: Any) -> tuple[str, ...]:
+def _as_texts(content: Any) -> tuple[str, ...]:
     return tuple(map(str, content)) if isinstance(content, Sequence) and not isinstance(content, str) else ()
 
 
-def _number(value: Any) -> float | None:
+def _as_number(value: Any) -> float | None:
     """A finite number, unchanged: whole numbers stay whole."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and as_number(value) is not None else None

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rlhf_sweeps.record.checked_objects import DIGEST, set_aside
 from rlhf_sweeps.record.files import remove_leftovers, wait_for, write_atomically
 from rlhf_sweeps.record.reading import MOST_FILE, Row, parse_object, raise_passing, read_bytes
-from rlhf_sweeps.record.rows import line
-from rlhf_sweeps.record.sealed import DIGEST, set_aside
+from rlhf_sweeps.record.rows import format_row
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ class BaseRecord:
     def read(self, name: str) -> list[Row]:
         """The rows that `write` stored under this name; empty if there are none, or if the file is damaged."""
         file = self._folder / f"{name}.jsonl"
-        rows, problem = _rows_of(file)
+        rows, problem = _read_rows(file)
         if problem is not None:
             log.warning("base/%s: %s; found out anew", file.name, problem)
         return rows
@@ -41,7 +41,7 @@ class BaseRecord:
         file = self._folder / f"{name}.jsonl"
         for problem in set_aside(file):
             log.warning("base/%s", problem)
-        text = "".join(line(row) for row in rows)
+        text = "".join(format_row(row) for row in rows)
         seal = json.dumps({DIGEST: hashlib.sha256(text.encode()).hexdigest()})
         write_atomically(file, f"{text}{seal}\n")
 
@@ -54,7 +54,7 @@ class BaseRecord:
         return result
 
 
-def _rows_of(file: Path) -> tuple[list[Row], str | None]:
+def _read_rows(file: Path) -> tuple[list[Row], str | None]:
     """The rows of a file and its fault, if any. The file is read in one go, since another process may replace it."""
     try:
         content = read_bytes(file, MOST_FILE)

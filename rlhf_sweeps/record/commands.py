@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.record.reading import as_mapping, read_bytes
-from rlhf_sweeps.record.redaction import masked_words
+from rlhf_sweeps.record.redaction import mask_words
 
 # Texts that Hydra's grammar reads without quotes, and those among them that it reads as something else than a text.
 _PLAIN = re.compile(r"(?=.*[A-Za-z/])[A-Za-z0-9_./]([A-Za-z0-9_./ -]*[A-Za-z0-9_./-])?")
@@ -29,12 +29,12 @@ _PACKAGE = Path(__file__).parents[1]
 _MOST_FILES = 1000  # of a config directory
 
 
-def command(*words: str) -> str:
+def write_command(*words: str) -> str:
     """The words as one line for a shell, quoted where necessary, with secrets masked."""
-    return shlex.join(masked_words(words))
+    return shlex.join(mask_words(words))
 
 
-def folded(line: str, width: int) -> list[str]:
+def fold_command(line: str, width: int) -> list[str]:
     """A command as several lines that a shell reads as one; none is longer than `width` unless quotes make it so."""
     lines, current = [], ""
     for word in shlex.split(line):
@@ -53,19 +53,19 @@ def folded(line: str, width: int) -> list[str]:
     return [*lines, current]
 
 
-def place(folder: str | Path) -> str:
+def write_folder(folder: str | Path) -> str:
     """A folder as an argument that does not look like an option."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 
-def override(key: str, value: str | Sequence[str]) -> str:
+def write_override(key: str, value: str | Sequence[str]) -> str:
     """An override that sets a key to exactly this text, or list of texts; it is not quoted for a shell."""
     if isinstance(value, str):
-        return f"{key}={_hydra_text(value)}"
-    return f"{key}=[{','.join(map(_hydra_text, value))}]"
+        return f"{key}={_quote_for_hydra(value)}"
+    return f"{key}=[{','.join(map(_quote_for_hydra, value))}]"
 
 
-def go_on(words: Iterable[str], key: str, folder: str | Path) -> str:
+def write_continuation(words: Iterable[str], key: str, folder: str | Path) -> str:
     """The command that continues the run or sweep in a folder.
 
     Args:
@@ -74,7 +74,7 @@ def go_on(words: Iterable[str], key: str, folder: str | Path) -> str:
     """
     others = [word for word in words if not word.lstrip("+").startswith(f"{key}=")]
     end = 1 + max((n for n in range(len(others)) if _is_override(others, n)), default=len(others) - 1)
-    return command("python", "-m", "rlhf_sweeps", *others[:end], override(key, str(folder)), *others[end:])
+    return write_command("python", "-m", "rlhf_sweeps", *others[:end], write_override(key, str(folder)), *others[end:])
 
 
 def _is_override(words: Sequence[str], number: int) -> bool:
@@ -84,17 +84,17 @@ def _is_override(words: Sequence[str], number: int) -> bool:
     return not words[number].startswith("-") and not is_value
 
 
-def words_of(hydra: Mapping[str, Any]) -> list[str]:
+def read_words(hydra: Mapping[str, Any]) -> list[str]:
     """The words of a command line, as Hydra recorded them, without the folder of the run or sweep.
 
     Args:
         hydra: the part `hydra` of a composed config, as plain values; it may be empty.
     """
-    overrides = [*_told(hydra, "task"), *_told(hydra, "hydra")]
-    return [*_flags(hydra), *(word for word in overrides if not word.lstrip("+").startswith(_FOLDERS))]
+    overrides = [*_read_overrides(hydra, "task"), *_read_overrides(hydra, "hydra")]
+    return [*_write_flags(hydra), *(word for word in overrides if not word.lstrip("+").startswith(_FOLDERS))]
 
 
-def run_again(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
+def write_rerun(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
     """The command that runs a setting of a sweep as a single run, in a new folder.
 
     Args:
@@ -102,17 +102,17 @@ def run_again(hydra: Mapping[str, Any], overrides: Sequence[str]) -> str:
             part holds the job's number if the config refers to it.
         overrides: the run's overrides.
     """
-    hydra_words = [word for word in _told(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
-    return command("python", "-m", "rlhf_sweeps", *_flags(hydra), *hydra_words, *overrides)
+    hydra_words = [word for word in _read_overrides(hydra, "hydra") if not word.lstrip("+~").startswith(_OF_SWEEPS)]
+    return write_command("python", "-m", "rlhf_sweeps", *_write_flags(hydra), *hydra_words, *overrides)
 
 
-def _flags(hydra: Mapping[str, Any]) -> list[str]:
+def _write_flags(hydra: Mapping[str, Any]) -> list[str]:
     """Hydra's flags for the places of config files."""
     sources = as_mapping(hydra.get("runtime")).get("config_sources")
     words: list[str] = []
     for source in sources if isinstance(sources, list) else []:
         path = str(as_mapping(source).get("path"))
-        if as_mapping(source).get("provider") == "main" and _is_other(path):
+        if as_mapping(source).get("provider") == "main" and _differs_from_ours(path):
             words += ["--config-path", path]
         elif as_mapping(source).get("provider") == "command-line":
             words += ["--config-dir", path]
@@ -120,13 +120,13 @@ def _flags(hydra: Mapping[str, Any]) -> list[str]:
     return words if name in (None, "config") else [*words, "--config-name", str(name)]
 
 
-def _is_other(path: str) -> bool:
+def _differs_from_ours(path: str) -> bool:
     """Whether the files of a config directory differ from those of our conf/, on whatever machine it was recorded."""
     own = next(folder for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if folder.is_dir())
-    return (Path(path) / "config.yaml").is_file() and _files(Path(path)) != _files(own)
+    return (Path(path) / "config.yaml").is_file() and _read_files(Path(path)) != _read_files(own)
 
 
-def _files(folder: Path) -> dict[Path, bytes]:
+def _read_files(folder: Path) -> dict[Path, bytes]:
     """Path -> content of a config directory's files; their number is limited, since a record may name any folder."""
     paths = itertools.chain(folder.glob("*.yaml"), folder.glob("*/*.yaml"), folder.glob("*/*/*.yaml"))
     contents: dict[Path, bytes] = {}
@@ -136,12 +136,12 @@ def _files(folder: Path) -> dict[Path, bytes]:
     return contents
 
 
-def _told(hydra: Mapping[str, Any], group: str) -> list[str]:
+def _read_overrides(hydra: Mapping[str, Any], group: str) -> list[str]:
     words = as_mapping(hydra.get("overrides")).get(group)
     return list(map(str, words)) if isinstance(words, list) else []
 
 
-def _hydra_text(text: str) -> str:
+def _quote_for_hydra(text: str) -> str:
     r"""A text in Hydra's grammar: ${ is escaped for OmegaConf, backslashes where they stand before a quote."""
     text = _INTERPOLATION.sub(r"\1\1\\${", text)
     if _PLAIN.fullmatch(text) and not _OTHER.fullmatch(text):

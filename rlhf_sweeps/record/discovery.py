@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlhf_sweeps.record.files import analysis_folder
-from rlhf_sweeps.record.natural_order import natural
+from rlhf_sweeps.record.natural_order import natural_key
 from rlhf_sweeps.record.reading import parse_object, read_bytes, read_lines
 from rlhf_sweeps.record.run import Run
 from rlhf_sweeps.record.sweep import Sweep
@@ -39,10 +39,10 @@ def is_run(folder: Path) -> bool:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder holds anything that a sweep wrote, be it numbered runs only."""
-    return any(isinstance(record, Sweep) and record.folder == folder for record in found(folder))
+    return any(isinstance(record, Sweep) and record.folder == folder for record in find_records(folder))
 
 
-def runs_of(sweep: Sweep) -> list[RunOfSweep]:
+def list_runs(sweep: Sweep) -> list[RunOfSweep]:
     """All runs of a sweep, ordered by trial, with those on test seeds last.
 
     A trial that has begun counts, although it has recorded nothing yet; a folder with a trial's name and no run in it
@@ -63,7 +63,7 @@ def runs_of(sweep: Sweep) -> list[RunOfSweep]:
     return [place for place in runs if _has_begun(place.run)]
 
 
-def found(folder: Path) -> Iterator[Run | Sweep]:
+def find_records(folder: Path) -> Iterator[Run | Sweep]:
     """The run or sweep in a folder; if the folder itself is neither, all runs and sweeps below it, ordered by name.
 
     Numbered runs count as a sweep even if the sweep's own files are lost, unless other runs lie beside them.
@@ -73,16 +73,16 @@ def found(folder: Path) -> Iterator[Run | Sweep]:
         yield Run(folder)
         return
     sweep = Sweep(folder)
-    own = {record.run.folder for record in runs_of(sweep)}
+    own = {record.run.folder for record in list_runs(sweep)}
     if own and _has_record(sweep):
         yield sweep
         return
-    inner = [record for path in _folders(folder) for record in found(path)]
+    inner = [record for path in _list_folders(folder) for record in find_records(path)]
     is_whole = all(record.folder in own for record in inner) if inner else _has_record(sweep)
     yield from [sweep] if is_whole else inner
 
 
-def owner(file: Path) -> Run | Sweep | None:
+def find_owner(file: Path) -> Run | Sweep | None:
     """The run or sweep whose record a file belongs to; None for any other file.
 
     A file with the name of a run's file belongs to one if its folder is a run, or if it holds evaluation samples.
@@ -143,8 +143,8 @@ def _has_begun(run: Run) -> bool:
     return is_run(run.folder) or any(sign.exists() for sign in signs)
 
 
-def _folders(folder: Path) -> list[Path]:
+def _list_folders(folder: Path) -> list[Path]:
     """The subfolders in which records may lie, ordered by name."""
-    paths = sorted(folder.iterdir(), key=lambda path: natural(path.name))
+    paths = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
     own = [path for path in paths if not path.name.startswith(".") and path != analysis_folder(folder)]
     return [path for path in own if path.is_dir() and not path.is_symlink()]

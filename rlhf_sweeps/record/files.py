@@ -33,7 +33,7 @@ class Stamp(NamedTuple):
     changed: int = 0
 
 
-def stamp(path: Path) -> Stamp:
+def take_stamp(path: Path) -> Stamp:
     """The stamp of a file as it is now."""
     try:
         status = path.stat()

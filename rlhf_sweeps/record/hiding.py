@@ -13,7 +13,7 @@ from typing import Any
 
 from rlhf_sweeps.record.redaction import MASK, NOTHING
 
-_known: set[str] = set()
+_secrets: set[str] = set()
 _SHORTEST = 4  # characters; a shorter secret would occur in many texts by chance
 # A secret that may be a part of other words is masked only as a whole word: "comp" is not masked in "complete".
 _PART = re.compile(r".{1,5}|[^\W\d_]{1,15}")
@@ -25,10 +25,10 @@ _TEXTS = ("message", "traceback")  # the entries of a summary that other package
 
 def remember(*secrets: str) -> None:
     """Let `hide` mask these secrets, and their quoted forms, for the lifetime of this process."""
-    _known.update(form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST)
+    _secrets.update(form for secret in secrets for form in _write_forms(secret) if len(form) >= _SHORTEST)
 
 
-def _forms(secret: str) -> Iterator[str]:
+def _write_forms(secret: str) -> Iterator[str]:
     """A secret as Python, JSON and URLs write it; a text of several lines is often printed line by line."""
     if secret in NOTHING or secret.lower() in _COMMON:
         return
@@ -47,16 +47,16 @@ def _forms(secret: str) -> Iterator[str]:
 
 def hide(text: str) -> str:
     """The text, with all secrets that this process knows masked."""
-    return _pattern(frozenset(_known)).sub(MASK, text) if _known else text
+    return _make_pattern(frozenset(_secrets)).sub(MASK, text) if _secrets else text
 
 
 @functools.lru_cache(maxsize=8)
-def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+def _make_pattern(secrets: frozenset[str]) -> re.Pattern[str]:
     forms = sorted(secrets, key=len, reverse=True)
-    return re.compile("|".join(map(_expression, forms)))
+    return re.compile("|".join(map(_make_expression, forms)))
 
 
-def _expression(form: str) -> str:
+def _make_expression(form: str) -> str:
     return rf"(?<!\w){re.escape(form)}(?!\w)" if _PART.fullmatch(form) else re.escape(form)
 
 
@@ -79,6 +79,6 @@ def _hide_in_record(record: logging.LogRecord) -> bool:
     return True
 
 
-def hidden(summary: Mapping[str, Any]) -> dict[str, Any]:
+def hide_in_summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     """A run's summary with the secrets masked in its messages and tracebacks."""
     return {key: hide(value) if key in _TEXTS and isinstance(value, str) else value for key, value in summary.items()}

@@ -26,7 +26,7 @@ _DISPENSABLE = ("s/update", "objective", "trend", "left", "KL")
 
 
 @dataclass(frozen=True)
-class Column:
+class TrialColumn:
     """A column of texts. In a narrow terminal, a setting's column is cut; any other one stays whole or is left out."""
 
     name: str
@@ -40,34 +40,34 @@ class Column:
         return max(map(cell_len, [self.name, *self.cells]))
 
 
-def setting_columns(rows: Sequence[Mapping[str, str]]) -> Iterator[Column]:
+def make_setting_columns(rows: Sequence[Mapping[str, str]]) -> Iterator[TrialColumn]:
     """One column for each key that any row has.
 
     Args:
         rows: key -> text of the cell.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    for key, name in zip(keys, short_names(keys), strict=True):
-        yield Column(name, [row.get(key, "") for row in rows], is_left=True, is_setting=True)
+    for key, name in zip(keys, shorten_names(keys), strict=True):
+        yield TrialColumn(name, [row.get(key, "") for row in rows], is_left=True, is_setting=True)
 
 
-def short_names(keys: Sequence[str]) -> list[str]:
+def shorten_names(keys: Sequence[str]) -> list[str]:
     """The last part of each key; the whole key if two keys have the same last part."""
     last = [key.lstrip("+").rpartition(".")[2] for key in keys]
     return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
 
 
-def state_text(state: str, cause: str | None) -> str:
+def format_state(state: str, cause: str | None) -> str:
     """`failed (diverged)`."""
     return f"{state} ({cause})" if cause else state
 
 
-def style_of(state: str, is_best: bool) -> str:
+def choose_style(state: str, is_best: bool) -> str:
     """The style of a trial's row."""
     return f"{_STYLES[state]} {'bold' if is_best else ''}".strip()
 
 
-def draw_table(columns: Sequence[Column], styles: Sequence[str], width: int, is_ascii: bool = False) -> Table:
+def draw_table(columns: Sequence[TrialColumn], styles: Sequence[str], width: int, is_ascii: bool = False) -> Table:
     """A table of the columns that fit into the terminal.
 
     Args:
@@ -77,7 +77,7 @@ def draw_table(columns: Sequence[Column], styles: Sequence[str], width: int, is_
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     cut: Literal["crop", "ellipsis"] = "crop" if is_ascii else "ellipsis"
-    fitting = _fitting(columns, width)
+    fitting = _fit_columns(columns, width)
     for column in fitting:
         table.add_column(
             Text(column.name, no_wrap=True, overflow=cut),
@@ -92,10 +92,10 @@ def draw_table(columns: Sequence[Column], styles: Sequence[str], width: int, is_
     return table
 
 
-def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
+def _fit_columns(columns: Sequence[TrialColumn], width: int) -> list[TrialColumn]:
     """The columns that fit: first the dispensable ones are left out, then all settings are merged into one column."""
 
-    def measure_width(row: Sequence[Column]) -> int:
+    def measure_width(row: Sequence[TrialColumn]) -> int:
         widths = [min(cell.width, _NARROWEST) if cell.is_setting else cell.width for cell in row]
         return sum(widths) + _GAP * (len(row) - 1)
 
@@ -108,5 +108,5 @@ def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
         " ".join(f"{column.name}={cell}" for column, cell in zip(settings, cells, strict=True) if cell)
         for cells in zip(*(column.cells for column in settings), strict=True)
     ]
-    merged = [Column("settings", texts, is_left=True, is_setting=True)] if settings else []
+    merged = [TrialColumn("settings", texts, is_left=True, is_setting=True)] if settings else []
     return [chosen[0], *merged, *(column for column in chosen[1:] if not column.is_setting)]

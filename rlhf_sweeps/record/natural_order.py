@@ -10,7 +10,7 @@ _PAIR = re.compile(r"[0-9]+\.[0-9]+")
 _Numbers = tuple[Decimal, ...]
 
 
-def natural(text: str) -> tuple[list[tuple[str, _Numbers]], str]:
+def natural_key(text: str) -> tuple[list[tuple[str, _Numbers]], str]:
     """A key for sorting names: numbers in a name are compared as numbers, everything else as text.
 
     Numbers joined by points are a version, whose parts are compared one by one, if there are more than two of them
@@ -19,11 +19,11 @@ def natural(text: str) -> tuple[list[tuple[str, _Numbers]], str]:
     name, and after a blank or one of `=(,:_`.
     """
     *parts, last = _NUMBER.split(text)  # texts and numbers alternate; the last part is a text
-    pairs = [(before, _numbers(before, number)) for before, number in zip(parts[::2], parts[1::2], strict=True)]
+    pairs = [(before, _read_numbers(before, number)) for before, number in zip(parts[::2], parts[1::2], strict=True)]
     return [*pairs, (last, ())], text
 
 
-def _numbers(before: str, number: str) -> _Numbers:
+def _read_numbers(before: str, number: str) -> _Numbers:
     is_named = before[-1:].isalpha() or before[-1:] in ("_", "-")
     is_pair = is_named and _PAIR.fullmatch(number) and (number[:2] != "0." or before[-1:].lower() == "v")
     return tuple(map(Decimal, number.split("."))) if is_pair or number.count(".") > 1 else (Decimal(number),)

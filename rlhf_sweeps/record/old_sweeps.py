@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf_sweeps.record.axes import Axis, as_data, as_number, read_axes
-from rlhf_sweeps.record.commands import words_of
+from rlhf_sweeps.record.commands import read_words
 from rlhf_sweeps.record.reading import as_mapping
 from rlhf_sweeps.record.sweep_plan import SweepPlan
 
@@ -25,7 +25,7 @@ def is_old(start: Mapping[str, Any]) -> bool:
     return isinstance(start.get("space"), dict)
 
 
-def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool = False) -> dict[str, Any]:
+def convert_start(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool = False) -> dict[str, Any]:
     """The content of a sweep.json in today's form; content in today's form is returned unchanged.
 
     Args:
@@ -34,33 +34,35 @@ def in_new_form(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparis
     """
     if not is_old(start):
         return dict(start)
-    content = _with_axes(start)
-    plan = _plan(content, hydra, has_comparison).as_data()
+    content = _convert_axes(start)
+    plan = _read_plan(content, hydra, has_comparison).as_data()
     content = {**plan, **content, "directions": plan["directions"]}
     if isinstance(records := start.get("configurations"), list):
-        content["configurations"] = [_with_axes(record) if isinstance(record, dict) else record for record in records]
+        content["configurations"] = [
+            _convert_axes(record) if isinstance(record, dict) else record for record in records
+        ]
     return content
 
 
-def _with_axes(record: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_axes(record: Mapping[str, Any]) -> dict[str, Any]:
     others = {key: value for key, value in record.items() if key not in ("space", "shape")}
-    return {**others, "axes": as_data(_axes(record["space"]))} if is_old(record) else others
+    return {**others, "axes": as_data(_read_axes(record["space"]))} if is_old(record) else others
 
 
-def _plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool) -> SweepPlan:
+def _read_plan(start: Mapping[str, Any], hydra: Mapping[str, Any], has_comparison: bool) -> SweepPlan:
     axes, config, sweeper = read_axes(start["axes"]), as_mapping(start.get("config")), as_mapping(hydra.get("sweeper"))
-    metrics = list(map(str, _list(config.get("objective.metrics"))))
-    seed, num_seeds = _whole(config.get("seed")) or 0, _whole(config.get("sweep.test_seeds")) or 0
+    metrics = list(map(str, _as_list(config.get("objective.metrics"))))
+    seed, num_seeds = _as_whole(config.get("seed")) or 0, _as_whole(config.get("sweep.test_seeds")) or 0
     return SweepPlan(
         axes,
         metrics,
-        list(map(str, _list(start.get("directions")) or _list(config.get("objective.directions")))),
+        list(map(str, _as_list(start.get("directions")) or _as_list(config.get("objective.directions")))),
         test_seeds=[seed + _FIRST_TEST_SEED + index for index in range(num_seeds)],
-        num_trials=_num_trials(axes, config, sweeper) if hydra else None,
-        num_tests=num_seeds * (_whole(config.get("sweep.num_tested")) or 0),
-        num_workers=_whole(sweeper.get("workers")) or _whole(sweeper.get("n_jobs")) or None,
+        num_trials=_count_trials(axes, config, sweeper) if hydra else None,
+        num_tests=num_seeds * (_as_whole(config.get("sweep.num_tested")) or 0),
+        num_workers=_as_whole(sweeper.get("workers")) or _as_whole(sweeper.get("n_jobs")) or None,
         is_comparison=has_comparison or _compares_reward_models(axes),
-        arguments=["-m", *words_of(hydra)] if hydra else None,
+        arguments=["-m", *read_words(hydra)] if hydra else None,
     )
 
 
@@ -71,8 +73,8 @@ def _compares_reward_models(axes: Sequence[Axis]) -> bool:
     return "reward_model" in varied or (bool(varied) and all(axis.choices for axis in own))
 
 
-def _num_trials(axes: Sequence[Axis], config: Mapping[str, Any], sweeper: Mapping[str, Any]) -> int | None:
-    wanted = _whole(sweeper.get("n_trials"))
+def _count_trials(axes: Sequence[Axis], config: Mapping[str, Any], sweeper: Mapping[str, Any]) -> int | None:
+    wanted = _as_whole(sweeper.get("n_trials"))
     if all(axis.choices and not axis.when for axis in axes):
         num_points = math.prod(len(axis.choices) for axis in axes if axis.tied_to is None)
         return num_points if wanted is None else min(wanted, num_points)
@@ -80,32 +82,32 @@ def _num_trials(axes: Sequence[Axis], config: Mapping[str, Any], sweeper: Mappin
     return _DEFAULT_TRIALS if wanted is None and not is_limited else wanted
 
 
-def _axes(space: Mapping[str, Any]) -> Iterator[Axis]:
+def _read_axes(space: Mapping[str, Any]) -> Iterator[Axis]:
     for name, text in space.items():
         swept, _, needed = _partition(str(text), " if ")
         own, *others = _split(swept, " with ")
         needs = dict(need.partition("=")[::2] for need in _split(needed, " and ")) if needed else {}
-        when = {parent: tuple(_items(texts)) for parent, texts in needs.items()}
-        yield _axis(name, own, None, when)
+        when = {parent: tuple(_split_items(texts)) for parent, texts in needs.items()}
+        yield _read_axis(name, own, None, when)
         for other in others:
-            yield _axis(*other.partition("=")[::2], name, when)
+            yield _read_axis(*other.partition("=")[::2], name, when)
 
 
-def _axis(name: str, text: str, tied_to: str | None, when: Mapping[str, tuple[str, ...]]) -> Axis:
+def _read_axis(name: str, text: str, tied_to: str | None, when: Mapping[str, tuple[str, ...]]) -> Axis:
     if match := _INTERVAL.search(text):
-        low, high = (_number(bound) for bound in match.groups())
+        low, high = (_read_number(bound) for bound in match.groups())
         tags, step = re.split(r"[(,]", text[: match.start()]), _STEP.search(text[: match.start()])
         if low is not None and high is not None:
             low, high = sorted((low, high))
-            size = None if step is None else _number(step[1])
+            size = None if step is None else _read_number(step[1])
             return Axis(name, (), low, high, "log" in tags and low > 0, "int" in tags, size, tied_to, when)
     listed = _LIST.fullmatch(text.strip())
-    if choices := tuple(_items(listed[1])) if listed else ():
+    if choices := tuple(_split_items(listed[1])) if listed else ():
         return Axis(name, choices, tied_to=tied_to, when=when)
     return Axis(name, (), math.nan, math.nan, tied_to=tied_to, when=when)
 
 
-def _items(text: str) -> list[str]:
+def _split_items(text: str) -> list[str]:
     """The items of a list in Hydra's syntax."""
     items = [item.strip() for item in _split(text, ",")]
     return items[:-1] if items[-1] == "" else items
@@ -121,13 +123,13 @@ def _split(text: str, word: str) -> list[str]:
 
 def _partition(text: str, word: str) -> tuple[str, str, str]:
     """str.partition at the first occurrence of the word outside of brackets and quotes."""
-    for place in _outside(text):
+    for place in _find_outside(text):
         if text.startswith(word, place):
             return text[:place], word, text[place + len(word) :]
     return text, "", ""
 
 
-def _outside(text: str) -> Iterator[int]:
+def _find_outside(text: str) -> Iterator[int]:
     """The positions of the characters outside of brackets and quotes that are not escaped."""
     depth, quote, is_escaped = 0, "", False
     for place, char in enumerate(text):
@@ -145,15 +147,15 @@ def _outside(text: str) -> Iterator[int]:
                 yield place
 
 
-def _number(text: str) -> float | None:
+def _read_number(text: str) -> float | None:
     """The number as Hydra reads it: an int if it is written without a point or an exponent."""
     number = as_number(text)
     return int(text) if number is not None and re.fullmatch(r"\s*[+-]?[0-9]+\s*", text) else number
 
 
-def _list(content: Any) -> list[Any]:
+def _as_list(content: Any) -> list[Any]:
     return content if isinstance(content, list) else []
 
 
-def _whole(value: Any) -> int | None:
+def _as_whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from rlhf_sweeps.record.checked_objects import salvage_object
 from rlhf_sweeps.record.reading import read_yaml
-from rlhf_sweeps.record.sealed import salvage_object
 
 # The callback in the config of each command (conf/), which no other program's config has.
 RUNS = ("rlhf_sweeps.cli.Preflight",)
@@ -41,13 +41,13 @@ def refuse_foreign(
     if Path.cwd().is_relative_to(folder.resolve()):
         names = [path.name for path in folder.iterdir()]
     existing = sorted(name for name in names if (folder / name).exists() or (folder / name).is_symlink())
-    is_ours = (start_file is not None and _is_start(start_file)) or _is_of(command, hydra_file)
+    is_ours = (start_file is not None and _is_start(start_file)) or _is_config_of(command, hydra_file)
     if existing and not is_ours:
         listed = ", ".join(existing[:5]) + (", ..." if len(existing) > 5 else "")
         raise NotOursError(f"holds {listed}, and nothing shows that it was begun by this command")
 
 
-def _is_of(command: Sequence[str], hydra_file: Path) -> bool:
+def _is_config_of(command: Sequence[str], hydra_file: Path) -> bool:
     """Whether a file holds Hydra's part of the config of one of our commands."""
     try:
         callbacks = read_yaml(hydra_file)["hydra"]["callbacks"]

@@ -65,7 +65,7 @@ def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
         OSError: if it is anything but a regular file, or too large; its `strerror` says so.
     """
     if path.exists() and not path.is_file():  # opening a device or a pipe may have effects
-        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, f"is {kind_of(path)}, no file", str(path))
+        raise OSError(errno.EISDIR if path.is_dir() else errno.EINVAL, f"is {name_kind(path)}, no file", str(path))
     handle = system.patiently(lambda: os.open(path, os.O_RDONLY | _WAIT_FOR_NOBODY))
     try:
         status = os.fstat(handle)
@@ -80,7 +80,7 @@ def open_record(path: Path, most: int = MOST_FILE) -> BufferedReader:
         raise
 
 
-def kind_of(path: Path) -> str:
+def name_kind(path: Path) -> str:
     """What a path that is no regular file is, in words."""
     return "a folder" if path.is_dir() else "a pipe" if path.is_fifo() else "a device or the like"
 
@@ -115,7 +115,7 @@ def parse_object(text: bytes) -> Row | None:
 def parse_exactly(text: bytes) -> Row | None:
     """As `parse_object`, but whole numbers beyond 2**64 do not become floats."""
     try:
-        content = json.loads(text, parse_int=_whole)
+        content = json.loads(text, parse_int=_parse_whole)
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
@@ -135,7 +135,7 @@ def read_yaml(path: Path) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _size(node, {}, 0)
+        _count_nodes(node, {}, 0)
         return loader.construct_document(node)
     finally:
         loader.dispose()
@@ -150,7 +150,7 @@ def _check_depth(text: str) -> None:
             raise ValueError("too deep")
 
 
-def _whole(digits: str) -> int | float:
+def _parse_whole(digits: str) -> int | float:
     """A whole number of JSON, which may have any number of digits; nan beyond the range of a float."""
     if len(digits) > 400:
         return math.nan
@@ -158,7 +158,7 @@ def _whole(digits: str) -> int | float:
     return number if abs(number) <= sys.float_info.max else math.nan
 
 
-def _size(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
+def _count_nodes(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
     """The number of nodes, aliases expanded: nine nested aliases can stand for a billion nodes."""
     if isinstance(node, yaml.ScalarNode):
         return 1
@@ -169,7 +169,7 @@ def _size(node: yaml.Node, sizes: dict[int, int], depth: int) -> int:
     inner = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
     total = 1
     for child in inner:
-        total += _size(child, sizes, depth + 1)
+        total += _count_nodes(child, sizes, depth + 1)
         if total > MOST_NODES:
             raise ValueError("its aliases stand for too much")
     sizes[id(node)] = total

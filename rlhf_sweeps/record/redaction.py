@@ -43,19 +43,19 @@ _OF_DATA = (
 _REF = r"\$\{(?:[^{}]|\{[^{}]*\})*\}"
 
 
-def _run_of(signs: str) -> str:
+def _repeat(signs: str) -> str:
     """A pattern for any number of these characters and of references; a reference may contain any character."""
     return rf"(?:{_REF}|(?!{_REF})[{signs}])*"
 
 
-_NAME, _REST = _run_of(r"^:/@\s"), _run_of(r"^@\s")
+_NAME, _REST = _repeat(r"^:/@\s"), _repeat(r"^@\s")
 # SCHEME://USER:PASSWORD@; if there are several @, the last one may belong to the path.
-_PASSWORD = re.compile(rf"(://{_NAME}:)({_run_of('^@')}(?:@[^@\s,'\"]*(?=@))*)@")
+_PASSWORD = re.compile(rf"(://{_NAME}:)({_repeat('^@')}(?:@[^@\s,'\"]*(?=@))*)@")
 _USER = re.compile(rf"(?<=://)({_NAME})(?=@)")
-_PARAMETER = re.compile(r"([?&;])([\w.%-]+)=(" + _run_of(r"""^&#;\s,'"\]}""") + ")")
+_PARAMETER = re.compile(r"([?&;])([\w.%-]+)=(" + _repeat(r"""^&#;\s,'"\]}""") + ")")
 # A text that is one URL, perhaps in quotes; a URL that lacks a slash; a port, which is no password.
 _ONE = re.compile(r"""['"]?[\w+.-]+://[^\s'"]*['"]?""")
-_PARAMETER_OF_ONE = re.compile(r"([?&;])([\w.%-]+)=(" + _run_of(r"""^&#\s'\"""") + ")")
+_PARAMETER_OF_ONE = re.compile(r"([?&;])([\w.%-]+)=(" + _repeat(r"""^&#\s'\"""") + ")")
 _ALMOST = re.compile(rf"""^['"]?[A-Za-z][\w+.-]*:/?{_NAME}:({_REST})@""")
 _PORT = re.compile(r"\d{1,5}[/?#]")
 _ENTRY = re.compile(r"""([\w.-]+)['"]?\s*:(?!//)\s*""")
@@ -67,7 +67,7 @@ _SCHEMES = ("bearer", "basic", "token", "apikey", "api-key", "key", "digest")
 _DEFAULT = re.compile(r"(?P<start>\$\{\s*oc\.env:\s*(?P<variable>[^,{}\s]+)\s*,)(?P<default>[^{}]*)(?=\})")
 _VARIABLE = re.compile(r"\$\{\s*oc\.env:\s*([^,{}\s]+)")
 NOTHING = ("", "null", "None", "true", "false", "''", '""', "{}", "[]")
-# The beginning of the names of our variables for secrets that stood in the config itself; see literals.py.
+# The beginning of the names of our variables for secrets that stood in the config itself; see lifted_secrets.py.
 LIFTED = "RLHF_SWEEPS_SECRET_"
 # Passes the URL of a study to the report: any user of the machine could read it among the words of a command.
 STORAGE = "RLHF_SWEEPS_STORAGE"
@@ -116,25 +116,25 @@ def is_masked(text: str) -> bool:
     """Whether a text contains a masked secret, and so cannot be used as a value."""
     if text == MASK or f"//{MASK}@" in text or re.search(r"=\*\*\*($|[&#;])", text):
         return True
-    return any(MASK in text[start:end] for start, end in _spans(text))
+    return any(MASK in text[start:end] for start, end in _locate_all_secrets(text))
 
 
-def variables(text: str) -> list[str]:
+def find_variables(text: str) -> list[str]:
     """The environment variables that a text refers to."""
     return _VARIABLE.findall(text)
 
 
-def defaults(text: str) -> list[str]:
+def find_defaults(text: str) -> list[str]:
     """The default values of the references in a text."""
     return [match["default"].strip() for match in _DEFAULT.finditer(text)]
 
 
-def places(text: str) -> list[tuple[int, int]]:
+def locate_secrets(text: str) -> list[tuple[int, int]]:
     """The starts and ends of the secrets in the URLs of a text, from left to right, without overlaps.
 
     If a password mixes literal text and references, its literal parts are secret and its references are not.
     """
-    spans = [part for start, end in _spans(text) for part in _literal_parts(text, start, end)]
+    spans = [part for start, end in _locate_all_secrets(text) for part in _locate_literals(text, start, end)]
     separate: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if start >= (separate[-1][1] if separate else 0):
@@ -142,7 +142,7 @@ def places(text: str) -> list[tuple[int, int]]:
     return separate
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
+def _locate_all_secrets(text: str) -> list[tuple[int, int]]:
     """The starts and ends of the secrets in the URLs of a text, be they literals or references."""
     spans = [match.span(1) for match in _ALMOST.finditer(text)]
     for match in _PASSWORD.finditer(text):
@@ -157,7 +157,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _locate_literals(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The starts and ends of the literal text in a part of a text: beside references, and in their default values."""
     for reference in _ANY_REFERENCE.finditer(text, start, end):
         if start < reference.start():
@@ -171,80 +171,80 @@ def _literal_parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
         yield start, end
 
 
-def passwords(text: str) -> list[str]:
+def find_passwords(text: str) -> list[str]:
     """The secrets in the URLs of a text, as they are written and URL-decoded."""
-    literal_passwords = [text[start:end] for start, end in places(text)]
+    literal_passwords = [text[start:end] for start, end in locate_secrets(text)]
     return list(dict.fromkeys([*literal_passwords, *map(urllib.parse.unquote, literal_passwords)]))
 
 
-def password_variables(text: str) -> list[str]:
+def find_password_variables(text: str) -> list[str]:
     """The environment variables that the secrets in the URLs of a text refer to."""
-    return [name for start, end in _spans(text) for name in variables(text[start:end])]
+    return [name for start, end in _locate_all_secrets(text) for name in find_variables(text[start:end])]
 
 
-def masked_url(text: str) -> str:
+def mask_url(text: str) -> str:
     """The text with the secrets of its URLs masked: users' passwords, and parameters with names of secrets."""
-    for start, end in reversed(places(text)):
+    for start, end in reversed(locate_secrets(text)):
         text = f"{text[:start]}{MASK}{text[end:]}"
     return text
 
 
-def masked(content: Any, name: str = "") -> Any:
+def mask_secrets(content: Any, name: str = "") -> Any:
     """Plain nested values with all secrets masked.
 
     Args:
         name: the key of the values.
     """
     if isinstance(content, dict):
-        return {key: masked(value, name if is_secret(name) else str(key)) for key, value in content.items()}
+        return {key: mask_secrets(value, name if is_secret(name) else str(key)) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [masked(value, name) for value in content]
+        return [mask_secrets(value, name) for value in content]
     if isinstance(content, str):
         content = WHOLE.sub(MASK, content)
     if is_secret(name) and not isinstance(content, bool) and content is not None and not _is_open(str(content)):
         return MASK
-    return _masked_text(content, is_secret(name)) if isinstance(content, str) else content
+    return _mask_text(content, is_secret(name)) if isinstance(content, str) else content
 
 
-def masked_word(word: str) -> str:
+def mask_word(word: str) -> str:
     """A word of a command line with its secrets masked: an override of Hydra, or an option with its value."""
     word = WHOLE.sub(MASK, word)
     match = _OVERRIDE.fullmatch(word)
     if match is None or "://" in match["key"]:
-        return _masked_text(word, is_of_secret=False)
+        return _mask_text(word, is_of_secret=False)
     key, value = match["key"], match["value"]
     is_of_secret = any(is_secret(part) for part in re.split(r"[.@:\[\]]", key))
     if is_of_secret and not _is_open(value):
         return f"{key}={MASK}"
-    return f"{key}={_masked_text(_masked_entries(value), is_of_secret)}"
+    return f"{key}={_mask_text(_mask_entries(value), is_of_secret)}"
 
 
-def masked_words(words: Iterable[str]) -> list[str]:
+def mask_words(words: Iterable[str]) -> list[str]:
     """The words of a command line with their secrets masked."""
-    return [masked_word(word) for word in words]
+    return [mask_word(word) for word in words]
 
 
-def _masked_entries(text: str) -> str:
+def _mask_entries(text: str) -> str:
     """A value in Hydra's grammar with the secrets in its mappings masked, at any depth."""
     masked_text, done = "", 0
-    for start, end in entries(text):
+    for start, end in locate_secret_values(text):
         value = text[start:end]
-        masked_text += text[done:start] + (_masked_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
+        masked_text += text[done:start] + (_mask_text(value, is_of_secret=True) if _is_open(value.strip()) else MASK)
         done = end
     return masked_text + text[done:]
 
 
-def entries(text: str) -> Iterator[tuple[int, int]]:
+def locate_secret_values(text: str) -> Iterator[tuple[int, int]]:
     """Starts and ends of the values of secret keys in a text of Hydra's grammar; an open value ends with the text."""
     at = 0
     while (match := _ENTRY.search(text, at)) is not None:
         at = match.end()
         if is_secret(match[1]):
-            start, at = at, _end_of_value(text, at)
+            start, at = at, _find_end_of_value(text, at)
             yield start, at
 
 
-def _end_of_value(text: str, start: int) -> int:
+def _find_end_of_value(text: str, start: int) -> int:
     at, depth, quote = start, 0, ""
     while at < len(text):
         sign = text[at]
@@ -264,22 +264,22 @@ def _end_of_value(text: str, start: int) -> int:
     return len(text)
 
 
-def _masked_text(text: str, is_of_secret: bool) -> str:
+def _mask_text(text: str, is_of_secret: bool) -> str:
     """The text with the secrets of its URLs masked, and the default values of references to secrets."""
 
     def mask_default(match: re.Match[str]) -> str:
         is_plain = match["default"].strip() in NOTHING or not (is_of_secret or is_secret_variable(match["variable"]))
         return match[0] if is_plain else f"{match['start']}{MASK}"
 
-    return masked_url(_DEFAULT.sub(mask_default, text))
+    return mask_url(_DEFAULT.sub(mask_default, text))
 
 
 def _is_open(value: str) -> bool:
     """Whether the value of a secret key reveals nothing: it is a reference, or empty."""
-    return value in NOTHING or not literals(value)
+    return value in NOTHING or not find_literals(value)
 
 
-def literals(value: str) -> list[str]:
+def find_literals(value: str) -> list[str]:
     """The literal texts in the value of a secret key beside references, without a header's scheme such as Bearer.
 
     In a URL only the password is secret: a URL with a reference in place of its password has no such text.
@@ -288,11 +288,11 @@ def literals(value: str) -> list[str]:
     while count:
         without_references, count = _ONE_REFERENCE.subn("\0", without_references)
     if "\0" in without_references and "://" in without_references:
-        return passwords(value)
+        return find_passwords(value)
     parts = [part.strip(" '\"") for part in without_references.split("\0")]
     return [part for part in parts if part and not ("\0" in without_references and part.lower() in _SCHEMES)]
 
 
-def lifted_variables() -> dict[str, str]:
+def read_lifted_variables() -> dict[str, str]:
     """The environment variables for secrets of configs, to be passed to processes that do not inherit them."""
     return {name: value for name, value in os.environ.items() if name.startswith(LIFTED)}

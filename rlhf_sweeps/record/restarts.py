@@ -11,7 +11,7 @@ _MOST_REPEATED = 1 / 4  # if some updates are recorded twice
 _MOST = 1 / 10  # if none is
 
 
-def restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
+def find_restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
     """The positions at which the run was restarted: its updates go back there. Empty if the rows have no order.
 
     If the updates go back at more than a quarter of the rows (a tenth, if no update occurs twice), the rows are
@@ -24,7 +24,7 @@ def restarts(updates: Sequence[float], is_own: bool = False) -> list[int]:
         is_own: whether they come from a run's own record, to which rows are only added. Then all steps back count if
             each leads to an update that was recorded before.
     """
-    steps_back = returns(updates)
+    steps_back = find_steps_back(updates)
     numbers = [update for update in updates if not math.isnan(update)]
     if is_own and all(updates[position] in updates[:position] for position in steps_back):
         return steps_back
@@ -41,8 +41,8 @@ def _are_even(updates: Sequence[float]) -> bool:
     return not steps or math.isclose(min(steps), max(steps))
 
 
-def returns(updates: Sequence[float]) -> list[int]:
-    """All positions at which the updates go back; the arguments are those of `restarts`."""
+def find_steps_back(updates: Sequence[float]) -> list[int]:
+    """All positions at which the updates go back; the arguments are those of `find_restarts`."""
     positions, before = [], -math.inf
     for position, update in enumerate(updates):
         if update < before:
@@ -51,12 +51,12 @@ def returns(updates: Sequence[float]) -> list[int]:
     return positions
 
 
-def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
+def select_current(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
     """The positions of the rows that count: a row is obsolete if the run restarted later at its update or before.
 
     Args:
-        updates: as for `restarts`.
-        restarted: the result of `restarts` for these updates, or for those of them that show the run's progress.
+        updates: as for `find_restarts`.
+        restarted: the result of `find_restarts` for these updates, or for those of them that show the run's progress.
     """
     back, limit, positions = set(restarted), math.inf, []
     for position in reversed(range(len(updates))):
@@ -67,10 +67,10 @@ def alive(updates: Sequence[float], restarted: Sequence[int]) -> list[int]:
     return positions[::-1]
 
 
-def going_on(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def select_current_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows of a run's own record that are not obsolete, by their key `update`; an update may have several rows."""
     updates = [as_update(row.get("update")) for row in rows]
-    return [dict(rows[position]) for position in alive(updates, restarts(updates, is_own=True))]
+    return [dict(rows[position]) for position in select_current(updates, find_restarts(updates, is_own=True))]
 
 
 def as_update(value: Any) -> float:
@@ -78,6 +78,6 @@ def as_update(value: Any) -> float:
     return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else math.nan
 
 
-def continued(before: float, start: float, what: str = "the updates") -> str:
+def describe_restart(before: float, start: float, what: str = "the updates") -> str:
     """One sentence about a restart."""
     return f"{what} go back from {before:g} to {start:g}: read as a run that was continued, so the later values count"

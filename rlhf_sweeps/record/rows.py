@@ -10,7 +10,7 @@ from rlhf_sweeps.platforms import system
 from rlhf_sweeps.record.reading import MOST_LINE, Row, open_record, parse_object, raise_passing, read_lines
 
 
-def line(row: Mapping[str, Any]) -> str:
+def format_row(row: Mapping[str, Any]) -> str:
     """A row as a line of a file of JSON lines."""
     return json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -18,7 +18,7 @@ def line(row: Mapping[str, Any]) -> str:
 def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a file of JSON lines; they are on the disk when this returns."""
     with system.patiently(lambda: path.open("a", encoding="utf-8", newline="\n")) as file:
-        file.write("".join(line(row) for row in rows))
+        file.write("".join(format_row(row) for row in rows))
         file.flush()
         os.fsync(file.fileno())
 
@@ -52,7 +52,7 @@ def salvage_rows(path: Path, problems: list[str]) -> list[Row]:
     return rows
 
 
-class Reached(NamedTuple):
+class ReadPosition(NamedTuple):
     """How far a growing file has been read.
 
     Attributes:
@@ -66,7 +66,7 @@ class Reached(NamedTuple):
     is_damaged: bool = False
 
 
-def rows_from(path: Path, reached: Reached) -> tuple[list[Row], Reached]:
+def read_new_rows(path: Path, reached: ReadPosition) -> tuple[list[Row], ReadPosition]:
     """The new rows of a growing file since `reached`, or all rows if the file was replaced.
 
     Raises:
@@ -80,7 +80,7 @@ def rows_from(path: Path, reached: Reached) -> tuple[list[Row], Reached]:
         while (text := file.readline(MOST_LINE)).endswith(b"\n"):
             row = parse_object(text)
             if row is None and text.strip():
-                return rows, Reached(inode, position, is_damaged=True)
+                return rows, ReadPosition(inode, position, is_damaged=True)
             rows += [] if row is None else [row]
             position += len(text)
-    return rows, Reached(inode, position, is_damaged=len(text) >= MOST_LINE)
+    return rows, ReadPosition(inode, position, is_damaged=len(text) >= MOST_LINE)

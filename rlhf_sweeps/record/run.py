@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.record.base_record import BaseRecord
-from rlhf_sweeps.record.files import UNFINISHED, claim, open_atomically, remove, stamp, write_atomically
-from rlhf_sweeps.record.hiding import hidden
-from rlhf_sweeps.record.ownership import RUNS, refuse_foreign
-from rlhf_sweeps.record.reading import open_record, raise_passing, read_bytes
-from rlhf_sweeps.record.restarts import as_update
-from rlhf_sweeps.record.rows import Reached, append_rows, line, rows_from, salvage_rows
-from rlhf_sweeps.record.sealed import (
-    copy_of,
-    differing,
-    digest_of,
+from rlhf_sweeps.record.checked_objects import (
+    digest_file,
+    find_differences,
+    locate_copy,
     mend_object,
     remove_object,
     salvage_object,
     set_aside,
     write_object,
 )
+from rlhf_sweeps.record.files import UNFINISHED, claim, open_atomically, remove, take_stamp, write_atomically
+from rlhf_sweeps.record.hiding import hide_in_summary
+from rlhf_sweeps.record.ownership import RUNS, refuse_foreign
+from rlhf_sweeps.record.reading import open_record, raise_passing, read_bytes
+from rlhf_sweeps.record.restarts import as_update
+from rlhf_sweeps.record.rows import ReadPosition, append_rows, format_row, read_new_rows, salvage_rows
 
 SCHEMA_VERSION = 1
 _MOST_REASON = 10_000  # bytes of a request to stop
@@ -61,7 +61,7 @@ class Run:
         self.overrides_file = self.folder / ".hydra" / "overrides.yaml"
         self.log_file = self.folder / "rlhf_sweeps.log"
         self._stop = self.folder / "stop"
-        self.reached = Reached()  # of metrics.jsonl
+        self.read_position = ReadPosition()  # of metrics.jsonl
 
     def refuse_foreign(self) -> None:
         """Refuse a folder that holds a sweep, or files that this record would overwrite.
@@ -71,7 +71,7 @@ class Run:
         """
         model = (self.model.name, f"{self.model.name}{UNFINISHED}", f"rlhf_sweeps_former_{self.model.name}")
         files = (self.start_file, self.metrics_file, self.samples_file, self.summary_file, self.log_file)
-        folders = (self.checkpoint.name, self.hydra_file.parent.name, "base", copy_of(self.start_file).parent.name)
+        folders = (self.checkpoint.name, self.hydra_file.parent.name, "base", locate_copy(self.start_file).parent.name)
         names = (*model, *folders, *(file.name for file in files), self._stop.name)
         refuse_foreign(self.folder, (*names, "sweep.json"), self.start_file, self.hydra_file, RUNS)
 
@@ -122,11 +122,11 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """One object for each update, oldest first; an incomplete last line is left out."""
-        return _of_updates(self.metrics_file)
+        return _read_updates(self.metrics_file)
 
     def samples(self) -> list[dict[str, Any]]:
         """Evaluation samples: update, prompt, response, score, base_response, base_score, and all judges' scores."""
-        return _of_updates(self.samples_file)
+        return _read_updates(self.samples_file)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one update's metrics."""
@@ -141,7 +141,7 @@ class Run:
         """The files that grow from update to update; a checkpoint holds copies of them."""
         return self.metrics_file, self.samples_file
 
-    def lacks(self, update: int, copies: Path | None = None) -> str | None:
+    def find_gap(self, update: int, copies: Path | None = None) -> str | None:
         """What is wrong with metrics.jsonl, which must have one row for each update up to this one; None if nothing is.
 
         Args:
@@ -172,7 +172,9 @@ class Run:
             if copies is not None and (copies / path.name).exists():
                 problems += _restore(path, copies / path.name)
             elif path.exists():
-                write_atomically(path, "".join(line(row) for row in _of_updates(path) if row["update"] <= update))
+                write_atomically(
+                    path, "".join(format_row(row) for row in _read_updates(path) if row["update"] <= update)
+                )
         if self.summary_file.exists():
             # A run that wrote a summary has obeyed the request to stop; without a summary the request still stands.
             remove(self._stop)
@@ -191,10 +193,10 @@ class Run:
             exported: the paths, within model/, of the files that the run wrote there.
         """
         left = [*self.row_files, *(self.model / name for name in exported)]
-        files = {path.relative_to(self.folder).as_posix(): digest_of(path) for path in left if path.is_file()}
-        write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hidden(summary), "files": files})
+        files = {path.relative_to(self.folder).as_posix(): digest_file(path) for path in left if path.is_file()}
+        write_object(self.summary_file, {"schema_version": SCHEMA_VERSION, **hide_in_summary(summary), "files": files})
 
-    def changed(self, summary: Mapping[str, Any], *places: Path) -> list[str]:
+    def find_changed_files(self, summary: Mapping[str, Any], *places: Path) -> list[str]:
         """One sentence for each file that has changed since the run wrote its summary.
 
         Summaries of earlier versions hold no digests; then nothing is reported.
@@ -206,7 +208,7 @@ class Run:
         recorded = digests if isinstance(digests, dict) else {}
         files = {name: self.folder / name for name in recorded}
         names = [name for name, file in files.items() if any(place in (file, *file.parents) for place in places)]
-        return differing(self.folder, {name: str(recorded[name]) for name in names})
+        return find_differences(self.folder, {name: str(recorded[name]) for name in names})
 
     def stop_reason(self) -> str | None:
         """Why the run was asked to stop; None if it was not."""
@@ -232,19 +234,19 @@ class Run:
         Reading stops at a damaged line until the run is rewound, which mends the file.
         """
         try:
-            rows, self.reached = rows_from(self.metrics_file, self.reached)
+            rows, self.read_position = read_new_rows(self.metrics_file, self.read_position)
         except OSError as error:
             raise_passing(error)
             return []
         return [row for row in rows if _has_update(row)]
 
-    def pass_over(self) -> None:
+    def skip_present_rows(self) -> None:
         """Let `new_metrics` skip all present rows: the run continues from a checkpoint and mends the file first."""
-        now = stamp(self.metrics_file)
-        self.reached = Reached(now.inode, now.size)
+        now = take_stamp(self.metrics_file)
+        self.read_position = ReadPosition(now.inode, now.size)
 
 
-def _of_updates(path: Path) -> list[dict[str, Any]]:
+def _read_updates(path: Path) -> list[dict[str, Any]]:
     return [row for row in salvage_rows(path, []) if _has_update(row)]
 
 

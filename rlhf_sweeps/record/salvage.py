@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf_sweeps.record.checked_objects import salvage_object
 from rlhf_sweeps.record.reading import Row, as_mapping, salvage_yaml
-from rlhf_sweeps.record.restarts import alive, as_update, continued, going_on, restarts
+from rlhf_sweeps.record.restarts import as_update, describe_restart, find_restarts, select_current, select_current_rows
 from rlhf_sweeps.record.rows import salvage_rows
 from rlhf_sweeps.record.run import SCHEMA_VERSION, Run
-from rlhf_sweeps.record.sealed import salvage_object
 from rlhf_sweeps.record.sweep import Sweep
 
 
 @dataclass(frozen=True)
-class Salvaged:
+class SalvagedRun:
     """One run.
 
     Attributes:
@@ -32,7 +32,7 @@ class Salvaged:
     problems: tuple[str, ...]
 
 
-def salvage(run: Run) -> Salvaged:
+def salvage(run: Run) -> SalvagedRun:
     """Everything about a run except its samples; no content of a file makes it raise an error."""
     problems: list[str] = []
     start = salvage_object(run.start_file, problems)
@@ -48,14 +48,14 @@ def salvage(run: Run) -> Salvaged:
             problems.append(f"written with version {version} of the record, read as version {SCHEMA_VERSION}")
             break
     num_problems = len(problems)
-    rows = _by_update(salvage_rows(run.metrics_file, problems), problems)
+    rows = _order_by_update(salvage_rows(run.metrics_file, problems), problems)
     if len(problems) == num_problems:  # else the damage is in the list already
-        problems += run.changed(summary, run.metrics_file)
+        problems += run.find_changed_files(summary, run.metrics_file)
     overrides = salvage_yaml(run.overrides_file, problems) or []
     if not isinstance(overrides, list):
         problems.append(f"{run.overrides_file.name}: damaged, left out")
         overrides = []
-    return Salvaged(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
+    return SalvagedRun(start, rows, summary, tuple(map(str, overrides)), tuple(problems))
 
 
 def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
@@ -66,11 +66,11 @@ def salvage_hydra(place: Run | Sweep, problems: list[str]) -> Mapping[str, Any]:
 def salvage_samples(run: Run) -> tuple[list[Row], list[str]]:
     """The readable evaluation samples, and one sentence for each problem."""
     problems: list[str] = []
-    rows = going_on(salvage_rows(run.samples_file, problems))
-    return rows, problems or run.changed(salvage_object(run.summary_file, []), run.samples_file)
+    rows = select_current_rows(salvage_rows(run.samples_file, problems))
+    return rows, problems or run.find_changed_files(salvage_object(run.summary_file, []), run.samples_file)
 
 
-def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
+def _order_by_update(rows: list[Row], problems: list[str]) -> list[Row]:
     """One row for each update, in order; if an update has several rows, the last one counts.
 
     Rows without `update`, which another trainer wrote, are numbered by `step`; without that, from 1 on.
@@ -84,7 +84,7 @@ def _by_update(rows: list[Row], problems: list[str]) -> list[Row]:
             row = {**{key: value for key, value in row.items() if key != "step"}, "update": update}
         numbered_rows.append((update, row))
     updates = [update for update, _ in numbered_rows]
-    restarted = restarts(updates, is_own=True)
-    problems += [continued(updates[position - 1], updates[position]) for position in restarted]
-    numbered = dict(numbered_rows[position] for position in alive(updates, restarted))
+    restarted = find_restarts(updates, is_own=True)
+    problems += [describe_restart(updates[position - 1], updates[position]) for position in restarted]
+    numbered = dict(numbered_rows[position] for position in select_current(updates, restarted))
     return [numbered[update] for update in sorted(numbered)]

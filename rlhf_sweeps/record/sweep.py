@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from rlhf_sweeps.record.base_record import BaseRecord
+from rlhf_sweeps.record.checked_objects import mend_object, remove_object, salvage_object, set_aside, write_object
 from rlhf_sweeps.record.files import claim, report_file, write_atomically
-from rlhf_sweeps.record.old_sweeps import in_new_form, is_old
+from rlhf_sweeps.record.old_sweeps import convert_start, is_old
 from rlhf_sweeps.record.ownership import RUNS, refuse_foreign
 from rlhf_sweeps.record.reading import Row, as_mapping, salvage_yaml
 from rlhf_sweeps.record.run import SCHEMA_VERSION, Run
-from rlhf_sweeps.record.sealed import mend_object, remove_object, salvage_object, set_aside, write_object
 
 SWEEP_VERSION = 2  # of sweep.json: axes and plan as data, see SweepPlan
 _NUMBER = re.compile("0|[1-9][0-9]*")  # as a trial's folder is called; 007 is no trial's
@@ -127,7 +127,7 @@ class Sweep:
         if not is_old(start):
             return start
         hydra = as_mapping(as_mapping(salvage_yaml(self.hydra_file, [])).get("hydra"))
-        return in_new_form(start, hydra, self.comparison_file.exists())
+        return convert_start(start, hydra, self.comparison_file.exists())
 
     def write_start(self, start: Mapping[str, Any]) -> None:
         """Write sweep.json."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf_sweeps.record.axes import Axis, as_data, read_axes
-from rlhf_sweeps.record.commands import go_on
+from rlhf_sweeps.record.commands import write_continuation
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SweepPlan:
 
     def command(self, folder: Path) -> str | None:
         """The command that continues the sweep in a folder; None if it is unknown."""
-        return None if self.arguments is None else go_on(self.arguments, "hydra.sweep.dir", folder)
+        return None if self.arguments is None else write_continuation(self.arguments, "hydra.sweep.dir", folder)
 
     def as_data(self) -> dict[str, Any]:
         """The plan as sweep.json holds it; `read_plan` reads it."""
@@ -68,23 +68,23 @@ class SweepPlan:
 
 def read_plan(start: Mapping[str, Any]) -> SweepPlan:
     """The plan in the content of sweep.json; a damaged plan is read as far as possible."""
-    metrics, directions = _texts(start.get("metrics")) or [], _texts(start.get("directions")) or []
+    metrics, directions = _as_texts(start.get("metrics")) or [], _as_texts(start.get("directions")) or []
     is_sound = len(directions) == len(metrics) and set(directions) <= {"maximize", "minimize"}
     return SweepPlan(
         read_axes(start.get("axes")),
         metrics if is_sound else [],
         directions if is_sound else [],
-        _numbers(start.get("seeds")),
-        _numbers(start.get("test_seeds")),
-        _count(start.get("num_trials")),
-        _count(start.get("num_tests")) or 0,
-        _count(start.get("num_workers")) or None,
+        _as_numbers(start.get("seeds")),
+        _as_numbers(start.get("test_seeds")),
+        _as_count(start.get("num_trials")),
+        _as_count(start.get("num_tests")) or 0,
+        _as_count(start.get("num_workers")) or None,
         start.get("is_comparison") is True,
-        _texts(start.get("arguments")),
+        _as_texts(start.get("arguments")),
     )
 
 
-def unread(start: Mapping[str, Any]) -> list[str]:
+def find_unread(start: Mapping[str, Any]) -> list[str]:
     """The keys of sweep.json whose values `read_plan` cannot read: they are damaged."""
     plan = read_plan(start).as_data()
     return [key for key, content in plan.items() if key in start and start[key] != content]
@@ -97,23 +97,23 @@ def is_compared(start: Mapping[str, Any], notes: Mapping[str, Any]) -> bool:
         start: the content of sweep.json.
         notes: the trial's user attributes in the study.
     """
-    compared = _numbers(start.get("compared"))
+    compared = _as_numbers(start.get("compared"))
     return not compared or notes.get("configuration", 0) in compared
 
 
-def _texts(content: Any) -> list[str] | None:
+def _as_texts(content: Any) -> list[str] | None:
     return [str(item) for item in content] if isinstance(content, list) else None
 
 
-def _numbers(content: Any) -> list[int]:
-    numbers = [_number(item) for item in content] if isinstance(content, list) else []
+def _as_numbers(content: Any) -> list[int]:
+    numbers = [_as_number(item) for item in content] if isinstance(content, list) else []
     return [number for number in numbers if number is not None]
 
 
-def _number(value: Any) -> int | None:
+def _as_number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _count(value: Any) -> int | None:
-    number = _number(value)
+def _as_count(value: Any) -> int | None:
+    number = _as_number(value)
     return None if number is None or number < 0 else number

@@ -17,16 +17,16 @@ _BY_REASON = {"pruned": PRUNED, "timeout": FAILED}
 _ORDER = (COMPLETE, PRUNED, STOPPED, FAILED, RUNNING, WAITING, UNFINISHED)
 
 
-def state_of(summary: Mapping[str, Any]) -> str:
+def read_state(summary: Mapping[str, Any]) -> str:
     """The state of a run with this summary: COMPLETE, PRUNED, STOPPED, DIVERGED, FAILED or UNFINISHED."""
     if summary.get("status") == "stopped":
         if summary.get("stop_reason") == "kl_budget":  # its objective from before the stop counts
-            return COMPLETE if objectives_in(summary) else PRUNED
+            return COMPLETE if read_objectives(summary) else PRUNED
         return _BY_REASON.get(str(summary.get("stop_reason")), STOPPED)
     return _BY_STATUS.get(str(summary.get("status")), UNFINISHED)
 
 
-def cause_of(state: str, summary: Mapping[str, Any]) -> str | None:
+def read_cause(state: str, summary: Mapping[str, Any]) -> str | None:
     """The cause of a failure: out_of_memory, diverged, reward_model, error, timeout ...; None in other states."""
     if state == DIVERGED:
         return DIVERGED
@@ -34,7 +34,7 @@ def cause_of(state: str, summary: Mapping[str, Any]) -> str | None:
     return str(cause or "unknown") if state == FAILED else None
 
 
-def objectives_in(summary: Mapping[str, Any]) -> list[float] | None:
+def read_objectives(summary: Mapping[str, Any]) -> list[float] | None:
     """A run's objectives by its summary, one value each; None if it has none (yet)."""
     values = summary.get("objectives")
     if not isinstance(values, list) or not values:
@@ -64,13 +64,13 @@ def end_of_trial(trial: Any, runs: Sequence[str | None], num_seeds: int) -> str 
     return COMPLETE if len(states) >= max(num_seeds, 1) and set(states) == {COMPLETE} else None
 
 
-def settings_in(overrides: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
+def read_settings(overrides: Iterable[str], keys: Iterable[str]) -> dict[str, str]:
     """Key (without plus signs) -> text, for those of the keys that a run's overrides set."""
     values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     return {key: values[key] for key in keys if key in values}
 
 
-def counts_text(ends: Iterable[tuple[str, str | None]]) -> str:
+def format_counts(ends: Iterable[tuple[str, str | None]]) -> str:
     """`9 complete, 2 pruned, 3 failed (2 diverged, 1 error)`; states without a trial are left out.
 
     Args:

@@ -59,7 +59,7 @@ class RewardModel(ABC):
         return ""
 
 
-def shown(exchanges: Exchanges, row: int) -> str:
+def quote_exchange(exchanges: Exchanges, row: int) -> str:
     """A prompt and its response, quoted for an error message; long ones are cut."""
     texts = (exchanges.prompts[row][-1]["content"], exchanges.responses[row])
     prompt, response = (text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..." for text in texts)

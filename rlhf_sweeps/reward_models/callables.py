@@ -13,13 +13,13 @@ from torch import Tensor
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.functions import find_callable
-from rlhf_sweeps.config.references import recorded
+from rlhf_sweeps.config.references import redact
 from rlhf_sweeps.config.reward_models import CallableConfig
 from rlhf_sweeps.data import as_text
 from rlhf_sweeps.process.failures import RewardModelError
-from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, quote_exchange
 from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
-from rlhf_sweeps.wording import cut, told
+from rlhf_sweeps.wording import cut, describe_error
 
 LARGEST = torch.finfo(torch.float32).max
 
@@ -38,16 +38,16 @@ def load_callable(config: CallableConfig, key: str) -> "CallableRewardModel":
     function = find_callable(config, key)
     given = f"{key}.function={config.function}"
     if not isinstance(function, type):
-        return CallableRewardModel(partial(function, **config.arguments), config.timeout, given, _source(function))
+        return CallableRewardModel(partial(function, **config.arguments), config.timeout, given, _read_source(function))
     try:
-        return CallableRewardModel(function(**config.arguments), config.timeout, given, _source(function))
+        return CallableRewardModel(function(**config.arguments), config.timeout, given, _read_source(function))
     except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{key}.arguments={recorded(config.arguments)}: {config.function} cannot be made with these ({told(error)})"
+            f"{key}.arguments={redact(config.arguments)}: {config.function} cannot be made with these ({describe_error(error)})"
         ) from error
 
 
-def _source(function: Callable[..., Any]) -> str:
+def _read_source(function: Callable[..., Any]) -> str:
     """The source text of the module of a function or class; empty if it cannot be read."""
     try:
         return inspect.getsource(inspect.getmodule(function) or function)
@@ -83,14 +83,14 @@ class CallableRewardModel(RewardModel):
             with TimeLimit(self._timeout):
                 returned = self._call(exchanges)
         except TimeLimitError as error:
-            raise self._failure(f"{error} for", exchanges) from error
+            raise self._make_error(f"{error} for", exchanges) from error
         except (Exception, SystemExit) as error:
-            row = self._raises_alone(exchanges)
-            raise self._failure(f"raised {told(error)} for", exchanges, row) from error
+            row = self._find_raising(exchanges)
+            raise self._make_error(f"raised {describe_error(error)} for", exchanges, row) from error
         if not isinstance(returned, list):
-            raise self._failure(f"returned a {type(returned).__name__} and not one number each for", exchanges)
+            raise self._make_error(f"returned a {type(returned).__name__} and not one number each for", exchanges)
         if len(returned) != len(exchanges):
-            raise self._failure(f"returned {len(returned)} and not {len(exchanges)} numbers for", exchanges)
+            raise self._make_error(f"returned {len(returned)} and not {len(exchanges)} numbers for", exchanges)
         scores = [self._number(value, exchanges, row) for row, value in enumerate(returned)]
         return torch.tensor(scores, dtype=torch.float32)
 
@@ -108,7 +108,7 @@ class CallableRewardModel(RewardModel):
         # A generator runs here. It may be endless; one number too many is enough to refuse it.
         return list(returned if isinstance(returned, Sized) else itertools.islice(returned, len(exchanges) + 1))
 
-    def _raises_alone(self, exchanges: Exchanges) -> int | None:
+    def _find_raising(self, exchanges: Exchanges) -> int | None:
         """The first exchange at which the function fails when it gets only this one; None if the time limit ends it."""
         if len(exchanges) == 1:
             return 0
@@ -128,13 +128,15 @@ class CallableRewardModel(RewardModel):
             value = value.item()
         returned = f"returned {cut(repr(value), 100)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._failure(f"{returned}, a {type(value).__name__} and not a number, for", exchanges, row)
+            raise self._make_error(f"{returned}, a {type(value).__name__} and not a number, for", exchanges, row)
         if not abs(value) <= LARGEST:
-            raise self._failure(f"{returned}, which is not finite in float32, for", exchanges, row)
+            raise self._make_error(f"{returned}, which is not finite in float32, for", exchanges, row)
         return float(value)
 
-    def _failure(self, what: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
+    def _make_error(self, what: str, exchanges: Exchanges, row: int | None = None) -> RewardModelError:
         """The error for one exchange, or for all of them together."""
         if row is not None or len(exchanges) == 1:
-            return RewardModelError(f"{self._given}: {what} {shown(exchanges, row or 0)}")
-        return RewardModelError(f"{self._given}: {what} {len(exchanges)} responses; the first: {shown(exchanges, 0)}")
+            return RewardModelError(f"{self._given}: {what} {quote_exchange(exchanges, row or 0)}")
+        return RewardModelError(
+            f"{self._given}: {what} {len(exchanges)} responses; the first: {quote_exchange(exchanges, 0)}"
+        )

@@ -22,15 +22,15 @@ from transformers import (
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reward_models import ClassifierConfig
 from rlhf_sweeps.data import Messages
-from rlhf_sweeps.models.loading import check_ids, digest, load, named, tokenizer_text
+from rlhf_sweeps.models.loading import check_ids, describe_tokenizer, hash_model, list_weights, load
 from rlhf_sweeps.ppo.agreement import check_agreement
+from rlhf_sweeps.ppo.context_limits import check_positions
 from rlhf_sweeps.ppo.language_model import ValueModel
-from rlhf_sweeps.ppo.memory import Halving, fitting
-from rlhf_sweeps.ppo.packing import enable_packing, is_same, pack, packs
-from rlhf_sweeps.ppo.reach import check_positions
+from rlhf_sweeps.ppo.memory import BatchSize, require_memory
+from rlhf_sweeps.ppo.packing import enable_packing, is_same, pack, reads_packed
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
-from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, Tokens
+from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader, ExchangeTokens
 
 # A tokenizer and the setting that names it.
 HoldDate = Callable[[PreTrainedTokenizerBase, str], None]
@@ -55,7 +55,7 @@ class ClassifierRewardModel(RewardModel):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         policy_tokenizer: PreTrainedTokenizerBase | None,
-        batch: Halving,
+        batch: BatchSize,
         output: int = 0,
         template: str | None = None,
         max_length: int | None = None,
@@ -65,7 +65,7 @@ class ClassifierRewardModel(RewardModel):
         self.tokenizer = tokenizer
         self.batch = batch
         self.output = output
-        self.max_length = max_length or longest_input(model, tokenizer)
+        self.max_length = max_length or find_longest_input(model, tokenizer)
         self.completes_turns = completes_turns
         self.reader = ExchangeReader(tokenizer, template, self.max_length)
         self.reads_tokens = (
@@ -96,7 +96,7 @@ class ClassifierRewardModel(RewardModel):
         texts = [("How are you? " * num, "Fine. " * (num + 1)) for num in (1, 3, 40)]
         tokens = [self.reader.read([{"role": "user", "content": question}], answer) for question, answer in texts]
 
-        def score_alone(exchange: Tokens) -> Tensor:
+        def score_alone(exchange: ExchangeTokens) -> Tensor:
             if hasattr(self.model, "score"):  # transformers' own head would skip an end token that is the padding, too
                 ids = torch.tensor([exchange.ids], device=self.model.device)
                 outputs: Tensor = self.model.score(self.model.base_model(input_ids=ids).last_hidden_state[:, -1])
@@ -120,7 +120,7 @@ class ClassifierRewardModel(RewardModel):
 
     @cached_property
     def _digest_of_model(self) -> str:
-        return digest(self.model, tokenizer_text(self.tokenizer))
+        return hash_model(self.model, describe_tokenizer(self.tokenizer))
 
     def value_model(self, key: str) -> ValueModel:
         """A value model that begins as a copy of this reward model; `key` is the setting that asked for it.
@@ -137,7 +137,7 @@ class ClassifierRewardModel(RewardModel):
         trunk, head = copy.deepcopy(self.model.base_model).float(), copy.deepcopy(self.model.score).float()
         return ValueModel(head, trunk).requires_grad_(True).eval()
 
-    def _read(self, exchanges: Exchanges, row: int) -> Tokens:
+    def _read(self, exchanges: Exchanges, row: int) -> ExchangeTokens:
         """The tokens of an exchange: the policy's own if this model can read them, else those of the text."""
         ended = exchanges.ended is None or exchanges.ended[row]
         closing = None
@@ -147,15 +147,15 @@ class ClassifierRewardModel(RewardModel):
             ids = list(sequence)
             if exchanges.ended is None or not self.completes_turns:
                 closing = ids[-1:] if ended and ids[-1] in exchanges.end_ids else []
-            elif self.reader.writes_as_policies_do:
+            elif self.reader.writes_policy_prompt:
                 ids = self.reader.complete(ids, ended, exchanges.end_ids)
             else:
                 return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended)
             if len(ids) <= (self.max_length or len(ids)):
-                return Tokens(ids, [])
+                return ExchangeTokens(ids, [])
         return self.reader.read(exchanges.prompts[row], exchanges.responses[row], ended, closing)
 
-    def _warn_of_cuts(self, tokens: Sequence[Tokens]) -> None:
+    def _warn_of_cuts(self, tokens: Sequence[ExchangeTokens]) -> None:
         if not self._has_cut and any(exchange.is_cut for exchange in tokens):
             self._has_cut = True
             log.warning(
@@ -163,7 +163,7 @@ class ClassifierRewardModel(RewardModel):
                 "response its end, each down to half of the room at most", self.max_length,
             )  # fmt: skip
 
-    def _score_all(self, tokens: Sequence[Tokens], size: int) -> Tensor:
+    def _score_all(self, tokens: Sequence[ExchangeTokens], size: int) -> Tensor:
         # Sorted by length, to save padding.
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i].ids))
         scores = torch.empty(len(tokens), device=self.model.device)
@@ -173,10 +173,10 @@ class ClassifierRewardModel(RewardModel):
         return scores
 
     @torch.no_grad()
-    def _score(self, tokens: Sequence[Tokens]) -> Tensor:
+    def _score(self, tokens: Sequence[ExchangeTokens]) -> Tensor:
         """The scores, read at the last token of each sequence, whatever the padding id of the model."""
         device, sequences = self.model.device, [exchange.ids for exchange in tokens]
-        if packs(self.model.base_model):
+        if reads_packed(self.model.base_model):
             packed = pack(sequences, device)
             last = [start + len(sequence) - 1 for start, sequence in zip(packed.starts, sequences, strict=True)]
             outputs: Tensor = self.model.score(packed.read(self.model.base_model)[last])
@@ -199,7 +199,7 @@ def leave_date(tokenizer: PreTrainedTokenizerBase, given: str) -> None:
 def load_classifier(
     config: ClassifierConfig,
     policy_tokenizer: PreTrainedTokenizerBase | None,
-    batch: Halving,
+    batch: BatchSize,
     device: torch.device,
     key: str = "reward_model.path",
     completes_turns: bool = True,
@@ -225,14 +225,14 @@ def load_classifier(
     tokenizer = load(AutoTokenizer, config, key)
     hold_date(tokenizer, given)
     check_ids(model, tokenizer, given)
-    longest = longest_input(model, tokenizer)
+    longest = find_longest_input(model, tokenizer)
     if config.max_length is not None and longest is not None and config.max_length > longest:
         raise ConfigError(
             f"{key.removesuffix('path')}max_length={config.max_length}: must be at most {longest}, "
             f"the tokens that {config.path} reads"
         )
     torch.nn.Module.to(model, device)
-    output = 0 if config.label is None else _output(model, config.label, key)
+    output = 0 if config.label is None else _find_output(model, config.label, key)
     reward_model = ClassifierRewardModel(
         model, tokenizer, policy_tokenizer, batch, output, config.template, config.max_length, completes_turns
     )
@@ -243,7 +243,7 @@ def load_classifier(
     read = min((limit for limit in (most, reward_model.max_length) if limit is not None), default=None)
     lever = f"{key.removesuffix('path')}max_length" if most is None else "ppo.response_length"
     check_positions(model, read, given, f"{lever} makes it shorter")
-    with fitting(given, "a smaller model"):
+    with require_memory(given, "a smaller model"):
         if hasattr(model, "score"):
             enable_packing(model.base_model, reward_model.max_length)
         reward_model.check(given)
@@ -275,12 +275,12 @@ def _load_model(config: ClassifierConfig, key: str) -> PreTrainedModel:
         )
     if missing := sorted(info["missing_keys"]):
         # transformers fills them with random numbers and only warns: a language model would give random scores.
-        raise ConfigError(f"{given}: not a trained reward model, its weights lack {named(missing)}")
+        raise ConfigError(f"{given}: not a trained reward model, its weights lack {list_weights(missing)}")
     loaded: PreTrainedModel = model
     return loaded
 
 
-def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+def find_longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
     """The number of tokens that a model can read, by its config and its tokenizer (1e30: no limit); None: unknown."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
@@ -291,7 +291,7 @@ def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     return min((length for length in limits if length is not None and 0 < length < sys.maxsize), default=None)
 
 
-def _output(model: PreTrainedModel, label: str, key: str) -> int:
+def _find_output(model: PreTrainedModel, label: str, key: str) -> int:
     """The index of a label's output."""
     labels = model.config.id2label or {}
     for number, name in labels.items():

@@ -20,20 +20,20 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reward_models import EncoderConfig
 from rlhf_sweeps.config.schema import DatasetConfig
-from rlhf_sweeps.data import Messages, Pair, load_pairs
+from rlhf_sweeps.data import Messages, PreferencePair, load_pairs
 from rlhf_sweeps.files.cache import read_or_make
 from rlhf_sweeps.files.sources import fetch_from_wheel, locate
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.models.foreign_parts import refuse_foreign_parts
 from rlhf_sweeps.ppo.agreement import check_agreement
-from rlhf_sweeps.ppo.memory import Halving, is_out_of_memory
+from rlhf_sweeps.ppo.memory import BatchSize, is_out_of_memory
 from rlhf_sweeps.ppo.packing import is_same
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
-from rlhf_sweeps.reward_models.classifier import longest_input
+from rlhf_sweeps.reward_models.classifier import find_longest_input
 from rlhf_sweeps.reward_models.constants import MOST_PROMPTS
-from rlhf_sweeps.reward_models.pair_head import Head, PairSample, features, fit_head, head_file
-from rlhf_sweeps.wording import message_of
+from rlhf_sweeps.reward_models.pair_head import Head, PairSample, fit_head, locate_head, make_features
+from rlhf_sweeps.wording import quote_message
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -47,7 +47,7 @@ class Encoder:
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, batch: Halving
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int, batch: BatchSize
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
@@ -83,7 +83,7 @@ class Encoder:
     @cached_property
     def digest(self) -> str:
         """A hash of everything that a vector depends on: model, tokenizer and length, but not their paths."""
-        return models.digest(self.model, f"{self.max_length} {models.tokenizer_text(self.tokenizer)}")
+        return models.hash_model(self.model, f"{self.max_length} {models.describe_tokenizer(self.tokenizer)}")
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, up to max_length."""
@@ -120,7 +120,7 @@ class EncoderRewardModel(RewardModel):
     def score(self, exchanges: Exchanges) -> Tensor:
         """One score each, (batch,), float32 on the CPU; the difference of two is the log odds that one is preferred."""
         prompts = self.encoder.embed_prompts(exchanges.prompts)
-        return features(prompts, self.encoder.embed(exchanges.responses)) @ self.head.weights.float()
+        return make_features(prompts, self.encoder.embed(exchanges.responses)) @ self.head.weights.float()
 
     def digest(self) -> str:
         """Digests of the encoder and of the head; the head depends on the pairs that it was fitted to."""
@@ -141,14 +141,14 @@ def load_encoder(
         ConfigError: if the encoder cannot be loaded or there are no pairs.
     """
     encoder = _load(config, batch_size, device, key)
-    sample = _sample(config, dataset, key)
-    file = head_file(encoder.digest, sample)
+    sample = _draw_sample(config, dataset, key)
+    file = locate_head(encoder.digest, sample)
     how = f"found in the cache ({file})"
 
     def fit(scratch: Path) -> Path:
         nonlocal how
         start = time.perf_counter()
-        train, held_out = (_differences(encoder, pairs) for pairs in (sample.train, sample.held_out))
+        train, held_out = (_subtract(encoder, pairs) for pairs in (sample.train, sample.held_out))
         if not (train.isfinite().all() and held_out.isfinite().all()):
             raise ConfigError(f"{key}.dtype={config.dtype}: some of the encoder's vectors are not finite")
         head = fit_head(train, held_out, [str(pair.prompt) for pair in sample.train])
@@ -186,22 +186,22 @@ def _load(config: EncoderConfig, batch_size: int, device: torch.device, key: str
     except Exception as error:  # a damaged folder makes json, safetensors and transformers raise many kinds
         if is_out_of_memory(error):
             raise
-        raise ConfigError(f"{given}: cannot be loaded as an encoder ({message_of(error)})") from error
+        raise ConfigError(f"{given}: cannot be loaded as an encoder ({quote_message(error)})") from error
     # transformers fills missing weights with random numbers and only warns. A pooler is not used and often missing.
     missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
     if missing or model.config.is_encoder_decoder:
         reason = f"its weights lack {', '.join(missing[:3])}" if missing else "it has a decoder, too"
         raise ConfigError(f"{given}: must be a trained sentence encoder; {reason}")
-    least, most = tokenizer.num_special_tokens_to_add() + 1, longest_input(model, tokenizer) or config.max_length
+    least, most = tokenizer.num_special_tokens_to_add() + 1, find_longest_input(model, tokenizer) or config.max_length
     if not least <= config.max_length <= most:
         raise ConfigError(f"{key}.max_length={config.max_length}: must be from {least} to {most} with this encoder")
     models.check_ids(model, tokenizer, given)
-    encoder = Encoder(model.to(device), tokenizer, config.max_length, Halving(f"the batch size of {key}", batch_size))
+    encoder = Encoder(model.to(device), tokenizer, config.max_length, BatchSize(f"the batch size of {key}", batch_size))
     check_agreement(encoder.agrees, given, "reads texts of several lengths at once")
     return encoder
 
 
-def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSample:
+def _draw_sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSample:
     if config.pairs is not None:
         pairs = load_pairs(config.pairs, f"{key}.pairs")
     else:
@@ -215,8 +215,8 @@ def _sample(config: EncoderConfig, dataset: DatasetConfig, key: str) -> PairSamp
     return PairSample.of(pairs.train, pairs.held_out, config.num_pairs)
 
 
-def _differences(encoder: Encoder, pairs: Sequence[Pair]) -> Tensor:
+def _subtract(encoder: Encoder, pairs: Sequence[PreferencePair]) -> Tensor:
     """The features of the chosen response minus those of the rejected one, (pairs, 2 size)."""
     prompts = encoder.embed_prompts([pair.prompt for pair in pairs])
     vectors = encoder.embed([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
-    return features(prompts, vectors[: len(pairs)]) - features(prompts, vectors[len(pairs) :])
+    return make_features(prompts, vectors[: len(pairs)]) - make_features(prompts, vectors[len(pairs) :])

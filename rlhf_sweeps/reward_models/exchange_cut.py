@@ -25,7 +25,7 @@ def cut_exchange(
     Raises:
         RewardModelError: if the template leaves no room.
     """
-    empty = last_characters(prompt, 0)
+    empty = keep_last_characters(prompt, 0)
     frame = len(encode(empty, ""))
     room = max_length - frame
     if room < 0:
@@ -34,20 +34,20 @@ def cut_exchange(
     num_prompt = _fit(
         sum(len(message["content"]) for message in prompt),
         frame + prompt_room,
-        lambda num: len(encode(last_characters(prompt, num), "")),
-        _last_tokens(as_text(prompt), prompt_room, tokenizer),
+        lambda num: len(encode(keep_last_characters(prompt, num), "")),
+        _measure_last_tokens(as_text(prompt), prompt_room, tokenizer),
     )
-    prompt_end = last_characters(prompt, num_prompt)
+    prompt_end = keep_last_characters(prompt, num_prompt)
     num_response = _fit(
         len(response),
         max_length,
         lambda num: len(encode(prompt_end, response[:num])),
-        _first_tokens(response, max_length - len(encode(prompt_end, "")), tokenizer),
+        _measure_first_tokens(response, max_length - len(encode(prompt_end, "")), tokenizer),
     )
     return encode(prompt_end, response[:num_response])
 
 
-def last_characters(messages: Messages, num: int) -> Messages:
+def keep_last_characters(messages: Messages, num: int) -> Messages:
     """The last `num` characters of a conversation; messages that become empty are left out, except a system message.
 
     User and assistant messages are left out in pairs, since many templates require them to alternate.
@@ -63,19 +63,19 @@ def last_characters(messages: Messages, num: int) -> Messages:
     return cut
 
 
-def _first_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
+def _measure_first_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
     """The approximate number of characters of a text's first tokens."""
-    places = _places(text, tokenizer)
+    places = _find_token_starts(text, tokenizer)
     return len(text) if num >= len(places) else places[max(num, 0)]
 
 
-def _last_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
+def _measure_last_tokens(text: str, num: int, tokenizer: PreTrainedTokenizerBase) -> int:
     """The approximate number of characters of a text's last tokens."""
-    places = _places(text, tokenizer)
+    places = _find_token_starts(text, tokenizer)
     return len(text) if num >= len(places) else len(text) - [*places, len(text)][len(places) - max(num, 0)]
 
 
-def _places(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def _find_token_starts(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The index of the first character of each token; if the tokenizer cannot tell, equally long tokens are assumed."""
     if tokenizer.is_fast:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)

@@ -12,14 +12,14 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.data import Messages, as_text, template_errors, template_fault, without_end
+from rlhf_sweeps.data import Messages, as_text, drop_end, find_template_fault, list_template_errors
 from rlhf_sweeps.process.failures import RewardModelError
-from rlhf_sweeps.reward_models.exchange_cut import cut_exchange, last_characters
+from rlhf_sweeps.reward_models.exchange_cut import cut_exchange, keep_last_characters
 
 MARKER = "x7q"  # replaces a response, to find the text that a template puts around it
 
 
-class Tokens(NamedTuple):
+class ExchangeTokens(NamedTuple):
     """The tokens of one exchange.
 
     Attributes:
@@ -48,7 +48,9 @@ class ExchangeReader:
         self.template = template
         self.max_length = max_length
 
-    def read(self, prompt: Messages, response: str, ended: bool = True, closing: Sequence[int] | None = None) -> Tokens:
+    def read(
+        self, prompt: Messages, response: str, ended: bool = True, closing: Sequence[int] | None = None
+    ) -> ExchangeTokens:
         """The tokens of an exchange given as text.
 
         White space at both ends of the response is kept, even if the chat template would trim it, since policies write
@@ -71,8 +73,8 @@ class ExchangeReader:
 
         ids = encode(prompt, response)
         if self.max_length is None or len(ids) <= self.max_length:
-            return Tokens(ids, [])
-        return Tokens(cut_exchange(prompt, response, encode, self.max_length, self.tokenizer), [], is_cut=True)
+            return ExchangeTokens(ids, [])
+        return ExchangeTokens(cut_exchange(prompt, response, encode, self.max_length, self.tokenizer), [], is_cut=True)
 
     def complete(self, sequence: Sequence[int], ended: bool, end_ids: Sequence[int]) -> list[int]:
         """The tokens of an exchange given as the policy's tokens: the same that `read` makes of its text.
@@ -106,7 +108,7 @@ class ExchangeReader:
         if self.is_pair:
             frame = self.tokenizer.num_special_tokens_to_add(pair=True)
         else:
-            frame = len(self._encode(last_characters(_question(), 0), "", ended=True))
+            frame = len(self._encode(keep_last_characters(_make_question(), 0), "", ended=True))
         if self.max_length is not None and self.max_length < frame + 2:
             raise ConfigError(f"{given}: must read at least {frame + 2} tokens, since the template takes {frame}")
 
@@ -114,12 +116,12 @@ class ExchangeReader:
         """What is wrong with the chat template for these prompts with a response; None if nothing is."""
         if self.template is not None or not self.tokenizer.chat_template:
             return None
-        exchanges = ([*prompt, {"role": "assistant", "content": ""}] for prompt in [_question(), *prompts])
+        exchanges = ([*prompt, {"role": "assistant", "content": ""}] for prompt in [_make_question(), *prompts])
 
         def render(messages: Messages) -> str:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False))
 
-        return template_fault(exchanges, render)
+        return find_template_fault(exchanges, render)
 
     @property
     def is_pair(self) -> bool:
@@ -127,7 +129,7 @@ class ExchangeReader:
         return self.template is None and not self.tokenizer.chat_template and self.tokenizer.sep_token is not None
 
     @property
-    def writes_as_policies_do(self) -> bool:
+    def writes_policy_prompt(self) -> bool:
         """Whether the text of an exchange is the policy's prompt with the response right after it.
 
         Some chat templates put more text between the two than they give a policy (such as an empty thought), or change
@@ -135,13 +137,13 @@ class ExchangeReader:
         """
         return self.template is None and not self.is_pair and self._opening is not None
 
-    def _read_pair(self, question: str, response: str) -> Tokens:
+    def _read_pair(self, question: str, response: str) -> ExchangeTokens:
         pair = self.tokenizer(question, response, verbose=False)  # cuts are reported by the caller
         is_cut = self.max_length is not None and len(pair["input_ids"]) > self.max_length
         if is_cut:
             # The tokenizer cuts the end of the longer text and keeps the special tokens around both.
             pair = self.tokenizer(question, response, truncation="longest_first", max_length=self.max_length)
-        return Tokens(pair["input_ids"], pair.get("token_type_ids", []), is_cut)
+        return ExchangeTokens(pair["input_ids"], pair.get("token_type_ids", []), is_cut)
 
     def _encode(self, prompt: Messages, response: str, ended: bool) -> list[int]:
         """The tokens of a whole exchange."""
@@ -162,7 +164,7 @@ class ExchangeReader:
     def _encode_after(self, head: str, continuation: str, add_special_tokens: bool) -> list[int]:
         """The tokens of a head and its continuation, which begin with the tokens of the head, as a policy's do."""
         head_ids, ids = (
-            without_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + continuation)
+            drop_end(self._ids(text, add_special_tokens), self.tokenizer) for text in (head, head + continuation)
         )
         # In the joint text, a token may span the end of the head, or a special token may swallow the space after it.
         if ids[: len(head_ids)] == head_ids and not (continuation[:1].isspace() and self._swallows_space(head)):
@@ -199,7 +201,7 @@ class ExchangeReader:
     def _around(self) -> tuple[str, str]:
         """The chat template's text before and after a response; two empty texts if it refuses the question."""
         try:
-            text = self._render([*_question(), {"role": "assistant", "content": MARKER}])
+            text = self._render([*_make_question(), {"role": "assistant", "content": MARKER}])
         except RewardModelError:
             return "", ""
         before, _, after = text.rpartition(MARKER)
@@ -219,7 +221,7 @@ class ExchangeReader:
         """The white space between a policy's prompt and its response; None if any other text is between them."""
         if not self.tokenizer.chat_template:
             return ""
-        head, before = self._render(_question(), add_generation_prompt=True), self._around[0]
+        head, before = self._render(_make_question(), add_generation_prompt=True), self._around[0]
         space = before.removeprefix(head)
         return space if before.startswith(head) and not space.strip() else None
 
@@ -238,10 +240,10 @@ class ExchangeReader:
                     messages, tokenize=False, add_generation_prompt=add_generation_prompt
                 )
             )
-        except template_errors() as error:
+        except list_template_errors() as error:
             roles = ", ".join(message["role"] for message in messages)
             raise RewardModelError(f"the reward model's chat template refuses turns of {roles} ({error})") from error
 
 
-def _question() -> Messages:
+def _make_question() -> Messages:
     return [{"role": "user", "content": "How are you?"}]

@@ -15,7 +15,7 @@ from rlhf_sweeps.config.reward_models import (
 )
 from rlhf_sweeps.config.schema import DatasetConfig
 from rlhf_sweeps.data import Messages
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.reward_models.base import RewardModel
 from rlhf_sweeps.reward_models.callables import load_callable
 from rlhf_sweeps.reward_models.classifier import HoldDate, leave_date, load_classifier
@@ -40,7 +40,7 @@ class Loader:
     """
 
     policy_tokenizer: PreTrainedTokenizerBase
-    batch: Halving
+    batch: BatchSize
     device: torch.device
     dataset: DatasetConfig
     completes_turns: bool = True

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from scipy.optimize import minimize
 from torch import Tensor
 
-from rlhf_sweeps.data import Pair
+from rlhf_sweeps.data import PreferencePair
 from rlhf_sweeps.files.cache import cache_dir
 from rlhf_sweeps.reward_models.constants import NUM_FOLDS, STRENGTHS
 
@@ -30,7 +30,7 @@ VERSION = 1  # of pooling, features and fit; a cached head of another version is
 log = logging.getLogger("rlhf_sweeps")
 
 
-def features(prompts: Tensor, responses: Tensor) -> Tensor:
+def make_features(prompts: Tensor, responses: Tensor) -> Tensor:
     """The features of the head, (batch, 2 size), from unit vectors (batch, size).
 
     They are the response's vector, and its elementwise product with the prompt's: without the product, the answer to
@@ -43,11 +43,11 @@ def features(prompts: Tensor, responses: Tensor) -> Tensor:
 class PairSample:
     """The pairs that a head is fitted to, and those that it is evaluated on."""
 
-    train: Sequence[Pair]
-    held_out: Sequence[Pair]
+    train: Sequence[PreferencePair]
+    held_out: Sequence[PreferencePair]
 
     @classmethod
-    def of(cls, train: Sequence[Pair], held_out: Sequence[Pair], num_pairs: int) -> "PairSample":
+    def of(cls, train: Sequence[PreferencePair], held_out: Sequence[PreferencePair], num_pairs: int) -> "PairSample":
         """A sample of at most `num_pairs` of each list, the same at every call."""
         return cls(_draw(train, num_pairs), _draw(held_out, num_pairs))
 
@@ -97,7 +97,7 @@ class Head:
             return None
 
 
-def head_file(encoder: str, sample: PairSample) -> Path:
+def locate_head(encoder: str, sample: PairSample) -> Path:
     """The cache file of an encoder's head on these pairs; `encoder` is the encoder's digest."""
     pairs = [[[pair.prompt, pair.chosen, pair.rejected] for pair in part] for part in (sample.train, sample.held_out)]
     content = json.dumps([VERSION, STRENGTHS, NUM_FOLDS, encoder, pairs])
@@ -152,7 +152,7 @@ def fit_weights(differences: Array, strength: float) -> Array:
     return minimum
 
 
-def _draw(pairs: Sequence[Pair], num: int) -> Sequence[Pair]:
+def _draw(pairs: Sequence[PreferencePair], num: int) -> Sequence[PreferencePair]:
     if len(pairs) <= num:
         return pairs
     return [pairs[i] for i in sorted(random.Random("pairs").sample(range(len(pairs)), num))]

@@ -9,7 +9,7 @@ from torch import Tensor
 from rlhf_sweeps.config.functions import check_rule
 from rlhf_sweeps.config.reward_models import LengthConfig, RegexConfig, RewardModelConfig, VaderConfig
 from rlhf_sweeps.process.failures import RewardModelError
-from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, quote_exchange
 from rlhf_sweeps.reward_models.time_limit import TimeLimit, TimeLimitError
 
 
@@ -78,7 +78,7 @@ class RegexRewardModel(RewardModel):
                         scores[row] += weight * sum(1 for _ in matches)
         except TimeLimitError as error:
             slow = f"{self._key}.patterns[{number}].pattern={self._patterns[number][0].pattern}"
-            raise RewardModelError(f"{slow}: {error}, which ended at {shown(exchanges, row)}") from error
+            raise RewardModelError(f"{slow}: {error}, which ended at {quote_exchange(exchanges, row)}") from error
         return torch.tensor(scores, dtype=torch.float32)
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from rlhf_sweeps.config.reward_models import RewardModelConfig
 from rlhf_sweeps.process.failures import RewardModelError
-from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, shown
+from rlhf_sweeps.reward_models.base import Exchanges, RewardModel, quote_exchange
 from rlhf_sweeps.reward_models.constants import MOST_REMEMBERED
 
 
 @dataclass
-class Cost:
+class ScoringCost:
     """The cost of scoring so far.
 
     Attributes:
@@ -46,7 +46,7 @@ class Scorer:
         self.config = config
         self.name = config.name
         self.reward_model = reward_model
-        self.cost = Cost()
+        self.cost = ScoringCost()
         self._scores: dict[str, float] = {}
 
     def score(self, exchanges: Exchanges) -> Tensor:
@@ -55,7 +55,7 @@ class Scorer:
         Raises:
             RewardModelError: if the reward model fails, or a score is not finite.
         """
-        keys = _keys(exchanges)
+        keys = _make_keys(exchanges)
         scores = {key: self._scores[key] for key in keys if key in self._scores}
         new = {key: row for row, key in enumerate(keys) if key not in scores}
         self.cost.responses += len(keys)
@@ -73,7 +73,7 @@ class Scorer:
 
     def remember(self, exchanges: Exchanges, scores: Sequence[float]) -> None:
         """Add scores that were computed elsewhere."""
-        self._remember(dict(zip(_keys(exchanges), scores, strict=True)))
+        self._remember(dict(zip(_make_keys(exchanges), scores, strict=True)))
 
     def digest(self) -> str:
         """A text that identifies everything that a score depends on, except the exchange."""
@@ -87,7 +87,7 @@ class Scorer:
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
         self._scores = dict(state["scores"])
-        self.cost = Cost(**state["cost"])
+        self.cost = ScoringCost(**state["cost"])
 
     def _remember(self, scores: Mapping[str, float]) -> None:
         self._scores |= scores
@@ -97,11 +97,11 @@ class Scorer:
     def _check(self, scores: Tensor, exchanges: Exchanges) -> None:
         for row in (~scores.isfinite()).nonzero().flatten().tolist()[:1]:
             raise RewardModelError(
-                f"reward model {self.name}: its score is {scores[row].item()} for {shown(exchanges, row)}"
+                f"reward model {self.name}: its score is {scores[row].item()} for {quote_exchange(exchanges, row)}"
             )
 
 
-def _keys(exchanges: Exchanges) -> list[str]:
+def _make_keys(exchanges: Exchanges) -> list[str]:
     """A hash of each exchange: of the policy's tokens if they are known, since different tokens may have the same text.
 
     Whether the response ended is included: the same tokens may have been cut at the length limit, or have ended with a

@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from rlhf_sweeps import cli
 from rlhf_sweeps.command_line.composed_files import keep_config_of_job
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.literals import lift
+from rlhf_sweeps.config.lifted_secrets import lift
 from rlhf_sweeps.data import load_pairs
 from rlhf_sweeps.preflight import read_model_config
-from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, command, override, refuse_foreign
+from rlhf_sweeps.record import TRAININGS, InUseError, NotOursError, claim, refuse_foreign, write_command, write_override
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, from_hydra, register
 from rlhf_sweeps.reward_training.constants import MIN_HELD_OUT
-from rlhf_sweeps.wording import shown
+from rlhf_sweeps.wording import display_path
 
 
 def main() -> None:
@@ -86,9 +86,9 @@ def _train(composed: DictConfig) -> float:
             keep_config_of_job(folder, composed)
             report = train(config, folder)
     except InUseError as error:
-        raise ConfigError(f"hydra.run.dir={shown(folder)}: {error}; choose another folder") from error
-    words = ["reward_model=local", override("reward_model.path", shown(folder))]
-    print(f"Use it with: {command('python', '-m', 'rlhf_sweeps', *words)}")
+        raise ConfigError(f"hydra.run.dir={display_path(folder)}: {error}; choose another folder") from error
+    words = ["reward_model=local", write_override("reward_model.path", display_path(folder))]
+    print(f"Use it with: {write_command('python', '-m', 'rlhf_sweeps', *words)}")
     return report.accuracy.value
 
 

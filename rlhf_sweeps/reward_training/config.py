@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from rlhf_sweeps.config.contradictions import dataset_contradictions, unpinned
-from rlhf_sweeps.config.fields import ConfigError, choice, device, number, out_of_range, part_of_path
-from rlhf_sweeps.config.reading import as_object, refer_to_variables, unknown_keys
-from rlhf_sweeps.config.schema import DatasetConfig, ModelConfig, dtype_fault
+from rlhf_sweeps.config.contradictions import find_dataset_contradictions, find_unpinned
+from rlhf_sweeps.config.fields import ConfigError, choice, device, find_out_of_range, number, part_of_path
+from rlhf_sweeps.config.reading import as_object, find_unknown_keys, refer_to_variables
+from rlhf_sweeps.config.schema import DatasetConfig, ModelConfig, find_dtype_fault
 from rlhf_sweeps.files.sources import EMBEDDED
 from rlhf_sweeps.reward_training.constants import CAUTIOUS_LR, LORA_FACTOR
 
@@ -71,7 +71,7 @@ class RewardTrainingConfig:
 def register() -> None:
     """Register the schema with Hydra, and the resolver that names a training after its base model."""
     ConfigStore.instance().store(name="reward_model_training_schema", node=RewardTrainingConfig)
-    OmegaConf.register_new_resolver("base_name", _base_name, replace=True)
+    OmegaConf.register_new_resolver("base_name", _name_base, replace=True)
 
 
 def from_hydra(composed: DictConfig) -> RewardTrainingConfig:
@@ -82,24 +82,28 @@ def from_hydra(composed: DictConfig) -> RewardTrainingConfig:
     """
     config = as_object(composed, RewardTrainingConfig)
     refer_to_variables(config, composed)
-    if problems := [*unknown_keys(config, prefix=""), *out_of_range(config, prefix=""), *_contradictions(config)]:
+    if problems := [
+        *find_unknown_keys(config, prefix=""),
+        *find_out_of_range(config, prefix=""),
+        *_find_contradictions(config),
+    ]:
         raise ConfigError("\n".join(problems))
     return config
 
 
-def _contradictions(config: RewardTrainingConfig) -> Iterator[str]:
+def _find_contradictions(config: RewardTrainingConfig) -> Iterator[str]:
     settings = config.reward_model
     if settings.microbatch_size > 0 and settings.batch_size % settings.microbatch_size:
         yield (
             f"reward_model.microbatch_size={settings.microbatch_size}: must divide "
             f"reward_model.batch_size={settings.batch_size}"
         )
-    yield from unpinned(config.base, "model")
-    if fault := dtype_fault(config.base, settings.lora_rank, "reward_model"):
+    yield from find_unpinned(config.base, "model")
+    if fault := find_dtype_fault(config.base, settings.lora_rank, "reward_model"):
         yield fault
-    yield from dataset_contradictions(config.dataset, "dataset")
+    yield from find_dataset_contradictions(config.dataset, "dataset")
 
 
-def _base_name(base: str | None, model: str) -> str:
+def _name_base(base: str | None, model: str) -> str:
     """The last part of the base model's path; without `base`, the name of `model`."""
     return model if base is None else base.removeprefix(EMBEDDED).rstrip("/").rpartition("/")[2]

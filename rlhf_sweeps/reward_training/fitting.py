@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.ppo.memory import Halving, fitting
+from rlhf_sweeps.ppo.memory import BatchSize, require_memory
 from rlhf_sweeps.process.failures import DivergedError
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
 from rlhf_sweeps.reward_training.constants import NUM_LOG_LINES, SECONDS_BETWEEN_LINES
@@ -60,7 +60,7 @@ def fit(
         DivergedError: if the loss or a weight is no longer a number.
     """
     blamed = f"reward_model.lr={config.highest_lr:g}"
-    arguments = _arguments(config, len(rows), folder, device)
+    arguments = _make_arguments(config, len(rows), folder, device)
     trainer = _make_trainer(config.reward_model, model, tokenizer, rows, arguments)
     trainer.add_callback(_Log(blamed))
     trained: Any = trainer.model
@@ -72,7 +72,7 @@ def fit(
     )  # fmt: skip
     # PairTrainer handles a lack of memory in its passes; here it can only be the optimizer's state that does not fit.
     given = f"reward_model.lora_rank={config.reward_model.lora_rank}"
-    with fitting(given, "adapters, of a low rank, or a smaller model"):
+    with require_memory(given, "adapters, of a low rank, or a smaller model"):
         trainer.train()
     # The loss of the last step was computed before that step changed the weights.
     if not all(weight.isfinite().all() for weight in weights):
@@ -94,13 +94,13 @@ def _make_trainer(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft uses an old name of transformers
             trainer = PairTrainer(
-                Halving("reward_model.microbatch_size", settings.microbatch_size),
+                BatchSize("reward_model.microbatch_size", settings.microbatch_size),
                 model=model,
                 args=arguments,
                 train_dataset=Dataset.from_list(list(rows)),
                 data_collator=functools.partial(collate, pad_id=tokenizer.pad_token_id),
                 processing_class=tokenizer,
-                peft_config=_adapters(settings),
+                peft_config=_configure_adapters(settings),
             )
     except ValueError as error:
         if settings.lora_rank is None:
@@ -111,7 +111,7 @@ def _make_trainer(
     return trainer
 
 
-def _arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, device: torch.device) -> "RewardConfig":
+def _make_arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, device: torch.device) -> "RewardConfig":
     from trl import RewardConfig  # type: ignore[attr-defined]
 
     settings = config.reward_model
@@ -144,7 +144,7 @@ def _arguments(config: RewardTrainingConfig, num_pairs: int, folder: Path, devic
     )
 
 
-def _adapters(settings: TrainingConfig) -> LoraConfig | None:
+def _configure_adapters(settings: TrainingConfig) -> LoraConfig | None:
     """LoRA adapters on all linear layers; the new head is trained as a whole."""
     if settings.lora_rank is None:
         return None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from rlhf_sweeps.data import Pair
+from rlhf_sweeps.data import PreferencePair
 from rlhf_sweeps.ppo.sampling import pad_right
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 
@@ -15,7 +15,7 @@ Row = dict[str, list[int]]
 NEW_PAD = "<|padding_of_pairs|>"
 
 
-def encode_pairs(pairs: Sequence[Pair], reader: ExchangeReader) -> tuple[list[Row], int]:
+def encode_pairs(pairs: Sequence[PreferencePair], reader: ExchangeReader) -> tuple[list[Row], int]:
     """The ids and types of each pair's answers, in the form of RewardTrainer, and the number of answers that were cut.
 
     Args:

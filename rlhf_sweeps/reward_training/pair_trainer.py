@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from trl import RewardTrainer  # type: ignore[attr-defined]
 
-from rlhf_sweeps.ppo.memory import Halving, keep_freed_memory
+from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory
 from rlhf_sweeps.reward_training.constants import SECONDS_BETWEEN_LINES
 
 log = logging.getLogger("rlhf_sweeps")
@@ -24,7 +24,7 @@ class PairTrainer(RewardTrainer):
         microbatch: the number of pairs in a backward pass.
     """
 
-    def __init__(self, microbatch: Halving, **arguments: Any) -> None:
+    def __init__(self, microbatch: BatchSize, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.microbatch = microbatch
         self._share = 1.0
@@ -41,7 +41,7 @@ class PairTrainer(RewardTrainer):
             self._num_done = 0
             return self._train(model, inputs, size)
 
-        with self._telling(len(inputs["input_ids"]) // 2):
+        with self._log_progress(len(inputs["input_ids"]) // 2):
             loss = self.microbatch.run(work)
         if self.state.global_step == 0 and self.microbatch.size == self._first_size and self.args.use_cpu:
             # Not before a step has succeeded: the memory that a failed attempt kept would be fragmented.
@@ -63,7 +63,7 @@ class PairTrainer(RewardTrainer):
         return torch.stack(losses).sum()
 
     @contextlib.contextmanager
-    def _telling(self, num_pairs: int) -> Iterator[None]:
+    def _log_progress(self, num_pairs: int) -> Iterator[None]:
         """Log the progress within a step; in a thread, since a single microbatch may take minutes."""
         has_ended = threading.Event()
 

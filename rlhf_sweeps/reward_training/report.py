@@ -12,14 +12,14 @@ from statistics import fmean
 import numpy as np
 from scipy.stats import binomtest
 
-from rlhf_sweeps.data import Pair
-from rlhf_sweeps.reward_models.surface_rules import Rule
+from rlhf_sweeps.data import PreferencePair
+from rlhf_sweeps.reward_models.surface_rules import SurfaceRule
 from rlhf_sweeps.reward_training.constants import NUM_BINS, SIGNIFICANCE
 from rlhf_sweeps.verdicts.intervals import estimate_win_rate
 
 
 @dataclass(frozen=True)
-class Share:
+class PairShare:
     """A share of pairs, with its Wilson 95 % confidence interval."""
 
     value: float
@@ -29,7 +29,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Bin:
+class CalibrationBin:
     """The pairs that are ranked with a confidence between low and high, and their accuracy."""
 
     low: float
@@ -53,11 +53,11 @@ class Calibration:
     expected_error: float
     brier: float
     log_loss: float
-    bins: list[Bin]
+    bins: list[CalibrationBin]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RuleComparison:
     """A rule in comparison with the reward model, on the same pairs.
 
     Attributes:
@@ -66,7 +66,7 @@ class Comparison:
     """
 
     rule: str
-    accuracy: Share
+    accuracy: PairShare
     p_value: float
 
 
@@ -83,15 +83,15 @@ class Report:
         warning: a sentence on a rule that the reward model does not beat significantly; None if it beats all rules.
     """
 
-    accuracy: Share
-    longer: Share | None
-    shorter: Share | None
+    accuracy: PairShare
+    longer: PairShare | None
+    shorter: PairShare | None
     calibration: Calibration
-    comparisons: list[Comparison]
+    comparisons: list[RuleComparison]
     warning: str | None
 
 
-def make_report(margins: Sequence[float], pairs: Sequence[Pair], rules: Sequence[Rule]) -> Report:
+def make_report(margins: Sequence[float], pairs: Sequence[PreferencePair], rules: Sequence[SurfaceRule]) -> Report:
     """The report on a reward model.
 
     Args:
@@ -99,31 +99,31 @@ def make_report(margins: Sequence[float], pairs: Sequence[Pair], rules: Sequence
         pairs: the held-out pairs, at least one.
         rules: the rules, fitted to the training pairs.
     """
-    right = outcomes(margins)
+    right = rank_outcomes(margins)
     comparisons = sorted((_compare(right, rule, pairs) for rule in rules), key=lambda row: -row.accuracy.value)
-    accuracy = share(right)
+    accuracy = estimate_share(right)
     excess = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
     return Report(
         accuracy,
-        _share_where([more > 0 for more in excess], right),
-        _share_where([more < 0 for more in excess], right),
+        _estimate_share_where([more > 0 for more in excess], right),
+        _estimate_share_where([more < 0 for more in excess], right),
         calibrate(margins),
         comparisons,
         _warn(accuracy, comparisons),
     )
 
 
-def outcomes(margins: Sequence[float]) -> list[float]:
+def rank_outcomes(margins: Sequence[float]) -> list[float]:
     """The outcome of each pair, (pairs,): 1 if it is ranked right, 0 if not, 0.5 for a tie."""
     return [(margin > 0) + 0.5 * (margin == 0) for margin in margins]
 
 
-def share(right: Sequence[float]) -> Share:
+def estimate_share(right: Sequence[float]) -> PairShare:
     """The mean of outcomes with its confidence interval."""
     estimate = estimate_win_rate(np.array([right]))
     assert estimate.low is not None
     assert estimate.high is not None
-    return Share(estimate.mean, estimate.low, estimate.high, len(right))
+    return PairShare(estimate.mean, estimate.low, estimate.high, len(right))
 
 
 def calibrate(margins: Sequence[float]) -> Calibration:
@@ -133,13 +133,13 @@ def calibrate(margins: Sequence[float]) -> Calibration:
     two answers in a pair carries no information.
     """
     confidences = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
-    right = outcomes(margins)
+    right = rank_outcomes(margins)
     members: list[list[int]] = [[] for _ in range(NUM_BINS)]
     for i, confidence in enumerate(confidences):
         members[min(NUM_BINS - 1, int((confidence - 0.5) * 2 * NUM_BINS))].append(i)
     width = 0.5 / NUM_BINS
     bins = [
-        Bin(
+        CalibrationBin(
             0.5 + width * place,
             0.5 + width * (place + 1),
             len(rows),
@@ -160,24 +160,24 @@ def calibrate(margins: Sequence[float]) -> Calibration:
     )
 
 
-def sign_test(right: Sequence[float], other_outcomes: Sequence[float]) -> float:
+def compute_sign_test(right: Sequence[float], other_outcomes: Sequence[float]) -> float:
     """The two-sided p-value of McNemar's exact test on two lists of outcomes for the same pairs."""
     better = sum(outcome > other_outcome for outcome, other_outcome in zip(right, other_outcomes, strict=True))
     worse = sum(outcome < other_outcome for outcome, other_outcome in zip(right, other_outcomes, strict=True))
     return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
-def _compare(right: Sequence[float], rule: Rule, pairs: Sequence[Pair]) -> Comparison:
-    others = outcomes(rule.margins(pairs))
-    return Comparison(rule.name, share(others), sign_test(right, others))
+def _compare(right: Sequence[float], rule: SurfaceRule, pairs: Sequence[PreferencePair]) -> RuleComparison:
+    others = rank_outcomes(rule.margins(pairs))
+    return RuleComparison(rule.name, estimate_share(others), compute_sign_test(right, others))
 
 
-def _share_where(is_counted: Sequence[bool], right: Sequence[float]) -> Share | None:
+def _estimate_share_where(is_counted: Sequence[bool], right: Sequence[float]) -> PairShare | None:
     counted = [outcome for outcome, counts in zip(right, is_counted, strict=True) if counts]
-    return share(counted) if counted else None
+    return estimate_share(counted) if counted else None
 
 
-def _warn(accuracy: Share, comparisons: Sequence[Comparison]) -> str | None:
+def _warn(accuracy: PairShare, comparisons: Sequence[RuleComparison]) -> str | None:
     """A sentence on the best rule that the reward model does not beat significantly; None if it beats all rules."""
     for comparison in comparisons:
         rule_accuracy = comparison.accuracy.value

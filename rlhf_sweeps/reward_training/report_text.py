@@ -3,64 +3,66 @@
 import dataclasses
 from collections.abc import Mapping
 
-from rlhf_sweeps.config.references import as_recorded
+from rlhf_sweeps.config.references import redact_config
 from rlhf_sweeps.files.sources import locate
-from rlhf_sweeps.models.card import markdown_table
+from rlhf_sweeps.models.card import write_markdown_table
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig
-from rlhf_sweeps.reward_training.report import Report, Share
-from rlhf_sweeps.wording import in_columns
+from rlhf_sweeps.reward_training.report import PairShare, Report
+from rlhf_sweeps.wording import align_columns
 
 Rows = list[tuple[str, ...]]
 
 
-def show(report: Report) -> str:
+def format_report(report: Report) -> str:
     """The report as lines of text."""
     calibration = report.calibration
     lines = [
-        *in_columns([("ranked right", "share", "95 % interval", "pairs"), *_accuracies(report)], are_numbers=True),
+        *align_columns(
+            [("ranked right", "share", "95 % interval", "pairs"), *_list_accuracies(report)], are_numbers=True
+        ),
         "",
         f"calibration: expected error {calibration.expected_error:.3f}, Brier score {calibration.brier:.3f}, "
         f"log loss {calibration.log_loss:.3f}",
-        *in_columns([("confidence", "mean", "right", "pairs"), *_reliability(report)], are_numbers=True),
+        *align_columns([("confidence", "mean", "right", "pairs"), *_list_bins(report)], are_numbers=True),
     ]
     if report.warning:
         lines += ["", f"warning: {report.warning}"]
     return "\n".join(lines)
 
 
-def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Mapping[str, object]) -> str:
+def write_reward_model_card(config: RewardTrainingConfig, report: Report, figures: Mapping[str, object]) -> str:
     """The model card: Markdown with the metadata block for model hubs. Whoever publishes the model adds its licence.
 
     Args:
         figures: figures of the training, such as pairs, steps and seconds.
     """
-    config = as_recorded(config)
+    config = redact_config(config)
     settings = {**dataclasses.asdict(config.reward_model), "lr": config.highest_lr, "seed": config.seed}
     del settings["base"]
     eval_data = config.dataset.eval_path or config.dataset.eval_split
     calibration = report.calibration
     parts = [
         ("base", f"`{config.base.path}`"),
-        ("data", _data_name(config)),
+        ("data", _name_data(config)),
         ("held out", eval_data or "a tenth of the prompts, by hash"),
         *((name, str(value)) for name, value in figures.items()),
     ]
     sections = [
-        _metadata(config),
+        _write_metadata(config),
         f"# {config.name}",
         "A reward model, trained on preference pairs by rlhf_sweeps. Its scores compare responses to one prompt: "
         "sigmoid of a difference stands for the probability that the first of two is preferred.",
-        markdown_table(("part", "used"), parts),
+        write_markdown_table(("part", "used"), parts),
         "## Held-out pairs",
         *([f"**Warning: {report.warning}.**"] if report.warning else []),
-        markdown_table(("ranked right", "share", "95 % interval", "pairs"), _accuracies(report)),
+        write_markdown_table(("ranked right", "share", "95 % interval", "pairs"), _list_accuracies(report)),
         "The rules use surface features of an answer only; the direction of each was chosen on the training pairs. "
         "Ties count half.",
         f"Calibration: expected error {calibration.expected_error:.3f} (over bins of the confidence), Brier score "
         f"{calibration.brier:.3f}, log loss {calibration.log_loss:.3f}.",
-        markdown_table(("confidence", "mean", "right", "pairs"), _reliability(report)),
+        write_markdown_table(("confidence", "mean", "right", "pairs"), _list_bins(report)),
         "## Settings",
-        markdown_table(("key", "value"), [(name, str(value)) for name, value in settings.items()]),
+        write_markdown_table(("key", "value"), [(name, str(value)) for name, value in settings.items()]),
         "## Use",
         "    python -m rlhf_sweeps reward_model=local reward_model.path=FOLDER",
         "## Licence",
@@ -69,8 +71,8 @@ def reward_model_card(config: RewardTrainingConfig, report: Report, figures: Map
     return "\n\n".join(sections) + "\n"
 
 
-def _accuracies(report: Report) -> Rows:
-    rows: list[tuple[str, Share | None]] = [
+def _list_accuracies(report: Report) -> Rows:
+    rows: list[tuple[str, PairShare | None]] = [
         ("reward model", report.accuracy),
         ("  where the chosen is longer", report.longer),
         ("  where the chosen is shorter", report.shorter),
@@ -83,7 +85,7 @@ def _accuracies(report: Report) -> Rows:
     ]
 
 
-def _reliability(report: Report) -> Rows:
+def _list_bins(report: Report) -> Rows:
     return [
         (
             f"{group.low:.2f} to {group.high:.2f}",
@@ -95,12 +97,12 @@ def _reliability(report: Report) -> Rows:
     ]
 
 
-def _data_name(config: RewardTrainingConfig) -> str:
+def _name_data(config: RewardTrainingConfig) -> str:
     dataset = config.dataset
     return ", ".join(f"`{source.path}`" for source in (dataset.sources or [dataset]))
 
 
-def _metadata(config: RewardTrainingConfig) -> str:
+def _write_metadata(config: RewardTrainingConfig) -> str:
     lines = ["library_name: transformers", "pipeline_tag: text-classification", "tags: [reward-model, rlhf_sweeps]"]
     if not config.base.pypi_wheel and locate(config.base.path, config.base_key) is None:
         lines.append(f"base_model: {config.base.path}")

@@ -13,23 +13,23 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.references import recorded
-from rlhf_sweeps.config.reward_models import plain_classifier
-from rlhf_sweeps.data import Messages, Pair, Pairs, describe, load_pairs, num_with_control
+from rlhf_sweeps.config.references import redact
+from rlhf_sweeps.config.reward_models import make_plain_classifier
+from rlhf_sweeps.data import Messages, PreferencePair, PreferencePairs, count_with_control, describe_counts, load_pairs
 from rlhf_sweeps.files.placing import move_into
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.models.template_date import hold_date
-from rlhf_sweeps.ppo.memory import Halving, give_back_memory, keep_nothing
-from rlhf_sweeps.ppo.reach import check_positions
+from rlhf_sweeps.ppo.context_limits import check_positions
+from rlhf_sweeps.ppo.memory import BatchSize, give_back_memory, keep_nothing
 from rlhf_sweeps.reward_models.base import Exchanges
-from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier, longest_input
+from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, find_longest_input, load_classifier
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 from rlhf_sweeps.reward_models.surface_rules import fit_rules
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig
 from rlhf_sweeps.reward_training.fitting import fit
 from rlhf_sweeps.reward_training.pair_tokens import encode_pairs, set_pad_token
 from rlhf_sweeps.reward_training.report import Report, make_report
-from rlhf_sweeps.reward_training.report_text import reward_model_card, show
+from rlhf_sweeps.reward_training.report_text import format_report, write_reward_model_card
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -58,26 +58,26 @@ def train(config: RewardTrainingConfig, folder: Path) -> Report:
         move_into(folder, made, last="config.json")
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    print(show(report))
+    print(format_report(report))
     return report
 
 
-def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch.device) -> dict[str, object]:
+def _fit(config: RewardTrainingConfig, pairs: PreferencePairs, folder: Path, device: torch.device) -> dict[str, object]:
     """Train on the pairs and save the model into the folder; returns the figures of the training."""
     model, tokenizer = _load_base(config)
-    limit = longest_input(model, tokenizer)
+    limit = find_longest_input(model, tokenizer)
     max_length = min(config.reward_model.max_length, limit or config.reward_model.max_length)
     reader = ExchangeReader(tokenizer, template=None, max_length=max_length)
     reader.check_room(f"reward_model.max_length={max_length}")
     given = f"{config.base_key}={config.base.path}"
     check_positions(model, max_length, given, "reward_model.max_length makes it shorter")
     rows, num_cut = encode_pairs(pairs.train, reader)
-    num_controlling = num_with_control(list(map(_texts, [*pairs.train, *pairs.held_out])), tokenizer)
+    num_controlling = count_with_control(list(map(_join_messages, [*pairs.train, *pairs.held_out])), tokenizer)
     if set_pad_token(tokenizer, rows):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     # The trained model will be checked when it is loaded. It must not be refused then, so the base is checked now.
-    ClassifierRewardModel(model, tokenizer, None, Halving(given, 1), max_length=max_length).check(given)
-    log.info("%s", describe(pairs, num_with_control=num_controlling))
+    ClassifierRewardModel(model, tokenizer, None, BatchSize(given, 1), max_length=max_length).check(given)
+    log.info("%s", describe_counts(pairs, num_with_control=num_controlling))
     log.info("%d answers are cut, to %d tokens with their prompts", num_cut, max_length)
     start = time.perf_counter()
     trained, num_steps = fit(config, model.requires_grad_(True), tokenizer, rows, folder, device)
@@ -96,19 +96,19 @@ def _fit(config: RewardTrainingConfig, pairs: Pairs, folder: Path, device: torch
     }
 
 
-def _texts(pair: Pair) -> Messages:
+def _join_messages(pair: PreferencePair) -> Messages:
     """All messages of a pair: its prompt and both answers."""
     return [*pair.prompt, *({"role": "assistant", "content": answer} for answer in (pair.chosen, pair.rejected))]
 
 
-def evaluate(folder: Path, pairs: Pairs, batch_size: int, device: torch.device) -> Report:
+def evaluate(folder: Path, pairs: PreferencePairs, batch_size: int, device: torch.device) -> Report:
     """The report on the reward model in a folder, loaded in the same way as in a run.
 
     Args:
         batch_size: the number of sequences scored at once.
     """
-    config = plain_classifier(str(folder), folder.name, "float32")
-    batch = Halving("reward_model.microbatch_size", batch_size)
+    config = make_plain_classifier(str(folder), folder.name, "float32")
+    batch = BatchSize("reward_model.microbatch_size", batch_size)
     reward_model = load_classifier(config, None, batch, device)
     prompts = [pair.prompt for pair in pairs.held_out]
     chosen = reward_model.score(Exchanges(prompts, [pair.chosen for pair in pairs.held_out]))
@@ -139,7 +139,7 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
         )
     trunk = f"{model.base_model_prefix}."
     if lacking := sorted(name for name in info["missing_keys"] if name.startswith(trunk) and "pooler" not in name):
-        raise ConfigError(f"{key}={base.path}: not a trained model, its weights lack {models.named(lacking)}")
+        raise ConfigError(f"{key}={base.path}: not a trained model, its weights lack {models.list_weights(lacking)}")
     models.check_ids(model, tokenizer, f"{key}={base.path}")
     if info["missing_keys"]:
         log.info("new weights: %s", ", ".join(sorted(info["missing_keys"])))
@@ -148,6 +148,6 @@ def _load_base(config: RewardTrainingConfig) -> tuple[PreTrainedModel, PreTraine
 
 def _record(config: RewardTrainingConfig, report: Report, figures: dict[str, object], folder: Path) -> None:
     """Write report.json and README.md."""
-    content = {**asdict(report), "training": figures, "config": recorded(asdict(config))}
+    content = {**asdict(report), "training": figures, "config": redact(asdict(config))}
     (folder / "report.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(reward_model_card(config, report, figures), encoding="utf-8")
+    (folder / "README.md").write_text(write_reward_model_card(config, report, figures), encoding="utf-8")

@@ -14,7 +14,7 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import SEEDS, TEST_SEEDS_AFTER
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.study.owners import to_study_directions
-from rlhf_sweeps.wording import told
+from rlhf_sweeps.wording import describe_error
 
 # The largest number allowed in sampler_args: a sampler may draw so many numbers for each suggestion. Chosen.
 MOST_GIVEN = 100_000
@@ -31,7 +31,7 @@ def check_trial_function(path: str) -> None:
     try:
         target = pkgutil.resolve_name(path)
     except Exception as error:  # whatever the user's module raises
-        raise ConfigError(f"{given}: {allowed} ({told(error)})") from error
+        raise ConfigError(f"{given}: {allowed} ({describe_error(error)})") from error
     if "." not in path or not callable(target) or isinstance(target, type):
         raise ConfigError(f"{given}: {allowed}")
 
@@ -85,7 +85,8 @@ def check_sampler(plan: Plan) -> None:
     except Exception as error:  # whatever a sampler raises
         arguments = ", ".join(f"{name}={value}" for name, value in settings.sampler_args.items())
         raise ConfigError(
-            f"hydra.sweeper.sampler_args={{{arguments}}}: {settings.sampler} cannot work with them ({told(error)})"
+            f"hydra.sweeper.sampler_args={{{arguments}}}: {settings.sampler} cannot work with them "
+            f"({describe_error(error)})"
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)

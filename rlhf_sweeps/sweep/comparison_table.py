@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rlhf_sweeps.wording import WIDTH, in_columns, short
+from rlhf_sweeps.wording import WIDTH, align_columns, shorten
 
 LONGEST_NAME = 24  # characters
 MOST_LEFT_OUT = 10  # sentences about runs that were left out
@@ -21,9 +21,9 @@ def write_table(comparison: Mapping[str, Any]) -> str:
     entries: list[Entry] = comparison["reward_models"]
     lines = []
     if entries:
-        matrix = in_columns(list(_list_by_judge(entries, comparison["judges"])))
+        matrix = align_columns(list(_list_by_judge(entries, comparison["judges"])))
         is_too_wide = max(map(len, matrix)) > WIDTH
-        lines += [_write_title(comparison), *(in_columns(list(_list_by_pair(entries))) if is_too_wide else matrix)]
+        lines += [_write_title(comparison), *(align_columns(list(_list_by_pair(entries))) if is_too_wide else matrix)]
     else:
         lines.append("nothing to compare: no reward model has a run with an evaluation that can be used")
     lines += _write_ranking(comparison["ranking"])
@@ -73,7 +73,7 @@ def _write_ranking(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
         [f"  {place}.", _shorten(entry["reward_model"]), _format_rate(entry), _describe_noise(entry["within_noise_of"])]
         for place, entry in enumerate(ranking, start=1)
     ]
-    return ["by mean win rate under the other judges:", *in_columns(cells)]
+    return ["by mean win rate under the other judges:", *align_columns(cells)]
 
 
 def _describe_noise(name: str | None) -> str:
@@ -111,7 +111,7 @@ def _format_percent(rate: float) -> str:
 
 
 def _shorten(name: str) -> str:
-    return short(name, LONGEST_NAME)
+    return shorten(name, LONGEST_NAME)
 
 
 def _wrap(text: str) -> list[str]:

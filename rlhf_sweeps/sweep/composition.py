@@ -16,11 +16,11 @@ from rlhf_sweeps.command_line.composed_files import keep_config, to_plain
 from rlhf_sweeps.command_line.hydra_answers import answer_from, answer_questions, asks_for_the_job, has_questions
 from rlhf_sweeps.config.choices import expand
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.literals import learn, lift
+from rlhf_sweeps.config.lifted_secrets import learn, lift
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config
-from rlhf_sweeps.record import Run, override, salvage_hydra, salvage_yaml
-from rlhf_sweeps.wording import told
+from rlhf_sweeps.record import Run, salvage_hydra, salvage_yaml, write_override
+from rlhf_sweeps.wording import describe_error
 
 
 class Composer:
@@ -94,7 +94,7 @@ class Composer:
             hydra["runtime"]["output_dir"] = str(folder.absolute())
             hydra["sweep"]["dir"] = str(self.folder)
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{source / '.hydra'}: cannot be read ({told(error)})") from error
+            raise ConfigError(f"{source / '.hydra'}: cannot be read ({describe_error(error)})") from error
         if seed is not None:
             task["seed"] = seed
             overrides = [*(text for text in overrides if not text.startswith("seed=")), f"seed={seed}"]
@@ -184,5 +184,5 @@ def _fill_in_job(
 def _fix_number(hydra: dict[str, Any]) -> dict[str, Any]:
     """Add overrides to Hydra's own part of a run that set its number, for a config that uses it in a run on its own."""
     number, name = hydra["job"]["num"], hydra["job"]["id"]
-    overrides = [*hydra["overrides"]["hydra"], f"hydra.job.num={number}", override("hydra.job.id", name)]
+    overrides = [*hydra["overrides"]["hydra"], f"hydra.job.num={number}", write_override("hydra.job.id", name)]
     return {**hydra, "overrides": {**hydra["overrides"], "hydra": overrides}}

@@ -11,7 +11,7 @@ from typing import Any
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import ObjectiveConfig
 from rlhf_sweeps.preflight import describe_differences
-from rlhf_sweeps.record import Axis, Sweep, describe, read_axes, runs_of
+from rlhf_sweeps.record import Axis, Sweep, describe_axes, list_runs, read_axes
 
 # The configuration of a sweep in sweep.json: axes, config (flat), directions, seeds, and `fixed`, the overrides that
 # are not swept. Records of earlier versions have no `fixed`.
@@ -82,7 +82,7 @@ def read_start(sweep: Sweep) -> dict[str, Any] | None:
         records = start.get("configurations") or [start]
         if _is_sound(start) and isinstance(records, list) and all(map(_is_sound, records)):
             return start
-    if start is not None or runs_of(sweep):
+    if start is not None or list_runs(sweep):
         raise ConfigError(
             f"hydra.sweep.dir={sweep.folder}: {sweep.start_file.name} is missing or damaged, and no other file tells "
             "which sweep its runs belong to; restore it, or choose another folder"
@@ -103,7 +103,7 @@ def describe_changes(old: Record, new: Record) -> str:
     axes = [read_axes(record["axes"]) for record in (old, new)]
     if _sweeps_seed(axes[0]) and not _sweeps_seed(axes[1]):
         return "begun by a version that had a trial for each seed; now each setting is averaged over its seeds"
-    return "; ".join(filter(None, [describe_differences(*map(describe, axes)), *_list_differences(old, new)]))
+    return "; ".join(filter(None, [describe_differences(*map(describe_axes, axes)), *_list_differences(old, new)]))
 
 
 def _sweeps_seed(axes: Sequence[Axis]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import CategoricalDistribution
 
-from rlhf_sweeps.config.references import recorded, unresolved, written
+from rlhf_sweeps.config.references import read_with_references, redact, restore_references
 from rlhf_sweeps.config.reward_models import RewardModelConfig
 from rlhf_sweeps.record import Run, Sweep, as_mapping
 from rlhf_sweeps.sweep.composition import Composer
@@ -54,10 +54,10 @@ def introduce(task: DictConfig, others: Contenders) -> DictConfig:
         return task
     task = task.copy()
     with open_dict(task):
-        task.reward_model = {**written(task.reward_model), "name": own_label, "normalize": normalize}
+        task.reward_model = {**read_with_references(task.reward_model), "name": own_label, "normalize": normalize}
         if task.eval.judge_each_other:
-            given = [written(judge) for judge in task.eval.judges]
-            new = [{**unresolved(config), "name": label} for label, config in others.items()]
+            given = [read_with_references(judge) for judge in task.eval.judges]
+            new = [{**restore_references(config), "name": label} for label, config in others.items()]
             task.eval.judges = [*given, *(judge for judge in new if judge not in given)]
     return task
 
@@ -98,8 +98,8 @@ def _list_runs(trial: SweepTrial, sweep: Sweep, seeds: Sequence[int]) -> list[Ru
 
 def _make_label(config: RewardModelConfig, all_configs: Sequence[RewardModelConfig]) -> str:
     """The label in the comparison; slashes of a path become colons, since metrics contain the label."""
-    namesakes = [recorded(asdict(other)) for other in all_configs if other.name == config.name]
-    own = recorded(asdict(config))
+    namesakes = [redact(asdict(other)) for other in all_configs if other.name == config.name]
+    own = redact(asdict(config))
     differing = [key for key in own if any(key in other and other[key] != own[key] for other in namesakes)]
     if not differing:
         return config.name

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlhf_sweeps.record.live_table import Column, draw_table, setting_columns, state_text, style_of
+from rlhf_sweeps.record.live_table import TrialColumn, choose_style, draw_table, format_state, make_setting_columns
 from rlhf_sweeps.sweep.results import (
     describe_counts,
     describe_worth,
@@ -170,17 +170,17 @@ class Display:
         winners = {trial.number for trial in find_best(trials, self._directions)} if not self._is_comparison else set()
         values = [[f"{value:.4g}" for value in trial.objectives or []] or [""] * len(self._metrics) for trial in chosen]
         names = name_objectives(self._metrics)
-        states = [state_text(trial.state, trial.cause if trial.state == FAILED else None) for trial in chosen]
+        states = [format_state(trial.state, trial.cause if trial.state == FAILED else None) for trial in chosen]
         columns = [
-            Column("trial", [str(trial.number) for trial in chosen]),
-            *setting_columns([trial.settings for trial in chosen]),
-            Column("update", [_format_progress(trial) if trial.num_updates else "" for trial in chosen]),
-            Column("score", [_format_value(trial.score) for trial in chosen]),
-            Column("KL", [_format_value(trial.kl) for trial in chosen]),
-            *(Column(name, [row[place] for row in values]) for place, name in enumerate(names)),
-            Column("state", states, is_left=True),
+            TrialColumn("trial", [str(trial.number) for trial in chosen]),
+            *make_setting_columns([trial.settings for trial in chosen]),
+            TrialColumn("update", [_format_progress(trial) if trial.num_updates else "" for trial in chosen]),
+            TrialColumn("score", [_format_value(trial.score) for trial in chosen]),
+            TrialColumn("KL", [_format_value(trial.kl) for trial in chosen]),
+            *(TrialColumn(name, [row[place] for row in values]) for place, name in enumerate(names)),
+            TrialColumn("state", states, is_left=True),
         ]
-        return draw_table(columns, [style_of(trial.state, trial.number in winners) for trial in chosen], width)
+        return draw_table(columns, [choose_style(trial.state, trial.number in winners) for trial in chosen], width)
 
 
 def _choose_rows(trials: Sequence[SweepTrial], ranked: Sequence[SweepTrial], room: int) -> list[SweepTrial]:

@@ -241,7 +241,7 @@ class Engine:
             self._end(active)
             return
         run.reopen()
-        run.pass_over()
+        run.skip_present_rows()
         self._active.append(active)
         active.future = self._executor.submit(run.folder)
 
@@ -252,7 +252,7 @@ class Engine:
         """
         run = active.run
         summary = run.summary() or {}
-        if changed := run.changed(summary, *run.row_files):
+        if changed := run.find_changed_files(summary, *run.row_files):
             self._display.event(f"trial {active.trial.number}: {changed[0]}; it continues from its last checkpoint")
             return False
         if (reason := run.stop_reason()) in (PRUNE, OVER_BUDGET):

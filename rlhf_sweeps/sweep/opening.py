@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf_sweeps.command_line.composed_files import mask_hydra, to_plain
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.references import fingerprints
+from rlhf_sweeps.config.references import take_fingerprints
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.preflight import describe_changed_values, flatten
-from rlhf_sweeps.record import Sweep, as_mapping, masked, masked_words, words_of
+from rlhf_sweeps.record import Sweep, as_mapping, mask_secrets, mask_words, read_words
 from rlhf_sweeps.sweep.configurations import KEYS, Configurations, describe_changes, read_start
 from rlhf_sweeps.sweep.plan import Plan
 from rlhf_sweeps.sweep.retries import Wanted, choose_failed_trials, open_again
@@ -34,9 +34,9 @@ def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[s
     """
     start = read_start(sweep)
     records: list[dict[str, Any]] = []
-    recorded = plan.recorded(["-m", *masked_words(words_of(hydra))]).as_data()
+    recorded = plan.recorded(["-m", *mask_words(read_words(hydra))]).as_data()
     new = {key: recorded[key] for key in ("axes", "directions", "seeds")}
-    new |= {"config": flatten(as_dict(plan.config)), "fixed": masked_words(plan.fixed)}
+    new |= {"config": flatten(as_dict(plan.config)), "fixed": mask_words(plan.fixed)}
     study_name = plan.settings.study_name or sweep.folder.absolute().name
     if start is None:
         start = {"id": uuid.uuid4().hex[:12], "study_name": study_name, "seconds": 0.0}
@@ -58,7 +58,7 @@ def describe(sweep: Sweep, plan: Plan, hydra: Mapping[str, Any]) -> tuple[dict[s
             log.info("accepted changes: %s", changed)
     configurations = Configurations(records, new)
     entries = {"configurations": configurations.records, "compared": configurations.compared}
-    entries["references"] = {**fingerprints(plan.config, start["id"]), **as_mapping(start.get("references"))}
+    entries["references"] = {**take_fingerprints(plan.config, start["id"]), **as_mapping(start.get("references"))}
     return {**start, **recorded, **new, **entries}, configurations
 
 
@@ -125,7 +125,7 @@ def open_study(
 def _as_yaml(master: DictConfig) -> str:
     """The config of the sweep for its folder, with secrets masked."""
     content = to_plain(master)
-    return OmegaConf.to_yaml(OmegaConf.create({**masked(content), "hydra": mask_hydra(content["hydra"])}))
+    return OmegaConf.to_yaml(OmegaConf.create({**mask_secrets(content), "hydra": mask_hydra(content["hydra"])}))
 
 
 def _begin_study(

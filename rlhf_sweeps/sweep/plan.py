@@ -7,7 +7,7 @@ from typing import Any
 from optuna.samplers import BaseSampler
 
 from rlhf_sweeps.config.schema import TEST_SEEDS_AFTER, Config
-from rlhf_sweeps.record import SweepPlan, override
+from rlhf_sweeps.record import SweepPlan, write_override
 from rlhf_sweeps.sweep.search.samplers import make_sampler
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 from rlhf_sweeps.sweep.settings import DEFAULT_TRIALS, SweeperConfig
@@ -133,7 +133,7 @@ class Plan:
         """The overrides that all runs share, including the sweeper's directions."""
         if self.directions == self.config.objective.directions:
             return self.space.fixed
-        return [*self.space.fixed, override("objective.directions", self.directions)]
+        return [*self.space.fixed, write_override("objective.directions", self.directions)]
 
     def may_fail(self, num_failed: int, num_finished: int) -> bool:
         """Whether the sweep may continue after so many failures."""

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf_sweeps.record import STORAGE, command, hide, place, report_file
+from rlhf_sweeps.record import STORAGE, hide, report_file, write_command, write_folder
 from rlhf_sweeps.sweep.execution import companion
-from rlhf_sweeps.wording import LONGEST, cut, shown, told
+from rlhf_sweeps.wording import LONGEST, cut, describe_error, display_path
 
 # The analysis of this package is installed beside it; the working directory may contain another package of that name.
 PLACE = Path(__file__).parents[2]
@@ -24,12 +24,12 @@ def write_report(folder: Path, storage: str | None = None) -> str:
     Args:
         storage: the URL of the study, if it is not in the folder.
     """
-    words = ["analysis", "report", place(folder)]
+    words = ["analysis", "report", write_folder(folder)]
     reason = _write(folder, words, {} if storage is None else {STORAGE: storage})
     if reason is None:
-        return f"report: {shown(report_file(folder))}"
-    words = [*words[:2], place(shown(folder)), *([] if storage is None else [f"--storage={storage}"])]
-    return f"no report: {reason}; {command('python', '-m', *words)}"
+        return f"report: {display_path(report_file(folder))}"
+    words = [*words[:2], write_folder(display_path(folder)), *([] if storage is None else [f"--storage={storage}"])]
+    return f"no report: {reason}; {write_command('python', '-m', *words)}"
 
 
 def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> str | None:
@@ -60,7 +60,7 @@ def _write(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> 
                 process.kill()
                 return "interrupted"
     except OSError as error:
-        return told(error)
+        return describe_error(error)
     if process.returncode == 0 and report_file(folder).is_file():
         return None
     lines = [line.strip() for line in errors.splitlines() if line.strip()]

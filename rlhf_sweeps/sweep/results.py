@@ -6,12 +6,12 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from rlhf_sweeps.record import run_again
-from rlhf_sweeps.record.trials import counts_text
+from rlhf_sweeps.record import write_rerun
+from rlhf_sweeps.record.trials import format_counts
 from rlhf_sweeps.sweep.study.tested import describe_tests, select_measured
 from rlhf_sweeps.sweep.study.trials import COMPLETE, FAILED, PRUNED, SweepTrial
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front, rank_key
-from rlhf_sweeps.wording import shown
+from rlhf_sweeps.wording import display_path
 
 NUM_NEXT = 3  # settings of the ranking that are printed after the best
 MOST_LISTED = 20  # at most so many points are printed one by one
@@ -106,7 +106,7 @@ def describe_worth(trial: SweepTrial, metrics: Sequence[str]) -> str:
 def describe_counts(trials: Sequence[SweepTrial]) -> str:
     """The states of trials; impossible settings are no failures: `9 complete; 4 settings impossible`."""
     impossible = [trial for trial in trials if trial.state == FAILED and not trial.has_run]
-    text = counts_text((trial.state, trial.cause) for trial in trials if trial not in impossible)
+    text = format_counts((trial.state, trial.cause) for trial in trials if trial not in impossible)
     return "; ".join(filter(None, [text, f"{_count(len(impossible), 'setting')} impossible" if impossible else ""]))
 
 
@@ -154,13 +154,13 @@ def write_last_lines(
                 + (how or "sweep.test_seeds=3 measures it on others")
             )
         lines.append(f"run trial {winners[0].number} again: {make_rerun_command(winners[0], fixed, hydra)}")
-    lines.append(f"all in {shown(folder)}")
+    lines.append(f"all in {display_path(folder)}")
     return "\n".join(lines)
 
 
 def make_rerun_command(trial: SweepTrial, fixed: Sequence[str], hydra: Mapping[str, Any]) -> str:
     """What runs a trial's setting on its own, quoted for a shell."""
-    return run_again(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
+    return write_rerun(hydra, [*fixed, *(f"{key}={text}" for key, text in trial.settings.items())])
 
 
 def _describe_best(winners: Sequence[SweepTrial], metrics: Sequence[str]) -> list[str]:
@@ -238,7 +238,7 @@ def _describe_trial(trial: SweepTrial, metrics: Sequence[str]) -> str:
         outcome = f"failed ({trial.cause})"
     else:
         outcome = f"{trial.state} at update {trial.update}"
-    return f"{outcome}  {format_settings(trial)}  {shown(trial.folder)}"
+    return f"{outcome}  {format_settings(trial)}  {display_path(trial.folder)}"
 
 
 def _count_settings(trials: Sequence[SweepTrial]) -> int:

@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import Sweep, runs_of
+from rlhf_sweeps.record import Sweep, list_runs
 from rlhf_sweeps.sweep.configurations import read_start
 from rlhf_sweeps.sweep.settings import SweeperConfig
 from rlhf_sweeps.sweep.study.storage import make_file_url, open_storage
@@ -41,7 +41,7 @@ def open_again(trials: Collection[FrozenTrial], study: Study, sweep: Sweep) -> N
         return
     numbers = {trial.number for trial in trials}
     # The runs are first: if this process is killed meanwhile, the study still knows the failed trials.
-    for place in runs_of(sweep):
+    for place in list_runs(sweep):
         if place.trial in numbers and not place.is_test and (place.run.summary() or {}).get("status") != "complete":
             place.run.reopen()
     study.reopen(numbers)

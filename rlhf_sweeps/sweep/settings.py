@@ -6,10 +6,10 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
-from rlhf_sweeps.config.fields import ConfigError, choice, number, out_of_range, text
-from rlhf_sweeps.config.literals import refuse_masked
+from rlhf_sweeps.config.fields import ConfigError, choice, find_out_of_range, number, text
+from rlhf_sweeps.config.lifted_secrets import refuse_masked
 from rlhf_sweeps.config.schema import DIRECTIONS, Config
-from rlhf_sweeps.record import passwords, remember
+from rlhf_sweeps.record import find_passwords, remember
 from rlhf_sweeps.sweep.study.trials import CAUSES
 
 DEFAULT_TRIALS = 20
@@ -64,7 +64,7 @@ def read_settings(master: DictConfig) -> SweeperConfig:
     assert isinstance(plain, dict)
     if url := plain.get("storage"):
         refuse_masked(url, "hydra.sweeper.storage")
-        remember(*passwords(str(url)))
+        remember(*find_passwords(str(url)))
         _refuse_unreadable(str(url))
     settings = SweeperConfig(**{str(key): value for key, value in plain.items()})
     for name, kind in MAPPINGS_AND_LISTS.items():
@@ -73,7 +73,7 @@ def read_settings(master: DictConfig) -> SweeperConfig:
             raise ConfigError(f"hydra.sweeper.{name}={given}: must be null or a {KINDS[kind]}")
         setattr(settings, name, kind() if given is None else given)
     settings.retry_failed = read_retries(settings.retry_failed)
-    if problems := [*out_of_range(settings, "hydra.sweeper."), *_find_contradictions(settings)]:
+    if problems := [*find_out_of_range(settings, "hydra.sweeper."), *_find_contradictions(settings)]:
         raise ConfigError("\n".join(problems))
     return settings
 

@@ -17,7 +17,7 @@ from rlhf_sweeps.config.metric_names import check_metrics
 from rlhf_sweeps.preflight import check_folder, check_inputs
 from rlhf_sweeps.process.environment import EnvironmentFault
 from rlhf_sweeps.process.exit_status import choose_exit_status, name_folder_in_faults
-from rlhf_sweeps.record import InUseError, NotOursError, Sweep, masked_word, salvage_hydra
+from rlhf_sweeps.record import InUseError, NotOursError, Sweep, mask_word, salvage_hydra
 from rlhf_sweeps.sweep import SweepFailedError, SweepInterruptedError
 from rlhf_sweeps.sweep.active import BUDGET, INTERRUPTED
 from rlhf_sweeps.sweep.checks import check_sampler, check_seeds, check_trial_function, make_canonical
@@ -126,7 +126,7 @@ def make_plan(master: DictConfig, loader: ConfigLoader, composer: Composer, argu
 
 def _refuse_secrets(space: SearchSpace) -> None:
     for key, text in {entry for point in space.probes() for entry in space.settings(point).items()}:
-        if masked_word(f"{key}={text}") != f"{key}={text}":
+        if mask_word(f"{key}={text}") != f"{key}={text}":
             raise ConfigError(
                 f"{key}: a sweep records the values that it varies, so they cannot be secrets; keep them in "
                 f"environment variables and sweep the references: {key}='${{oc.env:ONE}}','${{oc.env:OTHER}}'"

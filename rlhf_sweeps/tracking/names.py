@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf_sweeps.config.fields import WANDB_PROJECT, in_line, is_wandb_project
+from rlhf_sweeps.config.fields import WANDB_PROJECT, format_value, is_wandb_project
 
 PROJECT = "rlhf_sweeps"
 LONGEST, LONGEST_TAG = 128, 64  # characters of the names of runs and groups, and of a tag; W&B's limits
@@ -46,7 +46,7 @@ def make_names(
     run_name = "-".join(filter(None, (given, part))) if given else name
     project = project or os.environ.get("WANDB_PROJECT") or PROJECT
     if not is_wandb_project(project):
-        raise ValueError(f"WANDB_PROJECT={in_line(project)}: must be {WANDB_PROJECT}")
+        raise ValueError(f"WANDB_PROJECT={format_value(project)}: must be {WANDB_PROJECT}")
     return {
         "project": project,
         "name": shorten(run_name),

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf_sweeps.process.deadline import run_within
 from rlhf_sweeps.process.wandb_environment import set_wandb_environment
-from rlhf_sweeps.record import command, hidden, masked_words, place
+from rlhf_sweeps.record import hide_in_summary, mask_words, write_command, write_folder
 from rlhf_sweeps.tracking.names import choose_tags, hide_variables, is_off, make_names
-from rlhf_sweeps.wording import shown, told
+from rlhf_sweeps.wording import describe_error, display_path
 
 if TYPE_CHECKING:
     import wandb
@@ -94,7 +94,7 @@ def start(
                 run.define_metric(metric, step_metric=axis, step_sync=True, summary=summary)
             _remove_entries(run, _ENDING)  # which an earlier start may have written
     except Exception as error:
-        _log.warning("W&B is off, training goes on without it: %s", told(error))
+        _log.warning("W&B is off, training goes on without it: %s", describe_error(error))
         return Tracker(None)
     return Tracker(run, log_model=config.log_model, finish_timeout=config.finish_timeout)
 
@@ -129,7 +129,7 @@ def _open(config: TrackingConfig, fields: dict[str, Any]) -> wandb.Run:
                 return init(mode)
             level, reason = logging.INFO if config.mode == "auto" else logging.WARNING, "no API key, see `wandb login`"
         except Exception as error:
-            level, reason = logging.WARNING, told(error)
+            level, reason = logging.WARNING, describe_error(error)
             with contextlib.suppress(SystemExit):  # which passes on the exit code of W&B's process
                 wandb.teardown()  # otherwise that process would still hold the id of the failed run
         mode = "offline"
@@ -187,7 +187,7 @@ class Tracker:
             table = wandb.Table(columns=list(columns), data=[list(row) for row in data], allow_mixed_types=True)
             run_within(_FROZEN_AFTER, lambda: run.log({**at, name: table}))
         except Exception as error:
-            reason = told(error)
+            reason = describe_error(error)
         else:
             if time.monotonic() - started < _TABLE_PATIENCE:
                 return
@@ -219,7 +219,7 @@ class Tracker:
     def _close(self, run: wandb.Run, exit_code: int, summary: Mapping[str, Any], model_dir: Path | None) -> None:
         try:
             if self._is_on:
-                entries = hidden(summary)
+                entries = hide_in_summary(summary)
                 run.summary.update({name: x for name, x in entries.items() if isinstance(x, str | int | float)})
                 _remove_entries(run, [name for name, x in summary.items() if x is None])
                 if self._log_model and model_dir is not None:
@@ -234,7 +234,7 @@ class Tracker:
     def _turn_off(self, error: Exception) -> None:
         if self._is_on:
             self._is_on = False
-            _log.warning("W&B is off for the rest of this run, training goes on: %s", told(error))
+            _log.warning("W&B is off for the rest of this run, training goes on: %s", describe_error(error))
 
 
 def _end_process() -> None:
@@ -269,15 +269,15 @@ def _sync_command(run: wandb.Run) -> str:
     """The command that uploads all folders of the run: each offline start makes one; W&B skips uploaded ones."""
     folder = Path(run.sync_dir)
     if not run.offline:
-        return command("wandb", "sync", "--include-online", place(shown(folder)))
+        return write_command("wandb", "sync", "--include-online", write_folder(display_path(folder)))
     files = folder.parent.glob(f"offline-run-*/run-{glob.escape(run.id)}.wandb")
-    return command("wandb", "sync", *(place(shown(file.parent)) for file in sorted(files)))
+    return write_command("wandb", "sync", *(write_folder(display_path(file.parent)) for file in sorted(files)))
 
 
 @contextlib.contextmanager
 def _set_environment() -> Iterator[None]:
     """Set W&B's variables for a while; meanwhile the program's arguments, which W&B records, are masked."""
-    given, sys.argv = sys.argv, masked_words(sys.argv)
+    given, sys.argv = sys.argv, mask_words(sys.argv)
     try:
         with set_wandb_environment(_ENVIRONMENT):
             yield

@@ -26,7 +26,7 @@ Sample = Callable[[Sequence[Sequence[int]], str, int], Responses]
 
 
 @dataclass(frozen=True)
-class Answers:
+class BaseAnswers:
     """Responses of the base policy.
 
     Attributes:
@@ -57,7 +57,7 @@ class BasePolicy:
     training: Encoded
     end_ids: Sequence[int] = ()
 
-    def answers(self, prompts: Encoded, purpose: str, seed: int) -> Answers:
+    def answers(self, prompts: Encoded, purpose: str, seed: int) -> BaseAnswers:
         """The base policy's responses to some prompts."""
         key = _digest(self.settings, self.end_ids, prompts.messages, prompts.ids, purpose, seed)
         name = f"responses_{key}"
@@ -71,12 +71,12 @@ class BasePolicy:
 
         rows = self.record.read_or_find(lambda: self.record.read(name) or None, ask)
         tokens, ended = [row["tokens"] for row in rows], [row["ended"] for row in rows]
-        exchanges = exchanges_of(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
-        return Answers(exchanges, tokens, key)
+        exchanges = make_exchanges(prompts.messages, prompts.ids, tokens, ended, self.end_ids, self.tokenizer)
+        return BaseAnswers(exchanges, tokens, key)
 
-    def scores(self, answers: Answers, scorer: Scorer) -> Tensor:
+    def scores(self, answers: BaseAnswers, scorer: Scorer) -> Tensor:
         """A reward model's scores of some answers, unscaled, (prompts,)."""
-        name = _record_name("scores", scorer, answers)
+        name = _name_record("scores", scorer, answers)
         scores = [row["score"] for row in self.record.read(name)]
         if scores:
             scorer.remember(answers.exchanges, scores)
@@ -93,14 +93,14 @@ class BasePolicy:
         """
         order = random.Random("scale").sample(range(len(self.training.ids)), len(self.training.ids))[:NUM_PROMPTS]
         answers = self.answers(self.training.rows(order), "scale", 0)
-        name = _record_name("scale", scorer, answers)
+        name = _name_record("scale", scorer, answers)
         if not (rows := self.record.read(name)):
             rows = [asdict(measure(scorer.name, self.scores(answers, scorer)))]
             self.record.write(name, rows)
         return Scale(**rows[0])
 
 
-def exchanges_of(
+def make_exchanges(
     prompts: Sequence[Messages],
     prompt_ids: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
@@ -122,7 +122,7 @@ def exchanges_of(
     return Exchanges(prompts, texts, sequences, ended, end_ids)
 
 
-def responses_of(answers: Answers, prompts: Encoded, device: torch.device) -> Responses:
+def make_responses(answers: BaseAnswers, prompts: Encoded, device: torch.device) -> Responses:
     """The answers to these prompts as a batch; log-probabilities are 0, since they are not recorded."""
     assert answers.exchanges.ended is not None
     response_ids, response_mask = pad_right(answers.tokens, 0, device)
@@ -142,7 +142,7 @@ def _decode_after(prompt: Sequence[int], response: Sequence[int], tokenizer: Pre
     return str(tokenizer.decode(list(response), skip_special_tokens=True))  # if the end of the prompt was cleaned up
 
 
-def _record_name(what: str, scorer: Scorer, answers: Answers) -> str:
+def _name_record(what: str, scorer: Scorer, answers: BaseAnswers) -> str:
     """The name of a file, with up to 40 characters of the reward model's name."""
     label = re.sub(r"[^\w.-]+", "-", scorer.name)[:40]
     return f"{what}_{label}_{_digest(answers.key, scorer.digest())}"

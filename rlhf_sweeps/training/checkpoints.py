@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from rlhf_sweeps.files.placing import FORMER, place
 from rlhf_sweeps.process.environment import find_fault
-from rlhf_sweeps.record import differing, digest_of, salvage_object, write_object
+from rlhf_sweeps.record import digest_file, find_differences, salvage_object, write_object
 
 _UNFINISHED = "unfinished"
 _STATE = "state.json"
@@ -34,7 +34,7 @@ class DamagedError(Exception):
     """A checkpoint cannot be used; the message names the file."""
 
 
-def found(root: Path) -> list[Path]:
+def list_checkpoints(root: Path) -> list[Path]:
     """The complete checkpoints, newest first.
 
     Raises:
@@ -46,14 +46,14 @@ def found(root: Path) -> list[Path]:
 
 def remove(root: Path) -> None:
     """Remove all checkpoints, and then their folder if it is empty: files of the user stay."""
-    for path in _own(root):
+    for path in _list_own(root):
         _discard(path)
     shutil.rmtree(root / _UNFINISHED, ignore_errors=True)
     with contextlib.suppress(OSError):
         root.rmdir()
 
 
-def _own(root: Path) -> list[Path]:
+def _list_own(root: Path) -> list[Path]:
     """The checkpoints in a folder that we wrote, also those that were renamed to make way for a new one.
 
     Such a folder has a checkpoint's name, and holds state.json. An empty one counts, too: a process died while it
@@ -100,8 +100,8 @@ def save(
     if before is not None:
         remove_others(root, [before])  # first, so that there are never more than two on the disk
     target = root / f"{update:07d}"
-    parts = {f"{name}.safetensors": _trained(model) for name, model in models.items()}
-    parts["optimizer.safetensors"] = _flat_optimizer_state(optimizer)
+    parts = {f"{name}.safetensors": _list_trained(model) for name, model in models.items()}
+    parts["optimizer.safetensors"] = _flatten_optimizer_state(optimizer)
     with _new_folder(root / _UNFINISHED) as folder:
         for name, tensors in parts.items():
             save_file(tensors, folder / name)
@@ -114,7 +114,7 @@ def save(
         for file in records:
             if file.exists():
                 shutil.copyfile(file, folder / file.name)
-        manifest = {"update": update, **state, "files": _digests(folder)}
+        manifest = {"update": update, **state, "files": _take_digests(folder)}
         write_object(folder / _STATE, manifest, is_kept_twice=False)
     place(folder, target)
     remove_others(root, [target, before])
@@ -135,7 +135,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 def remove_others(root: Path, keep: Sequence[Path | None]) -> None:
     """Remove all checkpoints except these."""
-    for path in _own(root):
+    for path in _list_own(root):
         if path not in keep:
             _discard(path)
 
@@ -158,7 +158,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         raise DamagedError(f"{checkpoint.name}/{next(iter(problems), f'{_STATE}: missing')}")
     digests = state.get("files", {})
     with ThreadPoolExecutor() as threads:
-        for wrong in threads.map(lambda name: differing(checkpoint, {name: digests[name]}), digests):
+        for wrong in threads.map(lambda name: find_differences(checkpoint, {name: digests[name]}), digests):
             problems += wrong
     if problems:
         raise DamagedError(f"{checkpoint.name}/{problems[0]}")
@@ -194,7 +194,7 @@ def load_weights(file: Path, model: nn.Module) -> None:
 
 def _read_weights(file: Path, model: nn.Module) -> dict[str, Tensor]:
     tensors = _load_file(file)
-    for name, old in _trained(model).items():
+    for name, old in _list_trained(model).items():
         if name not in tensors or tensors[name].shape != old.shape:
             raise DamagedError(f"{file.parent.name}/{file.name}: {name} is missing or of another shape")
     return tensors
@@ -202,16 +202,16 @@ def _read_weights(file: Path, model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _copy_weights(tensors: Mapping[str, Tensor], model: nn.Module) -> None:
-    for name, parameter in _trained(model).items():
+    for name, parameter in _list_trained(model).items():
         parameter.copy_(tensors[name])
 
 
-def _trained(model: nn.Module) -> dict[str, Tensor]:
+def _list_trained(model: nn.Module) -> dict[str, Tensor]:
     """The trained parameters by name; tied weights occur once, frozen ones do not occur."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def _flat_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _flatten_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     entries: Iterable[tuple[int, dict[str, Tensor]]] = optimizer.state_dict()["state"].items()
     return {f"{index}.{name}": tensor for index, entry in entries for name, tensor in entry.items()}
 
@@ -232,23 +232,23 @@ def _holds(file: Path, tensors: Mapping[str, Tensor]) -> bool:
     except DamagedError:
         return False
     return read.keys() == tensors.keys() and all(
-        torch.equal(_bits(read[name]), _bits(tensor.cpu())) for name, tensor in tensors.items()
+        torch.equal(_as_bits(read[name]), _as_bits(tensor.cpu())) for name, tensor in tensors.items()
     )
 
 
-def _bits(tensor: Tensor) -> Tensor:
+def _as_bits(tensor: Tensor) -> Tensor:
     """The bits of a tensor as integers, since nan is not equal to itself; three times as fast as comparing bytes."""
     whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     return tensor.detach().contiguous().reshape(-1).view(whole)
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _take_digests(folder: Path) -> dict[str, str]:
     """File name -> digest; a file with two names (hard links) is read once."""
     names = sorted(path.name for path in folder.iterdir())
     inodes = {name: (folder / name).stat().st_ino for name in names}
     first = {inode: name for name, inode in inodes.items()}
     with ThreadPoolExecutor() as threads:
-        digests = dict(zip(first, threads.map(lambda name: digest_of(folder / name), first.values()), strict=True))
+        digests = dict(zip(first, threads.map(lambda name: digest_file(folder / name), first.values()), strict=True))
     return {name: digests[inodes[name]] for name in names}
 
 
@@ -257,7 +257,7 @@ def _copy_best(before: Path, folder: Path) -> None:
     name = "best.safetensors"
     shutil.copyfile(before / name, folder / name)
     digests = salvage_object(before / _STATE, []).get("files", {})
-    if differing(folder, {key: digest for key, digest in digests.items() if key == name}):
+    if find_differences(folder, {key: digest for key, digest in digests.items() if key == name}):
         raise OSError(EIO, "does not hold what was written", str(before / name))
 
 

@@ -14,13 +14,13 @@ from rlhf_sweeps.ppo.equations import kl_estimate
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.ppo.trainer import Reference
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.scale import UNIT, Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
 from rlhf_sweeps.reward_models.surface_rules import EMOJI
-from rlhf_sweeps.training.base_policy import Answers, BasePolicy, exchanges_of
+from rlhf_sweeps.training.base_policy import BaseAnswers, BasePolicy, make_exchanges
 
 
 class Evaluator:
@@ -57,7 +57,7 @@ class Evaluator:
         self._base_scores = torch.empty(0)
         self._judges_base_scores: dict[str, Tensor] = {}
 
-    def take_base(self, base_policy: BasePolicy, scale: Scale) -> tuple[Answers, Tensor]:
+    def take_base(self, base_policy: BasePolicy, scale: Scale) -> tuple[BaseAnswers, Tensor]:
         """Store the base policy's answers and scores before the first evaluation; returns them, scores (prompts,)."""
         self.scale = scale
         answers = base_policy.answers(self.prompts, "evaluation", self.seed)
@@ -76,9 +76,9 @@ class Evaluator:
         A row holds prompt, response, score, base_response, base_score, and judge/<name>/score and
         judge/<name>/base_score for each judge.
         """
-        noise = generator(self.seed, "evaluation", 0, policy.device)
+        noise = make_generator(self.seed, "evaluation", 0, policy.device)
         batch = self.sampler.sample(policy, self.prompts.ids, noise)
-        exchanges = exchanges_of(
+        exchanges = make_exchanges(
             self.prompts.messages,
             self.prompts.ids,
             batch.response_lists(),
@@ -86,16 +86,17 @@ class Evaluator:
             self.sampler.stop_ids,
             self.tokenizer,
         )
-        own = Judged(self.score(exchanges), self._base_scores)
+        own = ScoreComparison(self.score(exchanges), self._base_scores)
         judged = {
-            name: Judged(judge.score(exchanges), self._judges_base_scores[name]) for name, judge in self.judges.items()
+            name: ScoreComparison(judge.score(exchanges), self._judges_base_scores[name])
+            for name, judge in self.judges.items()
         }
         metrics = {
             **{f"eval/{metric}": value for metric, value in own.metrics().items()},
             "eval/kl": self._kl(batch),
             "eval/length": batch.response_mask.sum(-1).float().mean().item(),
             "eval/eos_rate": batch.ended.float().mean().item(),
-            **marker_rates(exchanges.responses),
+            **measure_markers(exchanges.responses),
             **{
                 f"judge/{name}/{metric}": x
                 for name, comparison in judged.items()
@@ -130,7 +131,7 @@ class Evaluator:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoreComparison:
     """One reward model's scores of the policy's and the base policy's responses to the same prompts, (prompts,)."""
 
     scores: Tensor
@@ -146,7 +147,7 @@ class Judged:
         }
 
 
-def marker_rates(texts: Sequence[str]) -> dict[str, float]:
+def measure_markers(texts: Sequence[str]) -> dict[str, float]:
     """The shares of texts with a '?', a '!' and an emoji, which often rise first when a reward model is hacked."""
     return {
         "eval/question_rate": sum("?" in text for text in texts) / len(texts),

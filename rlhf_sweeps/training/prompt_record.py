@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from rlhf_sweeps import __version__
 from rlhf_sweeps.config.schema import Config
-from rlhf_sweeps.data import Encoded, describe, encode, files_of, load_prompts
-from rlhf_sweeps.models.loading import tokenizer_text
-from rlhf_sweeps.record import BaseRecord, stamp
+from rlhf_sweeps.data import Encoded, describe_counts, encode, list_files, load_prompts
+from rlhf_sweeps.models.loading import describe_tokenizer
+from rlhf_sweeps.record import BaseRecord, take_stamp
 
 log = logging.getLogger("rlhf_sweeps")
 
@@ -40,7 +40,7 @@ def load_encoded(config: Config, tokenizer: PreTrainedTokenizerBase, record: Bas
     Raises:
         ConfigError: if the data set cannot be used.
     """
-    name = f"prompts_{_key(config, tokenizer)}"
+    name = f"prompts_{_make_key(config, tokenizer)}"
 
     def find() -> EncodedPrompts:
         prompts = _encode(config, tokenizer)
@@ -55,17 +55,17 @@ def _encode(config: Config, tokenizer: PreTrainedTokenizerBase) -> EncodedPrompt
     lengths = (config.dataset.max_prompt_length, config.dataset.min_prompt_length)
     training = encode(prompts.train, tokenizer, *lengths)
     held_out = encode(prompts.held_out, tokenizer, *lengths, most=config.eval.num_prompts, noun="held-out prompt")
-    line, wanted = describe(prompts, training, held_out), config.eval.num_prompts
+    line, wanted = describe_counts(prompts, training, held_out), config.eval.num_prompts
     if len(held_out.ids) < wanted:
         line += f"; evaluations use all that are held out, fewer than eval.num_prompts={wanted}"
     return EncodedPrompts(training, held_out, line)
 
 
-def _key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
+def _make_key(config: Config, tokenizer: PreTrainedTokenizerBase) -> str:
     """A hash of everything that the encoded prompts depend on."""
     versions = (__version__, transformers.__version__)
-    files = [(str(file), stamp(file)) for file in files_of(config.dataset)]
-    reader = (config.model, tokenizer_text(tokenizer))
+    files = [(str(file), take_stamp(file)) for file in list_files(config.dataset)]
+    reader = (config.model, describe_tokenizer(tokenizer))
     parts = (versions, asdict(config.dataset), files, reader, config.eval.num_prompts)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 

@@ -12,16 +12,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.references import as_recorded
+from rlhf_sweeps.config.references import redact_config
 from rlhf_sweeps.config.schema import Config, value_model_config
 from rlhf_sweeps.data import Encoded, batch_indices
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.models.template_date import TemplateDate
 from rlhf_sweeps.ppo.agreement import check_models
 from rlhf_sweeps.ppo.language_model import ValueModel
-from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
+from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory, require_memory
 from rlhf_sweeps.ppo.rollout import Responses
-from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.record import Run, Sweep
 from rlhf_sweeps.reward_models.base import RewardModel
@@ -30,7 +30,7 @@ from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import UNIT
 from rlhf_sweeps.training import checkpoints
-from rlhf_sweeps.training.base_policy import BasePolicy, exchanges_of, responses_of
+from rlhf_sweeps.training.base_policy import BasePolicy, make_exchanges, make_responses
 from rlhf_sweeps.training.evaluation import Evaluator
 from rlhf_sweeps.training.prompt_record import load_encoded
 from rlhf_sweeps.verdicts.objective import Evaluation
@@ -74,7 +74,7 @@ class Session:
     def go_on(self) -> None:
         """Restore the newest undamaged checkpoint, if there is one, and remove everything recorded after it."""
         unusable = []
-        for folder in checkpoints.found(self.run.checkpoint):
+        for folder in checkpoints.list_checkpoints(self.run.checkpoint):
             try:
                 self._take_up(folder)
                 break
@@ -86,7 +86,7 @@ class Session:
             log.warning("checkpoint %s%s", problem, f"; the run {action}" if is_last else "")
         if self.checkpoint is not None:
             log.info("continuing after update %d", self.trainer.update)
-            if reason := self.run.lacks(self.trainer.update, self.checkpoint):
+            if reason := self.run.find_gap(self.trainer.update, self.checkpoint):
                 log.warning("%s, and the run goes on without them", reason)
         for problem in self.run.rewind(self.trainer.update, self.checkpoint):
             log.warning("%s", problem)
@@ -128,11 +128,11 @@ class Session:
         if self.trainer.update == 0:
             if config.ppo.value_model == "reward_model" and scale != UNIT:
                 self.trainer.value_model.rescale(scale.mean, scale.deviation)
-            self.trainer.start_values(responses_of(answers, self.evaluator.prompts, self.policy.device), scores)
+            self.trainer.start_values(make_responses(answers, self.evaluator.prompts, self.policy.device), scores)
 
     def score(self, indices: Sequence[int], batch: Responses) -> Tensor:
         """One score each of the responses to these training prompts, (batch,)."""
-        exchanges = exchanges_of(
+        exchanges = make_exchanges(
             [self.training.messages[i] for i in indices],
             [self.training.ids[i] for i in indices],
             batch.response_lists(),
@@ -144,7 +144,7 @@ class Session:
 
     def _sample_base(self, prompts: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
         with self.trainer.ref_policy() as policy:
-            return self.trainer.sampler.sample(policy, prompts, generator(seed, purpose, 0, policy.device))
+            return self.trainer.sampler.sample(policy, prompts, make_generator(seed, purpose, 0, policy.device))
 
     def save(self) -> None:
         """Write a checkpoint, unless there is one of this update.
@@ -197,23 +197,23 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
     training, held_out = prompts.training, prompts.held_out
     policy = _load_policy(config, device)
     models.check_ids(policy, tokenizer, given)
-    policy_digest = models.digest(policy)  # before training
-    batch = Halving("ppo.rollout_batch_size", ppo.rollout_batch_size)
+    policy_digest = models.hash_model(policy)  # before training
+    batch = BatchSize("ppo.rollout_batch_size", ppo.rollout_batch_size)
     messages = [*training.messages, *held_out.messages]
     loader = Loader(tokenizer, batch, device, config.dataset, ppo.complete_turn, messages, template_date.hold)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {judge.name: loader.scorer(judge, f"eval.judges[{n}]") for n, judge in enumerate(config.eval.judges)}
     # This copies the policy; with adapters and a shared trunk no copies are needed.
-    with fitting(given, "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
+    with require_memory(given, "a smaller model, ppo.lora_rank or ppo.value_model=shared"):
         value_model = _load_value_model(config, policy, scorer.reward_model, loader)
         ref_policy, adapter = _prepare_training(config, policy, value_model)
-    language_model = models.language_model(policy, ppo)
+    language_model = models.make_language_model(policy, ppo)
     sampler = models.make_sampler(policy, tokenizer, ppo, batch)
     check_models(ppo, language_model, value_model, sampler, (*training.ids, *held_out.ids), given)
     trainer = PPOTrainer(
         ppo,
         language_model,
-        lambda: models.reference(ref_policy, adapter),
+        lambda: models.open_reference(ref_policy, adapter),
         value_model,
         sampler,
         training.ids,
@@ -230,14 +230,14 @@ def load_session(config: Config, run: Run, sweep: Sweep | None = None) -> Sessio
 def _has_begun(run: Run, sweep: Sweep | None) -> bool:
     """Whether the training of this run, or of another run of its sweep, has begun."""
     is_begun = sweep is not None and any(sweep.folder.glob("*/metrics.jsonl"))
-    return is_begun or bool(checkpoints.found(run.checkpoint))
+    return is_begun or bool(checkpoints.list_checkpoints(run.checkpoint))
 
 
 def _load_policy(config: Config, device: torch.device) -> PreTrainedModel:
-    return models.load_policy(config.model, device, _longest(config))
+    return models.load_policy(config.model, device, _count_longest(config))
 
 
-def _longest(config: Config) -> int:
+def _count_longest(config: Config) -> int:
     """The largest number of tokens of a sequence, with the padding token that ppo.trl_metrics adds."""
     return config.dataset.max_prompt_length + config.ppo.response_length + 1
 
@@ -249,7 +249,7 @@ def _draw_prompts(config: Config, num_prompts: int, update: int) -> list[int]:
 
 
 def _announce(config: Config, run: Run, policy: PreTrainedModel) -> None:
-    config = as_recorded(config)
+    config = redact_config(config)
     ppo, judges = config.ppo, ", ".join(judge.name for judge in config.eval.judges)
     log.info(
         "policy %s (%.4g M parameters, %s on %s, %d threads), reward model %s%s",
@@ -289,7 +289,7 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
             policy.device,
             "ppo.value_path",
             hold_date=loader.hold_date,
-            most=_longest(config),
+            most=_count_longest(config),
         )
         return classifier.value_model(f"ppo.value_path={ppo.value_path}")
     if ppo.value_model == "reward_model":
@@ -297,4 +297,4 @@ def _load_value_model(config: Config, policy: PreTrainedModel, reward_model: Rew
         if not isinstance(reward_model, ClassifierRewardModel):
             raise ConfigError(f"{key} must be a classifier, is of kind {config.reward_model.kind}")
         return reward_model.value_model(key)
-    return models.value_model(policy, is_shared=ppo.value_model == "shared")
+    return models.make_value_model(policy, is_shared=ppo.value_model == "shared")

@@ -16,9 +16,9 @@ import torch
 
 from rlhf_sweeps import __version__
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.references import fingerprints, recorded
+from rlhf_sweeps.config.references import redact, take_fingerprints
 from rlhf_sweeps.config.schema import Config, as_dict
-from rlhf_sweeps.models.card import model_card
+from rlhf_sweeps.models.card import write_model_card
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.ppo.memory import is_out_of_memory
 from rlhf_sweeps.process.environment import find_fault
@@ -26,13 +26,13 @@ from rlhf_sweeps.process.exit_status import INTERRUPTED, choose_exit_status
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.process.interruption import Interruption
 from rlhf_sweeps.process.progress import Progress
-from rlhf_sweeps.record import InUseError, Run, Sweep, masked_words
+from rlhf_sweeps.record import InUseError, Run, Sweep, mask_words
 from rlhf_sweeps.tracking import wandb_run as tracking
 from rlhf_sweeps.tracking.names import name_part
 from rlhf_sweeps.training import checkpoints
+from rlhf_sweeps.training.earlier_start import mend_earlier_start
 from rlhf_sweeps.training.export import export
 from rlhf_sweeps.training.session import Session, load_session
-from rlhf_sweeps.training.stock import take_stock
 from rlhf_sweeps.verdicts.objective import Evaluation, compute_objectives
 
 # Reasons to stop a run that will be continued, and a run whose policy is not needed: neither policy is exported.
@@ -82,22 +82,22 @@ def _train(
     begin: Callable[[], None],
     number: int | None,
 ) -> dict[str, Any]:
-    if (summary := take_stock(run, is_alone=sweep is None)) is not None:
+    if (summary := mend_earlier_start(run, is_alone=sweep is None)) is not None:
         log.info("%s is complete already: objective %s", run.folder, summary.get("objective"))
         return summary
     begin()
     part = None if number is None else str(number)
     session = load_session(config, run, sweep)
-    start = run.begin(as_dict(config), partial(fingerprints, config))
+    start = run.begin(as_dict(config), partial(take_fingerprints, config))
     session.go_on()
     tracker = tracking.start(
         config.tracking,
         run_dir=run.folder,
         run_id=start["id"],
-        name=_run_name(config, masked_words(overrides)),
+        name=_name_run(config, mask_words(overrides)),
         group=None if sweep is None else sweep.folder.absolute().name,
         job_type="train",
-        settings={**as_dict(config), "overrides": masked_words(overrides), "versions": _versions()},
+        settings={**as_dict(config), "overrides": mask_words(overrides), "versions": _read_versions()},
         part=part if sweep is None else name_part(run.folder, sweep.folder),
         is_named=any(override.startswith("name=") for override in overrides),
     )
@@ -109,7 +109,7 @@ def _train(
     except BaseException as error:
         summary = {}
         if isinstance(error, Exception):
-            summary = failure(error, session.trainer.update)
+            summary = describe_failure(error, session.trainer.update)
             with contextlib.suppress(OSError):  # the disk may be full
                 if (run.summary() or {}).get("status") != "complete":  # complete: only the clean-up has failed
                     run.write_summary(summary)
@@ -134,7 +134,10 @@ def _loop(
             is_best = False
             if is_last or trainer.update % session.config.eval.every == 0:
                 is_best = _evaluate(session, row, tracker)
-            row |= {"perf/update_seconds": time.perf_counter() - start, "perf/peak_memory_mb": _peak_memory_mb()}
+            row |= {
+                "perf/update_seconds": time.perf_counter() - start,
+                "perf/peak_memory_mb": _measure_peak_memory_mb(),
+            }
             start = time.perf_counter()
             session.seconds += row["perf/update_seconds"]
             session.tokens += sum(int(row[f"tokens/{phase}"]) for phase in ("sample", "score", "optimize"))
@@ -174,7 +177,7 @@ def _evaluate(session: Session, row: dict[str, float], tracker: tracking.Tracker
 def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
     """Export the best policy, write the summary, and log the results."""
     run, best, last = session.run, session.best, session.last
-    if reason := run.lacks(session.trainer.update):
+    if reason := run.find_gap(session.trainer.update):
         log.warning("%s, which what the run was worth is taken from", reason)
     values = compute_objectives(run.metrics(), session.config.objective)
     summary: dict[str, Any] = {
@@ -195,9 +198,9 @@ def _finish(session: Session, stop_reason: str | None) -> dict[str, Any]:
             scorer.name: {**asdict(scorer.cost), "seconds_per_1000": scorer.cost.seconds_per_1000}
             for scorer in session.loader.scorers
         },
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": _measure_peak_memory_mb(),
         "device": str(session.policy.device),
-        "versions": _versions(),
+        "versions": _read_versions(),
     }
     if stop_reason in (*RESUMABLE, *UNWANTED):
         run.write_summary(summary)
@@ -227,7 +230,7 @@ def _export(session: Session, summary: dict[str, Any]) -> list[str]:
         session.policy.save_pretrained(folder)
         session.tokenizer.save_pretrained(folder)
 
-    return export(session.run.model, save, model_card(session.config, summary, session.run.metrics()))
+    return export(session.run.model, save, write_model_card(session.config, summary, session.run.metrics()))
 
 
 def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
@@ -249,7 +252,7 @@ def _report(config: Config, run: Run, summary: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def failure(error: BaseException, update: int) -> dict[str, Any]:
+def describe_failure(error: BaseException, update: int) -> dict[str, Any]:
     """The summary of a run that failed in this update."""
     at_fault = find_fault(error)
     message = {
@@ -269,19 +272,19 @@ def failure(error: BaseException, update: int) -> dict[str, Any]:
     return {"status": "failed", "cause": cause, **message}
 
 
-def _run_name(config: Config, overrides: Sequence[str]) -> str:
+def _name_run(config: Config, overrides: Sequence[str]) -> str:
     """A short name from the changed keys, such as kl_coef=0.01,seed=0."""
     changed = [override.partition("=") for override in overrides if not override.startswith(("tracking", "seed="))]
-    words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [recorded(config.name)]
+    words = [f"{key.rpartition('.')[2]}={value}" for key, _, value in changed] or [redact(config.name)]
     return ",".join([*words, f"seed={config.seed}"])
 
 
-def _versions() -> dict[str, str]:
+def _read_versions() -> dict[str, str]:
     own = {"python": platform.python_version(), "rlhf_sweeps": __version__}
     return own | {package: version(package) for package in PACKAGES}
 
 
-def _peak_memory_mb() -> float:
+def _measure_peak_memory_mb() -> float:
     """The process's peak memory so far: of the GPU if there is one, else its resident memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20

@@ -159,7 +159,7 @@ def _read_best_evaluation(run: Run, seed: int, own: str) -> _Evaluation:
     best = summary.get("best")
     if best is None:
         raise _UnusableError(f"no evaluation within the KL budget ({summary['status']})")
-    if changed := run.changed(summary, run.samples_file):
+    if changed := run.find_changed_files(summary, run.samples_file):
         raise _UnusableError(changed[0])
     samples = [row for row in run.samples() if row["update"] == best["update"]]
     if not samples:

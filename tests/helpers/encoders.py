@@ -14,7 +14,7 @@ from transformers import logging as transformers_logging
 
 from rlhf_sweeps.config.reward_models import EncoderConfig
 from rlhf_sweeps.config.schema import DatasetConfig
-from rlhf_sweeps.data import Pair
+from rlhf_sweeps.data import PreferencePair
 from rlhf_sweeps.reward_models import encoder as encoder_module
 from rlhf_sweeps.reward_models.encoder import EncoderRewardModel, load_encoder
 
@@ -23,8 +23,8 @@ CPU = torch.device("cpu")
 DATASET = DatasetConfig(name="own")
 
 
-def pair(prompt: str, chosen: str, rejected: str) -> Pair:
-    return Pair([{"role": "user", "content": prompt}], chosen, rejected)
+def pair(prompt: str, chosen: str, rejected: str) -> PreferencePair:
+    return PreferencePair([{"role": "user", "content": prompt}], chosen, rejected)
 
 
 # The rule: whoever sleeps is preferred.

@@ -34,7 +34,7 @@ class MadeRun:
     def summary(self) -> dict[str, Any]:
         return {"status": "complete", "best": {"update": 10, "score": 1.0, "kl": 4.0}}
 
-    def changed(self, *_: object) -> list[str]:
+    def find_changed_files(self, *_: object) -> list[str]:
         return []
 
     def samples(self) -> list[dict[str, Any]]:

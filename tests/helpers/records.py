@@ -9,8 +9,8 @@ import numpy as np
 import optuna
 import yaml
 
-from rlhf_sweeps.record import Axis, Run, Sweep, SweepPlan, in_new_form, read_plan
-from rlhf_sweeps.record.sealed import copy_of
+from rlhf_sweeps.record import Axis, Run, Sweep, SweepPlan, convert_start, read_plan
+from rlhf_sweeps.record.checked_objects import locate_copy
 
 Row = dict[str, Any]
 
@@ -67,7 +67,7 @@ def rows(
 def lose(file: Path) -> None:
     """Remove an object of a record with its copy."""
     file.unlink()
-    copy_of(file).unlink()
+    locate_copy(file).unlink()
 
 
 def config(**changed: Any) -> Row:
@@ -165,7 +165,7 @@ def write_run(
 
 def axes(space: Mapping[str, str]) -> tuple[Axis, ...]:
     """What is swept, by what it may be in words, as earlier versions wrote it: `choice(1,2) with k=choice(3,4)`."""
-    return read_plan(in_new_form({"space": dict(space)}, {})).axes
+    return read_plan(convert_start({"space": dict(space)}, {})).axes
 
 
 def write_sweep(

@@ -13,7 +13,7 @@ from rlhf_sweeps.cli import conf_dir
 from rlhf_sweeps.config.schema import PPOConfig
 from rlhf_sweeps.data import batch_indices
 from rlhf_sweeps.models import loading as models
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
@@ -57,7 +57,7 @@ def policy_with_absolute_positions() -> PreTrainedModel:
 
 
 def sampler(response_length: int = 8, pad_id: int = 0, temperature: float = 0.8) -> Sampler:
-    return Sampler((EOS,), pad_id, response_length, temperature, Halving("ppo.rollout_batch_size", 4))
+    return Sampler((EOS,), pad_id, response_length, temperature, BatchSize("ppo.rollout_batch_size", 4))
 
 
 def settings(**changes: Any) -> PPOConfig:
@@ -99,15 +99,15 @@ def trainer(
     trained, reference = policy(), models.freeze(policy(seed=1))
     if is_packed:
         assert all(enable_packing(model.base_model) for model in (trained, reference))
-    value_model = models.value_model(trained, is_shared=config.value_model == "shared")
+    value_model = models.make_value_model(trained, is_shared=config.value_model == "shared")
     if config.gradient_checkpointing:
         for trunk in filter(None, (trained, value_model.trunk)):
             models.recompute_activations(trunk)
     num_prompts = config.num_prompts
     return PPOTrainer(
         config,
-        models.language_model(trained, config),
-        lambda: models.reference(reference, None),
+        models.make_language_model(trained, config),
+        lambda: models.open_reference(reference, None),
         value_model,
         sampler(config.response_length, pad_id, config.temperature),
         PROMPTS,

@@ -17,12 +17,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo.language_model import ValueModel
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.metrics import Tally
 from rlhf_sweeps.ppo.optimization import Optimization
 from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.ppo.rollout import Responses
-from rlhf_sweeps.ppo.steps import microbatches
+from rlhf_sweeps.ppo.steps import split_into_microbatches
 from rlhf_sweeps.ppo.trainer import PPOTrainer
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
@@ -50,7 +50,7 @@ class Recorded:
     """A sampler that replays the rollouts of TRL."""
 
     batches: Iterator[Responses]
-    batch: Halving
+    batch: BatchSize
 
     def sample(self, *_: Any) -> Responses:
         return next(self.batches)
@@ -106,14 +106,14 @@ def replay(case: str, compose_config: Compose, is_packed: bool = True, **changes
     tokenizer: Any = SimpleNamespace(
         get_vocab=lambda: vocabulary, chat_template=None, pad_token_id=pad_id, model_max_length=1000
     )
-    reward_model = ClassifierRewardModel(reward, tokenizer, tokenizer, Halving("", 5))
+    reward_model = ClassifierRewardModel(reward, tokenizer, tokenizer, BatchSize("", 5))
     updates = range(1, len(recorded["updates"]) + 1)
     trainer = PPOTrainer(
         ppo,
-        models.language_model(policy, ppo),
-        lambda: models.reference(models.freeze(ref_policy), None),
+        models.make_language_model(policy, ppo),
+        lambda: models.open_reference(models.freeze(ref_policy), None),
         ValueModel(value.score, value.model),
-        Recorded((responses(tensors, update, recorded) for update in updates), Halving("", 5)),  # type: ignore[arg-type]
+        Recorded((responses(tensors, update, recorded) for update in updates), BatchSize("", 5)),  # type: ignore[arg-type]
         prompts=[[5]] * recorded["num_prompts"],
         batch_indices=lambda _: list(range(ppo.batch_size)),
         score=lambda _, batch: reward_model.score(Exchanges([], [], batch.sequences)),
@@ -197,7 +197,7 @@ def differences(run: Replay) -> dict[str, float]:
         entries = [
             (epoch, part)
             for epoch, order in enumerate(recorded["permutations"])
-            for minibatch in microbatches(run.trainer.config, order)
+            for minibatch in split_into_microbatches(run.trainer.config, order)
             for part in minibatch
         ]
         for name, theirs, lengths in (

@@ -10,14 +10,14 @@ import pyarrow.parquet
 import pytest
 
 from helpers.data_files import assistant, pair, user, write_lines
-from rlhf_sweeps.data import Pair
+from rlhf_sweeps.data import PreferencePair
 
 TALK = [user("hi"), assistant("hello"), user("who?")]
 ROWS = [
     {**pair(TALK, [assistant("me, 你")], [assistant("no\none")]), "n": 1},
     *({**pair([user(f'"{n}", x')], [assistant("a")], [assistant("b")]), "n": n} for n in range(9)),
 ]
-PAIRS = [Pair(row["prompt"], row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in ROWS]
+PAIRS = [PreferencePair(row["prompt"], row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in ROWS]
 
 
 @pytest.fixture(autouse=True)

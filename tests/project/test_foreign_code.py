@@ -21,7 +21,7 @@ from helpers.records import lose, write_sweep
 from analysis.reading.sources import read_all
 from rlhf_sweeps import assets, sample
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.reward_models import EncoderConfig, plain_classifier
+from rlhf_sweeps.config.reward_models import EncoderConfig, make_plain_classifier
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.record import Run
@@ -87,7 +87,7 @@ def test_code_of_a_model_is_never_run_and_nobody_is_asked(
         lambda: models.load_policy(model, cpu),
         lambda: models.load_tokenizer(model),
         lambda: models.load(
-            transformers.AutoModelForSequenceClassification, plain_classifier(str(hostile), "x", "float32"), "k"
+            transformers.AutoModelForSequenceClassification, make_plain_classifier(str(hostile), "x", "float32"), "k"
         ),
         lambda: load_encoder(encoder_at(hostile), 2, cpu, "reward_model"),
     ):
@@ -119,7 +119,9 @@ def test_what_a_model_names_beside_itself_is_not_fetched(
         loaded = classmethod(lambda *words, **named: pytest.fail("it is loaded"))
         monkeypatch.setattr(getattr(transformers, name), "from_pretrained", loaded)
     with pytest.raises(ConfigError, match=rf"^k={folder}: .*{re.escape(reason)}") as caught:
-        models.load(transformers.AutoModelForSequenceClassification, plain_classifier(str(folder), "x", "float32"), "k")
+        models.load(
+            transformers.AutoModelForSequenceClassification, make_plain_classifier(str(folder), "x", "float32"), "k"
+        )
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match=rf"^reward_model.path={folder}: .*{re.escape(reason)}"):
         load_encoder(encoder_at(folder), 2, torch.device("cpu"), "reward_model")

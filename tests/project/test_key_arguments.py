@@ -12,7 +12,7 @@ from helpers.followed_keys import TRACKED
 
 from rlhf_sweeps import preflight
 from rlhf_sweeps.config.schema import TrackingConfig
-from rlhf_sweeps.data.places import held_out_place, training_place
+from rlhf_sweeps.data.locations import locate_held_out_rows, locate_training_rows
 from rlhf_sweeps.data.tables import load_by_name
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.tracking import wandb_run as tracking
@@ -91,9 +91,9 @@ def test_what_load_dataset_is_asked_for(compose_config: Compose, monkeypatch: py
     monkeypatch.setattr("datasets.load_dataset", lambda *path, **named: asked.append((*path, named)) or "rows")  # type: ignore[func-returns-value]
     config = compose_config(*given)
     path = config.dataset.path
-    assert load_by_name(training_place(config.dataset, "dataset")) == "rows"
+    assert load_by_name(locate_training_rows(config.dataset, "dataset")) == "rows"
     for more in ((), ("dataset.eval_split=held",), ("dataset.eval_path=other/data", "dataset.eval_split=held")):
-        place = held_out_place(compose_config(*given, *more).dataset, "dataset")
+        place = locate_held_out_rows(compose_config(*given, *more).dataset, "dataset")
         if place is not None:
             load_by_name(place)
     assert asked == [

@@ -10,7 +10,7 @@ from helpers.records import write_sweep
 from analysis.reading.sources import read_all
 from analysis.wording.errors import AnalysisError
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.references import fingerprints
+from rlhf_sweeps.config.references import take_fingerprints
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.preflight import check_folder
 from rlhf_sweeps.record import Run
@@ -50,7 +50,7 @@ def test_secrets_may_be_renewed_and_other_values_may_not(
     for name in ("MY_NOTE", "MY_VALUE", "MY_TOKEN"):
         monkeypatch.setenv(name, f"variable-{name}")
     config = compose_config(*keys)
-    start = Run(tmp_path).begin(as_dict(config), lambda salt: fingerprints(config, salt))
+    start = Run(tmp_path).begin(as_dict(config), lambda salt: take_fingerprints(config, salt))
     assert list(start["references"]) == ["${oc.env:MY_NOTE}"]
     monkeypatch.setenv("MY_VALUE", "renewed")
     monkeypatch.setenv("MY_TOKEN", "renewed")

@@ -38,7 +38,16 @@ from analysis.sweep.edges import override_text
 from analysis.views.config import config_view
 from rlhf_sweeps.config.reading import from_hydra
 from rlhf_sweeps.config.schema import Config, as_dict
-from rlhf_sweeps.record import Axis, Run, Sweep, command, folded, go_on, override, report_file
+from rlhf_sweeps.record import (
+    Axis,
+    Run,
+    Sweep,
+    fold_command,
+    report_file,
+    write_command,
+    write_continuation,
+    write_override,
+)
 from rlhf_sweeps.sweep import report as sweep_report
 from rlhf_sweeps.tracking import wandb_run as tracking
 
@@ -47,26 +56,26 @@ from rlhf_sweeps.tracking import wandb_run as tracking
 def test_hydra_reads_an_override_as_the_text_that_it_was_given(name: str, paste: Paste) -> None:
     parser = OverridesParser.create()
     for text in (name, f"outputs/{name}", f"/{name}/x"):
-        word = override("key", text)
+        word = write_override("key", text)
         arrived = paste(shlex.join(["python", word]))
         assert OmegaConf.create({"key": parser.parse_overrides(arrived)[0].value()}).key == text
-    both = parser.parse_override(override("key", [name, "x"])).value()
+    both = parser.parse_override(write_override("key", [name, "x"])).value()
     assert list(OmegaConf.create({"key": both}).key) == [name, "x"]
 
 
 @pytest.mark.parametrize("width", [12, 40, 79])
 def test_a_command_that_takes_several_lines_is_one(width: int, paste: Paste) -> None:
-    words = ["python", "-m", "rlhf_sweeps", *ODD, override("hydra.run.dir", f"outputs/{ALL_ODD}"), "x" * 100]
-    lines = folded(command(*words), width)
+    words = ["python", "-m", "rlhf_sweeps", *ODD, write_override("hydra.run.dir", f"outputs/{ALL_ODD}"), "x" * 100]
+    lines = fold_command(write_command(*words), width)
     assert max(map(len, lines)) <= width
     assert paste("\n".join(lines)) == words[1:]
-    assert folded("python -m analysis", 40) == ["python -m analysis"]
+    assert fold_command("python -m analysis", 40) == ["python -m analysis"]
 
 
 @pytest.mark.parametrize("width", range(1, 8))
 def test_a_command_is_one_on_a_terminal_that_is_too_narrow(width: int, paste: Paste) -> None:
     words = ["python", "-m", "it's", "", "x y"]
-    assert paste("\n".join(folded(shlex.join(words), width))) == words[1:]
+    assert paste("\n".join(fold_command(shlex.join(words), width))) == words[1:]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_a_command_is_one_on_a_terminal_that_is_too_narrow(width: int, paste: Pa
 def test_hydra_reads_the_folder_wherever_flags_stand(line: str, paste: Paste) -> None:
     words = [word.format(ALL_ODD) for word in line.split()]
     before = get_args_parser().parse_args(words)
-    after = get_args_parser().parse_args(paste(go_on(words, "hydra.sweep.dir", "here"))[2:])
+    after = get_args_parser().parse_args(paste(write_continuation(words, "hydra.sweep.dir", "here"))[2:])
     kept = [word for word in before.overrides if not word.startswith("hydra.sweep.dir")]
     assert after.overrides == [*kept, "hydra.sweep.dir=here"]
     assert (after.config_dir, after.multirun) == (ALL_ODD, before.multirun)
@@ -122,7 +131,7 @@ def test_the_best_setting_of_a_sweep_runs_again(given: list[str], where: str, pa
     """As the sweep's last lines say, and as the report does."""
     folder = configs("given ä")
     places = {
-        "searchpath": [override("hydra.searchpath", [f"file://{folder}"]), "experiment=mine"],
+        "searchpath": [write_override("hydra.searchpath", [f"file://{folder}"]), "experiment=mine"],
         "config-dir": ["--config-dir", str(folder), "experiment=mine"],
         "config-path": ["--config-path", str(other_configs())],
         "config-name": ["--config-dir", str(folder), "--config-name", "other"],
@@ -172,7 +181,7 @@ def test_wandb_gets_the_folders_of_a_run(paste: Paste) -> None:
 
 
 def test_a_trained_reward_model_is_used(paste: Paste) -> None:
-    text = printed(REWARD_MODEL, "train", override("hydra.run.dir", ALL_ODD))
+    text = printed(REWARD_MODEL, "train", write_override("hydra.run.dir", ALL_ODD))
     config, _ = composed(paste(behind(text, "Use it with: ")))
     assert (config.reward_model.kind, config.reward_model.path) == ("classifier", ALL_ODD)
 
@@ -181,7 +190,7 @@ def test_a_trained_reward_model_is_used(paste: Paste) -> None:
 def test_what_is_pasted_really_runs(paste: Paste, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the real program: the best setting of a sweep, and its report once more."""
     words = [*SMALL, "ppo.total_episodes=8", "ppo.kl_coef=0.01,0.02", "reward_model=length", "name='ä, $b'"]
-    folder = override("hydra.sweep.dir", "s ä {b}")
+    folder = write_override("hydra.sweep.dir", "s ä {b}")
     text = printed(SWEEP, "-m", *FAKE, "sweep.report=false", *words, "tracking=disabled", folder)
     ((number, line),) = re.findall("^run trial ([0-9]+) again: (.*)$", text, re.MULTILINE)
     Path("bin/python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")

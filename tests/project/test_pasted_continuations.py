@@ -10,12 +10,12 @@ from helpers.pasting import ALL_ODD, FAKE, INTERRUPTED_RUN, INTERRUPTED_SWEEP, P
 from helpers.pasting import paste as paste
 
 from analysis.watch.places import Places
-from rlhf_sweeps.record import Run, override
+from rlhf_sweeps.record import Run, write_override
 
 
 def test_an_interrupted_run_goes_on(paste: Paste) -> None:
-    words = ["--config-dir", str(configs("given ä")), "experiment=mine", override("name", ALL_ODD), "seed=3"]
-    text = printed(INTERRUPTED_RUN, *words, override("hydra.run.dir", f"runs/{ALL_ODD}"))
+    words = ["--config-dir", str(configs("given ä")), "experiment=mine", write_override("name", ALL_ODD), "seed=3"]
+    text = printed(INTERRUPTED_RUN, *words, write_override("hydra.run.dir", f"runs/{ALL_ODD}"))
     config, task = composed(paste(behind(text, "Continue with: ")))
     assert config.hydra.run.dir == f"runs/{ALL_ODD}"
     assert task == composed(["-m", "rlhf_sweeps", *words])[1]
@@ -25,8 +25,8 @@ def test_an_interrupted_run_goes_on(paste: Paste) -> None:
 def test_a_run_that_nothing_trains_goes_on(paste: Paste) -> None:
     """What `python -m analysis watch` says of a run that was killed."""
     folder = Path("runs") / ALL_ODD
-    words = [override("hydra.searchpath", [f"file://{configs('given')}"]), "experiment=mine", "seed=3"]
-    printed(INTERRUPTED_RUN, *words, override("hydra.run.dir", str(folder)))
+    words = [write_override("hydra.searchpath", [f"file://{configs('given')}"]), "experiment=mine", "seed=3"]
+    printed(INTERRUPTED_RUN, *words, write_override("hydra.run.dir", str(folder)))
     Run(folder).begin({})
     os.utime(Run(folder).start_file, (1e9, 1e9))
     (seen,) = Places(folder).look()
@@ -38,7 +38,7 @@ def test_a_run_that_nothing_trains_goes_on(paste: Paste) -> None:
 
 def test_an_interrupted_sweep_goes_on(paste: Paste) -> None:
     words = ["-m", *FAKE, "ppo.kl_coef=0.01,0.02", "hydra.sweeper.study_name='a b'", "name='ä,1'"]
-    text = printed(INTERRUPTED_SWEEP, *words, override("hydra.sweep.dir", f"sweeps/{ALL_ODD}"))
+    text = printed(INTERRUPTED_SWEEP, *words, write_override("hydra.sweep.dir", f"sweeps/{ALL_ODD}"))
     for line in (behind(text, "Continue with: "), watched(Path("sweeps") / ALL_ODD)):
         words_again = paste(line)
         assert words_again[2] == "-m"

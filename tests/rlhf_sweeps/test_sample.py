@@ -152,7 +152,7 @@ def test_the_precision_is_the_runs(
     monkeypatch.setattr(sample, "check_reader", lambda *arguments: None)  # which computes in the weights' precision
     # Compiling for the sake of one answer would take far longer than the answer.
     rewrite(run, precision=precision, static_decoding=True)
-    monkeypatch.setattr(sampling, "compiled", lambda _: pytest.fail("compiled"))
+    monkeypatch.setattr(sampling, "compile_step", lambda _: pytest.fail("compiled"))
     ask(run, capsys, "--response-length=2")
     assert set(seen) == {dtype}
 

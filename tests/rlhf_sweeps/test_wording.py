@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_sweeps.wording import cut, message_of, shown, told
+from rlhf_sweeps.wording import cut, describe_error, display_path, quote_message
 
 
 def test_a_path_is_shown_from_here_if_it_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    assert (shown(here / "a" / "b"), shown(tmp_path / "other")) == ("a/b", str(tmp_path / "other"))
+    assert (display_path(here / "a" / "b"), display_path(tmp_path / "other")) == ("a/b", str(tmp_path / "other"))
 
 
 def test_an_error_is_told_in_one_line_that_ends() -> None:
-    assert (told(ValueError("a\n  b")), message_of(ValueError("a\n  b"))) == ("ValueError: a b", "a b")
-    assert (told(OSError()), message_of(OSError())) == ("OSError", "OSError")
-    assert told(KeyError("x" * 1000)) == "KeyError: '" + "x" * 299 + "..."
+    assert (describe_error(ValueError("a\n  b")), quote_message(ValueError("a\n  b"))) == ("ValueError: a b", "a b")
+    assert (describe_error(OSError()), quote_message(OSError())) == ("OSError", "OSError")
+    assert describe_error(KeyError("x" * 1000)) == "KeyError: '" + "x" * 299 + "..."
 
 
 def test_only_what_is_too_long_is_cut() -> None:

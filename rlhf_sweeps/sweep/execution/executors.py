@@ -19,7 +19,7 @@ from typing import Literal, Protocol, Self
 
 from rlhf_sweeps.command_line.carried import Carried
 from rlhf_sweeps.platforms import system
-from rlhf_sweeps.record import hide, lifted_variables
+from rlhf_sweeps.record import hide, read_lifted_variables
 from rlhf_sweeps.sweep.execution import processes
 from rlhf_sweeps.sweep.execution.trial_process import exit_status_of_trial, run_trial
 
@@ -157,7 +157,7 @@ class LocalProcesses(Executor):
             if reason := self._explain_refusal(folder):
                 raise RuntimeError(f"{folder}: cannot start, {reason}")
             slot = min(self._free_slots)
-            variables = {**lifted_variables(), **self._pin(slot)}
+            variables = {**read_lifted_variables(), **self._pin(slot)}
             process = self._starter.start(run_trial, (self._trial, folder, variables, self._memory))
             future: Future[int] = Future()
             future.set_running_or_notify_cancel()

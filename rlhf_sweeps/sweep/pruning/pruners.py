@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 
-from rlhf_sweeps.config.fields import ConfigError, out_of_range
+from rlhf_sweeps.config.fields import ConfigError, find_out_of_range
 from rlhf_sweeps.sweep.pruning.curves import ObjectiveCurve, Pruner, argument, list_values_at
 from rlhf_sweeps.sweep.pruning.halving import Asha, Hyperband
 from rlhf_sweeps.sweep.pruning.optuna_rule import OptunaRule
@@ -141,6 +141,6 @@ def make_pruner(name: str, arguments: Mapping[str, Any]) -> Pruner:
         base = optuna.pruners.BasePruner
         return OptunaRule(build(load_class(name, base, KEY, PRUNERS), arguments, {}, f"{KEY}_args"))  # type: ignore[type-abstract]
     pruner = build(rule, arguments, {}, f"{KEY}_args")
-    if problems := list(out_of_range(pruner, prefix=f"{KEY}_args.")):
+    if problems := list(find_out_of_range(pruner, prefix=f"{KEY}_args.")):
         raise ConfigError(problems[0])
     return pruner

@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from rlhf_sweeps.config.choices import options
+from rlhf_sweeps.config.choices import list_choices
 from rlhf_sweeps.config.fields import ConfigError
 
 Interval = FloatDistribution | IntDistribution
@@ -154,7 +154,7 @@ def _read_sweep(given: str, override: Override) -> Values:
         case Glob():
             if override.config_loader is None:
                 raise ConfigError(f"{given}: there are no config groups here; must be a list of names")
-            return _read_list(given, sweep.filter(options(override.config_loader, override.key_or_group)))
+            return _read_list(given, sweep.filter(list_choices(override.config_loader, override.key_or_group)))
     raise AssertionError(sweep)
 
 

@@ -15,7 +15,7 @@ from hydra.core.config_loader import ConfigLoader
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import Axis, describe
+from rlhf_sweeps.record import Axis, describe_axes
 from rlhf_sweeps.sweep.search.axes import Interval, Values, parse_overrides, rescale
 from rlhf_sweeps.sweep.search.relations import Conditions, Group, read_conditions, read_ties
 from rlhf_sweeps.sweep.search.seed_axis import SEED, take_seeds
@@ -206,7 +206,7 @@ class SearchSpace:
 
     def describe(self) -> dict[str, str]:
         """Parameter -> a description of its values; see `record.describe`."""
-        return describe(self.axes())
+        return describe_axes(self.axes())
 
     def _is_active(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
         return all(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from optuna.trial import FrozenTrial
 
 from rlhf_sweeps.record import Sweep
-from rlhf_sweeps.record.trials import objectives_in, state_of
+from rlhf_sweeps.record.trials import read_objectives, read_state
 from rlhf_sweeps.sweep.study.study import STATES
 from rlhf_sweeps.sweep.study.trials import COMPLETE, SweepTrial
 
@@ -32,5 +32,5 @@ def recall_tests(trial: SweepTrial, sweep: Sweep, seeds: Iterable[int]) -> None:
     """Restore a complete trial's objectives on the test seeds, also if it is no longer a finalist."""
     for seed in seeds if trial.state == COMPLETE else ():
         summary = sweep.test_run(trial.number, seed).summary()
-        if summary is not None and state_of(summary) == COMPLETE and (values := objectives_in(summary)):
+        if summary is not None and read_state(summary) == COMPLETE and (values := read_objectives(summary)):
             trial.tested[seed] = values

@@ -13,8 +13,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import Sweep, masked_url
-from rlhf_sweeps.wording import told
+from rlhf_sweeps.record import Sweep, mask_url
+from rlhf_sweeps.wording import describe_error
 
 # Seconds that a write waits for a reader of the file, such as a dashboard; chosen.
 LOCK_TIMEOUT = 60
@@ -56,7 +56,9 @@ def open_storage(url: str) -> BaseStorage:
             _check_database(file)
         return _open_database(url)
     except Exception as error:
-        raise ConfigError(f"hydra.sweeper.storage={masked_url(url)}: cannot be opened ({told(error)})") from error
+        raise ConfigError(
+            f"hydra.sweeper.storage={mask_url(url)}: cannot be opened ({describe_error(error)})"
+        ) from error
 
 
 def _open_journal(path: Path) -> JournalStorage:

@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import masked_url
+from rlhf_sweeps.record import mask_url
 from rlhf_sweeps.record.trials import ENDS
 from rlhf_sweeps.sweep.search.search_space import Parameter
 from rlhf_sweeps.sweep.study.moves import are_compatible, make_moved_copy, make_reopened_copy
@@ -27,7 +27,7 @@ from rlhf_sweeps.sweep.study.redraw import resume_suggestion
 from rlhf_sweeps.sweep.study.storage import join_commits, open_storage
 from rlhf_sweeps.sweep.study.trials import BAD_SETTING, RUNNING
 from rlhf_sweeps.sweep.study.untried_sampler import Point, UntriedSampler
-from rlhf_sweeps.wording import told
+from rlhf_sweeps.wording import describe_error
 
 STATES = {
     TrialState.RUNNING: RUNNING,
@@ -79,7 +79,7 @@ class Study:
         except ConfigError:
             raise
         except Exception as error:
-            raise ConfigError(f"hydra.sweeper.storage={masked_url(url)}: {told(error)}") from error
+            raise ConfigError(f"hydra.sweeper.storage={mask_url(url)}: {describe_error(error)}") from error
         self.name = name
         self._owner = owner
         self._view = _View(len(directions) > 1, is_compared, num_updates)

@@ -13,7 +13,7 @@ from analysis.reading.folders import read_folder
 from analysis.sweep.settings import View, views
 from analysis.watch.places import Places
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import Sweep, SweepPlan, describe, in_new_form, read_plan
+from rlhf_sweeps.record import Sweep, SweepPlan, convert_start, describe_axes, read_plan
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 
 RECORDS = ROOT / "tests" / "helpers" / "old_records"
@@ -72,8 +72,8 @@ def test_a_space_in_words_comes_back_from_its_axes(name: str, tmp_path: Path) ->
     old = unpack(name, tmp_path)
     words = json.loads(old.start_file.read_text("utf-8"))["space"]
     start = old.start() or {}
-    assert describe(read_plan(start).axes) == words
-    assert [describe(read_plan(one).axes) for one in start["configurations"]] == [words]
+    assert describe_axes(read_plan(start).axes) == words
+    assert [describe_axes(read_plan(one).axes) for one in start["configurations"]] == [words]
     assert not {"space", "shape"} & {*start, *start["configurations"][0]}
 
 
@@ -96,7 +96,9 @@ def test_a_sweep_of_version_1_goes_on_and_is_of_today_then(tmp_path: Path) -> No
 
 
 def old_plan(space: dict[str, str], config: dict[str, Any] | None = None, **sweeper: Any) -> SweepPlan:
-    return read_plan(in_new_form({"space": space, "config": config or {}}, {"sweeper": {"n_trials": None, **sweeper}}))
+    return read_plan(
+        convert_start({"space": space, "config": config or {}}, {"sweeper": {"n_trials": None, **sweeper}})
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_how_many_trials_an_old_sweep_planned() -> None:
     assert planned("interval(1,3)", None, hours=1.0) is None
     assert old_plan({"a": "choice(1,2) with b=choice(3,4)"}).num_trials == 2
     assert old_plan({"a": "choice(1,2) with ppo.b=choice(3,4)"}).keys == ["a", "ppo.b"]
-    assert read_plan(in_new_form({"space": {"a": "choice(1,2)"}}, {})).num_trials is None  # without multirun.yaml
+    assert read_plan(convert_start({"space": {"a": "choice(1,2)"}}, {})).num_trials is None  # without multirun.yaml
 
 
 @pytest.mark.parametrize("text", ["interval(a,b)", ")(", "", "choice()", "interval(1e999,2)"])
@@ -136,7 +138,7 @@ def test_what_cannot_be_read_is_a_key_of_which_nothing_is_known(text: str) -> No
 
 @pytest.mark.parametrize("space", [3, None, [], "choice(1,2)"])
 def test_a_space_that_is_none_is_no_old_one(space: Any) -> None:
-    assert in_new_form({"space": space, "id": "x"}, {}) == {"space": space, "id": "x"}
+    assert convert_start({"space": space, "id": "x"}, {}) == {"space": space, "id": "x"}
 
 
 def test_a_later_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_what_is_deleted_while_it_is_read_is_left_out(tmp_path: Path, monkeypatc
     def vanish(sweep: Sweep) -> list[Any]:
         raise FileNotFoundError(sweep.folder)
 
-    monkeypatch.setattr("analysis.watch.sweep.runs_of", vanish)
+    monkeypatch.setattr("analysis.watch.sweep.list_runs", vanish)
     assert [one.name for one in Places(tmp_path).look()] == ["r"]
 
 

@@ -19,7 +19,7 @@ from analysis.results.ranking import rank
 from analysis.sweep.settings import views
 from analysis.watch.places import Places
 from analysis.watch.rows import Row, Seen, trial_row
-from rlhf_sweeps.record import Sweep, SweepPlan, in_new_form, read_plan
+from rlhf_sweeps.record import Sweep, SweepPlan, convert_start, read_plan
 from rlhf_sweeps.record.axes import as_data
 from rlhf_sweeps.record.files import claim
 
@@ -215,7 +215,7 @@ def test_constraints_hold_without_a_study(tmp_path: Path) -> None:
     [{"+reward_model": "choice(a,b)"}, {"ppo.lr": "choice(1e-4,1e-3) with reward_model=choice(a,b)"}],
 )
 def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: dict[str, str]) -> None:
-    assert read_plan(in_new_form({"space": space}, {})).is_comparison
+    assert read_plan(convert_start({"space": space}, {})).is_comparison
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ def test_reward_models_that_are_tied_or_added_are_compared_with_nobody(space: di
     ],
 )
 def test_an_old_sweep_compares_reward_models_where_its_sweeper_did(space: dict[str, str], is_comparison: bool) -> None:
-    assert read_plan(in_new_form({"space": space}, {})).is_comparison == is_comparison
-    assert read_plan(in_new_form({"space": space}, {}, has_comparison=True)).is_comparison
+    assert read_plan(convert_start({"space": space}, {})).is_comparison == is_comparison
+    assert read_plan(convert_start({"space": space}, {}, has_comparison=True)).is_comparison
 
 
 def test_where_reward_models_are_compared_no_trial_is_the_best(tmp_path: Path) -> None:

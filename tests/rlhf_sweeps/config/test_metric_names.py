@@ -7,7 +7,7 @@ import pytest
 from conftest import SMALL, CommandLine, Compose
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.metric_names import check_metrics, metric_names
+from rlhf_sweeps.config.metric_names import check_metrics, list_metric_names
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.training.train import train
@@ -40,7 +40,7 @@ def test_a_run_records_these_names_and_no_others(
 ) -> None:
     config = compose_config(*ONE_UPDATE, *overrides)
     train(config, tmp_path)
-    names = metric_names(config)
+    names = list_metric_names(config)
     row = Run(tmp_path).metrics()[-1]
     assert sorted(names) == sorted(row)
     assert all(isinstance(value, int | float) for value in row.values())

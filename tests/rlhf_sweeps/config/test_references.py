@@ -10,8 +10,14 @@ from omegaconf import OmegaConf
 
 from rlhf_sweeps.command_line.hydra_answers import answer_questions
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.config.literals import learn_words, lift, refuse_masked
-from rlhf_sweeps.config.references import fingerprints, recorded, refer, reference_of, written
+from rlhf_sweeps.config.lifted_secrets import learn_words, lift, refuse_masked
+from rlhf_sweeps.config.references import (
+    attach_references,
+    read_reference,
+    read_with_references,
+    redact,
+    take_fingerprints,
+)
 from rlhf_sweeps.config.schema import as_dict
 from rlhf_sweeps.record import hide, hiding
 from rlhf_sweeps.record.redaction import LIFTED
@@ -65,8 +71,8 @@ def test_the_config_has_values_and_the_record_references(
     # Numbers and words of closed lists make the result what it is, and are no secrets.
     assert (plain["ppo"]["lr"], plain["ppo"]["value_lr"], plain["reward_model"]["timeout"]) == (3e-5, 3e-5, 4.0)
     assert plain["objective"]["metrics"] == ["eval/kl"]
-    assert reference_of(config.dataset.path) == "${oc.env:FOLDER}/x.jsonl"
-    assert reference_of(config.model.path) is None
+    assert read_reference(config.dataset.path) == "${oc.env:FOLDER}/x.jsonl"
+    assert read_reference(config.model.path) is None
 
 
 def test_what_is_made_of_a_reference_is_one(compose_config: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +85,11 @@ def test_what_is_made_of_a_reference_is_one(compose_config: Compose, monkeypatch
 def test_variables_resolve_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIZE", "small")
     node = OmegaConf.create({"a": "${oc.env:SIZE}", "b": "${oc.decode:${oc.env:SIZE}}", "c": "${oc.select:a}"})
-    assert written(node) == {"a": "${oc.env:SIZE}", "b": "${oc.decode:${oc.env:SIZE}}", "c": "${oc.env:SIZE}"}
+    assert read_with_references(node) == {
+        "a": "${oc.env:SIZE}",
+        "b": "${oc.decode:${oc.env:SIZE}}",
+        "c": "${oc.env:SIZE}",
+    }
     assert OmegaConf.to_container(node, resolve=True) == {"a": "small", "b": "small", "c": "small"}
 
 
@@ -111,7 +121,7 @@ def test_secrets_become_references_that_give_them_again() -> None:
         assert secret not in text
     assert "<pad>" in text
     assert OmegaConf.to_container(node, resolve=True) == before
-    assert recorded(OmegaConf.to_container(node))["arguments"] == {
+    assert redact(OmegaConf.to_container(node))["arguments"] == {
         "api_key": "***", "pin_token": "***", "auth": {"user": "***"}, "url": "https://me:***@host/?token=***",
         "password": None, "pad_token": "<pad>", "secret": "***",
     }  # fmt: skip
@@ -134,7 +144,7 @@ def test_passwords_are_lifted_by_their_places() -> None:
     lift(node, {})
     assert node.url == url
     (text,) = OmegaConf.to_container(node).values()  # type: ignore[union-attr]
-    assert recorded({"url": text})["url"] == "https://me:***@host/?token=***&password=***&x=env"
+    assert redact({"url": text})["url"] == "https://me:***@host/?token=***&password=***&x=env"
 
 
 def test_a_masked_setting_has_a_fingerprint_and_a_credential_has_none(compose_config: Compose) -> None:
@@ -145,8 +155,8 @@ def test_a_masked_setting_has_a_fingerprint_and_a_credential_has_none(compose_co
         )
         node = OmegaConf.create({"reward_model": {"arguments": config.reward_model.arguments}})
         lift(node, {})
-        refer(config.reward_model, written(node)["reward_model"])
-        found.append(fingerprints(config, "salt"))
+        attach_references(config.reward_model, read_with_references(node)["reward_model"])
+        found.append(take_fingerprints(config, "salt"))
     prefix = f"${{oc.env:{LIFTED}REWARD_MODEL_ARGUMENTS_"
     assert list(found[0]) == list(found[1]) == [f"{prefix}AUTH_A}}", f"{prefix}TOKEN}}"]
     assert not set(found[0].values()) & set(found[1].values())
@@ -166,7 +176,7 @@ def test_a_masked_setting_has_a_fingerprint_and_a_credential_has_none(compose_co
     ],
 )
 def test_secrets_of_the_command_line_are_known_at_once(word: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     monkeypatch.setenv("PLAIN", "plain/x")
     monkeypatch.setenv("HF_TOKEN", "hf-hunter2secret")
     learn_words([word])
@@ -196,15 +206,15 @@ def test_a_fingerprint_tells_values_apart_and_not_what_they_are(
     for value in ("one", "other", "one"):
         monkeypatch.setenv("MY_NOTE", value)
         config = compose_config(*CALLABLE, f"+{KEY}.note='${{oc.env:MY_NOTE}}'", f"+{KEY}.token='${{oc.env:MY_NOTE}}'")
-        found.append(fingerprints(config, "salt")["${oc.env:MY_NOTE}"])
+        found.append(take_fingerprints(config, "salt")["${oc.env:MY_NOTE}"])
     assert found[0] == found[2] != found[1]
-    assert fingerprints(config, "other salt")["${oc.env:MY_NOTE}"] != found[0]
+    assert take_fingerprints(config, "other salt")["${oc.env:MY_NOTE}"] != found[0]
 
 
 def test_what_a_reference_gives_under_a_secrets_key_is_known(
     compose_config: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     for name, value in {"A": "se/cr/et", "B": "pw12", "C": "[x-y-z,4711]", "D": "in/auth", "STAGE": "complete"}.items():
         monkeypatch.setenv(name, value)
     compose_config(

@@ -13,7 +13,7 @@ from conftest import Compose
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
-from rlhf_sweeps.data import Counts, Encoded, batch_indices, describe, encode, load_prompts, read_ahead
+from rlhf_sweeps.data import Counts, Encoded, batch_indices, describe_counts, encode, load_prompts, read_ahead
 
 
 @pytest.fixture
@@ -240,20 +240,20 @@ def test_the_line_for_the_log_mentions_what_there_is(dataset: DatasetConfig, tmp
     path = write(tmp_path / "p.jsonl", [{"prompt": text} for text in ("a", "b", "b", "c", "c", "")])
     eval_path = write(tmp_path / "q.jsonl", [{"prompt": text} for text in ("c", "d")])
     prompts = load_prompts(replace(dataset, path=path, eval_path=eval_path, bad_rows="skip"))
-    assert describe(prompts) == (
+    assert describe_counts(prompts) == (
         "prompts: 2 to train on, 2 held out, of 8 rows; "
         "left out: 2 duplicates, 1 bad row skipped, 1 for training whose prompt is held out"
     )
     training, held_out = Encoded([user("a")], [[1]], 1), Encoded([user("c")], [[1]], 0, 1)
-    assert describe(prompts, training, held_out).startswith(
+    assert describe_counts(prompts, training, held_out).startswith(
         "prompts: 1 to train on, 1 held out, of 8 rows; left out: 1 too long, 1 too short, 2 duplicates, "
     )
     held_out = Encoded([user("c")], [[1]], 2, 0, num_unread=5)
-    assert describe(prompts, training, held_out).startswith(
+    assert describe_counts(prompts, training, held_out).startswith(
         "prompts: 1 to train on, 6 held out (1 evaluated on), of 8 rows; left out: 3 too long, "
     )
     plain = load_prompts(replace(dataset, path=eval_path))
-    assert describe(plain) == "prompts: 1 to train on, 1 held out, of 2 rows"
+    assert describe_counts(plain) == "prompts: 1 to train on, 1 held out, of 2 rows"
 
 
 def test_a_conversation_needs_a_chat_template() -> None:

@@ -8,7 +8,7 @@ from helpers.data_files import dataset, pair, user, write_lines
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import DatasetConfig
-from rlhf_sweeps.data import Counts, SourceCounts, describe, load_pairs, load_prompts
+from rlhf_sweeps.data import Counts, SourceCounts, describe_counts, load_pairs, load_prompts
 from rlhf_sweeps.data.mixtures import interleave
 
 
@@ -39,7 +39,7 @@ def test_shares_by_hand(tmp_path: Path) -> None:
     assert sources_of(prompts.held_out) == "abaabbb"
     assert prompts.counts == Counts(num_rows=29)
     assert prompts.sources == (SourceCounts("a", 36, 10, 3), SourceCounts("b", 12, 12, 4))
-    assert describe(prompts) == (
+    assert describe_counts(prompts) == (
         "prompts: 48 to train on, 7 held out, of 29 rows; sources: a 36 (10 distinct) + 3, b 12 + 4"
     )
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.data_files import assistant, dataset, pair, user, write_lines
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.data import Counts, Pair, as_text, describe, load_pairs, load_prompts
+from rlhf_sweeps.data import Counts, PreferencePair, as_text, describe_counts, load_pairs, load_prompts
 from rlhf_sweeps.data.messages import read_answer, read_prompt
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -17,7 +17,7 @@ TALK = [SYSTEM, user("a?"), assistant("b"), user("c?")]
 FILLER = pair("filler 1")  # held out whatever else there is: its SHA-256 begins with 04
 
 
-def loaded(path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[Pair]:
+def loaded(path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[PreferencePair]:
     """All pairs of some rows but the filler, which is there so that one can be held out."""
     pairs = load_pairs(dataset(write_lines(path / "x.jsonl", rows), **changes))
     return [found for found in pairs.train + pairs.held_out if found.prompt != [user("filler 1")]]
@@ -26,20 +26,25 @@ def loaded(path: Path, rows: list[dict[str, Any]], **changes: Any) -> list[Pair]
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (pair("a?", "yes ", "no"), Pair([user("a?")], "yes ", "no")),
-        (pair(TALK, "yes", [assistant("no")]), Pair(TALK, "yes", "no")),
-        (pair(TALK, [*TALK, assistant("yes")], [*TALK, assistant("no")]), Pair(TALK, "yes", "no")),
-        (pair(" a?\n", [user("a?"), assistant("yes")], [assistant("no")]), Pair([user(" a?\n")], "yes", "no")),
+        (pair("a?", "yes ", "no"), PreferencePair([user("a?")], "yes ", "no")),
+        (pair(TALK, "yes", [assistant("no")]), PreferencePair(TALK, "yes", "no")),
+        (pair(TALK, [*TALK, assistant("yes")], [*TALK, assistant("no")]), PreferencePair(TALK, "yes", "no")),
+        (
+            pair(" a?\n", [user("a?"), assistant("yes")], [assistant("no")]),
+            PreferencePair([user(" a?\n")], "yes", "no"),
+        ),
     ],
 )
-def test_answers_are_texts_messages_or_conversations(row: dict[str, Any], expected: Pair, tmp_path: Path) -> None:
+def test_answers_are_texts_messages_or_conversations(
+    row: dict[str, Any], expected: PreferencePair, tmp_path: Path
+) -> None:
     assert loaded(tmp_path, [row, FILLER]) == [expected]
 
 
 def test_the_prompt_is_found_in_the_conversations(tmp_path: Path) -> None:
     filler = {"chosen": [user("filler 1"), assistant("1")], "rejected": [user("filler 1"), assistant("2")]}
     row = {"chosen": [*TALK, assistant("yes")], "rejected": [*TALK, assistant("no")]}
-    assert loaded(tmp_path, [row, filler], prompt_column=None) == [Pair(TALK, "yes", "no")]
+    assert loaded(tmp_path, [row, filler], prompt_column=None) == [PreferencePair(TALK, "yes", "no")]
     prompts = load_prompts(dataset(tmp_path / "x.jsonl", prompt_column=None))
     assert TALK in prompts.train + prompts.held_out
 
@@ -96,7 +101,7 @@ def test_a_bad_pair_is_refused_or_skipped(row: dict[str, Any], message: str, tmp
     rows = [pair("good"), row, FILLER]
     with pytest.raises(ConfigError, match=rf"x.jsonl, line 2: {message}"):
         loaded(tmp_path, rows)
-    assert loaded(tmp_path, rows, bad_rows="skip") == [Pair([user("good")], "yes", "no")]
+    assert loaded(tmp_path, rows, bad_rows="skip") == [PreferencePair([user("good")], "yes", "no")]
 
 
 def test_a_file_without_answers_names_the_column_and_those_there_are(tmp_path: Path) -> None:
@@ -132,9 +137,9 @@ def test_duplicates_are_left_out_and_contradictions_kept(tmp_path: Path) -> None
     pairs = load_pairs(dataset(write_lines(tmp_path / "x.jsonl", rows)))
     assert pairs.counts == Counts(num_rows=6, num_duplicates=2, num_contradictions=1)
     # The SHA-256 of '[{"role": "user", "content": "a"}]' begins with 62, that of "b" with 74: the smallest is held out.
-    assert pairs.train == [Pair([user("b")], "2", "1")]
-    assert pairs.held_out == [Pair([user("a")], *answers) for answers in (("1", "2"), ("2", "1"), ("1", "3"))]
-    assert describe(pairs) == (
+    assert pairs.train == [PreferencePair([user("b")], "2", "1")]
+    assert pairs.held_out == [PreferencePair([user("a")], *answers) for answers in (("1", "2"), ("2", "1"), ("1", "3"))]
+    assert describe_counts(pairs) == (
         "pairs: 1 to train on, 3 held out, of 6 rows; left out: 2 duplicates; kept: 1 contradiction"
     )
 
@@ -154,7 +159,7 @@ def test_pairs_of_a_held_out_prompt_are_not_trained_on(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "x.jsonl", [pair("a"), pair("b ", "2"), pair("b", "3"), pair("c", "c", "c")])
     eval_path = write_lines(tmp_path / "y.jsonl", [pair("b"), pair("d"), pair("d")])
     pairs = load_pairs(dataset(path, eval_path=str(eval_path), bad_rows="skip"))
-    assert pairs.train == [Pair([user("a")], "yes", "no")]
+    assert pairs.train == [PreferencePair([user("a")], "yes", "no")]
     assert sorted(found.prompt[0]["content"] for found in pairs.held_out) == ["b", "d"]
     assert pairs.counts == Counts(num_rows=7, num_bad_rows=1, num_duplicates=1, num_shared=2)
     with pytest.raises(ConfigError, match=r"y.jsonl: no pairs are left to train on beside 2 held out"):

@@ -19,7 +19,7 @@ from helpers.written_tables import (
 from helpers.written_tables import own_cache as own_cache
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.data import files_of, load_pairs, load_prompts
+from rlhf_sweeps.data import list_files, load_pairs, load_prompts
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,6 @@ def test_all_local_files_are_found_that_a_data_set_is_read_from(tmp_path: Path) 
     sources = [dataset(path, eval_path=str(eval_path)), dataset(tmp_path / "saved"), dataset("owner/name")]
     saved = ["data-00000-of-00001.arrow", "dataset_info.json", "state.json"]
     expected = [path, eval_path, *(tmp_path / "saved" / name for name in saved)]
-    assert list(files_of(dataset(None, sources=sources))) == expected
+    assert list(list_files(dataset(None, sources=sources))) == expected
     with pytest.raises(ConfigError, match=r"^dataset.sources\[0\].eval_path=z.jsonl: no such file or folder"):
-        list(files_of(dataset(None, sources=[dataset(path, eval_path="z.jsonl")])))
+        list(list_files(dataset(None, sources=[dataset(path, eval_path="z.jsonl")])))

@@ -120,7 +120,7 @@ def test_a_thousand_control_tokens_are_looked_for_at_once() -> None:
 
     contents = [token.content for token in tokens.values()]
     one_by_one = seconds(lambda: sum(any(token in one[0]["content"] for token in contents) for one in prompts))
-    assert min(seconds(lambda: encoding.num_with_control(prompts, tokenizer)) for _ in range(3)) < one_by_one / 3
+    assert min(seconds(lambda: encoding.count_with_control(prompts, tokenizer)) for _ in range(3)) < one_by_one / 3
 
 
 def test_a_template_that_passes_over_a_turn_is_named() -> None:

@@ -44,14 +44,14 @@ def change_name(tokenizer: Any) -> None:
 def test_a_tokenizers_text_is_all_that_tokens_depend_on(change: Callable[[Any], None], matters: bool) -> None:
     tokenizer, other = smollm2(), smollm2()
     change(other)
-    assert (models.tokenizer_text(tokenizer) != models.tokenizer_text(other)) == matters
+    assert (models.describe_tokenizer(tokenizer) != models.describe_tokenizer(other)) == matters
 
 
 def test_a_models_digest_is_of_weights_names_config_and_what_is_said() -> None:
     def digest(change: Callable[[Any], object], about: str = "") -> str:
         policy = toy.policy()
         change(policy)
-        return models.digest(policy, about)
+        return models.hash_model(policy, about)
 
     plain = digest(lambda _: None)
     assert digest(lambda policy: policy.lm_head.requires_grad_(False)) == plain

@@ -10,7 +10,7 @@ from helpers import toy
 from transformers import OPTConfig, OPTForCausalLM
 
 from rlhf_sweeps.models import loading as models
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
@@ -18,14 +18,14 @@ def test_a_value_model_fits_what_the_trunk_gives_whatever_its_layers_hold(is_sha
     """OPT-350m's layers hold 1024 numbers a token, and its trunk gives 512."""
     sizes = {"ffn_dim": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16}
     policy = OPTForCausalLM(OPTConfig(vocab_size=20, word_embed_proj_dim=6, **sizes)).eval()
-    value_model = models.value_model(policy, is_shared)
+    value_model = models.make_value_model(policy, is_shared)
     hidden = (value_model.trunk or policy.base_model)(torch.tensor([[5, 6]])).last_hidden_state
     assert value_model(hidden).shape == (1, 2)
 
 
 def test_the_value_model_predicts_nothing_at_first_and_shares_nothing(compose_config: Compose) -> None:
     policy = models.load_policy(compose_config().model, torch.device("cpu"))
-    value_model = models.value_model(policy, is_shared=False)
+    value_model = models.make_value_model(policy, is_shared=False)
     assert value_model.trunk is not None
     hidden = value_model.trunk(torch.tensor([[5, 6, 7]])).last_hidden_state
     assert torch.equal(hidden, policy.base_model(torch.tensor([[5, 6, 7]])).last_hidden_state)
@@ -43,15 +43,15 @@ def test_responses_end_by_the_tokenizers_token_and_the_generation_configs(
 ) -> None:
     policy: Any = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=configured))
     tokenizer: Any = SimpleNamespace(eos_token_id=of_tokenizer)
-    assert models.stop_ids(policy, tokenizer) == expected
+    assert models.list_stop_ids(policy, tokenizer) == expected
     policy.generation_config = None
-    assert models.stop_ids(policy, tokenizer) == [of_tokenizer]
+    assert models.list_stop_ids(policy, tokenizer) == [of_tokenizer]
 
 
 @pytest.mark.parametrize(("pad", "expected"), [(0, 0), (5, 5), (None, 3)])
 def test_padding_is_the_tokenizers_or_an_end_token(pad: int | None, expected: int) -> None:
     tokenizer: Any = SimpleNamespace(eos_token_id=9, pad_token_id=pad, decode=None)
-    sampler = models.make_sampler(toy.policy(), tokenizer, toy.settings(), Halving("", 5))
+    sampler = models.make_sampler(toy.policy(), tokenizer, toy.settings(), BatchSize("", 5))
     assert sampler.stop_ids == [3, 9]
     assert sampler.pad_id == expected
 

@@ -17,10 +17,10 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo.agreement import check_models, check_policy, check_reader, check_trunk
 from rlhf_sweeps.ppo.constants import LONGEST_TRIAL
+from rlhf_sweeps.ppo.context_limits import check_positions
 from rlhf_sweeps.ppo.language_model import LanguageModel, ValueModel, has_plain_head
-from rlhf_sweeps.ppo.memory import Halving
-from rlhf_sweeps.ppo.packing import enable_packing, is_same, packs, trial_sequences, trial_tokens
-from rlhf_sweeps.ppo.reach import check_positions
+from rlhf_sweeps.ppo.memory import BatchSize
+from rlhf_sweeps.ppo.packing import draw_trial_sequences, draw_trial_tokens, enable_packing, is_same, reads_packed
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import pad_left, pad_right
 
@@ -145,7 +145,7 @@ def test_logits_that_are_no_numbers_are_refused() -> None:
 def test_windows_are_packed_where_no_sequence_is_longer(kind: str, longest: int | None, expected: bool) -> None:
     trunk = made(*EXACT[kind]).base_model
     assert enable_packing(trunk, longest) is expected
-    assert packs(trunk) is expected
+    assert reads_packed(trunk) is expected
 
 
 @pytest.mark.parametrize(("longest", "expected"), [(300, True), (301, False), (None, False)])
@@ -166,12 +166,12 @@ def test_chunks_are_no_windows_and_are_not_packed_either() -> None:
 
 def test_a_trial_is_as_long_as_sequences_get_and_not_longer_than_need_be() -> None:
     policy = made(*EXACT["llama"])
-    assert [len(tokens) for tokens in trial_sequences(policy, 30)] == [30, 10, 1]
-    assert len(trial_sequences(policy, None)[0]) == 64  # its positions
+    assert [len(tokens) for tokens in draw_trial_sequences(policy, 30)] == [30, 10, 1]
+    assert len(draw_trial_sequences(policy, None)[0]) == 64  # its positions
     policy.config.max_position_embeddings = 10_000
-    assert len(trial_sequences(policy, None)[0]) == LONGEST_TRIAL
-    assert trial_tokens(policy, 500) == trial_tokens(policy, 500)
-    assert max(trial_tokens(policy, 500)) < VOCABULARY
+    assert len(draw_trial_sequences(policy, None)[0]) == LONGEST_TRIAL
+    assert draw_trial_tokens(policy, 500) == draw_trial_tokens(policy, 500)
+    assert max(draw_trial_tokens(policy, 500)) < VOCABULARY
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("llama", True), ("capped logits", False), ("scaled logits", False)])
@@ -219,7 +219,7 @@ def test_the_trial_draws_from_no_other_random_numbers() -> None:
     sampler = toy.sampler()
     check_policy(reader(made(*EXACT["llama"])), sampler, PROMPTS[0], "model.path=x")
     assert torch.equal(torch.get_rng_state(), before)
-    assert sampler.batch.size == Halving("", 4).size
+    assert sampler.batch.size == BatchSize("", 4).size
 
 
 LONGROPE = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "rope_theta": 10000.0}

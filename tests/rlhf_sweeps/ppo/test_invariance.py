@@ -13,7 +13,7 @@ from torch import Tensor
 from rlhf_sweeps.ppo import equations
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess, mean_return
-from rlhf_sweeps.ppo.steps import microbatches, steps
+from rlhf_sweeps.ppo.steps import plan_steps, split_into_microbatches
 
 few = settings(max_examples=25, derandomize=True, deadline=None)
 # Prompt and response of each row.
@@ -152,9 +152,9 @@ def test_a_steps_loss_is_the_mean_of_its_minibatch_however_it_is_cut(
         batch_size=num, rollouts_per_prompt=1, num_minibatches=num_minibatches, microbatch_size=size,
         loss_aggregation=aggregation,
     )  # fmt: skip
-    plan = list(steps(config, mask, mask, [order], ends_pass=False))
+    plan = list(plan_steps(config, mask, mask, [order], ends_pass=False))
     assert [row for step in plan for row in step.rows] == order
-    assert [row for parts in microbatches(config, order) for part in parts for row in part] == order
+    assert [row for parts in split_into_microbatches(config, order) for part in parts for row in part] == order
     for step in plan:
         each = [losses[row][mask[row]] for row in step.rows]
         means = [x.mean() for x in each] if aggregation == "sequence_mean" else [torch.cat(each).mean()]

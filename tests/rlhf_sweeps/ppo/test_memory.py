@@ -14,7 +14,7 @@ from rlhf_sweeps.config.fields import TooLargeError
 from rlhf_sweeps.platforms import system
 from rlhf_sweeps.platforms.memory import room
 from rlhf_sweeps.ppo import optimization
-from rlhf_sweeps.ppo.memory import Halving, fitting, keep_freed_memory
+from rlhf_sweeps.ppo.memory import BatchSize, keep_freed_memory, require_memory
 
 
 class Scarce:
@@ -79,10 +79,10 @@ def test_sizes_are_halved_down_to_one_and_stay() -> None:
             raise MemoryError
         return 10 * size
 
-    batch = Halving("key", 13)
+    batch = BatchSize("key", 13)
     assert batch.run(work) == 10
     assert (tried, batch.size) == ([13, 6, 3, 1], 1)
-    batch = Halving("key", 2)
+    batch = BatchSize("key", 2)
     tried.clear()
     assert (batch.run(work), batch.run(work)) == (10, 10)
     assert tried == [2, 1, 1]
@@ -200,7 +200,7 @@ def test_other_errors_are_not_hidden() -> None:
     def work(size: int) -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
-    batch = Halving("key", 8)
+    batch = BatchSize("key", 8)
     with pytest.raises(RuntimeError, match="shapes"):
         batch.run(work)
     assert batch.size == 8
@@ -231,8 +231,8 @@ def test_a_gpu_and_a_system_that_says_nothing_limit_nothing(
     monkeypatch.setattr(system, "data_limit", Limit)
     monkeypatch.setattr(room, "most_data", lambda: most)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: is_initialized)
-    assert Halving("key", 3).run(lambda size: size) == 3
-    with fitting("key=1", "less"):
+    assert BatchSize("key", 3).run(lambda size: size) == 3
+    with require_memory("key=1", "less"):
         pass
     assert asked == 2 * limits
 
@@ -247,5 +247,5 @@ def test_what_an_attempt_held_is_given_back(monkeypatch: pytest.MonkeyPatch) -> 
         if size > 1:
             raise MemoryError
 
-    Halving("key", 4).run(work)
+    BatchSize("key", 4).run(work)
     assert calls == [0, (-3, 2**20)] * 2

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlhf_sweeps.ppo import metrics
-from rlhf_sweeps.ppo.metrics import Tally, Tokens
+from rlhf_sweeps.ppo.metrics import Tally, TokenTerms
 from rlhf_sweeps.ppo.rollout import Rollout
 
 MASK = torch.tensor([[True, True, False, False], [True, True, True, False]])
@@ -65,9 +65,9 @@ def test_one_response_has_no_deviation() -> None:
     assert metrics.scores_std(one).item() == metrics.rewards_std(one).item() == 0.0
 
 
-def tokens(ratios: list[float]) -> Tokens:
+def tokens(ratios: list[float]) -> TokenTerms:
     ratio = torch.tensor(ratios)
-    return Tokens(ratio.log(), ratio, 2 * ratio, 3 * ratio, ratio > 1)
+    return TokenTerms(ratio.log(), ratio, 2 * ratio, 3 * ratio, ratio > 1)
 
 
 def tally() -> Tally:

@@ -13,7 +13,7 @@ from helpers.parameters import same, weights
 from torch import Tensor
 
 from rlhf_sweeps.models import loading as models
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.training.session import load_session
@@ -149,7 +149,7 @@ def test_the_sampler_gets_what_is_configured(
 ) -> None:
     config = compose_config(*SMALL, *overrides)
     policy, tokenizer = models.load_policy(config.model, torch.device("cpu")), models.load_tokenizer(config.model)
-    sampler = models.make_sampler(policy, tokenizer, config.ppo, Halving("", 4))
+    sampler = models.make_sampler(policy, tokenizer, config.ppo, BatchSize("", 4))
     assert {name: getattr(sampler, name) for name in expected} == expected
 
 

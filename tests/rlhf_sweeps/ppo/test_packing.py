@@ -7,7 +7,7 @@ import torch
 from helpers import toy
 from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
 
-from rlhf_sweeps.ppo.packing import NAME, enable_packing, pack, packs
+from rlhf_sweeps.ppo.packing import NAME, enable_packing, pack, reads_packed
 
 SEQUENCES = [[5, 6, 7, 8, 9], [4], [11, 12, 13]]
 
@@ -64,7 +64,7 @@ def test_a_model_that_attends_otherwise_is_left_as_it_is() -> None:
     other.__class__ = Local
     assert not enable_packing(other)
     assert other.config._attn_implementation == "sdpa"
-    assert not packs(other)
+    assert not reads_packed(other)
 
 
 # Weights as large as a trained model's: with those of a fresh one, what a token attends to hardly counts.

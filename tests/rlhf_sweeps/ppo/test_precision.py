@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from rlhf_sweeps.models import loading as models
 from rlhf_sweeps.ppo import language_model
 from rlhf_sweeps.ppo.language_model import LanguageModel
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.ppo.precision import compute_in
 from rlhf_sweeps.ppo.rollout import Responses
@@ -70,7 +70,7 @@ def flags(model: nn.Module) -> list[bool]:
 
 def sample(model: PreTrainedModel, dtype: torch.dtype | None = LOW) -> Responses:
     """Eight tokens of six responses in three batches."""
-    sampler = Sampler((), 0, 8, 1.0, Halving("", 2), autocast=dtype)
+    sampler = Sampler((), 0, 8, 1.0, BatchSize("", 2), autocast=dtype)
     return sampler.sample(model, toy.PROMPTS, torch.Generator().manual_seed(0))
 
 
@@ -92,7 +92,7 @@ def test_reading_casts_each_matrix_once(
 ) -> None:
     monkeypatch.setattr(language_model, "CHUNK_BYTES", 20 * 4 * 3)  # three tokens a chunk
     if not is_packed:
-        monkeypatch.setattr(language_model, "packs", lambda _: False)
+        monkeypatch.setattr(language_model, "reads_packed", lambda _: False)
     model = make()
     batch, before = sample(model), flags(model)
     with Casts(model) as casts:
@@ -105,7 +105,7 @@ def test_a_policy_without_its_adapter_is_a_reference(monkeypatch: pytest.MonkeyP
     model = policy()
     adapter = models.add_adapter(model, toy.settings(lora_rank=4), seed=0)
     before = flags(model)
-    with Casts(model) as casts, models.reference(model, adapter) as reference:
+    with Casts(model) as casts, models.open_reference(model, adapter) as reference:
         batch = sample(reference)
         LanguageModel(reference, 1.0, LOW, has_plain_head=True).logprobs(batch, size=2)
     adapted = {name for name in matrices(model) if "lora_" in name}

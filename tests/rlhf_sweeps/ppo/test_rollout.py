@@ -13,7 +13,7 @@ from rlhf_sweeps.ppo import language_model
 from rlhf_sweeps.ppo.language_model import LanguageModel
 from rlhf_sweeps.ppo.packing import enable_packing
 from rlhf_sweeps.ppo.rollout import Responses, Rollout, assess
-from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.seeds import make_generator
 
 
 def noise(seed: int = 0) -> torch.Generator:
@@ -203,7 +203,7 @@ def test_whitened_rewards_keep_their_mean() -> None:
 
 def test_generators_differ_by_seed_purpose_and_update_alone() -> None:
     streams = [
-        torch.rand(4, generator=generator(*key)).tolist()
+        torch.rand(4, generator=make_generator(*key)).tolist()
         for key in ((0, "rollout", 1), (0, "rollout", 2), (0, "minibatches", 1), (1, "rollout", 1), (0, "rollout", 1))
     ]
     assert streams[0] == streams[-1]

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf_sweeps.ppo import sampling
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler, draw
 from rlhf_sweeps.process.failures import DivergedError
@@ -29,7 +29,7 @@ def sampler(**changes: Any) -> Sampler:
         "pad_id": 0,
         "response_length": 8,
         "temperature": 0.8,
-        "batch": Halving("", 4),
+        "batch": BatchSize("", 4),
     }
     return Sampler(**(values | changes))
 
@@ -53,7 +53,7 @@ def plain_logprobs(policy: PreTrainedModel, prompt: list[int], response: list[in
 def test_logprobs_are_those_of_each_sequence_alone(make_policy: Callable[[], PreTrainedModel], top_p: float) -> None:
     policy = make_policy()
     prompts = toy.PROMPTS * 3
-    batch = sampler(top_p=top_p, batch=Halving("", 9)).sample(policy, prompts, noise())
+    batch = sampler(top_p=top_p, batch=BatchSize("", 9)).sample(policy, prompts, noise())
     assert not batch.logprobs.requires_grad
     assert batch.prompt_lists() == prompts
     for i, (prompt, response) in enumerate(zip(prompts, batch.response_lists(), strict=True)):
@@ -97,7 +97,7 @@ def test_a_pad_that_is_the_end_token_changes_nothing() -> None:
 @BOTH
 def test_the_batch_size_changes_no_token(make_policy: Callable[[], PreTrainedModel]) -> None:
     policy = make_policy()
-    one, two, six = (sampler(batch=Halving("", size)).sample(policy, toy.PROMPTS, noise()) for size in (1, 2, 6))
+    one, two, six = (sampler(batch=BatchSize("", size)).sample(policy, toy.PROMPTS, noise()) for size in (1, 2, 6))
     assert_same(one, two)
     assert_same(one, six)
     assert len({tuple(response) for response in one.response_lists()}) > 3  # not the same draws for every prompt
@@ -120,7 +120,7 @@ def test_who_has_ended_leaves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None
     policy = toy.policy()
     seen = shapes(policy, monkeypatch)
     prompts = toy.PROMPTS * 4
-    batch = sampler(batch=Halving("", 24), response_length=12).sample(policy, prompts, noise())
+    batch = sampler(batch=BatchSize("", 24), response_length=12).sample(policy, prompts, noise())
     rows = [shape[0] for shape in seen]
     running = batch.response_mask.sum(0).tolist()
     assert rows[0] == 24
@@ -129,13 +129,13 @@ def test_who_has_ended_leaves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None
     # Fewer than a quarter of a step's rows are carried along.
     assert all(run > 0.75 * row for row, run in zip(rows[1:], running[1:], strict=True))
     # And whoever stays gets what it gets alone.
-    assert_same(batch, sampler(batch=Halving("", 1), response_length=12).sample(policy, prompts, noise()))
+    assert_same(batch, sampler(batch=BatchSize("", 1), response_length=12).sample(policy, prompts, noise()))
 
 
 def test_prompts_of_like_length_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = toy.policy()
     seen = shapes(policy, monkeypatch)
-    sampler(batch=Halving("", 2), response_length=1).sample(policy, toy.PROMPTS, noise())
+    sampler(batch=BatchSize("", 2), response_length=1).sample(policy, toy.PROMPTS, noise())
     assert seen == [(2, 5), (2, 3), (2, 1)]
 
 
@@ -195,7 +195,7 @@ def test_a_nucleus_is_the_smallest_set_that_reaches_top_p(top_p: float, nucleus:
 def test_a_wide_nucleus_is_found() -> None:
     """One that holds far more tokens than are looked at first: half of 4096 alike, beside a row of one token."""
     probabilities = torch.stack([torch.full((4096,), 2.0**-12), torch.eye(4096)[7]])
-    mass, tokens = sampling._nucleus(probabilities, 0.5, is_static=False)
+    mass, tokens = sampling._find_nucleus(probabilities, 0.5, is_static=False)
     assert mass.gt(0).sum(-1).tolist() == [2048, 1]
     assert tokens[1, 0] == 7
 
@@ -247,7 +247,7 @@ def test_static_sampling_equals_dynamic(
     make_policy: Callable[[], PreTrainedModel], top_p: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compilations = []
-    monkeypatch.setattr(sampling, "compiled", lambda device: compilations.append(device) or sampling._step)
+    monkeypatch.setattr(sampling, "compile_step", lambda device: compilations.append(device) or sampling._step)
     policy = make_policy()
     dynamic = sampler(top_p=top_p)
     expected = [dynamic.sample(policy, toy.PROMPTS, noise(seed)) for seed in range(2)]
@@ -263,14 +263,14 @@ def test_static_sampling_equals_dynamic(
 
 def test_a_static_cache_serves_one_shape_on_one_device_at_one_precision() -> None:
     policy, other = toy.policy(), toy.policy()
-    first = sampling._static_cache(policy, 3, 20)
-    assert sampling._static_cache(policy, 3, 20) is first
+    first = sampling._reset_static_cache(policy, 3, 20)
+    assert sampling._reset_static_cache(policy, 3, 20) is first
     others = [
-        sampling._static_cache(policy, 4, 20),
-        sampling._static_cache(policy, 3, 21),
-        sampling._static_cache(other, 3, 20),
-        sampling._static_cache(policy.to(torch.bfloat16), 3, 20),
-        sampling._static_cache(policy.to("meta"), 3, 20),
+        sampling._reset_static_cache(policy, 4, 20),
+        sampling._reset_static_cache(policy, 3, 21),
+        sampling._reset_static_cache(other, 3, 20),
+        sampling._reset_static_cache(policy.to(torch.bfloat16), 3, 20),
+        sampling._reset_static_cache(policy.to("meta"), 3, 20),
     ]
     assert len({id(cache) for cache in (first, *others)}) == 6
     assert [cache.layers[0].max_cache_len for cache in (first, others[1])] == [20, 21]
@@ -280,7 +280,7 @@ def test_a_static_cache_serves_one_shape_on_one_device_at_one_precision() -> Non
 @pytest.mark.filterwarnings("default")  # inductor's own are not ours to mend
 @BOTH
 def test_compiled_sampling_equals_dynamic(make_policy: Callable[[], PreTrainedModel]) -> None:
-    if sampling.compiled("cpu") is sampling._step:
+    if sampling.compile_step("cpu") is sampling._step:
         pytest.skip("no compiler here")
     policy = make_policy()
     for top_p in (1.0, 0.6):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import toy
 
-from rlhf_sweeps.ppo.steps import Step, microbatches, steps
+from rlhf_sweeps.ppo.steps import Step, plan_steps, split_into_microbatches
 
 LENGTHS = [3, 1, 4, 2]
 MASK = torch.arange(5) < torch.tensor(LENGTHS).unsqueeze(-1)
@@ -17,7 +17,7 @@ LOSSES = torch.arange(20.0).reshape(4, 5)
 
 
 def planned(ends_pass: bool = False, orders: Sequence[Sequence[int]] = ORDERS, **changes: Any) -> list[Step]:
-    return list(steps(toy.settings(batch_size=4, **changes), MASK, STATE_MASK, orders, ends_pass))
+    return list(plan_steps(toy.settings(batch_size=4, **changes), MASK, STATE_MASK, orders, ends_pass))
 
 
 def loss(step: Step) -> float:
@@ -59,5 +59,5 @@ def test_trls_accumulation_steps_across_minibatches() -> None:
 
 def test_microbatches_are_cut_within_minibatches() -> None:
     config = toy.settings(batch_size=6, num_minibatches=2, microbatch_size=2)
-    assert microbatches(config, [5, 4, 3, 2, 1, 0]) == [[[5, 4], [3]], [[2, 1], [0]]]
+    assert split_into_microbatches(config, [5, 4, 3, 2, 1, 0]) == [[[5, 4], [3]], [[2, 1], [0]]]
     assert config.microbatches_per_epoch == 4

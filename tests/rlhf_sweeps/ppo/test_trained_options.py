@@ -166,7 +166,7 @@ def test_bfloat16_autocast_keeps_weights_and_logprobs_in_float32() -> None:
 
 
 def test_values_of_bfloat16_features_are_float32() -> None:
-    value_model = models.value_model(toy.policy(), is_shared=True)
+    value_model = models.make_value_model(toy.policy(), is_shared=True)
     assert value_model(torch.ones(3, 16, dtype=torch.bfloat16)).dtype == torch.float32
 
 
@@ -180,6 +180,6 @@ def test_bfloat16_is_the_default_on_a_gpu_alone() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "has_plain_head", lambda _: True)
         on_gpu: Any = OnGpu()
-        assert models.language_model(on_gpu, toy.settings()).autocast == torch.bfloat16
-        assert models.language_model(on_gpu, toy.settings(precision="float32")).autocast is None
-    assert models.language_model(toy.policy(), toy.settings()).autocast is None
+        assert models.make_language_model(on_gpu, toy.settings()).autocast == torch.bfloat16
+        assert models.make_language_model(on_gpu, toy.settings(precision="float32")).autocast is None
+    assert models.make_language_model(toy.policy(), toy.settings()).autocast is None

@@ -16,7 +16,7 @@ from rlhf_sweeps.process.environment import EnvironmentFault, find_fault
 from rlhf_sweeps.process.exit_status import choose_exit_status
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.record import InUseError, Run, Sweep
-from rlhf_sweeps.training.train import failure
+from rlhf_sweeps.training.train import describe_failure
 
 
 class SafetensorError(Exception):
@@ -74,7 +74,7 @@ def test_what_led_to_an_error_counts_too() -> None:
     error = RewardModelError("raised OSError")
     error.__cause__ = OSError(errno.ENOSPC, "x")
     assert find_fault(error) is None  # a function of the user's own, which has its own disk
-    assert (choose_exit_status(error), failure(error, 1)["cause"]) == (1, "reward_model")
+    assert (choose_exit_status(error), describe_failure(error, 1)["cause"]) == (1, "reward_model")
     circle = ValueError("x")
     circle.__context__ = circle
     assert find_fault(circle) is None

@@ -22,7 +22,7 @@ from rlhf_sweeps.sweep.display import Display
 from rlhf_sweeps.sweep.engine import Engine
 from rlhf_sweeps.sweep.wandb_run import SweepTracker
 from rlhf_sweeps.tracking import wandb_run as tracking
-from rlhf_sweeps.training.train import failure
+from rlhf_sweeps.training.train import describe_failure
 
 ONLINE = "tracking.mode=online"
 
@@ -148,7 +148,7 @@ def test_runs_end_as_their_wandb_runs(server: WandbStub, tmp_path: Path) -> None
     assert "stop_reason" not in run.summary
     record = Run(folder).summary() or {}
     told = {key for key, x in record.items() if x is None or isinstance(x, str | int | float)} - {"schema_version"}
-    ended = told | failure(ValueError(), 1).keys() | {"cause"}
+    ended = told | describe_failure(ValueError(), 1).keys() | {"cause"}
     assert ended - {"update"} == set(tracking._ENDING)  # `update` is the axis, which the next start sends anyway
     assert run.summary["objective"] == pytest.approx(record["objective"])
 

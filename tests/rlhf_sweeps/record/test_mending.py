@@ -11,7 +11,7 @@ from helpers.sweeping import contents, sweep
 
 from rlhf_sweeps.record import Run, Sweep, ownership
 from rlhf_sweeps.record.base_record import BaseRecord
-from rlhf_sweeps.record.sealed import copy_of, mend_object, salvage_object, set_aside, write_object
+from rlhf_sweeps.record.checked_objects import locate_copy, mend_object, salvage_object, set_aside, write_object
 
 
 def copied(record: Path, tmp_path: Path) -> Run:
@@ -140,9 +140,9 @@ def test_an_object_is_read_from_its_copy_and_put_back(tmp_path: Path) -> None:
     assert problems == ["run.json: damaged, its digest is another, read from its copy"]
     assert mend_object(path) == problems
     assert path.read_bytes() == whole
-    copy_of(path).write_bytes(b"")
+    locate_copy(path).write_bytes(b"")
     assert mend_object(path) == []
-    assert copy_of(path).read_bytes() == whole
+    assert locate_copy(path).read_bytes() == whole
 
 
 @pytest.mark.parametrize("number", [2**63, 2**64, 2**64 + 1, -(2**63) - 1, 10**30])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis.reading.sources import read
 from analysis.records.objective import listed_in
 from analysis.wording.errors import AnalysisError
-from rlhf_sweeps.record import Run, Sweep, found, owner, runs_of, salvage, salvage_hydra, salvage_samples
+from rlhf_sweeps.record import Run, Sweep, find_owner, find_records, list_runs, salvage, salvage_hydra, salvage_samples
 
 OF_RUN = (
     "run.json", "metrics.jsonl", "samples.jsonl", "summary.json", "stop", ".hydra/config.yaml", ".hydra/hydra.yaml",
@@ -80,8 +80,8 @@ def test_a_run_with_any_bytes_is_salvaged(name: str, num: int) -> None:
             samples, _ = salvage_samples(run)
             assert all(isinstance(row, dict) for row in samples)
             assert run.stop_reason() is None or run.stop_reason() != ""
-            assert [place.folder for place in found(run.folder)] in ([run.folder], [])
-            owner(run.folder / name)
+            assert [place.folder for place in find_records(run.folder)] in ([run.folder], [])
+            find_owner(run.folder / name)
 
         check()
 
@@ -104,8 +104,8 @@ def test_a_sweep_with_any_bytes_is_read_or_refused_in_one_line(name: str, num: i
         @given(content=CONTENTS)
         def check(content: bytes) -> None:
             damaged(folder, name, content)
-            assert len(runs_of(Sweep(folder))) >= 1
-            list(found(folder))
+            assert len(list_runs(Sweep(folder))) >= 1
+            list(find_records(folder))
             try:
                 said, num_runs = read(folder).problems, len(read(folder).runs)
             except AnalysisError as error:

@@ -8,19 +8,25 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sqlalchemy import make_url
 
-from rlhf_sweeps.config.fields import in_line
+from rlhf_sweeps.config.fields import format_value
 from rlhf_sweeps.record import (
-    hidden,
     hide,
     hide_in_log,
+    hide_in_summary,
     hide_in_tracebacks,
     hiding,
-    masked,
-    masked_url,
-    masked_word,
+    mask_secrets,
+    mask_url,
+    mask_word,
     remember,
 )
-from rlhf_sweeps.record.redaction import is_masked, is_secret, is_secret_variable, password_variables, passwords
+from rlhf_sweeps.record.redaction import (
+    find_password_variables,
+    find_passwords,
+    is_masked,
+    is_secret,
+    is_secret_variable,
+)
 from rlhf_sweeps.wording import cut
 
 SECRETS = (
@@ -53,7 +59,7 @@ def test_not_named_like_a_secret(name: str) -> None:
 def test_the_folder_of_a_shell_is_no_secret() -> None:
     assert [is_secret_variable(name) for name in ("PWD", "OLDPWD", "DB_PWD", "MY_TOKEN")] == [False, False, True, True]
     assert is_secret("PWD")  # as a config's key it may be a password
-    assert masked_word("a.b='${oc.env:PWD,/data}'") == "a.b='${oc.env:PWD,/data}'"
+    assert mask_word("a.b='${oc.env:PWD,/data}'") == "a.b='${oc.env:PWD,/data}'"
 
 
 @pytest.mark.parametrize(
@@ -68,35 +74,35 @@ def test_the_folder_of_a_shell_is_no_secret() -> None:
     ],
 )
 def test_passwords_are_masked_as_sqlalchemy_does(url: str) -> None:
-    assert masked_url(url) == make_url(url).render_as_string(hide_password=True)
+    assert mask_url(url) == make_url(url).render_as_string(hide_password=True)
 
 
 def test_what_sqlalchemy_does_not_mask() -> None:
-    assert masked_url("mysql://h/db?user=me&password=hunter2&x=1") == "mysql://h/db?user=me&password=***&x=1"
-    assert masked_url("postgresql://me:p@ss/w?rd@host:1/db") == "postgresql://me:***@host:1/db"
-    assert masked_url("https://ghp_123@github.com/a/b") == "https://***@github.com/a/b"
-    assert masked_url("https://host/x?access_token=abc#top") == "https://host/x?access_token=***#top"
-    assert masked_url("postgresql://me:${oc.env:PW}@host/db") == "postgresql://me:${oc.env:PW}@host/db"
-    assert masked_url("postgresql://me:hunter2${oc.env:PW}@host/db") == "postgresql://me:***${oc.env:PW}@host/db"
-    assert masked_url("postgresql://me:${oc.env:PW}2@h/db?a=${oc.env:B}") == (
+    assert mask_url("mysql://h/db?user=me&password=hunter2&x=1") == "mysql://h/db?user=me&password=***&x=1"
+    assert mask_url("postgresql://me:p@ss/w?rd@host:1/db") == "postgresql://me:***@host:1/db"
+    assert mask_url("https://ghp_123@github.com/a/b") == "https://***@github.com/a/b"
+    assert mask_url("https://host/x?access_token=abc#top") == "https://host/x?access_token=***#top"
+    assert mask_url("postgresql://me:${oc.env:PW}@host/db") == "postgresql://me:${oc.env:PW}@host/db"
+    assert mask_url("postgresql://me:hunter2${oc.env:PW}@host/db") == "postgresql://me:***${oc.env:PW}@host/db"
+    assert mask_url("postgresql://me:${oc.env:PW}2@h/db?a=${oc.env:B}") == (
         "postgresql://me:${oc.env:PW}***@h/db?a=${oc.env:B}"
     )
-    assert masked_url("db://h?password=a${oc.env:A}b${oc.env:B,'c@d'}") == (
+    assert mask_url("db://h?password=a${oc.env:A}b${oc.env:B,'c@d'}") == (
         "db://h?password=***${oc.env:A}***${oc.env:B,'***'}"
     )
-    assert masked_url("db://${oc.env:ME}:a@h, db://me:${oc.env:A,${oc.env:B,c}}@h") == (
+    assert mask_url("db://${oc.env:ME}:a@h, db://me:${oc.env:A,${oc.env:B,c}}@h") == (
         "db://${oc.env:ME}:***@h, db://me:${oc.env:A,${oc.env:B,***}}@h"
     )
-    assert masked_url("https://a${oc.env:TOKEN}@h") == "https://***${oc.env:TOKEN}@h"
-    assert masked_url("postgresql://me:a%40b%2fc@h/db?pass%77ord=x%26y") == "postgresql://me:***@h/db?pass%77ord=***"
-    assert passwords("postgresql://me:a%40b%2fc@h") == ["a%40b%2fc", "a@b/c"]
-    assert password_variables("db://${oc.env:ME}:a${oc.env:A}@h?token=${oc.env:B}&c=${oc.env:C}") == ["A", "B"]
-    assert masked_url("postgresql:/me:hunter2@h/db") == "postgresql:/me:***@h/db"
-    assert masked_url("postgresql:me:pw@h") == "postgresql:me:***@h"
-    assert masked_url("mysql://h/db?password=p,hunter2&x=1") == "mysql://h/db?password=***&x=1"
-    assert masked_url("https://h:8000/score?mail=me@x.org") == "https://h:8000/score?mail=me@x.org"
-    assert masked_url("https://me:8000@h/x") == "https://me:***@h/x"
-    assert passwords("mysql://me:h%40nter2@host/db") == ["h%40nter2", "h@nter2"]
+    assert mask_url("https://a${oc.env:TOKEN}@h") == "https://***${oc.env:TOKEN}@h"
+    assert mask_url("postgresql://me:a%40b%2fc@h/db?pass%77ord=x%26y") == "postgresql://me:***@h/db?pass%77ord=***"
+    assert find_passwords("postgresql://me:a%40b%2fc@h") == ["a%40b%2fc", "a@b/c"]
+    assert find_password_variables("db://${oc.env:ME}:a${oc.env:A}@h?token=${oc.env:B}&c=${oc.env:C}") == ["A", "B"]
+    assert mask_url("postgresql:/me:hunter2@h/db") == "postgresql:/me:***@h/db"
+    assert mask_url("postgresql:me:pw@h") == "postgresql:me:***@h"
+    assert mask_url("mysql://h/db?password=p,hunter2&x=1") == "mysql://h/db?password=***&x=1"
+    assert mask_url("https://h:8000/score?mail=me@x.org") == "https://h:8000/score?mail=me@x.org"
+    assert mask_url("https://me:8000@h/x") == "https://me:***@h/x"
+    assert find_passwords("mysql://me:h%40nter2@host/db") == ["h%40nter2", "h@nter2"]
 
 
 @pytest.mark.parametrize(
@@ -133,15 +139,15 @@ def test_what_sqlalchemy_does_not_mask() -> None:
     ],
 )
 def test_words_of_a_command_line(word: str, shown: str) -> None:
-    assert masked_word(word) == shown
-    assert masked_word(shown) == shown
+    assert mask_word(word) == shown
+    assert mask_word(shown) == shown
     if not word.startswith("-") and '"' not in word:
         OverridesParser.create().parse_override(word)  # Hydra takes what is tested here
 
 
 def test_what_hydra_cannot_read_is_masked_to_its_end() -> None:
-    assert masked_word("+m.a={api_key:hunter2") == "+m.a={api_key:***"
-    assert masked_word("m.a={b:1,api_key:'hunter2,x}") == "m.a={b:1,api_key:***"
+    assert mask_word("+m.a={api_key:hunter2") == "+m.a={api_key:***"
+    assert mask_word("m.a={b:1,api_key:'hunter2,x}") == "m.a={b:1,api_key:***"
 
 
 def test_values_nested_in_a_config() -> None:
@@ -151,7 +157,7 @@ def test_values_nested_in_a_config() -> None:
         "list": [{"token": "t"}, "${oc.env:TOKEN,abc}"],
         "path": "${oc.env:HOME}/x",
     }
-    assert masked(config) == {
+    assert mask_secrets(config) == {
         "arguments": {
             "api_key": "***",
             "pin": 7,
@@ -163,7 +169,7 @@ def test_values_nested_in_a_config() -> None:
         "list": [{"token": "***"}, "${oc.env:TOKEN,***}"],
         "path": "${oc.env:HOME}/x",
     }
-    assert masked(masked(config)) == masked(config)
+    assert mask_secrets(mask_secrets(config)) == mask_secrets(config)
 
 
 def test_what_is_masked_is_known_for_it() -> None:
@@ -183,13 +189,13 @@ def test_what_is_masked_is_known_for_it() -> None:
 
 
 def test_texts_of_others_lose_what_the_process_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     remember("hunter2", "hunter2-and-more", "abc", "true")
     assert hide("got hunter2-and-more, not hunter2; abc is true") == "got ***, not ***; abc is true"
 
 
 def test_secrets_are_known_as_they_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     key = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\nq8+/Zw==\n-----END KEY-----\n"
     remember(key, "tab\there", "a b&c/dé")
     told = (repr({"k": key}), json.dumps({"k": key}), f"line: {'MIIEowIBAAKCAQEA'}", " ".join(key.split()))
@@ -201,10 +207,10 @@ def test_secrets_are_known_as_they_are_quoted(monkeypatch: pytest.MonkeyPatch) -
 
 def test_our_own_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run whose status was hidden would not be known as complete."""
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     remember("complete", "comp", "none", "Bearer")
     summary = {"status": "complete", "stop_reason": None, "versions": {"complete": "1"}, "message": "got complete"}
-    assert hidden(summary) == {**summary, "message": "got ***"}
+    assert hide_in_summary(summary) == {**summary, "message": "got ***"}
     assert hide("Bearer: none") == "Bearer: none"
     assert hide("comp is no part of compute, as in x=comp,1") == "*** is no part of compute, as in x=***,1"
 
@@ -212,7 +218,7 @@ def test_our_own_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_exception_that_nobody_catches_shows_no_secret(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     remember("hunter2")
     hide_in_tracebacks()
@@ -222,10 +228,10 @@ def test_an_exception_that_nobody_catches_shows_no_secret(
 
 
 def test_a_secret_is_hidden_before_a_text_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hiding, "_known", set())
+    monkeypatch.setattr(hiding, "_secrets", set())
     remember("hunter2")
     assert cut("12345 hunter2", 9) == "12345 ***"
-    assert in_line("x" * 196 + "hunter2") == "x" * 196 + "***"
+    assert format_value("x" * 196 + "hunter2") == "x" * 196 + "***"
     record = logging.makeLogRecord({"msg": "got %s", "args": ("hunter2",)})
     hide_in_log()
     assert all(found(record) for found in logging.getLogger("rlhf_sweeps").filters)

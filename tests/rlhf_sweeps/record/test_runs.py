@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf_sweeps.record import Run, returns, stamp, write_atomically
+from rlhf_sweeps.record import Run, find_steps_back, take_stamp, write_atomically
 
 
 def test_what_begins_a_run_is_written_once(tmp_path: Path) -> None:
@@ -84,12 +84,12 @@ def test_what_a_killed_process_left_half_written_goes_after_an_hour(tmp_path: Pa
 def test_a_content_of_the_same_size_and_time_is_another_one(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("one", encoding="utf-8")
-    before, status = stamp(path), path.stat()
+    before, status = take_stamp(path), path.stat()
     time.sleep(0.02)
     path.write_text("two", encoding="utf-8")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert stamp(path) != before
-    assert stamp(path)[:3] == before[:3]
+    assert take_stamp(path) != before
+    assert take_stamp(path)[:3] == before[:3]
 
 
 def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
@@ -99,5 +99,5 @@ def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
 
 
 def test_several_rows_of_an_update_are_no_return() -> None:
-    assert returns([1, 1, 2, 2, 3]) == []
-    assert returns([1, 2, 2, 1, 1, 2]) == [3]
+    assert find_steps_back([1, 1, 2, 2, 3]) == []
+    assert find_steps_back([1, 2, 2, 1, 1, 2]) == [3]

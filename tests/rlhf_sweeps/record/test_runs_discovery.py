@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 from helpers.records import rows, write_run, write_sweep
 
-from rlhf_sweeps.record import Run, Sweep, analysis_folder, found, is_run, is_sweep, natural, owner, runs_of
+from rlhf_sweeps.record import (
+    Run,
+    Sweep,
+    analysis_folder,
+    find_owner,
+    find_records,
+    is_run,
+    is_sweep,
+    list_runs,
+    natural_key,
+)
 
 
 def test_what_lies_in_a_folder(tmp_path: Path) -> None:
@@ -13,7 +23,7 @@ def test_what_lies_in_a_folder(tmp_path: Path) -> None:
     write_sweep(tmp_path / "outputs" / "a", [{"ppo.lr": 1e-4}], updates=2, study=False)
     write_run(tmp_path / "outputs" / "old" / "c", rows(1))
     (tmp_path / "outputs" / "empty").mkdir()
-    places = list(found(tmp_path / "outputs"))
+    places = list(find_records(tmp_path / "outputs"))
     assert [(type(place), place.folder.name) for place in places] == [(Sweep, "a"), (Run, "b"), (Run, "c")]
 
 
@@ -24,14 +34,14 @@ def test_numbered_runs_alone_are_a_sweep_and_an_empty_folder_is_nothing(tmp_path
     assert is_run(tmp_path / "sweep" / "0")
     (tmp_path / "nothing").mkdir()
     assert not is_sweep(tmp_path / "nothing")
-    assert list(found(tmp_path / "nothing")) == []
+    assert list(find_records(tmp_path / "nothing")) == []
 
 
 def test_runs_of_a_sweep_with_seeds_and_tests(tmp_path: Path) -> None:
     for name in ("0/seed_0", "0/seed_10", "0/seed_2", "10", "2", "test/0_seed_7"):
         write_run(tmp_path / name, rows(1))
     (tmp_path / "test" / "notes").mkdir()
-    places = [(one.trial, one.seed, one.is_test) for one in runs_of(Sweep(tmp_path))]
+    places = [(one.trial, one.seed, one.is_test) for one in list_runs(Sweep(tmp_path))]
     assert places == [
         (0, 0, False),
         (0, 2, False),
@@ -76,11 +86,11 @@ def test_a_file_that_is_called_like_one_of_ours_is_so_by_what_it_holds(
 ) -> None:
     """Naming the file and naming its folder say the same."""
     (tmp_path / name).write_text(content, encoding="utf-8")
-    place = owner(tmp_path / name)
+    place = find_owner(tmp_path / name)
     assert (place is not None) == is_record
     assert place is None or place.folder == tmp_path
     if name != "samples.jsonl":  # alone, it is nothing that was recorded of a run
-        assert [one.folder for one in found(tmp_path)] == ([tmp_path] if is_record else [])
+        assert [one.folder for one in find_records(tmp_path)] == ([tmp_path] if is_record else [])
 
 
 def test_another_trainers_files_are_no_run_together(tmp_path: Path) -> None:
@@ -88,8 +98,8 @@ def test_another_trainers_files_are_no_run_together(tmp_path: Path) -> None:
     (tmp_path / ".hydra" / "config.yaml").write_text("lr: 1\n", encoding="utf-8")
     for name, content in (("metrics.jsonl", HISTORY), ("summary.json", "[]"), ("samples.jsonl", HISTORY)):
         (tmp_path / name).write_text(content, encoding="utf-8")
-    assert [owner(tmp_path / name) for name in ("metrics.jsonl", "summary.json", "samples.jsonl")] == [None] * 3
-    assert list(found(tmp_path)) == []
+    assert [find_owner(tmp_path / name) for name in ("metrics.jsonl", "summary.json", "samples.jsonl")] == [None] * 3
+    assert list(find_records(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -110,7 +120,7 @@ def test_a_file_of_the_record_is_known_from_wherever_it_is_named(
     write_run(tmp_path / "run", rows(1))
     (tmp_path / "run" / ".hydra" / "deep").mkdir()
     monkeypatch.chdir(tmp_path / here)
-    place = owner(Path(file))
+    place = find_owner(Path(file))
     assert isinstance(place, Run)
     assert place.folder.absolute() == tmp_path / "run"
 
@@ -120,11 +130,11 @@ def test_what_the_analysis_wrote_is_no_record(tmp_path: Path) -> None:
     write_sweep(tmp_path / "b", [{"ppo.lr": 1e-4}])
     analysis_folder(tmp_path).mkdir()
     (analysis_folder(tmp_path) / "comparison.json").write_text("{}", encoding="utf-8")
-    assert [place.folder.name for place in found(tmp_path)] == ["a", "b"]
+    assert [place.folder.name for place in find_records(tmp_path)] == ["a", "b"]
 
 
 def places_in(folder: Path) -> list[tuple[str, str]]:
-    return [(type(place).__name__, place.folder.relative_to(folder).as_posix()) for place in found(folder)]
+    return [(type(place).__name__, place.folder.relative_to(folder).as_posix()) for place in find_records(folder)]
 
 
 @pytest.mark.parametrize(
@@ -165,16 +175,16 @@ def test_a_sweeps_trials_are_those_that_hold_something_of_a_run(tmp_path: Path) 
     (tmp_path / "0004").mkdir()
     (tmp_path / "sweep.json").write_text("{}", encoding="utf-8")
     assert places_in(tmp_path) == [("Sweep", ".")]
-    assert [(one.trial, one.seed) for one in runs_of(Sweep(tmp_path))] == [(0, None), (1, None), (2, 5)]
+    assert [(one.trial, one.seed) for one in list_runs(Sweep(tmp_path))] == [(0, None), (1, None), (2, 5)]
 
 
 def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     names = ["run_1", "run_2", "run_10", "run_10b", "run_a"]
     for name in reversed(names):
         write_run(tmp_path / name, rows(1))
-    assert [place.folder.name for place in found(tmp_path)] == names
+    assert [place.folder.name for place in find_records(tmp_path)] == names
     ordered = ["", "10", "9" * 5000, "a10c2", "a10c10", "b02", "b2", "b10", "lr=1e-05", "lr=0.02", "lr=0.1", "lr=10"]
-    assert sorted({*ordered}, key=natural) == ordered
+    assert sorted({*ordered}, key=natural_key) == ordered
 
 
 @pytest.mark.parametrize(
@@ -195,7 +205,7 @@ def test_names_are_in_the_order_in_which_people_count(tmp_path: Path) -> None:
     ],
 )
 def test_versions_decimal_numbers_and_signs_are_ordered_as_such(ordered: list[str]) -> None:
-    assert sorted({*ordered}, key=natural) == ordered
+    assert sorted({*ordered}, key=natural_key) == ordered
 
 
 def test_a_link_leads_to_no_record(tmp_path: Path) -> None:
@@ -203,4 +213,4 @@ def test_a_link_leads_to_no_record(tmp_path: Path) -> None:
     Run(tmp_path / "own" / "one").begin({"seed": 7})
     (tmp_path / "own" / "up").symlink_to(tmp_path / "own", target_is_directory=True)
     (tmp_path / "own" / "two").symlink_to(tmp_path / "own" / "one", target_is_directory=True)
-    assert [place.folder for place in found(tmp_path / "own")] == [tmp_path / "own" / "one"]
+    assert [place.folder for place in find_records(tmp_path / "own")] == [tmp_path / "own" / "one"]

@@ -7,10 +7,10 @@ from helpers.records import rows, write_run
 
 from rlhf_sweeps.record import (
     Run,
-    alive,
-    restarts,
+    find_restarts,
     salvage,
     salvage_samples,
+    select_current,
 )
 
 
@@ -165,4 +165,4 @@ def test_what_a_crash_loop_left_is_dead_however_often_the_run_went_back(tmp_path
     ],
 )
 def test_where_a_run_went_back(updates: list[float], kept: list[int]) -> None:
-    assert alive(updates, restarts(updates)) == kept
+    assert select_current(updates, find_restarts(updates)) == kept

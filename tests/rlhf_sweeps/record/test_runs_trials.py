@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from rlhf_sweeps.record.trials import (
-    cause_of,
-    counts_text,
     end_of_trial,
-    objectives_in,
-    state_of,
+    format_counts,
+    read_cause,
+    read_objectives,
+    read_state,
 )
 from rlhf_sweeps.verdicts.settings import compute_losses, find_front
 
@@ -20,11 +20,11 @@ def test_counts_have_one_order_and_failures_their_causes() -> None:
     failed = [("failed", cause) for cause in ("error", None, "diverged", "error")]
     others = [("running", None), ("pruned", "no cause of a failure"), ("pruned", None), ("complete", None)]
     text = "1 complete, 2 pruned, 4 failed (2 error, 1 diverged, 1 unknown), 1 running"
-    assert counts_text([*failed, *others]) == text
-    assert counts_text([("failed", "timeout")] * 2) == "2 failed (timeout)"
-    assert counts_text([("diverged", None), ("failed", "error")]) == "2 failed (1 diverged, 1 error)"
-    assert counts_text([("crashed", None), ("unfinished", None)]) == "1 unfinished, 1 crashed"
-    assert counts_text([]) == ""
+    assert format_counts([*failed, *others]) == text
+    assert format_counts([("failed", "timeout")] * 2) == "2 failed (timeout)"
+    assert format_counts([("diverged", None), ("failed", "error")]) == "2 failed (1 diverged, 1 error)"
+    assert format_counts([("crashed", None), ("unfinished", None)]) == "1 unfinished, 1 crashed"
+    assert format_counts([]) == ""
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_counts_have_one_order_and_failures_their_causes() -> None:
     ],
 )
 def test_how_a_run_ended(summary: dict[str, Any], state: str, cause: str | None) -> None:
-    assert (state_of(summary), cause_of(state, summary)) == (state, cause)
+    assert (read_state(summary), read_cause(state, summary)) == (state, cause)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_a_trial_has_come_to(known: str | None, runs: list[str | None], num
     ],
 )
 def test_what_a_run_is_worth(summary: dict[str, Any], expected: list[float] | None) -> None:
-    assert objectives_in(summary) == expected
+    assert read_objectives(summary) == expected
 
 
 def test_the_front_by_hand() -> None:

@@ -25,17 +25,17 @@ from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import Config
 from rlhf_sweeps.data import encode, load_prompts
 from rlhf_sweeps.models import loading as models
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel, load_classifier
-from rlhf_sweeps.training.base_policy import exchanges_of
+from rlhf_sweeps.training.base_policy import make_exchanges
 
 
 @pytest.fixture
 def classifier(config: Config, tokenizer: PreTrainedTokenizerBase) -> ClassifierRewardModel:
-    return load_classifier(config.reward_model, tokenizer, Halving("", 4), CPU)
+    return load_classifier(config.reward_model, tokenizer, BatchSize("", 4), CPU)
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def exchanges(config: Config, tokenizer: PreTrainedTokenizerBase) -> Exchanges:
     """The embedded policy's answers to ten held-out prompts."""
     policy = models.load_policy(config.model, CPU)
     prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64, most=10)
-    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, Halving("", 64))
-    batch = sampler.sample(policy, prompts.ids, generator(0, "test", 0))
-    return exchanges_of(
+    sampler = Sampler(models.list_stop_ids(policy, tokenizer), tokenizer.pad_token_id, 32, 1.0, BatchSize("", 64))
+    batch = sampler.sample(policy, prompts.ids, make_generator(0, "test", 0))
+    return make_exchanges(
         prompts.messages, prompts.ids, batch.response_lists(), batch.ended.tolist(), sampler.stop_ids, tokenizer
     )
 
@@ -103,9 +103,9 @@ def test_another_template_means_another_text(config: Config, tokenizer: PreTrain
     other = AutoTokenizer.from_pretrained(assets.folder("tiny_reward_model"))
     other.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
     model = AutoModelForSequenceClassification.from_pretrained(assets.folder("tiny_reward_model"))
-    assert not ClassifierRewardModel(model, other, tokenizer, Halving("", 4)).reads_tokens
+    assert not ClassifierRewardModel(model, other, tokenizer, BatchSize("", 4)).reads_tokens
     templated = replace(config.reward_model, template="Q: {prompt} A: {response}")
-    own = load_classifier(templated, tokenizer, Halving("", 4), CPU)
+    own = load_classifier(templated, tokenizer, BatchSize("", 4), CPU)
     assert not own.reads_tokens
     assert own.reader.read(TALK, "fine").ids == own.tokenizer("Q: how are you A: fine")["input_ids"]
 
@@ -115,7 +115,7 @@ def test_of_what_is_too_long_the_template_stays_whole(
 ) -> None:
     """Room for 12 - 4 tokens: of six words each the last four of the prompt, and the first four of the response."""
     caplog.set_level("WARNING")
-    short = load_classifier(replace(config.reward_model, max_length=12), tokenizer, Halving("", 4), CPU)
+    short = load_classifier(replace(config.reward_model, max_length=12), tokenizer, BatchSize("", 4), CPU)
     prompt = [{"role": "user", "content": "fine and you are fine and"}]
     words = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in (" fine", " and", " you", " are")]
     assert list(map(len, words)) == [1, 1, 1, 1]
@@ -129,12 +129,12 @@ def test_of_what_is_too_long_the_template_stays_whole(
     with pytest.raises(
         ConfigError, match=r"^reward_model.max_length=5: must read at least 6 tokens, since the template takes 4"
     ):
-        load_classifier(replace(config.reward_model, max_length=5), tokenizer, Halving("", 4), CPU)
+        load_classifier(replace(config.reward_model, max_length=5), tokenizer, BatchSize("", 4), CPU)
 
 
 def test_a_pair_classifier_of_another_tokenizer(config: Config, tokenizer: PreTrainedTokenizerBase, bert: Path) -> None:
     responses = ["fine thanks", "bad", "you are fine thanks you are fine thanks fine fine"]
-    found = load_classifier(bert_config(config, bert), tokenizer, Halving("", 2), CPU).score(
+    found = load_classifier(bert_config(config, bert), tokenizer, BatchSize("", 2), CPU).score(
         Exchanges([TALK] * 3, responses, [[1, 2]] * 3)
     )
     own, model = AutoTokenizer.from_pretrained(bert), BertForSequenceClassification.from_pretrained(bert).eval()
@@ -151,7 +151,7 @@ def test_what_a_roberta_can_read_is_less_than_its_positions(config: Config, bert
         max_position_embeddings=14, pad_token_id=0, num_labels=1,
     )  # fmt: skip
     RobertaForSequenceClassification(shape).save_pretrained(bert)
-    roberta = load_classifier(bert_config(config, bert, None), None, Halving("", 2), CPU)
+    roberta = load_classifier(bert_config(config, bert, None), None, BatchSize("", 2), CPU)
     assert roberta.max_length == 13
     assert roberta.score(Exchanges([TALK], ["fine " * 30])).isfinite().all()
 
@@ -174,7 +174,7 @@ def test_windows_are_read_as_transformers_reads_them(
 ) -> None:
     model = decoder(MistralConfig, sliding_window=5)
     path = saved(tmp_path, model, tokenizer)
-    loaded = load_classifier(replace(config.reward_model, path=str(path)), tokenizer, Halving("", 4), CPU)
+    loaded = load_classifier(replace(config.reward_model, path=str(path)), tokenizer, BatchSize("", 4), CPU)
     assert exchanges.sequences is not None
     assert min(map(len, exchanges.sequences)) > 5
     with torch.no_grad():
@@ -189,7 +189,7 @@ def test_an_end_token_that_also_pads_is_read_where_the_template_ends_on_it(
     tokenizer.chat_template = "{% for m in messages %}{{m.content}}{{eos_token}}{% endfor %}"
     model = decoder(LlamaConfig, pad_token_id=tokenizer.eos_token_id)
     path = saved(tmp_path, model, tokenizer)
-    loaded = load_classifier(replace(config.reward_model, path=str(path)), None, Halving("", 4), CPU)
+    loaded = load_classifier(replace(config.reward_model, path=str(path)), None, BatchSize("", 4), CPU)
     ids = tokenizer.encode(f"how are you{tokenizer.eos_token}well{tokenizer.eos_token}", add_special_tokens=False)
     assert ids[-1] == tokenizer.pad_token_id
     with torch.no_grad():
@@ -214,6 +214,6 @@ def test_an_id_that_no_token_has_is_left_out(classifier: ClassifierRewardModel, 
 def test_the_value_model_of_a_bfloat16_classifier_is_trained_in_float32(
     config: Config, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    low = load_classifier(replace(config.reward_model, dtype="bfloat16"), tokenizer, Halving("", 4), CPU)
+    low = load_classifier(replace(config.reward_model, dtype="bfloat16"), tokenizer, BatchSize("", 4), CPU)
     assert {p.dtype for p in low.value_model("x").parameters()} == {torch.float32}
     assert {p.dtype for p in low.model.parameters()} == {torch.bfloat16}

@@ -22,7 +22,7 @@ from transformers import (
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.reward_models import EncoderConfig
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.encoder import Encoder, load_encoder
 
@@ -42,7 +42,7 @@ TEXTS = ["a cat", "the very red dog sleeps", "", "unknown words", " ".join(WORDS
 @pytest.mark.parametrize("batch_size", [1, 2, 6])
 def test_vectors_are_those_of_each_text_alone(folder: Path, config: EncoderConfig, batch_size: int) -> None:
     encoder = load(config).encoder
-    encoder.batch = Halving("batch", batch_size)
+    encoder.batch = BatchSize("batch", batch_size)
     alone = torch.stack([embed_alone(folder, text) for text in TEXTS])
     assert alone.std(0).min() > 0.05  # they differ, so that the comparison can fail
     assert torch.allclose(encoder.embed(TEXTS), alone, atol=1e-5)
@@ -55,7 +55,7 @@ def test_a_text_without_tokens_is_zeros(folder: Path) -> None:
     def bare(texts: list[str], **_: object) -> dict[str, list[list[int]]]:
         return {"input_ids": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]}
 
-    encoder = Encoder(model, tokenizer, 10, Halving("batch", 4))
+    encoder = Encoder(model, tokenizer, 10, BatchSize("batch", 4))
     encoder.tokenizer = bare  # type: ignore[assignment]
     bare.pad_token_id = None  # type: ignore[attr-defined]
     vectors = encoder.embed(["", "a cat", "dog"])

@@ -6,7 +6,7 @@ from helpers.chat_tokenizers import CHATS, whole
 from transformers import PreTrainedTokenizerFast
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.reward_models.exchange_cut import last_characters
+from rlhf_sweeps.reward_models.exchange_cut import keep_last_characters
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -92,12 +92,12 @@ def test_the_last_characters_by_hand() -> None:
         turns = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
         return turns if system is None else [{"role": "system", "content": system}, *turns]
 
-    assert last_characters(talk("abc", "def", "ghi"), 5) == talk("", "ef", "ghi")
-    assert last_characters(talk("abc", "def", "ghi"), 3) == talk("ghi")
-    assert last_characters(talk("abc", "def", "ghi"), 0) == talk("")
-    assert last_characters(talk("abc", "def", "ghi", system="be kind"), 2) == talk("hi", system="")
+    assert keep_last_characters(talk("abc", "def", "ghi"), 5) == talk("", "ef", "ghi")
+    assert keep_last_characters(talk("abc", "def", "ghi"), 3) == talk("ghi")
+    assert keep_last_characters(talk("abc", "def", "ghi"), 0) == talk("")
+    assert keep_last_characters(talk("abc", "def", "ghi", system="be kind"), 2) == talk("hi", system="")
     # Two turns of a user make no pair with the system's before them.
-    assert last_characters(talk("abc", "def", system="be kind"), 0) == talk("", "", system="")
+    assert keep_last_characters(talk("abc", "def", system="be kind"), 0) == talk("", "", system="")
 
 
 def test_no_room_for_a_text_is_refused() -> None:

@@ -9,12 +9,12 @@ from helpers.chat_tokenizers import CHATS, whole
 from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from rlhf_sweeps.data import Messages, encode
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.process.failures import RewardModelError
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
 from rlhf_sweeps.reward_models.exchange_tokens import ExchangeReader
-from rlhf_sweeps.training.base_policy import exchanges_of
+from rlhf_sweeps.training.base_policy import make_exchanges
 
 PROMPTS: list[Messages] = [
     [{"role": "user", "content": "How are you today?"}],
@@ -88,7 +88,7 @@ def test_a_response_is_read_as_it_was_written_whatever_space_it_begins_with(
     ids = tokenizer(f"x{opening}{response}", add_special_tokens=False)["input_ids"]
     assert ids[: len(anchor)] == anchor
     written = [*ids[len(anchor) :], tokenizer.eos_token_id]
-    exchanges = exchanges_of([prompt], [given], [written], [True], [tokenizer.eos_token_id], tokenizer)
+    exchanges = make_exchanges([prompt], [given], [written], [True], [tokenizer.eos_token_id], tokenizer)
     assert exchanges.responses == [response]
     reader = ExchangeReader(tokenizer, None, None)
     assert exchanges.sequences is not None
@@ -106,7 +106,7 @@ def test_a_turn_that_the_policy_ended_itself_is_not_ended_twice() -> None:
     end = tokenizer.eos_token_id
     for num in (1, 2):  # of "<end_of_turn>" and a newline
         response = [*expected[len(given) : len(expected) - 2 + num], end]
-        exchanges = exchanges_of([prompt], [given], [response], [True], [end], tokenizer)
+        exchanges = make_exchanges([prompt], [given], [response], [True], [end], tokenizer)
         assert exchanges.responses == ["ok"]
         assert ExchangeReader(tokenizer, None, None).complete([*given, *response], True, [end]) == expected
 
@@ -143,7 +143,7 @@ def test_an_end_token_that_is_not_special_is_no_part_of_the_text() -> None:
     (given,) = encode([PROMPTS[0]], tokenizer, 10_000).ids
     ok = tokenizer("ok", add_special_tokens=False)["input_ids"]
     for ended, expected in ((True, "ok"), (False, "ok!")):
-        exchanges = exchanges_of([PROMPTS[0]], [given], [[*ok, end]], [ended], [end], tokenizer)
+        exchanges = make_exchanges([PROMPTS[0]], [given], [[*ok, end]], [ended], [end], tokenizer)
         assert exchanges.responses == [expected]
 
 
@@ -189,14 +189,14 @@ def classifier(tokenizer: PreTrainedTokenizerFast, **settings: object) -> Classi
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = LlamaForSequenceClassification(shape)
-    return ClassifierRewardModel(model, tokenizer, tokenizer, Halving("", 3), **settings)  # type: ignore[arg-type]
+    return ClassifierRewardModel(model, tokenizer, tokenizer, BatchSize("", 3), **settings)  # type: ignore[arg-type]
 
 
 def policys(tokenizer: PreTrainedTokenizerFast, end: list[int], ended: bool) -> Exchanges:
     """All prompts and answers as a policy's exchanges whose responses all end alike."""
     pairs = [(prompt, answer) for prompt in PROMPTS for answer in ANSWERS]
     tokens = [written(tokenizer, *pair) for pair in pairs]
-    return exchanges_of(
+    return make_exchanges(
         [prompt for prompt, _ in pairs],
         [given for given, _ in tokens],
         [[*response, *end] for _, response in tokens],
@@ -247,7 +247,7 @@ def test_a_template_that_adds_to_an_answer_is_taken_at_its_word() -> None:
     """Its reward model was trained with the empty thought, which no policy's tokens hold."""
     tokenizer = chat_tokenizers.thoughtful()
     reader, prompt = ExchangeReader(tokenizer, None, None), PROMPTS[0]
-    assert not reader.writes_as_policies_do
+    assert not reader.writes_policy_prompt
     for answer in ("ok", "<think>\nhm\n</think>\n\nok"):
         ids = whole(tokenizer, prompt, answer)
         assert reader.read(prompt, answer).ids == ids

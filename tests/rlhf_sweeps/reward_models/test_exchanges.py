@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from rlhf_sweeps.reward_models.base import Exchanges, shown
+from rlhf_sweeps.reward_models.base import Exchanges, quote_exchange
 
 VALUES: dict[str, Any] = {
     "prompts": [[{"role": "user", "content": text}] for text in "abc"],
@@ -31,4 +31,4 @@ def test_what_is_not_at_hand_is_not_at_hand_of_some_either() -> None:
 
 def test_an_error_shows_two_hundred_characters() -> None:
     whole = Exchanges([[{"role": "user", "content": "p" * 200}]], ["r" * 201])
-    assert shown(whole, 0) == f"prompt '{'p' * 200}', response '{'r' * 200}...'"
+    assert quote_exchange(whole, 0) == f"prompt '{'p' * 200}', response '{'r' * 200}...'"

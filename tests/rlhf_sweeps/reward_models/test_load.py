@@ -9,7 +9,7 @@ from helpers.chat_tokenizers import smollm2
 from helpers.data_files import dataset
 
 from rlhf_sweeps.config.reward_models import EnsembleConfig, LengthConfig
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.reward_models import load
 from rlhf_sweeps.reward_models.load import Loader
 
@@ -18,7 +18,7 @@ LENGTH = LengthConfig(kind="length", name="words", normalize=None, unit="words",
 
 @pytest.fixture
 def loader() -> Loader:
-    return Loader(smollm2(), Halving("", 5), torch.device("cpu"), dataset("x.jsonl"), completes_turns=False)
+    return Loader(smollm2(), BatchSize("", 5), torch.device("cpu"), dataset("x.jsonl"), completes_turns=False)
 
 
 def test_a_reward_model_is_loaded_once_whether_it_is_normalized_or_not(loader: Loader) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rlhf_sweeps.reward_training.config import RewardTrainingConfig, TrainingConfig
-from rlhf_sweeps.reward_training.fitting import _adapters, _arguments
+from rlhf_sweeps.reward_training.fitting import _configure_adapters, _make_arguments
 
 SETTINGS: dict[str, Any] = {
     "base": None, "num_epochs": 3, "max_steps": None, "lr": 0.0125, "warmup_ratio": 0.35, "weight_decay": 0.045,
@@ -39,7 +39,7 @@ ARGUMENTS: dict[str, tuple[str, Any] | None] = {
 
 def arguments(folder: Path, **changes: Any) -> Any:
     config = RewardTrainingConfig(name="x", seed=7, device="cpu", reward_model=TrainingConfig(**(SETTINGS | changes)))
-    return _arguments(config, 100, folder, CPU)
+    return _make_arguments(config, 100, folder, CPU)
 
 
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(TrainingConfig)])
@@ -71,8 +71,8 @@ def test_what_follows_from_several_keys(changes: dict[str, Any], name: str, valu
 
 
 def test_adapters_have_rank_and_alpha() -> None:
-    adapters = _adapters(TrainingConfig(**SETTINGS))
+    adapters = _configure_adapters(TrainingConfig(**SETTINGS))
     assert adapters is not None
     assert (adapters.r, adapters.lora_alpha, adapters.lora_dropout) == (5, 15, 0.0)
     assert (adapters.task_type, adapters.target_modules) == ("SEQ_CLS", "all-linear")
-    assert _adapters(TrainingConfig(**(SETTINGS | {"lora_rank": None}))) is None
+    assert _configure_adapters(TrainingConfig(**(SETTINGS | {"lora_rank": None}))) is None

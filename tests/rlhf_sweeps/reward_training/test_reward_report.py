@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from rlhf_sweeps.data import Pair
-from rlhf_sweeps.reward_models.surface_rules import SURFACES, fit_rules, mean_word_length
-from rlhf_sweeps.reward_training.report import calibrate, make_report, outcomes, share, sign_test
-from rlhf_sweeps.reward_training.report_text import _data_name, _metadata, show
+from rlhf_sweeps.data import PreferencePair
+from rlhf_sweeps.reward_models.surface_rules import SURFACE_FEATURES, fit_rules, mean_word_length
+from rlhf_sweeps.reward_training.report import calibrate, compute_sign_test, estimate_share, make_report, rank_outcomes
+from rlhf_sweeps.reward_training.report_text import _name_data, _write_metadata, format_report
 
 ASK = [{"role": "user", "content": "How are you?"}]
 
 
-def pair(chosen: str, rejected: str) -> Pair:
-    return Pair(ASK, chosen, rejected)
+def pair(chosen: str, rejected: str) -> PreferencePair:
+    return PreferencePair(ASK, chosen, rejected)
 
 
 LONGER = [pair("aaa bbb ccc", "aaa bbb")] * 3
@@ -25,8 +25,8 @@ SHORTER = [pair("aaa", "aaa bbb")]
 
 
 def test_outcomes_and_their_interval() -> None:
-    assert outcomes([0.1, -3.0, 0.0]) == [1, 0, 0.5]
-    found = share([1.0] * 17 + [0.0] * 3)
+    assert rank_outcomes([0.1, -3.0, 0.0]) == [1, 0, 0.5]
+    found = estimate_share([1.0] * 17 + [0.0] * 3)
     expected = binomtest(17, 20).proportion_ci(method="wilson")
     assert (found.value, found.num_pairs) == (0.85, 20)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
@@ -53,8 +53,8 @@ def test_calibration_of_huge_margins() -> None:
 
 def test_the_sign_test_by_hand() -> None:
     # Better on 5, worse on 1, equal on 2: twice (1 + 6) of 2^6.
-    assert sign_test([1, 1, 1, 1, 0.5, 0, 1, 0], [0, 0, 0.5, 0, 0, 1, 1, 0]) == pytest.approx(14 / 64)
-    assert sign_test([1, 0.5], [1, 0.5]) == 1
+    assert compute_sign_test([1, 1, 1, 1, 0.5, 0, 1, 0], [0, 0, 0.5, 0, 0, 1, 1, 0]) == pytest.approx(14 / 64)
+    assert compute_sign_test([1, 0.5], [1, 0.5]) == 1
 
 
 def test_which_way_a_rule_ranks_is_fixed_on_the_training_pairs() -> None:
@@ -73,7 +73,7 @@ def test_which_way_a_rule_ranks_is_fixed_on_the_training_pairs() -> None:
     ],
 )
 def test_what_rules_see(text: str, numbers: list[float]) -> None:
-    assert [surface.measure(text) for surface in SURFACES] == pytest.approx(numbers)
+    assert [surface.measure(text) for surface in SURFACE_FEATURES] == pytest.approx(numbers)
     assert mean_word_length("don’t stop") == 4.5
 
 
@@ -101,7 +101,7 @@ def test_a_report_by_hand() -> None:
     # Against "longer": better on the shorter one and the tie, worse on the third.
     assert report.comparisons[0].p_value == 1
     assert "'longer' 70.0%" in str(report.warning)
-    table = show(report)
+    table = format_report(report)
     assert "rule: longer" in table
     wilson = binomtest(4, 5).proportion_ci(method="wilson")
     (first,) = [line for line in table.splitlines() if line.startswith("reward model ")]
@@ -114,7 +114,7 @@ def test_no_warning_where_every_rule_is_beaten() -> None:
     held_out = LONGER * 10 + SHORTER * 10
     report = make_report([1.0] * 40, held_out, fit_rules(LONGER))
     assert report.warning is None
-    assert "warning" not in show(report)
+    assert "warning" not in format_report(report)
     # Wrong 10 times where the reward model is right: 2 / 2^10 = 0.002; with 5 of them 2 / 2^5 = 0.06 is noise.
     assert report.comparisons[0].p_value == pytest.approx(2 / 2**10)
     assert make_report([1.0] * 35, LONGER * 10 + SHORTER * 5, fit_rules(LONGER)).warning is not None
@@ -128,7 +128,7 @@ def test_a_worse_reward_model_is_warned_of_however_sure_the_difference() -> None
 
 
 def test_what_no_held_out_pair_shows_has_no_line() -> None:
-    table = show(make_report([-1.0] * 60, LONGER * 20, fit_rules(LONGER)))
+    table = format_report(make_report([-1.0] * 60, LONGER * 20, fit_rules(LONGER)))
     firsts = [line.partition("  0.")[0].rstrip() for line in table.splitlines()]
     assert "  where the chosen is longer" in firsts
     assert "  where the chosen is shorter" not in firsts
@@ -144,11 +144,11 @@ def test_what_no_held_out_pair_shows_has_no_line() -> None:
 )
 def test_a_card_names_a_base_that_model_hubs_have(path: str, wheel: str, line: list[str]) -> None:
     config: Any = SimpleNamespace(base=SimpleNamespace(path=path, pypi_wheel=wheel), base_key="base.path")
-    assert [one for one in _metadata(config).splitlines() if one.startswith("base_model")] == line
+    assert [one for one in _write_metadata(config).splitlines() if one.startswith("base_model")] == line
 
 
 def test_a_card_names_all_sources_of_its_pairs() -> None:
     one, two = (SimpleNamespace(path=path, sources=[]) for path in ("a.jsonl", "b.jsonl"))
     for dataset, name in ((one, "`a.jsonl`"), (SimpleNamespace(path=None, sources=[two, one]), "`b.jsonl`, `a.jsonl`")):
         config: Any = SimpleNamespace(dataset=dataset)
-        assert _data_name(config) == name
+        assert _name_data(config) == name

@@ -21,13 +21,13 @@ from transformers import (
 )
 
 from rlhf_sweeps.assets import folder as asset
-from rlhf_sweeps.config.reward_models import plain_classifier
+from rlhf_sweeps.config.reward_models import make_plain_classifier
 from rlhf_sweeps.data import encode, load_pairs
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.reward_models.classifier import load_classifier
 from rlhf_sweeps.reward_training import training
 from rlhf_sweeps.reward_training.pair_tokens import collate, set_pad_token
-from rlhf_sweeps.training.base_policy import exchanges_of
+from rlhf_sweeps.training.base_policy import make_exchanges
 
 
 @pytest.mark.parametrize("max_length", [28, 512])
@@ -77,7 +77,10 @@ def test_ppo_scores_the_tokens_that_were_trained_on(
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "trained")
     (newline,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
     loaded = load_classifier(
-        plain_classifier(str(tmp_path / "trained"), "x", "float32"), tokenizer, Halving("", 4), torch.device("cpu")
+        make_plain_classifier(str(tmp_path / "trained"), "x", "float32"),
+        tokenizer,
+        BatchSize("", 4),
+        torch.device("cpu"),
     )
     pairs = load_pairs(config.dataset).held_out
     prompts = encode([pair.prompt for pair in pairs], tokenizer, 200).ids
@@ -89,7 +92,7 @@ def test_ppo_scores_the_tokens_that_were_trained_on(
         responses.append(ids[len(prompt) : -1])  # what a policy would have sampled
         expected.append(model(torch.tensor([ids])).logits.item())
     end_ids, ended = [tokenizer.eos_token_id], [True] * len(pairs)
-    exchanges = exchanges_of([pair.prompt for pair in pairs], prompts, responses, ended, end_ids, tokenizer)
+    exchanges = make_exchanges([pair.prompt for pair in pairs], prompts, responses, ended, end_ids, tokenizer)
     assert loaded.reads_tokens
     assert loaded.score(exchanges).tolist() == pytest.approx(expected, abs=1e-5)
     as_trl = replace(exchanges, ended=None)

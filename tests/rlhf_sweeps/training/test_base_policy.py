@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from rlhf_sweeps import assets
 from rlhf_sweeps.config.reward_models import CallableConfig, VaderConfig
 from rlhf_sweeps.data import Encoded
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.record import BaseRecord, Sweep
 from rlhf_sweeps.reward_models.base import Exchanges, RewardModel
@@ -30,7 +30,7 @@ from rlhf_sweeps.reward_models.ensemble import EnsembleRewardModel
 from rlhf_sweeps.reward_models.pair_head import Head
 from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.reward_models.scorer import Scorer
-from rlhf_sweeps.training.base_policy import Answers, BasePolicy, exchanges_of
+from rlhf_sweeps.training.base_policy import BaseAnswers, BasePolicy, make_exchanges
 from rlhf_sweeps.training.train import train
 
 PROMPT = [{"role": "user", "content": "Hello?"}]
@@ -83,7 +83,7 @@ def classifier(sign: float = 1.0, template: str | None = None, **settings: Any) 
         model = LlamaForSequenceClassification(shape)
     with torch.no_grad():
         model.score.weight.mul_(sign)
-    return ClassifierRewardModel(model, tokenizer, smollm2(), Halving("", 4), **settings)
+    return ClassifierRewardModel(model, tokenizer, smollm2(), BatchSize("", 4), **settings)
 
 
 def scorer(reward_model: RewardModel) -> Scorer:
@@ -92,12 +92,12 @@ def scorer(reward_model: RewardModel) -> Scorer:
 
 
 @pytest.fixture
-def answers() -> Answers:
+def answers() -> BaseAnswers:
     tokenizer = smollm2()
     given = tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=False)
     response = [*tokenizer("fine", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    exchanges = exchanges_of([PROMPT], [given], [response], [True], [tokenizer.eos_token_id], tokenizer)
-    return Answers(exchanges, [response], "answers")
+    exchanges = make_exchanges([PROMPT], [given], [response], [True], [tokenizer.eos_token_id], tokenizer)
+    return BaseAnswers(exchanges, [response], "answers")
 
 
 def with_eps(eps: float) -> RewardModel:
@@ -146,7 +146,7 @@ OTHERS: dict[str, tuple[Callable[[], RewardModel], Callable[[], RewardModel]]] =
 
 
 @pytest.mark.parametrize("what", OTHERS)
-def test_scores_of_another_reward_model_are_not_taken(what: str, answers: Answers, tmp_path: Path) -> None:
+def test_scores_of_another_reward_model_are_not_taken(what: str, answers: BaseAnswers, tmp_path: Path) -> None:
     """Nor do they come into its memory."""
     base_policy = BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), Encoded([], [], 0))
     makers = OTHERS[what]
@@ -165,7 +165,7 @@ def no_sampling(*_: object) -> Any:
 
 
 def test_a_function_that_was_changed_is_another_one(
-    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    answers: BaseAnswers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two starts of a sweep, for example."""
     base_policy = BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), Encoded([], [], 0))
@@ -260,7 +260,7 @@ def test_a_scale_is_measured_on_some_prompts_and_read_the_second_time(
     assert BasePolicy(BaseRecord(tmp_path), None, no_sampling, smollm2(), training).scale(scorer(Lengths())) == first
 
 
-def test_scores_out_of_the_record_are_known_from_then_on(answers: Answers, tmp_path: Path) -> None:
+def test_scores_out_of_the_record_are_known_from_then_on(answers: BaseAnswers, tmp_path: Path) -> None:
     class Mute(RewardModel):
         def score(self, exchanges: Exchanges) -> Tensor:
             raise AssertionError("asked")

@@ -36,7 +36,7 @@ def save_as_it_stands(
 
 def load(root: Path) -> toy.PPOTrainer:
     """A new trainer as a checkpoint has it."""
-    folder, *_ = checkpoints.found(root)
+    folder, *_ = checkpoints.list_checkpoints(root)
     trainer = toy.trainer(toy.settings(**SETTINGS))
     checkpoints.load(folder, trainer.models, trainer.optimizer)
     state = checkpoints.read_state(folder)
@@ -122,7 +122,7 @@ def test_frozen_weights_are_not_saved(tmp_path: Path) -> None:
     frozen = trainer.policy.model.lm_head.weight.requires_grad_(False)
     before = frozen.clone()
     save_as_it_stands(trainer, tmp_path, 2)
-    folder, *_ = checkpoints.found(tmp_path)
+    folder, *_ = checkpoints.list_checkpoints(tmp_path)
     with torch.no_grad():
         frozen.zero_()
     checkpoints.load_weights(folder / "policy.safetensors", trainer.policy.model)
@@ -133,11 +133,11 @@ def test_frozen_weights_are_not_saved(tmp_path: Path) -> None:
 def test_only_the_newest_two_stay_and_carry_the_best(tmp_path: Path) -> None:
     save(tmp_path, update=8)
     first = save(tmp_path, update=9, before=tmp_path / "0000008")
-    folder, *_ = checkpoints.found(tmp_path)
+    folder, *_ = checkpoints.list_checkpoints(tmp_path)
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished" / "left.safetensors").write_text("by a killed process")
     (tmp_path / "step-1000").mkdir()
-    assert checkpoints.found(tmp_path) == [folder, tmp_path / "0000008"]
+    assert checkpoints.list_checkpoints(tmp_path) == [folder, tmp_path / "0000008"]
     save(tmp_path, update=10, before=folder, steps=3, is_best=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0000009", "0000010", "step-1000"]
     names = {"policy", "value", "optimizer", "best"}
@@ -153,7 +153,7 @@ def test_only_the_newest_two_stay_and_carry_the_best(tmp_path: Path) -> None:
 def test_the_newest_of_several_is_continued(tmp_path: Path) -> None:
     for update in (9, 11, 10):
         (tmp_path / f"{update:07d}").mkdir()
-    assert checkpoints.found(tmp_path)[0] == tmp_path / "0000011"
+    assert checkpoints.list_checkpoints(tmp_path)[0] == tmp_path / "0000011"
 
 
 def test_a_checkpoint_may_be_written_again(tmp_path: Path) -> None:
@@ -164,13 +164,13 @@ def test_a_checkpoint_may_be_written_again(tmp_path: Path) -> None:
 
 
 def test_no_checkpoint_in_a_new_folder(tmp_path: Path) -> None:
-    assert checkpoints.found(tmp_path / "none") == []
+    assert checkpoints.list_checkpoints(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("name", ["policy", "value", "optimizer", "best"])
 def test_a_flipped_bit_is_found_before_anything_is_loaded(name: str, tmp_path: Path) -> None:
     save(tmp_path, update=9)
-    folder, *_ = checkpoints.found(tmp_path)
+    folder, *_ = checkpoints.list_checkpoints(tmp_path)
     digests = checkpoints.read_state(folder)["files"]
     file = folder / f"{name}.safetensors"
     assert digests[file.name] == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -185,7 +185,7 @@ def test_a_flipped_bit_is_found_before_anything_is_loaded(name: str, tmp_path: P
 def test_a_checkpoint_without_digests_is_read_and_what_does_not_fit_leaves_all_as_it_was(tmp_path: Path) -> None:
     """As those of earlier versions."""
     trainer = save(tmp_path, update=9)
-    folder, *_ = checkpoints.found(tmp_path)
+    folder, *_ = checkpoints.list_checkpoints(tmp_path)
     state = checkpoints.read_state(folder)
     old = {key: value for key, value in state.items() if key != "files"}
     (folder / "state.json").write_text(json.dumps(old), encoding="utf-8")
@@ -234,7 +234,7 @@ def test_two_checkpoints_are_on_the_disk_at_most(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(checkpoints, "save_file", watch)
     save(tmp_path, update=9, before=tmp_path / "0000008")
     assert {tuple(names) for names in seen} == {("0000008", "unfinished")}
-    assert [path.name for path in checkpoints.found(tmp_path)] == ["0000009", "0000008"]
+    assert [path.name for path in checkpoints.list_checkpoints(tmp_path)] == ["0000009", "0000008"]
     seen.clear()
     save(tmp_path, update=10)
     assert {tuple(names) for names in seen} == {("0000008", "0000009", "unfinished")}
@@ -247,7 +247,7 @@ def test_what_is_not_on_the_disk_as_it_was_written_keeps_the_one_before(
     monkeypatch.setattr(checkpoints, "save_file", write_wrong)
     with pytest.raises(OSError, match="does not hold what was written"):
         save(tmp_path, update=9, before=tmp_path / "0000008")
-    assert checkpoints.found(tmp_path) == [tmp_path / "0000008"]
+    assert checkpoints.list_checkpoints(tmp_path) == [tmp_path / "0000008"]
 
 
 def write_wrong(tensors: dict[str, torch.Tensor], file: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_run_continues_from_a_whole_checkpoint(tmp_path: Path) -> None:
     found = []
     for disk in deaths(prepare, save, (checkpoints, "save_file")):
         # What was there is the one that the process has died beside; update 2's makes room before anything is written.
-        newest, *others = [path for path in checkpoints.found(disk.root) if path.name != "0000002"]
+        newest, *others = [path for path in checkpoints.list_checkpoints(disk.root) if path.name != "0000002"]
         update = checkpoints.read_state(newest)["update"]
         assert [checkpoints.read_state(path)["update"] for path in others] == ([] if update == 3 else [3])
         assert newest.name == f"{update:07d}"
@@ -152,7 +152,7 @@ def test_a_checkpoint_is_synced_before_it_has_its_name_and_the_old_one_goes_afte
 
 def test_an_export_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where one is there already, of a run that has gone on since; what a user has put there is never lost."""
-    monkeypatch.setattr(train, "model_card", lambda *_: "the card\n")
+    monkeypatch.setattr(train, "write_model_card", lambda *_: "the card\n")
     policy: Any = SimpleNamespace(save_pretrained=lambda folder: _save(folder, "model", "new weights"))
     tokenizer: Any = SimpleNamespace(save_pretrained=lambda folder: _save(folder, "tokenizer", "new words"))
 

@@ -14,15 +14,15 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from rlhf_sweeps import assets
 from rlhf_sweeps.data import encode, load_prompts
 from rlhf_sweeps.models import loading as models
-from rlhf_sweeps.ppo.memory import Halving
+from rlhf_sweeps.ppo.memory import BatchSize
 from rlhf_sweeps.ppo.rollout import Responses
 from rlhf_sweeps.ppo.sampling import Sampler
-from rlhf_sweeps.ppo.seeds import generator
+from rlhf_sweeps.ppo.seeds import make_generator
 from rlhf_sweeps.record import BaseRecord
 from rlhf_sweeps.reward_models.load import Loader
 from rlhf_sweeps.reward_models.scale import Scale
 from rlhf_sweeps.training.base_policy import BasePolicy
-from rlhf_sweeps.training.evaluation import Evaluator, Judged, marker_rates
+from rlhf_sweeps.training.evaluation import Evaluator, ScoreComparison, measure_markers
 from rlhf_sweeps.verdicts.objective import Evaluation
 
 SEED = 7
@@ -35,15 +35,15 @@ def evaluator(compose_config: Compose, tmp_path: Path) -> Evaluator:
     tokenizer = models.load_tokenizer(config.model)
     policy = models.load_policy(config.model, device)
     prompts = encode(load_prompts(config.dataset).held_out, tokenizer, 64, most=16)
-    sampler = Sampler(models.stop_ids(policy, tokenizer), tokenizer.pad_token_id, 20, 1.0, Halving("", 5))
-    loader = Loader(tokenizer, Halving("", 64), device, config.dataset)
+    sampler = Sampler(models.list_stop_ids(policy, tokenizer), tokenizer.pad_token_id, 20, 1.0, BatchSize("", 5))
+    loader = Loader(tokenizer, BatchSize("", 64), device, config.dataset)
     scorer = loader.scorer(config.reward_model, "reward_model")
     judges = {"length": loader.scorer(config.eval.judges[0], "eval.judges[0]")}
-    language_model, frozen = models.language_model(policy, config.ppo), models.freeze(policy)
+    language_model, frozen = models.make_language_model(policy, config.ppo), models.freeze(policy)
     base_policy = BasePolicy(
         BaseRecord(tmp_path),
         None,
-        lambda ids, purpose, seed: sampler.sample(frozen, ids, generator(seed, purpose, 0)),
+        lambda ids, purpose, seed: sampler.sample(frozen, ids, make_generator(seed, purpose, 0)),
         tokenizer,
         prompts,
     )
@@ -106,12 +106,12 @@ def test_own_scores_are_scaled_and_judges_taken_as_they_are(evaluator: Evaluator
 
 
 def sequences_of(evaluator: Evaluator) -> list[list[int]]:
-    noise = generator(SEED, "evaluation", 0)
+    noise = make_generator(SEED, "evaluation", 0)
     return evaluator.sampler.sample(evaluator.language_model.model, evaluator.prompts.ids, noise).sequences
 
 
 def test_a_win_is_a_higher_score_and_a_tie_half_of_one() -> None:
-    metrics = Judged(torch.tensor([1.0, 2.0, 3.0, 0.0]), torch.tensor([0.0, 2.0, 4.0, -1.0])).metrics()
+    metrics = ScoreComparison(torch.tensor([1.0, 2.0, 3.0, 0.0]), torch.tensor([0.0, 2.0, 4.0, -1.0])).metrics()
     assert metrics == {"score": 1.5, "base_score": 1.25, "win_rate": 2.5 / 4}
 
 
@@ -140,7 +140,7 @@ def test_the_scale_is_that_of_the_base_policys_answers_whatever_the_seed(evaluat
 
     def sample(ids: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
         seeds.append((purpose, seed, len(ids)))
-        return evaluator.sampler.sample(evaluator.language_model.model, ids, generator(seed, purpose, 0))
+        return evaluator.sampler.sample(evaluator.language_model.model, ids, make_generator(seed, purpose, 0))
 
     base_policy = BasePolicy(BaseRecord(tmp_path / "new"), None, sample, evaluator.tokenizer, evaluator.prompts)
     scale = base_policy.scale(evaluator.judges["length"])
@@ -156,7 +156,7 @@ def test_the_scale_is_that_of_the_base_policys_answers_whatever_the_seed(evaluat
 
 def test_a_reward_model_may_have_a_name_that_no_file_can_have(evaluator: Evaluator, tmp_path: Path) -> None:
     def sample(ids: Sequence[Sequence[int]], purpose: str, seed: int) -> Responses:
-        return evaluator.sampler.sample(evaluator.language_model.model, ids, generator(seed, purpose, 0))
+        return evaluator.sampler.sample(evaluator.language_model.model, ids, make_generator(seed, purpose, 0))
 
     record = BaseRecord(tmp_path / "long")
     base_policy = BasePolicy(record, None, sample, evaluator.tokenizer, evaluator.prompts)
@@ -186,7 +186,7 @@ def test_the_kl_is_the_mean_over_sequences_of_the_summed_log_ratio(evaluator: Ev
 
 
 def test_markers_are_counted_once_a_text() -> None:
-    rates = marker_rates(["What?? Why?", "Nice! 😀😀", "plain", "ok ❤️ !"])
+    rates = measure_markers(["What?? Why?", "Nice! 😀😀", "plain", "ok ❤️ !"])
     assert rates == {"eval/question_rate": 0.25, "eval/exclamation_rate": 0.5, "eval/emoji_rate": 0.5}
 
 

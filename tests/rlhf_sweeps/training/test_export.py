@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import Compose, composed
 
-from rlhf_sweeps.models.card import model_card
+from rlhf_sweeps.models.card import write_model_card
 from rlhf_sweeps.record import Run
+from rlhf_sweeps.training.earlier_start import mend_earlier_start
 from rlhf_sweeps.training.export import export
-from rlhf_sweeps.training.stock import take_stock
 
 
 def save(folder: Path) -> None:
@@ -86,9 +86,9 @@ def test_a_file_that_a_user_has_changed_stays_when_it_is_made_again(
     run.write_summary({"status": "complete"}, exported=written)
     (tmp_path / "checkpoint" / "0000001").mkdir(parents=True)
     (tmp_path / "checkpoint" / "0000001" / "state.json").write_text("{}", encoding="utf-8")
-    assert take_stock(run, is_alone=True) is not None
+    assert mend_earlier_start(run, is_alone=True) is not None
     (run.model / "config.json").write_text("the user's", encoding="utf-8")
-    assert take_stock(run, is_alone=True) is None
+    assert mend_earlier_start(run, is_alone=True) is None
     export(run.model, save, "the card")
     assert (run.model / "config.json.set_aside_1").read_text(encoding="utf-8") == "the user's"
     assert (run.model / "config.json").read_text(encoding="utf-8") == "new config.json"
@@ -121,7 +121,7 @@ def test_a_link_that_leads_to_no_folder_makes_way(leads_to: str, tmp_path: Path)
 def test_a_card_does_without_rows_that_are_lost() -> None:
     summary = {"best_update": 2, "updates": 4, "episodes": 8, "tokens": 9, "seconds": 1.0, "device": "cpu"}
     for rows in ([], [{"update": 3, "objective/kl": 0.25}]):
-        card = model_card(composed("ppo.lr=0.125"), {**summary, "versions": {"torch": "2"}}, rows)
+        card = write_model_card(composed("ppo.lr=0.125"), {**summary, "versions": {"torch": "2"}}, rows)
         assert "after 2 of 4 PPO updates" in card
         assert ("| objective/kl | 0.25 | 0.25 |" in card) == bool(rows)
         assert "| ppo.lr | 0.125 |" in card
@@ -132,7 +132,7 @@ def test_a_card_shows_references_as_they_are_written(compose_config: Compose, mo
         monkeypatch.setenv(name, f"value-of/{name}")
     words = ("model.path='${oc.env:POL}'", "dataset.path='${oc.env:DATA}'", "ppo.stop_strings=['${oc.env:STOP}']")
     summary = {"best_update": 2, "updates": 4, "episodes": 8, "tokens": 9, "seconds": 1.0, "device": "cpu"}
-    card = model_card(compose_config(*words), {**summary, "versions": {"torch": "2"}}, [])
+    card = write_model_card(compose_config(*words), {**summary, "versions": {"torch": "2"}}, [])
     assert "value-of" not in card
     for line in (
         "| base model | ${oc.env:POL} |",

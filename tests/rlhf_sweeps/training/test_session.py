@@ -19,11 +19,11 @@ from transformers import (
 
 from rlhf_sweeps import assets
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.ppo.packing import packs
+from rlhf_sweeps.ppo.packing import reads_packed
 from rlhf_sweeps.record import BaseRecord, Run
 from rlhf_sweeps.reward_models.base import Exchanges
 from rlhf_sweeps.reward_models.classifier import ClassifierRewardModel
-from rlhf_sweeps.reward_models.scorer import Cost
+from rlhf_sweeps.reward_models.scorer import ScoringCost
 from rlhf_sweeps.training import checkpoints
 from rlhf_sweeps.training.session import Session, load_session
 from rlhf_sweeps.verdicts.objective import Evaluation
@@ -126,7 +126,9 @@ def test_whatever_a_run_carries_survives_a_checkpoint(compose_config: Compose, t
     for number, scorer in enumerate(session.loader.scorers):
         scorer.state = {
             "scores": {f"key {number}": 0.25 + number},
-            "cost": {field.name: 10 * number + place for place, field in enumerate(dataclasses.fields(Cost), start=1)},
+            "cost": {
+                field.name: 10 * number + place for place, field in enumerate(dataclasses.fields(ScoringCost), start=1)
+            },
         }
     assert len(session.loader.scorers) == 2
     for update in range(1, 6):
@@ -151,7 +153,7 @@ def test_the_best_policy_so_far_goes_from_checkpoint_to_checkpoint(compose_confi
         with torch.no_grad():
             weight.fill_(update)
         session.save()
-        newest, *_ = checkpoints.found(session.run.checkpoint)
+        newest, *_ = checkpoints.list_checkpoints(session.run.checkpoint)
         return next(iter(load_file(newest / "best.safetensors").values())).flatten()[0].item()
 
     assert [save(2, None), save(3, 3), save(5, 3), save(7, 7), save(8, 7)] == [2, 3, 3, 7, 7]
@@ -256,7 +258,7 @@ def test_a_policys_windows_ids_and_date_are_seen_to(compose_config: Compose, tmp
     config = compose_config(*SMALL, "model=local", f"model.path={path}", "reward_model=length")
     run = Run(tmp_path / "run")
     session = load_session(config, run)
-    assert not packs(session.policy.base_model)
+    assert not reads_packed(session.policy.base_model)
     (row,) = run.base.read("date")
     assert session.tokenizer.chat_template == template.replace("strftime_now('%Y-%m-%d')", f"'{row['date'][:10]}'")
     run.base.write("date", [{"date": "2001-02-03T04:05:06"}])  # as if it had been begun then

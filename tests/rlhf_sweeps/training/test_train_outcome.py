@@ -12,12 +12,12 @@ from torch import Tensor
 
 from rlhf_sweeps.config.fields import ConfigError
 from rlhf_sweeps.config.schema import Config
-from rlhf_sweeps.models.card import model_card
+from rlhf_sweeps.models.card import write_model_card
 from rlhf_sweeps.process.failures import DivergedError, RewardModelError
 from rlhf_sweeps.record import Run
 from rlhf_sweeps.training import train as train_module
 from rlhf_sweeps.training.evaluation import Evaluator
-from rlhf_sweeps.training.train import failure, train
+from rlhf_sweeps.training.train import describe_failure, train
 
 # Five updates of 4 prompts that are answered twice; the last is evaluated although it is no second one.
 OVERRIDES = (
@@ -125,7 +125,7 @@ def test_a_summary_counts_over_all_starts(scripted: Scripted) -> None:
 def test_a_card_names_a_base_that_the_hub_has(scripted: Scripted) -> None:
     def card(**changes: Any) -> str:
         config = replace(scripted.config, model=replace(scripted.config.model, **changes))
-        return model_card(config, scripted.summary, scripted.run.metrics())
+        return write_model_card(config, scripted.summary, scripted.run.metrics())
 
     assert "base_model: owner/name\n" in card(path="owner/name")
     for changes in ({"path": "embedded:a/b"}, {"path": "owner/x.gguf", "pypi_wheel": "x==1"}, {"path": "a/b/c"}):
@@ -135,7 +135,7 @@ def test_a_card_names_a_base_that_the_hub_has(scripted: Scripted) -> None:
 def test_memory_is_counted_in_mebibytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(train_module.system, "peak_memory", lambda: 3 * 2**20)
-    assert train_module._peak_memory_mb() == 3.0
+    assert train_module._measure_peak_memory_mb() == 3.0
 
 
 def test_a_run_asked_to_stop_at_its_last_update_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ],
 )
 def test_failures_are_told_apart(error: Exception, expected: dict[str, str]) -> None:
-    found = failure(error, 17)
+    found = describe_failure(error, 17)
     assert (found["update"], found["objective"]) == (17, None)
     assert {name: found[name] for name in expected} == expected
 
@@ -183,7 +183,7 @@ def test_failures_are_told_apart(error: Exception, expected: dict[str, str]) -> 
     ],
 )
 def test_a_run_is_named_by_what_was_changed(overrides: tuple[str, ...], name: str, scripted: Scripted) -> None:
-    assert train_module._run_name(scripted.config, overrides) == name
+    assert train_module._name_run(scripted.config, overrides) == name
 
 
 def test_a_failed_run_ends_badly_in_wandb(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from rlhf_sweeps.record import override
+from rlhf_sweeps.record import write_override
 from rlhf_sweeps.sweep.search.axes import to_text
 from rlhf_sweeps.sweep.search.search_space import SearchSpace
 
@@ -113,7 +113,7 @@ def test_an_interval_comes_back_with_its_bounds_step_and_scale(given_one: Any, s
 @given(TEXTS)
 def test_a_text_in_a_printed_command_is_the_text(text: str) -> None:
     """As OmegaConf resolves it, to which ${ is escaped."""
-    read = meant(override("key", text).removeprefix("key="))
+    read = meant(write_override("key", text).removeprefix("key="))
     assert OmegaConf.create({"key": read}).key == text
 
 

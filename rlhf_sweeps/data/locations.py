@@ -10,7 +10,7 @@ from rlhf_sweeps.files.sources import locate
 
 
 @dataclass(frozen=True)
-class Place:
+class DataLocation:
     """The location of the rows to train on, or of those to hold out.
 
     Attributes:
@@ -43,7 +43,7 @@ class Place:
         """
         return locate(self.path, f"{self.key}.{self.path_key}")
 
-    def no_such_split(self, allowed: str) -> ConfigError:
+    def make_split_error(self, allowed: str) -> ConfigError:
         """The error for a split that does not exist."""
         return ConfigError(
             f"{self.key}.{self.split_key}={self.split}: {self.given} has no such split (allowed: {allowed})"
@@ -62,31 +62,31 @@ class Place:
             )
 
 
-def training_place(dataset: DatasetConfig, key: str) -> Place:
+def locate_training_rows(dataset: DatasetConfig, key: str) -> DataLocation:
     """The location of a data set's own rows."""
     assert dataset.path is not None  # only a mixture has none
-    return Place(key, "path", dataset.path, "split", dataset.split, False, dataset.subset, dataset.revision)
+    return DataLocation(key, "path", dataset.path, "split", dataset.split, False, dataset.subset, dataset.revision)
 
 
-def held_out_place(dataset: DatasetConfig, key: str) -> Place | None:
+def locate_held_out_rows(dataset: DatasetConfig, key: str) -> DataLocation | None:
     """The location of the held-out rows; None if they are chosen from the data set's own rows."""
     if dataset.eval_path is None and dataset.eval_split is None:
         return None
     path_key, path = ("path", dataset.path) if dataset.eval_path is None else ("eval_path", dataset.eval_path)
     assert path is not None
     split, is_asked_for = dataset.eval_split or dataset.split, dataset.eval_split is not None
-    return Place(key, path_key, path, "eval_split", split, is_asked_for, dataset.subset, dataset.revision)
+    return DataLocation(key, path_key, path, "eval_split", split, is_asked_for, dataset.subset, dataset.revision)
 
 
-def files_of(dataset: DatasetConfig, key: str = "dataset") -> Iterator[Path]:
+def list_files(dataset: DatasetConfig, key: str = "dataset") -> Iterator[Path]:
     """The local files of a data set or a mixture; data sets on the hub have none.
 
     Raises:
         ConfigError: if a file does not exist.
     """
     for number, source in enumerate(dataset.sources):
-        yield from files_of(source, f"{key}.sources[{number}]")
-    places = () if dataset.sources else (training_place(dataset, key), held_out_place(dataset, key))
+        yield from list_files(source, f"{key}.sources[{number}]")
+    places = () if dataset.sources else (locate_training_rows(dataset, key), locate_held_out_rows(dataset, key))
     for place in filter(None, places):
         located = place.locate()
         if located is not None:

@@ -16,16 +16,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from rlhf_sweeps.config.fields import ConfigError
-from rlhf_sweeps.record import is_masked, is_secret, is_secret_variable, passwords, remember, variables
+from rlhf_sweeps.record import find_passwords, find_variables, is_masked, is_secret, is_secret_variable, remember
 from rlhf_sweeps.record.redaction import (
     LIFTED,
     MASK,
     OF_DEFAULT,
-    defaults,
-    entries,
-    literals,
-    password_variables,
-    places,
+    find_defaults,
+    find_literals,
+    find_password_variables,
+    locate_secret_values,
+    locate_secrets,
 )
 
 _DEFAULT = re.compile(r"\$\{\s*oc\.env:[^,{}]+,(?!\s*null\s*\})")
@@ -47,7 +47,7 @@ def learn_words(words: Sequence[str]) -> None:
             content = text
         learn(content, is_of_secret=any(map(is_secret, path)))
         if content is text:  # Hydra cannot parse it, or it is a sweep over several values
-            remember(*(text[start:end].strip(" '\"") for start, end in entries(text)))
+            remember(*(text[start:end].strip(" '\"") for start, end in locate_secret_values(text)))
 
 
 def learn(content: Any, is_of_secret: bool = False) -> None:
@@ -64,12 +64,12 @@ def learn(content: Any, is_of_secret: bool = False) -> None:
             learn(value, is_of_secret)
     elif content is not None and not isinstance(content, bool):
         text = str(content)
-        referred = variables(text)
-        remember(*passwords(text), *(os.environ.get(name, "") for name in password_variables(text)))
+        referred = find_variables(text)
+        remember(*find_passwords(text), *(os.environ.get(name, "") for name in find_password_variables(text)))
         if is_of_secret or any(map(is_secret_variable, referred)):
-            remember(*(os.environ.get(name, "") for name in referred), *defaults(text))
+            remember(*(os.environ.get(name, "") for name in referred), *find_defaults(text))
         if is_of_secret:
-            remember(*literals(text))
+            remember(*find_literals(text))
 
 
 def refuse_masked(content: Any, key: str = "") -> None:
@@ -108,20 +108,22 @@ def lift(task: DictConfig, lifted: MutableMapping[str, str]) -> None:
         ConfigError: if one key has several secrets in a sweep, which the record could not tell apart.
     """
     with read_write(task), open_dict(task):
-        for node, key, path in list(_leaves(task, ())):
+        for node, key, path in list(_list_leaves(task, ())):
             value = node._get_node(key)._value()
             if value is None or isinstance(value, bool) or OmegaConf.is_missing(node, key) or value == "":
                 continue
             text = value if isinstance(value, str) else ""
-            if any(map(is_secret, path)) or (_DEFAULT.search(text) and any(map(is_secret_variable, variables(text)))):
+            if any(map(is_secret, path)) or (
+                _DEFAULT.search(text) and any(map(is_secret_variable, find_variables(text)))
+            ):
                 is_default = _DEFAULT.search(text) is not None
-                if not is_default and not literals(str(value)):
+                if not is_default and not find_literals(str(value)):
                     continue
                 refuse_masked(str(value), ".".join(path))
                 reference = _lift_one(str(node[key]), path, lifted, OF_DEFAULT if is_default else "")
                 node[key] = reference if isinstance(value, str) else f"${{oc.decode:{reference}}}"
             elif isinstance(value, str):
-                for number, (start, end) in reversed([*enumerate(places(value))]):
+                for number, (start, end) in reversed([*enumerate(locate_secrets(value))]):
                     reference = _lift_one(value[start:end], (*path, f"password{number or ''}"), lifted)
                     node[key] = value = f"{value[:start]}{reference}{value[end:]}"
 
@@ -138,12 +140,12 @@ def _lift_one(secret: str, path: tuple[str, ...], lifted: MutableMapping[str, st
     return f"${{oc.env:{name}}}"
 
 
-def _leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
+def _list_leaves(node: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, Any, tuple[str, ...]]]:
     keys: Any = range(len(node)) if isinstance(node, ListConfig) else list(node)
     for key in keys:
         child: Any = node._get_node(key)
         value = child._value()
         if isinstance(child, DictConfig | ListConfig) and not isinstance(value, str) and value is not None:
-            yield from _leaves(child, (*path, str(key)))
+            yield from _list_leaves(child, (*path, str(key)))
         else:
             yield node, key, (*path, str(key))

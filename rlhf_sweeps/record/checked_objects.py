@@ -12,13 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlhf_sweeps.record.files import remove, write_atomically
-from rlhf_sweeps.record.reading import Row, kind_of, open_record, parse_exactly, parse_object, raise_passing, read_bytes
+from rlhf_sweeps.record.reading import (
+    Row,
+    name_kind,
+    open_record,
+    parse_exactly,
+    parse_object,
+    raise_passing,
+    read_bytes,
+)
 
 DIGEST = "sha256"  # the key of an object's digest in the object
 _COPIES = ".copies"
 
 
-def copy_of(path: Path) -> Path:
+def locate_copy(path: Path) -> Path:
     """The path of an object's copy."""
     return path.parent / _COPIES / path.name
 
@@ -29,13 +37,13 @@ def write_object(path: Path, content: Mapping[str, object], is_kept_twice: bool 
     text = json.dumps({**content, DIGEST: _digest(plain)}, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, text)
     if is_kept_twice:
-        copy_of(path).parent.mkdir(exist_ok=True)
-        write_atomically(copy_of(path), text)
+        locate_copy(path).parent.mkdir(exist_ok=True)
+        write_atomically(locate_copy(path), text)
 
 
 def remove_object(path: Path) -> None:
     """Remove an object, its copy first: otherwise the copy would restore it if the process died in between."""
-    remove(copy_of(path))
+    remove(locate_copy(path))
     remove(path)
 
 
@@ -48,7 +56,7 @@ def salvage_object(path: Path, problems: list[str]) -> Row:
     content, problem = _read(path)
     if content is not None:
         return content
-    copy, _ = _read(copy_of(path))
+    copy, _ = _read(locate_copy(path))
     if copy is not None:
         problems.append(f"{path.name}: {problem or 'missing'}, read from its copy")
     elif problem is not None:
@@ -65,9 +73,9 @@ def mend_object(path: Path) -> list[str]:
         one sentence for each problem.
     """
     problems = set_aside(path)
-    set_aside(copy_of(path))
+    set_aside(locate_copy(path))
     content = salvage_object(path, problems)
-    if content and (problems or _read(copy_of(path))[0] != content):
+    if content and (problems or _read(locate_copy(path))[0] != content):
         write_object(path, content)
     return problems
 
@@ -76,7 +84,7 @@ def set_aside(path: Path) -> list[str]:
     """Rename whatever lies at a file's path but is no file; one sentence if there was such a thing."""
     if not path.exists() or path.is_file():
         return []
-    what, aside = kind_of(path), name_aside(path)
+    what, aside = name_kind(path), name_aside(path)
     path.rename(aside)
     return [f"{path.name}: is {what}, no file; now called {aside.name}"]
 
@@ -88,18 +96,18 @@ def name_aside(path: Path, *others: Path) -> Path:
     return path.with_name(next(name for name in names if not any(os.path.lexists(at / name) for at in folders)))
 
 
-def digest_of(path: Path) -> str:
+def digest_file(path: Path) -> str:
     """The SHA-256 of a file's bytes, as `sha256sum` prints it; raises as `open_record`."""
     with open_record(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def differing(folder: Path, digests: Mapping[str, str]) -> list[str]:
+def find_differences(folder: Path, digests: Mapping[str, str]) -> list[str]:
     """One sentence for each file of a folder that is missing or does not have its digest any more."""
     problems = []
     for name, digest in digests.items():
         try:
-            if digest_of(folder / name) != digest:
+            if digest_file(folder / name) != digest:
                 problems.append(f"{name}: damaged, its digest is another")
         except FileNotFoundError:
             problems.append(f"{name}: missing")

@@ -11,7 +11,7 @@ from rlhf_sweeps.config.fields import ConfigError
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size", "local_attention")
 
 
-def shortest_window(model: PreTrainedModel) -> int | None:
+def find_shortest_window(model: PreTrainedModel) -> int | None:
     """The tokens in the shortest attention window of a model; None if all layers see everything."""
     config = model.config.get_text_config()
     sizes = [getattr(config, name, None) for name in _WINDOWS]

@@ -13,7 +13,7 @@ _FEW = 3  # damaged files that are named one by one
 log = logging.getLogger("rlhf_sweeps")
 
 
-def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
+def mend_earlier_start(run: Run, is_alone: bool) -> dict[str, Any] | None:
     """Mend the record of an earlier start, and log what was wrong; the summary of a complete run, else None.
 
     A complete run with damaged files counts as incomplete if a checkpoint exists, from which they are made again.
@@ -23,7 +23,7 @@ def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
     """
     for problem in run.mend():
         log.warning("%s", problem)
-    has_checkpoint = bool(checkpoints.found(run.checkpoint))
+    has_checkpoint = bool(checkpoints.list_checkpoints(run.checkpoint))
     summary = run.summary()
     if is_alone and (has_checkpoint or summary is not None) and run.start() is None:
         raise ConfigError(
@@ -32,7 +32,7 @@ def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
         )
     if summary is None or summary.get("status") != "complete":
         return None
-    changed = run.changed(summary, run.folder)
+    changed = run.find_changed_files(summary, run.folder)
     if not changed:
         return summary
     log.warning("%s", "; ".join(changed[:_FEW]) + (f" and {len(changed) - _FEW} more" if len(changed) > _FEW else ""))
@@ -41,18 +41,18 @@ def take_stock(run: Run, is_alone: bool) -> dict[str, Any] | None:
             f"hydra.run.dir={run.folder}: {changed[0]}; no checkpoint is left to make it from again "
             "(checkpoint.keep=true keeps one); choose another folder to train again"
         )
-    _spare(run, summary)
+    _rename_changed(run, summary)
     log.warning("made again from the checkpoint")
     return None
 
 
-def _spare(run: Run, summary: Mapping[str, Any]) -> None:
+def _rename_changed(run: Run, summary: Mapping[str, Any]) -> None:
     """Rename the files of model/ that the user may have changed, before they are made again."""
     if run.model.is_symlink():
         return  # the linked folder stays unchanged
     for name in summary["files"]:
         file = run.folder / name
-        if run.model in file.parents and file.exists() and run.changed(summary, file):
+        if run.model in file.parents and file.exists() and run.find_changed_files(summary, file):
             aside = name_aside(file)
             file.rename(aside)
             log.warning("%s: stays, and is now called %s", name, aside.name)
